@@ -1,0 +1,1 @@
+"""What a host reports. Absent tools give an empty fact, never a failed run."""

@@ -1,0 +1,96 @@
+"""The host itself: identity, size, engine, and the data it bears."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pyinfra.api.exceptions import FactProcessError
+from pyinfra.api.facts import FactBase
+
+from quaylab import machine
+
+# One wide command instead of ten narrow ones: a fact costs a round trip.
+COMMAND = r"""
+printf 'uid %s\n' "$(id -u)"
+printf 'os %s\n' "$(. /etc/os-release 2>/dev/null; echo "${ID:-}|${VERSION_ID:-}|${ID_LIKE:-}")"
+printf 'arch %s\n' "$(uname -m)"
+printf 'cpus %s\n' "$(nproc)"
+printf 'memory_kb %s\n' "$(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)"
+if test -d /run/systemd/system; then echo systemd yes; fi
+ip -o -4 address show scope global 2>/dev/null |
+  while read -r _ link _ address _; do
+    case $link in docker*|br-*|veth*|virbr*) ;; *) printf 'address %s\n' "${address%/*}" ;; esac
+  done
+if command -v docker >/dev/null 2>&1; then
+  printf 'docker %s\n' "$(readlink -f "$(command -v docker)")"
+  printf 'cli %s\n' "$(docker --version 2>/dev/null | head -n 1)"
+  printf 'info %s\n' "$(docker info --format '{{json .}}' 2>/dev/null)"
+  docker volume ls --quiet --filter label=io.quaylab.data 2>/dev/null | while read -r volume; do
+    docker volume inspect --format 'volume {{.Name}} {{json .Labels}}' "$volume"
+  done
+fi
+"""
+
+
+class Machine(FactBase[machine.Machine | None]):
+    """A :class:`quaylab.machine.Machine`."""
+
+    def command(self) -> str:
+        return COMMAND
+
+    @staticmethod
+    def default() -> machine.Machine | None:
+        return None
+
+    def process(self, output: list[str]) -> machine.Machine:
+        said: dict[str, list[str]] = {}
+        for line in output:
+            key, _, value = line.partition(" ")
+            said.setdefault(key, []).append(value.strip())
+
+        def one(key: str) -> str:
+            return said.get(key, [""])[0]
+
+        os_id, _, rest = one("os").partition("|")
+        os_version, _, os_like = rest.partition("|")
+        try:
+            return machine.Machine(
+                uid=int(one("uid")),
+                os_id=os_id,
+                os_version=os_version,
+                os_like=tuple(os_like.split()),
+                architecture=one("arch"),
+                cpus=int(one("cpus")),
+                memory_mb=int(one("memory_kb")) // 1024,
+                systemd=one("systemd") == "yes",
+                addresses=tuple(said.get("address", [])),
+                engine=_engine(one("docker"), one("cli"), one("info"))
+                if "docker" in said
+                else None,
+                volumes=tuple(_volume(line) for line in said.get("volume", [])),
+            )
+        except ValueError as error:
+            raise FactProcessError(f"the host's report can't be read: {error}") from error
+
+
+def _engine(path: str, cli: str, info_json: str) -> machine.Engine:
+    info: dict[str, Any] = json.loads(info_json) if info_json.startswith("{") else {}
+    unsupported = None
+    if "podman" in cli.lower() or "podman" in path:
+        unsupported = "Podman's shim, which lacks what is needed; remove podman-docker"
+    elif "/snap/" in path or "/snap/" in str(info.get("DockerRootDir")):
+        unsupported = "a snap, which can't read /etc; install the distribution's or Docker CE"
+    elif any("rootless" in option for option in info.get("SecurityOptions") or []):
+        unsupported = "rootless, and can't bind the registry's ports; use the system's engine"
+    return machine.Engine(
+        version=info.get("ServerVersion") or None,
+        storage_driver=info.get("Driver"),
+        root_directory=info.get("DockerRootDir"),
+        unsupported=unsupported,
+    )
+
+
+def _volume(line: str) -> machine.Volume:
+    name, _, labels = line.partition(" ")
+    return machine.Volume(name, json.loads(labels) or {})

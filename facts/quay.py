@@ -1,0 +1,52 @@
+"""Quay in its container: health and version, as the node itself sees them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from pyinfra.api import StringCommand
+from pyinfra.api.exceptions import FactProcessError
+from pyinfra.api.facts import FactBase
+
+from quaylab.containers import VERSION_LABEL
+
+
+@dataclass(frozen=True)
+class QuayState:
+    """A node's version and the services that ``/health/instance`` looks at."""
+
+    version: str
+    services: dict[str, bool]
+
+    @property
+    def healthy(self) -> bool:
+        return bool(self.services) and all(self.services.values())
+
+
+class Quay(FactBase[QuayState | None]):
+    """A Quay node's health and version; None if there is no such container."""
+
+    def requires_command(self, container: str) -> str:
+        return "docker"
+
+    def command(self, container: str) -> StringCommand:
+        label = "'{{index .Config.Labels \"" + VERSION_LABEL + "\"}}'"
+        return StringCommand(
+            "docker inspect --format", label, container, "2>/dev/null && docker exec", container,
+            "curl --silent --insecure https://127.0.0.1:8443/health/instance 2>/dev/null || :",
+        )  # fmt: skip
+
+    @staticmethod
+    def default() -> QuayState | None:
+        return None
+
+    def process(self, output: list[str]) -> QuayState | None:
+        version, *answer = output
+        if not version:
+            return None
+        try:
+            services = json.loads("".join(answer))["data"]["services"] if answer else {}
+        except (ValueError, KeyError) as error:
+            raise FactProcessError(f"Quay's health can't be read: {error}") from error
+        return QuayState(version, services)

@@ -1,0 +1,51 @@
+"""Names and certificates that a host knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyinfra.api import QuoteString, StringCommand
+from pyinfra.api.facts import FactBase
+
+
+@dataclass(frozen=True)
+class NameState:
+    """Whether a name resolves, and the address in our own line of /etc/hosts, if there is one."""
+
+    resolves: bool
+    managed: str | None
+
+
+class Name(FactBase[NameState]):
+    """How a host resolves a name."""
+
+    def command(self, hostname: str, mark: str) -> StringCommand:
+        return StringCommand(
+            "if getent hosts", QuoteString(hostname), ">/dev/null; then echo resolves; fi;",
+            f"sed -n 's/^\\([^ ]*\\) {hostname} {mark}$/managed \\1/p' /etc/hosts",
+        )  # fmt: skip
+
+    @staticmethod
+    def default() -> NameState:
+        return NameState(False, None)
+
+    def process(self, output: list[str]) -> NameState:
+        managed = [line.split()[1] for line in output if line.startswith("managed ")]
+        return NameState("resolves" in output, managed[0] if managed else None)
+
+
+class BundleHolds(FactBase[bool]):
+    """Whether a CA bundle holds a line, and with it a certificate."""
+
+    def command(self, bundle: str, line: str) -> StringCommand:
+        return StringCommand(
+            "if grep --quiet --fixed-strings", QuoteString(line), bundle, "2>/dev/null;",
+            "then echo yes; fi",
+        )  # fmt: skip
+
+    @staticmethod
+    def default() -> bool:
+        return False
+
+    def process(self, output: list[str]) -> bool:
+        return output == ["yes"]

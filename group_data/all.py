@@ -1,0 +1,99 @@
+"""Every setting once, with its default. Override one beside your inventory, in its own
+group_data/all.py, or for one run with `--data KEY=VALUE`."""
+
+# --- The registry ---
+# Names this registry's credentials and CA, kept in credentials/ on this machine.
+lab_name = "quaylab"
+# The registry's public name; None: the Quay host's inventory name if that is a full one, else
+# quay.quaylab.lan.
+server_hostname = None
+# Port of the registry on its host.
+quay_https_port = 443
+# Port that redirects to https on its host.
+quay_http_port = 80
+# Quay's version, which is its image's tag; None: v3.18.0, with MySQL v3.16.5.
+quay_version = None
+# Name of Quay's first user, who is its superuser.
+quay_superuser = "quayadmin"
+# The superuser's mail address.
+quay_superuser_email = "quayadmin@example.com"
+# Directory on the Quay host for the images' blobs; None: a named volume.
+quay_storage_path = None
+# Workers of each kind (WORKER_COUNT); None: fitted to the memory.
+quay_workers = None
+# Further keys of Quay's config.yaml, such as FEATURE_PROXY_CACHE.
+quay_config = {}
+# Seconds that a started service has to become healthy.
+health_timeout = 300
+
+# --- Certificates ---
+# Your certificate (PEM, with its chain) on this machine; None: made by the lab's CA.
+tls_certificate = None
+# Its private key (PEM) on this machine.
+tls_key = None
+
+# --- The database ---
+# postgresql or mysql: Quay speaks no other.
+database_engine = "postgresql"
+# Name of Quay's database.
+database_name = "quay"
+# Quay's role in it, no superuser.
+database_user = "quay"
+# Directory on the database host for its data; None: a named volume.
+database_data = None
+# Address the database listens on; None: loopback, or the host's address when Quay runs
+# elsewhere.
+database_listen = None
+# A database that runs elsewhere; needs no group `database`.
+database_host = None
+# Its port; None: 5432, with MySQL 3306.
+database_port = None
+
+# --- Redis ---
+# Address Redis listens on; None: loopback, or the host's address when Quay runs elsewhere.
+redis_listen = None
+# A Redis that runs elsewhere; needs no group `redis`.
+redis_host = None
+# Port of Redis.
+redis_port = 6379
+
+# --- Images ---
+# registry: pull; archive: load image_archive; packages: build from Debian's packages, with a
+# stand-in for Quay.
+image_source = "registry"
+# A `docker save` file on this machine with the images named below.
+image_archive = None
+# Quay's image without its tag.
+quay_image = "quay.io/projectquay/quay"
+# PostgreSQL's image.
+postgresql_image = "quay.io/sclorg/postgresql-15-c9s:c9s"
+# MySQL's image.
+mysql_image = "quay.io/sclorg/mysql-80-c9s:c9s"
+# Redis' image.
+redis_image = "quay.io/sclorg/redis-7-c9s:c9s"
+# Your config.json with the image registry's login, on this machine.
+pull_secret = None
+# The hosts' user whose .docker/config.json it is merged into.
+pull_secret_user = "root"
+# The file `license`, on this machine; only Quay 2.9 takes one.
+quay_license = None
+
+# --- The engine and the network ---
+# Docker CE's package repository or a mirror of it, for RHEL 8+ and its kin.
+docker_ce_repository = "https://download.docker.com/linux"
+# Size at which a container's log is rotated.
+container_log_size = "10m"
+# Log files kept of a container.
+container_log_files = 3
+# Proxy for http, for the engine and builds.
+http_proxy = None
+# Proxy for https, likewise.
+https_proxy = None
+# Hosts reached without the proxy, comma separated.
+no_proxy = None
+# Your company's CA (PEM) on this machine, trusted by the hosts and by Quay.
+company_ca = None
+
+# --- Taking it down ---
+# With tasks/teardown.py: the registry's name, to remove all data too.
+purge = None

@@ -1,0 +1,5 @@
+"""What the demo has of its own; the rest stands in the root's group_data/all.py."""
+
+lab_name = "demo"
+# Built from Debian's packages, with a stand-in where no package exists: for Quay itself.
+image_source = "packages"

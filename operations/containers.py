@@ -1,0 +1,133 @@
+"""Containers by their specification: what runs is compared with what has to run."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from pyinfra import host
+from pyinfra.api import QuoteString, StringCommand, operation
+
+from facts.containers import ContainerState, Engine, EngineState, Healthy
+from operations.commands import fail, quoted
+from quaylab.containers import NETWORK, RESTART_POLICY, Container
+from quaylab.parts import Part, Volume
+
+LOG_LINES = 15
+
+
+@operation()
+def running(part: Part, timeout: int) -> Generator[StringCommand]:
+    """Keep a part's network, volume and container as specified, and wait until it is healthy.
+
+    + part: the part with its container
+    + timeout: seconds it has to become healthy
+
+    A container whose label bears another digest is replaced: the label covers image, options,
+    command and every mounted file, so a run that died between "file written" and "restarted" is
+    finished by the next.
+
+    **Example:**
+
+    .. code:: python
+
+        containers.running(
+            name="Run Redis",
+            part=lab.redis,
+            timeout=60,
+        )
+    """
+    wanted = part.container
+    engine = host.get_fact(Engine)
+    yield from ground(part, engine)
+    found = engine.containers.get(wanted.name)
+    change = _due(found, wanted)
+    if change is None:
+        host.noop(f"{wanted.name} runs as specified and is healthy")
+        return
+    if change == "replace":
+        if found:
+            yield StringCommand(f"docker stop {wanted.name} >/dev/null")
+        # With the anonymous volumes of the image, which would pile up; named ones stay.
+        yield StringCommand(f"docker rm --force --volumes {wanted.name} >/dev/null 2>&1 || :")
+        yield StringCommand("docker run", quoted(*wanted.run_arguments()), ">/dev/null")
+    elif change != "wait":
+        yield StringCommand(f"docker {change} {wanted.name} >/dev/null")
+    if wanted.health:
+        yield wait_until_healthy(wanted, timeout)
+
+
+@operation()
+def absent(container: str) -> Generator[StringCommand]:
+    """Remove a container with its anonymous volumes; named volumes stay.
+
+    + container: the container's name
+    """
+    if container not in host.get_fact(Engine).containers:
+        host.noop(f"{container} is not there")
+        return
+    yield StringCommand(f"docker stop {container} >/dev/null")
+    yield StringCommand(f"docker rm --force --volumes {container} >/dev/null")
+
+
+def ground(part: Part, engine: EngineState) -> Generator[StringCommand]:
+    """The network and the volume that a part's containers stand on, where they are missing."""
+    if NETWORK not in engine.networks:
+        yield StringCommand(f"docker network create {NETWORK} >/dev/null")
+    if part.volume and part.volume.name not in engine.volumes:
+        yield from _make_volume(part.volume)
+
+
+def wait_until_healthy(container: Container, timeout: int) -> StringCommand:
+    """Ask the container's own health check until it is content.
+
+    A container that keeps exiting is not waited for. The error shows its last lines.
+    """
+    late = f"{container.name} is not healthy after {timeout} s. Its last lines:"
+    count = f"docker inspect --format '{{{{.RestartCount}}}}' {container.name}"
+    return StringCommand(
+        f"end=$(($(date +%s) + {timeout})); first=$({count});",
+        f"until docker exec {container.name} sh -c", QuoteString(container.health),
+        ">/dev/null 2>&1; do",
+        f'if test $(($({count}) - first)) -ge 3 || test "$(date +%s)" -ge "$end"; then',
+        "printf '%s\\n'", QuoteString(late), ">&2;",
+        f"docker logs --tail {LOG_LINES} {container.name} >&2; exit 1; fi;",
+        "sleep 0.5; done",
+    )  # fmt: skip
+
+
+def _due(found: ContainerState | None, wanted: Container) -> str | None:
+    """What to do about a container: replace, start, unpause, update, wait, or nothing."""
+    if (
+        found is None
+        or found.digest != wanted.digest
+        or found.image != wanted.image
+        or NETWORK not in found.networks
+    ):
+        return "replace"
+    if found.state == "paused":
+        return "unpause"
+    if found.state != "running":
+        return "start"
+    if found.restart_policy != RESTART_POLICY:
+        return f"update --restart={RESTART_POLICY}"
+    if found.health in ("healthy", None):
+        return None
+    return None if host.get_fact(Healthy, container=wanted.name, check=wanted.health) else "wait"
+
+
+def _make_volume(volume: Volume) -> Generator[StringCommand]:
+    labels = [f"--label={name}={value}" for name, value in sorted(volume.labels.items())]
+    options: list[str] = []
+    if volume.path:
+        foreign = (
+            f"{volume.path} holds data that is not known to be this registry's; move it away, or "
+            "name another directory"
+        )
+        yield StringCommand(
+            f"install -d -m 0700 -o {volume.uid} -g 0", QuoteString(volume.path),
+            '&& test -z "$(ls -A', QuoteString(volume.path), ')" || {', fail(foreign), "; }",
+        )  # fmt: skip
+        options = ["--opt=type=none", "--opt=o=bind", f"--opt=device={volume.path}"]
+    yield StringCommand(
+        "docker volume create", quoted(*options, *labels, volume.name), ">/dev/null"
+    )

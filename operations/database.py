@@ -1,0 +1,68 @@
+"""Quay's database inside its server: what Quay needs of it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from pyinfra import host
+from pyinfra.api import QuoteString, StringCommand, operation
+
+from facts.database import Database
+from operations.commands import fail
+from quaylab.plan import Plan
+
+
+@operation()
+def prepared(plan: Plan) -> Generator[StringCommand]:
+    """Have pg_trgm in Quay's database and no superuser's rights on its role, or latin1 with MySQL.
+
+    + plan: the run's plan
+    """
+    settings = plan.settings
+    container = plan.database.container.name
+    state = host.get_fact(
+        Database,
+        container=container,
+        engine=settings.database_engine,
+        database=settings.database_name,
+        user=settings.database_user,
+    )
+    if settings.database_engine == "mysql":
+        # Quay's widest column, VARCHAR(60535), doesn't fit into a row of utf8mb4.
+        if state and state.character_set == "latin1":
+            host.noop("the character set is latin1")
+        else:
+            statement = f"ALTER DATABASE {settings.database_name} CHARACTER SET latin1"
+            yield _mysql(container, statement)
+        return
+    trigram = state.extensions.get("pg_trgm") if state else None
+    if state and trigram is None:
+        yield fail(
+            f"the image {plan.database.image.reference} has no pg_trgm, which Quay needs; take "
+            "one with PostgreSQL's contrib modules (postgresql_image)"
+        )
+    if trigram and trigram.installed:
+        host.noop(f"pg_trgm {trigram.installed} is installed")
+    else:
+        yield _postgresql(
+            container, settings.database_name, "CREATE EXTENSION IF NOT EXISTS pg_trgm"
+        )
+    if state and state.role_superuser:
+        statement = f'ALTER ROLE "{settings.database_user}" NOSUPERUSER'
+        yield _postgresql(container, settings.database_name, statement)
+
+
+def _postgresql(container: str, database: str, statement: str) -> StringCommand:
+    client = f'psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --dbname={database} --command="$0"'
+    return _run(container, client, statement)
+
+
+def _mysql(container: str, statement: str) -> StringCommand:
+    return _run(container, 'mysql --user=root --execute="$0"', statement)
+
+
+def _run(container: str, client: str, statement: str) -> StringCommand:
+    # Through bash: the seed's rhscl images put their clients on the PATH there only.
+    return StringCommand(
+        "docker exec", container, "bash -c", QuoteString(client), QuoteString(statement)
+    )

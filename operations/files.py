@@ -1,0 +1,54 @@
+"""Files with an owner and a mode, which may be secret: never in argv, a log or a wide file."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Generator, Iterable
+from pathlib import PurePosixPath
+
+from pyinfra import host
+from pyinfra.api import QuoteString, StringCommand, operation
+
+from facts.files import Files
+from quaylab.files import ManagedFile
+
+
+@operation()
+def present(files: Iterable[ManagedFile]) -> Generator[StringCommand]:
+    """Keep files as they have to be.
+
+    + files: the files with content, owner and mode; their directories are made for root
+
+    **Example:**
+
+    .. code:: python
+
+        files.present(
+            name="Write Redis' environment",
+            files=lab.redis.files,
+        )
+    """
+    wanted = list(files)
+    found = host.get_fact(Files, paths=[file.path for file in wanted])
+    for file in wanted:
+        state = found.get(file.path)
+        difference = state.differs(file) if state else "missing"
+        if difference is None:
+            host.noop(f"{file.path} is as it has to be")
+        else:
+            yield write(file)
+
+
+def write(file: ManagedFile) -> StringCommand:
+    """Replace a file atomically. Its content goes through stdin, and what lies on disk before
+    the last step is readable by root alone."""
+    parent = str(PurePosixPath(file.path).parent)
+    new = f"{file.path}.new"
+    return StringCommand(
+        "umask 077; mkdir -p /etc/quaylab; umask 022; mkdir -p", QuoteString(parent),
+        "; umask 077; rm -f", QuoteString(new), "; base64 -d >", QuoteString(new),
+        f"&& chown {file.uid}:{file.gid}", QuoteString(new),
+        f"&& chmod {file.mode:04o}", QuoteString(new),
+        "&& mv -f", QuoteString(new), QuoteString(file.path),
+        _stdin=base64.encodebytes(file.content.encode()).decode(),
+    )  # fmt: skip

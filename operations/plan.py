@@ -1,0 +1,69 @@
+"""Where pyinfra's inventory becomes the plan: built once per run, before any host is changed."""
+
+from __future__ import annotations
+
+import threading
+
+import gevent
+from pyinfra import inventory, state
+from pyinfra.api import Host
+from pyinfra.api.exceptions import DeployError
+from pyinfra.context import ctx_host
+
+from facts.machine import Machine as MachineFact
+from quaylab import plan as plans
+from quaylab.machine import Machine
+from quaylab.problems import Refusal, refuse
+from quaylab.settings import HostInput
+
+# pyinfra loads a deploy file for all hosts at once; the first to come makes the plan.
+_lock = threading.Lock()
+_made: plans.Plan | None = None
+
+
+def plan(check_data: bool = True) -> plans.Plan:
+    """The validated plan of this run.
+
+    + check_data: refuse a run that doesn't fit the data that hosts bear
+
+    Raises ``DeployError`` with all problems at once, which pyinfra prints as they are.
+    """
+    global _made
+    with _lock:
+        try:
+            if _made is None:
+                _made = _make()
+            if check_data:
+                plans.refuse_foreign_data(_made)
+        except Refusal as refusal:
+            raise DeployError(str(refusal)) from None
+        return _made
+
+
+def _make() -> plans.Plan:
+    hosts = [
+        # pyinfra has no type on dict()
+        HostInput(each.name, tuple(each.groups), each.data.dict())  # type: ignore[no-untyped-call]
+        for each in inventory
+    ]
+    return plans.make(hosts, _machines(), exclusive=True)
+
+
+def _machines() -> dict[str, Machine]:
+    """What every connected host reports, asked all at once."""
+    hosts: list[Host] = list(state.inventory.get_active_hosts())
+    jobs = [gevent.spawn(_ask, host) for host in hosts]
+    gevent.joinall(jobs)
+    reports = {host.name: job.get() for host, job in zip(hosts, jobs, strict=True)}
+    refuse(
+        f"{name}: does not tell what it is; is it a Linux host?"
+        for name, report in reports.items()
+        if report is None
+    )
+    return {name: report for name, report in reports.items() if report is not None}
+
+
+def _ask(host: Host) -> Machine | None:
+    with ctx_host.use(host):
+        report: Machine | None = host.get_fact(MachineFact)
+    return report

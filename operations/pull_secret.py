@@ -1,0 +1,59 @@
+"""The login for the images' registry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from pyinfra import host
+from pyinfra.api import StringCommand, operation
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
+
+from operations import files
+from operations.commands import fail
+from quaylab.files import ManagedFile
+
+
+@operation()
+def merged(secret: Path, user: str) -> Generator[StringCommand]:
+    """Merge a config.json's logins into a user's own, which keeps whatever else it has.
+
+    + secret: the config.json on this machine
+    + user: the host's user who pulls
+    """
+    # Read past the facts, whose output -vvv prints.
+    ok, output = host.run_shell_command(
+        StringCommand(
+            f'entry=$(getent passwd {user}) && echo "$entry" &&',
+            'home=$(echo "$entry" | cut -d: -f6) && stat -c %u:%g:%a "$home/.docker/config.json"',
+            '2>/dev/null && cat "$home/.docker/config.json" || test -n "$entry"',
+        ),
+        **_connector_arguments(),
+    )
+    if not ok:
+        yield fail(f"pull_secret_user: {user} is no user of {host.name}")
+        return
+    entry, *rest = output.stdout_lines
+    _, _, uid, gid, _, home, *_ = entry.split(":")
+    state, text = (rest[0], "\n".join(rest[1:])) if rest else ("", "{}")
+    path = f"{home}/.docker/config.json"
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except ValueError:
+        yield fail(f"{path} is no JSON; repair or remove it, its owner may need what it holds")
+        return
+    logins = json.loads(secret.read_text())["auths"]
+    wanted = {**found, "auths": {**found.get("auths", {}), **logins}}
+    if wanted == found and state == f"{uid}:{gid}:600":
+        host.noop(f"{path} has the logins")
+        return
+    content = json.dumps(wanted, indent=2) + "\n"
+    yield files.write(ManagedFile(path, content, uid=int(uid), gid=int(gid), mode=0o600))
+
+
+def _connector_arguments() -> dict[str, Any]:
+    """sudo and the like, as the operation was told."""
+    told = dict(host.current_op_global_arguments or {})
+    return {key: told[key] for key in CONNECTOR_ARGUMENT_KEYS if key in told}

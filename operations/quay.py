@@ -1,0 +1,216 @@
+"""Quay itself: its schema, its first user, and the proof that it works."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+
+import urllib3
+from pyinfra import host, logger
+from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
+from pyinfra.api.command import PyinfraCommand
+from urllib3.exceptions import HTTPError
+
+from facts.containers import Engine
+from facts.files import Files
+from operations import files
+from operations.commands import quoted
+from operations.containers import ground
+from operations.reach import registry, through
+from quaylab import probes
+from quaylab.containers import NETWORK
+from quaylab.files import ManagedFile
+from quaylab.plan import Plan
+from quaylab.probes import Answer, Unreachable
+from quaylab.registry import Registry, RegistryError
+from quaylab.topology import LOOPBACK
+
+MIGRATION = "quaylab-migration"
+VERIFIED = "/var/lib/quaylab/verified"
+
+
+@operation()
+def migrated(plan: Plan) -> Generator[StringCommand]:
+    """Bring the database's schema to this version, once, before any node of it starts.
+
+    + plan: the run's plan
+
+    Due unless this host runs Quay from the same image: then it was done before. Doing it again
+    changes nothing, so a run killed in it is finished by the next.
+    """
+    part = plan.quay[host.name]
+    engine = host.get_fact(Engine)
+    found = engine.containers.get(part.container.name)
+    if found and found.image == part.image.reference:
+        host.noop(f"the schema is that of {found.version}")
+        return
+    yield from ground(part, engine)
+    mounts = [f"--volume={mount}" for mount in part.container.mounts]
+    yield StringCommand(f"docker rm --force --volumes {MIGRATION} >/dev/null 2>&1 || :")
+    yield StringCommand(
+        f"docker run --rm --name={MIGRATION} --network={NETWORK}",
+        quoted(*mounts, part.image.reference),
+        "migrate head >/dev/null",
+    )
+
+
+@operation()
+def superuser(plan: Plan) -> Generator[FunctionCommand]:
+    """Make Quay's first user, and see that it is a superuser.
+
+    + plan: the run's plan
+    """
+    try:
+        with registry(host, plan) as quay:
+            if _is_superuser(quay, plan):
+                host.noop(f"{plan.settings.quay_superuser} is there and a superuser")
+                return
+    except RegistryError:
+        pass  # not up, or another registry: making the user will tell
+    yield FunctionCommand(_make_superuser, (plan,), {})
+
+
+@operation()
+def verified(plan: Plan) -> Generator[PyinfraCommand]:
+    """Prove that everything works, with exactly the addresses and credentials that Quay has.
+
+    + plan: the run's plan
+
+    Each run asks database, Redis and ``/health/endtoend``. A login, push, pull and delete is due
+    when the container is another one than that last verified.
+    """
+    found = host.get_fact(Engine).containers.get(plan.quay[host.name].container.name)
+    mark = ManagedFile(VERIFIED, f"{found.id if found else ''}\n", mode=0o644)
+    before = host.get_fact(Files, paths=[VERIFIED]).get(VERIFIED)
+    try:
+        said = observe(host, plan)
+    except (RegistryError, Unreachable) as error:
+        yield FunctionCommand(_complain, (str(error),), {})
+        return
+    if before and before.differs(mark) is None:
+        host.noop(said)
+        return
+    yield FunctionCommand(_round_trip, (plan,), {})
+    yield files.write(mark)
+
+
+def observe(host: Host, plan: Plan) -> str:
+    """Versions and health in one line, read without changing anything.
+
+    Raises:
+        Unreachable: database or Redis do not answer Quay's credentials.
+        RegistryError: the registry doesn't answer, or its end-to-end health is bad.
+    """
+    database, redis = services(host, plan)
+    with registry(host, plan) as quay:
+        health = quay.health()
+    if not health.ok:
+        raise RegistryError(f"/health/endtoend of {plan.topology.url}: failing: {health.failing}")
+    return (
+        f"{plan.settings.database_engine} {database.version}, Redis {redis.version}, "
+        f"{', '.join(health.services)} healthy"
+    )
+
+
+def services(host: Host, plan: Plan) -> tuple[Answer, Answer]:
+    """Database and Redis as Quay's host reaches them.
+
+    Raises:
+        Unreachable: one of them does not answer Quay's credentials; the message says which.
+    """
+    where = plan.topology
+    try:
+        with through(host, where.database.probe_address, where.database.probe_port) as (
+            address,
+            port,
+        ):
+            database = probes.database(plan.settings, plan.credentials, address, port)
+    except Unreachable as error:
+        raise Unreachable(f"database at {where.database.address}: {error}") from error
+    try:
+        with through(host, where.redis.probe_address, where.redis.probe_port) as (address, port):
+            redis = probes.redis_server(plan.credentials, address, port)
+    except Unreachable as error:
+        raise Unreachable(f"Redis at {where.redis.address}: {error}") from error
+    return database, redis
+
+
+def _is_superuser(quay: Registry, plan: Plan) -> bool:
+    password = plan.credentials.superuser_password.get_secret_value()
+    return quay.sign_in(plan.settings.quay_superuser, password) and quay.is_superuser()
+
+
+def _make_superuser(state: State, host: Host, plan: Plan) -> bool:
+    user = plan.settings.quay_superuser
+    password = plan.credentials.superuser_password.get_secret_value()
+    try:
+        with registry(host, plan) as quay:
+            made = quay.initialize(user, password, plan.settings.quay_superuser_email)
+            if _is_superuser(quay, plan):
+                return True
+    except RegistryError as error:
+        return _complain(state, host, f"Quay on {host.name}: {error}")
+    if made:
+        return _complain(state, host, f"quay_superuser: Quay made {user}, but no superuser of it")
+    return _complain(
+        state,
+        host,
+        f"superuser_password: Quay has users, but {user} is none who can sign in as a superuser "
+        f"with the password in {plan.store.path}; set the right one there, or give it as "
+        "QUAYLAB_SUPERUSER_PASSWORD",
+    )
+
+
+def _round_trip(state: State, host: Host, plan: Plan) -> bool:
+    user = plan.settings.quay_superuser
+    password = plan.credentials.superuser_password.get_secret_value()
+    repository = "quaylab-verification"
+    try:
+        with registry(host, plan) as quay:
+            quay.round_trip(user, password, repository)
+            quay.sign_in(user, password)
+            quay.delete_repository(f"{user}/{repository}")
+    except RegistryError as error:
+        return _complain(state, host, f"Quay on {host.name}: {error}")
+    return True
+
+
+def _complain(state: State, host: Host, message: str) -> bool:
+    """Fail in one line; an exception here would print a traceback."""
+    host.log_styled(message, fg="red", log_func=logger.error)
+    return False
+
+
+@operation()
+def wizard_reachable(plan: Plan) -> Generator[FunctionCommand]:
+    """Wait until Quay 2.9 shows its set-up page; what comes then is the user's to type.
+
+    + plan: the run's plan
+    """
+    if _wizard_answers(host, plan):
+        host.noop("/setup answers")
+        return
+    yield FunctionCommand(_await_wizard, (plan,), {})
+
+
+def _await_wizard(state: State, host: Host, plan: Plan) -> bool:
+    end = time.monotonic() + plan.settings.health_timeout
+    while time.monotonic() < end:
+        if _wizard_answers(host, plan):
+            return True
+        time.sleep(1)
+    seconds = plan.settings.health_timeout
+    return _complain(
+        state,
+        host,
+        f"Quay's /setup does not answer after {seconds} s; see: docker logs quaylab-quay",
+    )
+
+
+def _wizard_answers(host: Host, plan: Plan) -> bool:
+    try:
+        with through(host, LOOPBACK, plan.settings.quay_http_port) as (address, port):
+            url = f"http://{address}:{port}/setup"
+            return urllib3.request("GET", url, timeout=5, retries=False).status == 200
+    except (HTTPError, OSError, RegistryError):
+        return False

@@ -1,0 +1,37 @@
+"""From the machine that runs pyinfra to what a host can reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from pyinfra.api import Host
+from pyinfra.connectors.local import LocalConnector
+from pyinfra.connectors.ssh import SSHConnector
+
+from quaylab.plan import Plan
+from quaylab.registry import Registry, RegistryError
+from quaylab.topology import LOOPBACK
+from quaylab.tunnel import forward
+
+
+def through(host: Host, address: str, port: int) -> AbstractContextManager[tuple[str, int]]:
+    """A local end of a way to ``address``:``port`` as ``host`` sees it."""
+    connector = host.connector
+    if isinstance(connector, LocalConnector):
+        return forward(None, address, port)
+    if isinstance(connector, SSHConnector) and connector.client:
+        return forward(connector.client.get_transport(), address, port)
+    raise RegistryError(f"{host.name} can't be looked into: only SSH and @local hosts can")
+
+
+@contextmanager
+def registry(host: Host, plan: Plan) -> Iterator[Registry]:
+    """The registry on a host, under its public name and with its certificate checked."""
+    trusted = plan.certificate.ca or plan.certificate.certificate
+    with through(host, LOOPBACK, plan.topology.https_port) as target:
+        client = Registry(plan.topology.registry, trusted, target)
+        try:
+            yield client
+        finally:
+            client.close()

@@ -1,0 +1,89 @@
+"""The last word of a run: what is there now, and how to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from pyinfra import host, state
+from pyinfra.api import operation
+from pyinfra.api.command import PyinfraCommand
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from operations.quay import observe
+from quaylab.plan import Plan
+from quaylab.probes import Unreachable
+from quaylab.registry import RegistryError
+from quaylab.versions import MYSQL_REASON, is_legacy
+
+STANDIN = (
+    "No distribution packages Quay, so a stand-in of Quaylab's own answers in its place, by Quay's "
+    "contract. PostgreSQL or MariaDB, Redis and the blobs are real."
+)
+
+
+@operation()
+def told(plan: Plan) -> Generator[PyinfraCommand]:
+    """Print address, superuser, credentials, health and versions. It changes nothing.
+
+    + plan: the run's plan
+    """
+    if state.is_executing:
+        # stderr, beside pyinfra's own words: stdout may hold --json.
+        Console(stderr=True, highlight=False).print(_panel(plan))
+    host.noop("the summary was printed")
+    yield from ()
+
+
+def _panel(plan: Plan) -> Panel:
+    rows = _legacy(plan) if is_legacy(plan.version) else _rows(plan)
+    table = Table.grid(padding=(0, 2))
+    for name, value in rows:
+        table.add_row(f"[bold]{name}[/bold]", value)
+    title = "Quay stand-in: not Quay" if plan.standin else f"Quay {plan.version}"
+    return Panel(table, title=title, title_align="left", expand=False)
+
+
+def _rows(plan: Plan) -> list[tuple[str, str]]:
+    settings, where = plan.settings, plan.topology
+    try:
+        health = observe(host, plan)
+    except (RegistryError, Unreachable) as error:
+        health = f"[red]{error}[/red]"
+    rows = [
+        ("Address", where.url),
+        ("Superuser", f"{settings.quay_superuser}, password in {plan.store.path}"),
+        ("Log in", f"docker login -u {settings.quay_superuser} {where.registry}"),
+    ]
+    if plan.certificate.ca:
+        clients = f"/etc/docker/certs.d/{where.registry}/ca.crt"
+        rows.append(("CA", f"{plan.store.ca_path}; Docker clients trust it as {clients}"))
+    rows += [
+        ("Version", plan.version),
+        ("Health", health),
+        ("Verified", "login, push, pull and delete of an image over TLS"),
+    ]
+    if settings.database_engine == "mysql" and settings.quay_version is None:
+        rows.append(("Why not newer", MYSQL_REASON))
+    if plan.standin:
+        rows.append(("[yellow]Not Quay[/yellow]", STANDIN))
+    return rows
+
+
+def _legacy(plan: Plan) -> list[tuple[str, str]]:
+    """Quay 2.9 is set up by hand: what to type in, and where the passwords are."""
+    settings, where = plan.settings, plan.topology
+    return [
+        ("[yellow]Set-up is not done[/yellow]", "Quay 2.9 is set up by hand in its browser wizard"),
+        ("Open", f"http://{where.hostname}:{settings.quay_http_port}/setup"),
+        ("Database type", settings.database_engine),
+        ("Database server", f"{where.database.address}:{where.database.port}"),
+        ("User, database", f"{settings.database_user}, {settings.database_name}"),
+        ("Redis", f"{where.redis.address}:{where.redis.port}"),
+        (
+            "Passwords",
+            f"database_password, redis_password, superuser_password in {plan.store.path}",
+        ),
+        ("Superuser", f"{settings.quay_superuser}, {settings.quay_superuser_email}"),
+    ]

@@ -1,0 +1,73 @@
+"""Removing what a run made, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from pyinfra import host
+from pyinfra.api import FunctionCommand, QuoteString, StringCommand, operation
+
+from facts.containers import Engine
+from facts.files import Directories
+from facts.trust import Name
+from operations.trust import MARK
+from quaylab.containers import NETWORK
+from quaylab.parts import ETC, PATH_LABEL
+from quaylab.plan import Plan
+
+VAR = "/var/lib/quaylab"
+
+
+@operation()
+def containers(plan: Plan) -> Generator[StringCommand]:
+    """Stop and remove our containers, Quay first, then the network. Volumes stay.
+
+    + plan: the run's plan
+    """
+    engine = host.get_fact(Engine)
+    mine = [part.container.name for part in reversed(plan.parts_of(host.name))]
+    for name in mine:
+        if name in engine.containers:
+            yield StringCommand(f"docker stop {name} >/dev/null")
+            yield StringCommand(f"docker rm --force --volumes {name} >/dev/null")
+    if NETWORK in engine.networks:
+        yield StringCommand(f"docker network rm {NETWORK} >/dev/null")
+    elif not any(name in engine.containers for name in mine):
+        host.noop("no container of ours is there")
+
+
+@operation()
+def data(plan: Plan) -> Generator[StringCommand]:
+    """Remove data volumes, directories of data, configuration, trust, and the hosts' line.
+
+    + plan: the run's plan
+    """
+    engine = host.get_fact(Engine)
+    machine = plan.machines[host.name]
+    trust = f"/etc/docker/certs.d/{plan.topology.registry}"
+    paths = [volume.labels.get(PATH_LABEL) for volume in machine.volumes]
+    directories = [ETC, VAR, trust, *filter(None, paths)]
+    existing = host.get_fact(Directories, paths=directories)
+    line = host.get_fact(Name, hostname=plan.topology.hostname, mark=MARK).managed
+    if not (engine.volumes or existing or line):
+        host.noop("nothing of ours is there")
+    for volume in engine.volumes:
+        yield StringCommand("docker volume rm", QuoteString(volume), ">/dev/null")
+    for directory in existing:
+        yield StringCommand("rm -rf", QuoteString(directory))
+    if line:
+        yield StringCommand(
+            f"kept=$(grep -v ' {MARK}$' /etc/hosts); printf '%s\n' \"$kept\" >/etc/hosts"
+        )
+
+
+@operation()
+def credentials(plan: Plan) -> Generator[FunctionCommand]:
+    """Remove the credentials file, which nothing needs any more.
+
+    + plan: the run's plan
+    """
+    if plan.store.exists:
+        yield FunctionCommand(plan.store.remove, (), {})
+    else:
+        host.noop(f"{plan.store.path} is not there")

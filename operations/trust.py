@@ -1,0 +1,56 @@
+"""Names and certificates that a host has to know."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+from pyinfra import host
+from pyinfra.api import QuoteString, StringCommand, operation
+
+from facts.trust import BundleHolds, Name
+from operations import files
+from quaylab.files import ManagedFile
+from quaylab.machine import Machine
+
+MARK = "# quaylab"
+
+
+@operation()
+def name_known(hostname: str, address: str) -> Generator[StringCommand]:
+    """Have the registry's name lead somewhere, by a line in /etc/hosts where DNS has none.
+
+    + hostname: the registry's name
+    + address: where it leads if nothing else says so
+    """
+    name = host.get_fact(Name, hostname=hostname, mark=MARK)
+    if name.managed == address or (name.managed is None and name.resolves):
+        host.noop(f"{hostname} is known")
+        return
+    # Not `sed -i`: in a container /etc/hosts is a mount, which can be written but not replaced.
+    yield StringCommand(
+        f"kept=$(grep -v ' {MARK}$' /etc/hosts); printf '%s\\n%s\\n' \"$kept\"",
+        QuoteString(f"{address} {hostname} {MARK}"), ">/etc/hosts",
+    )  # fmt: skip
+
+
+@operation()
+def authority_trusted(machine: Machine, authority: Path) -> Generator[StringCommand]:
+    """Have the whole host trust a CA, for downloads through a proxy that opens TLS.
+
+    + machine: the host
+    + authority: the CA's PEM file on this machine
+    """
+    pem = authority.read_text()
+    if machine.debian_family:
+        anchor = "/usr/local/share/ca-certificates/quaylab-company.crt"
+        bundle, update = "/etc/ssl/certs/ca-certificates.crt", "update-ca-certificates"
+    else:
+        anchor = "/etc/pki/ca-trust/source/anchors/quaylab-company.crt"
+        bundle, update = "/etc/pki/tls/certs/ca-bundle.crt", "update-ca-trust"
+    # The second line of a PEM certificate is enough to tell it from others.
+    if host.get_fact(BundleHolds, bundle=bundle, line=pem.splitlines()[2]):
+        host.noop("the company's CA is trusted")
+        return
+    yield files.write(ManagedFile(anchor, pem))
+    yield StringCommand(f"{update} >/dev/null 2>&1")

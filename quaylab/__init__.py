@@ -1,0 +1,1 @@
+"""The pure core of Quaylab: what is to be, worked out without touching a machine."""

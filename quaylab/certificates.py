@@ -1,0 +1,206 @@
+"""The lab's CA and the registry's certificate, or the check of the user's own."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from pydantic import SecretStr
+
+from quaylab.credentials import Credentials
+
+CA_LIFE = dt.timedelta(days=3650)
+# Apple's and most browsers' limit for a server certificate is 398 days.
+LEAF_LIFE = dt.timedelta(days=397)
+RENEW_BEFORE = dt.timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class ServerCertificate:
+    """What Quay serves, as PEM: the certificate with its chain, its key, and the CA if ours."""
+
+    certificate: str
+    key: SecretStr
+    ca: str | None
+
+
+def own_authority(
+    credentials: Credentials, hostname: str, now: dt.datetime | None = None
+) -> Credentials:
+    """Credentials with a CA and a certificate for ``hostname``, made or renewed where due."""
+    now = now or dt.datetime.now(dt.timezone.utc)
+    if not credentials.ca_certificate or not credentials.ca_key:
+        ca_key = ec.generate_private_key(ec.SECP256R1())
+        ca = _make_ca(ca_key, f"Quaylab CA {credentials.identity}", now)
+        credentials = credentials.model_copy(
+            update={"ca_certificate": _pem(ca), "ca_key": _key_pem(ca_key), "certificate": None}
+        )
+    if _due(credentials.certificate, hostname, now):
+        assert credentials.ca_certificate and credentials.ca_key
+        ca = x509.load_pem_x509_certificate(credentials.ca_certificate.encode())
+        signer = _load_key(credentials.ca_key.get_secret_value())
+        assert isinstance(signer, ec.EllipticCurvePrivateKey)
+        key = ec.generate_private_key(ec.SECP256R1())
+        leaf = _make_leaf(key, hostname, ca, signer, now)
+        credentials = credentials.model_copy(
+            update={"certificate": _pem(leaf), "certificate_key": _key_pem(key)}
+        )
+    return credentials
+
+
+def own(credentials: Credentials) -> ServerCertificate:
+    """The certificate that :func:`own_authority` made."""
+    assert credentials.certificate and credentials.certificate_key
+    return ServerCertificate(
+        credentials.certificate, credentials.certificate_key, credentials.ca_certificate
+    )
+
+
+def check(certificate: Path, key: Path, hostname: str, now: dt.datetime | None = None) -> list[str]:
+    """What is wrong with the user's own certificate: form, key, name and date."""
+    now = now or dt.datetime.now(dt.timezone.utc)
+    try:
+        leaf = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
+    except (ValueError, IndexError):
+        return [f"tls_certificate: {certificate} is no PEM certificate"]
+    try:
+        private = _load_key(key.read_text())
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return [f"tls_key: {key} is no PEM private key without a passphrase"]
+    problems = []
+    if _public(private.public_key()) != _public(leaf.public_key()):
+        problems.append(f"tls_key: {key} does not belong to {certificate}")
+    names = _names(leaf)
+    if not any(_covers(name, hostname) for name in names):
+        problems.append(
+            f"tls_certificate: is for {', '.join(names) or 'no name'}, not for the registry's "
+            f"name {hostname}; set server_hostname or get another certificate"
+        )
+    if leaf.not_valid_after_utc <= now:
+        problems.append(f"tls_certificate: expired on {leaf.not_valid_after_utc:%Y-%m-%d}")
+    if leaf.not_valid_before_utc > now:
+        problems.append(f"tls_certificate: not valid before {leaf.not_valid_before_utc:%Y-%m-%d}")
+    return problems
+
+
+def is_certificate(path: Path) -> bool:
+    """Whether a file holds at least one PEM certificate."""
+    try:
+        return bool(x509.load_pem_x509_certificates(path.read_bytes()))
+    except ValueError:
+        return False
+
+
+def _due(certificate: str | None, hostname: str, now: dt.datetime) -> bool:
+    if certificate is None:
+        return True
+    leaf = x509.load_pem_x509_certificate(certificate.encode())
+    return hostname not in _names(leaf) or leaf.not_valid_after_utc - now < RENEW_BEFORE
+
+
+def _make_ca(key: ec.EllipticCurvePrivateKey, name: str, now: dt.datetime) -> x509.Certificate:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    usage = x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=True,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    return (
+        _builder(subject, subject, key, now, CA_LIFE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _make_leaf(
+    key: ec.EllipticCurvePrivateKey,
+    hostname: str,
+    ca: x509.Certificate,
+    signer: ec.EllipticCurvePrivateKey,
+    now: dt.datetime,
+) -> x509.Certificate:
+    # A common name holds 64 characters at most; clients read the alternative name anyway.
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hostname[:64])])
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+    return (
+        _builder(subject, ca.subject, key, now, LEAF_LIFE)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(hostname)]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(issuer, critical=False)
+        .sign(signer, hashes.SHA256())
+    )
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    now: dt.datetime,
+    life: dt.timedelta,
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        # An hour back, for hosts whose clocks are a little behind.
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + life)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return []
+    return extension.value.get_values_for_type(x509.DNSName)
+
+
+def _covers(pattern: str, hostname: str) -> bool:
+    """RFC 6125: a wildcard stands for exactly one label, the leftmost."""
+    pattern, hostname = pattern.lower(), hostname.lower()
+    if pattern.startswith("*."):
+        return hostname.partition(".")[2] == pattern[2:]
+    return pattern == hostname
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> SecretStr:
+    return SecretStr(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ).decode()
+    )
+
+
+def _load_key(pem: str) -> PrivateKeyTypes:
+    return serialization.load_pem_private_key(pem.encode(), password=None)
+
+
+def _public(key: object) -> bytes:
+    return key.public_bytes(  # type: ignore[attr-defined, no-any-return]
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )

@@ -1,0 +1,90 @@
+"""Containers as engine-neutral specifications, and the command line that makes one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+# The label that marks a container as ours and says what it was made from.
+DIGEST_LABEL = "io.quaylab.specification"
+VERSION_LABEL = "io.quaylab.version"
+NETWORK = "quaylab"
+RESTART_POLICY = "always"
+
+
+@dataclass(frozen=True)
+class PublishedPort:
+    """``container`` (port inside) as ``address``:``host`` outside."""
+
+    container: int
+    host: int
+    address: str
+
+    def __str__(self) -> str:
+        return f"{self.address}:{self.host}:{self.container}"
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A volume's name or a host directory at ``target``."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+    def __str__(self) -> str:
+        # z: where SELinux enforces, the engine labels the content for containers; else no effect.
+        return f"{self.source}:{self.target}:{'ro,z' if self.read_only else 'z'}"
+
+
+@dataclass(frozen=True)
+class Container:
+    """All that makes one container.
+
+    ``files`` are the sha256 of the mounted configuration files by path, so that a changed file
+    is a changed container. ``health`` is a shell command run inside; ``stop_timeout`` in seconds.
+    """
+
+    name: str
+    image: str
+    version: str
+    health: str
+    ports: tuple[PublishedPort, ...]
+    mounts: tuple[Mount, ...]
+    files: tuple[tuple[str, str], ...]
+    log_size: str
+    log_files: int
+    command: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    stop_timeout: int = 30
+    privileged: bool = False
+
+    @property
+    def digest(self) -> str:
+        """The same for the same container, over every run and machine."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def run_arguments(self) -> list[str]:
+        """The arguments of ``docker run``; nothing in them is secret."""
+        arguments = [
+            "--detach",
+            f"--name={self.name}",
+            f"--network={NETWORK}",
+            f"--restart={RESTART_POLICY}",
+            f"--stop-timeout={self.stop_timeout}",
+            f"--label={DIGEST_LABEL}={self.digest}",
+            f"--label={VERSION_LABEL}={self.version}",
+            "--log-driver=json-file",
+            f"--log-opt=max-size={self.log_size}",
+            f"--log-opt=max-file={self.log_files}",
+        ]
+        if self.health:
+            arguments += [f"--health-cmd={self.health}", "--health-interval=10s"]
+        if self.privileged:
+            arguments.append("--privileged")
+        arguments += [f"--publish={port}" for port in self.ports]
+        arguments += [f"--volume={mount}" for mount in self.mounts]
+        arguments += [f"--env={name}={value}" for name, value in self.environment]
+        return [*arguments, self.image, *self.command]

@@ -1,0 +1,162 @@
+"""Credentials: made once per registry, kept in one 0600 file on the machine that runs pyinfra."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import string
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from quaylab.problems import Refusal
+
+DIRECTORY = Path("credentials")
+ENVIRONMENT_PREFIX = "QUAYLAB_"
+# What may be given by the environment, and why a value may be impossible.
+GIVEN = ("database_password", "redis_password", "superuser_password")
+# Losing or changing these loses the registry: encrypted rows can't be read any more.
+NEVER_CHANGED = ("database_secret_key", "secret_key")
+
+
+class Credentials(BaseModel):
+    """All secrets of one registry. ``identity`` is public: hosts with data are labelled with it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    identity: str
+    database_password: SecretStr
+    redis_password: SecretStr
+    superuser_password: SecretStr = Field(min_length=8)
+    # Quay takes at most 63 characters.
+    database_secret_key: SecretStr = Field(max_length=63)
+    secret_key: SecretStr
+    ca_certificate: str | None = None
+    ca_key: SecretStr | None = None
+    certificate: str | None = None
+    certificate_key: SecretStr | None = None
+
+    def revealed(self) -> dict[str, str | None]:
+        """The plain values, for the file alone."""
+        return {
+            key: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for key, value in self
+        }
+
+
+def generate() -> Credentials:
+    """Fresh credentials; passwords are letters and digits, which need no quoting anywhere."""
+
+    def password() -> SecretStr:
+        alphabet = string.ascii_letters + string.digits
+        return SecretStr("".join(secrets.choice(alphabet) for _ in range(32)))
+
+    return Credentials(
+        identity=secrets.token_hex(8),
+        database_password=password(),
+        redis_password=password(),
+        superuser_password=password(),
+        database_secret_key=SecretStr(secrets.token_hex(24)),
+        secret_key=SecretStr(secrets.token_hex(24)),
+    )
+
+
+class Store:
+    """The credentials file of one registry, locked for as long as this object lives."""
+
+    def __init__(self, lab_name: str, directory: Path = DIRECTORY) -> None:
+        self.path = directory / f"{lab_name}.yaml"
+        self.ca_path = directory / f"{lab_name}-ca.pem"
+        self._lock: int | None = None
+
+    @property
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def lock(self) -> None:
+        """Hold the file for this process; the kernel lets go when the process ends, however.
+
+        Raises:
+            Refusal: another run holds it.
+        """
+        self.path.parent.mkdir(mode=0o700, exist_ok=True)
+        lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise Refusal(
+                [f"lab_name: another run uses {self.path} right now; wait until it has ended"]
+            ) from None
+        self._lock = lock
+
+    def load(self, environment: Mapping[str, str] = os.environ) -> Credentials:
+        """The kept credentials, or fresh ones; the environment's values come first.
+
+        Raises:
+            Refusal: the file is damaged, too open, or the environment's values are impossible.
+        """
+        problems: list[str] = []
+        given = {
+            key: environment[name]
+            for key in (*GIVEN, *NEVER_CHANGED)
+            if (name := ENVIRONMENT_PREFIX + key.upper()) in environment
+        }
+        kept = self._read() if self.exists else None
+        values = (kept or generate()).revealed()
+        for key, value in given.items():
+            variable = ENVIRONMENT_PREFIX + key.upper()
+            if len(value) < 8 or any(character.isspace() for character in value):
+                problems.append(f"{variable}: must be 8 characters or more, without white space")
+            elif kept and key in NEVER_CHANGED and value != values[key]:
+                problems.append(
+                    f"{variable}: differs from {self.path}; it can never change, because the "
+                    "database is encrypted with it: unset the variable"
+                )
+            values[key] = value
+        try:
+            credentials = Credentials.model_validate(values)
+        except ValidationError as error:
+            problems += [f"{item['loc'][0]}: {item['msg']}" for item in error.errors()]
+        if problems:
+            raise Refusal(problems)
+        return credentials
+
+    def save(self, credentials: Credentials) -> None:
+        """Replace the file atomically; the CA's public certificate goes beside it for clients."""
+        text = yaml.safe_dump(credentials.revealed(), sort_keys=False)
+        _replace(self.path, text, 0o600)
+        if credentials.ca_certificate:
+            _replace(self.ca_path, credentials.ca_certificate, 0o644)
+
+    def remove(self) -> None:
+        """Forget the credentials, once the data that they belong to is gone."""
+        for path in (self.path, self.ca_path):
+            path.unlink(missing_ok=True)
+
+    def _read(self) -> Credentials:
+        if self.path.stat().st_mode & 0o077:
+            raise Refusal([f"{self.path}: readable by others; run: chmod 600 {self.path}"])
+        remedy = "restore it from a backup; never delete it while the registry has data"
+        try:
+            return Credentials.model_validate(yaml.safe_load(self.path.read_text()))
+        except (yaml.YAMLError, ValidationError):
+            # The error's own text could quote a secret.
+            raise Refusal([f"{self.path}: damaged; {remedy}"]) from None
+
+
+def _replace(path: Path, text: str, mode: int) -> None:
+    """Write ``path`` so that a reader or a crash sees the old or the new file, never a part."""
+    new = path.with_suffix(path.suffix + ".new")
+    with suppress(FileNotFoundError):
+        new.unlink()
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with open(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.rename(path)

@@ -1,0 +1,282 @@
+"""The parts that run as containers: their files, their volume and their specification."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from quaylab import quay_config
+from quaylab.certificates import ServerCertificate
+from quaylab.containers import Container, Mount, PublishedPort
+from quaylab.credentials import Credentials
+from quaylab.files import ManagedFile
+from quaylab.images import Image, database_image, quay_image, redis_image
+from quaylab.settings import Settings
+from quaylab.topology import DATABASE_PORTS, REDIS_PORT, Topology, container_name
+from quaylab.versions import is_legacy, quay_version
+
+# Only root may enter: below it, files belong to the uid of the container that reads them.
+ETC = "/etc/quaylab"
+ENVIRONMENT = "environment"
+EVERYWHERE = "0.0.0.0"
+STORAGE_VOLUME = "quaylab-quay-storage"
+DATA_LABEL = "io.quaylab.data"
+PATH_LABEL = "io.quaylab.path"
+CREDENTIALS_LABEL = "io.quaylab.credentials"
+REGISTRY_LABEL = "io.quaylab.registry"
+POSTGRESQL_UID, MYSQL_UID, REDIS_UID, QUAY_UID = 26, 27, 1001, 1001
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A data volume; ``path`` is the host directory it stands for, None where the engine keeps it."""
+
+    name: str
+    path: str | None
+    uid: int
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Part:
+    """All that one host needs to run one part."""
+
+    image: Image
+    files: tuple[ManagedFile, ...]
+    volume: Volume | None
+    container: Container
+
+
+def database(settings: Settings, topology: Topology, credentials: Credentials) -> Part:
+    """PostgreSQL or MySQL, by the contract that sclorg's images and ours share."""
+    image = database_image(settings)
+    postgresql = settings.database_engine == "postgresql"
+    uid = POSTGRESQL_UID if postgresql else MYSQL_UID
+    prefix = "POSTGRESQL" if postgresql else "MYSQL"
+    environment = _environment(
+        "database",
+        uid,
+        {
+            f"{prefix}_USER": settings.database_user,
+            f"{prefix}_PASSWORD": credentials.database_password.get_secret_value(),
+            f"{prefix}_DATABASE": settings.database_name,
+        },
+    )
+    name = container_name("database")
+    return Part(
+        image,
+        (environment,),
+        Volume(
+            name,
+            settings.database_data,
+            uid,
+            _labels(settings, credentials, data_kind(settings), settings.database_data),
+        ),
+        Container(
+            name=name,
+            image=image.reference,
+            version=image.reference.rpartition(":")[2],
+            command=_with_environment("run-postgresql" if postgresql else "run-mysqld"),
+            # By TCP: while the data is initialised the server listens on its socket only.
+            health=(
+                "bash -c 'pg_isready --quiet --host=127.0.0.1'"
+                if postgresql
+                else "bash -c 'mysqladmin --host=127.0.0.1 ping'"
+            ),
+            ports=_published(
+                DATABASE_PORTS[settings.database_engine],
+                topology.database.probe_port,
+                topology.database.listen,
+            ),
+            mounts=(
+                _configuration("database"),
+                Mount(name, "/var/lib/pgsql/data" if postgresql else "/var/lib/mysql/data"),
+            ),
+            files=_digests(environment),
+            log_size=settings.container_log_size,
+            log_files=settings.container_log_files,
+            # PostgreSQL waits for Quay's connection pool before it stops.
+            stop_timeout=60,
+        ),
+    )
+
+
+def redis(settings: Settings, topology: Topology, credentials: Credentials) -> Part:
+    """Redis with a password; what it holds may be lost."""
+    image = redis_image(settings)
+    environment = _environment(
+        "redis",
+        REDIS_UID,
+        {"REDIS_PASSWORD": credentials.redis_password.get_secret_value()},
+    )
+    return Part(
+        image,
+        (environment,),
+        None,
+        Container(
+            name=container_name("redis"),
+            image=image.reference,
+            version=image.reference.rpartition(":")[2],
+            command=_with_environment("run-redis"),
+            # Without its password it answers NOAUTH, and that is an answer.
+            health="redis-cli -h 127.0.0.1 ping | grep -qE 'PONG|NOAUTH'",
+            ports=_published(REDIS_PORT, topology.redis.probe_port, topology.redis.listen),
+            mounts=(_configuration("redis"),),
+            files=_digests(environment),
+            log_size=settings.container_log_size,
+            log_files=settings.container_log_files,
+        ),
+    )
+
+
+def quay(
+    settings: Settings,
+    topology: Topology,
+    credentials: Credentials,
+    certificate: ServerCertificate,
+    memory_mb: int,
+) -> Part:
+    """Quay 3, or the seed's 2.9, which has another contract."""
+    if is_legacy(quay_version(settings)):
+        return _legacy_quay(settings, credentials)
+    image = quay_image(settings)
+    directory = f"{ETC}/quay"
+    bundle = {
+        "config.yaml": quay_config.render(quay_config.build(settings, topology, credentials)),
+        "ssl.cert": certificate.certificate,
+        "ssl.key": certificate.key.get_secret_value(),
+    }
+    if settings.company_ca:
+        bundle["extra_ca_certs/company.crt"] = settings.company_ca.read_text()
+    files = tuple(
+        ManagedFile(f"{directory}/{name}", content, uid=QUAY_UID, mode=0o600)
+        for name, content in bundle.items()
+    )
+    workers = str(settings.quay_workers or quay_config.workers(memory_mb))
+    return Part(
+        image,
+        files,
+        _storage(settings, credentials, QUAY_UID),
+        Container(
+            name=container_name("quay"),
+            image=image.reference,
+            version=quay_version(settings),
+            # The schema is migrated once, by the leader, before any node starts.
+            command=("registry-nomigrate",),
+            environment=(
+                ("WORKER_COUNT", workers),
+                # Quay takes fewer than its own minimum only with this.
+                ("WORKER_COUNT_UNSUPPORTED_MINIMUM", workers),
+                *_proxy(settings, topology),
+            ),
+            health=(
+                "curl --fail --silent --insecure --output /dev/null "
+                "https://127.0.0.1:8443/health/instance"
+            ),
+            ports=(
+                PublishedPort(8443, settings.quay_https_port, EVERYWHERE),
+                PublishedPort(8080, settings.quay_http_port, EVERYWHERE),
+            ),
+            mounts=(
+                Mount(directory, "/conf/stack", read_only=True),
+                Mount(STORAGE_VOLUME, "/datastorage"),
+            ),
+            files=_digests(*files),
+            log_size=settings.container_log_size,
+            log_files=settings.container_log_files,
+            # Measured: 36 s for the core services; Docker's own 10 s end in a kill.
+            stop_timeout=90,
+        ),
+    )
+
+
+def _legacy_quay(settings: Settings, credentials: Credentials) -> Part:
+    """Quay 2.9: privileged, set up by hand in the browser, which writes the bundle itself."""
+    image = quay_image(settings)
+    license_file = settings.quay_license
+    files = (
+        (ManagedFile(f"{ETC}/quay/license", license_file.read_text(), mode=0o600),)
+        if license_file
+        else ()
+    )
+    return Part(
+        image,
+        files,
+        _storage(settings, credentials, 0),
+        Container(
+            name=container_name("quay"),
+            image=image.reference,
+            version=quay_version(settings),
+            health="",
+            ports=(
+                PublishedPort(443, settings.quay_https_port, EVERYWHERE),
+                PublishedPort(80, settings.quay_http_port, EVERYWHERE),
+            ),
+            mounts=(Mount(f"{ETC}/quay", "/conf/stack"), Mount(STORAGE_VOLUME, "/datastorage")),
+            files=_digests(*files),
+            log_size=settings.container_log_size,
+            log_files=settings.container_log_files,
+            stop_timeout=90,
+            privileged=True,
+        ),
+    )
+
+
+def data_kind(settings: Settings) -> str:
+    """What a database volume holds, such as ``postgresql-15-c9s``: an engine and its version."""
+    name = database_image(settings).reference.rpartition("/")[2]
+    repository, _, tag = name.partition(":")
+    # sclorg's repositories tell the version (postgresql-15-c9s), others' tags do (postgres:15.4).
+    if any(character.isdigit() for character in repository):
+        return repository
+    return f"{repository}-{tag.partition('-')[0]}"
+
+
+def _storage(settings: Settings, credentials: Credentials, uid: int) -> Volume:
+    path = settings.quay_storage_path
+    labels = _labels(settings, credentials, "quay-storage", path)
+    return Volume(STORAGE_VOLUME, path, uid, labels)
+
+
+def _labels(
+    settings: Settings, credentials: Credentials, data: str, path: str | None
+) -> dict[str, str]:
+    """What a data volume bears; quaylab/checks.py refuses a run that it doesn't fit."""
+    return {
+        DATA_LABEL: data,
+        PATH_LABEL: path or "",
+        CREDENTIALS_LABEL: credentials.identity,
+        REGISTRY_LABEL: "stand-in" if settings.image_source == "packages" else "quay",
+    }
+
+
+def _environment(part: str, uid: int, values: Mapping[str, str]) -> ManagedFile:
+    """A shell file that the container reads: so neither argv nor `docker inspect` holds a secret."""
+    lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
+    return ManagedFile(f"{ETC}/{part}/{ENVIRONMENT}", lines, uid=uid, mode=0o400)
+
+
+def _with_environment(command: str) -> tuple[str, ...]:
+    return ("bash", "-c", f"set -a && . {ETC}/{ENVIRONMENT} && set +a && exec {command}")
+
+
+def _configuration(part: str) -> Mount:
+    return Mount(f"{ETC}/{part}", ETC, read_only=True)
+
+
+def _published(inside: int, outside: int, listen: str | None) -> tuple[PublishedPort, ...]:
+    return (PublishedPort(inside, outside, listen),) if listen else ()
+
+
+def _digests(*files: ManagedFile) -> tuple[tuple[str, str], ...]:
+    return tuple((file.path, file.sha256) for file in files)
+
+
+def _proxy(settings: Settings, topology: Topology) -> tuple[tuple[str, str], ...]:
+    """Proxy variables for Quay's outgoing requests (mirroring, storage), never to its own parts."""
+    own = (topology.hostname, topology.database.address, topology.redis.address)
+    spared = ",".join(filter(None, ("127.0.0.1", "localhost", *own, settings.no_proxy)))
+    values = {"HTTP_PROXY": settings.http_proxy, "HTTPS_PROXY": settings.https_proxy}
+    given = tuple((name, value) for name, value in values.items() if value)
+    return (*given, ("NO_PROXY", spared)) if given else ()

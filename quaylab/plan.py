@@ -1,0 +1,165 @@
+"""The plan of a run: everything worked out, or every problem told, before a host is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from quaylab import certificates, checks, parts, quay_config, topology, versions
+from quaylab.certificates import ServerCertificate
+from quaylab.credentials import Credentials, Store
+from quaylab.machine import Machine
+from quaylab.parts import Part, Volume
+from quaylab.problems import Refusal, refuse
+from quaylab.settings import HostInput, HostSettings, Settings, load
+from quaylab.topology import LOOPBACK, Topology
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be. ``machines`` has the hosts that this run is connected to, and ``quay`` the
+    part as it runs on those of them that play it, with workers fitted to their memory."""
+
+    settings: Settings
+    topology: Topology
+    credentials: Credentials
+    store: Store
+    certificate: ServerCertificate
+    machines: Mapping[str, Machine]
+    database: Part
+    redis: Part
+    quay: Mapping[str, Part]
+
+    @property
+    def version(self) -> str:
+        return versions.quay_version(self.settings)
+
+    @property
+    def standin(self) -> bool:
+        """Whether Quay's place is taken by the stand-in."""
+        return self.settings.image_source == "packages"
+
+    @property
+    def purges(self) -> bool:
+        """Whether teardown removes the data too; ``purge`` was checked to name this registry."""
+        return self.settings.purge is not None
+
+    def address_of_quay(self, host: str) -> str:
+        """Where the registry's name leads to on a host, if DNS doesn't say."""
+        return LOOPBACK if host == self.topology.leader else self.topology.quay_address
+
+    def parts_of(self, host: str) -> tuple[Part, ...]:
+        """The parts that a connected host runs, in the order they are started."""
+        found = []
+        if host == self.topology.database.host:
+            found.append(self.database)
+        if host == self.topology.redis.host:
+            found.append(self.redis)
+        if host in self.topology.quay:
+            found.append(self.quay[host])
+        return tuple(found)
+
+    def volumes_of(self, host: str) -> dict[str, Volume]:
+        return {part.volume.name: part.volume for part in self.parts_of(host) if part.volume}
+
+
+def make(
+    hosts: list[HostInput],
+    machines: Mapping[str, Machine],
+    store: Store | None = None,
+    exclusive: bool = False,
+) -> Plan:
+    """The plan for an inventory's hosts.
+
+    Args:
+        machines: what each connected host reports.
+        store: where the credentials are; by default ``credentials/LAB_NAME.yaml``.
+        exclusive: hold the credentials for this process, so that no two runs work at once.
+
+    Raises:
+        Refusal: all problems found, each by its setting.
+    """
+    settings, own = load(hosts)
+    store = store or Store(settings.lab_name)
+    if exclusive:
+        store.lock()
+    problems = versions.problems(settings) + _file_problems(settings)
+    for name, machine in machines.items():
+        problems += checks.machine_problems(name, machine)
+    plan = None
+    try:
+        plan = _assemble(settings, own, hosts, machines, store)
+        problems += quay_config.problems(settings, plan.topology, plan.credentials)
+    except Refusal as refusal:
+        problems += refusal.problems
+    refuse(problems)
+    assert plan is not None  # else there was a problem
+    return plan
+
+
+def refuse_foreign_data(plan: Plan) -> None:
+    """Stop if a host bears data that this run doesn't fit.
+
+    Raises:
+        Refusal: engine, store or credentials changed under existing data.
+    """
+    problems: list[str] = []
+    for name, machine in plan.machines.items():
+        problems += checks.data_problems(name, machine, plan.volumes_of(name), plan.store)
+    refuse(problems)
+
+
+def _assemble(
+    settings: Settings,
+    own: Mapping[str, HostSettings],
+    hosts: list[HostInput],
+    machines: Mapping[str, Machine],
+    store: Store,
+) -> Plan:
+    reported = {name: machine.addresses for name, machine in machines.items()}
+    where = topology.build(settings, hosts, own, reported)
+    if settings.purge not in (None, where.hostname):
+        refuse([f"purge: {settings.purge!r} is not this registry's name, {where.hostname}"])
+    credentials = store.load()
+    if settings.tls_certificate and settings.tls_key:
+        refuse(certificates.check(settings.tls_certificate, settings.tls_key, where.hostname))
+        served = ServerCertificate(
+            settings.tls_certificate.read_text(),
+            SecretStr(settings.tls_key.read_text()),
+            None,
+        )
+    else:
+        credentials = certificates.own_authority(credentials, where.hostname)
+        served = certificates.own(credentials)
+    return Plan(
+        settings,
+        where,
+        credentials,
+        store,
+        served,
+        machines,
+        database=parts.database(settings, where, credentials),
+        redis=parts.redis(settings, where, credentials),
+        quay={
+            name: parts.quay(settings, where, credentials, served, machines[name].memory_mb)
+            for name in where.quay
+            if name in machines
+        },
+    )
+
+
+def _file_problems(settings: Settings) -> list[str]:
+    """Settings that only go together, and files of the wrong kind."""
+    problems = []
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        missing = "tls_key" if settings.tls_certificate else "tls_certificate"
+        problems.append(f"{missing}: not set; a certificate and its key go together")
+    if (settings.image_source == "archive") != (settings.image_archive is not None):
+        problems.append(
+            "image_archive: set it together with image_source=archive, and only with that"
+        )
+    if settings.company_ca and not certificates.is_certificate(settings.company_ca):
+        problems.append(f"company_ca: {settings.company_ca} is no PEM certificate")
+    return problems

@@ -1,0 +1,101 @@
+"""Quay's config.yaml, from settings, topology and credentials."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+
+from quaylab.credentials import Credentials
+from quaylab.settings import Settings
+from quaylab.topology import Topology
+
+SCHEMES = {"postgresql": "postgresql", "mysql": "mysql+pymysql"}
+STORAGE_DIRECTORY = "/datastorage/registry"
+# The name of the storage location; blobs are found by it, so it never changes.
+LOCATION = "default"
+
+
+def database_uri(settings: Settings, topology: Topology, credentials: Credentials) -> str:
+    """DB_URI, with the password quoted for a URI."""
+    password = quote(credentials.database_password.get_secret_value(), safe="")
+    scheme = SCHEMES[settings.database_engine]
+    address = f"{topology.database.address}:{topology.database.port}"
+    return f"{scheme}://{settings.database_user}:{password}@{address}/{settings.database_name}"
+
+
+def build(settings: Settings, topology: Topology, credentials: Credentials) -> dict[str, Any]:
+    """The keys that Quay requires and those that make a private registry; see owned_keys."""
+    # Upstream's validator checks one Redis entry with the other's port: they are one.
+    redis = {
+        "host": topology.redis.address,
+        "port": topology.redis.port,
+        "password": credentials.redis_password.get_secret_value(),
+    }
+    owned = {
+        "AUTHENTICATION_TYPE": "Database",
+        "SERVER_HOSTNAME": topology.registry,
+        "PREFERRED_URL_SCHEME": "https",
+        "SETUP_COMPLETE": True,
+        "DATABASE_SECRET_KEY": credentials.database_secret_key.get_secret_value(),
+        "SECRET_KEY": credentials.secret_key.get_secret_value(),
+        "DB_URI": database_uri(settings, topology, credentials),
+        "DB_CONNECTION_ARGS": {"threadlocals": True, "autorollback": True},
+        "BUILDLOGS_REDIS": redis,
+        "USER_EVENTS_REDIS": dict(redis),
+        "DISTRIBUTED_STORAGE_CONFIG": {
+            LOCATION: ["LocalStorage", {"storage_path": STORAGE_DIRECTORY}]
+        },
+        "DISTRIBUTED_STORAGE_PREFERENCE": [LOCATION],
+        "DISTRIBUTED_STORAGE_DEFAULT_LOCATIONS": [LOCATION],
+        # Without these two the first user can't be made through the API.
+        "FEATURE_USER_INITIALIZE": True,
+        "BROWSER_API_CALLS_XHR_ONLY": False,
+        "SUPER_USERS": [settings.quay_superuser],
+    }
+    defaults = {
+        "DEFAULT_TAG_EXPIRATION": "2w",
+        "TAG_EXPIRATION_OPTIONS": ["0s", "1d", "1w", "2w", "4w"],
+        "FEATURE_MAILING": False,
+        # A private registry: accounts are made by the superuser, not by whoever finds the page.
+        "FEATURE_USER_CREATION": False,
+        "USERFILES_LOCATION": LOCATION,
+        "LOG_ARCHIVE_LOCATION": LOCATION,
+    }
+    return defaults | settings.quay_config | owned
+
+
+def problems(settings: Settings, topology: Topology, credentials: Credentials) -> list[str]:
+    """Keys in ``quay_config`` that other settings own."""
+    owned = build(settings.model_copy(update={"quay_config": {}}), topology, credentials)
+    changeable = ("FEATURE_MAILING", "FEATURE_USER_CREATION", "DEFAULT_TAG_EXPIRATION")
+    return [
+        f"quay_config: {key} is worked out from the other settings; leave it out"
+        for key in settings.quay_config
+        if key in owned and key not in (*changeable, "TAG_EXPIRATION_OPTIONS")
+    ]
+
+
+def render(config: dict[str, Any]) -> str:
+    """config.yaml, the same text for the same values."""
+    return yaml.dump(config, Dumper=_PlainDumper, sort_keys=True)
+
+
+def workers(memory_mb: int) -> int:
+    """Workers of each kind that fit a host's memory, at most the 8 that Quay starts at least.
+
+    Measured: the core services with one worker of each kind take 640 MB, and the 24 workers of
+    Quay's own count 3.6 GB, so about 125 MB each, of three kinds. Half of the memory is left to
+    the host and the other parts.
+    """
+    # Whole gigabytes: a new kernel, which reports a little less, must not change the container.
+    half = round(memory_mb / 1024) * 1024 // 2
+    return max(1, min(8, (half - 640) // (3 * 125)))
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """No anchors: people read the file, and both Redis entries are the same values."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True

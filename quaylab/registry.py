@@ -1,0 +1,285 @@
+"""A client of Quay's HTTP interfaces: health, first user, sign-in, and the registry protocol."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import socket
+import ssl
+import tarfile
+from dataclasses import dataclass
+from http.cookies import SimpleCookie
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+if TYPE_CHECKING:
+    from urllib3._base_connection import BaseHTTPSConnection
+
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+TIMEOUT = 40.0  # /health/endtoend takes up to 28 s while Redis or the store is down
+# The token service allows 5 requests a second with a burst of 1 and answers 429 to the next.
+RETRY = urllib3.Retry(total=8, status_forcelist=[429], backoff_factor=0.5, allowed_methods=None)
+
+
+class RegistryError(Exception):
+    """What went wrong between us and the registry, in one line without secrets."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """The answer of a health end point: ``services`` by name."""
+
+    ok: bool
+    services: dict[str, bool]
+
+    @property
+    def failing(self) -> str:
+        return ", ".join(name for name, good in sorted(self.services.items()) if not good)
+
+
+class Registry:
+    """One registry over TLS, under its public name, by way of any address that leads to it.
+
+    Args:
+        registry: SERVER_HOSTNAME, ``host[:port]``.
+        trusted: PEM of the CA, or of the very certificate that has to be served.
+        target: address and port to connect to, whatever the name resolves to.
+    """
+
+    def __init__(self, registry: str, trusted: str, target: tuple[str, int]) -> None:
+        host, _, port = registry.partition(":")
+        context = ssl.create_default_context(cadata=trusted)
+        # So that a user's own leaf certificate can be the anchor as well.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        self.registry = registry
+        self._pool = _Pool(
+            host,
+            int(port or 443),
+            ssl_context=context,
+            timeout=urllib3.Timeout(TIMEOUT),
+            retries=RETRY,
+            maxsize=1,
+        )
+        self._pool.target = target
+        self._cookies: dict[str, str] = {}
+        self._csrf: str | None = None
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def health(self, scope: str = "endtoend") -> Health:
+        """``endtoend`` looks at auth, database, Redis and storage; ``instance`` at the node."""
+        response = self._send("GET", f"/health/{scope}", expect=(200, 503))
+        services = _json(response)["data"]["services"]
+        return Health(response.status == 200, {k: bool(v) for k, v in services.items()})
+
+    def initialize(self, user: str, password: str, email: str) -> bool:
+        """Make the first user; False if the database has users already."""
+        body = {"username": user, "password": password, "email": email, "access_token": True}
+        response = self._send("POST", "/api/v1/user/initialize", json_body=body, expect=(200, 400))
+        if response.status == 200:
+            return True
+        message = str(_json(response).get("message", ""))
+        if "non-empty database" in message:
+            return False
+        raise RegistryError(f"Quay refused the first user: {message}")
+
+    def sign_in(self, user: str, password: str) -> bool:
+        """Start a session; False if the password is wrong."""
+        headers = {"X-Requested-With": "XMLHttpRequest"}
+        token = _json(self._send("GET", "/csrf_token", headers=headers))["csrf_token"]
+        response = self._send(
+            "POST",
+            "/api/v1/signin",
+            headers={"X-CSRF-Token": token},
+            json_body={"username": user, "password": password},
+            expect=(200, 403),
+        )
+        self._csrf = response.headers.get("X-Next-CSRF-Token", token)
+        return response.status == 200
+
+    def is_superuser(self) -> bool:
+        """Whether the user of the session is a superuser."""
+        return bool(_json(self._send("GET", "/api/v1/user/")).get("super_user"))
+
+    def round_trip(self, user: str, password: str, repository: str) -> str:
+        """Log in, push a small image, pull it back, delete it; the digest that came back.
+
+        Raises:
+            RegistryError: any step that failed, or content that came back changed.
+        """
+        name = f"{user}/{repository}"
+        bearer = self._token(user, password, f"repository:{name}:pull,push")
+        layer, config, manifest = _small_image()
+        for blob in (layer, config):
+            self._upload(name, bearer, blob)
+        pushed = self._send(
+            "PUT",
+            f"/v2/{name}/manifests/verify",
+            headers={**bearer, "Content-Type": MANIFEST},
+            body=manifest,
+            expect=(201,),
+        )
+        headers = {**bearer, "Accept": MANIFEST}
+        pulled = self._send("GET", f"/v2/{name}/manifests/verify", headers=headers)
+        content = self._send("GET", f"/v2/{name}/blobs/{_digest(layer)}", headers=bearer)
+        if pulled.data != manifest or content.data != layer:
+            raise RegistryError(f"{name} came back from the registry with another content")
+        self._send("DELETE", f"/v2/{name}/manifests/verify", headers=bearer, expect=(202,))
+        return pushed.headers["Docker-Content-Digest"]
+
+    def delete_repository(self, name: str) -> None:
+        """Remove a repository; needs a session."""
+        headers = {"X-CSRF-Token": self._csrf or ""}
+        self._send("DELETE", f"/api/v1/repository/{name}", headers=headers, expect=(204, 404))
+
+    def _token(self, user: str, password: str, scope: str) -> dict[str, str]:
+        fields = {"account": user, "service": self.registry, "scope": scope}
+        response = self._send(
+            "GET",
+            "/v2/auth",
+            headers=urllib3.make_headers(basic_auth=f"{user}:{password}"),
+            fields=fields,
+        )
+        return {"Authorization": f"Bearer {_json(response)['token']}"}
+
+    def _upload(self, name: str, bearer: dict[str, str], blob: bytes) -> None:
+        start = self._send("POST", f"/v2/{name}/blobs/uploads/", headers=bearer, expect=(202,))
+        headers = {**bearer, "Content-Type": "application/octet-stream"}
+        sent = self._send(
+            "PATCH", _path(start.headers["Location"]), headers=headers, body=blob, expect=(202,)
+        )
+        self._send(
+            "PUT",
+            _path(sent.headers["Location"]),
+            headers=bearer,
+            fields={"digest": _digest(blob)},
+            expect=(201,),
+        )
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+        json_body: dict[str, Any] | None = None,
+        fields: dict[str, str] | None = None,
+        expect: tuple[int, ...] = (200,),
+    ) -> urllib3.BaseHTTPResponse:
+        headers = dict(headers or {})
+        if self._cookies:
+            headers["Cookie"] = "; ".join(f"{k}={v}" for k, v in self._cookies.items())
+        if json_body is not None:
+            body = json.dumps(json_body).encode()
+            headers["Content-Type"] = "application/json"
+        if fields:
+            joint = "&" if "?" in path else "?"
+            path = f"{path}{joint}{urlencode(fields)}"
+        plain = path.partition("?")[0]
+        try:
+            response = self._pool.urlopen(method, path, body=body, headers=headers, redirect=False)
+        except (HTTPError, OSError) as error:
+            reason = str(error.__cause__ or error)
+            raise RegistryError(f"{method} {plain}: {reason}") from error
+        for cookie in response.headers.getlist("Set-Cookie"):
+            self._cookies.update({k: m.value for k, m in SimpleCookie(cookie).items()})
+        if response.status not in expect:
+            raise RegistryError(f"{method} {plain}: HTTP {response.status}{_reason(response)}")
+        return response
+
+
+class _Connection(urllib3.connection.HTTPSConnection):
+    """Connects to the pool's target and checks the certificate against the registry's name."""
+
+    target: tuple[str, int]
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            return socket.create_connection(self.target, timeout=10)
+        except OSError as error:
+            raise urllib3.exceptions.NewConnectionError(self, str(error)) from error
+
+
+class _Pool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Connection
+    target: tuple[str, int]
+
+    def _new_conn(self) -> BaseHTTPSConnection:
+        connection = super()._new_conn()
+        assert isinstance(connection, _Connection)
+        connection.target = self.target
+        return connection
+
+
+def _small_image() -> tuple[bytes, bytes, bytes]:
+    """Layer, configuration and manifest of an image with one small file."""
+    content = b"Quaylab verified this registry.\n"
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        entry = tarfile.TarInfo("quaylab.txt")
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    layer = gzip.compress(buffer.getvalue(), mtime=0)
+    config = json.dumps(
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [_digest(buffer.getvalue())]},
+        }
+    ).encode()
+    image = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": {
+            "mediaType": "application/vnd.docker.container.image.v1+json",
+            "size": len(config),
+            "digest": _digest(config),
+        },
+        "layers": [
+            {
+                "mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip",
+                "size": len(layer),
+                "digest": _digest(layer),
+            }
+        ],
+    }
+    return layer, config, json.dumps(image).encode()
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _path(location: str) -> str:
+    """The path and query of a Location, which Quay gives with scheme and host."""
+    parsed = urllib3.util.parse_url(location)
+    return parsed.request_uri
+
+
+def _json(response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+    try:
+        parsed = json.loads(response.data)
+    except ValueError as error:
+        raise RegistryError("the registry's answer is no JSON; is it Quay?") from error
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _reason(response: urllib3.BaseHTTPResponse) -> str:
+    """The registry's own message, where its error has one."""
+    try:
+        body = json.loads(response.data)
+    except ValueError:
+        return ""
+    if not isinstance(body, dict):
+        return ""
+    errors = body.get("errors") or [{}]
+    message = body.get("message") or body.get("error_message") or errors[0].get("message")
+    return f" ({message})" if message else ""

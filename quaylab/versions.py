@@ -1,0 +1,48 @@
+"""Quay's versions: which one is the default, and which fits which database."""
+
+from __future__ import annotations
+
+from quaylab.settings import Settings
+
+NEWEST = "v3.18.0"
+# From v3.17.0 on a migration of Quay's uses PostgreSQL syntax and fails on MySQL
+# (measured: v3.16.5 runs on MariaDB 11.8, v3.17.4 does not migrate).
+NEWEST_ON_MYSQL = "v3.16.5"
+MYSQL_REASON = "from v3.17.0 on Quay's own migrations work on PostgreSQL only"
+
+
+def quay_version(settings: Settings) -> str:
+    """The version to run: the setting's, or the newest that fits the database."""
+    default = NEWEST if settings.database_engine == "postgresql" else NEWEST_ON_MYSQL
+    return settings.quay_version or default
+
+
+def parse(version: str) -> tuple[int, int, int]:
+    """``v3.18.0`` as (3, 18, 0)."""
+    major, minor, patch = (int(number) for number in version.removeprefix("v").split("."))
+    return major, minor, patch
+
+
+def is_legacy(version: str) -> bool:
+    """Quay 2: set up in the browser, privileged, on ports 80 and 443."""
+    return parse(version)[0] == 2
+
+
+def problems(settings: Settings) -> list[str]:
+    """Versions that can't work."""
+    version = quay_version(settings)
+    if is_legacy(version):
+        if settings.image_source == "packages":
+            return [f"quay_version: {version} has no stand-in; set image_source to registry"]
+        return []
+    found = []
+    if settings.quay_license:
+        found.append(f"quay_license: Quay {version} takes none; only 2.9 does: leave it out")
+    if parse(version)[0] != 3:
+        found.append(f"quay_version: {version} is not known; 3.x (or the seed's v2.9.1) is")
+    if settings.database_engine == "mysql" and parse(version) >= (3, 17, 0):
+        found.append(
+            f"quay_version: {version} does not run on MySQL, {MYSQL_REASON}; set "
+            f"{NEWEST_ON_MYSQL} or database_engine to postgresql"
+        )
+    return found

@@ -1,0 +1,44 @@
+"""The container engine, on every host that runs a container."""
+
+from pyinfra import host
+
+from operations import credentials, docker, files, pull_secret, trust
+from operations.plan import plan
+from quaylab.files import ManagedFile
+
+lab = plan()
+
+if host.name in lab.topology.engine_hosts():
+    settings = lab.settings
+    machine = lab.machines[host.name]
+
+    credentials.kept(name="Keep the credentials", plan=lab)
+
+    if settings.company_ca:
+        trust.authority_trusted(
+            name="Trust the company's CA", machine=machine, authority=settings.company_ca
+        )
+
+    docker.installed(name="Install the container engine", machine=machine, settings=settings)
+
+    if proxy := docker.proxy_file(settings):
+        files.present(name="Give the engine its proxy", files=[proxy])
+
+    docker.running(name="Start the container engine", machine=machine, settings=settings)
+
+    if settings.pull_secret:
+        pull_secret.merged(
+            name="Merge the pull secret",
+            secret=settings.pull_secret,
+            user=settings.pull_secret_user,
+        )
+
+    if ca := lab.certificate.ca:
+        path = f"/etc/docker/certs.d/{lab.topology.registry}/ca.crt"
+        files.present(name="Trust the registry's CA", files=[ManagedFile(path, ca)])
+
+    trust.name_known(
+        name="Know the registry's name",
+        hostname=lab.topology.hostname,
+        address=lab.address_of_quay(host.name),
+    )

@@ -1,0 +1,28 @@
+"""Quay: its bundle, its schema, its container, its superuser."""
+
+from pyinfra import host
+
+from operations import containers, credentials, files, images, quay
+from operations.plan import plan
+from quaylab.versions import is_legacy
+
+lab = plan()
+
+if host.name in lab.topology.quay:
+    part = lab.quay[host.name]
+
+    credentials.kept(name="Keep the credentials", plan=lab)
+
+    images.present(name="Get Quay's image", images=[part.image], settings=lab.settings)
+
+    files.present(name="Write Quay's bundle", files=part.files)
+
+    if host.name == lab.topology.leader and not is_legacy(lab.version):
+        quay.migrated(name="Migrate the database's schema", plan=lab)
+
+    containers.running(name="Run Quay", part=part, timeout=lab.settings.health_timeout)
+
+    if is_legacy(lab.version):
+        quay.wizard_reachable(name="Wait for Quay's set-up page", plan=lab)
+    elif host.name == lab.topology.leader:
+        quay.superuser(name="Make the superuser", plan=lab)

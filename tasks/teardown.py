@@ -1,0 +1,19 @@
+"""Take the registry down: containers and network go, data and credentials stay.
+
+With `--data purge=NAME`, NAME being the registry's own, the data goes too, for good.
+"""
+
+from pyinfra import host
+
+from operations import teardown
+from operations.plan import plan
+
+lab = plan(check_data=False)
+
+if host.name in lab.topology.engine_hosts():
+    teardown.containers(name="Remove containers and network", plan=lab)
+
+    if lab.purges:
+        teardown.data(name="Remove volumes, files and certificates", plan=lab)
+
+        teardown.credentials(name="Forget the credentials", plan=lab)
