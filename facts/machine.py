@@ -25,7 +25,9 @@ ip -o -4 address show scope global 2>/dev/null |
 if command -v docker >/dev/null 2>&1; then
   printf 'docker %s\n' "$(readlink -f "$(command -v docker)")"
   printf 'cli %s\n' "$(docker --version 2>/dev/null | head -n 1)"
-  printf 'info %s\n' "$(docker info --format '{{json .}}' 2>/dev/null)"
+  printf 'info %s\n' "$(docker info --format '{"ServerVersion":{{json .ServerVersion}},
+    "Driver":{{json .Driver}},"DockerRootDir":{{json .DockerRootDir}},
+    "SecurityOptions":{{json .SecurityOptions}}}' 2>/dev/null | tr -d '\n')"
   docker volume ls --quiet --filter label=io.quaylab.data 2>/dev/null | while read -r volume; do
     docker volume inspect --format 'volume {{.Name}} {{json .Labels}}' "$volume"
   done

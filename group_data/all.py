@@ -22,7 +22,7 @@ quay_storage_path = None
 # Workers of each kind (WORKER_COUNT); None: fitted to the memory.
 quay_workers = None
 # Further keys of Quay's config.yaml, such as FEATURE_PROXY_CACHE.
-quay_config = {}
+quay_config: dict[str, object] = {}
 # Seconds that a started service has to become healthy.
 health_timeout = 300
 
@@ -85,7 +85,7 @@ docker_ce_repository = "https://download.docker.com/linux"
 container_log_size = "10m"
 # Log files kept of a container.
 container_log_files = 3
-# Proxy for http, for the engine and builds.
+# Proxy for http, for the engine, builds and Quay; without a password in it.
 http_proxy = None
 # Proxy for https, likewise.
 https_proxy = None

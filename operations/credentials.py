@@ -15,6 +15,10 @@ def kept(plan: Plan) -> Generator[FunctionCommand]:
     """Save what this run made (passwords, CA, certificate) before any host gets to see it.
 
     + plan: the run's plan
+
+    Tasks call it first and on every host. That makes hosts wait for each other: pyinfra keeps the
+    order of operations on each host, but runs those of hosts with different parts side by side,
+    and Quay must not be migrated before another host's database is prepared.
     """
     if plan.store.exists and plan.store.load() == plan.credentials:
         host.noop(f"{plan.store.path} is up to date")

@@ -22,7 +22,8 @@ class PublishedPort:
     address: str
 
     def __str__(self) -> str:
-        return f"{self.address}:{self.host}:{self.container}"
+        address = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{address}:{self.host}:{self.container}"
 
 
 @dataclass(frozen=True)

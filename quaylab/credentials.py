@@ -117,11 +117,15 @@ class Store:
                     f"{variable}: differs from {self.path}; it can never change, because the "
                     "database is encrypted with it: unset the variable"
                 )
-            values[key] = value
+            else:
+                values[key] = value
         try:
             credentials = Credentials.model_validate(values)
         except ValidationError as error:
-            problems += [f"{item['loc'][0]}: {item['msg']}" for item in error.errors()]
+            problems += [
+                f"{ENVIRONMENT_PREFIX}{item['loc'][0]}".upper() + f": {item['msg']}"
+                for item in error.errors()
+            ]
         if problems:
             raise Refusal(problems)
         return credentials
@@ -144,7 +148,7 @@ class Store:
         remedy = "restore it from a backup; never delete it while the registry has data"
         try:
             return Credentials.model_validate(yaml.safe_load(self.path.read_text()))
-        except (yaml.YAMLError, ValidationError):
+        except (yaml.YAMLError, ValueError):
             # The error's own text could quote a secret.
             raise Refusal([f"{self.path}: damaged; {remedy}"]) from None
 

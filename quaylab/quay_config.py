@@ -21,8 +21,10 @@ def database_uri(settings: Settings, topology: Topology, credentials: Credential
     """DB_URI, with the password quoted for a URI."""
     password = quote(credentials.database_password.get_secret_value(), safe="")
     scheme = SCHEMES[settings.database_engine]
-    address = f"{topology.database.address}:{topology.database.port}"
-    return f"{scheme}://{settings.database_user}:{password}@{address}/{settings.database_name}"
+    address = topology.database.address
+    address = f"[{address}]" if ":" in address else address
+    target = f"{address}:{topology.database.port}/{settings.database_name}"
+    return f"{scheme}://{settings.database_user}:{password}@{target}"
 
 
 def build(settings: Settings, topology: Topology, credentials: Credentials) -> dict[str, Any]:

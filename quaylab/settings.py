@@ -9,29 +9,61 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from quaylab.problems import refuse
 
 # Data that belongs to pyinfra itself: its connectors' keys and, by "_", its global arguments.
 PYINFRA_KEY = re.compile(r"^(_|ssh_|fake_|dockerssh_|docker_(identifier|platform|architecture)$)")
 
+_EXAMPLES: dict[str, str] = {}
+
+
+def _form(pattern: str, example: str) -> Any:
+    """A text of a certain form; the example is what an error shows."""
+    _EXAMPLES[pattern] = example
+    return Field(pattern=pattern)
+
+
+def _no_detour(path: str) -> str:
+    if ".." in path.split("/"):
+        raise ValueError("must not hold '..'")
+    return path
+
+
+_LABEL = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 Port = Annotated[int, Field(ge=1, le=65535)]
-Megabytes = Annotated[str, Field(pattern=r"^[1-9][0-9]*[km]$")]
-HostName = Annotated[
+Size = Annotated[str, _form(r"^[1-9][0-9]*[km]$", "10m")]
+FULL_NAME = re.compile(rf"^{_LABEL}(\.{_LABEL})+$")
+HostName = Annotated[str, _form(FULL_NAME.pattern, "quay.example.com"), Field(max_length=253)]
+Address = Annotated[str, _form(r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$", "192.168.254.10")]
+Identifier = Annotated[str, _form(r"^[a-z_][a-z0-9_]{0,62}$", "quay")]
+Image = Annotated[
     str,
-    Field(
-        max_length=253, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$"
+    _form(
+        r"^[a-z0-9][a-zA-Z0-9._:/-]*:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$",
+        "quay.io/sclorg/redis-7-c9s:c9s",
     ),
 ]
-Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$")]
-Identifier = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
-Image = Annotated[
-    str, Field(pattern=r"^[a-z0-9][a-zA-Z0-9._:/-]*:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")
+Repository = Annotated[
+    str,
+    _form(r"^[a-z0-9][a-z0-9._-]*(:[0-9]+)?(/[a-z0-9._-]+)+$", "quay.io/projectquay/quay"),
 ]
-Repository = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*(:[0-9]+)?(/[a-z0-9._-]+)+$")]
-Proxy = Annotated[str, Field(pattern=r"^https?://[^@\s]+$")]
-HostPath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]*[A-Za-z0-9._-]$")]
+Proxy = Annotated[str, _form(r"^https?://[^@\s]+$", "http://proxy.example.com:3128")]
+HostPath = Annotated[
+    str, _form(r"^/[A-Za-z0-9._/-]*[A-Za-z0-9._-]$", "/srv/quay"), AfterValidator(_no_detour)
+]
+LabName = Annotated[str, _form(r"^[a-z0-9][a-z0-9-]{0,30}$", "quaylab")]
+Version = Annotated[str, _form(r"^v[0-9]+\.[0-9]+\.[0-9]+$", "v3.18.0")]
+# Quay's own rule for a name space.
+UserName = Annotated[
+    str,
+    _form(r"^[a-z0-9]+([._-][a-z0-9]+)*$", "quayadmin"),
+    Field(min_length=2, max_length=255),
+]
+Email = Annotated[str, _form(r"^[^@\s]+@[^@\s]+$", "quayadmin@example.com")]
+Url = Annotated[str, _form(r"^https?://\S+[^/]$", "https://download.docker.com/linux")]
 
 
 def _local_file(value: object) -> object:
@@ -52,8 +84,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     # The registry
-    lab_name: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9-]{0,30}$",
+    lab_name: LabName = Field(
         description="Names this registry's credentials and CA, kept in credentials/ on this machine",
     )
     server_hostname: HostName | None = Field(
@@ -62,19 +93,13 @@ class Settings(BaseModel):
     )
     quay_https_port: Port = Field(description="Port of the registry on its host")
     quay_http_port: Port = Field(description="Port that redirects to https on its host")
-    quay_version: str | None = Field(
-        pattern=r"^v[0-9]+\.[0-9]+\.[0-9]+$",
+    quay_version: Version | None = Field(
         description="Quay's version, which is its image's tag; None: v3.18.0, with MySQL v3.16.5",
     )
-    quay_superuser: str = Field(
-        pattern=r"^[a-z0-9]+(?:[._-][a-z0-9]+)*$",
-        min_length=2,
-        max_length=255,
+    quay_superuser: UserName = Field(
         description="Name of Quay's first user, who is its superuser",
     )
-    quay_superuser_email: str = Field(
-        pattern=r"^[^@\s]+@[^@\s]+$", description="The superuser's mail address"
-    )
+    quay_superuser_email: Email = Field(description="The superuser's mail address")
     quay_storage_path: HostPath | None = Field(
         description="Directory on the Quay host for the images' blobs; None: a named volume",
     )
@@ -145,11 +170,10 @@ class Settings(BaseModel):
     )
 
     # The engine and the network
-    docker_ce_repository: str = Field(
-        pattern=r"^https?://\S+[^/]$",
+    docker_ce_repository: Url = Field(
         description="Docker CE's package repository or a mirror of it, for RHEL 8+ and its kin",
     )
-    container_log_size: Megabytes = Field(description="Size at which a container's log is rotated")
+    container_log_size: Size = Field(description="Size at which a container's log is rotated")
     container_log_files: int = Field(ge=1, le=100, description="Log files kept of a container")
     http_proxy: Proxy | None = Field(
         repr=False,
@@ -238,11 +262,15 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
         else:
             # A proxy's address may hold a password: such values are not repeated.
             found = f"{problem['input']!r}: " if field.repr else ""
-            message = problem["msg"].removeprefix("Value error, ")
-            yield f"{key}: {found}{_plain(message)}. Right is: {field.description}"
+            yield f"{key}: {found}{_wrong(problem)} ({field.description})"
 
 
-def _plain(message: str) -> str:
-    """Pydantic's message in the words of an operator."""
+def _wrong(problem: ErrorDetails) -> str:
+    """What is wrong, in an operator's words rather than pydantic's."""
+    context = problem.get("ctx", {})
+    if problem["type"] == "string_pattern_mismatch":
+        example = _EXAMPLES[context["pattern"]]
+        return f"does not have the right form, which is for example {example}"
+    message = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     return message.replace("input should", "it should").replace("string should", "it should")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from quaylab.problems import refuse
-from quaylab.settings import HostInput, HostSettings, Settings
+from quaylab.settings import FULL_NAME, HostInput, HostSettings, Settings
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_HOSTNAME = "quay.quaylab.lan"
@@ -175,7 +175,7 @@ def container_name(part: str) -> str:
 def _full_name(quay: list[str]) -> str | None:
     """The Quay host's name in the inventory, if it is a full DNS name."""
     name = quay[0].lower() if quay else ""
-    return name if "." in name and "/" not in name and not _is_ip(name) else None
+    return name if FULL_NAME.match(name) and not _is_ip(name) else None
 
 
 def _is_ip(text: object) -> bool:

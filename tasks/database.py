@@ -7,10 +7,10 @@ from operations.plan import plan
 
 lab = plan()
 
+credentials.kept(name="Keep the credentials", plan=lab)
+
 if host.name == lab.topology.database.host:
     part = lab.database
-
-    credentials.kept(name="Keep the credentials", plan=lab)
 
     images.present(name="Get the database's image", images=[part.image], settings=lab.settings)
 

@@ -8,11 +8,11 @@ from quaylab.files import ManagedFile
 
 lab = plan()
 
+credentials.kept(name="Keep the credentials", plan=lab)
+
 if host.name in lab.topology.engine_hosts():
     settings = lab.settings
     machine = lab.machines[host.name]
-
-    credentials.kept(name="Keep the credentials", plan=lab)
 
     if settings.company_ca:
         trust.authority_trusted(

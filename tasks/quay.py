@@ -8,10 +8,10 @@ from quaylab.versions import is_legacy
 
 lab = plan()
 
+credentials.kept(name="Keep the credentials", plan=lab)
+
 if host.name in lab.topology.quay:
     part = lab.quay[host.name]
-
-    credentials.kept(name="Keep the credentials", plan=lab)
 
     images.present(name="Get Quay's image", images=[part.image], settings=lab.settings)
 

@@ -7,10 +7,10 @@ from operations.plan import plan
 
 lab = plan()
 
+credentials.kept(name="Keep the credentials", plan=lab)
+
 if host.name == lab.topology.redis.host:
     part = lab.redis
-
-    credentials.kept(name="Keep the credentials", plan=lab)
 
     images.present(name="Get Redis' image", images=[part.image], settings=lab.settings)
 

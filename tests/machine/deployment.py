@@ -1,0 +1,79 @@
+"""A registry deployed over SSH, with what a test needs to know of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from quaylab.credentials import Store
+from tests.machine.machines import PROJECT, Machine, Operator, Result, run
+
+HOSTNAME = "quay.quaylab.test"
+ADMIN = "quayadmin"
+TASKS = ("docker", "database", "redis", "quay", "verify")
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """An inventory of machines by part, and runs of pyinfra against it."""
+
+    operator: Operator
+    inventory: Path
+    machines: Mapping[str, Machine]
+    store: Store
+
+    @classmethod
+    def of(
+        cls,
+        operator: Operator,
+        folder: Path,
+        groups: Mapping[str, Sequence[Machine]],
+        **settings: Any,
+    ) -> Deployment:
+        """Write the inventory; ``folder``'s name becomes the lab's."""
+        lab_name = folder.name.replace("_", "-").lower()[:31]
+        data = {
+            "lab_name": lab_name,
+            "server_hostname": HOSTNAME,
+            "image_source": "packages",
+            **settings,
+        }
+        inventory = operator.inventory(folder, groups, data)
+        machines = {part: members[0] for part, members in groups.items()}
+        return cls(operator, inventory, machines, Store(lab_name, PROJECT / "credentials"))
+
+    def run(self, deploy: str = "deploy.py", *arguments: str) -> Result:
+        return self.operator.pyinfra(self.inventory, deploy, *arguments)
+
+    def verify(self) -> None:
+        """Run the hosts' own tests, as ``./lab verify`` does."""
+        run(
+            *(sys.executable, "-m", "pytest", "--hosts=all", f"--inventory={self.inventory}"),
+            *("tests/hosts", "-p", "no:cacheprovider"),
+            cwd=PROJECT,
+        )
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The credentials file's values that no one else may see."""
+        values: dict[str, Any] = yaml.safe_load(self.store.path.read_text())
+        public = ("identity", "ca_certificate", "certificate")
+        return {key: value for key, value in values.items() if value and key not in public}
+
+    @property
+    def password(self) -> str:
+        return self.secrets["superuser_password"]
+
+    @property
+    def ca(self) -> str:
+        return self.store.ca_path.read_text()
+
+    def forget(self) -> None:
+        """Remove the credentials that the runs made in the project."""
+        self.store.remove()
+        self.store.path.with_suffix(".lock").unlink(missing_ok=True)

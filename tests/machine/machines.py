@@ -1,0 +1,465 @@
+"""Machines for the tests: privileged containers in which systemd is PID 1.
+
+They differ from servers in what a container can't have (a kernel, LVM, limits on memory), and in
+nothing that a deploy sees: they have an address of their own, sshd, systemd, apt, a Docker engine
+on overlay2 if wanted, and they reboot and crash.
+"""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import hashlib
+import io
+import ipaddress
+import json
+import os
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+PROJECT = Path(__file__).parents[2]
+IMAGE_SOURCE = Path(__file__).parent / "image"
+LABEL = "quaylab-test"
+
+# A new Debian server: minbase, and what its installer and its hosters add for being reached.
+PACKAGES = (
+    "ca-certificates,dbus,iproute2,iputils-ping,less,libpam-systemd,netbase,openssh-server,procps,"
+    "python3,sudo,systemd,systemd-sysv,tzdata"
+)
+
+ImageName = Literal["bare", "docker"]
+
+
+class CommandFailed(AssertionError):
+    """A command that had to succeed did not; the message carries what it printed."""
+
+
+def run(
+    *argv: str,
+    check: bool = True,
+    input: str | bytes | None = None,
+    timeout: float = 600,
+    cwd: Path | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command on the CI machine; bytes are allowed as input, what comes back is text."""
+    stdin = input.encode() if isinstance(input, str) else input
+    done = subprocess.run(
+        argv, input=stdin, capture_output=True, timeout=timeout, check=False, cwd=cwd
+    )
+    result = subprocess.CompletedProcess(
+        list(argv),
+        done.returncode,
+        done.stdout.decode(errors="replace"),
+        done.stderr.decode(errors="replace"),
+    )
+    if check and result.returncode:
+        raise CommandFailed(
+            f"{' '.join(argv)}: exit {result.returncode}\n{result.stdout}{result.stderr}"
+        )
+    return result
+
+
+def wait_until(check: Callable[[], bool], what: str, timeout: float = 60) -> None:
+    """Wait until `check` is true, or fail with what was waited for."""
+    end = time.monotonic() + timeout
+    while not check():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what}: not within {timeout:.0f} s")
+        time.sleep(0.2)
+
+
+# --- images ------------------------------------------------------------------------------------
+
+
+def _apt_sources() -> list[Path]:
+    """Debian's own sources on this machine, and no others that it may have."""
+    paths = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
+    return [path for path in paths if path.exists() and path.stat().st_size]
+
+
+def build_image(name: ImageName) -> str:
+    """The image's reference; it is built unless the engine has one made from the same files."""
+    sources = _apt_sources()
+    files = [*sources, IMAGE_SOURCE / "Dockerfile", IMAGE_SOURCE / "boot"]
+    content = b"".join([PACKAGES.encode(), *(path.read_bytes() for path in files)])
+    tag = hashlib.sha256(content).hexdigest()[:12]
+    reference = f"{LABEL}/{name}:{tag}"
+    if has_image(reference):
+        return reference
+    rootfs = f"{LABEL}/rootfs:{tag}"
+    if not has_image(rootfs):
+        command = ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "trixie", "-"]
+        _pipe([*command, *map(str, sources)], ["docker", "import", "-", rootfs])
+    build = ["docker", "build", "--quiet", "--build-arg", f"ROOTFS={rootfs}", "--target", name]
+    run("env", "DOCKER_BUILDKIT=0", *build, "--tag", reference, str(IMAGE_SOURCE))
+    return reference
+
+
+def has_image(reference: str) -> bool:
+    """Whether the CI machine's engine has an image."""
+    return run("docker", "image", "inspect", reference, check=False).returncode == 0
+
+
+def _pipe(producer: Sequence[str], consumer: Sequence[str]) -> None:
+    """`producer | consumer`, which fails if either does."""
+    with subprocess.Popen(producer, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as first:
+        second = subprocess.run(consumer, stdin=first.stdout, capture_output=True, check=False)
+        assert first.stdout is not None and first.stderr is not None
+        first.stdout.close()  # else a producer whose consumer has failed would wait for ever
+        errors = first.stderr.read() + second.stderr
+    if first.returncode or second.returncode:
+        raise CommandFailed(f"{' '.join(producer)} | {' '.join(consumer)}\n{errors.decode()}")
+
+
+# --- what a machine is given of the site it stands in -------------------------------------------
+
+
+def _nameservers() -> Path:
+    """The resolv.conf whose servers a container can reach, too: systemd-resolved's stub is not."""
+    real = Path("/run/systemd/resolve/resolv.conf")
+    return real if real.exists() else Path("/etc/resolv.conf")
+
+
+def _pip_settings() -> tuple[str, dict[Path, str]]:
+    """This machine's pip configuration as a pip.conf, and the files it names with their new place.
+
+    A site behind a proxy or with a CA or an index of its own configures pip for it, and a machine
+    there needs the same. The system's own CA store of a new machine is left as it is.
+    """
+    listed = run(sys.executable, "-m", "pip", "config", "list").stdout
+    settings = dict(line.split("=", 1) for line in listed.splitlines())
+    config = configparser.RawConfigParser()
+    config.add_section("global")
+    bundle = Path("/etc/ssl/certs/ca-certificates.crt")
+    if bundle.exists():
+        config["global"]["cert"] = str(bundle)
+    # Files first, as the environment overrides them.
+    for key in sorted(settings, key=lambda key: key.startswith(":env:")):
+        section, option = key.removeprefix(":env:").lstrip(".").rpartition(".")[::2]
+        section = section or "global"
+        if section not in config:
+            config.add_section(section)
+        config[section][option] = str(ast.literal_eval(settings[key]))
+    moved: dict[Path, str] = {}
+    for options in config.values():
+        for option, value in options.items():
+            words = value.split()
+            for position, word in enumerate(words):
+                path = Path(word)
+                if path.is_absolute() and path.exists():
+                    words[position] = moved.setdefault(path, f"/opt/pip/{len(moved)}/{path.name}")
+            options[option] = " ".join(words)
+    text = io.StringIO()
+    config.write(text)
+    return text.getvalue(), moved
+
+
+# --- machines ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One machine; `name` is its host name, `address` stays the same over reboots."""
+
+    name: str
+    address: str
+    container: str
+
+    def run(
+        self,
+        command: str,
+        check: bool = True,
+        input: str | bytes | None = None,
+        timeout: float = 600,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a shell command as root."""
+        argv = ["docker", "exec", "--interactive", "--workdir", "/root", self.container]
+        return run(*argv, "sh", "-c", command, check=check, input=input, timeout=timeout)
+
+    def put(self, source: Path, target: str) -> None:
+        """Copy a file, or a folder with what is in it, to become that path on the machine."""
+        self._unpack({target: source})
+
+    def put_project(self, target: str) -> None:
+        """Copy the project as a clean clone would have it: what git knows or would add."""
+        listed = run("git", "-C", str(PROJECT), "ls-files", "-co", "--exclude-standard", "-z")
+        files = {name: PROJECT / name for name in listed.stdout.split("\0")[:-1]}
+        # git still lists a file that was just deleted.
+        self._unpack({f"{target}/{name}": file for name, file in files.items() if file.exists()})
+
+    def _unpack(self, files: Mapping[str, Path]) -> None:
+        # Not by `docker cp`, which writes below a tmpfs like /tmp instead of into it.
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for target, source in files.items():
+                tar.add(source, target, filter=_owned_by_root)
+        self.run("tar -C / -x", input=archive.getvalue())
+
+    def load_images(self, references: Iterable[str]) -> None:
+        """Hand images of the CI machine's engine to the machine's."""
+        load = ["docker", "exec", "--interactive", self.container, "docker", "load"]
+        _pipe(["docker", "save", *references], load)
+
+    def reboot(self) -> None:
+        """Shut down in order, start, and wait until the machine serves again."""
+        self.stop()
+        self.start()
+
+    def crash(self) -> None:
+        """Cut the power, start, and wait until the machine serves again."""
+        run("docker", "kill", self.container)
+        self.start()
+
+    def stop(self) -> None:
+        """Shut down in order; a machine that has to be killed fails the test."""
+        run("docker", "stop", "--time", "120", self.container)
+        state = run("docker", "inspect", "--format", "{{.State.ExitCode}}", self.container)
+        if state.stdout.strip() == "137":
+            raise CommandFailed(f"{self.name} did not shut down within 120 s")
+
+    def start(self) -> None:
+        """Start a stopped machine and wait for sshd and, where it is enabled, Docker."""
+        run("docker", "start", self.container)
+        wait_until(self._is_up, f"{self.name} is up", timeout=120)
+
+    def destroy(self) -> None:
+        """Remove the machine with all that it holds."""
+        run("docker", "rm", "--force", self.container)
+        run("docker", "volume", "rm", f"{self.container}-docker")
+
+    def _is_up(self) -> bool:
+        # "running" and "degraded" mean that systemd has no job left: all that is enabled was
+        # started, and a unit like Docker's counts as started when it is ready to serve.
+        state = self.run("systemctl is-system-running", check=False).stdout.strip()
+        return state in ("running", "degraded") and self._greets()
+
+    def _greets(self) -> bool:
+        try:
+            with socket.create_connection((self.address, 22), timeout=2) as connection:
+                return connection.recv(4) == b"SSH-"
+        except OSError:
+            return False
+
+
+def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = "root"
+    return member
+
+
+class MachineFactory:
+    """Makes the machines of one session, on a network of its own."""
+
+    def __init__(self, operator: Operator) -> None:
+        self._operator = operator
+        self._prefix = f"{LABEL}-{os.getpid()}"
+        self._label = f"--label={LABEL}={os.getpid()}"
+        sweep_dead_sessions()
+        self._network, subnet = self._make_network()
+        hosts = subnet.hosts()
+        next(hosts)  # the first address is the CI machine's own
+        self._addresses = map(str, hosts)  # none is given out twice: known_hosts stays true
+
+    def __call__(self, name: str, image: ImageName = "docker") -> Machine:
+        """A running machine; `bare` is a new server, `docker` has an engine that runs."""
+        reference = build_image(image)
+        container = f"{self._prefix}-{name}"
+        address = next(self._addresses)
+        pip_conf, pip_files = _pip_settings()
+        mounts = {_nameservers(): "/etc/resolv.conf", **pip_files}
+        run("docker", "volume", "create", self._label, f"{container}-docker")
+        run(
+            *("docker", "create", "--name", container, "--hostname", name, self._label),
+            *("--privileged", "--cgroupns=private"),
+            *("--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp:exec"),
+            # overlay2 does not work on an overlay: the engine's data is on a volume.
+            f"--volume={container}-docker:/var/lib/docker",
+            *(f"--volume={source}:{target}:ro" for source, target in mounts.items()),
+            *("--network", self._network, "--ip", address, reference),
+        )
+        machine = Machine(name, address, container)
+        machine.start()
+        machine.run("cat >/etc/pip.conf", input=pip_conf)
+        machine.run(
+            "tee /root/.ssh/authorized_keys >/home/admin/.ssh/authorized_keys",
+            input=self._operator.public_key,
+        )
+        host_keys = machine.run("cat /etc/ssh/ssh_host_*_key.pub").stdout
+        self._operator.trust(machine, host_keys.splitlines())
+        return machine
+
+    def close(self) -> None:
+        """Remove every machine, volume and network of the session."""
+        _sweep(lambda owner: owner == os.getpid())
+
+    def _make_network(self) -> tuple[str, ipaddress.IPv4Network]:
+        # An address can only be kept on a network whose range was chosen. This range is set
+        # aside for tests of network devices (RFC 2544), so no machine has a real network in it.
+        for subnet in ipaddress.IPv4Network("198.18.0.0/15").subnets(new_prefix=24):
+            create = ["docker", "network", "create", self._label, f"--subnet={subnet}"]
+            created = run(*create, self._prefix, check=False)
+            if created.returncode == 0:
+                return self._prefix, subnet
+            if "overlaps" not in created.stderr:
+                break
+        raise CommandFailed(created.stderr)
+
+
+def sweep_dead_sessions() -> None:
+    """Remove what sessions left that were killed before they could."""
+    _sweep(lambda owner: not _is_alive(owner))
+
+
+def _sweep(condemned: Callable[[int], bool]) -> None:
+    """Remove all containers, volumes and networks of the sessions with these process ids."""
+    for kind, list_all, name, remove in (
+        ("container", ["--all"], "Names", ["--force"]),
+        ("volume", [], "Name", []),
+        ("network", [], "Name", []),
+    ):
+        columns = f'--format={{{{.{name}}}}} {{{{.Label "{LABEL}"}}}}'
+        listed = run("docker", kind, "ls", *list_all, f"--filter=label={LABEL}", columns).stdout
+        owners = dict(line.split() for line in listed.splitlines())
+        if names := [name for name, owner in owners.items() if condemned(int(owner))]:
+            run("docker", kind, "rm", *remove, *names)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's, so there is one
+        return True
+    return True
+
+
+# --- the one who deploys -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run of pyinfra."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
+
+    def check(self) -> Result:
+        """Fail with the output unless the run succeeded."""
+        if self.returncode:
+            raise CommandFailed(f"pyinfra: exit {self.returncode}\n{self.output}")
+        return self
+
+    def changed(self) -> list[tuple[str, str]]:
+        """Each operation that changed something, with the host it did so on."""
+        return self._hosts_by("success")
+
+    def unchanged(self) -> list[tuple[str, str]]:
+        """Each operation that found everything in place, with its host."""
+        return self._hosts_by("no_change")
+
+    def planned(self) -> list[tuple[str, str]]:
+        """Each operation that `--dry` expects to change something, with the host."""
+        plan = json.loads(self.check().stdout)["plan"]
+        return [(op["name"], host) for op in plan for host in op["hosts_with_change"]]
+
+    def _hosts_by(self, outcome: str) -> list[tuple[str, str]]:
+        operations = json.loads(self.check().stdout)["results"]["operations"]
+        return [(op["name"], host) for op in operations for host in op[outcome]]
+
+
+class Operator:
+    """Who runs pyinfra: a home and an SSH key of their own, nothing from the developer's."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.key = home / ".ssh" / "id_ed25519"
+        self.known_hosts = home / ".ssh" / "known_hosts"
+        self.key.parent.mkdir(mode=0o700)
+        pair = Ed25519PrivateKey.generate()
+        private = pair.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.OpenSSH,
+            serialization.NoEncryption(),
+        )
+        self.key.touch(mode=0o600)
+        self.key.write_bytes(private)
+        public = pair.public_key().public_bytes(
+            serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+        )
+        self.public_key = f"{public.decode()} operator\n"
+        self.known_hosts.touch()
+
+    def trust(self, machine: Machine, host_keys: Iterable[str]) -> None:
+        """Know the machine by its host keys, which came another way than by the network."""
+        with self.known_hosts.open("a") as known:
+            known.writelines(f"{machine.address} {key}\n" for key in host_keys)
+
+    def inventory(
+        self,
+        folder: Path,
+        groups: Mapping[str, Sequence[Machine]],
+        data: Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Write an inventory of machines reached over SSH, by a user who needs sudo.
+
+        + folder: gets `inventory.py`, and `data` as `group_data/all.py`
+        + groups: the machines by the part that they play
+        """
+        lines = [
+            f"{group} = {[(machine.name, self._host_data(machine)) for machine in machines]!r}"
+            for group, machines in groups.items()
+        ]
+        (folder / "group_data").mkdir(parents=True, exist_ok=True)
+        inventory = folder / "inventory.py"
+        inventory.write_text("\n".join(lines) + "\n")
+        settings = [f"{key} = {value!r}\n" for key, value in (data or {}).items()]
+        (folder / "group_data" / "all.py").write_text("".join(settings))
+        return inventory
+
+    def _host_data(self, machine: Machine) -> dict[str, Any]:
+        return {
+            "ssh_hostname": machine.address,
+            "ssh_user": "admin",
+            "ssh_key": str(self.key),
+            "ssh_known_hosts_file": str(self.known_hosts),
+            "ssh_strict_host_key_checking": "yes",
+            "_sudo": True,
+            "address": machine.address,
+        }
+
+    def pyinfra(
+        self,
+        inventory: Path,
+        deploy: str,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 1800,
+    ) -> Result:
+        """Run `pyinfra -y --json INVENTORY DEPLOY ARGS` in the project, as its users do."""
+        done = subprocess.run(
+            [sys.executable, "-m", "pyinfra", "-y", "--json", str(inventory), deploy, *args],
+            cwd=PROJECT,
+            env={**os.environ, "HOME": str(self.home), "PYINFRA_PROGRESS": "off", **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)

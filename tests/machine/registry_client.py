@@ -1,0 +1,55 @@
+"""A Docker client on a machine of its own, as any user of the registry has one."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+
+from tests.machine.machines import Machine, wait_until
+
+
+@dataclass(frozen=True)
+class RegistryClient:
+    """``registry`` is ``host[:port]``; the client reaches it at ``address``."""
+
+    machine: Machine
+    registry: str
+
+    def know(self, address: str) -> None:
+        """Resolve the registry's name, as a site's DNS would."""
+        hostname = self.registry.partition(":")[0]
+        self.machine.run(f"echo '{address} {hostname}' >>/etc/hosts")
+        wait_until(self._is_found, f"the engine finds {hostname}")  # it keeps hosts for 5 s
+
+    def _is_found(self) -> bool:
+        pulled = self.machine.run(f"docker pull {self.registry}/no/image", check=False)
+        return "no such host" not in pulled.stderr
+
+    def trust(self, ca: str) -> None:
+        """Put the CA where Docker looks for it."""
+        self.machine.run(
+            f"mkdir -p {self._certificates}; cat >{self._certificates}/ca.crt", input=ca
+        )
+
+    def distrust(self) -> None:
+        self.machine.run(f"rm -r {self._certificates}")
+
+    def login(self, user: str, password: str) -> subprocess.CompletedProcess[str]:
+        command = f"docker login --username {user} --password-stdin {self.registry}"
+        return self.machine.run(command, check=False, input=password)
+
+    def push(self, image: str, name: str) -> None:
+        """Push a local image as ``name``, and forget it here."""
+        target = f"{self.registry}/{name}"
+        self.machine.run(f"docker tag {image} {target} && docker push {target}")
+        self.machine.run(f"docker image rm {target}")
+
+    def pull(self, name: str) -> str:
+        """Pull ``name`` anew; the id of the image that came."""
+        target = f"{self.registry}/{name}"
+        self.machine.run(f"docker image rm {target} || :; docker pull {target}")
+        return self.machine.run(f"docker image inspect --format '{{{{.Id}}}}' {target}").stdout
+
+    @property
+    def _certificates(self) -> str:
+        return f"/etc/docker/certs.d/{self.registry}"

@@ -1,0 +1,128 @@
+"""`./lab demo` on a new machine: no engine, no Python environment, no container registry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import yaml
+
+from tests.machine.machines import Machine, MachineFactory, wait_until
+from tests.machine.registry_client import RegistryClient
+
+PROJECT = "/root/quaylab"
+REGISTRY = "quay.quaylab.lan"
+ADMIN = "quayadmin"
+DEMO = "inventories/demo/inventory.py"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A machine with the project on it."""
+
+    machine: Machine
+
+    def lab(self, arguments: str) -> str:
+        """Run ``./lab``; all that it said."""
+        return self.machine.run(f"cd {PROJECT} && ./lab {arguments} 2>&1", timeout=900).stdout
+
+    def changes(self, *arguments: str) -> list[str]:
+        """The operations of a run that changed something."""
+        command = f".venv/bin/pyinfra -y --json {DEMO} deploy.py {' '.join(arguments)}"
+        said = json.loads(self.machine.run(f"cd {PROJECT} && {command}").stdout)
+        return [each["name"] for each in said["results"]["operations"] if each["success"]]
+
+    @property
+    def password(self) -> str:
+        text = self.machine.run(f"cat {PROJECT}/credentials/demo.yaml").stdout
+        return str(yaml.safe_load(text)["superuser_password"])
+
+    @property
+    def ca(self) -> str:
+        return self.machine.run(f"cat {PROJECT}/credentials/demo-ca.pem").stdout
+
+
+@pytest.fixture(scope="module")
+def demo(machine_factory: MachineFactory) -> Iterator[Demo]:
+    demo = Demo(machine_factory("demo", image="bare"))
+    demo.machine.put_project(PROJECT)
+    yield demo
+    demo.machine.destroy()
+
+
+@pytest.fixture(scope="module")
+def client(
+    demo: Demo, machine_factory: MachineFactory, images: dict[str, str]
+) -> Iterator[RegistryClient]:
+    machine = machine_factory("reader")
+    machine.load_images([images["redis"]])
+    client = RegistryClient(machine, REGISTRY)
+    client.know(demo.machine.address)
+    yield client
+    machine.destroy()
+
+
+def test_demo_ends_with_a_registry(demo: Demo) -> None:
+    said = demo.lab("demo")
+    assert "Quay stand-in: not Quay" in said
+    assert f"https://{REGISTRY}" in said
+    assert "credentials/demo.yaml" in said
+    assert demo.password not in said
+    assert demo.changes() == []
+
+
+def test_another_machine_uses_it(
+    demo: Demo, client: RegistryClient, images: dict[str, str]
+) -> None:
+    client.trust(demo.ca)
+    assert client.login(ADMIN, demo.password).returncode == 0
+    client.push(images["redis"], f"{ADMIN}/redis:demo")
+    pushed = client.pull(f"{ADMIN}/redis:demo")
+
+    client.distrust()
+    refused = client.login(ADMIN, demo.password)
+    assert refused.returncode != 0
+    assert "certificate signed by unknown authority" in refused.stderr
+    client.trust(demo.ca)
+
+    demo.machine.reboot()
+    wait_until(
+        lambda: client.login(ADMIN, demo.password).returncode == 0,
+        "the registry is back after a reboot, with no run",
+        timeout=120,
+    )
+    assert client.pull(f"{ADMIN}/redis:demo") == pushed
+
+
+def test_hosts_tests_pass_on_the_machine_itself(demo: Demo) -> None:
+    assert " passed" in demo.lab("verify demo")
+
+
+def test_down_keeps_the_data(demo: Demo, client: RegistryClient, images: dict[str, str]) -> None:
+    demo.lab("down demo")
+    assert demo.machine.run("docker ps --all --quiet").stdout == ""
+    demo.lab("demo")
+    assert client.login(ADMIN, demo.password).returncode == 0
+    assert client.pull(f"{ADMIN}/redis:demo")
+
+
+def test_purge_and_the_same_with_mysql(
+    demo: Demo, client: RegistryClient, images: dict[str, str]
+) -> None:
+    demo.lab(f"down demo --data purge={REGISTRY}")
+    for left in ("docker volume ls -q", "docker ps -aq", "ls /etc/quaylab", "grep quay /etc/hosts"):
+        assert demo.machine.run(left, check=False).stdout == "", left
+    assert demo.machine.run(f"ls {PROJECT}/credentials/*.yaml", check=False).stdout == ""
+
+    mysql = ("--data", "database_engine=mysql")
+    said = demo.lab(f"demo {' '.join(mysql)}")
+    assert "v3.16.5" in said
+    assert "PostgreSQL only" in said
+    assert demo.changes(*mysql) == []
+    client.trust(demo.ca)
+    assert client.login(ADMIN, demo.password).returncode == 0
+    client.push(images["redis"], f"{ADMIN}/redis:mysql")
+    assert client.pull(f"{ADMIN}/redis:mysql")
+    assert " passed" in demo.lab(f"verify demo {' '.join(mysql)}")

@@ -1,0 +1,143 @@
+"""Database, Redis and Quay on three machines, deployed over SSH with sudo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.machine.deployment import ADMIN, HOSTNAME, TASKS, Deployment
+from tests.machine.machines import MachineFactory, Operator, wait_until
+from tests.machine.registry_client import RegistryClient
+from tests.machine.watch import Watch
+
+PARTS = {"database": "postgresql", "redis": "redis", "quay": "quay"}
+
+
+@pytest.fixture(scope="module")
+def lab(
+    machine_factory: MachineFactory,
+    operator: Operator,
+    images: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Deployment]:
+    machines = {part: machine_factory(part) for part in PARTS}
+    for part, image in PARTS.items():
+        machines[part].load_images([images[image]])
+    groups = {part: [machine] for part, machine in machines.items()}
+    lab = Deployment.of(operator, tmp_path_factory.mktemp("three"), groups)
+    yield lab
+    lab.forget()
+    for machine in machines.values():
+        machine.destroy()
+
+
+@pytest.fixture(scope="module")
+def deployed(lab: Deployment) -> Deployment:
+    """The first run, which is watched for secrets while it happens."""
+    watches = [Watch(machine) for machine in lab.machines.values()]
+    for watch in watches:
+        watch.start()
+    result = lab.run("deploy.py", "-vvv", "--diff").check()
+    for watch in watches:
+        watch.stop()
+        watch.assert_no_secret(lab.secrets)
+        watch.assert_narrow()
+    shown = [name for name, value in lab.secrets.items() if value in result.output]
+    assert not shown, "pyinfra's output at -vvv --diff"
+    assert f"https://{HOSTNAME}" in result.stderr, "the summary"
+    assert str(lab.store.path.relative_to(lab.store.path.parents[1])) in result.stderr
+    return lab
+
+
+@pytest.fixture(scope="module")
+def client(
+    deployed: Deployment, machine_factory: MachineFactory, images: dict[str, str]
+) -> Iterator[RegistryClient]:
+    """A machine that is none of the lab's, trusts its CA, and has something to push."""
+    machine = machine_factory("client")
+    machine.load_images([images["redis"]])
+    client = RegistryClient(machine, HOSTNAME)
+    client.know(deployed.machines["quay"].address)
+    client.trust(deployed.ca)
+    yield client
+    machine.destroy()
+
+
+def test_second_run_changes_nothing(deployed: Deployment) -> None:
+    again = deployed.run()
+    assert again.changed() == []
+    assert len(again.unchanged()) > 15
+
+
+def test_dry_run_says_so_too(deployed: Deployment) -> None:
+    assert deployed.run("deploy.py", "--dry").planned() == []
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_task_alone_changes_nothing(deployed: Deployment, task: str) -> None:
+    again = deployed.run(f"tasks/{task}.py")
+    assert again.changed() == []
+    assert again.unchanged()
+
+
+def test_hosts_pass_their_own_tests(deployed: Deployment) -> None:
+    deployed.verify()
+
+
+def test_client_pushes_and_pulls(
+    deployed: Deployment, client: RegistryClient, images: dict[str, str]
+) -> None:
+    assert client.login(ADMIN, deployed.password).returncode == 0
+    client.push(images["redis"], f"{ADMIN}/redis:1")
+    assert client.pull(f"{ADMIN}/redis:1")
+    assert client.login(ADMIN, "not-the-password").returncode != 0
+    client.distrust()
+    refused = client.login(ADMIN, deployed.password)
+    assert refused.returncode != 0
+    assert "certificate signed by unknown authority" in refused.stderr
+    client.trust(deployed.ca)
+
+
+def test_services_listen_to_peers_with_a_password_only(deployed: Deployment) -> None:
+    redis = deployed.machines["redis"]
+    asked = deployed.machines["quay"].run(
+        "docker exec quaylab-quay python3 -c 'import redis, sys; "
+        f'redis.Redis("{redis.address}").ping()\'',
+        check=False,
+    )
+    assert asked.returncode != 0
+    assert "Authentication required" in asked.stderr
+    listening = redis.run("ss -Hltn sport = 6379").stdout.split()
+    assert f"{redis.address}:6379" in listening
+    assert "0.0.0.0:6379" not in listening
+
+
+def test_reboots_bring_everything_back(
+    deployed: Deployment, client: RegistryClient, images: dict[str, str]
+) -> None:
+    """One machine after the other goes down and comes back; no run in between."""
+    client.login(ADMIN, deployed.password)
+    client.push(images["redis"], f"{ADMIN}/redis:before")
+    for machine in deployed.machines.values():
+        machine.reboot()
+    quay = deployed.machines["quay"]
+    health = "docker inspect --format '{{.State.Health.Status}}' quaylab-quay"
+    wait_until(
+        lambda: quay.run(health, check=False).stdout == "healthy\n",
+        "Quay is healthy after the reboots",
+        timeout=120,
+    )
+    assert client.pull(f"{ADMIN}/redis:before")
+    assert deployed.run().changed() == []
+
+
+def test_removed_database_comes_back_with_its_rows(
+    deployed: Deployment, client: RegistryClient, images: dict[str, str]
+) -> None:
+    client.login(ADMIN, deployed.password)
+    client.push(images["redis"], f"{ADMIN}/redis:kept")
+    deployed.machines["database"].run("docker rm --force quaylab-database")
+    changed = deployed.run().changed()
+    assert [name for name, _ in changed] == ["tasks/database.py | Run the database"]
+    assert client.pull(f"{ADMIN}/redis:kept")

@@ -1,0 +1,60 @@
+"""Looking for secrets on a machine while a deploy runs on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.machine.machines import Machine
+
+FOLDER = "/root/watch"
+# As fast as the shell can: every process's arguments, and every file under /etc/quaylab that
+# others than root and the container's uid could read, also while it is being written.
+SCRIPT = f"""
+mkdir -p {FOLDER}; cd {FOLDER}
+while test ! -e stop; do
+  for process in /proc/[0-9]*; do tr '\\0' ' ' <$process/cmdline; echo; done 2>/dev/null |
+    sort -u >seen; sort -u -m seen argv -o argv
+  find /etc/quaylab /tmp /var/lib/quaylab -newer start -type f 2>/dev/null >files
+  find /etc/quaylab -type f -perm /077 -printf '%p %m\\n' 2>/dev/null >>wide
+done
+"""
+
+
+class Watch:
+    """Samples a machine's processes and files from start to stop."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def start(self) -> None:
+        prepare = f"rm -rf {FOLDER}; mkdir -p {FOLDER}; cd {FOLDER}; touch start argv wide"
+        self._machine.run(prepare)
+        self._machine.run(f"cat >{FOLDER}/script", input=SCRIPT)
+        self._machine.run(f"setsid sh {FOLDER}/script >/dev/null 2>&1 </dev/null &")
+
+    def stop(self) -> None:
+        self._machine.run(f"touch {FOLDER}/stop")
+
+    def assert_no_secret(self, secrets: Mapping[str, str]) -> None:
+        """No secret in argv, in any container's inspection, in logs, or in /tmp."""
+        everything = {
+            "argv": f"cat {FOLDER}/argv",
+            "docker inspect": "docker ps -aq | xargs -r docker inspect",
+            "containers' logs": "for c in $(docker ps -aq); do docker logs $c 2>&1; done",
+            "journal": "journalctl --no-pager",
+            "/tmp, /var/tmp, /var/log": "find /tmp /var/tmp /var/log -type f -exec cat {} + ",
+        }
+        seen = {place: self._machine.run(command).stdout for place, command in everything.items()}
+        assert "docker" in seen["argv"], "the watch saw the deploy at work"
+        found = [
+            f"{name} in {place}"
+            for place, text in seen.items()
+            for name, value in secrets.items()
+            # A key is of many lines; the second is enough to tell it.
+            if (value.splitlines()[1] if "\n" in value else value) in text
+        ]
+        assert not found
+
+    def assert_narrow(self) -> None:
+        """At no moment could anyone but root and the owner read a file of ours."""
+        assert self._machine.run(f"sort -u {FOLDER}/wide").stdout == ""
