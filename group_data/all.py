@@ -2,7 +2,7 @@
 group_data/all.py, or for one run with `--data KEY=VALUE`."""
 
 # --- The registry ---
-# Names this registry's credentials and CA, kept in credentials/ on this machine.
+# Names this registry's credentials and CA, in credentials/ on this machine.
 lab_name = "quaylab"
 # The registry's public name; None: the Quay host's inventory name if that is a full one, else
 # quay.quaylab.lan.
@@ -27,7 +27,7 @@ quay_config: dict[str, object] = {}
 health_timeout = 300
 
 # --- Certificates ---
-# Your certificate (PEM, with its chain) on this machine; None: made by the lab's CA.
+# Your certificate (PEM, with its chain) on this machine; None: the lab's own.
 tls_certificate = None
 # Its private key (PEM) on this machine.
 tls_key = None

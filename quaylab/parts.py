@@ -230,7 +230,10 @@ def data_kind(settings: Settings) -> str:
     # sclorg's repositories tell the version (postgresql-15-c9s), others' tags do (postgres:15.4).
     if any(character.isdigit() for character in repository):
         return repository
-    return f"{repository}-{tag.partition('-')[0]}"
+    # A minor release of PostgreSQL (15.4) reads its major's data, one of MySQL (8.0) doesn't.
+    numbers = tag.partition("-")[0].split(".")
+    major = numbers[:1] if settings.database_engine == "postgresql" else numbers[:2]
+    return f"{repository}-{'.'.join(major)}"
 
 
 def _storage(settings: Settings, credentials: Credentials, uid: int) -> Volume:

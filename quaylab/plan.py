@@ -46,6 +46,13 @@ class Plan:
         """Whether teardown removes the data too; ``purge`` was checked to name this registry."""
         return self.settings.purge is not None
 
+    @property
+    def registries(self) -> tuple[str, ...]:
+        """The registries that images are pulled from."""
+        images = [part.image for part in (self.database, self.redis, *self.quay.values())]
+        pulled = [image.reference for image in images if image.source == "registry"]
+        return tuple(sorted({reference.partition("/")[0] for reference in pulled}))
+
     def address_of_quay(self, host: str) -> str:
         """Where the registry's name leads to on a host, if DNS doesn't say."""
         return LOOPBACK if host == self.topology.leader else self.topology.quay_address

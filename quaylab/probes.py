@@ -12,6 +12,8 @@ import psycopg2
 import psycopg2.extensions
 import pymysql
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from quaylab.credentials import Credentials
 from quaylab.settings import Settings
@@ -56,6 +58,9 @@ def redis_server(credentials: Credentials, address: str, port: int) -> Answer:
             port=port,
             password=credentials.redis_password.get_secret_value(),
             socket_timeout=TIMEOUT,
+            # The newer protocol starts with a command that Redis knows from 6 on only.
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
         )
         try:
             client.ping()
@@ -110,6 +115,7 @@ def _mysql(settings: Settings, password: str, address: str, port: int) -> str:
         password=password,
         database=settings.database_name,
         connect_timeout=TIMEOUT,
+        read_timeout=TIMEOUT,
     )
     try:
         with connection.cursor() as cursor:
@@ -127,11 +133,14 @@ def _mysql(settings: Settings, password: str, address: str, port: int) -> str:
 
 def _wait(connection: Any) -> None:
     """Wait for libpq in a way that gevent can interrupt; without gevent it is plain waiting."""
-    while True:
-        state = connection.poll()
-        if state == psycopg2.extensions.POLL_OK:
-            return
+    end = time.monotonic() + TIMEOUT
+    while (state := connection.poll()) != psycopg2.extensions.POLL_OK:
+        # libpq's own time-out ends only the waiting that libpq does itself.
+        left = end - time.monotonic()
+        if left <= 0:
+            raise psycopg2.OperationalError(f"no answer within {TIMEOUT} s")
+        sockets = [connection.fileno()]
         if state == psycopg2.extensions.POLL_READ:
-            select.select([connection.fileno()], [], [], TIMEOUT)
+            select.select(sockets, [], [], left)
         else:
-            select.select([], [connection.fileno()], [], TIMEOUT)
+            select.select([], sockets, [], left)

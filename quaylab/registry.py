@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 TIMEOUT = 40.0  # /health/endtoend takes up to 28 s while Redis or the store is down
 # The token service allows 5 requests a second with a burst of 1 and answers 429 to the next.
-RETRY = urllib3.Retry(total=8, status_forcelist=[429], backoff_factor=0.5, allowed_methods=None)
+RETRY = urllib3.Retry(
+    total=8,
+    connect=0,
+    read=0,
+    other=0,
+    status_forcelist=[429],
+    backoff_factor=0.5,
+    allowed_methods=None,
+)
 
 
 class RegistryError(Exception):

@@ -85,7 +85,7 @@ class Settings(BaseModel):
 
     # The registry
     lab_name: LabName = Field(
-        description="Names this registry's credentials and CA, kept in credentials/ on this machine",
+        description="Names this registry's credentials and CA, in credentials/ on this machine",
     )
     server_hostname: HostName | None = Field(
         description="The registry's public name; None: the Quay host's inventory name if that is a "
@@ -115,7 +115,7 @@ class Settings(BaseModel):
 
     # Certificates
     tls_certificate: LocalFile | None = Field(
-        description="Your certificate (PEM, with its chain) on this machine; None: made by the lab's CA",
+        description="Your certificate (PEM, with its chain) on this machine; None: the lab's own",
     )
     tls_key: LocalFile | None = Field(description="Its private key (PEM) on this machine")
 

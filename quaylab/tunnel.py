@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import paramiko
@@ -12,6 +12,9 @@ import paramiko
 from quaylab.topology import LOOPBACK
 
 BLOCK = 65536
+
+
+Stream = socket.socket | paramiko.Channel
 
 
 @contextmanager
@@ -25,39 +28,45 @@ def forward(
     if transport is None:
         yield address, port
         return
-    with socket.create_server((LOOPBACK, 0)) as listener:
-        accepting = threading.Thread(
-            target=_accept, args=(listener, transport, (address, port)), daemon=True
-        )
-        accepting.start()
-        try:
-            yield LOOPBACK, listener.getsockname()[1]
-        finally:
-            # Wakes accept(), which close() alone does not on Linux.
-            with suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
-            accepting.join(timeout=5)
+
+    def reach() -> Stream:
+        return transport.open_channel("direct-tcpip", (address, port), (LOOPBACK, 0), timeout=10)
+
+    with socket.create_server((LOOPBACK, 0)) as listener, serve(listener, reach):
+        yield LOOPBACK, listener.getsockname()[1]
 
 
-def _accept(
-    listener: socket.socket, transport: paramiko.Transport, target: tuple[str, int]
-) -> None:
+@contextmanager
+def serve(listener: socket.socket, reach: Callable[[], Stream]) -> Iterator[None]:
+    """Join every connection to ``listener`` with a new stream of ``reach``."""
+    accepting = threading.Thread(target=_accept, args=(listener, reach), daemon=True)
+    accepting.start()
+    try:
+        yield
+    finally:
+        # Wakes accept(), which close() alone does not on Linux.
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        accepting.join(timeout=5)
+
+
+def _accept(listener: socket.socket, reach: Callable[[], Stream]) -> None:
     while True:
         try:
-            client, origin = listener.accept()
+            client, _ = listener.accept()
         except OSError:
             return
         try:
-            channel = transport.open_channel("direct-tcpip", target, origin, timeout=10)
+            far = reach()
         except (paramiko.SSHException, EOFError):
             # Nobody listens there: the client sees it as a closed connection.
             client.close()
             continue
-        for source, sink in ((client, channel), (channel, client)):
+        for source, sink in ((client, far), (far, client)):
             threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
 
 
-def _pump(source: socket.socket | paramiko.Channel, sink: socket.socket | paramiko.Channel) -> None:
+def _pump(source: Stream, sink: Stream) -> None:
     with suppress(OSError, EOFError):
         while data := source.recv(BLOCK):
             sink.sendall(data)

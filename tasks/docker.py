@@ -18,6 +18,15 @@ if host.name in lab.topology.engine_hosts():
         trust.authority_trusted(
             name="Trust the company's CA", machine=machine, authority=settings.company_ca
         )
+        # The engine reads the host's CAs only as it starts, and these for each pull.
+        authority = settings.company_ca.read_text()
+        files.present(
+            name="Trust the company's CA for pulls",
+            files=[
+                ManagedFile(f"/etc/docker/certs.d/{name}/ca.crt", authority)
+                for name in lab.registries
+            ],
+        )
 
     docker.installed(name="Install the container engine", machine=machine, settings=settings)
 

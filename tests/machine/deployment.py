@@ -15,7 +15,7 @@ from tests.machine.machines import PROJECT, Machine, Operator, Result, run
 
 HOSTNAME = "quay.quaylab.test"
 ADMIN = "quayadmin"
-TASKS = ("docker", "database", "redis", "quay", "verify")
+TASKS = ("docker", "images", "database", "redis", "quay", "verify")
 
 
 @dataclass(frozen=True)

@@ -129,11 +129,10 @@ class Site:
         part: str = "quay",
         image: str = "quay",
         command: str = "registry",
-        inner: int = 8080,
     ) -> float:
         """Start a node and wait until it is healthy; give how long that took."""
         mounts = ("--volume", f"{bundle}:/conf/stack:ro")
-        options = (*mounts, "--publish", f"127.0.0.1:{port}:{inner}")
+        options = (*mounts, "--publish", f"127.0.0.1:{port}:8080")
         self.start(part, *options, image=image, command=(command,))
         begin = time.monotonic()
         wait_until(lambda: health(port) == 200, f"the stand-in {part}")

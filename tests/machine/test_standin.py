@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from quaylab.versions import NEWEST
 from tests.machine.machines import run, wait_until
 from tests.machine.recording import Exchange, Replay, outline, recorded
 from tests.machine.site import (
@@ -80,6 +81,26 @@ def test_as_recorded(replay: Replay, exchange: Exchange) -> None:
             continue
         expected = replay.here(value).replace("<UUID>", replay.upload)
         assert answer.headers[name] == expected, name
+
+
+def test_says_what_it_is(replay: Replay) -> None:
+    """Nobody takes the stand-in for Quay: its page, its answers and its log say so."""
+    answer = replay.request("GET", "/health/instance")
+    log = docker("logs", replay.site.container("quay")).split("\n")
+
+    assert answer.headers["X-Quaylab-Standin"] == NEWEST
+    assert "This is not Quay" in replay.request("GET", "/").text
+    assert log[0] == f"Quaylab's stand-in for Quay {NEWEST}. This is not Quay."
+    assert not any(secret in line for line in log for secret in (PASSWORD, ADMIN_PASSWORD, "sssss"))
+
+
+def test_limits_heavy_requests(replay: Replay) -> None:
+    """The token service refuses more than five requests a second, and clients come again."""
+    url = f"http://127.0.0.1:{replay.port}/v2/auth"
+    statuses = {requests.get(url, timeout=9).status_code for _ in range(6)}
+
+    assert statuses == {401, 429}
+    assert replay.push_token()
 
 
 # --- the start -------------------------------------------------------------------------------

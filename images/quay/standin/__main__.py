@@ -1,0 +1,66 @@
+"""The entry point: Quay's own words (registry, registry-nomigrate, migrate, shell), else a command.
+
+Start-up ends in exec of supervisord, which runs nginx, the web application and docker-registry.
+"""
+
+import signal
+import sys
+from typing import NoReturn
+
+from standin import StartError, checks, config, database, migrations, runtime, services, version
+
+
+def serve(*, migrate: bool) -> NoReturn:
+    """Check everything, bring the schema up to date if asked to, and become the server."""
+    settings = config.load()
+    runtime.prepare(settings.bundle)
+    checks.check_bundle(settings)
+    engine = database.connect(settings)
+    checks.check_database(engine)
+    checks.check_redis(settings)
+    if migrate:
+        migrations.upgrade(engine)
+    else:
+        migrations.require_current(engine)
+    engine.dispose()
+    services.execute(settings)
+
+
+def migrate(revision: str) -> None:
+    """Bring the schema to `head`, the only revision that this stand-in goes to by name."""
+    if revision != "head":
+        raise StartError(f"migrate {revision}: the stand-in migrates to head only")
+    settings = config.load()
+    engine = database.connect(settings)
+    checks.check_database(engine)
+    migrations.upgrade(engine)
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the container's command says; give its exit status."""
+    # PID 1 has no default action for TERM, and a start must be stoppable too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    match arguments:
+        case ["registry"] | ["registry-nomigrate"] | ["migrate", _]:
+            print(f"Quaylab's stand-in for Quay {version()}. This is not Quay.", flush=True)
+        case ["shell"]:
+            runtime.become("bash")
+        case [command, *_]:
+            try:
+                runtime.become(*arguments)
+            except OSError as error:
+                print(f"{command}: {error.strerror}", file=sys.stderr)
+                return 127
+    try:
+        match arguments:
+            case ["migrate", revision]:
+                migrate(revision)
+            case [command]:
+                serve(migrate=command == "registry")
+    except StartError as error:
+        print(f"refused: {error}", file=sys.stderr, flush=True)
+        return error.status
+    return 0
+
+
+sys.exit(main(sys.argv[1:] or ["registry"]))

@@ -1,0 +1,100 @@
+"""The three processes of a running container, kept by supervisord as in Quay."""
+
+import os
+from pathlib import Path
+from string import Template
+from typing import NoReturn
+
+import yaml
+
+from standin import runtime, storage, version
+from standin.config import Settings
+
+# One of Quay's worker processes serves about what eight threads do here.
+THREADS = 8
+
+SUPERVISOR = """\
+[supervisord]
+nodaemon = true
+logfile = /dev/null
+logfile_maxbytes = 0
+loglevel = error
+silent = true
+pidfile = $folder/supervisord.pid
+
+[program:registry]
+command = docker-registry serve $registry
+environment = SSL_CERT_FILE="$ca_bundle"
+priority = 10
+$common
+
+[program:web]
+command = gunicorn --bind unix:$web_socket --workers $workers --worker-class gthread
+    --threads $threads --timeout 120 --graceful-timeout 5 --worker-tmp-dir /dev/shm
+    --log-level warning "standin.web:create_app()"
+priority = 20
+$common
+
+[program:nginx]
+command = nginx -c $nginx
+# nginx's word for: finish what is under way.
+stopsignal = QUIT
+priority = 30
+$common
+"""
+COMMON = """\
+startretries = 1000000
+stopwaitsecs = 6
+stdout_logfile = /dev/stdout
+stdout_logfile_maxbytes = 0
+redirect_stderr = true"""
+
+
+class _Template(Template):
+    """nginx has its own use for $."""
+
+    delimiter = "@"
+
+
+def execute(settings: Settings) -> NoReturn:
+    """Render the configurations and become supervisord."""
+    registry = runtime.write(
+        "registry.yaml", yaml.safe_dump(storage.registry_configuration(settings))
+    )
+    supervisor = Template(SUPERVISOR).substitute(
+        common=COMMON,
+        folder=runtime.FOLDER,
+        ca_bundle=runtime.CA_BUNDLE,
+        registry=registry,
+        web_socket=runtime.WEB_SOCKET,
+        workers=os.environ.get("WORKER_COUNT", "1"),
+        threads=THREADS,
+        nginx=runtime.write("nginx.conf", nginx_configuration(settings)),
+    )
+    # A socket left by a container that was killed would stop docker-registry from listening.
+    runtime.REGISTRY_SOCKET.unlink(missing_ok=True)
+    configuration = runtime.write("supervisord.conf", supervisor)
+    runtime.become("supervisord", "--configuration", str(configuration))
+
+
+def nginx_configuration(settings: Settings) -> str:
+    """nginx in front: TLS or plain, Quay's rate limits, and blobs straight from docker-registry."""
+    listen = "listen 8080;"
+    redirect = ""
+    if settings.serves_tls:
+        listen = (
+            "listen 8443 ssl;\n        http2 on;\n"
+            f"        ssl_certificate {settings.certificate};\n"
+            f"        ssl_certificate_key {settings.key};"
+        )
+        redirect = "server { listen 8080; return 301 https://$host$request_uri; }"
+    template = _Template(Path(__file__).with_name("nginx.conf").read_text())
+    return template.substitute(
+        LISTEN=listen,
+        REDIRECT=redirect,
+        FOLDER=runtime.FOLDER,
+        WEB_SOCKET=runtime.WEB_SOCKET,
+        REGISTRY_SOCKET=runtime.REGISTRY_SOCKET,
+        BLOBS=storage.BLOBS,
+        VERSION=version(),
+    )

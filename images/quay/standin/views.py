@@ -1,0 +1,119 @@
+"""Accounts, repositories and tags in the form that Quay's API gives them."""
+
+import hashlib
+import uuid
+from email.utils import formatdate
+from typing import Any
+
+from standin.accounts import Account
+from standin.config import Settings
+from standin.repositories import LIST_TYPES, Repository, Tag
+
+AVATAR_COLOR = "#ad494a"
+
+
+def avatar(name: str, kind: str, email: str | None = None) -> dict[str, str]:
+    """What a picture of that account is made from."""
+    digest = hashlib.sha256((email or name).encode()).hexdigest()
+    return {"name": name, "hash": digest, "color": AVATAR_COLOR, "kind": kind}
+
+
+def current_user(settings: Settings, account: Account, organizations: list[str]) -> dict[str, Any]:
+    """The account that asks, as told to itself."""
+    return {
+        "anonymous": False,
+        "username": account.name,
+        "avatar": avatar(account.name, "user", account.email),
+        "can_create_repo": True,
+        "is_me": True,
+        "verified": True,
+        "email": account.email,
+        "logins": [],
+        "invoice_email": False,
+        "invoice_email_address": None,
+        "preferred_namespace": False,
+        "tag_expiration_s": settings.tag_expiration_seconds,
+        "prompts": [],
+        "company": None,
+        "family_name": None,
+        "given_name": None,
+        "location": None,
+        "is_free_account": True,
+        "has_password_set": True,
+        "organizations": [
+            {
+                "name": name,
+                "avatar": avatar(name, "org"),
+                "can_create_repo": True,
+                "public": False,
+                "is_org_admin": True,
+                "preferred_namespace": True,
+            }
+            for name in organizations
+        ],
+        "super_user": account.name in settings.super_users,
+    }
+
+
+def user(settings: Settings, account: Account) -> dict[str, Any]:
+    """A user, as told to a superuser."""
+    return {
+        "kind": "user",
+        "name": account.name,
+        "username": account.name,
+        "email": account.email,
+        "verified": True,
+        "avatar": avatar(account.name, "user", account.email),
+        "super_user": account.name in settings.super_users,
+        "global_readonly_super_user": False,
+        "enabled": True,
+    }
+
+
+def repository(
+    settings: Settings,
+    found: Repository,
+    tags: list[Tag],
+    *,
+    is_organization: bool,
+    status_token: uuid.UUID,
+) -> dict[str, Any]:
+    """A repository, as told to its owner."""
+    return {
+        "namespace": found.namespace,
+        "name": found.name,
+        "kind": "image",
+        "description": found.description,
+        "is_public": found.is_public,
+        "is_organization": is_organization,
+        "is_starred": False,
+        "status_token": str(status_token),
+        "trust_enabled": False,
+        "tag_expiration_s": settings.tag_expiration_seconds,
+        "is_free_account": True,
+        "state": "NORMAL",
+        "tags": {
+            item.name: {
+                "name": item.name,
+                "size": item.layers_size,
+                "last_modified": formatdate(item.started),
+                "manifest_digest": item.digest,
+            }
+            for item in tags
+        },
+        "can_write": True,
+        "can_admin": True,
+    }
+
+
+def tag(item: Tag) -> dict[str, Any]:
+    """A tag, in a list of tags."""
+    return {
+        "name": item.name,
+        "reversion": False,
+        "start_ts": item.started,
+        "manifest_digest": item.digest,
+        "is_manifest_list": item.media_type in LIST_TYPES,
+        "size": item.layers_size,
+        "last_modified": formatdate(item.started),
+    }
