@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 from pyinfra.api import QuoteString, StringCommand
@@ -12,11 +13,16 @@ from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
 from quaylab.containers import DIGEST_LABEL, VERSION_LABEL
+from quaylab.parts import ETC
 
 
 @dataclass(frozen=True)
 class ContainerState:
-    """A container as it is. ``health`` is None for one without a health check."""
+    """A container as it is.
+
+    ``health`` is None for one without a health check; ``environment`` is what was given beside the
+    image's own, None if the image is gone; ``started`` is in seconds since the epoch.
+    """
 
     id: str
     image: str
@@ -24,23 +30,27 @@ class ContainerState:
     version: str
     state: str
     health: str | None
+    started: float
     restart_policy: str
+    command: tuple[str, ...]
+    environment: frozenset[str] | None
     networks: tuple[str, ...]
-    ports: Mapping[str, tuple[str, ...]]
+    ports: frozenset[str]
     mounts: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class EngineState:
-    """What the engine holds of ours."""
+    """What the engine holds of ours, and when our files were last written, by path."""
 
     containers: Mapping[str, ContainerState]
     networks: tuple[str, ...]
     volumes: tuple[str, ...]
+    files: Mapping[str, float]
 
 
 class Engine(FactBase[EngineState]):
-    """Containers, networks and volumes of Quaylab's, in one command."""
+    """Containers, networks, volumes and files of Quaylab's, in one command."""
 
     def requires_command(self) -> str:
         return "docker"
@@ -48,7 +58,10 @@ class Engine(FactBase[EngineState]):
     def command(self) -> str:
         return (
             f"containers=$(docker ps --all --quiet --filter label={DIGEST_LABEL} 2>/dev/null); "
-            'test -z "$containers" || docker inspect $containers; '
+            'if test -n "$containers"; then docker inspect $containers; '
+            "docker image inspect --format 'image {{.Id}} {{json .Config.Env}}' "
+            "$(docker inspect --format '{{.Image}}' $containers) 2>/dev/null; fi; "
+            f"find {ETC} -type f -printf 'file %T@ %p\\n' 2>/dev/null; "
             "docker network ls --filter name=quaylab --format 'network {{.Name}}' 2>/dev/null; "
             "docker volume ls --filter label=io.quaylab.data --format 'volume {{.Name}}' "
             "2>/dev/null || :"  # an engine that doesn't run yet holds nothing
@@ -56,25 +69,27 @@ class Engine(FactBase[EngineState]):
 
     @staticmethod
     def default() -> EngineState:
-        return EngineState({}, (), ())
+        return EngineState({}, (), (), {})
 
     def process(self, output: list[str]) -> EngineState:
-        names: dict[str, list[str]] = {"network": [], "volume": []}
+        said: dict[str, list[str]] = {"network": [], "volume": [], "image": [], "file": []}
         inspected: list[str] = []
         for line in output:
-            kind, _, name = line.partition(" ")
-            if kind in names and name:
-                names[kind].append(name)
+            kind, _, rest = line.partition(" ")
+            if kind in said and rest:
+                said[kind].append(rest)
             else:
                 inspected.append(line)
         try:
             containers = json.loads("\n".join(inspected) or "[]")
+            images = {name: json.loads(env) for name, env in map(_two, said["image"])}
         except ValueError as error:
             raise FactProcessError(f"docker inspect: {error}") from error
         return EngineState(
-            {item["Name"].lstrip("/"): _container(item) for item in containers},
-            tuple(names["network"]),
-            tuple(names["volume"]),
+            {item["Name"].lstrip("/"): _container(item, images) for item in containers},
+            tuple(said["network"]),
+            tuple(said["volume"]),
+            {path: float(written) for written, path in map(_two, said["file"])},
         )
 
 
@@ -129,10 +144,19 @@ class Healthy(FactBase[bool]):
         return output == ["yes"]
 
 
-def _container(item: dict[str, Any]) -> ContainerState:
+def _two(line: str) -> tuple[str, str]:
+    first, _, rest = line.partition(" ")
+    return first, rest
+
+
+def _container(item: dict[str, Any], images: dict[str, list[str] | None]) -> ContainerState:
     labels = item["Config"].get("Labels") or {}
     bindings = item["HostConfig"].get("PortBindings") or {}
     health = item["State"].get("Health")
+    environment = None
+    if item["Image"] in images:
+        own = images[item["Image"]] or []
+        environment = frozenset(item["Config"].get("Env") or []) - frozenset(own)
     return ContainerState(
         id=item["Id"],
         image=item["Config"]["Image"],
@@ -140,13 +164,24 @@ def _container(item: dict[str, Any]) -> ContainerState:
         version=labels.get(VERSION_LABEL, ""),
         state=item["State"]["Status"],
         health=health["Status"] if health else None,
+        started=_seconds(item["State"]["StartedAt"]),
+        command=tuple(item["Config"].get("Cmd") or ()),
+        environment=environment,
         restart_policy=item["HostConfig"]["RestartPolicy"]["Name"],
         networks=tuple(item["NetworkSettings"]["Networks"]),
-        ports={
-            inside: tuple(f"{bound['HostIp']}:{bound['HostPort']}" for bound in outside or [])
+        ports=frozenset(
+            f"{bound['HostIp']}:{bound['HostPort']}:{inside.removesuffix('/tcp')}"
             for inside, outside in bindings.items()
-        },
+            for bound in outside or []
+        ),
         mounts={
             mount["Destination"]: mount.get("Name") or mount["Source"] for mount in item["Mounts"]
         },
     )
+
+
+def _seconds(timestamp: str) -> float:
+    """RFC 3339 with nanoseconds, of which Python reads six digits only."""
+    moment, _, fraction = timestamp.removesuffix("Z").partition(".")
+    seconds = datetime.fromisoformat(moment).replace(tzinfo=timezone.utc).timestamp()
+    return seconds + float(f"0.{fraction or 0}")

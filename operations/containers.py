@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
@@ -40,13 +40,13 @@ def running(part: Part, timeout: int) -> Generator[StringCommand]:
     engine = host.get_fact(Engine)
     yield from ground(part, engine)
     found = engine.containers.get(wanted.name)
-    change = _due(found, wanted)
+    change = _due(found, wanted, engine.files)
     if change is None:
         host.noop(f"{wanted.name} runs as specified and is healthy")
         return
     if change == "replace":
-        if found:
-            yield StringCommand(f"docker stop {wanted.name} >/dev/null")
+        # One that isn't ours, but has the name, is stopped in order as well.
+        yield StringCommand(f"docker stop {wanted.name} >/dev/null 2>&1 || :")
         # With the anonymous volumes of the image, which would pile up; named ones stay.
         yield StringCommand(f"docker rm --force --volumes {wanted.name} >/dev/null 2>&1 || :")
         yield StringCommand("docker run", quoted(*wanted.run_arguments()), ">/dev/null")
@@ -95,24 +95,35 @@ def wait_until_healthy(container: Container, timeout: int) -> StringCommand:
     )  # fmt: skip
 
 
-def _due(found: ContainerState | None, wanted: Container) -> str | None:
-    """What to do about a container: replace, start, unpause, update, wait, or nothing."""
-    if (
-        found is None
-        or found.digest != wanted.digest
-        or found.image != wanted.image
-        or NETWORK not in found.networks
-    ):
+def _due(
+    found: ContainerState | None, wanted: Container, written: Mapping[str, float]
+) -> str | None:
+    """What to do about a container: replace, start, unpause, restart, update, wait, or nothing."""
+    if found is None or found.digest != wanted.digest or not _is_made_as(found, wanted):
         return "replace"
     if found.state == "paused":
         return "unpause"
     if found.state != "running":
         return "start"
+    if any(written.get(path, 0) > found.started for path, _ in wanted.files):
+        return "restart"  # it may have read a file that was put right since
     if found.restart_policy != RESTART_POLICY:
         return f"update --restart={RESTART_POLICY}"
     if found.health in ("healthy", None):
         return None
     return None if host.get_fact(Healthy, container=wanted.name, check=wanted.health) else "wait"
+
+
+def _is_made_as(found: ContainerState, wanted: Container) -> bool:
+    """Whether a container is what its label says: it may have been made by hand."""
+    return (
+        found.image == wanted.image
+        and NETWORK in found.networks
+        and found.ports == {str(port) for port in wanted.ports}
+        and all(found.mounts.get(mount.target) == mount.source for mount in wanted.mounts)
+        and (not wanted.command or found.command == wanted.command)
+        and found.environment in (None, {f"{key}={value}" for key, value in wanted.environment})
+    )
 
 
 def _make_volume(volume: Volume) -> Generator[StringCommand]:

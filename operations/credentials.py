@@ -20,7 +20,7 @@ def kept(plan: Plan) -> Generator[FunctionCommand]:
     order of operations on each host, but runs those of hosts with different parts side by side,
     and Quay must not be migrated before another host's database is prepared.
     """
-    if plan.store.exists and plan.store.load() == plan.credentials:
+    if plan.store.keeps(plan.credentials):
         host.noop(f"{plan.store.path} is up to date")
         return
     yield FunctionCommand(plan.store.save, (plan.credentials,), {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Generator
 
 from pyinfra import host
@@ -56,7 +57,8 @@ def running(machine: Machine, settings: Settings) -> Generator[StringCommand]:
     elif machine.systemd:
         action = "restart" if daemon.answers and not proxied else "start"
         yield StringCommand(
-            f"systemctl daemon-reload && systemctl enable --quiet docker && systemctl {action} docker"
+            "systemctl daemon-reload && systemctl enable --quiet docker &&",
+            f"systemctl {action} docker",
         )
     elif daemon.answers:
         yield fail(
@@ -65,7 +67,9 @@ def running(machine: Machine, settings: Settings) -> Generator[StringCommand]:
         )
     else:
         # As on WSL or in a container. It outlives the session that starts it.
-        variables = " ".join(f"{name}={value}" for name, value in _variables(settings).items())
+        variables = " ".join(
+            f"{name}={shlex.quote(value)}" for name, value in _variables(settings).items()
+        )
         yield StringCommand(
             f"rm -f /var/run/docker.pid; {variables} setsid dockerd >>{LOG} 2>&1 </dev/null &",
             f"for second in $(seq {START_TIMEOUT}); do",
@@ -79,7 +83,10 @@ def proxy_file(settings: Settings) -> ManagedFile | None:
     variables = _variables(settings)
     if not variables:
         return None
-    lines = "".join(f'Environment="{name}={value}"\n' for name, value in variables.items())
+    # systemd takes % for a specifier.
+    lines = "".join(
+        f'Environment="{name}={value}"\n'.replace("%", "%%") for name, value in variables.items()
+    )
     path = "/etc/systemd/system/docker.service.d/quaylab-proxy.conf"
     return ManagedFile(path, f"[Service]\n{lines}")
 

@@ -11,7 +11,7 @@ from pyinfra.api import FileUploadCommand, QuoteString, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 
 from facts.containers import ImageIds
-from operations.commands import fail
+from operations.commands import fail, quoted
 from quaylab.images import Image, base_image, context_archive
 from quaylab.settings import Settings
 
@@ -103,7 +103,7 @@ def _build(image: Image, settings: Settings) -> StringCommand:
     return StringCommand(
         # The classic builder: BuildKit needs a plug-in that Debian doesn't install with Docker.
         "base64 -d | DOCKER_BUILDKIT=0 docker build --tag", QuoteString(image.reference),
-        *(f"--build-arg={name}={value}" for name, value in arguments.items()),
+        quoted(*(f"--build-arg={name}={value}" for name, value in arguments.items())),
         "- >/dev/null",
         _stdin=base64.encodebytes(context_archive(image.context)).decode(),
     )  # fmt: skip

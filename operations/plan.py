@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import sys
 import threading
 
 import gevent
@@ -46,7 +48,8 @@ def _make() -> plans.Plan:
         HostInput(each.name, tuple(each.groups), each.data.dict())  # type: ignore[no-untyped-call]
         for each in inventory
     ]
-    return plans.make(hosts, _machines(), exclusive=True)
+    ask = getpass.getpass if sys.stdin.isatty() else None
+    return plans.make(hosts, _machines(), exclusive=True, ask=ask)
 
 
 def _machines() -> dict[str, Machine]:

@@ -48,8 +48,9 @@ def authority_trusted(machine: Machine, authority: Path) -> Generator[StringComm
     else:
         anchor = "/etc/pki/ca-trust/source/anchors/quaylab-company.crt"
         bundle, update = "/etc/pki/tls/certs/ca-bundle.crt", "update-ca-trust"
-    # The second line of a PEM certificate is enough to tell it from others.
-    if host.get_fact(BundleHolds, bundle=bundle, line=pem.splitlines()[2]):
+    # A line of its content is enough to tell a certificate from others.
+    line = pem.partition("-----BEGIN CERTIFICATE-----")[2].split()[1]
+    if host.get_fact(BundleHolds, bundle=bundle, line=line):
         host.noop("the company's CA is trusted")
         return
     yield files.write(ManagedFile(anchor, pem))

@@ -6,7 +6,7 @@ import fcntl
 import os
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -94,11 +94,20 @@ class Store:
             ) from None
         self._lock = lock
 
-    def load(self, environment: Mapping[str, str] = os.environ) -> Credentials:
+    def load(
+        self,
+        environment: Mapping[str, str] = os.environ,
+        foreign: Iterable[str] = (),
+        ask: Callable[[str], str] | None = None,
+    ) -> Credentials:
         """The kept credentials, or fresh ones; the environment's values come first.
 
+        Args:
+            foreign: passwords of services that run elsewhere, which can't be made here.
+            ask: how to ask for one of them at a terminal; None where there is none.
+
         Raises:
-            Refusal: the file is damaged, too open, or the environment's values are impossible.
+            Refusal: the file is damaged, too open, or a value is missing or impossible.
         """
         problems: list[str] = []
         given = {
@@ -107,6 +116,14 @@ class Store:
             if (name := ENVIRONMENT_PREFIX + key.upper()) in environment
         }
         kept = self._read() if self.exists else None
+        for key in foreign if kept is None else ():
+            if key not in given and ask:
+                given[key] = ask(f"{key} (it runs elsewhere): ")
+            elif key not in given:
+                problems.append(
+                    f"{key}: belongs to a service that runs elsewhere; give it as "
+                    f"{ENVIRONMENT_PREFIX}{key.upper()} in the environment, or run at a terminal"
+                )
         values = (kept or generate()).revealed()
         for key, value in given.items():
             variable = ENVIRONMENT_PREFIX + key.upper()
@@ -129,6 +146,10 @@ class Store:
         if problems:
             raise Refusal(problems)
         return credentials
+
+    def keeps(self, credentials: Credentials) -> bool:
+        """Whether the file holds just these."""
+        return self.exists and self._read() == credentials
 
     def save(self, credentials: Credentials) -> None:
         """Replace the file atomically; the CA's public certificate goes beside it for clients."""

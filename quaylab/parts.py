@@ -30,7 +30,7 @@ POSTGRESQL_UID, MYSQL_UID, REDIS_UID, QUAY_UID = 26, 27, 1001, 1001
 
 @dataclass(frozen=True)
 class Volume:
-    """A data volume; ``path`` is the host directory it stands for, None where the engine keeps it."""
+    """A data volume; ``path`` is the host directory it stands for, None: the engine's own."""
 
     name: str
     path: str | None
@@ -255,7 +255,7 @@ def _labels(
 
 
 def _environment(part: str, uid: int, values: Mapping[str, str]) -> ManagedFile:
-    """A shell file that the container reads: so neither argv nor `docker inspect` holds a secret."""
+    """A shell file that the container reads, so that argv and `docker inspect` hold no secret."""
     lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
     return ManagedFile(f"{ETC}/{part}/{ENVIRONMENT}", lines, uid=uid, mode=0o400)
 

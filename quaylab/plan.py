@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pydantic import SecretStr
@@ -77,12 +77,14 @@ def make(
     machines: Mapping[str, Machine],
     store: Store | None = None,
     exclusive: bool = False,
+    ask: Callable[[str], str] | None = None,
 ) -> Plan:
     """The plan for an inventory's hosts.
 
     Args:
         machines: what each connected host reports.
         store: where the credentials are; by default ``credentials/LAB_NAME.yaml``.
+        ask: how to ask at a terminal for what can't be made.
         exclusive: hold the credentials for this process, so that no two runs work at once.
 
     Raises:
@@ -97,7 +99,7 @@ def make(
         problems += checks.machine_problems(name, machine)
     plan = None
     try:
-        plan = _assemble(settings, own, hosts, machines, store)
+        plan = _assemble(settings, own, hosts, machines, store, ask)
         problems += quay_config.problems(settings, plan.topology, plan.credentials)
     except Refusal as refusal:
         problems += refusal.problems
@@ -124,12 +126,17 @@ def _assemble(
     hosts: list[HostInput],
     machines: Mapping[str, Machine],
     store: Store,
+    ask: Callable[[str], str] | None,
 ) -> Plan:
     reported = {name: machine.addresses for name, machine in machines.items()}
     where = topology.build(settings, hosts, own, reported)
     if settings.purge not in (None, where.hostname):
         refuse([f"purge: {settings.purge!r} is not this registry's name, {where.hostname}"])
-    credentials = store.load()
+    foreign = {
+        "database_password": settings.database_host,
+        "redis_password": settings.redis_host,
+    }
+    credentials = store.load(foreign=[key for key, host in foreign.items() if host], ask=ask)
     if settings.tls_certificate and settings.tls_key:
         refuse(certificates.check(settings.tls_certificate, settings.tls_key, where.hostname))
         served = ServerCertificate(

@@ -28,6 +28,9 @@ class Answer:
     version: str
     milliseconds: float
 
+    def __str__(self) -> str:
+        return f"{self.version} answers in {self.milliseconds:.0f} ms"
+
 
 class Unreachable(Exception):
     """The service did not answer Quay's credentials, with the reason in one line."""

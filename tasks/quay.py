@@ -18,6 +18,8 @@ if host.name in lab.topology.quay:
     files.present(name="Write Quay's bundle", files=part.files)
 
     if host.name == lab.topology.leader and not is_legacy(lab.version):
+        quay.services_answer(name="Ask database and Redis with Quay's credentials", plan=lab)
+
         quay.migrated(name="Migrate the database's schema", plan=lab)
 
     containers.running(name="Run Quay", part=part, timeout=lab.settings.health_timeout)

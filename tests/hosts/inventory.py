@@ -1,0 +1,74 @@
+"""The inventory's hosts, and which of them --hosts means."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from testinfra.backend import parse_hostspec
+from testinfra.backend.base import BaseBackend
+
+from quaylab.settings import HostInput
+
+
+def read(inventory: Path, data: Sequence[str]) -> list[HostInput]:
+    """The hosts of an inventory with their groups and data, as a run of pyinfra has them."""
+    for item in data:
+        if "=" not in item:
+            raise pytest.UsageError(f"--data {item}: is no KEY=VALUE")
+    if not inventory.is_file():
+        raise pytest.UsageError(f"--inventory: {inventory} is no file")
+    reader = [sys.executable, "-m", "tests.hosts.read_inventory", str(inventory), *data]
+    done = subprocess.run(reader, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1:] or ["pyinfra can't read it"]
+        raise pytest.UsageError(f"--inventory: {inventory}: {reason[0]}")
+    return [
+        HostInput(host["name"], tuple(host["groups"]), host["data"])
+        for host in json.loads(done.stdout)
+    ]
+
+
+def select(hosts: Sequence[HostInput], wanted: str) -> list[HostInput]:
+    """Those hosts that a comma-separated list means, in the inventory's order."""
+    chosen: set[str] = set()
+    for word in wanted.split(","):
+        found = list(_meant(hosts, word.strip()))
+        if not found:
+            names = ", ".join(host.name for host in hosts) or "none"
+            groups = ", ".join(sorted({group for host in hosts for group in host.groups}))
+            raise pytest.UsageError(
+                f"--hosts: {word.strip()!r} is none of the inventory's hosts ({names}) or groups "
+                f"({groups or 'none'}); `all` means every host"
+            )
+        chosen.update(found)
+    return [host for host in hosts if host.name in chosen]
+
+
+def _meant(hosts: Sequence[HostInput], word: str) -> Iterator[str]:
+    """Hosts that a group, a name or a testinfra host specification means."""
+    name, options = parse_hostspec(word)
+    scheme = options.get("connection")
+    port = None
+    if scheme == "local":
+        name = "@local"
+    elif scheme == "docker":
+        name = f"@docker/{name}"
+    elif scheme:
+        specification = BaseBackend.parse_hostspec(name)
+        name, port = specification.name, specification.port
+    for host in hosts:
+        in_group = scheme is None and word in ("all", *host.groups)
+        same_port = port in (None, str(host.data.get("ssh_port", 22)))
+        if in_group or (name in _names(host) and same_port):
+            yield host.name
+
+
+def _names(host: HostInput) -> tuple[object, ...]:
+    """What a host is called: its name, and the addresses that its data has."""
+    short = host.name.removeprefix("@ssh/")
+    return host.name, short, host.data.get("ssh_hostname"), host.data.get("address")

@@ -1,0 +1,136 @@
+"""The hosts under test, and the plan that they have to fulfil: the one that a run would have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from pyinfra.api.exceptions import FactProcessError
+from testinfra.host import Host
+
+from facts.machine import Machine as MachineFact
+from quaylab import plan as plans
+from quaylab import settings
+from quaylab.machine import Machine
+from quaylab.parts import Part
+from quaylab.problems import Refusal
+from quaylab.registry import Registry
+from quaylab.topology import LOOPBACK
+from quaylab.tunnel import forward
+from tests.hosts import inventory as inventories
+from tests.hosts.connection import connect, engine_of, transport_of
+
+
+class Target:
+    """One host under test. ``shell`` is testinfra's host, ``engine`` Docker's SDK for it."""
+
+    def __init__(self, name: str, shell: Host, closing: ExitStack) -> None:
+        self.name = name
+        self.shell = shell
+        self.machine = _report(name, shell)
+        self._closing = closing
+
+    def __repr__(self) -> str:
+        return self.name
+
+    @cached_property
+    def engine(self) -> docker.DockerClient:
+        return self._closing.enter_context(engine_of(self.shell))
+
+    def container(self, part: Part) -> dict[str, Any]:
+        """What the engine says of a part's container."""
+        found: dict[str, Any] = self.engine.containers.get(part.container.name).attrs
+        return found
+
+    def through(self, address: str, port: int) -> AbstractContextManager[tuple[str, int]]:
+        """A local end of a way to ``address``:``port`` as this host sees it."""
+        return forward(transport_of(self.shell), address, port)
+
+    def ask(self, fact: Any, **arguments: Any) -> Any:
+        """A fact of pyinfra's, over testinfra."""
+        command = fact.command(**arguments)
+        raw = command if isinstance(command, str) else command.get_raw_value()
+        return fact.process(self.shell.run(raw).stdout.splitlines())
+
+
+class Lab:
+    """Connections to the chosen hosts of an inventory, and their plan."""
+
+    def __init__(
+        self,
+        hosts: str,
+        inventory: Path,
+        data: Sequence[str],
+        sudo: bool,
+        sudo_user: str | None,
+    ) -> None:
+        """Raises ``pytest.UsageError``, in an operator's words, if there is nothing to verify."""
+        found = inventories.read(inventory, data)
+        chosen = inventories.select(found, hosts)
+        self._closing = ExitStack()
+        try:
+            settings.load(found)  # told before anybody waits for a connection
+            self.targets = {
+                host.name: Target(host.name, connect(host, sudo, sudo_user), self._closing)
+                for host in chosen
+            }
+            machines = {name: target.machine for name, target in self.targets.items()}
+            self.plan = plans.make(found, machines)
+        except Refusal as refusal:
+            raise pytest.UsageError(str(refusal)) from None
+        if not self.plan.store.exists:
+            raise pytest.UsageError(
+                f"{self.plan.store.path} is not there: nothing was deployed from here with this "
+                "inventory; deploy first, or fetch that file from where it was done"
+            )
+
+    def header(self) -> list[str]:
+        """What is verified, for the first lines of the report."""
+        standin = " (a stand-in, not Quay)" if self.plan.standin else ""
+        return [
+            f"registry: {self.plan.topology.url}, Quay {self.plan.version}{standin}",
+            f"verified hosts: {', '.join(self.targets)}",
+        ]
+
+    def on(self, *names: str | None) -> list[Target]:
+        """Those of some hosts that are under test."""
+        return [self.targets[name] for name in names if name in self.targets]
+
+    @contextmanager
+    def registry(self, target: Target, address: str = LOOPBACK) -> Iterator[Registry]:
+        """The registry as a host reaches it at an address, under its public name, TLS checked."""
+        where = self.plan.topology
+        with target.through(address, where.https_port) as way:
+            client = Registry(where.registry, self.trusted, way)
+            try:
+                yield client
+            finally:
+                client.close()
+
+    @property
+    def trusted(self) -> str:
+        """PEM that a client has to trust: the lab's CA, or the user's own certificate itself."""
+        served = self.plan.certificate
+        return served.ca or served.certificate
+
+    def close(self) -> None:
+        self._closing.close()
+
+
+LAB = pytest.StashKey[Lab]()
+
+
+def _report(name: str, shell: Host) -> Machine:
+    """What a host reports of itself, by the fact that a run uses."""
+    fact = MachineFact()
+    told = shell.run(fact.command())
+    try:
+        return fact.process(told.stdout.splitlines())
+    except FactProcessError as error:
+        reason = told.stderr.strip().splitlines() or [str(error)]
+        raise pytest.UsageError(f"{name}: {reason[0]}") from None

@@ -1,0 +1,104 @@
+"""The places that tests run at: hosts by the part they play, and parts on their hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from quaylab.parts import Part
+from quaylab.topology import LOOPBACK, Service
+from quaylab.versions import is_legacy
+from tests.hosts.lab import Lab, Target
+
+
+@dataclass(frozen=True, repr=False)
+class PartPlace:
+    """A part on a host that runs it."""
+
+    target: Target
+    part: Part
+
+    def __repr__(self) -> str:
+        return f"{self.part.container.name} on {self.target}"
+
+    def inspect(self) -> dict[str, Any]:
+        """What the engine says of the container."""
+        return self.target.container(self.part)
+
+
+@dataclass(frozen=True, repr=False)
+class ServicePlace:
+    """Database or Redis on the host that runs it."""
+
+    target: Target
+    service: Service
+
+    def __repr__(self) -> str:
+        return f"port {self.service.probe_port} of {self.target}"
+
+
+def _parts(lab: Lab) -> list[PartPlace]:
+    return [
+        PartPlace(target, part)
+        for target in lab.targets.values()
+        for part in lab.plan.parts_of(target.name)
+    ]
+
+
+def _services(lab: Lab) -> list[ServicePlace]:
+    where = lab.plan.topology
+    return [
+        ServicePlace(target, service)
+        for service in (where.database, where.redis)
+        for target in lab.on(service.host)
+    ]
+
+
+def _database(lab: Lab, engine: str) -> list[Target]:
+    """The database's host, if it runs this engine."""
+    if lab.plan.settings.database_engine != engine:
+        return []
+    return lab.on(lab.plan.topology.database.host)
+
+
+def _engines(lab: Lab) -> list[Target]:
+    return lab.on(*lab.plan.topology.engine_hosts())
+
+
+def _registries(lab: Lab) -> list[Target]:
+    """Quay's hosts; not those of Quay 2.9, which is set up by hand."""
+    return [] if is_legacy(lab.plan.version) else lab.on(*lab.plan.topology.quay)
+
+
+def _registry_clients(lab: Lab) -> list[Target]:
+    return [] if is_legacy(lab.plan.version) else _engines(lab)
+
+
+# A test's argument of this name stands for these, one after the other.
+PLACES: dict[str, Callable[[Lab], list[Any]]] = {
+    "engine_host": _engines,
+    "systemd_host": lambda lab: [host for host in _engines(lab) if host.machine.systemd],
+    "proxied_host": lambda lab: (
+        _engines(lab) if lab.plan.settings.http_proxy or lab.plan.settings.https_proxy else []
+    ),
+    "company_ca_host": lambda lab: _engines(lab) if lab.plan.settings.company_ca else [],
+    "pull_secret_host": lambda lab: _engines(lab) if lab.plan.settings.pull_secret else [],
+    "lab_ca_host": lambda lab: _engines(lab) if lab.plan.certificate.ca else [],
+    "part": _parts,
+    "part_with_files": lambda lab: [each for each in _parts(lab) if each.part.files],
+    "part_with_health": lambda lab: [each for each in _parts(lab) if each.part.container.health],
+    "part_with_volume": lambda lab: [each for each in _parts(lab) if each.part.volume],
+    "service": _services,
+    "loopback_service": lambda lab: [
+        each
+        for each in _services(lab)
+        if each.service.listen == LOOPBACK and each.target.machine.addresses
+    ],
+    "postgresql_host": lambda lab: _database(lab, "postgresql"),
+    "mysql_host": lambda lab: _database(lab, "mysql"),
+    "quay_host": lambda lab: lab.on(*lab.plan.topology.quay),
+    "registry_host": _registries,
+    "registry_client": _registry_clients,
+    "lab_ca_registry_host": lambda lab: _registries(lab) if lab.plan.certificate.ca else [],
+}

@@ -1,0 +1,58 @@
+"""The certificate that the registry serves, and who trusts it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import socket
+import ssl
+
+import pytest
+from cryptography import x509
+
+from quaylab import certificates, credentials
+from quaylab.topology import LOOPBACK
+from tests.hosts.lab import Lab, Target
+
+TIMEOUT = 10
+
+
+def test_is_the_planned_one_for_the_registrys_name(registry_host: Target, lab: Lab) -> None:
+    """The handshake checks chain and name."""
+    planned = x509.load_pem_x509_certificates(lab.plan.certificate.certificate.encode())[0]
+    assert _served(registry_host, lab, lab.trusted) == planned
+
+
+def test_is_valid_for_a_month_at_least(registry_host: Target, lab: Lab) -> None:
+    left = _served(registry_host, lab, lab.trusted).not_valid_after_utc - dt.datetime.now(
+        dt.timezone.utc
+    )
+    assert left > certificates.RENEW_BEFORE, f"{left.days} days left"
+
+
+def test_is_not_trusted_without_the_labs_ca(lab_ca_registry_host: Target, lab: Lab) -> None:
+    """Another lab's CA, made in the same way, does not do."""
+    other = certificates.own_authority(credentials.generate(), lab.plan.topology.hostname)
+    assert other.ca_certificate
+    with pytest.raises(ssl.SSLCertVerificationError):
+        _served(lab_ca_registry_host, lab, other.ca_certificate)
+
+
+def test_docker_trusts_the_labs_ca(lab_ca_host: Target, lab: Lab) -> None:
+    file = lab_ca_host.shell.file(f"/etc/docker/certs.d/{lab.plan.topology.registry}/ca.crt")
+    assert file.exists
+    assert file.content_string == lab.plan.certificate.ca
+
+
+def _served(target: Target, lab: Lab, trusted: str) -> x509.Certificate:
+    where = lab.plan.topology
+    context = ssl.create_default_context(cadata=trusted)
+    # So that a user's own leaf certificate can be the anchor as well.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    with (
+        target.through(LOOPBACK, where.https_port) as address,
+        socket.create_connection(address, TIMEOUT) as plain,
+        context.wrap_socket(plain, server_hostname=where.hostname) as tls,
+    ):
+        served = tls.getpeercert(binary_form=True)
+    assert served is not None  # a server without one fails in the handshake
+    return x509.load_der_x509_certificate(served)

@@ -1,0 +1,42 @@
+"""The container engine, and what its host knows of the site and of the registry."""
+
+from __future__ import annotations
+
+import ssl
+
+from facts.trust import BundleHolds
+from tests.hosts.lab import Lab, Target
+
+
+def test_starts_at_boot(systemd_host: Target) -> None:
+    unit = systemd_host.shell.service("docker")
+    assert unit.is_enabled
+    assert unit.is_running
+
+
+def test_knows_the_registrys_name(engine_host: Target, lab: Lab) -> None:
+    assert engine_host.shell.addr(lab.plan.topology.hostname).is_resolvable
+
+
+def test_reaches_the_registry_by_its_name(registry_client: Target, lab: Lab) -> None:
+    """As a Docker client on the host does, whatever address its name has there."""
+    where = lab.plan.topology
+    with lab.registry(registry_client, where.hostname) as registry:
+        assert registry.health("instance").ok
+
+
+def test_uses_the_proxy(proxied_host: Target, lab: Lab) -> None:
+    settings, told = lab.plan.settings, proxied_host.engine.info()
+    assert told["HttpProxy"] == (settings.http_proxy or "")
+    assert told["HttpsProxy"] == (settings.https_proxy or "")
+    assert told["NoProxy"] == (settings.no_proxy or "")
+
+
+def test_trusts_the_companys_ca(company_ca_host: Target, lab: Lab) -> None:
+    authority = lab.plan.settings.company_ca
+    assert authority is not None  # else it were no such host
+    debian = company_ca_host.machine.debian_family
+    bundle = "/etc/ssl/certs/ca-certificates.crt" if debian else "/etc/pki/tls/certs/ca-bundle.crt"
+    # The second line of a PEM certificate is enough to tell it from others.
+    line = ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(authority.read_text())).splitlines()[2]
+    assert company_ca_host.ask(BundleHolds(), bundle=bundle, line=line)

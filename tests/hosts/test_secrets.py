@@ -1,0 +1,76 @@
+"""Secrets are where they have to be, as narrow as can be, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+
+from pydantic import SecretStr
+
+from facts.files import Files
+from quaylab.files import FileState
+from quaylab.parts import ETC
+from tests.hosts.lab import Lab, Target
+from tests.hosts.places import PartPlace
+
+
+def test_only_root_enters_the_directory(engine_host: Target) -> None:
+    directory = engine_host.shell.file(ETC)
+    assert directory.is_directory
+    assert (directory.user, oct(directory.mode)) == ("root", "0o700")
+
+
+def test_files_are_as_planned(part_with_files: PartPlace) -> None:
+    """By content, owner and mode."""
+    found: dict[str, FileState] = _files(part_with_files)
+    differences = {
+        file.path: found[file.path].differs(file) if file.path in found else "missing"
+        for file in part_with_files.part.files
+    }
+    assert set(differences.values()) <= {None}, differences
+
+
+def test_only_its_container_reads_a_file(part_with_files: PartPlace) -> None:
+    wide = [path for path, state in _files(part_with_files).items() if state.mode & 0o077]
+    assert not wide
+
+
+def test_no_secret_in_a_containers_description(engine_host: Target, lab: Lab) -> None:
+    """`docker inspect` is for everybody who may use the engine, and for its logs."""
+    for container in engine_host.engine.containers.list(all=True):
+        described = json.dumps(container.attrs, ensure_ascii=False)
+        leaked = _leaked(lab, described)
+        assert not leaked, container.name
+
+
+def test_no_secret_in_a_process_list(engine_host: Target, lab: Lab) -> None:
+    """Everybody on the host reads every command line, containers' included."""
+    running = engine_host.shell.run("cat /proc/[0-9]*/cmdline 2>/dev/null").stdout
+    leaked = _leaked(lab, running.replace("\n", "\\n"))
+    assert running
+    assert not leaked
+
+
+def test_pull_secret_is_for_its_user_alone(pull_secret_host: Target, lab: Lab) -> None:
+    user = lab.plan.settings.pull_secret_user
+    home = pull_secret_host.shell.user(user).home
+    file = pull_secret_host.shell.file(f"{home}/.docker/config.json")
+    assert file.exists
+    assert (file.user, oct(file.mode)) == (user, "0o600")
+
+
+def _files(part: PartPlace) -> dict[str, FileState]:
+    found: dict[str, FileState] = part.target.ask(
+        Files(), paths=[file.path for file in part.part.files]
+    )
+    return found
+
+
+def _leaked(lab: Lab, text: str) -> list[str]:
+    """Names of the secrets that a text holds, line breaks written as in JSON."""
+    secrets = {**dict(lab.plan.credentials), "tls_key": lab.plan.certificate.key}
+    return [
+        name
+        for name, secret in secrets.items()
+        if isinstance(secret, SecretStr)
+        and json.dumps(secret.get_secret_value(), ensure_ascii=False)[1:-1] in text
+    ]
