@@ -28,9 +28,8 @@ def through(host: Host, address: str, port: int) -> AbstractContextManager[tuple
 @contextmanager
 def registry(host: Host, plan: Plan) -> Iterator[Registry]:
     """The registry on a host, under its public name and with its certificate checked."""
-    trusted = plan.certificate.ca or plan.certificate.certificate
     with through(host, LOOPBACK, plan.topology.https_port) as target:
-        client = Registry(plan.topology.registry, trusted, target)
+        client = Registry(plan.topology.registry, plan.certificate.trusted, target)
         try:
             yield client
         finally:

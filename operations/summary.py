@@ -57,8 +57,8 @@ def _rows(plan: Plan) -> list[tuple[str, str]]:
         ("Log in", f"docker login -u {settings.quay_superuser} {where.registry}"),
     ]
     if plan.certificate.ca:
-        clients = f"/etc/docker/certs.d/{where.registry}/ca.crt"
-        rows.append(("CA", f"{plan.store.ca_path}; Docker clients trust it as {clients}"))
+        trusted = f"{plan.store.ca_path}; Docker clients trust it as {where.docker_trust}"
+        rows.append(("CA", trusted))
     rows += [
         ("Version", plan.version),
         ("Health", health),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import PurePosixPath
 
 from pyinfra import host
 from pyinfra.api import FunctionCommand, QuoteString, StringCommand, operation
@@ -44,7 +45,7 @@ def data(plan: Plan) -> Generator[StringCommand]:
     """
     engine = host.get_fact(Engine)
     machine = plan.machines[host.name]
-    trust = f"/etc/docker/certs.d/{plan.topology.registry}"
+    trust = str(PurePosixPath(plan.topology.docker_trust).parent)
     paths = [volume.labels.get(PATH_LABEL) for volume in machine.volumes]
     directories = [ETC, VAR, trust, *filter(None, paths)]
     existing = host.get_fact(Directories, paths=directories)

@@ -44,13 +44,13 @@ def authority_trusted(machine: Machine, authority: Path) -> Generator[StringComm
     pem = authority.read_text()
     if machine.debian_family:
         anchor = "/usr/local/share/ca-certificates/quaylab-company.crt"
-        bundle, update = "/etc/ssl/certs/ca-certificates.crt", "update-ca-certificates"
+        update = "update-ca-certificates"
     else:
         anchor = "/etc/pki/ca-trust/source/anchors/quaylab-company.crt"
-        bundle, update = "/etc/pki/tls/certs/ca-bundle.crt", "update-ca-trust"
+        update = "update-ca-trust"
     # A line of its content is enough to tell a certificate from others.
     line = pem.partition("-----BEGIN CERTIFICATE-----")[2].split()[1]
-    if host.get_fact(BundleHolds, bundle=bundle, line=line):
+    if host.get_fact(BundleHolds, bundle=machine.ca_bundle, line=line):
         host.noop("the company's CA is trusted")
         return
     yield files.write(ManagedFile(anchor, pem))

@@ -30,6 +30,11 @@ class ServerCertificate:
     key: SecretStr
     ca: str | None
 
+    @property
+    def trusted(self) -> str:
+        """What a client has to trust: our CA, or else the very certificate that is served."""
+        return self.ca or self.certificate
+
 
 def own_authority(
     credentials: Credentials, hostname: str, now: dt.datetime | None = None

@@ -53,5 +53,12 @@ class Machine:
         return self.os_id in RED_HAT_FAMILY or "rhel" in self.os_like
 
     @property
+    def ca_bundle(self) -> str:
+        """The PEM file of all CAs that the host trusts."""
+        if self.debian_family:
+            return "/etc/ssl/certs/ca-certificates.crt"
+        return "/etc/pki/tls/certs/ca-bundle.crt"
+
+    @property
     def os_major(self) -> int:
         return int(self.os_version.split(".")[0] or 0)

@@ -54,6 +54,11 @@ class Topology:
         return self.hostname if self.https_port == 443 else f"{self.hostname}:{self.https_port}"
 
     @property
+    def docker_trust(self) -> str:
+        """Where Docker looks for the CA of this registry, on clients and on the lab's hosts."""
+        return docker_trust(self.registry)
+
+    @property
     def url(self) -> str:
         return f"https://{self.registry}"
 
@@ -165,6 +170,11 @@ def build(
         )
     refuse(problems)
     return Topology(hostname, settings.quay_https_port, tuple(quay), quay_address, database, redis)
+
+
+def docker_trust(registry: str) -> str:
+    """The file in which Docker looks for a registry's CA; it is read at each connection."""
+    return f"/etc/docker/certs.d/{registry}/ca.crt"
 
 
 def container_name(part: str) -> str:

@@ -5,6 +5,7 @@ from pyinfra import host
 from operations import credentials, docker, files, pull_secret, trust
 from operations.plan import plan
 from quaylab.files import ManagedFile
+from quaylab.topology import docker_trust
 
 lab = plan()
 
@@ -22,10 +23,7 @@ if host.name in lab.topology.engine_hosts():
         authority = settings.company_ca.read_text()
         files.present(
             name="Trust the company's CA for pulls",
-            files=[
-                ManagedFile(f"/etc/docker/certs.d/{name}/ca.crt", authority)
-                for name in lab.registries
-            ],
+            files=[ManagedFile(docker_trust(registry), authority) for registry in lab.registries],
         )
 
     docker.installed(name="Install the container engine", machine=machine, settings=settings)
@@ -43,8 +41,9 @@ if host.name in lab.topology.engine_hosts():
         )
 
     if ca := lab.certificate.ca:
-        path = f"/etc/docker/certs.d/{lab.topology.registry}/ca.crt"
-        files.present(name="Trust the registry's CA", files=[ManagedFile(path, ca)])
+        files.present(
+            name="Trust the registry's CA", files=[ManagedFile(lab.topology.docker_trust, ca)]
+        )
 
     trust.name_known(
         name="Know the registry's name",

@@ -106,17 +106,11 @@ class Lab:
         """The registry as a host reaches it at an address, under its public name, TLS checked."""
         where = self.plan.topology
         with target.through(address, where.https_port) as way:
-            client = Registry(where.registry, self.trusted, way)
+            client = Registry(where.registry, self.plan.certificate.trusted, way)
             try:
                 yield client
             finally:
                 client.close()
-
-    @property
-    def trusted(self) -> str:
-        """PEM that a client has to trust: the lab's CA, or the user's own certificate itself."""
-        served = self.plan.certificate
-        return served.ca or served.certificate
 
     def close(self) -> None:
         self._closing.close()

@@ -19,13 +19,13 @@ TIMEOUT = 10
 def test_is_the_planned_one_for_the_registrys_name(registry_host: Target, lab: Lab) -> None:
     """The handshake checks chain and name."""
     planned = x509.load_pem_x509_certificates(lab.plan.certificate.certificate.encode())[0]
-    assert _served(registry_host, lab, lab.trusted) == planned
+    assert _served(registry_host, lab, lab.plan.certificate.trusted) == planned
 
 
 def test_is_valid_for_a_month_at_least(registry_host: Target, lab: Lab) -> None:
-    left = _served(registry_host, lab, lab.trusted).not_valid_after_utc - dt.datetime.now(
-        dt.timezone.utc
-    )
+    left = _served(
+        registry_host, lab, lab.plan.certificate.trusted
+    ).not_valid_after_utc - dt.datetime.now(dt.timezone.utc)
     assert left > certificates.RENEW_BEFORE, f"{left.days} days left"
 
 
@@ -38,7 +38,7 @@ def test_is_not_trusted_without_the_labs_ca(lab_ca_registry_host: Target, lab: L
 
 
 def test_docker_trusts_the_labs_ca(lab_ca_host: Target, lab: Lab) -> None:
-    file = lab_ca_host.shell.file(f"/etc/docker/certs.d/{lab.plan.topology.registry}/ca.crt")
+    file = lab_ca_host.shell.file(lab.plan.topology.docker_trust)
     assert file.exists
     assert file.content_string == lab.plan.certificate.ca
 
