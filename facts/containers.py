@@ -12,7 +12,7 @@ from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
-from quaylab.containers import DIGEST_LABEL, VERSION_LABEL
+from quaylab.containers import DIGEST_LABEL, VERSION_LABEL, PublishedPort
 from quaylab.parts import ETC
 
 
@@ -170,7 +170,11 @@ def _container(item: dict[str, Any], images: dict[str, list[str] | None]) -> Con
         restart_policy=item["HostConfig"]["RestartPolicy"]["Name"],
         networks=tuple(item["NetworkSettings"]["Networks"]),
         ports=frozenset(
-            f"{bound['HostIp']}:{bound['HostPort']}:{inside.removesuffix('/tcp')}"
+            str(
+                PublishedPort(
+                    int(inside.partition("/")[0]), int(bound["HostPort"]), bound["HostIp"]
+                )
+            )
             for inside, outside in bindings.items()
             for bound in outside or []
         ),

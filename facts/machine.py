@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from typing import Any
 
 from pyinfra.api.exceptions import FactProcessError
@@ -17,6 +19,13 @@ printf 'os %s\n' "$(. /etc/os-release 2>/dev/null; echo "${ID:-}|${VERSION_ID:-}
 printf 'arch %s\n' "$(uname -m)"
 printf 'cpus %s\n' "$(nproc)"
 printf 'memory_kb %s\n' "$(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)"
+printf 'epoch %s\n' "$(date +%s)"
+df -Plm 2>/dev/null | while read -r _ _ _ free _ mount; do
+  case $free in [0-9]*) printf 'free %s %s\n' "$free" "$mount" ;; esac
+done
+cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ local _ state _; do
+  test "$state" != 0A || printf 'listening %s\n' "${local##*:}"
+done
 if test -d /run/systemd/system; then echo systemd yes; fi
 ip -o -4 address show scope global 2>/dev/null |
   while read -r _ link _ address _; do
@@ -28,11 +37,15 @@ if command -v docker >/dev/null 2>&1; then
   printf 'info %s\n' "$(docker info --format '{"ServerVersion":{{json .ServerVersion}},
     "Driver":{{json .Driver}},"DockerRootDir":{{json .DockerRootDir}},
     "SecurityOptions":{{json .SecurityOptions}}}' 2>/dev/null | tr -d '\n')"
+  docker ps --filter name=^quaylab- --format 'published {{.Ports}}' 2>/dev/null
   docker volume ls --quiet --filter label=io.quaylab.data 2>/dev/null | while read -r volume; do
     docker volume inspect --format 'volume {{.Name}} {{json .Labels}}' "$volume"
   done
 fi
 """
+
+# As in "127.0.0.1:5432->5432/tcp".
+PORT = re.compile(r":(\d+)->")
 
 
 class Machine(FactBase[machine.Machine | None]):
@@ -71,6 +84,12 @@ class Machine(FactBase[machine.Machine | None]):
                 if "docker" in said
                 else None,
                 volumes=tuple(_volume(line) for line in said.get("volume", [])),
+                free_mb=dict(_free(line) for line in said.get("free", [])),
+                listening=frozenset(int(port, 16) for port in said.get("listening", [])),
+                published=frozenset(
+                    int(port) for ports in said.get("published", []) for port in PORT.findall(ports)
+                ),
+                clock_ahead=int(one("epoch")) - time.time() if "epoch" in said else 0,
             )
         except ValueError as error:
             raise FactProcessError(f"the host's report can't be read: {error}") from error
@@ -91,6 +110,11 @@ def _engine(path: str, cli: str, info_json: str) -> machine.Engine:
         root_directory=info.get("DockerRootDir"),
         unsupported=unsupported,
     )
+
+
+def _free(line: str) -> tuple[str, int]:
+    free, _, mount = line.partition(" ")
+    return mount, int(free)
 
 
 def _volume(line: str) -> machine.Volume:

@@ -94,6 +94,14 @@ no_proxy = None
 # Your company's CA (PEM) on this machine, trusted by the hosts and by Quay.
 company_ca = None
 
+# --- What a host needs ---
+# Processors that a Quay host needs.
+minimum_cpus = 2
+# MB of memory that a Quay host needs; None: 4096, with the database on it 8192.
+minimum_memory_mb = None
+# MB of free space that images and each kind of data need before the first run.
+minimum_disk_mb = 10240
+
 # --- Taking it down ---
 # With tasks/teardown.py: the registry's name, to remove all data too.
 purge = None

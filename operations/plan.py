@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import sys
 import threading
+from collections.abc import Iterator
 
 import gevent
 from pyinfra import inventory, state
@@ -13,8 +14,10 @@ from pyinfra.api.exceptions import DeployError
 from pyinfra.context import ctx_host
 
 from facts.machine import Machine as MachineFact
+from operations import reach
 from quaylab import plan as plans
 from quaylab.machine import Machine
+from quaylab.probes import Unreachable
 from quaylab.problems import Refusal, refuse
 from quaylab.settings import HostInput
 
@@ -23,10 +26,10 @@ _lock = threading.Lock()
 _made: plans.Plan | None = None
 
 
-def plan(check_data: bool = True) -> plans.Plan:
+def plan(check: bool = True) -> plans.Plan:
     """The validated plan of this run.
 
-    + check_data: refuse a run that doesn't fit the data that hosts bear
+    + check: refuse a run that hosts or the data that they bear don't fit
 
     Raises ``DeployError`` with all problems at once, which pyinfra prints as they are.
     """
@@ -34,9 +37,11 @@ def plan(check_data: bool = True) -> plans.Plan:
     with _lock:
         try:
             if _made is None:
-                _made = _make()
-            if check_data:
-                plans.refuse_foreign_data(_made)
+                made = _make()
+                if check:
+                    plans.refuse_unfit(made)
+                    refuse(_unreachable(made))
+                _made = made
         except Refusal as refusal:
             raise DeployError(str(refusal)) from None
         return _made
@@ -50,6 +55,22 @@ def _make() -> plans.Plan:
     ]
     ask = getpass.getpass if sys.stdin.isatty() else None
     return plans.make(hosts, _machines(), exclusive=True, ask=ask)
+
+
+def _unreachable(made: plans.Plan) -> Iterator[str]:
+    """Services that run elsewhere and don't answer Quay's host. Those of ours come up later."""
+    leader = inventory.get_host(made.topology.leader)
+    if leader.name not in made.machines:
+        return  # left out by --limit
+    for setting, service, ask in (
+        ("database_host", made.topology.database, reach.database),
+        ("redis_host", made.topology.redis, reach.redis),
+    ):
+        if service.host is None:
+            try:
+                ask(leader, made)
+            except Unreachable as error:
+                yield f"{setting}: {error}"
 
 
 def _machines() -> dict[str, Machine]:

@@ -13,11 +13,10 @@ from urllib3.exceptions import HTTPError
 
 from facts.containers import Engine
 from facts.files import Files
-from operations import files
+from operations import files, reach
 from operations.commands import quoted
 from operations.containers import ground
 from operations.reach import registry, through
-from quaylab import probes
 from quaylab.containers import NETWORK
 from quaylab.files import ManagedFile
 from quaylab.plan import Plan
@@ -135,21 +134,7 @@ def services(host: Host, plan: Plan) -> tuple[Answer, Answer]:
     Raises:
         Unreachable: one of them does not answer Quay's credentials; the message says which.
     """
-    where = plan.topology
-    try:
-        with through(host, where.database.probe_address, where.database.probe_port) as (
-            address,
-            port,
-        ):
-            database = probes.database(plan.settings, plan.credentials, address, port)
-    except Unreachable as error:
-        raise Unreachable(f"database at {where.database.address}: {error}") from error
-    try:
-        with through(host, where.redis.probe_address, where.redis.probe_port) as (address, port):
-            redis = probes.redis_server(plan.credentials, address, port)
-    except Unreachable as error:
-        raise Unreachable(f"Redis at {where.redis.address}: {error}") from error
-    return database, redis
+    return reach.database(host, plan), reach.redis(host, plan)
 
 
 def _is_superuser(quay: Registry, plan: Plan) -> bool:

@@ -9,7 +9,9 @@ from pyinfra.api import Host
 from pyinfra.connectors.local import LocalConnector
 from pyinfra.connectors.ssh import SSHConnector
 
+from quaylab import probes
 from quaylab.plan import Plan
+from quaylab.probes import Answer, Unreachable
 from quaylab.registry import Registry, RegistryError
 from quaylab.topology import LOOPBACK
 from quaylab.tunnel import forward
@@ -23,6 +25,34 @@ def through(host: Host, address: str, port: int) -> AbstractContextManager[tuple
     if isinstance(connector, SSHConnector) and connector.client:
         return forward(connector.client.get_transport(), address, port)
     raise RegistryError(f"{host.name} can't be looked into: only SSH and @local hosts can")
+
+
+def database(host: Host, plan: Plan) -> Answer:
+    """The database as ``host``, which runs Quay, reaches it with Quay's credentials.
+
+    Raises:
+        Unreachable: it does not answer; the message names it.
+    """
+    service = plan.topology.database
+    try:
+        with through(host, service.probe_address, service.probe_port) as (address, port):
+            return probes.database(plan.settings, plan.credentials, address, port)
+    except (Unreachable, RegistryError) as error:
+        raise Unreachable(f"database at {service.address}:{service.port}: {error}") from error
+
+
+def redis(host: Host, plan: Plan) -> Answer:
+    """Redis, likewise.
+
+    Raises:
+        Unreachable: it does not answer; the message names it.
+    """
+    service = plan.topology.redis
+    try:
+        with through(host, service.probe_address, service.probe_port) as (address, port):
+            return probes.redis_server(plan.credentials, address, port)
+    except (Unreachable, RegistryError) as error:
+        raise Unreachable(f"Redis at {service.address}:{service.port}: {error}") from error
 
 
 @contextmanager

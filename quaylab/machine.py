@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 # Operating systems by os-release's ID that get their engine in the same way.
 DEBIAN_FAMILY = ("debian", "ubuntu")
@@ -43,6 +44,12 @@ class Machine:
     addresses: tuple[str, ...]
     engine: Engine | None
     volumes: tuple[Volume, ...]
+    # Free space in MB by mount point; ports that something listens on, and those of them that
+    # our own containers publish; how far the clock is ahead of ours, in seconds.
+    free_mb: Mapping[str, int] = field(default_factory=dict)
+    listening: frozenset[int] = frozenset()
+    published: frozenset[int] = frozenset()
+    clock_ahead: float = 0
 
     @property
     def debian_family(self) -> bool:
@@ -51,6 +58,11 @@ class Machine:
     @property
     def red_hat_family(self) -> bool:
         return self.os_id in RED_HAT_FAMILY or "rhel" in self.os_like
+
+    def mount_of(self, path: str) -> str | None:
+        """The mount point that a path lies on or will lie on; None if none was reported."""
+        parents = [str(PurePosixPath(path)), *map(str, PurePosixPath(path).parents)]
+        return next((parent for parent in parents if parent in self.free_mb), None)
 
     @property
     def ca_bundle(self) -> str:

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from quaylab import certificates, checks, parts, quay_config, topology, versions
+from quaylab import (
+    certificates,
+    checks,
+    parts,
+    preconditions,
+    quay_config,
+    topology,
+    versions,
+)
 from quaylab.certificates import ServerCertificate
 from quaylab.credentials import Credentials, Store
 from quaylab.machine import Machine
@@ -108,15 +116,20 @@ def make(
     return plan
 
 
-def refuse_foreign_data(plan: Plan) -> None:
-    """Stop if a host bears data that this run doesn't fit.
+def refuse_unfit(plan: Plan) -> None:
+    """Stop if a host can't do its part, or bears data that this run doesn't fit.
 
     Raises:
-        Refusal: engine, store or credentials changed under existing data.
+        Refusal: too small, a port taken, a clock out of step; or engine, store or credentials
+            changed under existing data.
     """
     problems: list[str] = []
     for name, machine in plan.machines.items():
-        problems += checks.data_problems(name, machine, plan.volumes_of(name), plan.store)
+        volumes = plan.volumes_of(name)
+        problems += checks.data_problems(name, machine, volumes, plan.store)
+        problems += preconditions.problems(
+            name, machine, plan.settings, plan.topology, plan.parts_of(name)
+        )
     refuse(problems)
 
 

@@ -185,6 +185,17 @@ class Settings(BaseModel):
         description="Your company's CA (PEM) on this machine, trusted by the hosts and by Quay",
     )
 
+    # What a host needs
+    minimum_cpus: int = Field(ge=1, le=1024, description="Processors that a Quay host needs")
+    minimum_memory_mb: int | None = Field(
+        ge=256,
+        description="MB of memory that a Quay host needs; None: 4096, with the database on it 8192",
+    )
+    minimum_disk_mb: int = Field(
+        ge=1024,
+        description="MB of free space that images and each kind of data need before the first run",
+    )
+
     # Taking it down
     purge: str | None = Field(
         description="With tasks/teardown.py: the registry's name, to remove all data too"

@@ -8,7 +8,7 @@ from pyinfra import host
 from operations import teardown
 from operations.plan import plan
 
-lab = plan(check_data=False)
+lab = plan(check=False)
 
 if host.name in lab.topology.engine_hosts():
     teardown.containers(name="Remove containers and network", plan=lab)

@@ -41,6 +41,7 @@ class Deployment:
             "lab_name": lab_name,
             "server_hostname": HOSTNAME,
             "image_source": "packages",
+            "minimum_disk_mb": 3072,
             **settings,
         }
         inventory = operator.inventory(folder, groups, data)

@@ -1,0 +1,109 @@
+"""What a host needs for its part, each told as found and needed, before anything is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from quaylab.machine import Machine
+from quaylab.parts import STORAGE_VOLUME, Part
+from quaylab.settings import Settings
+from quaylab.topology import Topology, container_name
+
+# What both Quay's and sclorg's images are built for.
+ARCHITECTURES = ("x86_64", "aarch64", "ppc64le", "s390x")
+# The first with `docker volume`, `--stop-timeout` and health checks; RHEL 7's own.
+OLDEST_ENGINE = (1, 13)
+# Tokens and certificates carry times; Quay's own tolerance for a token is 30 s.
+CLOCK_TOLERANCE = 30
+ENGINE_ROOT = "/var/lib/docker"
+
+
+def problems(
+    name: str, machine: Machine, settings: Settings, topology: Topology, parts: tuple[Part, ...]
+) -> Iterator[str]:
+    """Why a host can't play its parts; a host without one needs nothing."""
+    if not parts:
+        return
+    if machine.architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        yield f"{name}: found architecture {machine.architecture}, needed one of {known}"
+    if abs(machine.clock_ahead) > CLOCK_TOLERANCE:
+        yield (
+            f"{name}: its clock is {machine.clock_ahead:+.0f} s off this machine's, at most "
+            f"{CLOCK_TOLERANCE} s is allowed; start chrony or another NTP client on both"
+        )
+    yield from _size(name, machine, settings, topology)
+    yield from _engine(name, machine)
+    yield from _disks(name, machine, settings, parts)
+    yield from _ports(name, machine, settings, topology, parts)
+
+
+def _size(name: str, machine: Machine, settings: Settings, topology: Topology) -> Iterator[str]:
+    if name not in topology.quay:
+        return
+    if machine.cpus < settings.minimum_cpus:
+        yield (
+            f"minimum_cpus: {name} has {machine.cpus}, needed are {settings.minimum_cpus}; "
+            "give it more, or set minimum_cpus lower"
+        )
+    usual = 8192 if topology.database.host == name else 4096
+    needed = settings.minimum_memory_mb or usual
+    # A machine of 8 GB reports up to half a gigabyte less: the kernel's own is not in it.
+    if machine.memory_mb < needed - needed // 16:
+        yield (
+            f"minimum_memory_mb: {name} has {machine.memory_mb} MB, needed are {needed} MB; give "
+            "it more, or set minimum_memory_mb lower"
+        )
+
+
+def _engine(name: str, machine: Machine) -> Iterator[str]:
+    if machine.engine and machine.engine.version:
+        major, minor = machine.engine.version.split(".")[:2]
+        if (int(major), int(minor)) < OLDEST_ENGINE:
+            oldest = ".".join(map(str, OLDEST_ENGINE))
+            yield f"{name}: found Docker {machine.engine.version}, needed {oldest} or newer"
+
+
+def _disks(
+    name: str, machine: Machine, settings: Settings, parts: tuple[Part, ...]
+) -> Iterator[str]:
+    """Space for what isn't there yet: data that is has taken its space already."""
+    there = {volume.name for volume in machine.volumes}
+    root = (machine.engine.root_directory if machine.engine else None) or ENGINE_ROOT
+    wanted = [part.volume for part in parts if part.volume and part.volume.name not in there]
+    purposes: dict[str, list[str]] = {}
+    for volume in wanted:
+        purpose = "Quay's blobs" if volume.name == STORAGE_VOLUME else "the database"
+        if mount := machine.mount_of(volume.path or root):
+            purposes.setdefault(mount, []).append(purpose)
+    if not there and (mount := machine.mount_of(root)):
+        purposes.setdefault(mount, []).insert(0, "images")
+    for mount, what in purposes.items():
+        if machine.free_mb[mount] < settings.minimum_disk_mb:
+            yield (
+                f"minimum_disk_mb: {name} has {machine.free_mb[mount]} MB free on {mount}, needed "
+                f"are {settings.minimum_disk_mb} MB for {', '.join(what)}; make room, mount a "
+                "larger disk, or set minimum_disk_mb lower"
+            )
+
+
+def _ports(
+    name: str, machine: Machine, settings: Settings, topology: Topology, parts: tuple[Part, ...]
+) -> Iterator[str]:
+    taken = machine.listening - machine.published
+    for part in parts:
+        for port in part.container.ports:
+            if port.host in taken:
+                setting = _port_setting(part, port.host, settings)
+                yield (
+                    f"{setting}: port {port.host} of {name} is taken by another program; stop "
+                    f"that, or set {setting} to a free port"
+                )
+
+
+def _port_setting(part: Part, port: int, settings: Settings) -> str:
+    if part.container.name == container_name("database"):
+        return "database_port"
+    if part.container.name == container_name("redis"):
+        return "redis_port"
+    return "quay_https_port" if port == settings.quay_https_port else "quay_http_port"

@@ -1,0 +1,34 @@
+"""Fixtures of the unit tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from quaylab import plan
+from quaylab.credentials import Store
+from quaylab.plan import Plan
+from tests.unit.samples import CREDENTIALS, host, machine
+from tests.unit.shell import Shell
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A credentials file as an earlier run has left it."""
+    kept = Store("lab", tmp_path / "credentials")
+    kept.path.parent.mkdir(0o700)
+    kept.save(CREDENTIALS)
+    return kept
+
+
+@pytest.fixture
+def lab(store: Store) -> Plan:
+    """The plan of one host with all parts."""
+    name = "quay.example.com"
+    return plan.make([host(name)], {name: machine()}, store)

@@ -1,0 +1,111 @@
+"""What an engine holds, from a real engine's output (shortened to what is read of it)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from pyinfra.api.exceptions import FactProcessError
+
+from facts.containers import Engine, EngineState, Healthy, ImageIds
+from tests.unit.shell import Shell
+
+RECORDED = Path(__file__).parent / "recorded" / "engine.txt"
+
+
+@pytest.fixture(scope="module")
+def engine() -> EngineState:
+    return Engine().process(RECORDED.read_text().splitlines())
+
+
+def test_quays_container(engine: EngineState) -> None:
+    quay = engine.containers["quaylab-quay"]
+    assert quay.image == "quaylab/quay-standin:v3.18.0-603c3fc0d77f"
+    assert (quay.version, quay.state, quay.health) == ("v3.18.0", "running", "healthy")
+    assert quay.restart_policy == "always"
+    assert quay.command == ("registry-nomigrate",)
+    assert quay.networks == ("quaylab",)
+    assert quay.ports == {"0.0.0.0:9080:8080", "0.0.0.0:9443:8443"}
+    assert quay.mounts == {
+        "/conf/stack": "/etc/quaylab/quay",
+        "/datastorage": "quaylab-quay-storage",
+    }
+    assert len(quay.digest) == 64
+
+
+def test_environment_is_what_was_given_beside_the_images_own(engine: EngineState) -> None:
+    assert engine.containers["quaylab-quay"].environment == frozenset(
+        {"WORKER_COUNT=8", "WORKER_COUNT_UNSUPPORTED_MINIMUM=8"}
+    )
+    assert engine.containers["quaylab-database"].environment == frozenset()
+
+
+def test_files_were_written_before_their_container_started(engine: EngineState) -> None:
+    quay = engine.containers["quaylab-quay"]
+    bundle = {
+        path: at for path, at in engine.files.items() if path.startswith("/etc/quaylab/quay/")
+    }
+    assert {Path(path).name for path in bundle} == {"config.yaml", "ssl.cert", "ssl.key"}
+    assert all(at < quay.started for at in bundle.values())
+
+
+def test_network_and_volumes(engine: EngineState) -> None:
+    assert engine.networks == ("quaylab",)
+    assert engine.volumes == ("quaylab-database", "quaylab-quay-storage")
+
+
+def _changed(**changes: object) -> EngineState:
+    """The recording with one container changed."""
+    lines = RECORDED.read_text().splitlines()
+    end = lines.index("]") + 1
+    container = json.loads("\n".join(lines[:end]))[0]
+    return Engine().process(json.dumps([{**container, **changes}], indent=4).splitlines())
+
+
+def test_without_the_image_its_environment_is_not_known() -> None:
+    assert _changed().containers["quaylab-quay"].environment is None
+
+
+def test_no_health_check_and_no_published_port() -> None:
+    found = _changed(
+        State={"Status": "exited", "StartedAt": "2026-11-24T14:29:31Z"},
+        HostConfig={"PortBindings": None, "RestartPolicy": {"Name": "no"}},
+    ).containers["quaylab-quay"]
+    assert (found.state, found.health, found.ports) == ("exited", None, frozenset())
+    assert found.started == 1795530571
+
+
+def test_ports_look_as_they_are_published() -> None:
+    binding = {"5432/tcp": [{"HostIp": "fd00::5", "HostPort": "15432"}], "9091/tcp": None}
+    found = _changed(HostConfig={"PortBindings": binding, "RestartPolicy": {"Name": "always"}})
+    assert found.containers["quaylab-quay"].ports == {"[fd00::5]:15432:5432"}
+
+
+def test_bare_engine() -> None:
+    assert Engine().process([""]) == EngineState({}, (), (), {})
+
+
+def test_half_an_answer_is_an_error() -> None:
+    with pytest.raises(FactProcessError, match="docker inspect"):
+        Engine().process(["[", '  {"Id":'])
+
+
+def test_an_engine_that_does_not_run_holds_nothing(shell: Shell) -> None:
+    shell.stub("docker", "echo 'Cannot connect to the Docker daemon' >&2; exit 1")
+    state = Engine().process(shell.lines(Engine().command()) or [""])
+    assert (state.containers, state.networks, state.volumes) == ({}, (), ())
+
+
+def test_image_ids(shell: Shell) -> None:
+    shell.stub("docker", "case $5 in there:*) echo sha256:1 ;; *) exit 1 ;; esac")
+    command = ImageIds().command(references=["there:1", "missing:1"])
+    assert ImageIds().process(shell.lines(command)) == {"there:1": "sha256:1"}
+
+
+@pytest.mark.parametrize(("script", "healthy"), [("exit 0", True), ("exit 1", False)])
+def test_healthy(shell: Shell, script: str, healthy: bool) -> None:
+    shell.stub("docker", script)
+    lines = shell.lines(Healthy().command(container="quaylab-redis", check="it's fine"))
+    assert Healthy().process(lines) is healthy
+    assert shell.calls == ["docker exec quaylab-redis sh -c it's fine"]

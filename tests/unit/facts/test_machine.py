@@ -1,0 +1,116 @@
+"""What a host reports of itself."""
+
+from __future__ import annotations
+
+import pytest
+from pyinfra.api.exceptions import FactProcessError
+
+from facts.machine import COMMAND, Machine
+from quaylab import machine
+from quaylab.machine import Engine
+from tests.unit.shell import Shell
+
+BARE = """\
+uid 0
+os debian|13|
+arch x86_64
+cpus 2
+memory_kb 24684084
+address 192.0.2.2
+""".splitlines()
+DOCKER = """\
+docker /usr/bin/docker
+cli Docker version 26.1.5+dfsg1, build a72d7cd
+info {"ServerVersion":"26.1.5+dfsg1",    "Driver":"overlay2","DockerRootDir":"/var/lib/docker",\
+    "SecurityOptions":["name=seccomp,profile=builtin"]}
+volume quaylab-database {"io.quaylab.data":"postgresql-17","io.quaylab.path":""}
+""".splitlines()
+
+
+def _process(*lines: str) -> machine.Machine:
+    return Machine().process([*BARE, *lines])
+
+
+def test_bare_host() -> None:
+    found = _process()
+    assert (found.uid, found.os_id, found.os_version, found.os_like) == (0, "debian", "13", ())
+    assert (found.architecture, found.cpus, found.memory_mb) == ("x86_64", 2, 24105)
+    assert found.addresses == ("192.0.2.2",)
+    assert (found.systemd, found.engine, found.volumes) == (False, None, ())
+
+
+def test_host_with_an_engine_and_data() -> None:
+    found = _process("systemd yes", *DOCKER)
+    assert found.systemd
+    assert found.engine == Engine("26.1.5+dfsg1", "overlay2", "/var/lib/docker", None)
+    (volume,) = found.volumes
+    assert volume.name == "quaylab-database"
+    assert volume.labels["io.quaylab.data"] == "postgresql-17"
+
+
+def test_engine_that_does_not_run() -> None:
+    lines = [line for line in DOCKER if not line.startswith(("info", "volume"))]
+    assert _process(*lines, "info ").engine == Engine(None, None, None, None)
+
+
+def test_kin_and_several_addresses() -> None:
+    found = Machine().process(
+        [
+            *(line for line in BARE if not line.startswith("os ")),
+            "os rocky|9.4|rhel centos fedora",
+            "address 10.0.0.1",
+        ]
+    )
+    assert found.os_like == ("rhel", "centos", "fedora")
+    assert found.addresses == ("192.0.2.2", "10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (["docker /usr/bin/podman", "cli podman version 5.4.2"], "Podman's shim"),
+        (["docker /usr/bin/docker", "cli podman version 4.9.4"], "Podman's shim"),
+        (["docker /snap/bin/docker", "cli Docker version 27.2.0"], "a snap"),
+        (
+            [
+                "docker /usr/bin/docker",
+                "cli Docker version 27.2.0",
+                'info {"DockerRootDir":"/var/snap/docker/common/var-lib-docker"}',
+            ],
+            "a snap",
+        ),
+        (
+            [
+                "docker /usr/bin/docker",
+                "cli Docker version 27.2.0",
+                'info {"SecurityOptions":["name=seccomp,profile=builtin","name=rootless"]}',
+            ],
+            "rootless",
+        ),
+    ],
+    ids=["podman-docker", "alias", "snap", "snap's directory", "rootless"],
+)
+def test_unsupported_engine(lines: list[str], reason: str) -> None:
+    engine = _process(*lines).engine
+    assert engine and engine.unsupported
+    assert engine.unsupported.startswith(reason)
+
+
+@pytest.mark.parametrize("lines", [[""], ["uid 0"], ["Welcome!"]])
+def test_what_is_no_report_is_an_error(lines: list[str]) -> None:
+    with pytest.raises(FactProcessError, match="the host's report can't be read"):
+        Machine().process(lines)
+
+
+def test_this_machine(shell: Shell) -> None:
+    shell.stub(
+        "ip",
+        "echo '2: eth0    inet 192.0.2.7/24 scope global eth0'\n"
+        "echo '3: docker0    inet 172.17.0.1/16 scope global docker0'",
+    )
+    shell.stub("docker", "case $1 in --version) echo 'Docker version 27' ;; *) exit 1 ;; esac")
+    found = Machine().process(shell.lines(COMMAND))
+    assert found.cpus > 0
+    assert found.memory_mb > 0
+    assert found.addresses == ("192.0.2.7",)
+    assert found.engine == Engine(None, None, None, None)

@@ -1,0 +1,50 @@
+"""Quay in its container, as a node answered."""
+
+from __future__ import annotations
+
+import pytest
+from pyinfra.api.exceptions import FactProcessError
+
+from facts.quay import Quay, QuayState
+from tests.unit.shell import Shell
+
+ANSWER = (
+    '{"data":{"services":{"auth":true,"database":true,"disk_space":true,'
+    '"registry_gunicorn":true,"service_key":true,"web_gunicorn":true}},"status_code":200}'
+)
+
+
+def test_healthy() -> None:
+    state = Quay().process(["v3.18.0", ANSWER])
+    assert state
+    assert state.version == "v3.18.0"
+    assert state.healthy
+
+
+def test_a_failing_service() -> None:
+    state = Quay().process(["v3.18.0", ANSWER.replace('"database":true', '"database":false')])
+    assert state
+    assert not state.healthy
+    assert not state.services["database"]
+
+
+def test_a_node_that_does_not_answer_is_not_healthy() -> None:
+    state = Quay().process(["v3.18.0"])
+    assert state == QuayState("v3.18.0", {})
+    assert not state.healthy
+
+
+def test_another_answer_is_an_error() -> None:
+    with pytest.raises(FactProcessError, match="Quay's health can't be read"):
+        Quay().process(["v3.18.0", "<html>"])
+
+
+def test_no_container(shell: Shell) -> None:
+    shell.stub("docker", "echo; exit 1")
+    assert Quay().process(shell.lines(Quay().command(container="quaylab-quay"))) is None
+
+
+def test_container(shell: Shell) -> None:
+    shell.stub("docker", f"case $1 in inspect) echo v3.18.0 ;; exec) echo '{ANSWER}' ;; esac")
+    state = Quay().process(shell.lines(Quay().command(container="quaylab-quay")))
+    assert state and state.healthy

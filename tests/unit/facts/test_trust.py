@@ -1,0 +1,46 @@
+"""Names and certificates that a host knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from facts.trust import BundleHolds, Name, NameState
+from tests.unit.shell import Shell
+
+NAME, MARK = "quay.quaylab.lan", "# quaylab"
+
+
+@pytest.mark.parametrize(
+    ("resolves", "lines", "state"),
+    [
+        (False, "127.0.0.1 localhost\n", NameState(False, None)),
+        (True, f"10.0.0.1 {NAME}\n", NameState(True, None)),
+        (True, f"10.0.0.1 {NAME} {MARK}\n", NameState(True, "10.0.0.1")),
+        (True, f"10.0.0.1 other.{NAME} {MARK}\n", NameState(True, None)),
+    ],
+    ids=["unknown", "known", "by our line", "another's line"],
+)
+def test_name(shell: Shell, tmp_path: Path, resolves: bool, lines: str, state: NameState) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text(lines)
+    shell.stub("getent", f"exit {0 if resolves else 2}")
+    command = Name().command(hostname=NAME, mark=MARK).get_raw_value()
+    found = shell.lines(command.replace("/etc/hosts", str(hosts)))
+    assert Name().process(found) == state
+
+
+@pytest.mark.parametrize(
+    ("line", "holds"), [("MIIB+a/b", True), ("MIIBxa/b", False), ("-no-option", False)]
+)
+def test_bundle(shell: Shell, tmp_path: Path, line: str, holds: bool) -> None:
+    bundle = tmp_path / "bundle.crt"
+    bundle.write_text("-----BEGIN CERTIFICATE-----\nMIIB+a/b\n")
+    command = BundleHolds().command(bundle=str(bundle), line=line)
+    assert BundleHolds().process(shell.lines(command)) is holds
+
+
+def test_missing_bundle_holds_nothing(shell: Shell, tmp_path: Path) -> None:
+    command = BundleHolds().command(bundle=str(tmp_path / "missing"), line="MIIB")
+    assert BundleHolds().process(shell.lines(command)) is False

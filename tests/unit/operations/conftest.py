@@ -1,0 +1,59 @@
+"""A whole registry in this process: database, Redis and Quay as small servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyinfra.connectors.local import LocalConnector
+
+from quaylab import plan
+from quaylab.credentials import Store
+from quaylab.plan import Plan
+from tests.unit.fake_host import FakeHost
+from tests.unit.quaylab import small_quay, small_servers
+from tests.unit.quaylab.small_quay import SmallQuay
+from tests.unit.samples import certified, host, machine
+
+NAME = "quay.example.com"
+
+
+@dataclass
+class Site:
+    """Where everything listens, and the settings that say so."""
+
+    quay: SmallQuay
+    store: Store
+    ports: dict[str, int]
+
+    def lab(self, **data: Any) -> Plan:
+        hosts = [host(NAME, **{**self.ports, **data})]
+        return plan.make(hosts, {NAME: machine()}, self.store)
+
+    def host(self, facts: dict[Any, Any] | None = None) -> FakeHost:
+        """This machine, which needs no tunnel."""
+        local = FakeHost(facts, NAME)
+        local.connector = LocalConnector.__new__(LocalConnector)
+        return local
+
+
+@pytest.fixture
+def site(store: Store, tmp_path: Path) -> Iterator[Site]:
+    credentials = certified(NAME)
+    store.save(credentials)
+    password = credentials.database_password.get_secret_value()
+    redis_password = credentials.redis_password.get_secret_value()
+    with (
+        small_servers.serving(small_servers.PostgreSQL, password, "1") as database,
+        small_servers.serving(small_servers.Redis, redis_password, "7.2.4") as redis,
+        small_quay.serving(credentials, tmp_path) as quay,
+    ):
+        ports = {
+            "database_port": database,
+            "redis_port": redis,
+            "quay_https_port": quay.server_port,
+        }
+        yield Site(quay, store, ports)

@@ -1,0 +1,135 @@
+"""Containers: what runs is compared with what has to run."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from facts.containers import Engine, Healthy
+from operations import containers
+from quaylab.containers import Container
+from quaylab.parts import Part
+from quaylab.plan import Plan
+from tests.unit.fake_host import FakeHost
+from tests.unit.shell import Shell
+from tests.unit.states import engine
+
+REPLACED = ["docker stop", "docker rm", "docker run", "wait"]
+
+
+def _host(wanted: Container, healthy: bool = False, **changes: Any) -> FakeHost:
+    """A host that runs a container which differs in some respect."""
+    found = engine(wanted, ("quaylab-database",), **changes)
+    return FakeHost({Engine: found, Healthy: healthy})
+
+
+def _verbs(commands: list[str]) -> list[str]:
+    """The first words of each: `docker run`; waiting is `wait`."""
+    return [
+        "wait" if command.startswith("end=") else " ".join(command.split()[:2])
+        for command in commands
+    ]
+
+
+def _run(part: Part, host: FakeHost) -> list[str]:
+    return _verbs(host.shell(containers.running, part=part, timeout=60))
+
+
+def test_bare_host_gets_network_volume_and_container(lab: Plan) -> None:
+    commands = FakeHost().shell(containers.running, part=lab.database, timeout=60)
+    assert _verbs(commands) == ["docker network", "docker volume", *REPLACED]
+    assert f"--label=io.quaylab.specification={lab.database.container.digest}" in commands[-2]
+
+
+def test_running_as_specified_is_nothing_to_do(lab: Plan) -> None:
+    host = _host(lab.database.container)
+    assert _run(lab.database, host) == []
+    assert host.noops == ["quaylab-database runs as specified and is healthy"]
+
+
+@pytest.mark.parametrize(
+    ("change", "verbs"),
+    [
+        ({"digest": "other"}, REPLACED),
+        ({"image": "other:1"}, REPLACED),
+        ({"networks": ("bridge",)}, REPLACED),
+        ({"ports": frozenset()}, REPLACED),
+        ({"ports": frozenset({"0.0.0.0:5432:5432"})}, REPLACED),
+        ({"mounts": {}}, REPLACED),
+        ({"command": ("bash",)}, REPLACED),
+        ({"environment": frozenset({"POSTGRESQL_PASSWORD=x"})}, REPLACED),
+        ({"state": "exited"}, ["docker start", "wait"]),
+        ({"state": "created"}, ["docker start", "wait"]),
+        ({"state": "paused"}, ["docker unpause", "wait"]),
+        ({"written": 2000.0}, ["docker restart", "wait"]),
+        ({"restart_policy": "no"}, ["docker update", "wait"]),
+        ({"health": "unhealthy"}, ["wait"]),
+        ({"health": "starting"}, ["wait"]),
+        ({"environment": None}, []),
+        ({"health": None}, []),
+    ],
+    ids=str,
+)
+def test_drift_is_put_right(lab: Plan, change: dict[str, Any], verbs: list[str]) -> None:
+    assert _run(lab.database, _host(lab.database.container, **change)) == verbs
+
+
+def test_its_own_check_decides_while_the_engine_has_not_asked_yet(lab: Plan) -> None:
+    host = _host(lab.database.container, healthy=True, health="starting")
+    assert _run(lab.database, host) == []
+
+
+def test_absent(lab: Plan) -> None:
+    wanted = lab.redis.container
+    there = _host(wanted)
+    assert _verbs(there.shell(containers.absent, container=wanted.name)) == [
+        "docker stop",
+        "docker rm",
+    ]
+    bare = FakeHost()
+    assert bare.shell(containers.absent, container=wanted.name) == []
+    assert bare.noops == [f"{wanted.name} is not there"]
+
+
+def test_a_directory_of_data_becomes_the_volume(lab: Plan) -> None:
+    assert lab.database.volume
+    volume = dataclasses.replace(lab.database.volume, path="/srv/db")
+    part = dataclasses.replace(lab.database, volume=volume)
+    commands = FakeHost().shell(containers.running, part=part, timeout=60)
+    assert any("/srv/db holds data" in command for command in commands)
+    (create,) = [command for command in commands if command.startswith("docker volume create")]
+    assert "--opt=device=/srv/db" in create
+
+
+# --- waiting, by a real shell ---
+
+
+def test_waiting_ends_with_health(lab: Plan, shell: Shell) -> None:
+    shell.stub("docker", "case $1 in inspect) echo 0 ;; esac")
+    done = shell.run(containers.wait_until_healthy(lab.redis.container, 60))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_waiting_ends_with_the_containers_last_words(lab: Plan, shell: Shell) -> None:
+    shell.stub(
+        "docker", "case $1 in inspect) echo 0 ;; logs) echo 'out of memory' ;; *) exit 1; esac"
+    )
+    done = shell.run(containers.wait_until_healthy(lab.redis.container, 0))
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "quaylab-redis is not healthy after 0 s. Its last lines:",
+        "out of memory",
+    ]
+
+
+def test_waiting_ends_early_for_a_container_that_keeps_exiting(lab: Plan, shell: Shell) -> None:
+    count = shell.stubs / "count"
+    count.write_text("0")
+    shell.stub(
+        "docker",
+        f"n=$(cat {count})\n"
+        f"case $1 in inspect) echo $n; echo $((n + 5)) >{count} ;; logs) ;; *) exit 1 ;; esac",
+    )
+    assert shell.run(containers.wait_until_healthy(lab.redis.container, 600)).returncode == 1

@@ -1,0 +1,144 @@
+"""The engine: installed as each system does it, running, behind its proxy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from facts.docker import Daemon, DaemonState
+from operations import docker
+from quaylab.machine import Machine
+from tests.unit.fake_host import FakeHost, stdin, text
+from tests.unit.samples import machine, settings
+from tests.unit.shell import Shell
+
+PROXY = "http://proxy.example.com:3128"
+NO_PROXIES = ("", "", "")
+RHEL = machine(os_id="rhel", os_version="9.4", os_like=("fedora",))
+
+
+def _daemon(
+    answers: bool = True, enabled: bool = True, proxies: tuple[str, str, str] = NO_PROXIES
+) -> FakeHost:
+    return FakeHost({Daemon: DaemonState(True, enabled, answers, proxies)})
+
+
+def _running(host: FakeHost, found: Machine, **changes: Any) -> list[str]:
+    return host.shell(docker.running, machine=found, settings=settings(**changes))
+
+
+def test_an_engine_that_is_there_is_not_installed_again() -> None:
+    host = _daemon(answers=False)
+    assert host.shell(docker.installed, machine=RHEL, settings=settings()) == []
+    assert host.noops == ["dockerd is there"]
+
+
+@pytest.mark.parametrize(
+    ("os_id", "family"),
+    [("rhel", "rhel"), ("fedora", "fedora"), ("rocky", "centos"), ("almalinux", "centos")],
+)
+def test_docker_ces_repository(os_id: str, family: str) -> None:
+    found = machine(os_id=os_id, os_version="9.4", os_like=("rhel",))
+    mirror = "https://mirror.example.com/docker"
+    wanted = settings(docker_ce_repository=mirror)
+    write, install = FakeHost().operate(docker.installed, machine=found, settings=wanted)
+    lines = stdin(write).splitlines()
+    assert lines[0] == "[docker-ce-stable]"
+    assert f"baseurl={mirror}/{family}/$releasever/$basearch/stable" in lines
+    assert f"gpgkey={mirror}/{family}/gpg" in lines
+    assert "gpgcheck=1" in lines
+    assert text(install).startswith("dnf install")
+
+
+def test_an_engine_that_answers_is_left_alone() -> None:
+    host = _daemon()
+    assert _running(host, machine()) == []
+    assert host.noops == ["the engine answers"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "enabled"), [(False, True), (True, False)], ids=["stopped", "not enabled"]
+)
+def test_systemd_starts_it_now_and_at_boot(answers: bool, enabled: bool) -> None:
+    (command,) = _running(_daemon(answers, enabled), machine())
+    assert command == (
+        "systemctl daemon-reload && systemctl enable --quiet docker && systemctl start docker"
+    )
+
+
+def test_without_systemd_nothing_is_enabled() -> None:
+    assert _running(_daemon(enabled=False), machine(systemd=False)) == []
+
+
+@pytest.mark.parametrize(
+    ("proxies", "changes", "action"),
+    [
+        (NO_PROXIES, {"https_proxy": PROXY}, "restart"),
+        (("", "http://old:1", ""), {"https_proxy": PROXY}, "restart"),
+        (("", PROXY, ""), {"https_proxy": PROXY}, None),
+        (("", PROXY, ""), {}, None),
+    ],
+    ids=["none yet", "another", "this one", "an admin's own"],
+)
+def test_a_new_proxy_restarts_it(
+    proxies: tuple[str, str, str], changes: dict[str, str], action: str | None
+) -> None:
+    commands = _running(_daemon(proxies=proxies), machine(), **changes)
+    assert [command.split()[-2] for command in commands] == ([action] if action else [])
+
+
+def test_a_new_proxy_without_systemd_is_the_users_to_bring_about(shell: Shell) -> None:
+    (command,) = _running(_daemon(), machine(systemd=False), https_proxy=PROXY)
+    done = shell.run(command)
+    assert done.returncode == 1
+    assert done.stderr.startswith("https_proxy: dockerd on this host runs with another proxy")
+
+
+def test_dockerd_gets_its_proxy_without_systemd(shell: Shell) -> None:
+    shell.stub("setsid", 'printf "%s\\n" "$HTTPS_PROXY" "$NO_PROXY" >"$(dirname "$0")/proxies"')
+    shell.stub("docker", 'test -s "$(dirname "$0")/proxies"')
+    shell.stub("sleep", "command -p sleep 0.05")
+    shell.stub("rm", ":")
+    odd = f"{PROXY}/?a=b&c=$d"
+    (command,) = _running(
+        _daemon(answers=False),
+        machine(systemd=False),
+        https_proxy=odd,
+        no_proxy="localhost, 10.0.0.0/8",
+    )
+    log = shell.stubs / "dockerd.log"
+    done = shell.run(command.replace(docker.LOG, str(log)))
+    assert done.returncode == 0, done.stderr
+    assert (shell.stubs / "proxies").read_text() == f"{odd}\nlocalhost, 10.0.0.0/8\n"
+
+
+def test_dockerd_that_does_not_come_up_tells_why(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker, "START_TIMEOUT", 1)
+    shell.stub("setsid", "echo 'no space left'")
+    shell.stub("docker", "exit 1")
+    shell.stub("sleep", ":")
+    shell.stub("rm", ":")
+    (command,) = _running(_daemon(answers=False), machine(systemd=False))
+    done = shell.run(command.replace(docker.LOG, str(shell.stubs / "dockerd.log")))
+    assert done.returncode == 1
+
+
+def test_proxy_file() -> None:
+    wanted = settings(http_proxy=PROXY, https_proxy=f"{PROXY}/100%25", no_proxy="localhost")
+    file = docker.proxy_file(wanted)
+    assert file
+    assert file.path == "/etc/systemd/system/docker.service.d/quaylab-proxy.conf"
+    # systemd reads % as a specifier.
+    assert file.content.splitlines() == [
+        "[Service]",
+        f'Environment="HTTP_PROXY={PROXY}"',
+        f'Environment="HTTPS_PROXY={PROXY}/100%%25"',
+        'Environment="NO_PROXY=localhost"',
+    ]
+
+
+def test_without_a_proxy_there_is_no_file() -> None:
+    assert docker.proxy_file(settings()) is None

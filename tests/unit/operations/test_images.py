@@ -1,0 +1,146 @@
+"""Images: from the one source that is set."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+from pyinfra.api import FileUploadCommand
+
+from facts.containers import ImageIds
+from operations import images
+from quaylab.images import Image, base_image, packaged_image, redis_image
+from quaylab.settings import Settings
+from tests.unit.fake_host import FakeHost, stdin, text
+from tests.unit.samples import settings
+from tests.unit.shell import Shell
+
+IMAGE = Image("quay.io/projectquay/quay:v3.18.0", "registry")
+
+
+def _present(host: FakeHost, image: Image, wanted: Settings) -> list[str]:
+    return host.shell(images.present, images=[image], settings=wanted)
+
+
+def test_an_image_that_is_there_is_not_fetched() -> None:
+    host = FakeHost({ImageIds: {IMAGE.reference: "sha256:1"}})
+    assert _present(host, IMAGE, settings()) == []
+    assert host.noops == [f"present: {IMAGE.reference}"]
+
+
+def test_each_image_is_fetched_once() -> None:
+    commands = FakeHost().shell(images.present, images=[IMAGE, IMAGE], settings=settings())
+    assert len(commands) == 1
+
+
+# --- registry, by a real shell ---
+
+
+@pytest.fixture
+def engine(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """An engine whose registry has one image, with digest 1."""
+    monkeypatch.setattr(images, "DIRECTORY", str(tmp_path / "images"))
+    shell.stub("getent", "echo root:x:0:0::/home/puller:/bin/sh")
+    shell.stub("docker", 'case "$*" in *inspect*) echo quay@sha256:1 ;; esac')
+    return shell
+
+
+def _pull(shell: Shell) -> tuple[int, str]:
+    (command,) = FakeHost().operate(images.present, images=[IMAGE], settings=settings())
+    done = shell.run(text(command))
+    return done.returncode, done.stderr.strip()
+
+
+def test_pull_uses_the_login_of_pull_secret_user(engine: Shell) -> None:
+    assert _pull(engine) == (0, "")
+    assert f"docker --config /home/puller/.docker pull {IMAGE.reference}" in engine.calls
+
+
+def test_pulling_the_same_image_again_is_fine(engine: Shell) -> None:
+    assert [_pull(engine), _pull(engine)] == [(0, ""), (0, "")]
+
+
+def test_a_tag_that_was_moved_is_refused(engine: Shell) -> None:
+    _pull(engine)
+    engine.stub("docker", 'case "$*" in *inspect*) echo quay@sha256:2 ;; esac')
+    code, told = _pull(engine)
+    assert code == 1
+    assert "is another image than the one pulled here before" in told
+    assert f"docker image rm {IMAGE.reference}" in engine.calls
+    assert _pull(engine)[0] == 1
+
+
+def test_a_failed_pull_names_all_ways_out_in_one_line(engine: Shell) -> None:
+    engine.stub("docker", "exit 1")
+    code, told = _pull(engine)
+    assert code == 1
+    assert len(told.splitlines()) == 1
+    for way in ("https_proxy", "company_ca", "quay.io", "pull_secret", "archive", "./lab demo"):
+        assert way in told
+
+
+# --- archive ---
+
+
+@pytest.fixture
+def archived(tmp_path: Path) -> Settings:
+    (tmp_path / "images.tar").touch()
+    return settings(image_source="archive", image_archive=tmp_path / "images.tar")
+
+
+def test_archive_is_uploaded_loaded_and_removed(archived: Settings) -> None:
+    image = redis_image(archived)
+    commands = FakeHost().operate(images.present, images=[image], settings=archived)
+    (upload,) = [each for each in commands if isinstance(each, FileUploadCommand)]
+    assert upload.src == str(archived.image_archive)
+    after = [text(each) for each in commands[commands.index(upload) + 1 :]]
+    assert f"docker load --input {upload.dest}" in after[0]
+    assert f"rm -f {upload.dest}" in after[0]
+
+
+def test_archive_without_the_image_says_how_to_make_one(archived: Settings, shell: Shell) -> None:
+    image = redis_image(archived)
+    shell.stub("docker", "exit 1")
+    commands = FakeHost().operate(images.present, images=[image], settings=archived)
+    done = shell.run(text(commands[-1]))
+    assert done.returncode == 1
+    assert f"does not hold {image.reference}" in done.stderr
+    assert "docker save --output FILE" in done.stderr
+
+
+def test_a_failed_load_fails_and_leaves_no_file(
+    archived: Settings, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "DIRECTORY", str(tmp_path))
+    (tmp_path / "archive.tar").touch()
+    shell.stub("docker", "exit 3")
+    commands = FakeHost().operate(images.present, images=[redis_image(archived)], settings=archived)
+    assert shell.run(text(commands[2])).returncode == 3
+    assert not (tmp_path / "archive.tar").exists()
+
+
+# --- packages ---
+
+
+def test_packaged_images_are_built_on_their_base() -> None:
+    image = packaged_image("redis", "8.0")
+    wanted = settings(image_source="packages")
+    base, build = FakeHost().operate(images.present, images=[image], settings=wanted)
+    assert text(base) == f"sh -s {base_image().reference}"
+    assert stdin(base).startswith("#!")
+    assert f"--tag {image.reference}" in text(build)
+    assert base64.b64decode(stdin(build))
+
+
+def test_a_base_that_is_there_is_not_built_again() -> None:
+    host = FakeHost({ImageIds: {base_image().reference: "sha256:1"}})
+    (build,) = _present(host, packaged_image("redis", "8.0"), settings(image_source="packages"))
+    assert "docker build" in build
+
+
+def test_build_goes_through_the_proxy() -> None:
+    proxy = "http://proxy.example.com:3128/?a=b&c='d"
+    wanted = settings(image_source="packages", http_proxy=proxy)
+    commands = _present(FakeHost(), packaged_image("redis", "8.0"), wanted)
+    assert "'--build-arg=http_proxy=http://proxy.example.com:3128/?a=b&c='\"'\"'d'" in commands[1]

@@ -1,0 +1,61 @@
+"""Taking down: what a run made, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from facts.containers import Engine, EngineState
+from facts.files import Directories
+from facts.trust import Name, NameState
+from operations import teardown
+from quaylab.machine import Volume
+from quaylab.parts import PATH_LABEL
+from quaylab.plan import Plan
+from tests.unit.fake_host import FakeHost
+from tests.unit.samples import machine
+from tests.unit.states import state
+
+
+def test_containers_go_quay_first_and_volumes_stay(lab: Plan) -> None:
+    parts = lab.parts_of("quay.example.com")
+    found = {part.container.name: state(part.container) for part in parts}
+    found["quaylab-stranger"] = state(lab.redis.container)
+    engine = EngineState(found, ("quaylab",), ("quaylab-database",), {})
+    commands = FakeHost({Engine: engine}).shell(teardown.containers, plan=lab)
+    stopped = [command.split()[2] for command in commands if command.startswith("docker stop")]
+    assert stopped == ["quaylab-quay", "quaylab-redis", "quaylab-database"]
+    assert commands[-1].startswith("docker network rm quaylab")
+    assert not any("volume rm" in command or "stranger" in command for command in commands)
+
+
+def test_nothing_there_is_nothing_to_do(lab: Plan) -> None:
+    host = FakeHost()
+    assert host.shell(teardown.containers, plan=lab) == []
+    assert host.shell(teardown.data, plan=lab) == []
+    assert len(host.noops) == 2
+
+
+def test_data_goes_wherever_it_was_put(lab: Plan) -> None:
+    bearing = machine(volumes=(Volume("quaylab-database", {PATH_LABEL: "/srv/db"}),))
+    lab = dataclasses.replace(lab, machines={"quay.example.com": bearing})
+    there = ["/etc/quaylab", "/srv/db"]
+    host = FakeHost(
+        {
+            Engine: EngineState({}, (), ("quaylab-database",), {}),
+            Directories: there,
+            Name: NameState(True, "127.0.0.1"),
+        }
+    )
+    commands = host.shell(teardown.data, plan=lab)
+    assert commands[0].startswith("docker volume rm quaylab-database")
+    assert [command.split()[-1] for command in commands[1:3]] == there
+    assert "/etc/hosts" in commands[3]
+
+
+def test_credentials_go_last_of_all(lab: Plan) -> None:
+    (command,) = FakeHost().operate(teardown.credentials, plan=lab)
+    command.function()  # type: ignore[union-attr]
+    assert not lab.store.exists
+    host = FakeHost()
+    assert host.operate(teardown.credentials, plan=lab) == []
+    assert host.noops == [f"{lab.store.path} is not there"]

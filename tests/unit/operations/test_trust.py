@@ -1,0 +1,79 @@
+"""Names and certificates that a host has to know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from facts.trust import BundleHolds, Name, NameState
+from operations import trust
+from tests.unit.fake_host import FakeHost, text
+from tests.unit.samples import certified, machine
+from tests.unit.shell import Shell
+
+NAME, ADDRESS = "quay.quaylab.lan", "192.168.254.10"
+
+
+def _known(state: NameState) -> list[str]:
+    return FakeHost({Name: state}).shell(trust.name_known, hostname=NAME, address=ADDRESS)
+
+
+@pytest.mark.parametrize(
+    "state", [NameState(True, None), NameState(True, ADDRESS)], ids=["by DNS", "by our line"]
+)
+def test_a_name_that_is_known_is_left_alone(state: NameState) -> None:
+    assert _known(state) == []
+
+
+@pytest.mark.parametrize(
+    "state", [NameState(False, None), NameState(True, "10.0.0.1")], ids=["unknown", "outdated"]
+)
+def test_our_line_is_written_once_and_the_others_stay(
+    state: NameState, shell: Shell, tmp_path: Path
+) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text(f"127.0.0.1 localhost\n10.0.0.1 {NAME} # quaylab\n# end\n")
+    (command,) = _known(state)
+    assert shell.run(command.replace("/etc/hosts", str(hosts))).returncode == 0
+    assert hosts.read_text() == f"127.0.0.1 localhost\n# end\n{ADDRESS} {NAME} # quaylab\n"
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Path:
+    path = tmp_path / "ca.pem"
+    path.write_text(certified().ca_certificate or "")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("os_id", "anchor", "update"),
+    [
+        ("debian", "/usr/local/share/ca-certificates/", "update-ca-certificates"),
+        ("rhel", "/etc/pki/ca-trust/source/anchors/", "update-ca-trust"),
+    ],
+)
+def test_company_ca_is_trusted(authority: Path, os_id: str, anchor: str, update: str) -> None:
+    write, refresh = FakeHost().operate(
+        trust.authority_trusted, machine=machine(os_id=os_id), authority=authority
+    )
+    assert anchor in text(write)
+    assert text(refresh).startswith(update)
+
+
+def test_company_ca_that_is_trusted_is_left_alone(authority: Path) -> None:
+    host = FakeHost({BundleHolds: True})
+    assert host.operate(trust.authority_trusted, machine=machine(), authority=authority) == []
+
+
+@pytest.mark.parametrize("preface", ["", "Company CA\n\n", "# CA\r\n# of the company\r\n"])
+def test_bundle_is_searched_for_what_only_this_certificate_has(
+    tmp_path: Path, preface: str
+) -> None:
+    certificate = certified().ca_certificate or ""
+    path = tmp_path / "ca.pem"
+    path.write_text(f"{preface}{certificate}")
+    host = FakeHost({BundleHolds: True})
+    host.operate(trust.authority_trusted, machine=machine(), authority=path)
+    (asked,) = host.asked
+    assert asked["line"] in certificate.splitlines()[1:-1]

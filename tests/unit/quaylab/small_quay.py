@@ -1,0 +1,164 @@
+"""A Quay as small as its client's tests need it: a few end points over TLS, in a thread."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from quaylab.credentials import Credentials
+
+USER, PASSWORD, EMAIL = "quayadmin", "superuser-password", "quayadmin@example.com"
+
+
+class SmallQuay(ThreadingHTTPServer):
+    """Answers as Quay does.
+
+    ``forced`` answers take the place of the usual ones, each once, by method and path; ``seen``
+    are the requests that came, likewise.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.forced: dict[str, list[tuple[int, Any]]] = {}
+        self.seen: list[str] = []
+        self.users: dict[str, str] = {}
+        self.superusers = {USER}
+        self.blobs: dict[str, bytes] = {}
+        self.manifests: dict[str, bytes] = {}
+        self.repositories: set[str] = set()
+
+    def force(self, request: str, status: int, body: Any = "", times: int = 1) -> None:
+        self.forced.setdefault(request, []).extend([(status, body)] * times)
+
+    @property
+    def target(self) -> tuple[str, int]:
+        return "127.0.0.1", self.server_port
+
+
+@contextmanager
+def serving(credentials: Credentials, directory: Path) -> Iterator[SmallQuay]:
+    """A small Quay behind the credentials' certificate."""
+    assert credentials.certificate and credentials.certificate_key
+    bundle = directory / "ssl.pem"
+    bundle.write_text(credentials.certificate + credentials.certificate_key.get_secret_value())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(bundle)
+    with SmallQuay() as quay:
+        quay.socket = context.wrap_socket(quay.socket, server_side=True)
+        thread = threading.Thread(target=quay.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield quay
+        finally:
+            quay.shutdown()
+            thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: SmallQuay
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self._handle()
+
+    do_POST = do_PATCH = do_PUT = do_DELETE = do_GET  # noqa: N815
+
+    def _handle(self) -> None:
+        self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        url = urlsplit(self.path)
+        self.query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        request = f"{self.command} {url.path}"
+        self.server.seen.append(request)
+        if self.server.forced.get(request):
+            self._answer(*self.server.forced[request].pop(0))
+        elif url.path.startswith("/v2/") and url.path != "/v2/auth":
+            self._registry(url.path)
+        else:
+            self._api(request)
+
+    def _api(self, request: str) -> None:
+        quay = self.server
+        sent = json.loads(self.body) if self.body else {}
+        match request:
+            case "GET /health/endtoend" | "GET /health/instance":
+                self._answer(200, {"data": {"services": {"auth": True, "database": True}}})
+            case "POST /api/v1/user/initialize" if quay.users:
+                message = "Cannot initialize user in a non-empty database"
+                self._answer(400, {"message": message})
+            case "POST /api/v1/user/initialize":
+                quay.users[sent["username"]] = sent["password"]
+                self._answer(200, {"access_token": "token"})
+            case "GET /csrf_token":
+                cookie = {"Set-Cookie": "session=1; Path=/; HttpOnly"}
+                self._answer(200, {"csrf_token": "first"}, cookie)
+            case "POST /api/v1/signin":
+                known = quay.users.get(sent["username"]) == sent["password"]
+                proven = self.headers["X-CSRF-Token"] == "first" and self._session == "anonymous"
+                cookie = {"Set-Cookie": f"session={sent['username']}", "X-Next-CSRF-Token": "next"}
+                self._answer(200 if known and proven else 403, {}, cookie if known else {})
+            case "GET /api/v1/user/":
+                self._answer(200, {"super_user": self._session in quay.superusers})
+            case "GET /v2/auth":
+                self._answer(200, {"token": f"bearer {self.query['scope']}"})
+            case _ if request.startswith("DELETE /api/v1/repository/"):
+                allowed = self.headers["X-CSRF-Token"] == "next" and self._session in quay.users
+                name = request.removeprefix("DELETE /api/v1/repository/")
+                quay.repositories.discard(name)
+                self._answer(204 if allowed else 403, "")
+            case _:
+                self._answer(404, {"error_message": "Not Found"})
+
+    @property
+    def _session(self) -> str:
+        """Who the session's cookie belongs to."""
+        value = self.headers.get("Cookie", "").partition("session=")[2]
+        return "anonymous" if value == "1" else value
+
+    def _registry(self, path: str) -> None:
+        quay = self.server
+        name, kind, reference = path.removeprefix("/v2/").rsplit("/", 2)
+        repository = name.removesuffix("/blobs")
+        if self.headers["Authorization"] != f"Bearer bearer repository:{repository}:pull,push":
+            self._answer(401, {"errors": [{"code": "UNAUTHORIZED", "message": "no access"}]})
+        elif kind == "uploads" and self.command == "POST":
+            quay.repositories.add(repository)
+            self._answer(202, "", {"Location": f"https://quay.example.com{path}1?state=a"})
+        elif kind == "uploads" and self.command == "PATCH":
+            quay.blobs["uploading"] = self.body
+            self._answer(202, "", {"Location": f"{path}?state=b"})
+        elif kind == "uploads":
+            quay.blobs[self.query["digest"]] = quay.blobs.pop("uploading")
+            self._answer(201 if self.query["state"] == "b" else 400, "")
+        elif kind == "manifests" and self.command == "PUT":
+            quay.manifests[reference] = self.body
+            digest = f"sha256:{hashlib.sha256(self.body).hexdigest()}"
+            self._answer(201, "", {"Docker-Content-Digest": digest})
+        elif self.command == "DELETE":
+            self._answer(202 if quay.manifests.pop(reference, None) else 404, "")
+        else:
+            found = (quay.manifests if kind == "manifests" else quay.blobs).get(reference)
+            self._answer(404 if found is None else 200, found or b"")
+
+    def _answer(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
+        if isinstance(body, str):
+            body = body.encode()
+        elif not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)

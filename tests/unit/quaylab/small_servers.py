@@ -1,0 +1,184 @@
+"""Database and Redis servers that know just enough of their protocols for one client."""
+
+from __future__ import annotations
+
+import hashlib
+import socketserver
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """What a client is told: the password that is right, and the answer to its question."""
+
+    daemon_threads = True
+
+    def __init__(self, handler: type[Handler], password: str, answer: str | None) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
+        self.password = password
+        self.answer = answer
+
+    @property
+    def port(self) -> int:
+        return int(self.server_address[1])
+
+
+class Handler(socketserver.StreamRequestHandler):
+    """A connection."""
+
+    server: Server
+
+    @property
+    def password(self) -> str:
+        return self.server.password
+
+
+@contextmanager
+def serving(handler: type[Handler], password: str = "", answer: str | None = "") -> Iterator[int]:
+    """A server in a thread; its port."""
+    with Server(handler, password, answer) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        try:
+            yield server.port
+        finally:
+            server.shutdown()
+
+
+class Silent(Handler):
+    """Takes connections and says nothing, as a host behind a bad firewall may."""
+
+    def handle(self) -> None:
+        while self.rfile.read(1):
+            pass
+
+
+class Redis(Handler):
+    """Redis, as old as 3.2; ``answer`` is its version."""
+
+    def handle(self) -> None:
+        trusted = False
+        while words := self._command():
+            name = words[0].upper()
+            if name == "AUTH":
+                trusted = words[-1] == self.password
+                self.wfile.write(
+                    b"+OK\r\n" if trusted else b"-WRONGPASS invalid username-password pair\r\n"
+                )
+            elif name in ("HELLO", "CLIENT"):
+                self.wfile.write(f"-ERR unknown command '{name}'\r\n".encode())
+            elif not trusted:
+                self.wfile.write(b"-NOAUTH Authentication required.\r\n")
+            elif name == "INFO":
+                text = f"# Server\r\nredis_version:{self.server.answer}\r\n"
+                self.wfile.write(f"${len(text)}\r\n{text}\r\n".encode())
+            else:
+                self.wfile.write(b"+PONG\r\n" if name == "PING" else b"+OK\r\n")
+
+    def _command(self) -> list[str]:
+        count = int(self.rfile.readline()[1:] or 0)
+        words = []
+        for _ in range(count):
+            size = int(self.rfile.readline()[1:])
+            words.append(self.rfile.read(size + 2)[:size].decode())
+        return words
+
+
+class PostgreSQL(Handler):
+    """PostgreSQL 15.4; ``answer`` is the row that a SELECT finds, None for no row."""
+
+    def handle(self) -> None:
+        while self._start() in (80877103, 80877104):
+            self.wfile.write(b"N")  # no TLS, no GSSAPI
+        self._send(b"R", struct.pack("!i", 3))  # asks for the password
+        _, password = self._receive()
+        if password.rstrip(b"\0").decode() != self.password:
+            self._send(b"E", b"SFATAL\0C28P01\0Mpassword authentication failed\0\0")
+            return
+        self._send(b"R", struct.pack("!i", 0))
+        for parameter in (b"server_version\x0015.4\0", b"client_encoding\0UTF8\0"):
+            self._send(b"S", parameter)
+        self._ready()
+        while (received := self._receive())[0] == b"Q":
+            if b"SELECT" in received[1]:
+                self._send(b"T", struct.pack("!h2sihihih", 1, b"c", 0, 0, 23, 4, -1, 0))
+                if self.server.answer is not None:
+                    value = self.server.answer.encode()
+                    self._send(b"D", struct.pack("!hi", 1, len(value)) + value)
+            self._send(b"C", b"SELECT 1\0")
+            self._ready()
+
+    def _start(self) -> int:
+        """The kind of a start-up message."""
+        size, kind = struct.unpack("!ii", self.rfile.read(8))
+        self.rfile.read(size - 8)
+        return int(kind)
+
+    def _ready(self) -> None:
+        self._send(b"Z", b"I")
+
+    def _receive(self) -> tuple[bytes, bytes]:
+        kind = self.rfile.read(1)
+        if not kind:
+            return b"", b""
+        (size,) = struct.unpack("!i", self.rfile.read(4))
+        return kind, self.rfile.read(size - 4)
+
+    def _send(self, kind: bytes, payload: bytes) -> None:
+        self.wfile.write(kind + struct.pack("!i", len(payload) + 4) + payload)
+
+
+class MySQL(Handler):
+    """MySQL 8.0.36; ``answer`` is the database's character set."""
+
+    salt = b"12345678abcdefghijkl"
+
+    def handle(self) -> None:
+        self._sequence = 0
+        capabilities = 0x000F_FFFF & ~0x800  # all of the old ones but TLS
+        low, high = capabilities & 0xFFFF, capabilities >> 16
+        self._send(
+            b"\x0a8.0.36\0"
+            + struct.pack("<I8sxHBHHB10x", 1, self.salt[:8], low, 8, 2, high, 21)
+            + self.salt[8:]
+            + b"\0mysql_native_password\0"
+        )
+        if self._scramble() not in self._receive():
+            self._send(b"\xff" + struct.pack("<H", 1045) + b"#28000Access denied")
+            return
+        self._send(b"\0\0\0\2\0\0\0")
+        while (command := self._receive())[:1] == b"\x03":
+            if b"SELECT" in command:
+                self._rows(self.server.answer or "", "8.0.36")
+            else:
+                self._send(b"\0\0\0\2\0\0\0")
+
+    def _scramble(self) -> bytes:
+        first = _sha1(self.password.encode())
+        mask = _sha1(self.salt + _sha1(first))
+        return bytes(a ^ b for a, b in zip(first, mask, strict=True))
+
+    def _rows(self, *values: str) -> None:
+        self._send(bytes([len(values)]))
+        for _ in values:
+            names = b"\3def\0\0\0\1c\1c"
+            self._send(names + b"\x0c" + struct.pack("<HIBHBxx", 8, 255, 253, 0, 0))
+        self._send(b"\xfe\0\0\2\0")
+        self._send(b"".join(bytes([len(value)]) + value.encode() for value in values))
+        self._send(b"\xfe\0\0\2\0")
+
+    def _receive(self) -> bytes:
+        header = self.rfile.read(4)
+        if not header:
+            return b""
+        self._sequence = header[3] + 1
+        return self.rfile.read(int.from_bytes(header[:3], "little"))
+
+    def _send(self, payload: bytes) -> None:
+        self.wfile.write(len(payload).to_bytes(3, "little") + bytes([self._sequence]) + payload)
+        self._sequence += 1
+
+
+def _sha1(content: bytes) -> bytes:
+    return hashlib.sha1(content, usedforsecurity=False).digest()

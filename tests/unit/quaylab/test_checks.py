@@ -1,0 +1,119 @@
+"""What hosts report against what the run would do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from quaylab import checks
+from quaylab.credentials import Store
+from quaylab.machine import Engine
+from quaylab.machine import Volume as Found
+from quaylab.parts import (
+    CREDENTIALS_LABEL,
+    DATA_LABEL,
+    PATH_LABEL,
+    REGISTRY_LABEL,
+    STORAGE_VOLUME,
+    Volume,
+)
+from tests.unit.samples import CREDENTIALS, machine
+
+LABELS = {
+    DATA_LABEL: "postgresql-15-c9s",
+    PATH_LABEL: "",
+    CREDENTIALS_LABEL: CREDENTIALS.identity,
+    REGISTRY_LABEL: "quay",
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    kept = Store("lab", tmp_path)
+    kept.save(CREDENTIALS)
+    return kept
+
+
+def _problems(store: Store, name: str = "quaylab-database", **found: str) -> list[str]:
+    """Of a host whose volume differs from the wanted one in some labels."""
+    labels = {**LABELS, **{f"io.quaylab.{key}": value for key, value in found.items()}}
+    bearing = machine(volumes=(Found(name, labels),))
+    wanted = {name: Volume(name, None, 26, LABELS)}
+    return list(checks.data_problems("db.example.com", bearing, wanted, store))
+
+
+def test_bare_debian_host_is_fine() -> None:
+    assert list(checks.machine_problems("quay.example.com", machine())) == []
+
+
+def test_without_root_the_flag_is_named() -> None:
+    (problem,) = checks.machine_problems("quay.example.com", machine(uid=1000))
+    assert "quay.example.com" in problem
+    assert "uid 1000" in problem
+    assert "--sudo" in problem
+
+
+@pytest.mark.parametrize(("os_id", "told"), [("alpine", "alpine"), ("", "unknown")])
+def test_unknown_system_is_refused(os_id: str, told: str) -> None:
+    (problem,) = checks.machine_problems("quay.example.com", machine(os_id=os_id))
+    assert f"operating system is {told}" in problem
+    assert "debian, ubuntu, rhel" in problem
+
+
+def test_unsupported_engine_is_refused_with_its_reason() -> None:
+    engine = Engine(None, None, None, "rootless, and can't bind the registry's ports")
+    (problem,) = checks.machine_problems("quay.example.com", machine(engine=engine))
+    assert problem == (
+        "quay.example.com: its `docker` is rootless, and can't bind the registry's ports"
+    )
+
+
+def test_own_data_is_fine(store: Store) -> None:
+    assert _problems(store) == []
+
+
+def test_data_of_other_parts_is_none_of_ours(store: Store) -> None:
+    bearing = machine(volumes=(Found("quaylab-other", {}),))
+    assert list(checks.data_problems("db.example.com", bearing, {}, store)) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "setting", "told"),
+    [
+        ({"data": "mysql-80-c9s"}, "database_engine", "is of mysql-80-c9s"),
+        ({"path": "/srv/old"}, "database_data", "is of /srv/old"),
+        ({"registry": "stand-in"}, "image_source", "is of stand-in"),
+    ],
+    ids=["engine", "directory", "stand-in"],
+)
+def test_foreign_data_is_refused(
+    store: Store, found: dict[str, str], setting: str, told: str
+) -> None:
+    (problem,) = _problems(store, **found)
+    assert problem.startswith(f"{setting}: volume quaylab-database on db.example.com {told}")
+    assert "dump the data" in problem
+
+
+def test_directory_of_the_storage_has_another_setting(store: Store) -> None:
+    (problem,) = _problems(store, STORAGE_VOLUME, path="/srv/blobs")
+    assert problem.startswith("quay_storage_path: ")
+
+
+def test_data_of_other_credentials_is_refused_with_the_ways_out(store: Store) -> None:
+    (problem,) = _problems(store, credentials="fedcba9876543210")
+    assert "belongs to the credentials fedcba9876543210" in problem
+    assert f"{store.path} is of another registry" in problem
+    for way in ("restore that file", "name the registry", "purge=NAME"):
+        assert way in problem
+
+
+def test_data_whose_credentials_are_lost_is_refused(tmp_path: Path) -> None:
+    store = Store("lab", tmp_path)
+    (problem,) = _problems(store, credentials="fedcba9876543210")
+    assert f"{store.path} is missing" in problem
+
+
+def test_all_differences_are_told(store: Store) -> None:
+    problems = _problems(store, data="mysql-80-c9s", path="/srv/old", credentials="other")
+    assert len(problems) == 3

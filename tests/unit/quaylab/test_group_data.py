@@ -1,0 +1,35 @@
+"""group_data/all.py is the reference manual: every setting, its meaning and its default."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from quaylab.settings import Settings
+from tests.unit.samples import DEFAULTS, GROUP_DATA
+
+ASSIGNMENT = re.compile(r"^([a-z_]+)(: [^=]+)? = ")
+SECTION = re.compile(r"^# --- .* ---$")
+
+
+def _comments() -> dict[str, str]:
+    """The comment above each assignment, its lines joined."""
+    comments: dict[str, str] = {}
+    lines: list[str] = []
+    for line in GROUP_DATA.read_text().splitlines():
+        if found := ASSIGNMENT.match(line):
+            comments[found[1]] = " ".join(lines)
+            lines = []
+        elif line.startswith("# ") and not SECTION.match(line):
+            lines.append(line.removeprefix("# "))
+    return comments
+
+
+def test_order_is_that_of_the_model() -> None:
+    assert list(DEFAULTS) == list(Settings.model_fields)
+
+
+@pytest.mark.parametrize("key", Settings.model_fields)
+def test_comment_is_the_models_description(key: str) -> None:
+    assert _comments()[key] == f"{Settings.model_fields[key].description}."

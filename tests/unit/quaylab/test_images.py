@@ -1,0 +1,131 @@
+"""Images: their source, and references that follow the content."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from quaylab import images
+from tests.unit.samples import settings
+
+
+@pytest.fixture
+def contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Small build contexts in place of the project's own."""
+    for part in ("base", "quay", "redis"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "Dockerfile").write_text(f"FROM {part}\n")
+    (tmp_path / "redis" / "conf.d").mkdir()
+    (tmp_path / "redis" / "conf.d" / "redis.conf").write_text("port 6379\n")
+    (tmp_path / "base" / "build").write_text("#!/bin/sh\n")
+    monkeypatch.setattr(images, "CONTEXTS", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("source", ["registry", "archive"])
+@pytest.mark.parametrize(
+    ("engine", "reference"),
+    [
+        ("postgresql", "quay.io/sclorg/postgresql-15-c9s:c9s"),
+        ("mysql", "quay.io/sclorg/mysql-80-c9s:c9s"),
+    ],
+)
+def test_database_image(source: str, engine: str, reference: str) -> None:
+    wanted = settings(image_source=source, database_engine=engine)
+    assert images.database_image(wanted) == images.Image(reference, source)
+
+
+def test_quays_tag_is_its_version() -> None:
+    wanted = settings(quay_image="registry.example.com:5000/quay", quay_version="v3.17.4")
+    assert images.quay_image(wanted).reference == "registry.example.com:5000/quay:v3.17.4"
+
+
+def test_redis_image() -> None:
+    assert images.redis_image(settings()).reference == "quay.io/sclorg/redis-7-c9s:c9s"
+
+
+@pytest.mark.parametrize(
+    ("engine", "name"), [("postgresql", "quaylab/postgresql:17-"), ("mysql", "quaylab/mariadb:11")]
+)
+def test_packaged_database(engine: str, name: str) -> None:
+    image = images.database_image(settings(image_source="packages", database_engine=engine))
+    assert image.reference.startswith(name)
+    assert image.context and (image.context / "Dockerfile").is_file()
+
+
+def test_packaged_quay_calls_itself_a_stand_in() -> None:
+    image = images.quay_image(settings(image_source="packages"))
+    assert image.reference.startswith("quaylab/quay-standin:v3.18.0-")
+    assert dict(image.arguments)["QUAY_VERSION"] == "v3.18.0"
+
+
+def test_packaged_images_stand_on_the_base() -> None:
+    image = images.redis_image(settings(image_source="packages"))
+    assert dict(image.arguments)["BASE"] == images.base_image().reference
+
+
+def _edit(contexts: Path) -> None:
+    (contexts / "redis" / "conf.d" / "redis.conf").write_text("port 6380\n")
+
+
+def _add(contexts: Path) -> None:
+    (contexts / "redis" / "more").write_text("")
+
+
+def _rename(contexts: Path) -> None:
+    (contexts / "redis" / "conf.d").rename(contexts / "redis" / "conf")
+
+
+def _make_executable(contexts: Path) -> None:
+    (contexts / "redis" / "Dockerfile").chmod(0o755)
+
+
+def _edit_base(contexts: Path) -> None:
+    (contexts / "base" / "build").write_text("#!/bin/sh -e\n")
+
+
+@pytest.mark.parametrize("change", [_edit, _add, _rename, _make_executable, _edit_base])
+def test_reference_changes_with(change: Callable[[Path], None], contexts: Path) -> None:
+    before = images.packaged_image("redis", "8.0").reference
+    change(contexts)
+    assert images.packaged_image("redis", "8.0").reference != before
+
+
+def _compile(contexts: Path) -> None:
+    cache = contexts / "redis" / "__pycache__"
+    cache.mkdir()
+    (cache / "module.pyc").write_bytes(b"\0")
+
+
+def _edit_another(contexts: Path) -> None:
+    (contexts / "quay" / "Dockerfile").write_text("FROM other\n")
+
+
+def _narrow(contexts: Path) -> None:
+    (contexts / "redis" / "Dockerfile").chmod(0o600)
+
+
+@pytest.mark.parametrize("change", [_compile, _edit_another, _narrow])
+def test_reference_stays_with(change: Callable[[Path], None], contexts: Path) -> None:
+    before = images.packaged_image("redis", "8.0")
+    change(contexts)
+    assert images.packaged_image("redis", "8.0") == before
+
+
+def test_archive_holds_the_context(contexts: Path) -> None:
+    content = io.BytesIO(images.context_archive(contexts / "redis"))
+    with tarfile.open(fileobj=content) as archive:
+        assert archive.getnames() == ["Dockerfile", "conf.d/redis.conf"]
+        member = archive.extractfile("conf.d/redis.conf")
+        assert member and member.read() == b"port 6379\n"
+
+
+def test_archive_is_the_same_for_the_same_content(contexts: Path) -> None:
+    before = images.context_archive(contexts / "redis")
+    path = contexts / "redis" / "Dockerfile"
+    path.write_text(path.read_text())
+    assert images.context_archive(contexts / "redis") == before

@@ -1,0 +1,294 @@
+"""The plan: everything worked out, or every problem told at once."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from quaylab import certificates, plan
+from quaylab.containers import Container
+from quaylab.credentials import Store
+from quaylab.machine import Machine
+from quaylab.machine import Volume as Found
+from quaylab.plan import Plan
+from quaylab.problems import Refusal
+from quaylab.topology import LOOPBACK
+from tests.unit.samples import certified, host, machine
+
+QUAY, DATABASE, REDIS = "quay.example.com", "db.example.com", "redis.example.com"
+
+
+def _make(store: Store, found: Machine | None = None, **data: Any) -> Plan:
+    return plan.make([host(QUAY, **data)], {QUAY: found or machine()}, store)
+
+
+def _make_three(store: Store, **data: Any) -> Plan:
+    parts = {QUAY: "quay", DATABASE: "database", REDIS: "redis"}
+    hosts = [
+        host(name, [part], ssh_hostname=f"192.168.254.{10 + number}", **data)
+        for number, (name, part) in enumerate(parts.items())
+    ]
+    return plan.make(hosts, {name: machine() for name in parts}, store)
+
+
+def _problems(store: Store, found: Machine | None = None, **data: Any) -> tuple[str, ...]:
+    with pytest.raises(Refusal) as refused:
+        _make(store, found, **data)
+    return refused.value.problems
+
+
+def _names(made: Plan, name: str) -> list[str]:
+    return [part.container.name for part in made.parts_of(name)]
+
+
+def test_one_host_has_all_parts_in_the_order_they_are_started(store: Store) -> None:
+    made = _make(store)
+    assert _names(made, QUAY) == ["quaylab-database", "quaylab-redis", "quaylab-quay"]
+    assert set(made.volumes_of(QUAY)) == {"quaylab-database", "quaylab-quay-storage"}
+    assert made.address_of_quay(QUAY) == LOOPBACK
+
+
+def test_three_hosts_have_a_part_each(store: Store) -> None:
+    made = _make_three(store)
+    assert _names(made, DATABASE) == ["quaylab-database"]
+    assert _names(made, REDIS) == ["quaylab-redis"]
+    assert _names(made, QUAY) == ["quaylab-quay"]
+    assert made.address_of_quay(DATABASE) == "192.168.254.10"
+
+
+def test_a_host_this_run_leaves_out_is_not_planned_for(store: Store) -> None:
+    hosts = [host(QUAY, ["quay"], address="10.0.0.1"), host(DATABASE, ["database", "redis"])]
+    made = plan.make(hosts, {DATABASE: machine()}, store)
+    assert made.quay == {}
+    assert made.topology.leader == QUAY
+
+
+def test_workers_fit_each_hosts_own_memory(store: Store) -> None:
+    def workers(container: Container) -> str:
+        return dict(container.environment)["WORKER_COUNT"]
+
+    small, large = (_make(store, machine(memory_mb=size)) for size in (4096, 16384))
+    assert workers(small.quay[QUAY].container) == "3"
+    assert workers(large.quay[QUAY].container) == "8"
+
+
+def test_the_same_run_again_plans_the_same(store: Store) -> None:
+    first = _make(store)
+    store.save(first.credentials)
+    assert _make(store) == first
+
+
+def test_nothing_is_written_while_planning(store: Store) -> None:
+    before = {path: path.read_bytes() for path in store.path.parent.iterdir()}
+    _make(store)
+    assert {path: path.read_bytes() for path in store.path.parent.iterdir()} == before
+
+
+def test_credentials_are_by_default_those_of_the_labs_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = plan.make([host(QUAY, lab_name="mine")], {QUAY: machine()})
+    assert made.store.path == Path("credentials/mine.yaml")
+
+
+def test_exclusive_holds_the_credentials(store: Store) -> None:
+    made = plan.make([host(QUAY)], {QUAY: machine()}, store, exclusive=True)
+    with pytest.raises(Refusal) as refused:
+        Store("lab", made.store.path.parent).lock()
+    assert "another run" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "standin"), [("registry", False), ("packages", True)], ids=["quay", "stand-in"]
+)
+def test_the_stand_in_is_known_as_one(store: Store, source: str, standin: bool) -> None:
+    assert _make(store, image_source=source).standin is standin
+
+
+def test_purge_takes_the_registrys_name(store: Store) -> None:
+    assert not _make(store).purges
+    assert _make(store, purge=QUAY).purges
+    (problem,) = _problems(store, purge="other.example.com")
+    assert problem == f"purge: 'other.example.com' is not this registry's name, {QUAY}"
+
+
+def test_registries_are_those_that_are_pulled_from(store: Store) -> None:
+    image = "registry.example.com:5000/redis:7"
+    assert _make(store, redis_image=image).registries == ("quay.io", "registry.example.com:5000")
+    assert _make(store, image_source="packages").registries == ()
+
+
+@pytest.mark.parametrize(("engine", "version"), [("postgresql", "v3.18.0"), ("mysql", "v3.16.5")])
+def test_version(store: Store, engine: str, version: str) -> None:
+    assert _make(store, database_engine=engine).version == version
+
+
+# --- problems ---
+
+
+def test_all_problems_at_once(store: Store) -> None:
+    problems = _problems(
+        store,
+        machine(uid=1000, os_id="alpine"),
+        quay_version="v4.0.0",
+        image_source="archive",
+        server_hostname="10.0.0.1",
+    )
+    assert [problem.split(":")[0] for problem in problems] == [
+        "quay_version",
+        "image_archive",
+        "_sudo",
+        QUAY,
+        "server_hostname",
+    ]
+
+
+def test_owned_keys_of_quays_config_are_refused(store: Store) -> None:
+    (problem,) = _problems(store, quay_config={"DB_URI": "x"})
+    assert problem.startswith("quay_config: DB_URI ")
+
+
+@pytest.mark.parametrize("source", ["registry", "packages"])
+def test_an_archive_is_for_the_source_archive_only(
+    store: Store, tmp_path: Path, source: str
+) -> None:
+    archive = tmp_path / "images.tar"
+    archive.touch()
+    (problem,) = _problems(store, image_archive=archive, image_source=source)
+    assert problem.startswith("image_archive: set it together with image_source=archive")
+    assert _make(store, image_archive=archive, image_source="archive")
+
+
+@pytest.mark.parametrize("content", [b"text", b"\x30\x82\x03\xff\xfe"], ids=["text", "DER"])
+def test_company_ca_that_is_no_certificate(store: Store, tmp_path: Path, content: bytes) -> None:
+    authority = tmp_path / "ca.crt"
+    authority.write_bytes(content)
+    (problem,) = _problems(store, company_ca=authority)
+    assert problem == f"company_ca: {authority} is no PEM certificate"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"secret garbage", b'{"credHelpers": {}}', b"[]", b"\xff\xfe"],
+    ids=["no JSON", "no logins", "another shape", "binary"],
+)
+def test_pull_secret_without_logins(store: Store, tmp_path: Path, content: bytes) -> None:
+    secret = tmp_path / "config.json"
+    secret.write_bytes(content)
+    (problem,) = _problems(store, pull_secret=secret)
+    assert problem.startswith(f"pull_secret: {secret} ")
+    assert "garbage" not in problem
+
+
+def test_damaged_credentials_are_told_with_the_other_problems(store: Store) -> None:
+    store.path.write_text("damaged")
+    problems = _problems(store, server_hostname="10.0.0.1")
+    assert {problem.split(":")[0] for problem in problems} == {"server_hostname", str(store.path)}
+
+
+def test_passwords_of_services_elsewhere_are_asked_for(tmp_path: Path) -> None:
+    fresh = Store("lab", tmp_path)
+    hosts = [host(QUAY, ["quay"], database_host="db.example.com", redis_host="r.example.com")]
+    with pytest.raises(Refusal) as refused:
+        plan.make(hosts, {QUAY: machine()}, fresh)
+    keys = [problem.partition(":")[0] for problem in refused.value.problems]
+    assert keys == ["database_password", "redis_password"]
+    made = plan.make(hosts, {QUAY: machine()}, fresh, ask=lambda prompt: f"typed {prompt}"[:5] * 2)
+    assert made.credentials.redis_password.get_secret_value() == "typedtyped"
+
+
+# --- the user's certificate ---
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> dict[str, Any]:
+    """A certificate for QUAY and its key, as files."""
+    made = certified(QUAY)
+    assert made.certificate and made.certificate_key
+    files = {"tls_certificate": tmp_path / "quay.crt", "tls_key": tmp_path / "quay.key"}
+    files["tls_certificate"].write_text(made.certificate)
+    files["tls_key"].write_text(made.certificate_key.get_secret_value())
+    return files
+
+
+def test_users_certificate_is_served_and_no_ca_made(store: Store, users: dict[str, Any]) -> None:
+    made = _make(store, **users)
+    assert made.certificate.certificate == users["tls_certificate"].read_text()
+    assert made.certificate.ca is None
+    assert made.credentials.ca_certificate is None
+
+
+def test_users_certificate_is_checked(store: Store, users: dict[str, Any]) -> None:
+    (problem,) = _problems(store, **users, server_hostname="other.example.com")
+    assert problem.startswith("tls_certificate: is for quay.example.com, not for")
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"), [("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")]
+)
+def test_certificate_and_key_go_together(
+    store: Store, users: dict[str, Any], given: str, missing: str
+) -> None:
+    (problem,) = _problems(store, **{given: users[given]})
+    assert problem == f"{missing}: not set; a certificate and its key go together"
+
+
+def test_labs_certificate_is_for_the_registrys_name(store: Store) -> None:
+    served = _make(store, server_hostname="registry.example.com").certificate
+    leaf = x509.load_pem_x509_certificate(served.certificate.encode())
+    (name,) = leaf.subject
+    assert name.value == "registry.example.com"
+    assert leaf.not_valid_after_utc > dt.datetime.now(dt.timezone.utc) + certificates.RENEW_BEFORE
+    assert leaf.public_bytes(Encoding.PEM).decode() == served.certificate
+
+
+# --- data on the hosts ---
+
+
+def _bearing(made: Plan, **changed: str) -> Machine:
+    """A host with the volumes of a plan, as an earlier run has labelled them."""
+    changed = {f"io.quaylab.{label}": value for label, value in changed.items()}
+    return machine(
+        volumes=tuple(
+            Found(name, {**volume.labels, **changed})
+            for name, volume in made.volumes_of(QUAY).items()
+        )
+    )
+
+
+def test_own_data_is_no_reason_to_stop(store: Store) -> None:
+    plan.refuse_unfit(_make(store, _bearing(_make(store))))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "setting"),
+    [
+        ({}, {"database_engine": "mysql"}, "database_engine"),
+        ({"database_data": "/srv/db"}, {}, "database_data"),
+        ({}, {"quay_storage_path": "/srv/blobs"}, "quay_storage_path"),
+        ({"image_source": "packages"}, {}, "image_source"),
+        ({}, {"postgresql_image": "quay.io/sclorg/postgresql-16-c9s:c9s"}, "database_engine"),
+    ],
+    ids=["engine", "directory", "blobs", "stand-in", "major version"],
+)
+def test_data_of_another_run_is_refused(
+    store: Store, before: dict[str, Any], now: dict[str, Any], setting: str
+) -> None:
+    bearing = _bearing(_make(store, **before))
+    made = _make(store, bearing, **now)
+    with pytest.raises(Refusal) as refused:
+        plan.refuse_unfit(made)
+    assert any(problem.startswith(f"{setting}: ") for problem in refused.value.problems)
+
+
+def test_data_of_other_credentials_is_refused(store: Store) -> None:
+    made = _make(store, _bearing(_make(store), credentials="fedcba9876543210"))
+    with pytest.raises(Refusal) as refused:
+        plan.refuse_unfit(made)
+    assert all(problem.startswith("lab_name: ") for problem in refused.value.problems)

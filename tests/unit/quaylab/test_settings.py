@@ -1,0 +1,201 @@
+"""Settings: each key's bad value is refused by name, with what would be right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quaylab.problems import Refusal
+from quaylab.settings import HostInput, Settings, load
+from tests.unit.samples import DEFAULTS, host
+
+NO_FILE = "no such file on this machine"
+
+# A bad value of every key, and what its message has to say.
+BAD: dict[str, tuple[Any, str]] = {
+    "lab_name": ("My Lab", "for example quaylab"),
+    "server_hostname": ("quay", "for example quay.example.com"),
+    "quay_https_port": (0, "greater than or equal to 1"),
+    "quay_http_port": ("80", "a valid integer"),
+    "quay_version": ("3.18", "for example v3.18.0"),
+    "quay_superuser": ("Admin", "for example quayadmin"),
+    "quay_superuser_email": ("quayadmin", "for example quayadmin@example.com"),
+    "quay_storage_path": ("srv/quay", "for example /srv/"),
+    "quay_workers": (0, "greater than or equal to 1"),
+    "quay_config": (["FEATURE_MAILING"], "a valid dictionary"),
+    "health_timeout": (5, "greater than or equal to 10"),
+    "tls_certificate": ("/nowhere/quay.crt", NO_FILE),
+    "tls_key": ("/nowhere/quay.key", NO_FILE),
+    "database_engine": ("mariadb", "'postgresql' or 'mysql'"),
+    "database_name": ("Quay-DB", "for example quay"),
+    "database_user": ("quay'; DROP", "for example quay"),
+    "database_data": ("/", "for example /srv/"),
+    "database_listen": ("*", "for example 192.168.254.10"),
+    "database_host": ("http://db.example.com", "for example 192.168.254.10"),
+    "database_port": (70000, "less than or equal to 65535"),
+    "redis_listen": ("", "for example 192.168.254.10"),
+    "redis_host": ("redis_1", "for example 192.168.254.10"),
+    "redis_port": (True, "a valid integer"),
+    "image_source": ("build", "'registry', 'archive' or 'packages'"),
+    "image_archive": ("/nowhere/images.tar", NO_FILE),
+    "quay_image": ("quay.io/projectquay/quay:v3.18.0", "for example quay.io/projectquay/quay"),
+    "postgresql_image": ("quay.io/sclorg/postgresql-15-c9s", "for example quay.io/sclorg/"),
+    "mysql_image": ("mysql", "for example quay.io/sclorg/"),
+    "redis_image": ("redis:", "for example quay.io/sclorg/"),
+    "pull_secret": ("/nowhere/config.json", NO_FILE),
+    "pull_secret_user": ("Root", "does not have the right form"),
+    "quay_license": ("/nowhere/license", NO_FILE),
+    "docker_ce_repository": ("ftp://mirror.example.com", "for example https://"),
+    "container_log_size": ("10 MB", "for example 10m"),
+    "container_log_files": (0, "greater than or equal to 1"),
+    "http_proxy": ("proxy.example.com:3128", "for example http://proxy.example.com:3128"),
+    "https_proxy": ("socks5://proxy.example.com", "for example http://proxy.example.com:3128"),
+    "no_proxy": (["localhost"], "a valid string"),
+    "company_ca": ("/nowhere/ca.pem", NO_FILE),
+    "purge": (True, "a valid string"),
+}
+
+
+def _problems(*hosts: HostInput) -> tuple[str, ...]:
+    with pytest.raises(Refusal) as refused:
+        load(list(hosts))
+    return refused.value.problems
+
+
+def test_defaults_are_settings() -> None:
+    settings, own = load([host("quay.example.com")])
+    assert settings.model_dump() == DEFAULTS
+    assert own["quay.example.com"].address is None
+
+
+def test_table_has_every_setting() -> None:
+    assert set(BAD) == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("key", BAD)
+def test_bad_value_is_refused_with_key_and_remedy(key: str) -> None:
+    value, remedy = BAD[key]
+    (problem,) = _problems(host("quay.example.com", **{key: value}))
+    assert problem.startswith(f"{key}: ")
+    assert remedy in problem
+    assert (Settings.model_fields[key].description or "") in problem
+
+
+@pytest.mark.parametrize("key", sorted(set(BAD) - {"http_proxy", "https_proxy"}))
+def test_bad_value_is_shown(key: str) -> None:
+    value, _ = BAD[key]
+    (problem,) = _problems(host("quay.example.com", **{key: value}))
+    assert repr(value) in problem
+
+
+@pytest.mark.parametrize("key", ["http_proxy", "https_proxy"])
+def test_password_in_a_proxy_is_refused_and_not_repeated(key: str) -> None:
+    (problem,) = _problems(host("quay.example.com", **{key: "http://me:hunter2@proxy:3128"}))
+    assert problem.startswith(f"{key}: ")
+    assert "hunter2" not in problem
+
+
+def test_password_of_a_proxy_is_not_in_repr() -> None:
+    settings, _ = load([host("quay.example.com", http_proxy="http://proxy?key=hunter2")])
+    assert "hunter2" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("databse_engine", "did you mean database_engine?"),
+        ("adress", "did you mean address?"),
+        ("libvirt_uri", "group_data/all.py lists all settings"),
+    ],
+)
+def test_unknown_key_is_refused_with_the_nearest(key: str, hint: str) -> None:
+    (problem,) = _problems(host("quay.example.com", **{key: "x"}))
+    assert problem == f"{key}: no such setting; {hint}"
+
+
+def test_missing_key_names_the_defaults() -> None:
+    data = {key: value for key, value in DEFAULTS.items() if key != "redis_port"}
+    (problem,) = _problems(HostInput("quay.example.com", ("quay",), data))
+    assert problem.startswith("redis_port: not set; group_data/all.py has its default")
+
+
+def test_hosts_that_differ_in_a_run_wide_key() -> None:
+    problem, *more = _problems(
+        host("quay.example.com"),
+        host("db.example.com", database_name="other"),
+        host("redis.example.com"),
+    )
+    assert problem.startswith("database_name: quay.example.com and db.example.com differ")
+    assert "in the group `all`" in problem
+    assert not more
+
+
+def test_all_problems_are_told_at_once() -> None:
+    problems = _problems(
+        host("quay.example.com", redis_port=0, foo=1, address="a b"),
+        host("db.example.com", redis_port=0, foo=1, lab_name="other"),
+    )
+    assert sorted(problem.split(": ")[0] for problem in problems) == [
+        "foo",
+        "lab_name",
+        "quay.example.com",
+        "redis_port",
+    ]
+
+
+def test_address_is_a_hosts_own() -> None:
+    _, own = load(
+        [
+            host("quay.example.com", address="192.168.254.10"),
+            host("db.example.com", address="192.168.254.11"),
+        ]
+    )
+    assert [each.address for each in own.values()] == ["192.168.254.10", "192.168.254.11"]
+
+
+@pytest.mark.parametrize("key", ["database_data", "quay_storage_path"])
+def test_path_with_a_detour_is_refused(key: str) -> None:
+    (problem,) = _problems(host("quay.example.com", **{key: "/srv/../etc"}))
+    assert problem.startswith(f"{key}: '/srv/../etc': must not hold '..'")
+
+
+@pytest.mark.parametrize(
+    "key", ["_sudo", "ssh_user", "ssh_hostname", "fake_responses", "docker_identifier"]
+)
+def test_keys_of_pyinfra_are_none_of_ours(key: str) -> None:
+    settings, _ = load([host("quay.example.com", **{key: "x"}), host("db.example.com")])
+    assert settings.model_dump() == DEFAULTS
+
+
+def test_settings_can_not_be_changed() -> None:
+    settings, _ = load([host("quay.example.com")])
+    with pytest.raises(ValueError, match="frozen"):
+        settings.redis_port = 1
+
+
+def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    settings, _ = load([host("quay.example.com", pull_secret="~/config.json")])
+    assert settings.pull_secret == tmp_path / "config.json"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("server_hostname", "registry.lab-1.example.com"),
+        ("quay_version", "v2.9.1"),
+        ("quay_superuser", "quay-admin.1"),
+        ("postgresql_image", "registry.example.com:5000/rhscl/postgresql-96-rhel7:1-64"),
+        ("quay_image", "registry.example.com:5000/quay"),
+        ("database_host", "db.example.com"),
+        ("redis_host", "fd00::6"),
+        ("container_log_size", "512k"),
+        ("https_proxy", "https://proxy.example.com:3128/"),
+    ],
+)
+def test_good_values(key: str, value: str) -> None:
+    settings, _ = load([host("quay.example.com", **{key: value})])
+    assert getattr(settings, key) == value

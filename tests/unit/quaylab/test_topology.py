@@ -1,0 +1,205 @@
+"""Who plays which part, and at which address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from quaylab.problems import Refusal
+from quaylab.settings import HostInput
+from quaylab.topology import LOOPBACK
+from tests.unit.samples import build, host
+
+QUAY, DATABASE, REDIS = "quay.example.com", "db.example.com", "redis.example.com"
+ADDRESSES = {QUAY: "192.168.254.10", DATABASE: "192.168.254.11", REDIS: "192.168.254.12"}
+REPORTED = {name: (address,) for name, address in ADDRESSES.items()}
+
+
+def _three(**data: Any) -> list[HostInput]:
+    return [
+        host(QUAY, ["quay"], **data),
+        host(DATABASE, ["database"], **data),
+        host(REDIS, ["redis"], **data),
+    ]
+
+
+def _problems(
+    hosts: list[HostInput], reported: Mapping[str, tuple[str, ...]] | None = None, **changes: Any
+) -> tuple[str, ...]:
+    with pytest.raises(Refusal) as refused:
+        build(hosts, REPORTED if reported is None else reported, **changes)
+    return refused.value.problems
+
+
+def test_one_host_meets_its_parts_on_the_internal_network() -> None:
+    found = build([host(QUAY)])
+    assert (found.database.address, found.database.port) == ("quaylab-database", 5432)
+    assert (found.redis.address, found.redis.port) == ("quaylab-redis", 6379)
+    assert found.engine_hosts() == (QUAY,)
+    assert found.leader == QUAY
+
+
+def test_one_host_listens_on_loopback_only() -> None:
+    found = build([host(QUAY)])
+    assert found.database.listen == found.redis.listen == LOOPBACK
+    assert found.quay_address == LOOPBACK
+
+
+def test_port_outside_is_the_settings_and_inside_the_engines() -> None:
+    found = build([host(QUAY)], database_port=15432, redis_port=6380).database
+    assert (found.port, found.probe_address, found.probe_port) == (5432, LOOPBACK, 15432)
+
+
+def test_listen_opens_a_co_located_part() -> None:
+    found = build([host(QUAY)], database_listen="192.168.254.10").database
+    assert (found.address, found.listen) == ("quaylab-database", "192.168.254.10")
+    assert found.probe_address == "192.168.254.10"
+
+
+def test_three_hosts_meet_at_their_addresses() -> None:
+    found = build(_three(), REPORTED, database_engine="mysql")
+    assert (found.database.address, found.database.port) == (ADDRESSES[DATABASE], 3306)
+    assert (found.redis.address, found.redis.port) == (ADDRESSES[REDIS], 6379)
+    assert found.quay_address == ADDRESSES[QUAY]
+    assert found.engine_hosts() == (DATABASE, REDIS, QUAY)
+
+
+def test_separate_parts_listen_where_their_peers_reach_them() -> None:
+    found = build(_three(), REPORTED, redis_listen="0.0.0.0")
+    assert found.database.listen == ADDRESSES[DATABASE]
+    assert (found.redis.listen, found.redis.probe_address) == ("0.0.0.0", ADDRESSES[REDIS])
+
+
+def test_parts_elsewhere_need_no_group() -> None:
+    found = build(
+        [host(QUAY, ["quay"])],
+        database_host="db.rds.example.com",
+        database_port=6432,
+        redis_host="10.0.0.9",
+    )
+    database, redis = found.database, found.redis
+    assert (database.host, database.address, database.port) == (None, "db.rds.example.com", 6432)
+    assert (redis.host, redis.address, redis.port) == (None, "10.0.0.9", 6379)
+    assert database.listen is None
+    assert found.engine_hosts() == (QUAY,)
+
+
+@pytest.mark.parametrize(
+    ("data", "reported", "address"),
+    [
+        ({"address": "10.0.0.1", "ssh_hostname": "10.0.0.2"}, ("10.0.0.3",), "10.0.0.1"),
+        ({"address": "db.internal"}, (), "db.internal"),
+        ({"ssh_hostname": "10.0.0.2"}, ("10.0.0.3", "10.0.0.4"), "10.0.0.2"),
+        ({"ssh_hostname": "bastion.example.com"}, ("10.0.0.3",), "10.0.0.3"),
+        ({}, ("10.0.0.3",), "10.0.0.3"),
+    ],
+    ids=["explicit", "explicit name", "ssh_hostname", "ssh name is no address", "the only one"],
+)
+def test_address_of_a_host(data: dict[str, str], reported: tuple[str, ...], address: str) -> None:
+    hosts = [host(QUAY, ["quay", "redis"]), host(DATABASE, ["database"], **data)]
+    found = build(hosts, {**REPORTED, DATABASE: reported})
+    assert found.database.address == address
+
+
+def test_a_host_named_by_its_address() -> None:
+    hosts = [host(QUAY, ["quay", "redis"]), host("10.0.0.7", ["database"])]
+    assert build(hosts, REPORTED).database.address == "10.0.0.7"
+
+
+@pytest.mark.parametrize(
+    ("reported", "found"),
+    [(("10.0.0.3", "10.0.0.4"), "10.0.0.3, 10.0.0.4"), ((), "none reported")],
+    ids=["several", "none"],
+)
+def test_address_that_can_not_be_told(reported: tuple[str, ...], found: str) -> None:
+    (problem,) = _problems(_three(), {**REPORTED, DATABASE: reported})
+    assert problem.startswith(f"address: {DATABASE} needs one")
+    assert found in problem
+    assert "set `address`" in problem
+
+
+@pytest.mark.parametrize(
+    ("hosts", "changes", "problem"),
+    [
+        ([host(QUAY, ["database", "redis"])], {}, "quay: no host in group `quay`"),
+        ([host(QUAY, ["quay", "redis"])], {}, "database: no host in group `database`"),
+        ([host(QUAY, ["quay", "database"])], {}, "redis: no host in group `redis`"),
+        (
+            [host(QUAY), host(DATABASE, ["quay"])],
+            {},
+            "quay: 2 hosts in group `quay`",
+        ),
+        (
+            [host(QUAY), host(DATABASE, ["database"])],
+            {},
+            "database: 2 hosts in group `database`",
+        ),
+        (
+            [host(QUAY)],
+            {"database_host": "db.example.com"},
+            "database_host: db.example.com runs elsewhere, but group `database`",
+        ),
+        (
+            [host(QUAY)],
+            {"redis_host": "redis.example.com"},
+            "redis_host: redis.example.com runs elsewhere, but group `redis`",
+        ),
+        (
+            [host(QUAY)],
+            {"server_hostname": "192.168.254.10"},
+            "server_hostname: 192.168.254.10 is an address",
+        ),
+        (
+            [host(QUAY)],
+            {"quay_http_port": 443},
+            "quay_http_port: 443 is quay_https_port too",
+        ),
+    ],
+    ids=[
+        "no quay",
+        "no database",
+        "no redis",
+        "two quays",
+        "two databases",
+        "database in group and elsewhere",
+        "redis in group and elsewhere",
+        "address for a name",
+        "one port for both",
+    ],
+)
+def test_refused(hosts: list[HostInput], changes: dict[str, Any], problem: str) -> None:
+    assert any(found.startswith(problem) for found in _problems(hosts, **changes))
+
+
+def test_all_problems_at_once() -> None:
+    problems = _problems([host(QUAY, ["other"])], server_hostname="10.0.0.1")
+    keys = {problem.partition(":")[0] for problem in problems}
+    assert keys == {"quay", "database", "redis", "server_hostname"}
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "hostname"),
+    [
+        ("quay.example.com", None, "quay.example.com"),
+        ("Quay.Example.COM", None, "quay.example.com"),
+        ("quay.example.com", "registry.example.com", "registry.example.com"),
+        ("@local", None, "quay.quaylab.lan"),
+        ("quay", None, "quay.quaylab.lan"),
+        ("192.168.254.10", None, "quay.quaylab.lan"),
+        ("@fake/quay.example.com", None, "quay.quaylab.lan"),
+        ("quay_1.example.com", None, "quay.quaylab.lan"),
+    ],
+)
+def test_registrys_name(name: str, given: str | None, hostname: str) -> None:
+    assert build([host(name)], server_hostname=given).hostname == hostname
+
+
+@pytest.mark.parametrize(
+    ("port", "registry"), [(443, "quay.example.com"), (8443, "quay.example.com:8443")]
+)
+def test_port_is_part_of_the_registrys_name(port: int, registry: str) -> None:
+    found = build([host(QUAY)], quay_https_port=port)
+    assert found.registry == registry
+    assert found.url == f"https://{registry}"

@@ -1,0 +1,84 @@
+"""Small valid values of each kind, from which a test changes what it is about."""
+
+from __future__ import annotations
+
+import dataclasses
+import runpy
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from quaylab import certificates, topology
+from quaylab.credentials import Credentials
+from quaylab.machine import Machine
+from quaylab.settings import HostInput, HostSettings, Settings
+from quaylab.topology import Topology
+
+ROOT = Path(__file__).parents[2]
+GROUP_DATA = ROOT / "group_data" / "all.py"
+PARTS = ("quay", "database", "redis")
+
+DEFAULTS: dict[str, Any] = {
+    key: value for key, value in runpy.run_path(str(GROUP_DATA)).items() if not key.startswith("_")
+}
+
+CREDENTIALS = Credentials(
+    identity="0123456789abcdef",
+    database_password=SecretStr("database-password"),
+    redis_password=SecretStr("redis-password"),
+    superuser_password=SecretStr("superuser-password"),
+    database_secret_key=SecretStr("database-secret-key"),
+    secret_key=SecretStr("secret-key"),
+)
+SECRETS = tuple(
+    value.get_secret_value() for _, value in CREDENTIALS if isinstance(value, SecretStr)
+)
+
+MACHINE = Machine(
+    uid=0,
+    os_id="debian",
+    os_version="13",
+    os_like=(),
+    architecture="x86_64",
+    cpus=4,
+    memory_mb=7950,
+    systemd=True,
+    addresses=("192.168.254.10",),
+    engine=None,
+    volumes=(),
+)
+
+
+def settings(**changes: Any) -> Settings:
+    """The defaults of group_data/all.py with some changes."""
+    return Settings.model_validate({**DEFAULTS, **changes})
+
+
+def host(name: str, groups: Iterable[str] = PARTS, **data: Any) -> HostInput:
+    """A host that plays all parts unless told otherwise."""
+    return HostInput(name, tuple(groups), {**DEFAULTS, **data})
+
+
+def machine(**changes: Any) -> Machine:
+    """A bare Debian host with 8 GB."""
+    return dataclasses.replace(MACHINE, **changes)
+
+
+def build(
+    hosts: list[HostInput], reported: Mapping[str, tuple[str, ...]] | None = None, **changes: Any
+) -> Topology:
+    """The topology of hosts, each with its `address` from its data."""
+    own = {each.name: HostSettings(address=each.data.get("address")) for each in hosts}
+    return topology.build(settings(**changes), hosts, own, reported or {})
+
+
+def one_host(**changes: Any) -> Topology:
+    """All parts on one host with a full name."""
+    return build([host("quay.example.com")], **changes)
+
+
+def certified(hostname: str = "quay.example.com") -> Credentials:
+    """The credentials with a CA and a certificate."""
+    return certificates.own_authority(CREDENTIALS, hostname)

@@ -1,0 +1,41 @@
+"""What an engine reports of containers that run as they have to."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from facts.containers import ContainerState, EngineState
+from quaylab.containers import NETWORK, Container
+
+
+def state(wanted: Container, **changes: Any) -> ContainerState:
+    """The container as it has to be, but for some changes."""
+    found = ContainerState(
+        id="c0ffee",
+        image=wanted.image,
+        digest=wanted.digest,
+        version=wanted.version,
+        state="running",
+        health="healthy",
+        started=1000.0,
+        restart_policy="always",
+        command=wanted.command,
+        environment=frozenset(f"{name}={value}" for name, value in wanted.environment),
+        networks=(NETWORK,),
+        ports=frozenset(str(port) for port in wanted.ports),
+        mounts={mount.target: mount.source for mount in wanted.mounts},
+    )
+    return dataclasses.replace(found, **changes)
+
+
+def engine(
+    wanted: Container, volumes: tuple[str, ...] = (), written: float = 0, **changes: Any
+) -> EngineState:
+    """An engine with that container; ``written`` is when its files were last written."""
+    return EngineState(
+        {wanted.name: state(wanted, **changes)},
+        (NETWORK,),
+        volumes,
+        {path: written for path, _ in wanted.files},
+    )
