@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import sys
 from collections.abc import Generator
 
 from pyinfra import host
-from pyinfra.api import FunctionCommand, operation
+from pyinfra.api import FunctionCommand, Host, State, operation
 
+from operations.commands import complain, read_secret
+from quaylab.adoption import adopt
+from quaylab.parts import CREDENTIALS_LABEL, ETC
 from quaylab.plan import Plan
+from quaylab.problems import Refusal
+
+BUNDLE = f"{ETC}/quay"
 
 
 @operation()
@@ -24,3 +33,46 @@ def kept(plan: Plan) -> Generator[FunctionCommand]:
         host.noop(f"{plan.store.path} is up to date")
         return
     yield FunctionCommand(plan.store.save, (plan.credentials,), {})
+
+
+@operation()
+def adopted(plan: Plan) -> Generator[FunctionCommand]:
+    """Make the credentials file anew from Quay's bundle and the labels of the data.
+
+    + plan: the run's plan
+    """
+    if plan.store.exists:
+        host.noop(f"{plan.store.path} is there, and is not replaced")
+        return
+    yield FunctionCommand(_adopt, (plan,), {})
+
+
+def _adopt(state: State, host: Host, plan: Plan) -> bool:
+    owners = {
+        volume.labels[CREDENTIALS_LABEL]
+        for machine in plan.machines.values()
+        for volume in machine.volumes
+        if CREDENTIALS_LABEL in volume.labels
+    }
+    if len(owners) != 1:
+        found = ", ".join(sorted(owners)) or "none"
+        return complain(host, f"one registry's data is needed to adopt, found of: {found}")
+    bundle = {}
+    paths = {name: f"{BUNDLE}/{name}" for name in ("config.yaml", "ssl.cert", "ssl.key")}
+    for name, path in {**paths, "ca.crt": plan.topology.docker_trust}.items():
+        if (text := read_secret(host, path)) is not None:
+            bundle[name] = text
+    try:
+        plan.store.save(adopt(owners.pop(), _superuser_password(plan), bundle))
+    except Refusal as refusal:
+        return complain(host, str(refusal))
+    return True
+
+
+def _superuser_password(plan: Plan) -> str:
+    variable = "QUAYLAB_SUPERUSER_PASSWORD"
+    if variable in os.environ:
+        return os.environ[variable]
+    if not sys.stdin.isatty():
+        raise Refusal([f"{variable}: not set, and there is no terminal to ask for it"])
+    return getpass.getpass(f"password of {plan.settings.quay_superuser}: ")

@@ -26,10 +26,11 @@ _lock = threading.Lock()
 _made: plans.Plan | None = None
 
 
-def plan(check: bool = True) -> plans.Plan:
+def plan(check: bool = True, rotate: bool = False) -> plans.Plan:
     """The validated plan of this run.
 
     + check: refuse a run that hosts or the data that they bear don't fit
+    + rotate: take new passwords; the first call of a run decides
 
     Raises ``DeployError`` with all problems at once, which pyinfra prints as they are.
     """
@@ -37,7 +38,7 @@ def plan(check: bool = True) -> plans.Plan:
     with _lock:
         try:
             if _made is None:
-                made = _make()
+                made = _make(rotate, check)
                 if check:
                     plans.refuse_unfit(made)
                     refuse(_unreachable(made))
@@ -47,14 +48,14 @@ def plan(check: bool = True) -> plans.Plan:
         return _made
 
 
-def _make() -> plans.Plan:
+def _make(rotate: bool, demand: bool) -> plans.Plan:
     hosts = [
         # pyinfra has no type on dict()
         HostInput(each.name, tuple(each.groups), each.data.dict())  # type: ignore[no-untyped-call]
         for each in inventory
     ]
     ask = getpass.getpass if sys.stdin.isatty() else None
-    return plans.make(hosts, _machines(), exclusive=True, ask=ask)
+    return plans.make(hosts, _machines(), exclusive=True, ask=ask, rotate=rotate, demand=demand)
 
 
 def _unreachable(made: plans.Plan) -> Iterator[str]:

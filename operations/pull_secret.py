@@ -9,10 +9,9 @@ from typing import Any
 
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
-from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
 
 from operations import files
-from operations.commands import fail
+from operations.commands import connector_arguments, fail
 from quaylab.files import ManagedFile
 
 
@@ -30,7 +29,7 @@ def merged(secret: Path, user: str) -> Generator[StringCommand]:
             'home=$(echo "$entry" | cut -d: -f6) && stat -c %u:%g:%a "$home/.docker/config.json"',
             '2>/dev/null && cat "$home/.docker/config.json" || test -n "$entry"',
         ),
-        **_connector_arguments(),
+        **connector_arguments(host),
     )
     if not ok:
         yield fail(f"pull_secret_user: {user} is no user of {host.name}")
@@ -51,9 +50,3 @@ def merged(secret: Path, user: str) -> Generator[StringCommand]:
         return
     content = json.dumps(wanted, indent=2) + "\n"
     yield files.write(ManagedFile(path, content, uid=int(uid), gid=int(gid), mode=0o600))
-
-
-def _connector_arguments() -> dict[str, Any]:
-    """sudo and the like, as the operation was told."""
-    told = dict(host.current_op_global_arguments or {})
-    return {key: told[key] for key in CONNECTOR_ARGUMENT_KEYS if key in told}

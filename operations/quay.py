@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator
 
 import urllib3
-from pyinfra import host, logger, state
+from pyinfra import host, state
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 from urllib3.exceptions import HTTPError
@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError
 from facts.containers import Engine
 from facts.files import Files
 from operations import files, reach
-from operations.commands import quoted
+from operations.commands import complain, fail, quoted
 from operations.containers import ground
 from operations.reach import registry, through
 from quaylab.containers import NETWORK
@@ -54,7 +54,7 @@ def migrated(plan: Plan) -> Generator[StringCommand]:
 
 
 @operation()
-def services_answer(plan: Plan) -> Generator[FunctionCommand]:
+def services_answer(plan: Plan) -> Generator[StringCommand]:
     """Ask database and Redis with exactly Quay's credentials, before Quay does. Nothing changes.
 
     + plan: the run's plan
@@ -65,7 +65,7 @@ def services_answer(plan: Plan) -> Generator[FunctionCommand]:
     try:
         database, redis = services(host, plan)
     except (RegistryError, Unreachable) as error:
-        yield FunctionCommand(_complain, (str(error),), {})
+        yield fail(str(error))
         return
     host.noop(f"database {database}, Redis {redis}")
 
@@ -78,7 +78,8 @@ def superuser(plan: Plan) -> Generator[FunctionCommand]:
     """
     try:
         with registry(host, plan) as quay:
-            if _is_superuser(quay, plan):
+            rotating = plan.credentials.superuser_password_before is not None
+            if not rotating and _is_superuser(quay, plan):
                 host.noop(f"{plan.settings.quay_superuser} is there and a superuser")
                 return
     except RegistryError:
@@ -101,7 +102,7 @@ def verified(plan: Plan) -> Generator[PyinfraCommand]:
     try:
         said = observe(host, plan)
     except (RegistryError, Unreachable) as error:
-        yield FunctionCommand(_complain, (str(error),), {})
+        yield fail(str(error))
         return
     if before and before.differs(mark) is None:
         host.noop(said)
@@ -148,19 +149,28 @@ def _make_superuser(state: State, host: Host, plan: Plan) -> bool:
     try:
         with registry(host, plan) as quay:
             made = quay.initialize(user, password, plan.settings.quay_superuser_email)
+            if not made:
+                _finish_rotation(quay, plan)
             if _is_superuser(quay, plan):
+                plan.store.save(plan.credentials.settled())
                 return True
     except RegistryError as error:
-        return _complain(state, host, f"Quay on {host.name}: {error}")
+        return complain(host, f"Quay on {host.name}: {error}")
     if made:
-        return _complain(state, host, f"quay_superuser: Quay made {user}, but no superuser of it")
-    return _complain(
-        state,
+        return complain(host, f"quay_superuser: Quay made {user}, but no superuser of it")
+    return complain(
         host,
         f"superuser_password: Quay has users, but {user} is none who can sign in as a superuser "
         f"with the password in {plan.store.path}; set the right one there, or give it as "
         "QUAYLAB_SUPERUSER_PASSWORD",
     )
+
+
+def _finish_rotation(quay: Registry, plan: Plan) -> None:
+    """Have Quay take the rotated password, unless it did before the last run was killed."""
+    before = plan.credentials.superuser_password_before
+    if before and quay.sign_in(plan.settings.quay_superuser, before.get_secret_value()):
+        quay.change_password(plan.credentials.superuser_password.get_secret_value())
 
 
 def _round_trip(state: State, host: Host, plan: Plan) -> bool:
@@ -173,14 +183,8 @@ def _round_trip(state: State, host: Host, plan: Plan) -> bool:
             quay.sign_in(user, password)
             quay.delete_repository(f"{user}/{repository}")
     except RegistryError as error:
-        return _complain(state, host, f"Quay on {host.name}: {error}")
+        return complain(host, f"Quay on {host.name}: {error}")
     return True
-
-
-def _complain(state: State, host: Host, message: str) -> bool:
-    """Fail in one line; an exception here would print a traceback."""
-    host.log_styled(message, fg="red", log_func=logger.error)
-    return False
 
 
 @operation()
@@ -202,8 +206,7 @@ def _await_wizard(state: State, host: Host, plan: Plan) -> bool:
             return True
         time.sleep(1)
     seconds = plan.settings.health_timeout
-    return _complain(
-        state,
+    return complain(
         host,
         f"Quay's /setup does not answer after {seconds} s; see: docker logs quaylab-quay",
     )

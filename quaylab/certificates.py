@@ -41,23 +41,24 @@ def own_authority(
 ) -> Credentials:
     """Credentials with a CA and a certificate for ``hostname``, made or renewed where due."""
     now = now or dt.datetime.now(dt.timezone.utc)
+    if not _due(credentials.certificate, hostname, now):
+        return credentials
+    # Adopted credentials have no key of the CA: then clients get to know a new one.
     if not credentials.ca_certificate or not credentials.ca_key:
         ca_key = ec.generate_private_key(ec.SECP256R1())
-        ca = _make_ca(ca_key, f"Quaylab CA {credentials.identity}", now)
+        made = _make_ca(ca_key, f"Quaylab CA {credentials.identity}", now)
         credentials = credentials.model_copy(
-            update={"ca_certificate": _pem(ca), "ca_key": _key_pem(ca_key), "certificate": None}
+            update={"ca_certificate": _pem(made), "ca_key": _key_pem(ca_key)}
         )
-    if _due(credentials.certificate, hostname, now):
-        assert credentials.ca_certificate and credentials.ca_key
-        ca = x509.load_pem_x509_certificate(credentials.ca_certificate.encode())
-        signer = _load_key(credentials.ca_key.get_secret_value())
-        assert isinstance(signer, ec.EllipticCurvePrivateKey)
-        key = ec.generate_private_key(ec.SECP256R1())
-        leaf = _make_leaf(key, hostname, ca, signer, now)
-        credentials = credentials.model_copy(
-            update={"certificate": _pem(leaf), "certificate_key": _key_pem(key)}
-        )
-    return credentials
+    assert credentials.ca_certificate and credentials.ca_key
+    ca = x509.load_pem_x509_certificate(credentials.ca_certificate.encode())
+    signer = _load_key(credentials.ca_key.get_secret_value())
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    key = ec.generate_private_key(ec.SECP256R1())
+    leaf = _make_leaf(key, hostname, ca, signer, now)
+    return credentials.model_copy(
+        update={"certificate": _pem(leaf), "certificate_key": _key_pem(key)}
+    )
 
 
 def own(credentials: Credentials) -> ServerCertificate:

@@ -43,8 +43,9 @@ def data_problems(
             state = "is of another registry" if store.exists else "is missing"
             yield (
                 f"lab_name: volume {volume.name} on {name} belongs to the credentials {owner}, "
-                f"and {store.path} {state}; restore that file from a backup, or name the registry "
-                "it belongs to, or remove the data: tasks/teardown.py --data purge=NAME"
+                f"and {store.path} {state}; restore that file from a backup, read it back with "
+                "tasks/adopt.py, name the registry it belongs to, or remove the data: "
+                "tasks/teardown.py --data purge=NAME"
             )
         for label, setting in SETTINGS.items():
             found, right = volume.labels.get(label), want.labels[label]

@@ -32,6 +32,8 @@ class Credentials(BaseModel):
     database_password: SecretStr
     redis_password: SecretStr
     superuser_password: SecretStr = Field(min_length=8)
+    # Set from a rotation until Quay took the new one, so that a killed rotation can be finished.
+    superuser_password_before: SecretStr | None = None
     # Quay takes at most 63 characters.
     database_secret_key: SecretStr = Field(max_length=63)
     secret_key: SecretStr
@@ -39,6 +41,10 @@ class Credentials(BaseModel):
     ca_key: SecretStr | None = None
     certificate: str | None = None
     certificate_key: SecretStr | None = None
+
+    def settled(self) -> Credentials:
+        """The same once a rotation is through."""
+        return self.model_copy(update={"superuser_password_before": None})
 
     def revealed(self) -> dict[str, str | None]:
         """The plain values, for the file alone."""
@@ -63,6 +69,27 @@ def generate() -> Credentials:
         database_secret_key=SecretStr(secrets.token_hex(24)),
         secret_key=SecretStr(secrets.token_hex(24)),
     )
+
+
+def given_by(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment's variables that give a credential, by its key."""
+    variables = {key: ENVIRONMENT_PREFIX + key.upper() for key in (*GIVEN, *NEVER_CHANGED)}
+    return {key: variable for key, variable in variables.items() if variable in environment}
+
+
+def rotated(credentials: Credentials, passwords: Iterable[str]) -> Credentials:
+    """Credentials with new passwords; a rotation that was not finished is not begun anew.
+
+    Args:
+        passwords: those of :data:`GIVEN` to change; the keys that encrypt data never do.
+    """
+    if credentials.superuser_password_before is not None:
+        return credentials
+    fresh = generate()
+    changes = {key: getattr(fresh, key) for key in passwords}
+    if "superuser_password" in changes:
+        changes["superuser_password_before"] = credentials.superuser_password
+    return credentials.model_copy(update=changes)
 
 
 class Store:
@@ -110,11 +137,7 @@ class Store:
             Refusal: the file is damaged, too open, or a value is missing or impossible.
         """
         problems: list[str] = []
-        given = {
-            key: environment[name]
-            for key in (*GIVEN, *NEVER_CHANGED)
-            if (name := ENVIRONMENT_PREFIX + key.upper()) in environment
-        }
+        given = {key: environment[name] for key, name in given_by(environment).items()}
         kept = self._read() if self.exists else None
         for key in foreign if kept is None else ():
             if key not in given and ask:

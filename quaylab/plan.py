@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from quaylab import (
     versions,
 )
 from quaylab.certificates import ServerCertificate
-from quaylab.credentials import Credentials, Store
+from quaylab.credentials import GIVEN, Credentials, Store, given_by, rotated
 from quaylab.machine import Machine
 from quaylab.parts import Part, Volume
 from quaylab.problems import Refusal, refuse
@@ -86,6 +87,8 @@ def make(
     store: Store | None = None,
     exclusive: bool = False,
     ask: Callable[[str], str] | None = None,
+    rotate: bool = False,
+    demand: bool = True,
 ) -> Plan:
     """The plan for an inventory's hosts.
 
@@ -94,6 +97,8 @@ def make(
         store: where the credentials are; by default ``credentials/LAB_NAME.yaml``.
         ask: how to ask at a terminal for what can't be made.
         exclusive: hold the credentials for this process, so that no two runs work at once.
+        demand: refuse a run without the passwords of services that run elsewhere.
+        rotate: take new passwords for what runs here.
 
     Raises:
         Refusal: all problems found, each by its setting.
@@ -107,7 +112,7 @@ def make(
         problems += checks.machine_problems(name, machine)
     plan = None
     try:
-        plan = _assemble(settings, own, hosts, machines, store, ask)
+        plan = _assemble(settings, own, hosts, machines, store, ask, rotate, demand)
         problems += quay_config.problems(settings, plan.topology, plan.credentials)
     except Refusal as refusal:
         problems += refusal.problems
@@ -140,6 +145,8 @@ def _assemble(
     machines: Mapping[str, Machine],
     store: Store,
     ask: Callable[[str], str] | None,
+    rotate: bool,
+    demand: bool,
 ) -> Plan:
     reported = {name: machine.addresses for name, machine in machines.items()}
     where = topology.build(settings, hosts, own, reported)
@@ -149,7 +156,11 @@ def _assemble(
         "database_password": settings.database_host,
         "redis_password": settings.redis_host,
     }
-    credentials = store.load(foreign=[key for key, host in foreign.items() if host], ask=ask)
+    elsewhere = [key for key, host in foreign.items() if host]
+    credentials = store.load(foreign=elsewhere if demand else (), ask=ask)
+    if rotate:
+        refuse(_rotation_problems(store))
+        credentials = rotated(credentials, [key for key in GIVEN if key not in elsewhere])
     if settings.tls_certificate and settings.tls_key:
         refuse(certificates.check(settings.tls_certificate, settings.tls_key, where.hostname))
         served = ServerCertificate(
@@ -175,6 +186,16 @@ def _assemble(
             if name in machines
         },
     )
+
+
+def _rotation_problems(store: Store) -> list[str]:
+    problems = [
+        f"{variable}: is set, and would come before the rotated password; unset it"
+        for variable in given_by(os.environ).values()
+    ]
+    if not store.exists:
+        problems.append(f"{store.path}: is not there, so there is nothing to rotate; deploy first")
+    return problems
 
 
 def _file_problems(settings: Settings) -> list[str]:

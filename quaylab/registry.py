@@ -9,6 +9,7 @@ import json
 import socket
 import ssl
 import tarfile
+import time
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,7 @@ class Registry:
         # So that a user's own leaf certificate can be the anchor as well.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         self.registry = registry
+        self._context = context
         self._pool = _Pool(
             host,
             int(port or 443),
@@ -79,6 +81,20 @@ class Registry:
 
     def close(self) -> None:
         self._pool.close()
+
+    def days_left(self) -> int:
+        """Days until the certificate that is served expires."""
+        try:
+            with (
+                socket.create_connection(self._pool.target, timeout=10) as raw,
+                self._context.wrap_socket(raw, server_hostname=self._pool.host) as secure,
+            ):
+                served = secure.getpeercert()
+        except OSError as error:
+            raise RegistryError(f"TLS: {error}") from error
+        assert served is not None  # it was verified
+        expires = ssl.cert_time_to_seconds(str(served["notAfter"]))
+        return int(expires - time.time()) // 86400
 
     def health(self, scope: str = "endtoend") -> Health:
         """``endtoend`` looks at auth, database, Redis and storage; ``instance`` at the node."""
@@ -114,6 +130,11 @@ class Registry:
     def is_superuser(self) -> bool:
         """Whether the user of the session is a superuser."""
         return bool(_json(self._send("GET", "/api/v1/user/")).get("super_user"))
+
+    def change_password(self, password: str) -> None:
+        """Give the user of the session another password."""
+        headers = {"X-CSRF-Token": self._csrf or ""}
+        self._send("PUT", "/api/v1/user/", headers=headers, json_body={"password": password})
 
     def round_trip(self, user: str, password: str, repository: str) -> str:
         """Log in, push a small image, pull it back, delete it; the digest that came back.

@@ -28,6 +28,13 @@ class Demo:
         """Run ``./lab``; all that it said."""
         return self.machine.run(f"cd {PROJECT} && ./lab {arguments} 2>&1", timeout=900).stdout
 
+    def status(self) -> tuple[int, list[str]]:
+        """The exit status of ``./lab status``, and its lines about drift."""
+        told = self.machine.run(f"cd {PROJECT} && ./lab status demo", check=False)
+        lines = told.stdout.splitlines()
+        assert told.returncode or "days left" in told.stdout
+        return told.returncode, [line for line in lines if "drifted" in line]
+
     def changes(self, *arguments: str) -> list[str]:
         """The operations of a run that changed something."""
         command = f".venv/bin/pyinfra -y --json {DEMO} deploy.py {' '.join(arguments)}"
@@ -98,6 +105,21 @@ def test_another_machine_uses_it(
 
 def test_hosts_tests_pass_on_the_machine_itself(demo: Demo) -> None:
     assert " passed" in demo.lab("verify demo")
+
+
+def test_status_tells_fine_from_drifted_from_broken(demo: Demo) -> None:
+    assert demo.status() == (0, ["nothing drifted"])
+
+    demo.machine.run("chmod 644 /etc/quaylab/redis/environment")
+    assert demo.status() == (1, ["drifted  redis.py | Write Redis' environment: @local"])
+
+    demo.machine.run("docker stop quaylab-redis")
+    code, drifted = demo.status()
+    assert code == 2
+    assert "drifted  redis.py | Run Redis: @local" in drifted
+
+    demo.lab("demo")
+    assert demo.status() == (0, ["nothing drifted"])
 
 
 def test_down_keeps_the_data(demo: Demo, client: RegistryClient, images: dict[str, str]) -> None:

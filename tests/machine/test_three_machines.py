@@ -141,3 +141,39 @@ def test_removed_database_comes_back_with_its_rows(
     changed = deployed.run().changed()
     assert [name for name, _ in changed] == ["tasks/database.py | Run the database"]
     assert client.pull(f"{ADMIN}/redis:kept")
+
+
+def test_rotation_changes_every_password_and_loses_nothing(
+    deployed: Deployment, client: RegistryClient
+) -> None:
+    before = deployed.secrets
+    deployed.run("tasks/rotate.py", "-vvv").check()
+    after = deployed.secrets
+    passwords = ("database_password", "redis_password", "superuser_password")
+    assert all(after[key] != before[key] for key in passwords)
+    assert all(after[key] == before[key] for key in before if key not in passwords)
+    assert client.login(ADMIN, before["superuser_password"]).returncode != 0
+    assert client.login(ADMIN, after["superuser_password"]).returncode == 0
+    assert client.pull(f"{ADMIN}/redis:kept")
+    assert deployed.run().changed() == []
+
+
+def test_lost_credentials_are_read_back_from_the_host(
+    deployed: Deployment, client: RegistryClient
+) -> None:
+    lost = deployed.secrets
+    deployed.store.remove()
+    refused = deployed.run()
+    assert refused.returncode != 0
+    assert "Traceback" not in refused.output
+    assert "tasks/adopt.py" in refused.output
+    assert not deployed.store.exists, "nothing is made over existing data"
+
+    password = {"QUAYLAB_SUPERUSER_PASSWORD": lost["superuser_password"]}
+    adopted = deployed.operator.pyinfra(
+        deployed.inventory, "tasks/adopt.py", "-vvv", env=password
+    ).check()
+    assert not [key for key, value in lost.items() if value in adopted.output]
+    # Only the CA's key is nowhere else.
+    assert deployed.secrets == {key: lost[key] for key in lost if key != "ca_key"}
+    assert deployed.run().changed() == []

@@ -66,10 +66,17 @@ class Accounts:
     ) -> Account:
         """Make a user."""
         check_password(password)
-        hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds=10)).decode()
-        if not self._create(connection, name, "user", email, password_hash=hashed):
+        if not self._create(connection, name, "user", email, password_hash=_hash(password)):
             raise AccountError("The username already exists")
         return Account(name, "user", email, int(time.time()))
+
+    def change_password(self, connection: Connection, account: Account, password: str) -> None:
+        """Give a user another password."""
+        check_password(password)
+        connection.execute(
+            text("UPDATE account SET password_hash = :hash WHERE name = :name"),
+            {"hash": _hash(password), "name": account.name},
+        )
 
     def create_organization(
         self, connection: Connection, name: str, email: str | None, owner: Account
@@ -174,6 +181,10 @@ def check_password(password: str) -> None:
         raise AccountError(
             "Invalid password, password must be at least 8 characters and contain no whitespace."
         )
+
+
+def _hash(password: str) -> str:
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds=10)).decode()
 
 
 def _digest(token: str) -> str:

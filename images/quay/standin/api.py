@@ -154,6 +154,19 @@ def _add_users(blueprint: Blueprint, api: Api) -> None:
             organizations = api.accounts.organizations(connection, account)
         return views.current_user(api.settings, account, organizations), 200
 
+    @blueprint.put("/user/")
+    def change_user() -> Answer:
+        """Change the password of who asks."""
+        with api.engine.begin() as connection:
+            account = api.account(connection)
+            try:
+                password = str(request.get_json().get("password", ""))
+                api.accounts.change_password(connection, account, password)
+            except AccountError as error:
+                api.fail(400, "invalid_request", str(error))
+            organizations = api.accounts.organizations(connection, account)
+        return views.current_user(api.settings, account, organizations), 200
+
 
 def _add_superuser(blueprint: Blueprint, api: Api) -> None:
     @blueprint.get("/superuser/users/")

@@ -1,0 +1,74 @@
+"""How the registry is right now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+
+from pyinfra import host, state
+from pyinfra.api import operation
+from pyinfra.api.command import PyinfraCommand
+from rich.console import Console
+from rich.table import Table
+
+from facts.quay import Quay
+from operations import reach
+from operations.commands import fail
+from quaylab.plan import Plan
+from quaylab.probes import Unreachable
+from quaylab.registry import RegistryError
+
+
+@operation()
+def told(plan: Plan) -> Generator[PyinfraCommand]:
+    """Print one line a subject, and fail if the registry doesn't serve. It changes nothing.
+
+    + plan: the run's plan
+    """
+    if not state.is_executing:
+        host.noop("told when the run comes to it")
+        return
+    subjects: dict[str, Callable[[Plan], str]] = {
+        "Quay": _node,
+        "Database": lambda plan: f"{plan.settings.database_engine} {reach.database(host, plan)}",
+        "Redis": lambda plan: str(reach.redis(host, plan)),
+        "End to end": _end_to_end,
+        "Certificate": _certificate,
+    }
+    table = Table.grid(padding=(0, 2))
+    broken = []
+    for subject, ask in subjects.items():
+        try:
+            answer = ask(plan)
+        except (RegistryError, Unreachable) as error:
+            answer = f"[red]{error}[/red]"
+            broken.append(subject)
+        table.add_row(f"[bold]{subject}[/bold]", answer)
+    # stdout, which pyinfra leaves to us: `./lab status` shows just this.
+    Console(highlight=False).print(table)
+    if broken:
+        yield fail(f"broken: {', '.join(broken)}")
+
+
+def _node(plan: Plan) -> str:
+    """The leader's own container."""
+    node = host.get_fact(Quay, container=plan.quay[host.name].container.name)
+    if node is None:
+        raise RegistryError("there is no container")
+    if not node.healthy:
+        failing = ", ".join(name for name, good in node.services.items() if not good)
+        raise RegistryError(f"{node.version}, not healthy: {failing or 'it does not answer'}")
+    kind = " (a stand-in)" if plan.standin else ""
+    return f"{node.version}{kind} at {plan.topology.url}, healthy"
+
+
+def _end_to_end(plan: Plan) -> str:
+    with reach.registry(host, plan) as quay:
+        health = quay.health()
+    if not health.ok:
+        raise RegistryError(f"failing: {health.failing}")
+    return f"{', '.join(health.services)} healthy"
+
+
+def _certificate(plan: Plan) -> str:
+    with reach.registry(host, plan) as quay:
+        return f"{quay.days_left()} days left"

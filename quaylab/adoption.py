@@ -1,0 +1,47 @@
+"""Credentials read back from what a deployed registry holds, when their file was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import yaml
+from pydantic import SecretStr, ValidationError
+
+from quaylab.credentials import Credentials
+from quaylab.problems import Refusal
+
+
+def adopt(identity: str, superuser_password: str, bundle: Mapping[str, str]) -> Credentials:
+    """The credentials that a registry runs with.
+
+    Args:
+        identity: of its data volumes' label.
+        superuser_password: which no host knows.
+        bundle: the texts of ``config.yaml``, ``ssl.cert`` and ``ssl.key``, and of the lab's CA as
+            ``ca.crt`` where the certificate is the lab's own. The CA's key is on no host: the next
+            renewal makes a new CA.
+
+    Raises:
+        Refusal: the bundle is not one of Quaylab's.
+    """
+    try:
+        config: dict[str, Any] = yaml.safe_load(bundle["config.yaml"])
+        own = "ca.crt" in bundle
+        return Credentials(
+            identity=identity,
+            database_password=SecretStr(unquote(urlsplit(str(config["DB_URI"])).password or "")),
+            redis_password=SecretStr(config["BUILDLOGS_REDIS"]["password"]),
+            superuser_password=SecretStr(superuser_password),
+            database_secret_key=SecretStr(config["DATABASE_SECRET_KEY"]),
+            secret_key=SecretStr(config["SECRET_KEY"]),
+            ca_certificate=bundle["ca.crt"] if own else None,
+            certificate=bundle["ssl.cert"] if own else None,
+            certificate_key=SecretStr(bundle["ssl.key"]) if own else None,
+        )
+    except (yaml.YAMLError, KeyError, TypeError, ValidationError):
+        # The error's own text could quote a secret.
+        raise Refusal(
+            ["config.yaml: is not as Quaylab writes it; restore the credentials from a backup"]
+        ) from None

@@ -1,0 +1,15 @@
+"""New passwords for database, Redis and superuser; the keys that encrypt data stay as they are.
+
+Run again after a kill, it finishes the rotation that was begun.
+"""
+
+from pyinfra import local
+
+from operations.plan import plan
+
+plan(rotate=True)
+
+local.include("tasks/database.py")
+local.include("tasks/redis.py")
+local.include("tasks/quay.py")
+local.include("tasks/verify.py")

@@ -1,0 +1,15 @@
+"""How the registry is: health, versions, days left of its certificate. It changes nothing.
+
+`./lab status` adds what drifted, which is what `pyinfra --dry` of deploy.py would change.
+"""
+
+from pyinfra import host
+
+from operations import status
+from operations.plan import plan
+from quaylab.versions import is_legacy
+
+lab = plan()
+
+if host.name == lab.topology.leader and not is_legacy(lab.version):
+    status.told(name="Tell how the registry is", plan=lab)

@@ -1,0 +1,30 @@
+"""What a dry run plans, as drift by name."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from quaylab import drift
+
+PLAN = {
+    "plan": [
+        {"name": "tasks/redis.py | Run Redis", "hosts_with_change": ["a", "b"]},
+        {"name": "tasks/quay.py | Run Quay", "hosts_with_change": []},
+    ]
+}
+
+
+def test_names_what_would_change() -> None:
+    assert drift.drift(json.dumps(PLAN)) == ["redis.py | Run Redis: a, b"]
+
+
+@pytest.mark.parametrize(("plan", "status"), [(PLAN, 1), ({"plan": []}, 0)])
+def test_exit_status_tells(
+    plan: object, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(plan)))
+    assert drift.main() == status
+    assert capsys.readouterr().out
