@@ -82,13 +82,14 @@ def wait_until_healthy(container: Container, timeout: int) -> StringCommand:
 
     A container that keeps exiting is not waited for. The error shows its last lines.
     """
-    late = f"{container.name} is not healthy after {timeout} s. Its last lines:"
-    count = f"docker inspect --format '{{{{.RestartCount}}}}' {container.name}"
+    late = f"{container.name} does not become healthy (health_timeout: {timeout} s); it said:"
     return StringCommand(
-        f"end=$(($(date +%s) + {timeout})); first=$({count});",
+        "restarts() {",
+        f"docker inspect --format '{{{{.RestartCount}}}}' {container.name} || echo 99; }};",
+        f"end=$(($(date +%s) + {timeout})); first=$(restarts);",
         f"until docker exec {container.name} sh -c", QuoteString(container.health),
         ">/dev/null 2>&1; do",
-        f'if test $(($({count}) - first)) -ge 3 || test "$(date +%s)" -ge "$end"; then',
+        'if test $(($(restarts) - first)) -ge 3 || test "$(date +%s)" -ge "$end"; then',
         "printf '%s\\n'", QuoteString(late), ">&2;",
         f"docker logs --tail {LOG_LINES} {container.name} >&2; exit 1; fi;",
         "sleep 0.5; done",

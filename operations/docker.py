@@ -35,7 +35,7 @@ def installed(machine: Machine, settings: Settings) -> Generator[StringCommand]:
             "docker.io apparmor ca-certificates",
             '$(test -z "$(apt-cache pkgnames docker-cli)" || echo docker-cli) >/dev/null',
         )
-    elif machine.os_id == "rhel" and machine.os_major == 7:
+    elif machine.red_hat_family and machine.os_id != "fedora" and machine.os_major == 7:
         yield StringCommand("yum install --quiet --assumeyes docker")
     else:
         yield from _docker_ce(machine, settings.docker_ce_repository)

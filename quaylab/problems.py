@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class Refusal(Exception):
@@ -14,6 +15,17 @@ class Refusal(Exception):
         head = "1 problem" if count == 1 else f"{count} problems"
         lines = "\n".join(f"  - {problem}" for problem in self.problems)
         super().__init__(f"{head}, nothing was changed:\n{lines}")
+
+
+class Problems(list[str]):
+    """Problems as they are found; those of a refusal are taken as well."""
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        try:
+            yield
+        except Refusal as refusal:
+            self += refusal.problems
 
 
 def refuse(problems: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ import socket
 import ssl
 import tarfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Any
@@ -99,7 +100,7 @@ class Registry:
     def health(self, scope: str = "endtoend") -> Health:
         """``endtoend`` looks at auth, database, Redis and storage; ``instance`` at the node."""
         response = self._send("GET", f"/health/{scope}", expect=(200, 503))
-        services = _json(response)["data"]["services"]
+        services = _json(response, "data", "services")
         return Health(response.status == 200, {k: bool(v) for k, v in services.items()})
 
     def initialize(self, user: str, password: str, email: str) -> bool:
@@ -108,7 +109,7 @@ class Registry:
         response = self._send("POST", "/api/v1/user/initialize", json_body=body, expect=(200, 400))
         if response.status == 200:
             return True
-        message = str(_json(response).get("message", ""))
+        message = str(_json(response, "message"))
         if "non-empty database" in message:
             return False
         raise RegistryError(f"Quay refused the first user: {message}")
@@ -116,7 +117,7 @@ class Registry:
     def sign_in(self, user: str, password: str) -> bool:
         """Start a session; False if the password is wrong."""
         headers = {"X-Requested-With": "XMLHttpRequest"}
-        token = _json(self._send("GET", "/csrf_token", headers=headers))["csrf_token"]
+        token = _json(self._send("GET", "/csrf_token", headers=headers), "csrf_token")
         response = self._send(
             "POST",
             "/api/v1/signin",
@@ -129,7 +130,7 @@ class Registry:
 
     def is_superuser(self) -> bool:
         """Whether the user of the session is a superuser."""
-        return bool(_json(self._send("GET", "/api/v1/user/")).get("super_user"))
+        return bool(_json(self._send("GET", "/api/v1/user/"), "super_user"))
 
     def change_password(self, password: str) -> None:
         """Give the user of the session another password."""
@@ -175,7 +176,7 @@ class Registry:
             headers=urllib3.make_headers(basic_auth=f"{user}:{password}"),
             fields=fields,
         )
-        return {"Authorization": f"Bearer {_json(response)['token']}"}
+        return {"Authorization": f"Bearer {_json(response, 'token')}"}
 
     def _upload(self, name: str, bearer: dict[str, str], blob: bytes) -> None:
         start = self._send("POST", f"/v2/{name}/blobs/uploads/", headers=bearer, expect=(202,))
@@ -293,12 +294,15 @@ def _path(location: str) -> str:
     return parsed.request_uri
 
 
-def _json(response: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+def _json(response: urllib3.BaseHTTPResponse, *keys: str) -> Any:
+    """What stands under ``keys`` in an answer."""
     try:
-        parsed = json.loads(response.data)
-    except ValueError as error:
-        raise RegistryError("the registry's answer is no JSON; is it Quay?") from error
-    return parsed if isinstance(parsed, dict) else {}
+        found = json.loads(response.data)
+        for key in keys:
+            found = found[key]
+    except (ValueError, LookupError, TypeError) as error:
+        raise RegistryError("the registry's answer is not as Quay's; is it Quay?") from error
+    return found
 
 
 def _reason(response: urllib3.BaseHTTPResponse) -> str:
@@ -309,6 +313,7 @@ def _reason(response: urllib3.BaseHTTPResponse) -> str:
         return ""
     if not isinstance(body, dict):
         return ""
-    errors = body.get("errors") or [{}]
-    message = body.get("message") or body.get("error_message") or errors[0].get("message")
+    message = body.get("message") or body.get("error_message")
+    with suppress(LookupError, TypeError):
+        message = message or body["errors"][0]["message"]
     return f" ({message})" if message else ""

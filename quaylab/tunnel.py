@@ -58,7 +58,7 @@ def _accept(listener: socket.socket, reach: Callable[[], Stream]) -> None:
             return
         try:
             far = reach()
-        except (paramiko.SSHException, EOFError):
+        except (paramiko.SSHException, EOFError, OSError):
             # Nobody listens there: the client sees it as a closed connection.
             client.close()
             continue

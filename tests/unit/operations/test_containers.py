@@ -28,7 +28,7 @@ def _host(wanted: Container, healthy: bool = False, **changes: Any) -> FakeHost:
 def _verbs(commands: list[str]) -> list[str]:
     """The first words of each: `docker run`; waiting is `wait`."""
     return [
-        "wait" if command.startswith("end=") else " ".join(command.split()[:2])
+        "wait" if command.startswith("restarts()") else " ".join(command.split()[:2])
         for command in commands
     ]
 
@@ -119,7 +119,7 @@ def test_waiting_ends_with_the_containers_last_words(lab: Plan, shell: Shell) ->
     done = shell.run(containers.wait_until_healthy(lab.redis.container, 0))
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        "quaylab-redis is not healthy after 0 s. Its last lines:",
+        "quaylab-redis does not become healthy (health_timeout: 0 s); it said:",
         "out of memory",
     ]
 

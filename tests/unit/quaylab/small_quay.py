@@ -110,6 +110,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(200 if known and proven else 403, {}, cookie if known else {})
             case "GET /api/v1/user/":
                 self._answer(200, {"super_user": self._session in quay.superusers})
+            case "PUT /api/v1/user/" if self.headers["X-CSRF-Token"] == "next":
+                quay.users[self._session] = sent["password"]
+                self._answer(200, {})
             case "GET /v2/auth":
                 self._answer(200, {"token": f"bearer {self.query['scope']}"})
             case _ if request.startswith("DELETE /api/v1/repository/"):

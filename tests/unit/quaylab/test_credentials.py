@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from quaylab.credentials import Credentials, Store, generate
+from quaylab.credentials import GIVEN, NEVER_CHANGED, Credentials, Store, generate, rotated
 from quaylab.problems import Refusal
 from tests.unit.samples import CREDENTIALS, ROOT, SECRETS, certified
 
@@ -134,6 +134,35 @@ def test_too_long_a_key_is_refused_unquoted(store: Store) -> None:
     assert problem.startswith("QUAYLAB_DATABASE_SECRET_KEY: ")
     assert "63" in problem
     assert "kkk" not in problem
+
+
+# --- rotation ---
+
+
+def test_rotation_changes_passwords_and_never_a_key() -> None:
+    changed = {
+        key
+        for key, value in rotated(CREDENTIALS, GIVEN).revealed().items()
+        if value != CREDENTIALS.revealed()[key]
+    }
+    assert changed == {*GIVEN, "superuser_password_before"}
+    assert changed.isdisjoint(NEVER_CHANGED)
+
+
+def test_rotation_remembers_the_password_that_still_signs_in() -> None:
+    after = rotated(CREDENTIALS, GIVEN)
+    assert after.superuser_password_before == CREDENTIALS.superuser_password
+
+
+def test_rotation_that_was_begun_is_not_begun_anew() -> None:
+    begun = rotated(CREDENTIALS, GIVEN)
+    assert rotated(begun, GIVEN) == begun
+
+
+def test_rotation_leaves_out_what_runs_elsewhere() -> None:
+    after = rotated(CREDENTIALS, ["redis_password"])
+    assert after.database_password == CREDENTIALS.database_password
+    assert after.redis_password != CREDENTIALS.redis_password
 
 
 # --- passwords of services that run elsewhere ---

@@ -18,7 +18,7 @@ from quaylab.machine import Volume as Found
 from quaylab.plan import Plan
 from quaylab.problems import Refusal
 from quaylab.topology import LOOPBACK
-from tests.unit.samples import certified, host, machine
+from tests.unit.samples import CREDENTIALS, certified, host, machine
 
 QUAY, DATABASE, REDIS = "quay.example.com", "db.example.com", "redis.example.com"
 
@@ -201,6 +201,21 @@ def test_passwords_of_services_elsewhere_are_asked_for(tmp_path: Path) -> None:
     assert keys == ["database_password", "redis_password"]
     made = plan.make(hosts, {QUAY: machine()}, fresh, ask=lambda prompt: f"typed {prompt}"[:5] * 2)
     assert made.credentials.redis_password.get_secret_value() == "typedtyped"
+
+
+def test_rotation_takes_new_passwords(store: Store) -> None:
+    made = plan.make([host(QUAY)], {QUAY: machine()}, store, rotate=True)
+    assert made.credentials.redis_password != CREDENTIALS.redis_password
+    assert made.credentials.secret_key == CREDENTIALS.secret_key
+
+
+def test_rotation_needs_what_to_rotate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUAYLAB_REDIS_PASSWORD", "given-by-me")
+    with pytest.raises(Refusal) as refused:
+        plan.make([host(QUAY)], {QUAY: machine()}, Store("lab", tmp_path), rotate=True)
+    given, missing = refused.value.problems
+    assert given.startswith("QUAYLAB_REDIS_PASSWORD: is set")
+    assert "deploy first" in missing
 
 
 # --- the user's certificate ---

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from quaylab.certificates import LEAF_LIFE
 from quaylab.credentials import Credentials
 from quaylab.registry import Health, Registry, RegistryError
 from tests.unit.quaylab.small_quay import EMAIL, PASSWORD, USER, SmallQuay, serving
@@ -84,6 +85,18 @@ def test_nobody_there_is_told_at_once_and_in_words(
     assert " object at 0x" not in str(error.value)
 
 
+def test_days_left_are_those_of_the_certificate_that_is_served(client: Registry) -> None:
+    assert client.days_left() == LEAF_LIFE.days - 1
+
+
+def test_days_left_of_nothing_is_told(credentials: Credentials) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = ("127.0.0.1", server.getsockname()[1])
+    assert credentials.ca_certificate
+    with pytest.raises(RegistryError, match=r"TLS: .*refused"):
+        Registry(NAME, credentials.ca_certificate, target).days_left()
+
+
 # --- health ---
 
 
@@ -131,6 +144,13 @@ def test_a_user_who_is_no_superuser(client: Registry, quay: SmallQuay) -> None:
     quay.users["someone"] = PASSWORD
     assert client.sign_in("someone", PASSWORD)
     assert not client.is_superuser()
+
+
+def test_password_is_changed(client: Registry, quay: SmallQuay) -> None:
+    quay.users[USER] = PASSWORD
+    client.sign_in(USER, PASSWORD)
+    client.change_password("another-password")
+    assert quay.users == {USER: "another-password"}
 
 
 def test_delete_repository(client: Registry, quay: SmallQuay) -> None:

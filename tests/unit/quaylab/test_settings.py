@@ -54,6 +54,9 @@ BAD: dict[str, tuple[Any, str]] = {
     "https_proxy": ("socks5://proxy.example.com", "for example http://proxy.example.com:3128"),
     "no_proxy": (["localhost"], "a valid string"),
     "company_ca": ("/nowhere/ca.pem", NO_FILE),
+    "minimum_cpus": (0, "greater than or equal to 1"),
+    "minimum_memory_mb": ("8g", "a valid integer"),
+    "minimum_disk_mb": (10, "greater than or equal to 1024"),
     "purge": (True, "a valid string"),
 }
 

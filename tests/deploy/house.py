@@ -1,0 +1,141 @@
+"""Running pyinfra as an operator does, over @fake hosts, from a house of its own.
+
+The house is the project by symbolic links: so runs keep their credentials there, not here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+LINKED = (
+    "config.py",
+    "deploy.py",
+    "facts",
+    "group_data",
+    "images",
+    "operations",
+    "quaylab",
+    "tasks",
+)
+OPERATION = re.compile(r"^--> Starting operation: (?P<name>.*?)\s*$")
+COMMAND = re.compile(r"^\[(?P<host>\S+)\]\s+>>> (?P<command>.*)$")
+FACT = re.compile(r"^\s*\[(?P<host>\S+)\]\s+Loaded fact ")
+# What facts ask by; nothing else may run where nothing may be changed.
+REPORT = """\
+uid 0
+os debian|13|
+arch x86_64
+cpus 4
+memory_kb 8123456
+systemd yes
+address 192.168.254.10"""
+
+
+def report(**changes: str) -> str:
+    """A host's report of itself, with some of its lines changed; an empty one is left out."""
+    lines = dict(line.split(" ", 1) for line in REPORT.splitlines()) | changes
+    return "\n".join(f"{key} {value}" for key, value in lines.items() if value)
+
+
+def fake(
+    name: str, reports: str = REPORT, responses: Mapping[str, Any] | None = None, **data: Any
+) -> tuple[str, dict[str, Any]]:
+    """A fake host; ``responses`` are by a part of the command."""
+    answers = {**(responses or {}), "/etc/os-release": reports}
+    return f"@fake/{name}", {"fake_responses": answers, **data}
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended, what it said, and the commands of its operations by host, in order."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
+
+    @property
+    def operations(self) -> list[str]:
+        """The operations in the order they were started, without their task's file."""
+        started = map(OPERATION.match, self.output.splitlines())
+        return [found["name"].rpartition(" | ")[2] for found in started if found]
+
+    def commands(self, host: str) -> list[str]:
+        """What operations ran on a host; a command that loaded a fact is none of theirs."""
+        commands: list[str] = []
+        for line in self.output.splitlines():
+            if (found := COMMAND.match(line)) and found["host"] == f"@fake/{host}":
+                commands.append(found["command"])
+            elif (fact := FACT.match(line)) and fact["host"] == f"@fake/{host}":
+                commands.pop()
+        return commands
+
+    @property
+    def plan(self) -> list[str]:
+        """With ``--dry --json``: the operations that would change something."""
+        operations = json.loads(self.stdout)["plan"]
+        changing = [each["name"] for each in operations if each["hosts_with_change"]]
+        return [name.rpartition(" | ")[2] for name in changing]
+
+
+class House:
+    """A working directory for pyinfra."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        for name in LINKED:
+            (path / name).symlink_to(ROOT / name)
+
+    @property
+    def credentials(self) -> Path:
+        return self.path / "credentials" / "quaylab.yaml"
+
+    def inventory(self, **groups: list[tuple[str, dict[str, Any]]]) -> str:
+        """Write an inventory; its path."""
+        path = self.path / "inventory.py"
+        path.write_text("".join(f"{name} = {hosts!r}\n" for name, hosts in groups.items()))
+        return str(path)
+
+    def run(self, *arguments: str, path: Path | None = None, until: str | None = None) -> Result:
+        """pyinfra with arguments; ``path`` goes before PATH, ``until`` stops it at an operation."""
+        environment = {
+            **os.environ,
+            "PATH": f"{path}:{os.environ['PATH']}" if path else os.environ["PATH"],
+            "PYINFRA_FAKE_DELAY": "0",
+            "PYINFRA_FAKE_DELAY_JITTER": "0",
+            "PYINFRA_PROGRESS": "off",
+        }
+        with subprocess.Popen(
+            [sys.executable, "-m", "pyinfra", *arguments],
+            cwd=self.path,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            if until is None:
+                try:
+                    stdout, stderr = process.communicate(timeout=60)
+                finally:
+                    process.kill()
+                return Result(process.returncode, stdout, stderr)
+            assert process.stderr
+            said = []
+            for line in process.stderr:
+                said.append(line)
+                if (found := OPERATION.match(line)) and found["name"].endswith(until):
+                    process.kill()
+            return Result(process.wait(), "", "".join(said))

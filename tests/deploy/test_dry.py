@@ -1,0 +1,57 @@
+"""`--dry` on a host without any tool: every task alone, and all of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from quaylab.credentials import Store, generate
+from tests.deploy.house import ROOT, House, fake
+
+ONE = [fake("quay")]
+TASKS = sorted(f"tasks/{path.name}" for path in (ROOT / "tasks").glob("*.py"))
+
+
+def _inventory(house: House) -> str:
+    return house.inventory(quay=ONE, database=ONE, redis=ONE)
+
+
+@pytest.mark.parametrize("task", [*TASKS, "deploy.py"])
+def test_dry_run_of(house: House, task: str) -> None:
+    store = Store("quaylab", house.credentials.parent)
+    store.path.parent.mkdir()
+    store.save(generate())
+    kept = store.path.read_bytes()
+    result = house.run("--dry", _inventory(house), task)
+    assert result.code == 0, result.output
+    assert "Error" not in result.output
+    assert store.path.read_bytes() == kept
+
+
+def test_first_dry_run_keeps_no_credentials(house: House) -> None:
+    assert house.run("--dry", _inventory(house), "deploy.py").code == 0
+    assert not house.credentials.exists()
+
+
+def test_dry_run_tells_what_is_missing(house: House) -> None:
+    result = house.run("--dry", "--json", _inventory(house), "deploy.py")
+    names = result.plan
+    order = [
+        "Keep the credentials",
+        "Run the database",
+        "Run Redis",
+        "Run Quay",
+        "Make the superuser",
+    ]
+    positions = [names.index(name) for name in order]
+    assert positions == sorted(positions)
+    assert "Tell what is there" not in names
+
+
+@pytest.mark.parametrize("package", ["facts", "operations", "quaylab"])
+def test_generic_names_are_the_projects_own(house: House, package: str) -> None:
+    """pyinfra appends the working directory to the path: anything installed would come first."""
+    script = house.path / "where.py"
+    script.write_text(f"import {package}\nprint('found', *{package}.__path__)\n")
+    result = house.run("-y", "@fake/quay", str(script))
+    assert result.code == 0, result.output
+    assert f"found {house.path / package}" in result.output

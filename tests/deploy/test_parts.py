@@ -1,0 +1,180 @@
+"""Database, Redis and Quay at the level of commands: on one host, on three, and elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.deploy.house import House, Result, fake
+
+ONE = [fake("quay")]
+THREE = {
+    part: [fake(part, ssh_hostname=f"192.168.254.{number}")]
+    for number, part in enumerate(("quay", "database", "redis"), 10)
+}
+# Quay's host can be looked into by SSH and as @local only, so a run on fakes ends here.
+END = "Make the superuser"
+
+
+def _containers(result: Result, host: str) -> dict[str, str]:
+    """The `docker run` command of each container."""
+    commands = [each for each in result.commands(host) if each.startswith("docker run --detach")]
+    return {command.partition("--name=")[2].split()[0]: command for command in commands}
+
+
+@pytest.fixture(scope="module")
+def three(shared_house: House) -> Result:
+    return shared_house.run("-y", "-vv", shared_house.inventory(**THREE), "deploy.py")
+
+
+def test_one_host_publishes_its_parts_on_loopback(house: House) -> None:
+    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
+    found = _containers(house.run("-y", "-vv", inventory, "deploy.py"), "quay")
+    assert "--publish=127.0.0.1:5432:5432" in found["quaylab-database"]
+    assert "--publish=127.0.0.1:6379:6379" in found["quaylab-redis"]
+
+
+def test_mysql(house: House) -> None:
+    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
+    options = ("--data", "database_engine=mysql")
+    result = house.run("-y", "-vv", inventory, "tasks/database.py", *options)
+    assert result.code == 0, result.output
+    database = _containers(result, "quay")["quaylab-database"]
+    assert "quay.io/sclorg/mysql-80-c9s:c9s" in database
+    assert "--publish=127.0.0.1:3306:3306" in database
+    assert "ALTER DATABASE quay CHARACTER SET latin1" in result.commands("quay")[-1]
+
+
+def test_three_hosts_run_a_part_each(three: Result) -> None:
+    assert set(_containers(three, "database")) == {"quaylab-database"}
+    assert set(_containers(three, "redis")) == {"quaylab-redis"}
+    assert set(_containers(three, "quay")) == {"quaylab-quay"}
+
+
+def test_three_hosts_listen_where_their_peers_reach_them(three: Result) -> None:
+    database = _containers(three, "database")["quaylab-database"]
+    assert "--publish=192.168.254.11:5432:5432" in database
+    assert "--publish=192.168.254.12:6379:6379" in _containers(three, "redis")["quaylab-redis"]
+
+
+@pytest.mark.parametrize("host", THREE)
+def test_three_hosts_know_and_trust_the_registry(three: Result, host: str) -> None:
+    commands = three.commands(host)
+    address = "127.0.0.1" if host == "quay" else "192.168.254.10"
+    assert any(f"{address} quay.quaylab.lan" in command for command in commands)
+    assert any("/etc/docker/certs.d/quay.quaylab.lan/ca.crt" in command for command in commands)
+
+
+def test_three_hosts_take_their_turns(three: Result) -> None:
+    """Whatever another host's part needs is done before."""
+    order = [
+        "Install the container engine",
+        "Get the images",
+        "Run the database",
+        "Prepare Quay's database",
+        "Run Redis",
+        "Write Quay's bundle",
+        "Migrate the database's schema",
+        "Run Quay",
+        END,
+    ]
+    positions = [three.operations.index(name) for name in order]
+    assert positions == sorted(positions)
+    assert three.operations[-1] == END
+
+
+def test_a_run_that_can_not_go_on_fails_without_a_traceback(three: Result) -> None:
+    assert three.code == 1
+    assert "Traceback" not in three.output
+    assert "only SSH and @local hosts can" in three.output
+
+
+def test_credentials_are_kept_before_they_are_used(three: Result, shared_house: House) -> None:
+    assert three.operations[0] == "Keep the credentials"
+    assert shared_house.credentials.stat().st_mode & 0o777 == 0o600
+
+
+def test_archive_is_loaded_and_nothing_pulled(house: House, tmp_path: Path) -> None:
+    archive = tmp_path / "images.tar"
+    archive.touch()
+    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
+    options = ("--data=image_source=archive", f"--data=image_archive={archive}")
+    result = house.run("-y", "-vv", inventory, "tasks/images.py", *options)
+    assert result.code == 0, result.output
+    commands = result.commands("quay")
+    assert sum("docker load" in command for command in commands) == 1
+    assert not any(" pull " in command for command in commands)
+
+
+def test_packages_build_a_stand_in(house: House) -> None:
+    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
+    options = ("--data", "image_source=packages")
+    result = house.run("-y", "-vv", inventory, "tasks/images.py", *options)
+    assert result.code == 0, result.output
+    built = [command for command in result.commands("quay") if "docker build" in command]
+    for name in ("quaylab/postgresql:", "quaylab/redis:", "quaylab/quay-standin:v3.18.0-"):
+        assert any(f"--tag {name}" in command for command in built)
+
+
+# --- Quay 2.9.1 ---
+
+
+@pytest.fixture(scope="module")
+def legacy(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """A run up to the point where it waits for a real Quay's wizard."""
+    house = House(tmp_path_factory.mktemp("house"))
+    license_file = house.path / "license"
+    license_file.write_text("licensed to hunter2")
+    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
+    options = ("quay_version=v2.9.1", "quay_image=quay.io/coreos/quay", "quay_license=license")
+    return house.run(
+        "-y",
+        "-vv",
+        inventory,
+        "tasks/quay.py",
+        *(f"--data={option}" for option in options),
+        until="Wait for Quay's set-up page",
+    )
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "--privileged",
+        "--publish=0.0.0.0:443:443",
+        "--publish=0.0.0.0:80:80",
+        "--volume=quaylab-quay-storage:/datastorage:z",
+        "quay.io/coreos/quay:v2.9.1",
+    ],
+)
+def test_legacy_quay_runs_by_its_old_contract(legacy: Result, argument: str) -> None:
+    assert argument in _containers(legacy, "quay")["quaylab-quay"]
+
+
+def test_legacy_quay_takes_its_license_and_no_bundle(legacy: Result) -> None:
+    written = [command for command in legacy.commands("quay") if "base64 -d" in command]
+    assert len(written) == 1
+    assert "/etc/quaylab/quay/license" in written[0]
+    assert "hunter2" not in legacy.output
+
+
+def test_legacy_quay_is_set_up_by_hand(legacy: Result) -> None:
+    assert legacy.operations[-1] == "Wait for Quay's set-up page"
+    assert not any("migrate" in command for command in legacy.commands("quay"))
+
+
+# --- secrets ---
+
+
+def test_no_secret_is_told_at_the_highest_verbosity(house: House) -> None:
+    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
+    told = house.run("-y", "-vvv", "--diff", "--debug", inventory, "deploy.py").output
+    assert "Write Quay's bundle" in told
+    kept = yaml.safe_load(house.credentials.read_text())
+    public = {"identity", "ca_certificate", "certificate"}
+    secrets = [value for key, value in kept.items() if value and key not in public]
+    assert len(secrets) >= 7
+    for secret in secrets:
+        assert not [line for line in secret.splitlines() if "-----" not in line and line in told]

@@ -1,0 +1,106 @@
+"""What a run refuses: in one line, with key and remedy, before anything is changed."""
+
+from __future__ import annotations
+
+import pytest
+
+from quaylab.credentials import Store
+from tests.deploy.house import REPORT, House, Result, fake
+
+ONE = [fake("quay")]
+
+
+def _refused(house: House, *options: str) -> tuple[Result, list[str]]:
+    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
+    result = house.run("-y", "-vv", inventory, "deploy.py", *options)
+    problems = [line for line in result.output.splitlines() if line.startswith("  - ")]
+    return result, [problem.removeprefix("  - ") for problem in problems]
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ("databse_engine=mysql", "databse_engine: no such setting; did you mean database_engine?"),
+        ("redis_port=many", "redis_port: 'many': it should be a valid integer"),
+        ("quay_version=v4.0.0", "quay_version: v4.0.0 is not known"),
+        ("quay_license=/nowhere", "quay_license: '/nowhere': no such file on this machine"),
+        ("purge=other.example.com", "purge: 'other.example.com' is not this registry's name"),
+    ],
+)
+def test_bad_data_is_told_in_one_line_and_nothing_is_done(
+    house: House, data: str, told: str
+) -> None:
+    result, problems = _refused(house, "--data", data)
+    assert result.code == 1
+    assert len(problems) == 1
+    assert told in problems[0]
+    assert "Traceback" not in result.output
+    assert result.operations == []
+    assert result.commands("quay") == []
+    assert not house.credentials.exists()
+
+
+def test_all_problems_are_told_at_once(house: House) -> None:
+    data = ("redis_prot=1", "health_timeout=1", "quay_https_port=x")
+    result, problems = _refused(house, *(f"--data={each}" for each in data))
+    assert result.code == 1
+    assert len(problems) == 3
+
+
+def test_a_host_that_does_not_tell_what_it_is(house: House) -> None:
+    silent = [fake("quay", reports="")]
+    inventory = house.inventory(quay=silent, database=silent, redis=silent)
+    result = house.run("-y", inventory, "deploy.py")
+    assert result.code == 1
+    assert "@fake/quay: does not tell what it is; is it a Linux host?" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_another_run_at_once(house: House) -> None:
+    Store("quaylab", house.credentials.parent).lock()
+    result, problems = _refused(house)
+    assert result.code == 1
+    assert problems[0].startswith("lab_name: another run uses credentials/quaylab.yaml")
+
+
+def test_data_of_another_registry(house: House) -> None:
+    volume = 'volume quaylab-database {"io.quaylab.credentials":"fedcba9876543210"}'
+    bearing = [fake("quay", f"{REPORT}\ndocker /usr/bin/docker\n{volume}")]
+    inventory = house.inventory(quay=bearing, database=bearing, redis=bearing)
+    result = house.run("-y", "-vv", inventory, "deploy.py")
+    assert result.code == 1
+    assert "belongs to the credentials fedcba9876543210" in result.output
+    assert result.operations == []
+    assert not house.credentials.exists()
+
+
+def test_a_service_elsewhere_that_can_not_be_asked(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUAYLAB_REDIS_PASSWORD", "redis-password")
+    inventory = house.inventory(quay=ONE, database=ONE)
+    result = house.run("-y", "-vv", inventory, "deploy.py", "--data", "redis_host=10.0.0.9")
+    assert result.code == 1
+    assert "redis_host: Redis at 10.0.0.9:6379: " in result.output
+    assert "Traceback" not in result.output
+    assert result.operations == []
+
+
+def test_the_password_of_a_service_elsewhere_is_asked_for_by_name(house: House) -> None:
+    inventory = house.inventory(quay=ONE, redis=ONE)
+    result = house.run("-y", inventory, "deploy.py", "--data", "database_host=10.0.0.9")
+    assert result.code == 1
+    assert "give it as QUAYLAB_DATABASE_PASSWORD in the environment" in result.output
+
+
+def test_a_failed_pull_stops_the_run_before_a_container_is_touched(house: House) -> None:
+    """That its line names every way out is shown in tests/unit/operations/test_images.py."""
+    line = "quay.io/projectquay/quay:v3.18.0 can't be pulled."
+    failing = [fake("quay", responses={" pull ": {"success": False, "stderr": line}})]
+    inventory = house.inventory(quay=failing, database=failing, redis=failing)
+    result = house.run("-y", "-vv", inventory, "deploy.py")
+    assert result.code == 1
+    assert line in result.output
+    assert "Traceback" not in result.output
+    assert result.operations[-1] == "Get the images"
+    assert not any("docker run" in command for command in result.commands("quay"))
