@@ -21,11 +21,13 @@ class ContainerState:
     """A container as it is.
 
     ``health`` is None for one without a health check; ``environment`` is what was given beside the
-    image's own, None if the image is gone; ``started`` is in seconds since the epoch.
+    image's own, None if the image is gone; ``outdated`` is whether the image's name has since been
+    given to another; ``started`` is in seconds since the epoch.
     """
 
     id: str
     image: str
+    outdated: bool
     digest: str
     version: str
     state: str
@@ -40,13 +42,21 @@ class ContainerState:
 
 
 @dataclass(frozen=True)
+class Written:
+    """A file's content, and when it was written, in seconds since the epoch."""
+
+    sha256: str
+    at: float
+
+
+@dataclass(frozen=True)
 class EngineState:
-    """What the engine holds of ours, and when our files were last written, by path."""
+    """What the engine holds of ours, and our files by path."""
 
     containers: Mapping[str, ContainerState]
     networks: tuple[str, ...]
     volumes: tuple[str, ...]
-    files: Mapping[str, float]
+    files: Mapping[str, Written]
 
 
 class Engine(FactBase[EngineState]):
@@ -60,8 +70,11 @@ class Engine(FactBase[EngineState]):
             f"containers=$(docker ps --all --quiet --filter label={DIGEST_LABEL} 2>/dev/null); "
             'if test -n "$containers"; then docker inspect $containers; '
             "docker image inspect --format 'image {{.Id}} {{json .Config.Env}}' "
-            "$(docker inspect --format '{{.Image}}' $containers) 2>/dev/null; fi; "
-            f"find {ETC} -type f -printf 'file %T@ %p\\n' 2>/dev/null; "
+            "$(docker inspect --format '{{.Image}}' $containers) 2>/dev/null; "
+            "docker image inspect "
+            "--format '{{range .RepoTags}}tag {{$.Id}} {{.}}{{println}}{{end}}' "
+            "$(docker inspect --format '{{.Config.Image}}' $containers) 2>/dev/null; fi; "
+            f"find {ETC} -type f -printf 'file %T@ ' -exec sha256sum {{}} \\; 2>/dev/null; "
             "docker network ls --filter name=quaylab --format 'network {{.Name}}' 2>/dev/null; "
             "docker volume ls --filter label=io.quaylab.data --format 'volume {{.Name}}' "
             "2>/dev/null || :"  # an engine that doesn't run yet holds nothing
@@ -72,7 +85,8 @@ class Engine(FactBase[EngineState]):
         return EngineState({}, (), (), {})
 
     def process(self, output: list[str]) -> EngineState:
-        said: dict[str, list[str]] = {"network": [], "volume": [], "image": [], "file": []}
+        kinds = ("network", "volume", "image", "tag", "file")
+        said: dict[str, list[str]] = {kind: [] for kind in kinds}
         inspected: list[str] = []
         for line in output:
             kind, _, rest = line.partition(" ")
@@ -82,14 +96,15 @@ class Engine(FactBase[EngineState]):
                 inspected.append(line)
         try:
             containers = json.loads("\n".join(inspected) or "[]")
-            images = {name: json.loads(env) for name, env in map(_two, said["image"])}
+            images = {id: json.loads(env) for id, env in map(_two, said["image"])}
         except ValueError as error:
             raise FactProcessError(f"docker inspect: {error}") from error
+        tags = {tag: id for id, tag in map(_two, said["tag"])}
         return EngineState(
-            {item["Name"].lstrip("/"): _container(item, images) for item in containers},
+            {item["Name"].lstrip("/"): _container(item, images, tags) for item in containers},
             tuple(said["network"]),
             tuple(said["volume"]),
-            {path: float(written) for written, path in map(_two, said["file"])},
+            dict(_written(line) for line in said["file"]),
         )
 
 
@@ -149,7 +164,16 @@ def _two(line: str) -> tuple[str, str]:
     return first, rest
 
 
-def _container(item: dict[str, Any], images: dict[str, list[str] | None]) -> ContainerState:
+def _written(line: str) -> tuple[str, Written]:
+    """``TIME SHA256  PATH``, where sha256sum keeps two columns between its two."""
+    at, sha256, path = line.split(maxsplit=2)
+    return path, Written(sha256, float(at))
+
+
+def _container(
+    item: dict[str, Any], images: Mapping[str, list[str] | None], tags: Mapping[str, str]
+) -> ContainerState:
+    image = item["Config"]["Image"]
     labels = item["Config"].get("Labels") or {}
     bindings = item["HostConfig"].get("PortBindings") or {}
     health = item["State"].get("Health")
@@ -159,7 +183,8 @@ def _container(item: dict[str, Any], images: dict[str, list[str] | None]) -> Con
         environment = frozenset(item["Config"].get("Env") or []) - frozenset(own)
     return ContainerState(
         id=item["Id"],
-        image=item["Config"]["Image"],
+        image=image,
+        outdated=tags.get(image, item["Image"]) != item["Image"],
         digest=labels.get(DIGEST_LABEL, ""),
         version=labels.get(VERSION_LABEL, ""),
         state=item["State"]["Status"],

@@ -6,6 +6,12 @@ from dataclasses import dataclass
 
 from pyinfra.api.facts import FactBase
 
+# Where dpkg was interrupted, dockerd is there and can't be started.
+HALF_INSTALLED = (
+    "dpkg-query --show --showformat '${db:Status-Status}\\n' docker.io containerd 2>/dev/null |"
+    " grep --quiet -e unpacked -e half- -e triggers-"
+)
+
 
 @dataclass(frozen=True)
 class DaemonState:
@@ -22,7 +28,8 @@ class Daemon(FactBase[DaemonState]):
 
     def command(self) -> str:
         return (
-            "if command -v dockerd && command -v docker; then echo installed; fi; "
+            f"if command -v dockerd && command -v docker && ! {HALF_INSTALLED}; "
+            "then echo installed; fi; "
             "if systemctl is-enabled --quiet docker; then echo enabled; fi; "
             "if docker version >/dev/null; then "
             "docker info --format 'proxies|{{.HTTPProxy}}|{{.HTTPSProxy}}|{{.NoProxy}}'; fi"

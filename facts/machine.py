@@ -38,7 +38,9 @@ if command -v docker >/dev/null 2>&1; then
     "Driver":{{json .Driver}},"DockerRootDir":{{json .DockerRootDir}},
     "SecurityOptions":{{json .SecurityOptions}}}' 2>/dev/null | tr -d '\n')"
   docker ps --filter name=^quaylab- --format 'published {{.Ports}}' 2>/dev/null
-  docker volume ls --quiet --filter label=io.quaylab.data 2>/dev/null | while read -r volume; do
+  printf 'schema %s\n' "$(cat /var/lib/quaylab/schema 2>/dev/null || docker inspect --format \
+    '{{index .Config.Labels "io.quaylab.version"}}' quaylab-quay 2>/dev/null)"
+  docker volume ls --quiet --filter name=^quaylab- 2>/dev/null | while read -r volume; do
     docker volume inspect --format 'volume {{.Name}} {{json .Labels}}' "$volume"
   done
 fi
@@ -89,6 +91,7 @@ class Machine(FactBase[machine.Machine | None]):
                 published=frozenset(
                     int(port) for ports in said.get("published", []) for port in PORT.findall(ports)
                 ),
+                schema=one("schema") or None,
                 clock_ahead=int(one("epoch")) - time.time() if "epoch" in said else 0,
             )
         except ValueError as error:

@@ -1,6 +1,8 @@
 """Every setting once, with its default. Override one beside your inventory, in its own
 group_data/all.py, or for one run with `--data KEY=VALUE`."""
 
+from quaylab.tunnel import prompt_transport
+
 # --- The registry ---
 # Names this registry's credentials and CA, in credentials/ on this machine.
 lab_name = "quaylab"
@@ -48,6 +50,9 @@ database_listen = None
 database_host = None
 # Its port; None: 5432, with MySQL 3306.
 database_port = None
+# With database_host: Quay's version that your own backup is of, which an upgrade from that
+# version asks for.
+database_backup = None
 
 # --- Redis ---
 # Address Redis listens on; None: loopback, or the host's address when Quay runs elsewhere.
@@ -102,6 +107,13 @@ minimum_memory_mb = None
 # MB of free space that images and each kind of data need before the first run.
 minimum_disk_mb = 10240
 
+# --- Going back ---
+# With tasks/restore_database.py: the dump to restore; None: the newest.
+restore = None
+
 # --- Taking it down ---
 # With tasks/teardown.py: the registry's name, to remove all data too.
 purge = None
+
+# --- Not a setting: pyinfra's own, for every SSH connection ---
+ssh_paramiko_connect_kwargs = {"transport_factory": prompt_transport}

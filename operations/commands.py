@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from pyinfra import logger
 from pyinfra.api import Host, QuoteString, StringCommand
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
 
+LOCK = "/run/quaylab.lock"
+PATIENCE = 1800  # seconds: images are built over slow lines as well
+
 
 def fail(message: str) -> StringCommand:
     """A command that fails with one line: the only way to stop a running deploy without a
     traceback."""
     return StringCommand("printf '%s\\n'", QuoteString(message), ">&2; exit 1")
+
+
+def receive(content: bytes, path: StringCommand | QuoteString) -> StringCommand:
+    """A command that writes its standard input, which is to be :func:`encoded`, to a file.
+
+    It fails if some of it is missing: for a command, the death of the run that feeds it looks like
+    the end of its input.
+    """
+    return StringCommand("base64 -d >", path, '&& test "$(stat -c %s', path, f')" = {len(content)}')
+
+
+def encoded(content: bytes) -> str:
+    """The ``_stdin`` of a command that begins with :func:`receive`."""
+    return base64.encodebytes(content).decode()
+
+
+def one_at_a_time(command: StringCommand) -> StringCommand:
+    """A command that waits for others of its kind on the host. A killed run's goes on there for a
+    while, holding apt's locks, or building what this run would build as well."""
+    # --close: daemons that the command starts must not inherit the lock.
+    return StringCommand(f"flock --close --timeout {PATIENCE} {LOCK} sh -c", QuoteString(command))
 
 
 def complain(host: Host, message: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
-from facts.containers import ContainerState, Engine, EngineState, Healthy
+from facts.containers import ContainerState, Engine, EngineState, Healthy, Written
 from operations.commands import fail, quoted
 from quaylab.containers import NETWORK, RESTART_POLICY, Container
 from quaylab.parts import Part, Volume
@@ -40,7 +40,7 @@ def running(part: Part, timeout: int) -> Generator[StringCommand]:
     engine = host.get_fact(Engine)
     yield from ground(part, engine)
     found = engine.containers.get(wanted.name)
-    change = _due(found, wanted, engine.files)
+    change = due(found, wanted, engine.files)
     if change is None:
         host.noop(f"{wanted.name} runs as specified and is healthy")
         return
@@ -96,8 +96,8 @@ def wait_until_healthy(container: Container, timeout: int) -> StringCommand:
     )  # fmt: skip
 
 
-def _due(
-    found: ContainerState | None, wanted: Container, written: Mapping[str, float]
+def due(
+    found: ContainerState | None, wanted: Container, files: Mapping[str, Written]
 ) -> str | None:
     """What to do about a container: replace, start, unpause, restart, update, wait, or nothing."""
     if found is None or found.digest != wanted.digest or not _is_made_as(found, wanted):
@@ -106,8 +106,8 @@ def _due(
         return "unpause"
     if found.state != "running":
         return "start"
-    if any(written.get(path, 0) > found.started for path, _ in wanted.files):
-        return "restart"  # it may have read a file that was put right since
+    if any(_misread(files.get(path), sha256, found) for path, sha256 in wanted.files):
+        return "restart"
     if found.restart_policy != RESTART_POLICY:
         return f"update --restart={RESTART_POLICY}"
     if found.health in ("healthy", None):
@@ -115,10 +115,17 @@ def _due(
     return None if host.get_fact(Healthy, container=wanted.name, check=wanted.health) else "wait"
 
 
+def _misread(file: Written | None, sha256: str, reader: ContainerState) -> bool:
+    """Whether a container may have read a file as it was before this run put it right, or, while
+    the run is planned, before it will."""
+    return file is None or file.sha256 != sha256 or file.at > reader.started
+
+
 def _is_made_as(found: ContainerState, wanted: Container) -> bool:
     """Whether a container is what its label says: it may have been made by hand."""
     return (
         found.image == wanted.image
+        and not found.outdated
         and NETWORK in found.networks
         and found.ports == {str(port) for port in wanted.ports}
         and all(found.mounts.get(mount.target) == mount.source for mount in wanted.mounts)

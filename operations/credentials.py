@@ -63,7 +63,7 @@ def _adopt(state: State, host: Host, plan: Plan) -> bool:
         if (text := read_secret(host, path)) is not None:
             bundle[name] = text
     try:
-        plan.store.save(adopt(owners.pop(), _superuser_password(plan), bundle))
+        plan.store.save(adopt(owners.pop().partition("-")[0], _superuser_password(plan), bundle))
     except Refusal as refusal:
         return complain(host, str(refusal))
     return True

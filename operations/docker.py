@@ -5,13 +5,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Generator
 
-from pyinfra import host
+from pyinfra import host, state
 from pyinfra.api import StringCommand, operation
 
 from facts.docker import Daemon
-from operations.commands import fail
+from facts.machine import Machine as MachineFact
+from operations.commands import fail, one_at_a_time
+from quaylab import checks
 from quaylab.files import ManagedFile
 from quaylab.machine import Machine
+from quaylab.plan import Plan
 from quaylab.settings import Settings
 
 START_TIMEOUT = 60
@@ -29,11 +32,14 @@ def installed(machine: Machine, settings: Settings) -> Generator[StringCommand]:
         host.noop("dockerd is there")
     elif machine.debian_family:
         # Debian 13 has the client in a package of its own; before, it was in docker.io.
-        yield StringCommand(
-            "export DEBIAN_FRONTEND=noninteractive; dpkg --configure --pending &&",
-            "apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends",
-            "docker.io apparmor ca-certificates",
-            '$(test -z "$(apt-cache pkgnames docker-cli)" || echo docker-cli) >/dev/null',
+        yield one_at_a_time(
+            StringCommand(
+                "export DEBIAN_FRONTEND=noninteractive; dpkg --configure --pending &&",
+                "apt-get update --quiet=2 &&",
+                "apt-get install --quiet=2 --yes --no-install-recommends",
+                "docker.io apparmor ca-certificates",
+                '$(test -z "$(apt-cache pkgnames docker-cli)" || echo docker-cli) >/dev/null',
+            )
         )
     elif machine.red_hat_family and machine.os_id != "fedora" and machine.os_major == 7:
         yield StringCommand("yum install --quiet --assumeyes docker")
@@ -76,6 +82,23 @@ def running(machine: Machine, settings: Settings) -> Generator[StringCommand]:
             "docker info >/dev/null 2>&1 && exit 0; sleep 1; done;",
             f"tail -n 5 {LOG} >&2; exit 1",
         )
+
+
+@operation()
+def fits(plan: Plan) -> Generator[StringCommand]:
+    """Stop before anything is put over data that this run doesn't fit.
+
+    + plan: the run's plan
+    """
+    found = host.get_fact(MachineFact) if state.is_executing else None
+    problems = []
+    if found:
+        wanted = plan.volumes_of(host.name)
+        problems = list(checks.data_problems(host.name, found, wanted, plan.store))
+    if problems:
+        yield fail("\n".join(problems))
+    else:
+        host.noop("no data that this run doesn't fit")
 
 
 def proxy_file(settings: Settings) -> ManagedFile | None:

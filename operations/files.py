@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Generator, Iterable
 from pathlib import PurePosixPath
 
@@ -10,7 +9,9 @@ from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.files import Files
+from operations.commands import encoded, receive
 from quaylab.files import ManagedFile
+from quaylab.parts import ETC
 
 
 @operation()
@@ -50,11 +51,12 @@ def write(file: ManagedFile) -> StringCommand:
     the last step is readable by root alone."""
     parent = str(PurePosixPath(file.path).parent)
     new = f"{file.path}.new"
+    content = file.content.encode()
     return StringCommand(
-        "umask 077; mkdir -p /etc/quaylab; umask 022; mkdir -p", QuoteString(parent),
-        "; umask 077; rm -f", QuoteString(new), "; base64 -d >", QuoteString(new),
+        f"install -d -o root -g root -m 0700 {ETC}; umask 022; mkdir -p", QuoteString(parent),
+        "; umask 077; rm -f", QuoteString(new), ";", receive(content, QuoteString(new)),
         f"&& chown {file.uid}:{file.gid}", QuoteString(new),
         f"&& chmod {file.mode:04o}", QuoteString(new),
         "&& mv -f", QuoteString(new), QuoteString(file.path),
-        _stdin=base64.encodebytes(file.content.encode()).decode(),
+        _stdin=encoded(content),
     )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Generator, Iterable
 
@@ -11,7 +10,7 @@ from pyinfra.api import FileUploadCommand, QuoteString, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 
 from facts.containers import ImageIds
-from operations.commands import fail, quoted
+from operations.commands import encoded, fail, one_at_a_time, quoted, receive
 from quaylab.images import Image, base_image, context_archive
 from quaylab.settings import Settings
 
@@ -76,8 +75,11 @@ def _load(missing: list[Image], settings: Settings) -> Generator[PyinfraCommand]
     archive = f"{DIRECTORY}/archive.tar"
     yield StringCommand(f"mkdir -p {DIRECTORY}")
     yield FileUploadCommand(str(settings.image_archive), archive)
-    yield StringCommand(f"docker load --input {archive} >/dev/null; loaded=$?;",
-                        f"rm -f {archive}; exit $loaded")  # fmt: skip
+    # By a name of its own, so that the end of a killed run's doesn't remove this one's.
+    yield StringCommand(
+        f"own={archive}.$$; mv {archive} $own && docker load --input $own >/dev/null; loaded=$?;",
+        "rm -f $own; exit $loaded",
+    )
     for image in missing:
         absent = (
             f"{settings.image_archive} does not hold {image.reference}; make it anew with: "
@@ -91,8 +93,8 @@ def _load(missing: list[Image], settings: Settings) -> Generator[PyinfraCommand]
 
 def _build_base(image: Image) -> StringCommand:
     assert image.context is not None  # a packaged image has one
-    script = (image.context / "build").read_text()
-    return StringCommand("sh -s", QuoteString(image.reference), _stdin=script)
+    script = (image.context / "build").read_bytes()
+    return _made(image, script, StringCommand('sh "$0"', QuoteString(image.reference)))
 
 
 def _build(image: Image, settings: Settings) -> StringCommand:
@@ -100,10 +102,21 @@ def _build(image: Image, settings: Settings) -> StringCommand:
     arguments = dict(image.arguments)
     proxies = {"http_proxy": settings.http_proxy, "https_proxy": settings.https_proxy}
     arguments |= {name: value for name, value in proxies.items() if value}
-    return StringCommand(
+    build = StringCommand(
         # The classic builder: BuildKit needs a plug-in that Debian doesn't install with Docker.
-        "base64 -d | DOCKER_BUILDKIT=0 docker build --tag", QuoteString(image.reference),
+        "DOCKER_BUILDKIT=0 docker build --tag", QuoteString(image.reference),
         quoted(*(f"--build-arg={name}={value}" for name, value in arguments.items())),
-        "- >/dev/null",
-        _stdin=base64.encodebytes(context_archive(image.context)).decode(),
+        '- <"$0" >/dev/null',
+    )  # fmt: skip
+    return _made(image, context_archive(image.context), build)
+
+
+def _made(image: Image, source: bytes, build: StringCommand) -> StringCommand:
+    """Build from a file with ``source``, unless a killed run's build, still at work, does it."""
+    missing = StringCommand("docker image inspect", QuoteString(image.reference), ">/dev/null 2>&1")
+    return StringCommand(
+        "source=$(mktemp) &&", receive(source, StringCommand('"$source"')), "&&",
+        one_at_a_time(StringCommand(missing, "||", build)), '"$source"; made=$?;',
+        'rm -f "$source"; exit $made',
+        _stdin=encoded(source),
     )  # fmt: skip

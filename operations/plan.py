@@ -79,16 +79,19 @@ def _machines() -> dict[str, Machine]:
     hosts: list[Host] = list(state.inventory.get_active_hosts())
     jobs = [gevent.spawn(_ask, host) for host in hosts]
     gevent.joinall(jobs)
-    reports = {host.name: job.get() for host, job in zip(hosts, jobs, strict=True)}
-    refuse(
-        f"{name}: does not tell what it is; is it a Linux host?"
-        for name, report in reports.items()
-        if report is None
-    )
-    return {name: report for name, report in reports.items() if report is not None}
+    said = {host.name: job.get() for host, job in zip(hosts, jobs, strict=True)}
+    refuse(problem for problem in said.values() if isinstance(problem, str))
+    return {name: machine for name, machine in said.items() if isinstance(machine, Machine)}
 
 
-def _ask(host: Host) -> Machine | None:
+def _ask(host: Host) -> Machine | str:
+    """A host's report, or why there is none: gevent would print an exception."""
     with ctx_host.use(host):
-        report: Machine | None = host.get_fact(MachineFact)
-    return report
+        try:
+            report: Machine | None = host.get_fact(MachineFact)
+        except EOFError:  # pyinfra's question for a password
+            return (
+                f"_sudo: {host.name} asks for a password, and there is no terminal to type it at; "
+                "set _sudo_password, or allow this user NOPASSWD in sudoers"
+            )
+    return report or f"{host.name}: does not tell what it is; is it a Linux host?"

@@ -13,9 +13,9 @@ from urllib3.exceptions import HTTPError
 
 from facts.containers import Engine
 from facts.files import Files
-from operations import files, reach
+from operations import dumps, files, reach
 from operations.commands import complain, fail, quoted
-from operations.containers import ground
+from operations.containers import LOG_LINES, due, ground
 from operations.reach import registry, through
 from quaylab.containers import NETWORK
 from quaylab.files import ManagedFile
@@ -23,6 +23,7 @@ from quaylab.plan import Plan
 from quaylab.probes import Answer, Unreachable
 from quaylab.registry import Registry, RegistryError
 from quaylab.topology import LOOPBACK
+from quaylab.upgrades import note
 
 MIGRATION = "quaylab-migration"
 VERIFIED = "/var/lib/quaylab/verified"
@@ -34,22 +35,34 @@ def migrated(plan: Plan) -> Generator[StringCommand]:
 
     + plan: the run's plan
 
-    Due unless this host runs Quay from the same image: then it was done before. Doing it again
-    changes nothing, so a run killed in it is finished by the next.
+    Due unless this host notes that it was done. Doing it again changes nothing, so a run killed in
+    it is finished by the next. Nodes of the version before go on serving meanwhile.
     """
-    part = plan.quay[host.name]
-    engine = host.get_fact(Engine)
-    found = engine.containers.get(part.container.name)
-    if found and found.image == part.image.reference:
-        host.noop(f"the schema is that of {found.version}")
+    if not plan.migrates:
+        host.noop(f"the schema is that of {plan.schema}")
         return
-    yield from ground(part, engine)
-    mounts = [f"--volume={mount}" for mount in part.container.mounts]
+    part = plan.quay[host.name]
+    yield from ground(part, host.get_fact(Engine))
+    # One that a killed run left at work is waited for: cut off, MySQL would keep half of it.
+    yield StringCommand(f"docker wait {MIGRATION} >/dev/null 2>&1 || :")
     yield StringCommand(f"docker rm --force --volumes {MIGRATION} >/dev/null 2>&1 || :")
+    mounts = [f"--volume={mount}" for mount in part.container.mounts]
     yield StringCommand(
-        f"docker run --rm --name={MIGRATION} --network={NETWORK}",
-        quoted(*mounts, part.image.reference),
-        "migrate head >/dev/null",
+        f"log=$(docker run --rm --sig-proxy=false --name={MIGRATION} --network={NETWORK}",
+        quoted(*mounts, part.image.reference), "migrate head 2>&1) ||",
+        f"{{ printf '%s\\n' \"$log\" | tail -n {LOG_LINES} >&2;",
+        fail(_migration_failed(plan)), "; }",
+    )  # fmt: skip
+    yield files.write(note(plan.version))
+
+
+def _migration_failed(plan: Plan) -> str:
+    if plan.schema is None:
+        return f"migrating to {plan.version} failed; its last lines are above"
+    return (
+        f"migrating to {plan.version} failed, its last lines are above; {plan.schema} still "
+        "serves. Repair the cause and run again, or go back to before the upgrade, losing what was "
+        f"pushed since: {dumps.way_back(plan)}"
     )
 
 
@@ -76,14 +89,15 @@ def superuser(plan: Plan) -> Generator[FunctionCommand]:
 
     + plan: the run's plan
     """
-    try:
-        with registry(host, plan) as quay:
-            rotating = plan.credentials.superuser_password_before is not None
-            if not rotating and _is_superuser(quay, plan):
-                host.noop(f"{plan.settings.quay_superuser} is there and a superuser")
-                return
-    except RegistryError:
-        pass  # not up, or another registry: making the user will tell
+    if plan.credentials.superuser_password_before is None:
+        known = None if _is_still_down(plan) else _knows_superuser(plan)
+        if known:
+            host.noop(f"{plan.settings.quay_superuser} is there and a superuser")
+            return
+        if known is None and not state.is_executing and plan.was_deployed(host.name):
+            host.noop("asked when the run has brought Quay up")
+            return
+    # Where Quay can't be asked (not up, or another registry) this will tell.
     yield FunctionCommand(_make_superuser, (plan,), {})
 
 
@@ -96,9 +110,17 @@ def verified(plan: Plan) -> Generator[PyinfraCommand]:
     Each run asks database, Redis and ``/health/endtoend``. A login, push, pull and delete is due
     when the container is another one than that last verified.
     """
-    found = host.get_fact(Engine).containers.get(plan.quay[host.name].container.name)
+    wanted = plan.quay[host.name].container
+    engine = host.get_fact(Engine)
+    found = engine.containers.get(wanted.name)
     mark = ManagedFile(VERIFIED, f"{found.id if found else ''}\n", mode=0o644)
     before = host.get_fact(Files, paths=[VERIFIED]).get(VERIFIED)
+    if not state.is_executing:
+        if not before or before.differs(mark) or due(found, wanted, engine.files) == "replace":
+            yield FunctionCommand(_round_trip, (plan,), {})
+        else:
+            host.noop("asked when the run comes to it")
+        return
     try:
         said = observe(host, plan)
     except (RegistryError, Unreachable) as error:
@@ -136,6 +158,24 @@ def services(host: Host, plan: Plan) -> tuple[Answer, Answer]:
         Unreachable: one of them does not answer Quay's credentials; the message says which.
     """
     return reach.database(host, plan), reach.redis(host, plan)
+
+
+def _is_still_down(plan: Plan) -> bool:
+    """Whether the run is only planned, and will bring up something of this host's first."""
+    if state.is_executing:
+        return False
+    engine = host.get_fact(Engine)
+    wanted = [part.container for part in plan.parts_of(host.name)]
+    return any(due(engine.containers.get(each.name), each, engine.files) for each in wanted)
+
+
+def _knows_superuser(plan: Plan) -> bool | None:
+    """Whether Quay has its superuser; None if it can't be asked."""
+    try:
+        with registry(host, plan) as quay:
+            return _is_superuser(quay, plan)
+    except RegistryError:
+        return None
 
 
 def _is_superuser(quay: Registry, plan: Plan) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -15,6 +16,9 @@ from quaylab.probes import Answer, Unreachable
 from quaylab.registry import Registry, RegistryError
 from quaylab.topology import LOOPBACK
 from quaylab.tunnel import forward
+
+# A way to where nobody listens (yet) is our callers' to report; paramiko would print it as well.
+logging.getLogger("paramiko.transport").setLevel(logging.CRITICAL)
 
 
 def through(host: Host, address: str, port: int) -> AbstractContextManager[tuple[str, int]]:

@@ -53,7 +53,7 @@ def _node(plan: Plan) -> str:
     """The leader's own container."""
     node = host.get_fact(Quay, container=plan.quay[host.name].container.name)
     if node is None:
-        raise RegistryError("there is no container")
+        raise RegistryError("there is no container; ./lab up brings it back")
     if not node.healthy:
         failing = ", ".join(name for name, good in node.services.items() if not good)
         raise RegistryError(f"{node.version}, not healthy: {failing or 'it does not answer'}")

@@ -15,6 +15,7 @@ from operations.quay import observe
 from quaylab.plan import Plan
 from quaylab.probes import Unreachable
 from quaylab.registry import RegistryError
+from quaylab.topology import LOOPBACK
 from quaylab.versions import MYSQL_REASON, is_legacy
 
 STANDIN = (
@@ -54,6 +55,7 @@ def _rows(plan: Plan) -> list[tuple[str, str]]:
     rows = [
         ("Address", where.url),
         ("Superuser", f"{settings.quay_superuser}, password in {plan.store.path}"),
+        ("Reach it", f"clients without DNS need in /etc/hosts: {_address(plan)} {where.hostname}"),
         ("Log in", f"docker login -u {settings.quay_superuser} {where.registry}"),
     ]
     if plan.certificate.ca:
@@ -69,6 +71,15 @@ def _rows(plan: Plan) -> list[tuple[str, str]]:
     if plan.standin:
         rows.append(("[yellow]Not Quay[/yellow]", STANDIN))
     return rows
+
+
+def _address(plan: Plan) -> str:
+    """Where clients reach the registry's host, as far as is known."""
+    reported = plan.machines[host.name].addresses
+    known = plan.topology.quay_address
+    if known == LOOPBACK:
+        known = reported[0] if len(reported) == 1 else "ADDRESS-OF-HOST"
+    return known
 
 
 def _legacy(plan: Plan) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from quaylab.credentials import Store
 from quaylab.machine import DEBIAN_FAMILY, RED_HAT_FAMILY, Machine
+from quaylab.machine import Volume as Found
 from quaylab.parts import CREDENTIALS_LABEL, DATA_LABEL, PATH_LABEL, REGISTRY_LABEL, Volume
 
 # The setting that moves a label, for the error's first word.
@@ -30,6 +31,25 @@ def machine_problems(name: str, machine: Machine) -> Iterator[str]:
         yield f"{name}: its `docker` is {machine.engine.unsupported}"
 
 
+def _owner_problems(name: str, volume: Found, want: Volume, store: Store) -> Iterator[str]:
+    owner, ours = volume.labels[CREDENTIALS_LABEL], want.labels[CREDENTIALS_LABEL]
+    if owner == ours:
+        return
+    if owner.partition("-")[0] == ours.partition("-")[0]:
+        yield (
+            f"database_secret_key: volume {volume.name} on {name} was encrypted with another key "
+            f"than {store.path} holds; restore that file from a backup, or move it away and read "
+            "it back with tasks/adopt.py"
+        )
+        return
+    state = "is of another registry" if store.exists else "is missing"
+    yield (
+        f"lab_name: volume {volume.name} on {name} belongs to the credentials {owner}, and "
+        f"{store.path} {state}; restore that file from a backup, read it back with tasks/adopt.py, "
+        "name the registry it belongs to, or remove the data: tasks/teardown.py --data purge=NAME"
+    )
+
+
 def data_problems(
     name: str, machine: Machine, wanted: Mapping[str, Volume], store: Store
 ) -> Iterator[str]:
@@ -38,15 +58,14 @@ def data_problems(
         want = wanted.get(volume.name)
         if want is None:
             continue
-        owner = volume.labels.get(CREDENTIALS_LABEL)
-        if owner != want.labels[CREDENTIALS_LABEL]:
-            state = "is of another registry" if store.exists else "is missing"
+        if CREDENTIALS_LABEL not in volume.labels:
             yield (
-                f"lab_name: volume {volume.name} on {name} belongs to the credentials {owner}, "
-                f"and {store.path} {state}; restore that file from a backup, read it back with "
-                "tasks/adopt.py, name the registry it belongs to, or remove the data: "
-                "tasks/teardown.py --data purge=NAME"
+                f"{name}: volume {volume.name} was not made by Quaylab, which won't use what may "
+                "be somebody's data; copy what is needed, then run there: docker volume rm "
+                f"{volume.name}"
             )
+            continue
+        yield from _owner_problems(name, volume, want, store)
         for label, setting in SETTINGS.items():
             found, right = volume.labels.get(label), want.labels[label]
             if found != right:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import secrets
 import string
@@ -24,7 +25,7 @@ NEVER_CHANGED = ("database_secret_key", "secret_key")
 
 
 class Credentials(BaseModel):
-    """All secrets of one registry. ``identity`` is public: hosts with data are labelled with it."""
+    """All secrets of one registry. ``identity`` is public, a part of the ``fingerprint``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,12 +43,19 @@ class Credentials(BaseModel):
     certificate: str | None = None
     certificate_key: SecretStr | None = None
 
+    @property
+    def fingerprint(self) -> str:
+        """What data is labelled with: whose it is, and by which key its rows are encrypted. The
+        few digits of the key's hash tell a change, and nothing else."""
+        key = self.database_secret_key.get_secret_value()
+        return f"{self.identity}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+
     def settled(self) -> Credentials:
         """The same once a rotation is through."""
         return self.model_copy(update={"superuser_password_before": None})
 
     def revealed(self) -> dict[str, str | None]:
-        """The plain values, for the file alone."""
+        """The plain values."""
         return {
             key: value.get_secret_value() if isinstance(value, SecretStr) else value
             for key, value in self
@@ -158,6 +166,12 @@ class Store:
                     "database is encrypted with it: unset the variable"
                 )
             else:
+                if kept and key == "superuser_password" and value != values[key]:
+                    # Quay's users are in its database: it has to be told, and till then knows the
+                    # old one, which may not get lost.
+                    values["superuser_password_before"] = (
+                        values["superuser_password_before"] or values[key]
+                    )
                 values[key] = value
         try:
             credentials = Credentials.model_validate(values)
@@ -171,12 +185,14 @@ class Store:
         return credentials
 
     def keeps(self, credentials: Credentials) -> bool:
-        """Whether the file holds just these."""
-        return self.exists and self._read() == credentials
+        """Whether the file holds just these, and the CA's file its part of them."""
+        ca = self.ca_path.read_text() if self.ca_path.exists() else None
+        return self.exists and self._read() == credentials and ca == credentials.ca_certificate
 
     def save(self, credentials: Credentials) -> None:
         """Replace the file atomically; the CA's public certificate goes beside it for clients."""
-        text = yaml.safe_dump(credentials.revealed(), sort_keys=False)
+        given = {key: value for key, value in credentials.revealed().items() if value is not None}
+        text = yaml.dump(given, Dumper=_BlockDumper, sort_keys=False)
         _replace(self.path, text, 0o600)
         if credentials.ca_certificate:
             _replace(self.ca_path, credentials.ca_certificate, 0o644)
@@ -195,6 +211,18 @@ class Store:
         except (yaml.YAMLError, ValueError):
             # The error's own text could quote a secret.
             raise Refusal([f"{self.path}: damaged; {remedy}"]) from None
+
+
+class _BlockDumper(yaml.SafeDumper):
+    """Keys and certificates as the blocks that they are, for people to read and copy."""
+
+
+def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_BlockDumper.add_representer(str, _represent)
 
 
 def _replace(path: Path, text: str, mode: int) -> None:

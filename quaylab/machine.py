@@ -23,7 +23,7 @@ class Engine:
 
 @dataclass(frozen=True)
 class Volume:
-    """One of our data volumes with its labels."""
+    """A volume that has a name of ours, with its labels; without ours somebody else made it."""
 
     name: str
     labels: Mapping[str, str]
@@ -50,6 +50,8 @@ class Machine:
     listening: frozenset[int] = frozenset()
     published: frozenset[int] = frozenset()
     clock_ahead: float = 0
+    # The note of the database's schema, which the leader has; see quaylab/upgrades.py.
+    schema: str | None = None
 
     @property
     def debian_family(self) -> bool:

@@ -249,7 +249,7 @@ def _labels(
     return {
         DATA_LABEL: data,
         PATH_LABEL: path or "",
-        CREDENTIALS_LABEL: credentials.identity,
+        CREDENTIALS_LABEL: credentials.fingerprint,
         REGISTRY_LABEL: "stand-in" if settings.image_source == "packages" else "quay",
     }
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -15,13 +17,15 @@ from quaylab import (
     preconditions,
     quay_config,
     topology,
+    upgrades,
     versions,
 )
 from quaylab.certificates import ServerCertificate
 from quaylab.credentials import GIVEN, Credentials, Store, given_by, rotated
+from quaylab.dumps import Upgrade
 from quaylab.machine import Machine
 from quaylab.parts import Part, Volume
-from quaylab.problems import Refusal, refuse
+from quaylab.problems import Problems, refuse
 from quaylab.settings import HostInput, HostSettings, Settings, load
 from quaylab.topology import LOOPBACK, Topology
 
@@ -44,6 +48,28 @@ class Plan:
     @property
     def version(self) -> str:
         return versions.quay_version(self.settings)
+
+    @property
+    def schema(self) -> str | None:
+        """The leader's note of the database's schema; None without one, or without the data."""
+        leader = self.machines.get(self.topology.leader)
+        home = self.machines.get(self.topology.database.host or "")
+        name = self.database.container.name
+        if leader is None or (home and name not in {volume.name for volume in home.volumes}):
+            return None
+        return leader.schema
+
+    @property
+    def migrates(self) -> bool:
+        """Whether this run brings the database's schema to its version."""
+        took_part = self.topology.leader in self.machines
+        return took_part and not versions.is_legacy(self.version) and self.schema != self.version
+
+    @property
+    def upgrade(self) -> Upgrade:
+        """From the schema that there is to the version of this run."""
+        engine, identity = self.settings.database_engine, self.credentials.identity
+        return Upgrade(self.schema, self.version, engine, identity)
 
     @property
     def standin(self) -> bool:
@@ -77,6 +103,11 @@ class Plan:
             found.append(self.quay[host])
         return tuple(found)
 
+    def was_deployed(self, host: str) -> bool:
+        """Whether a host had data of ours as the run began."""
+        there = {volume.name for volume in self.machines[host].volumes}
+        return not there.isdisjoint(self.volumes_of(host))
+
     def volumes_of(self, host: str) -> dict[str, Volume]:
         return {part.volume.name: part.volume for part in self.parts_of(host) if part.volume}
 
@@ -107,18 +138,21 @@ def make(
     store = store or Store(settings.lab_name)
     if exclusive:
         store.lock()
-    problems = versions.problems(settings) + _file_problems(settings)
+    problems = Problems(versions.problems(settings) + _file_problems(settings))
     for name, machine in machines.items():
         problems += checks.machine_problems(name, machine)
-    plan = None
-    try:
-        plan = _assemble(settings, own, hosts, machines, store, ask, rotate, demand)
-        problems += quay_config.problems(settings, plan.topology, plan.credentials)
-    except Refusal as refusal:
-        problems += refusal.problems
+    where = credentials = None
+    with problems.collecting():
+        where = _topology(settings, own, hosts, machines)
+    with problems.collecting():
+        credentials = _credentials(settings, store, ask, rotate, demand)
+    if where and settings.tls_certificate and settings.tls_key:
+        problems += certificates.check(settings.tls_certificate, settings.tls_key, where.hostname)
+    if where and credentials:
+        problems += quay_config.problems(settings, where, credentials)
     refuse(problems)
-    assert plan is not None  # else there was a problem
-    return plan
+    assert where and credentials  # else there was a problem
+    return _assemble(settings, where, credentials, store, machines)
 
 
 def refuse_unfit(plan: Plan) -> None:
@@ -128,30 +162,45 @@ def refuse_unfit(plan: Plan) -> None:
         Refusal: too small, a port taken, a clock out of step; or engine, store or credentials
             changed under existing data.
     """
-    problems: list[str] = []
+    problems = foreign_data(plan)
+    if not problems:
+        # Of data that isn't ours the schema says nothing.
+        problems += upgrades.problems(plan.settings, plan.topology, plan.schema, plan.machines)
     for name, machine in plan.machines.items():
-        volumes = plan.volumes_of(name)
-        problems += checks.data_problems(name, machine, volumes, plan.store)
         problems += preconditions.problems(
             name, machine, plan.settings, plan.topology, plan.parts_of(name)
         )
     refuse(problems)
 
 
-def _assemble(
+def foreign_data(plan: Plan) -> list[str]:
+    """Data on the hosts that is of another engine, store or registry than the plan's."""
+    problems: list[str] = []
+    for name, machine in plan.machines.items():
+        problems += checks.data_problems(name, machine, plan.volumes_of(name), plan.store)
+    return problems
+
+
+def _topology(
     settings: Settings,
     own: Mapping[str, HostSettings],
     hosts: list[HostInput],
     machines: Mapping[str, Machine],
-    store: Store,
-    ask: Callable[[str], str] | None,
-    rotate: bool,
-    demand: bool,
-) -> Plan:
+) -> Topology:
     reported = {name: machine.addresses for name, machine in machines.items()}
     where = topology.build(settings, hosts, own, reported)
     if settings.purge not in (None, where.hostname):
         refuse([f"purge: {settings.purge!r} is not this registry's name, {where.hostname}"])
+    return where
+
+
+def _credentials(
+    settings: Settings,
+    store: Store,
+    ask: Callable[[str], str] | None,
+    rotate: bool,
+    demand: bool,
+) -> Credentials:
     foreign = {
         "database_password": settings.database_host,
         "redis_password": settings.redis_host,
@@ -161,8 +210,17 @@ def _assemble(
     if rotate:
         refuse(_rotation_problems(store))
         credentials = rotated(credentials, [key for key in GIVEN if key not in elsewhere])
+    return credentials
+
+
+def _assemble(
+    settings: Settings,
+    where: Topology,
+    credentials: Credentials,
+    store: Store,
+    machines: Mapping[str, Machine],
+) -> Plan:
     if settings.tls_certificate and settings.tls_key:
-        refuse(certificates.check(settings.tls_certificate, settings.tls_key, where.hostname))
         served = ServerCertificate(
             settings.tls_certificate.read_text(),
             SecretStr(settings.tls_key.read_text()),
@@ -210,4 +268,13 @@ def _file_problems(settings: Settings) -> list[str]:
         )
     if settings.company_ca and not certificates.is_certificate(settings.company_ca):
         problems.append(f"company_ca: {settings.company_ca} is no PEM certificate")
+    if settings.pull_secret and not _has_logins(settings.pull_secret):
+        problems.append(f"pull_secret: {settings.pull_secret} is no config.json with logins")
     return problems
+
+
+def _has_logins(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_text())["auths"], dict)
+    except (ValueError, LookupError, TypeError):
+        return False

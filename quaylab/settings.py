@@ -55,6 +55,7 @@ HostPath = Annotated[
     str, _form(r"^/[A-Za-z0-9._/-]*[A-Za-z0-9._-]$", "/srv/quay"), AfterValidator(_no_detour)
 ]
 LabName = Annotated[str, _form(r"^[a-z0-9][a-z0-9-]{0,30}$", "quaylab")]
+DumpName = Annotated[str, _form(r"^[a-z0-9][A-Za-z0-9.-]*$", "v3.16.5-to-v3.18.0-20260131T120000Z")]
 Version = Annotated[str, _form(r"^v[0-9]+\.[0-9]+\.[0-9]+$", "v3.18.0")]
 # Quay's own rule for a name space.
 UserName = Annotated[
@@ -136,6 +137,10 @@ class Settings(BaseModel):
         description="A database that runs elsewhere; needs no group `database`",
     )
     database_port: Port | None = Field(description="Its port; None: 5432, with MySQL 3306")
+    database_backup: Version | None = Field(
+        description="With database_host: Quay's version that your own backup is of, which an "
+        "upgrade from that version asks for",
+    )
 
     # Redis
     redis_listen: Address | None = Field(
@@ -194,6 +199,11 @@ class Settings(BaseModel):
     minimum_disk_mb: int = Field(
         ge=1024,
         description="MB of free space that images and each kind of data need before the first run",
+    )
+
+    # Going back
+    restore: DumpName | None = Field(
+        description="With tasks/restore_database.py: the dump to restore; None: the newest",
     )
 
     # Taking it down
@@ -282,6 +292,8 @@ def _wrong(problem: ErrorDetails) -> str:
     if problem["type"] == "string_pattern_mismatch":
         example = _EXAMPLES[context["pattern"]]
         return f"does not have the right form, which is for example {example}"
+    if problem["type"] == "is_instance_of":
+        return "it should be a file's path"
     message = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     return message.replace("input should", "it should").replace("string should", "it should")

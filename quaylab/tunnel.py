@@ -6,15 +6,24 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import paramiko
 
 from quaylab.topology import LOOPBACK
 
 BLOCK = 65536
-
-
 Stream = socket.socket | paramiko.Channel
+
+
+def prompt_transport(sock: Stream, *arguments: Any, **options: Any) -> paramiko.Transport:
+    """An SSH transport that sends each packet at once.
+
+    With Nagle's algorithm, paramiko's default, a remote command takes about 50 ms instead of 10.
+    """
+    if isinstance(sock, socket.socket):  # a jump host gives a channel
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return paramiko.Transport(sock, *arguments, **options)
 
 
 @contextmanager

@@ -33,6 +33,10 @@ if host.name in lab.topology.engine_hosts():
 
     docker.running(name="Start the container engine", machine=machine, settings=settings)
 
+    if not (machine.engine and machine.engine.version):
+        # Only an engine that answers tells whose data it holds, so this could not be told before.
+        docker.fits(name="See whose data it holds", plan=lab)
+
     if settings.pull_secret:
         pull_secret.merged(
             name="Merge the pull secret",

@@ -2,13 +2,15 @@
 
 from pyinfra import host
 
-from operations import containers, credentials, files, images, quay
+from operations import containers, credentials, dumps, files, images, quay
 from operations.plan import plan
 from quaylab.versions import is_legacy
 
 lab = plan()
 
 credentials.kept(name="Keep the credentials", plan=lab)
+
+dumps.taken(name="Dump the database before its schema changes", plan=lab)
 
 if host.name in lab.topology.quay:
     part = lab.quay[host.name]

@@ -8,7 +8,11 @@ from quaylab.credentials import Store, generate
 from tests.deploy.house import ROOT, House, fake
 
 ONE = [fake("quay")]
-TASKS = sorted(f"tasks/{path.name}" for path in (ROOT / "tasks").glob("*.py"))
+TASKS = sorted(
+    f"tasks/{path.name}"
+    for path in (ROOT / "tasks").glob("*.py")
+    if path.stem != "restore_database"  # wants a dump: see test_upgrade.py
+)
 
 
 def _inventory(house: House) -> str:

@@ -108,6 +108,8 @@ def engine_of(shell: Host) -> Iterator[docker.DockerClient]:
         listener.listen()
         with serve(listener, dial):
             client = docker.DockerClient(base_url=f"unix://{path}", version="auto")
+            # Else the SDK keeps one for each path that it asked for, and sshd allows ten sessions.
+            client.api.headers["Connection"] = "close"
             try:
                 yield client
             finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,15 @@ from typing import Any
 import yaml
 
 from quaylab.credentials import Store
-from tests.machine.machines import PROJECT, Machine, Operator, Result, run
+from tests.machine.machines import (
+    PROJECT,
+    CommandFailed,
+    Machine,
+    Operator,
+    Result,
+    run,
+    wait_until,
+)
 
 HOSTNAME = "quay.quaylab.test"
 ADMIN = "quayadmin"
@@ -50,6 +58,16 @@ class Deployment:
 
     def run(self, deploy: str = "deploy.py", *arguments: str) -> Result:
         return self.operator.pyinfra(self.inventory, deploy, *arguments)
+
+    def kill(self, deploy: str, *arguments: str, when: Callable[[], bool]) -> None:
+        """Kill a run, which can't clean up then, as soon as something is so."""
+        with self.operator.start(self.inventory, deploy, *arguments) as running:
+            try:
+                wait_until(lambda: when() or running.poll() is not None, "the run comes so far")
+                if running.poll() is not None:
+                    raise CommandFailed(f"pyinfra ended first\n{running.communicate()}")
+            finally:
+                running.kill()
 
     def verify(self) -> None:
         """Run the hosts' own tests, as ``./lab verify`` does."""

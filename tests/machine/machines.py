@@ -452,14 +452,26 @@ class Operator:
         timeout: float = 1800,
     ) -> Result:
         """Run `pyinfra -y --json INVENTORY DEPLOY ARGS` in the project, as its users do."""
-        done = subprocess.run(
-            [sys.executable, "-m", "pyinfra", "-y", "--json", str(inventory), deploy, *args],
+        with self.start(inventory, deploy, *args, env=env) as running:
+            try:
+                stdout, stderr = running.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                raise
+        return Result(running.returncode, stdout, stderr)
+
+    def start(
+        self, inventory: Path, deploy: str, *args: str, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        """Begin such a run."""
+        # With -y nobody asks what would change, and --dry would plan nothing.
+        agreed = [] if "--dry" in args else ["-y"]
+        return subprocess.Popen(
+            [sys.executable, "-m", "pyinfra", *agreed, "--json", str(inventory), deploy, *args],
             cwd=PROJECT,
             env={**os.environ, "HOME": str(self.home), "PYINFRA_PROGRESS": "off", **(env or {})},
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=timeout,
-            check=False,
         )
-        return Result(done.returncode, done.stdout, done.stderr)

@@ -14,9 +14,13 @@ from quaylab.images import (
 from quaylab.versions import NEWEST, NEWEST_ON_MYSQL
 from tests.machine.machines import has_image, run
 
+# From which every version that the tests run can be upgraded to.
+BEFORE = "v3.15.1"
+
 
 def build_all() -> dict[str, str]:
-    """References by part; ``quay`` is the newest stand-in, ``quay-mysql`` that for MySQL."""
+    """References by part; ``quay`` is the newest stand-in, ``quay-mysql`` that for MySQL, and
+    ``quay-before`` an older one."""
     base = base_image()
     if not has_image(base.reference):
         assert base.context is not None
@@ -27,6 +31,7 @@ def build_all() -> dict[str, str]:
         "redis": packaged_image("redis", PACKAGED_REDIS),
         "quay": packaged_image("quay", NEWEST),
         "quay-mysql": packaged_image("quay", NEWEST_ON_MYSQL),
+        "quay-before": packaged_image("quay", BEFORE),
     }
     for image in images.values():
         if not has_image(image.reference):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 from pyinfra.api import FunctionCommand, StringCommand
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.api.facts import FactBase
 from pyinfra.connectors.util import CommandOutput, OutputLine
-from pyinfra.context import ctx_host
+from pyinfra.context import ctx_host, ctx_state
 
 
 class FakeHost:
     """``facts`` by class; one that is not there is at its default. ``noops`` are the reasons,
-    ``told`` what was logged, and ``asked`` the arguments of the facts."""
+    ``told`` what was logged, and ``asked`` the arguments of the facts. The run that it is in is
+    ``executing``, else it is only planned."""
 
     current_op_global_arguments: dict[str, Any] = {}  # noqa: RUF012
 
@@ -23,6 +25,7 @@ class FakeHost:
         self, facts: dict[type[FactBase[Any]], Any] | None = None, name: str = "quay.example.com"
     ) -> None:
         self.name = name
+        self.executing = True
         self.facts = facts or {}
         self.noops: list[str] = []
         self.told: list[str] = []
@@ -47,7 +50,8 @@ class FakeHost:
     @contextmanager
     def current(self) -> Iterator[None]:
         """As pyinfra's ``host``, which operations import."""
-        with ctx_host.use(self):
+        run = SimpleNamespace(is_executing=self.executing)
+        with ctx_host.use(self), ctx_state.use(run):
             yield
 
     def operate(

@@ -21,7 +21,9 @@ GROUP_DATA = ROOT / "group_data" / "all.py"
 PARTS = ("quay", "database", "redis")
 
 DEFAULTS: dict[str, Any] = {
-    key: value for key, value in runpy.run_path(str(GROUP_DATA)).items() if not key.startswith("_")
+    key: value
+    for key, value in runpy.run_path(str(GROUP_DATA)).items()
+    if key in Settings.model_fields
 }
 
 CREDENTIALS = Credentials(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from facts.containers import ContainerState, EngineState
+from facts.containers import ContainerState, EngineState, Written
 from quaylab.containers import NETWORK, Container
 
 
@@ -14,6 +14,7 @@ def state(wanted: Container, **changes: Any) -> ContainerState:
     found = ContainerState(
         id="c0ffee",
         image=wanted.image,
+        outdated=False,
         digest=wanted.digest,
         version=wanted.version,
         state="running",
@@ -37,5 +38,5 @@ def engine(
         {wanted.name: state(wanted, **changes)},
         (NETWORK,),
         volumes,
-        {path: written for path, _ in wanted.files},
+        {path: Written(sha256, written) for path, sha256 in wanted.files},
     )

@@ -44,10 +44,11 @@ def test_environment_is_what_was_given_beside_the_images_own(engine: EngineState
 def test_files_were_written_before_their_container_started(engine: EngineState) -> None:
     quay = engine.containers["quaylab-quay"]
     bundle = {
-        path: at for path, at in engine.files.items() if path.startswith("/etc/quaylab/quay/")
+        path: file for path, file in engine.files.items() if path.startswith("/etc/quaylab/quay/")
     }
     assert {Path(path).name for path in bundle} == {"config.yaml", "ssl.cert", "ssl.key"}
-    assert all(at < quay.started for at in bundle.values())
+    assert all(file.at < quay.started for file in bundle.values())
+    assert all(len(file.sha256) == 64 for file in bundle.values())
 
 
 def test_network_and_volumes(engine: EngineState) -> None:
@@ -65,6 +66,15 @@ def _changed(**changes: object) -> EngineState:
 
 def test_without_the_image_its_environment_is_not_known() -> None:
     assert _changed().containers["quaylab-quay"].environment is None
+
+
+def test_an_image_whose_name_now_means_another() -> None:
+    lines = RECORDED.read_text().splitlines()
+    name = "quaylab/quay-standin:v3.18.0-603c3fc0d77f"
+    own = "sha256:55426bc44786f91d8dd521c59ee93cf9e2fedda544168707073bdae706bea131"
+    for id, outdated in (("sha256:0", True), (own, False)):
+        found = Engine().process([*lines, f"tag {id} {name}"]).containers["quaylab-quay"]
+        assert found.outdated is outdated
 
 
 def test_no_health_check_and_no_published_port() -> None:

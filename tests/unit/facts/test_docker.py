@@ -45,3 +45,13 @@ def test_command_of_a_stopped_daemon(shell: Shell) -> None:
     assert Daemon().process(shell.lines(Daemon().command())) == DaemonState(
         True, False, False, ("", "", "")
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "installed"), [("installed", True), ("unpacked", False), ("half-configured", False)]
+)
+def test_an_interrupted_installation_is_none(shell: Shell, status: str, installed: bool) -> None:
+    for name in ("dockerd", "docker", "systemctl"):
+        shell.stub(name, "exit 0")
+    shell.stub("dpkg-query", f"echo {status}")
+    assert Daemon().process(shell.lines(Daemon().command())).installed is installed

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
 from facts.machine import COMMAND, Machine
 from quaylab import machine
 from quaylab.machine import Engine
+from quaylab.upgrades import SCHEMA
 from tests.unit.shell import Shell
 
 BARE = """\
@@ -114,3 +117,17 @@ def test_this_machine(shell: Shell) -> None:
     assert found.memory_mb > 0
     assert found.addresses == ("192.0.2.7",)
     assert found.engine == Engine(None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("note", "schema"),
+    [("v3.18.0\n", "v3.18.0"), ("\n", None), (None, "v3.16.5")],
+    ids=["noted", "not known", "the container's label"],
+)
+def test_schema(shell: Shell, tmp_path: Path, note: str | None, schema: str | None) -> None:
+    shell.stub("docker", 'case "$*" in *quaylab-quay) echo v3.16.5 ;; esac')
+    path = tmp_path / "schema"
+    if note is not None:
+        path.write_text(note)
+    assert SCHEMA in COMMAND
+    assert Machine().process(shell.lines(COMMAND.replace(SCHEMA, str(path)))).schema == schema

@@ -12,6 +12,8 @@ from pyinfra.connectors.local import LocalConnector
 
 from quaylab import plan
 from quaylab.credentials import Store
+from quaylab.machine import Volume
+from quaylab.parts import STORAGE_VOLUME
 from quaylab.plan import Plan
 from tests.unit.fake_host import FakeHost
 from tests.unit.quaylab import small_quay, small_servers
@@ -29,9 +31,10 @@ class Site:
     store: Store
     ports: dict[str, int]
 
-    def lab(self, **data: Any) -> Plan:
+    def lab(self, bears_data: bool = False, **data: Any) -> Plan:
         hosts = [host(NAME, **{**self.ports, **data})]
-        return plan.make(hosts, {NAME: machine()}, self.store)
+        volumes = (Volume(STORAGE_VOLUME, {}),) if bears_data else ()
+        return plan.make(hosts, {NAME: machine(volumes=volumes)}, self.store)
 
     def host(self, facts: dict[Any, Any] | None = None) -> FakeHost:
         """This machine, which needs no tunnel."""

@@ -54,6 +54,7 @@ def test_running_as_specified_is_nothing_to_do(lab: Plan) -> None:
     [
         ({"digest": "other"}, REPLACED),
         ({"image": "other:1"}, REPLACED),
+        ({"outdated": True}, REPLACED),
         ({"networks": ("bridge",)}, REPLACED),
         ({"ports": frozenset()}, REPLACED),
         ({"ports": frozenset({"0.0.0.0:5432:5432"})}, REPLACED),

@@ -8,6 +8,7 @@ from facts.database import Database, DatabaseState, Extension
 from operations import database
 from quaylab import plan
 from quaylab.credentials import Store
+from quaylab.machine import Volume
 from quaylab.plan import Plan
 from tests.unit.fake_host import FakeHost
 from tests.unit.samples import host, machine
@@ -37,6 +38,16 @@ def test_extension_is_created(lab: Plan) -> None:
         ((command,), _) = _prepare(lab, state)
         assert "CREATE EXTENSION IF NOT EXISTS pg_trgm" in command
         assert "--dbname=quay" in command
+
+
+def test_planning_does_not_guess_at_a_database_that_is_down(store: Store) -> None:
+    name = "quay.example.com"
+    bearing = machine(volumes=(Volume("quaylab-database", {}),))
+    target = FakeHost({Database: None}, name)
+    target.executing = False
+    lab = plan.make([host(name)], {name: bearing}, store)
+    assert target.shell(database.prepared, plan=lab) == []
+    assert target.noops == ["asked when the run has brought the database up"]
 
 
 def test_installed_extension_is_left_alone(lab: Plan) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from facts.files import Files
 from operations import files
 from quaylab.files import FileState, ManagedFile
 from tests.unit.fake_host import FakeHost, stdin, text
+from tests.unit.shell import Shell
 
 SECRET = ManagedFile("/etc/quaylab/redis/environment", "PASSWORD=hunter2\n", uid=1001, mode=0o400)
 
@@ -47,6 +50,20 @@ def test_content_goes_through_stdin_alone() -> None:
     (command,) = FakeHost().operate(files.present, files=[SECRET])
     assert "hunter2" not in text(command)
     assert base64.b64decode(stdin(command)).decode() == SECRET.content
+
+
+def test_half_of_a_content_replaces_nothing(tmp_path: Path, shell: Shell) -> None:
+    """For a command, the death of the run that feeds it is the end of its input."""
+    shell.stub("install", ":")
+    shell.stub("chown", ":")
+    target = tmp_path / "environment"
+    target.write_text("whole\n")
+    command = files.write(dataclasses.replace(SECRET, path=str(target)))
+    half = stdin(command)[:8]
+    assert shell.run(command, half).returncode != 0
+    assert target.read_text() == "whole\n"
+    assert shell.run(command, stdin(command)).returncode == 0
+    assert target.read_text() == SECRET.content
 
 
 def test_nothing_wide_is_on_disk_before_the_last_step() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import re
 import subprocess
@@ -9,21 +10,25 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pyinfra.api import FunctionCommand
-from pyinfra.context import ctx_state
 
 from facts.containers import Engine, EngineState
 from facts.files import Files
-from operations import quay
+from operations import dumps, quay
+from quaylab import plan
+from quaylab.credentials import Store
 from quaylab.files import FileState, ManagedFile
+from quaylab.machine import Volume
 from quaylab.plan import Plan
-from tests.unit.fake_host import FakeHost, text
+from tests.unit.fake_host import FakeHost, stdin, text
 from tests.unit.operations.conftest import NAME, Site
 from tests.unit.quaylab.small_quay import PASSWORD, USER
+from tests.unit.samples import host as host_input
+from tests.unit.samples import machine
+from tests.unit.shell import Shell
 from tests.unit.states import engine
 
 VERIFICATION = f"{USER}/quaylab-verification"
@@ -56,30 +61,57 @@ def _failure(command: object, host: FakeHost) -> str:
 
 
 def test_schema_is_migrated_before_the_first_start(lab: Plan) -> None:
-    commands = FakeHost().shell(quay.migrated, plan=lab)
-    assert [command.split()[1] for command in commands] == ["network", "volume", "rm", "run"]
-    assert "migrate head" in commands[-1]
-    assert "--rm" in commands[-1]
-    assert "/etc/quaylab/quay:/conf/stack:ro,z" in commands[-1]
+    *commands, note = FakeHost().operate(quay.migrated, plan=lab)
+    network, volume, wait, remove, migrate = map(text, commands)
+    assert "docker network create" in network
+    assert "docker volume create" in volume
+    assert wait.startswith("docker wait quaylab-migration ")
+    assert remove.startswith("docker rm --force --volumes quaylab-migration ")
+    assert "/etc/quaylab/quay:/conf/stack:ro,z" in migrate
+    assert "migrate head" in migrate
+    assert base64.b64decode(stdin(note)) == b"v3.18.0\n"
 
 
-def test_schema_of_this_image_is_not_migrated_again(lab: Plan) -> None:
-    host = FakeHost({Engine: _engine(lab)})
-    assert host.shell(quay.migrated, plan=lab) == []
+def test_schema_that_is_there_is_not_migrated_again(store: Store) -> None:
+    host = FakeHost()
+    assert host.shell(quay.migrated, plan=_noting("v3.18.0", store)) == []
     assert host.noops == ["the schema is that of v3.18.0"]
 
 
-def test_schema_of_another_image_is_migrated(lab: Plan) -> None:
-    host = FakeHost({Engine: _engine(lab, image="quay.io/projectquay/quay:v3.17.4")})
-    assert "migrate head" in host.shell(quay.migrated, plan=lab)[-1]
+@pytest.mark.parametrize(
+    ("schema", "told"),
+    [
+        ("v3.16.5", "v3.16.5 still serves. Repair the cause and run again, or go back"),
+        (None, "migrating to v3.18.0 failed; its last lines are above"),
+    ],
+    ids=["upgrade", "first"],
+)
+def test_failing_migration_tells_its_last_lines_and_the_way_back(
+    store: Store, shell: Shell, monkeypatch: pytest.MonkeyPatch, schema: str | None, told: str
+) -> None:
+    monkeypatch.setattr(dumps, "way_back", lambda plan: "pyinfra tasks/restore_database.py")
+    shell.stub("docker", 'case "$1" in run) seq 20; echo column exists >&2; exit 1 ;; esac')
+    *_, migrate, _ = FakeHost().operate(quay.migrated, plan=_noting(schema, store))
+    done = shell.run(text(migrate))
+    assert done.returncode == 1
+    *log, last = done.stderr.splitlines()
+    assert (len(log), log[-1]) == (15, "column exists")
+    assert told in last
+    assert ("pyinfra tasks/restore_database.py" in last) is (schema is not None)
+
+
+def _noting(schema: str | None, store: Store) -> Plan:
+    """The plan for a host that notes a schema and has the data."""
+    found = machine(schema=schema, volumes=(Volume("quaylab-database", {}),))
+    return plan.make([host_input(NAME)], {NAME: found}, store)
 
 
 # --- what it needs ---
 
 
 def _services_answer(host: FakeHost, lab: Plan, executing: bool = True) -> list[Any]:
-    with ctx_state.use(SimpleNamespace(is_executing=executing)):
-        return host.operate(quay.services_answer, plan=lab)
+    host.executing = executing
+    return host.operate(quay.services_answer, plan=lab)
 
 
 def test_services_that_answer(site: Site) -> None:
@@ -112,6 +144,21 @@ def test_superuser_is_made_once(site: Site) -> None:
     assert site.quay.users == {USER: PASSWORD}
     assert host.operate(quay.superuser, plan=lab) == []
     assert host.noops == [f"{USER} is there and a superuser"]
+
+
+def test_planning_does_not_ask_for_a_superuser_what_the_run_will_bring_up(site: Site) -> None:
+    lab = site.lab(bears_data=True)
+    host = site.host({Engine: _engine(lab, state="exited")})
+    host.executing = False
+    assert host.operate(quay.superuser, plan=lab) == []
+    assert host.noops == ["asked when the run has brought Quay up"]
+    assert site.quay.seen == []
+
+
+def test_planning_a_first_run_expects_to_make_the_superuser(site: Site) -> None:
+    host = site.host()
+    host.executing = False
+    assert len(host.operate(quay.superuser, plan=site.lab())) == 1
 
 
 @pytest.mark.parametrize(
@@ -168,6 +215,21 @@ def test_a_verified_container_is_only_asked_for_its_health(site: Site) -> None:
     assert host.operate(quay.verified, plan=lab) == []
     assert host.noops == ["postgresql 15.4, Redis 7.2.4, auth, database healthy"]
     assert site.quay.seen == ["GET /health/endtoend"]
+
+
+@pytest.mark.parametrize(
+    ("change", "due"),
+    [({}, False), ({"state": "exited"}, False), ({"image": "other:1"}, True)],
+    ids=["as verified", "only stopped", "about to be replaced"],
+)
+def test_planning_tells_whether_the_proof_is_due(
+    site: Site, change: dict[str, Any], due: bool
+) -> None:
+    lab = site.lab()
+    host = site.host({Engine: _engine(lab, **change), Files: _mark(lab)})
+    host.executing = False
+    assert bool(host.operate(quay.verified, plan=lab)) is due
+    assert site.quay.seen == []
 
 
 def test_a_push_that_fails_is_told_in_one_line(site: Site) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pyinfra.context import ctx_state
 
 from operations import summary
 from quaylab.plan import Plan
@@ -21,8 +19,8 @@ def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     monkeypatch.setenv("COLUMNS", "300")
 
     def tell(host: FakeHost, lab: Plan, executing: bool = True) -> str:
-        with ctx_state.use(SimpleNamespace(is_executing=executing)):
-            assert host.operate(summary.told, plan=lab) == []
+        host.executing = executing
+        assert host.operate(summary.told, plan=lab) == []
         printed = capsys.readouterr()
         assert printed.out == ""  # where --json is
         return " ".join(printed.err.replace("│", " ").split())

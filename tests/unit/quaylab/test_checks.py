@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from quaylab import checks
 from quaylab.credentials import Store
@@ -23,7 +24,7 @@ from tests.unit.samples import CREDENTIALS, machine
 LABELS = {
     DATA_LABEL: "postgresql-15-c9s",
     PATH_LABEL: "",
-    CREDENTIALS_LABEL: CREDENTIALS.identity,
+    CREDENTIALS_LABEL: CREDENTIALS.fingerprint,
     REGISTRY_LABEL: "quay",
 }
 
@@ -117,3 +118,21 @@ def test_data_whose_credentials_are_lost_is_refused(tmp_path: Path) -> None:
 def test_all_differences_are_told(store: Store) -> None:
     problems = _problems(store, data="mysql-80-c9s", path="/srv/old", credentials="other")
     assert len(problems) == 3
+
+
+def test_a_volume_of_somebody_elses_is_refused(store: Store) -> None:
+    bearing = machine(volumes=(Found("quaylab-database", {}),))
+    wanted = {"quaylab-database": Volume("quaylab-database", None, 26, LABELS)}
+    (problem,) = checks.data_problems("db.example.com", bearing, wanted, store)
+    assert "db.example.com: volume quaylab-database was not made by Quaylab" in problem
+    assert "docker volume rm quaylab-database" in problem
+
+
+def test_another_key_of_the_same_registry_is_told_as_such(store: Store) -> None:
+    changed = CREDENTIALS.model_copy(update={"database_secret_key": SecretStr("another-key")})
+    assert changed.fingerprint.partition("-")[0] == CREDENTIALS.fingerprint.partition("-")[0]
+    name = "quaylab-database"
+    want = Volume(name, None, 26, {**LABELS, CREDENTIALS_LABEL: changed.fingerprint})
+    found = machine(volumes=(Found(name, LABELS),))
+    (problem,) = checks.data_problems("db", found, {name: want}, store)
+    assert problem.startswith("database_secret_key: ")

@@ -104,7 +104,13 @@ def test_remove_leaves_nothing(store: Store) -> None:
 @pytest.mark.parametrize("key", ["database_password", "redis_password", "superuser_password"])
 def test_environment_comes_first(store: Store, kept: Credentials, key: str) -> None:
     found = store.load({f"QUAYLAB_{key.upper()}": "given-by-me"}).revealed()
-    assert found == {**kept.revealed(), key: "given-by-me"}
+    before = kept.revealed()["superuser_password"] if key == "superuser_password" else None
+    assert found == {
+        **kept.revealed(),
+        key: "given-by-me",
+        # Quay knows the old one until it is told; a typo must not lose it.
+        "superuser_password_before": before,
+    }
 
 
 @pytest.mark.parametrize("key", ["database_secret_key", "secret_key"])
@@ -311,3 +317,14 @@ def test_directory_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     directory = tmp_path / "credentials"
     Store("lab", directory).lock()
     assert directory.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_run_killed_before_the_cas_file_was_written_is_finished_by_the_next(
+    tmp_path: Path,
+) -> None:
+    store = Store("lab", tmp_path)
+    kept = certified("quay.example.com")
+    store.save(kept)
+    assert store.keeps(kept)
+    store.ca_path.unlink()
+    assert not store.keeps(kept)

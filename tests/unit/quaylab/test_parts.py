@@ -147,7 +147,7 @@ def test_volume_tells_whose_it_is() -> None:
     volume = _database(database_data="/srv/db").volume
     assert volume
     assert volume.path == volume.labels[PATH_LABEL] == "/srv/db"
-    assert volume.labels[CREDENTIALS_LABEL] == certified().identity
+    assert volume.labels[CREDENTIALS_LABEL] == certified().fingerprint
     assert volume.labels[REGISTRY_LABEL] == "quay"
 
 

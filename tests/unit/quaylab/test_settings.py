@@ -35,6 +35,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "database_listen": ("*", "for example 192.168.254.10"),
     "database_host": ("http://db.example.com", "for example 192.168.254.10"),
     "database_port": (70000, "less than or equal to 65535"),
+    "database_backup": (True, "a valid string"),
     "redis_listen": ("", "for example 192.168.254.10"),
     "redis_host": ("redis_1", "for example 192.168.254.10"),
     "redis_port": (True, "a valid integer"),
@@ -57,6 +58,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "minimum_cpus": (0, "greater than or equal to 1"),
     "minimum_memory_mb": ("8g", "a valid integer"),
     "minimum_disk_mb": (10, "greater than or equal to 1024"),
+    "restore": ("../dump", "for example v3.16.5-to-v3.18.0-"),
     "purge": (True, "a valid string"),
 }
 

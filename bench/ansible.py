@@ -1,0 +1,155 @@
+"""The same state kept by Ansible, with what makes it fast: pipelining, kept connections, forks."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bench.site import Lab
+from quaylab.containers import DIGEST_LABEL, NETWORK, RESTART_POLICY, VERSION_LABEL, Container
+from quaylab.files import ManagedFile
+from quaylab.plan import Plan
+from tests.machine.machines import run
+
+PLAYBOOK = Path(__file__).parent / "playbook.yml"
+
+
+@dataclass(frozen=True)
+class Ansible:
+    """An installation in an environment of its own."""
+
+    folder: Path
+
+    @classmethod
+    def install(cls, folder: Path) -> Ansible:
+        """Ansible with its collections, from PyPI by pip's own configuration."""
+        run(sys.executable, "-m", "venv", str(folder / "venv"))
+        run(str(folder / "venv/bin/pip"), "install", "--quiet", "ansible", timeout=1200)
+        return cls(folder)
+
+    @property
+    def version(self) -> str:
+        said = run(str(self.folder / "venv/bin/ansible"), "--version").stdout
+        found = re.search(r"core (\S+)\]", said)
+        return f"ansible-core {found.group(1)}" if found else said.splitlines()[0]
+
+    def inventory(self, lab: Lab) -> Path:
+        """Write a lab's machines with the state that each has to have."""
+        for machine in lab.machines:
+            # What community.docker needs on a host.
+            machine.run(
+                "python3 -c 'import requests' 2>/dev/null || { apt-get update -qq && "
+                "DEBIAN_FRONTEND=noninteractive apt-get install -qq -y python3-requests; }"
+            )
+        plan = lab.plan
+        where = plan.topology
+        where = plan.topology
+        parts = {"database": [where.database.host], "redis": [where.redis.host]}
+        members = {**parts, "quay": where.quay, "engine": where.engine_hosts()}
+        hosts = {
+            machine.name: {"ansible_host": machine.address, **_state(plan, machine.name)}
+            for machine in lab.machines
+        }
+        common = {
+            "ansible_user": "admin",
+            "ansible_ssh_private_key_file": str(lab.operator.key),
+            "ansible_ssh_common_args": f"-F none -o UserKnownHostsFile={lab.operator.known_hosts}",
+            "ansible_python_interpreter": "/usr/bin/python3",
+        }
+        children: dict[str, Any] = {
+            name: {"hosts": {host: {} for host in group if host}} for name, group in members.items()
+        }
+        path = self.folder / f"{lab.deployment.inventory.parent.parent.name}-hosts.json"
+        path.write_text(json.dumps({"all": {"hosts": hosts, "vars": common, "children": children}}))
+        return path
+
+    def run_without_changes(self, inventory: Path) -> None:
+        """Run the playbook, which must not change anything either."""
+        done = subprocess.run(
+            [self.folder / "venv/bin/ansible-playbook", "--inventory", inventory, PLAYBOOK],
+            env={
+                **os.environ,
+                "HOME": str(self.folder),
+                "ANSIBLE_PIPELINING": "1",
+                "ANSIBLE_FORKS": "10",
+                "ANSIBLE_NOCOLOR": "1",
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        changes = re.findall(r"changed=(\d+)", done.stdout)
+        assert done.returncode == 0 and set(changes) == {"0"}, done.stdout + done.stderr
+
+
+def _state(plan: Plan, host: str) -> dict[str, Any]:
+    """The variables of one host; one that plays no part has none."""
+    parts = plan.parts_of(host)
+    if not parts:
+        return {}
+    where = plan.topology
+    files = [file for part in parts for file in part.files]
+    if plan.certificate.ca:
+        files.append(ManagedFile(where.docker_trust, plan.certificate.ca))
+    quay = plan.quay[where.leader]
+    mounts = " ".join(f"--volume={mount}" for mount in quay.container.mounts)
+    return {
+        "hosts_line": f"{plan.address_of_quay(host)} {where.hostname} # quaylab",
+        "directories": sorted({str(PurePosixPath(file.path).parent) for file in files}),
+        "files": [
+            {
+                "path": file.path,
+                "content": file.content,
+                "uid": str(file.uid),
+                "mode": f"{file.mode:04o}",
+            }
+            for file in files
+        ],
+        "network": NETWORK,
+        "volumes": [
+            {"name": part.volume.name, "labels": part.volume.labels}
+            for part in parts
+            if part.volume
+        ],
+        "containers": [_container(part.container) for part in parts],
+        "database_container": plan.database.container.name,
+        "quay_container": quay.container.name,
+        "migrate": f"docker run --rm --network={NETWORK} {mounts} {quay.image.reference} "
+        "migrate head",
+        "url": where.url,
+        "ca": where.docker_trust,
+        "first_user": {
+            "username": plan.settings.quay_superuser,
+            "password": plan.credentials.superuser_password.get_secret_value(),
+            "email": plan.settings.quay_superuser_email,
+            "access_token": True,
+        },
+    }
+
+
+def _container(container: Container) -> dict[str, Any]:
+    """A container in the words of community.docker.docker_container."""
+    return {
+        "name": container.name,
+        "image": container.image,
+        "state": "healthy",
+        "pull": "never",
+        "command": list(container.command),
+        "env": dict(container.environment),
+        "networks": [{"name": NETWORK}],
+        "restart_policy": RESTART_POLICY,
+        "stop_timeout": container.stop_timeout,
+        "labels": {DIGEST_LABEL: container.digest, VERSION_LABEL: container.version},
+        "log_driver": "json-file",
+        "log_options": {"max-size": container.log_size, "max-file": str(container.log_files)},
+        "healthcheck": {"test": container.health, "interval": "10s"},
+        "published_ports": [str(port) for port in container.ports],
+        "volumes": [str(mount) for mount in container.mounts],
+    }

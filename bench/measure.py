@@ -1,0 +1,71 @@
+"""Samples, their medians, and the table that is made of them. Nothing here touches a machine."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+START = "<!-- made by: python -m bench -->"
+END = "<!-- end -->"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run: its seconds, and the remote commands of the host that got most of them."""
+
+    seconds: float
+    commands: int
+
+
+@dataclass(frozen=True)
+class Series:
+    """The runs of one kind, of which the median counts: another process may disturb any one."""
+
+    samples: Sequence[Sample]
+
+    @property
+    def seconds(self) -> float:
+        return statistics.median(sample.seconds for sample in self.samples)
+
+    @property
+    def commands(self) -> int:
+        return max(sample.commands for sample in self.samples)
+
+    @property
+    def cells(self) -> list[str]:
+        """Median, spread and commands, as they stand in a table."""
+        times = [sample.seconds for sample in self.samples]
+        return [f"{self.seconds:.2f}", f"{min(times):.2f} to {max(times):.2f}", str(self.commands)]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A figure that must not be above ``most``."""
+
+    name: str
+    found: float
+    most: float
+
+    @property
+    def cells(self) -> list[str]:
+        return [
+            self.name,
+            f"≤ {self.most:.3g}",
+            f"{self.found:.3g}",
+            "met" if self.found <= self.most else "**missed**",
+        ]
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def keep(report: str, page: Path) -> None:
+    """Replace what stands between the page's two marks."""
+    before, _, rest = page.read_text().partition(START)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{START}\n{report}{END}{after}")

@@ -1,0 +1,170 @@
+"""The machines that are measured, the labs deployed to them, and the count of remote commands."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.measure import Sample
+from facts.machine import Machine as MachineFact
+from quaylab import plan as plans
+from quaylab.plan import Plan
+from tests.hosts import inventory as inventories
+from tests.machine.deployment import Deployment
+from tests.machine.machines import Machine, MachineFactory, Operator
+from tests.machine.packaged import build_all
+
+PARTS = {"database": "postgresql", "redis": "redis", "quay": "quay"}
+IDLE = 7
+
+# Data of an inventory: paramiko's own behaviour, and a transport that sends at once.
+NAGLE = "ssh_paramiko_connect_kwargs = {}\n"
+NODELAY = """
+import socket
+import paramiko
+
+def _nodelay(sock, *arguments, **options):
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return paramiko.Transport(sock, *arguments, **options)
+
+ssh_paramiko_connect_kwargs = {"transport_factory": _nodelay}
+"""
+
+
+@dataclass(frozen=True)
+class Lab:
+    """An inventory; ``machines`` are all of its hosts, with those that play no part."""
+
+    deployment: Deployment
+    machines: Sequence[Machine]
+    operator: Operator
+
+    @property
+    def plan(self) -> Plan:
+        """What a run works out, from the same inventory and the same facts."""
+        reports = {machine.name: _report(machine) for machine in self.machines}
+        return plans.make(inventories.read(self.deployment.inventory, ()), reports)
+
+    def variant(self, name: str, data: str) -> Lab:
+        """The same lab from an inventory that has more data."""
+        source = self.deployment.inventory.parent
+        copy = source.with_name(name)
+        (copy / "group_data").mkdir(parents=True, exist_ok=True)
+        inventory = copy / "inventory.py"
+        inventory.write_text(self.deployment.inventory.read_text())
+        settings = (source / "group_data" / "all.py").read_text()
+        (copy / "group_data" / "all.py").write_text(settings + data)
+        deployment = Deployment(
+            self.operator, inventory, self.deployment.machines, self.deployment.store
+        )
+        return Lab(deployment, self.machines, self.operator)
+
+    def deploy(self) -> None:
+        self.deployment.run().check()
+
+    def run_without_changes(self) -> None:
+        """A run of pyinfra that must not change anything, or it is no such run."""
+        changed = self.deployment.run().check().changed()
+        assert not changed, changed
+
+    def sample(self, action: Callable[[], None]) -> Sample:
+        """Time an action, and count the commands that it ran on the machines."""
+        before = [_sessions(machine) for machine in self.machines]
+        started = time.monotonic()
+        action()
+        seconds = time.monotonic() - started
+        after = [_sessions(machine) for machine in self.machines]
+        return Sample(seconds, max(b - a for a, b in zip(before, after, strict=True)))
+
+    def forget_data(self) -> None:
+        """Make the first run's state: images are there, and nothing else of Quaylab's."""
+        for machine in self.machines:
+            machine.run(
+                "docker ps --all --quiet --filter name=quaylab- | xargs --no-run-if-empty "
+                "docker rm --force --volumes && "
+                "docker volume ls --quiet --filter name=quaylab- | xargs --no-run-if-empty "
+                "docker volume rm && "
+                "docker network prune --force && "
+                "rm -rf /etc/quaylab /var/lib/quaylab /etc/docker/certs.d && "
+                'kept=$(grep -v quaylab /etc/hosts) && echo "$kept" >/etc/hosts'
+            )
+
+
+@dataclass(frozen=True)
+class Site:
+    """One host with all parts, three with one each, and those three beside seven idle ones."""
+
+    one: Lab
+    three: Lab
+    ten: Lab
+
+    @property
+    def labs(self) -> Mapping[int, Lab]:
+        return {1: self.one, 3: self.three, 10: self.ten}
+
+
+@contextmanager
+def site(folder: Path) -> Iterator[Site]:
+    """Machines with the images on them, and nothing deployed."""
+    images = build_all()
+    home = folder / "operator"
+    home.mkdir()
+    operator = Operator(home)
+    factory = MachineFactory(operator)
+    try:
+        alone = factory("alone")
+        members = {part: factory(part) for part in PARTS}
+        # They play no part, so they need no engine.
+        idle = [factory(f"idle-{number}", "bare") for number in range(1, IDLE + 1)]
+        alone.load_images([images[image] for image in PARTS.values()])
+        for part, image in PARTS.items():
+            members[part].load_images([images[image]])
+        for machine in (alone, *members.values(), *idle):
+            _log_sessions(machine)
+        spread: dict[str, Sequence[Machine]] = {part: [members[part]] for part in PARTS}
+        apart = list(members.values())
+        # The name of the lab: three and ten are one registry, and no other bench's.
+        name = f"bench-{os.getpid()}"
+        built = Site(
+            _lab(operator, folder, f"{name}-one", {part: [alone] for part in PARTS}, [alone]),
+            _lab(operator, folder / "3", f"{name}-more", spread, apart),
+            _lab(operator, folder / "10", f"{name}-more", {**spread, "idle": idle}, apart + idle),
+        )
+        try:
+            yield built
+        finally:
+            for lab in built.labs.values():
+                lab.deployment.forget()
+    finally:
+        factory.close()
+
+
+def _lab(
+    operator: Operator,
+    folder: Path,
+    name: str,
+    groups: Mapping[str, Sequence[Machine]],
+    machines: Sequence[Machine],
+) -> Lab:
+    return Lab(Deployment.of(operator, folder / name, groups), machines, operator)
+
+
+def _log_sessions(machine: Machine) -> None:
+    """Have sshd log every command that it is asked to run."""
+    machine.run("echo 'LogLevel VERBOSE' >/etc/ssh/sshd_config.d/bench.conf; systemctl reload ssh")
+
+
+def _sessions(machine: Machine) -> int:
+    """Commands so far by sshd's own log, whoever sent them and with whatever client."""
+    log = "journalctl --sync; journalctl --identifier=sshd-session --output=cat"
+    return int(machine.run(f"{log} | grep -c '^Starting session' || :").stdout)
+
+
+def _report(machine: Machine) -> Any:
+    fact = MachineFact()
+    return fact.process(machine.run(fact.command()).stdout.splitlines())

@@ -1,0 +1,81 @@
+"""The dumps on the database's host, and what a new one would take."""
+
+from __future__ import annotations
+
+import json
+
+from pyinfra.api import QuoteString, StringCommand
+from pyinfra.api.exceptions import FactProcessError
+from pyinfra.api.facts import FactBase
+
+from quaylab.dumps import DIRECTORY, LOCK, Dump, DumpsState
+
+POSTGRESQL = (
+    "psql --no-psqlrc --tuples-only --no-align --field-separator=' ' --dbname={database} "
+    "--command=\"SELECT 'size', pg_database_size(current_database())\" "
+    "--command=\"SELECT 'revision', version_num FROM alembic_version\""
+)
+MYSQL = (
+    "mysql --user=root --skip-column-names --raw --execute=\"SELECT CONCAT('size ', "
+    "CAST(COALESCE(SUM(data_length + index_length), 0) AS UNSIGNED)) "
+    "FROM information_schema.tables WHERE table_schema = '{database}'; "
+    "SELECT CONCAT('revision ', version_num) FROM {database}.alembic_version\""
+)
+QUERIES = {"postgresql": POSTGRESQL, "mysql": MYSQL}
+
+
+class Dumps(FactBase[DumpsState]):
+    """A :class:`quaylab.dumps.DumpsState`.
+
+    + container: the database's container
+    + engine: postgresql or mysql
+    + database: the database's name
+    + data: where the container has its data
+
+    It waits for what a killed run may have left at work on the dumps.
+    """
+
+    def command(self, container: str, engine: str, database: str, data: str) -> StringCommand:
+        query = QUERIES[engine].format(database=database)
+        return StringCommand(
+            f"if test -e {LOCK}; then flock --shared {LOCK} true; fi;",
+            "printf 'now %s\\n' \"$(date +%s)\";",
+            # The directory, or what it will be made in: the first of those that are there.
+            f"df -B1 --output=avail {DIRECTORY} /var/lib 2>/dev/null | sed -n '2s/^ */free /p';",
+            f"docker exec {container} df -B1 --output=avail {data} 2>/dev/null |",
+            "sed -n '2s/^ */free /p';",
+            # A database without a schema answers the first question only.
+            f"docker exec {container} bash -c", QuoteString(query), "2>/dev/null;",
+            f"for told in {DIRECTORY}/*.json; do",
+            'test ! -e "${told%.json}.dump" ||',
+            'printf "dump %s %s\\n" "$(basename "$told" .json)" "$(cat "$told")"; done',
+        )  # fmt: skip
+
+    @staticmethod
+    def default() -> DumpsState:
+        return DumpsState((), None, None, 0, 0)
+
+    def process(self, output: list[str]) -> DumpsState:
+        said: dict[str, list[str]] = {}
+        for line in output:
+            key, _, value = line.partition(" ")
+            said.setdefault(key, []).append(value)
+
+        def one(key: str) -> str | None:
+            return said.get(key, [None])[0]
+
+        try:
+            return DumpsState(
+                dumps=tuple(_dump(value) for value in said.get("dump", [])),
+                revision=one("revision"),
+                size=int(size) if (size := one("size")) else None,
+                free=min((int(free) for free in said.get("free", [])), default=0),
+                now=float(one("now") or 0),
+            )
+        except ValueError as error:
+            raise FactProcessError(f"{DIRECTORY} can't be read: {error}") from error
+
+
+def _dump(told: str) -> Dump:
+    name, _, rest = told.partition(" ")
+    return Dump.model_validate({"name": name, **json.loads(rest)})

@@ -1,0 +1,45 @@
+"""Go back to before an upgrade: a dump takes the place of the database's content.
+
+What was pushed since the dump is lost. Quay is stopped, and stays so until the deploy that the
+run's last line names. `--data restore=NAME` chooses another dump than the newest; a database that
+runs elsewhere is restored by its provider's means, and here only noted with `database_backup`.
+Run again after a kill, it completes.
+"""
+
+from pyinfra import host
+
+from operations import containers, credentials, dumps, files
+from operations.plan import plan
+from quaylab import upgrades
+
+lab = plan(check=False)
+dump = dumps.chosen(lab)
+version = dump.before if dump else lab.settings.database_backup
+
+credentials.kept(name="Keep the credentials", plan=lab)
+
+dumps.intact(name="See that the dump is intact", plan=lab, dump=dump)
+
+if host.name in lab.topology.quay:
+    # Not only stopped: a reboot would start it again, on a schema that isn't its own.
+    containers.absent(name="Stop Quay", container=lab.quay[host.name].container.name)
+
+if host.name == lab.topology.leader:
+    files.present(
+        name="Note that the database is being restored",
+        files=[upgrades.note(upgrades.restoring(dump.name if dump else "a backup"))],
+    )
+
+if host.name == lab.topology.database.host:
+    files.present(name="Write the database's environment", files=lab.database.files)
+
+    containers.running(
+        name="Run the database", part=lab.database, timeout=lab.settings.health_timeout
+    )
+
+dumps.restored(name="Restore the dump", plan=lab, dump=dump)
+
+if host.name == lab.topology.leader:
+    files.present(name="Note the schema's version", files=[upgrades.note(version or "")])
+
+    dumps.told(name="Tell the next command", plan=lab, version=version)

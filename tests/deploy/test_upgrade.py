@@ -1,0 +1,146 @@
+"""An upgrade and the way back, command by command: database and Quay on two hosts."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from quaylab.credentials import Store, generate
+from tests.deploy.house import House, Result, fake, report
+
+OLD, NEW = "v3.16.5", "v3.18.0"
+DUMP = f"{OLD}-to-{NEW}-20260131T120000Z"
+NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
+DUMP_FACT = "flock --shared"
+
+
+def _site(house: House, identity: str | None = None, *dumps: str) -> str:
+    """An inventory whose database has the old schema, and the dumps of it that there are."""
+    store = Store("quaylab", house.credentials.parent)
+    store.path.parent.mkdir()
+    credentials = generate()
+    store.save(credentials)
+    labels = {
+        "io.quaylab.data": "postgresql-15-c9s",
+        "io.quaylab.path": "",
+        "io.quaylab.credentials": credentials.identity,
+        "io.quaylab.registry": "quay",
+    }
+    told = {
+        "before": OLD,
+        "after": NEW,
+        "engine": "postgresql",
+        "identity": identity or credentials.identity,
+        "revision": "316",
+        "time": NOW.isoformat(),
+        "tables": 9,
+        "rows": 100,
+        "size": 1000,
+        "sha256": "0" * 64,
+    }
+    found = [
+        f"now {NOW.timestamp():.0f}",
+        "free 9000",
+        "size 1000",
+        "revision 316",
+        *(f"dump {name} {json.dumps(told)}" for name in dumps),
+    ]
+    volume = f"quaylab-database {json.dumps(labels)}"
+    engine = "docker /usr/bin/docker"
+    quay = report() + f"\n{engine}\nschema {OLD}"
+    database = report() + f"\n{engine}\nvolume {volume}"
+    return house.inventory(
+        quay=[fake("quay", quay, ssh_hostname="192.0.2.1")],
+        redis=[fake("quay", quay, ssh_hostname="192.0.2.1")],
+        database=[
+            fake("database", database, {DUMP_FACT: "\n".join(found)}, ssh_hostname="192.0.2.2")
+        ],
+    )
+
+
+def _commands(result: Result, host: str, *parts: str) -> list[int]:
+    """Where among a host's commands those are that hold these words; each is there once."""
+    commands = result.commands(host)
+    return [position for part in parts for position, each in enumerate(commands) if part in each]
+
+
+def test_dump_on_one_host_comes_before_the_migration_on_another(house: House) -> None:
+    result = house.run("-y", "-vv", _site(house), "deploy.py")
+    names = ["Dump the database before its schema changes", "Migrate the database's schema"]
+    assert [name for name in result.operations if name in names] == names
+    steps = (" quaylab dump quay", " quaylab load quaylab-scratch", '"sha256": "%s"')
+    positions = _commands(result, "database", *steps)
+    assert len(positions) == 3
+    assert positions == sorted(positions)
+    assert _commands(result, "quay", "migrate head")
+    assert not _commands(result, "quay", " quaylab dump")
+
+
+def test_a_dump_that_is_there_is_not_made_again(house: House) -> None:
+    result = house.run("-y", "-vv", _site(house, None, DUMP), "deploy.py")
+    assert not _commands(result, "database", " quaylab dump")
+    assert _commands(result, "quay", "migrate head")
+    assert f"tasks/restore_database.py --data restore={DUMP}" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--data", "quay_version=v3.15.1"], f"Quay knows no way back to v3.15.1; set {OLD}"),
+        (["--data", "quay_version=v3.20.0"], "set a version of v3.19 first"),
+        (["--limit", "quay"], "its host @fake/database takes no part in this run"),
+    ],
+    ids=["downgrade", "jump", "without the database's host"],
+)
+def test_refused(house: House, options: list[str], told: str) -> None:
+    result = house.run("-y", "-vv", _site(house), "deploy.py", *options)
+    assert result.code == 1
+    assert told in result.output
+    assert "Traceback" not in result.output
+    assert result.operations == []
+
+
+def test_restore_stops_quay_and_replaces_the_database(house: House) -> None:
+    result = house.run("-y", "-vv", _site(house, None, DUMP), "tasks/restore_database.py")
+    assert result.code == 0, result.output
+    assert result.operations == [
+        "Keep the credentials",
+        "See that the dump is intact",
+        "Stop Quay",
+        "Write the database's environment",
+        "Note that the database is being restored",
+        "Run the database",
+        "Restore the dump",
+        "Note the schema's version",
+        "Tell the next command",
+    ]
+    steps = ("sha256sum --check", " quaylab load quaylab-scratch", " quaylab swap")
+    positions = _commands(result, "database", *steps)
+    assert len(positions) == 3
+    assert positions == sorted(positions)
+    assert f"deploy.py --data quay_version={OLD}" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"identity": "fedcba9876543210"}, f"restore: {DUMP} belongs to the credentials fedc"),
+        (
+            {"options": ["--data", "restore=v3"]},
+            f"no dump v3; in /var/lib/quaylab/dumps are:\n    {DUMP}",
+        ),
+        ({"options": ["--limit", "quay"]}, "restore: @fake/database takes no part in this run"),
+    ],
+    ids=["other credentials", "unknown", "without the database's host"],
+)
+def test_restore_refused(house: House, arguments: dict[str, Any], told: str) -> None:
+    inventory = _site(house, arguments.get("identity"), DUMP)
+    options = arguments.get("options", [])
+    result = house.run("-y", "-vv", inventory, "tasks/restore_database.py", *options)
+    assert result.code == 1
+    assert told in result.output
+    assert "Traceback" not in result.output
+    assert result.operations == []

@@ -1,0 +1,69 @@
+"""What a machine bears of a registry, so that one moment can be compared with another."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from quaylab.containers import DIGEST_LABEL
+from tests.machine.machines import Machine
+
+# The packaged image of each part.
+IMAGE_OF = {"database": "postgresql", "redis": "redis", "quay": "quay"}
+# /etc/quaylab with what a killed run may have left in it, and what else a run writes.
+FOLDERS = "/etc/quaylab /etc/docker/certs.d /var/lib/quaylab /etc/hosts"
+# Names the container that was verified, which is another one after each replacement.
+VERIFIED = "/var/lib/quaylab/verified"
+ROWS = (
+    "SELECT name, kind FROM account ORDER BY 1",
+    "SELECT namespace, name FROM repository ORDER BY 1, 2",
+    "SELECT tag.name, digest FROM tag ORDER BY 1",
+    "SELECT version_num FROM alembic_version",
+    "SELECT extname FROM pg_extension ORDER BY 1",
+    "SELECT rolname, rolsuper FROM pg_roles WHERE rolname = 'quay'",
+)
+
+
+def containers(machine: Machine) -> dict[str, Any]:
+    """What ``docker inspect`` says of all containers, by name."""
+    listed = machine.run("docker ps --all --quiet | xargs --no-run-if-empty docker inspect").stdout
+    return {item["Name"].lstrip("/"): item for item in json.loads(listed or "[]")}
+
+
+def rows(machine: Machine) -> list[str]:
+    """Users, repositories, tags, schema, extensions and the role's rights, as text."""
+    asked = " ".join(f'-c "{query}"' for query in ROWS)
+    return machine.run(f"docker exec quaylab-database psql -d quay -tA {asked}").stdout.split()
+
+
+def end_state(machine: Machine) -> dict[str, object]:
+    """All that two machines, or one at two times, have in common after a run of the same lab."""
+    files = machine.run(
+        f"find {FOLDERS} -printf '%p %y %u %g %m ' "
+        f"\\( -type f ! -path {VERIFIED} -exec sha256sum {{}} \\; -o -printf '\\n' \\)"
+    ).stdout
+    volumes = machine.run(
+        "docker volume ls --quiet | xargs --no-run-if-empty docker volume inspect "
+        "--format '{{.Name}} {{json .Labels}}'"
+    ).stdout
+    networks = machine.run("docker network ls --format '{{.Name}}'").stdout
+    return {
+        "containers": {name: _specified(item) for name, item in containers(machine).items()},
+        "volumes": sorted(line for line in volumes.splitlines() if line.startswith("quaylab")),
+        "networks": sorted(networks.split()),
+        "files": sorted(files.splitlines()),
+        "rows": rows(machine),
+    }
+
+
+def _specified(item: dict[str, Any]) -> dict[str, object]:
+    return {
+        "specification": item["Config"]["Labels"][DIGEST_LABEL],
+        "image": item["Image"],
+        "state": item["State"]["Status"],
+        "restart": item["HostConfig"]["RestartPolicy"],
+        "ports": item["HostConfig"]["PortBindings"],
+        "mounts": sorted(item["HostConfig"]["Binds"]),
+        "networks": sorted(item["NetworkSettings"]["Networks"]),
+        "environment": sorted(item["Config"]["Env"]),
+    }

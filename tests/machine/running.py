@@ -1,0 +1,50 @@
+"""A run of pyinfra that is watched while it works, to be frozen or killed at a chosen moment."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from tests.machine.deployment import Deployment
+
+
+class Running:
+    """A run under way. Over SSH it is one process, whose commands go on without it on the host."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def begins(self, operation: str) -> bool:
+        """Wait until an operation begins; False if the run ends before."""
+        assert self._process.stderr is not None
+        begun = f"Starting operation: {operation}"
+        return any(begun in line for line in self._process.stderr)
+
+    def goes_on(self, seconds: float) -> bool:
+        """Let the run go on for some time; False if it ends before."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return self._process.returncode is None
+
+    def freeze(self) -> None:
+        """Stop it where it is, with all that it holds."""
+        self._process.send_signal(signal.SIGSTOP)
+
+
+@contextmanager
+def running(lab: Deployment, deploy: str = "deploy.py") -> Iterator[Running]:
+    """Start a run, and end it by SIGKILL."""
+    with lab.operator.start(lab.inventory, deploy) as process:
+        try:
+            yield Running(process)
+        finally:
+            process.kill()
+
+
+def kill_in(lab: Deployment, operation: str, after: float, deploy: str = "deploy.py") -> None:
+    """Kill a run, seconds after an operation of it has begun."""
+    with running(lab, deploy) as run:
+        assert run.begins(operation), f"the run ended before: {operation}"
+        assert run.goes_on(after), f"the run ended within {after:.2f} s of: {operation}"

@@ -1,0 +1,376 @@
+"""What was changed by hand is named by a dry run and put right by the next: that, and no more.
+
+Drifts of different parts share a run where the names of the operations tell them apart.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from quaylab import certificates
+from quaylab.containers import NETWORK
+from quaylab.images import base_image
+from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
+from tests.machine.machines import Machine, MachineFactory, Operator
+from tests.machine.observed import IMAGE_OF, containers, rows
+from tests.machine.registry_client import RegistryClient
+
+# A dry run saves nothing, so that each task would.
+KEEP_IN_EACH = [
+    f"tasks/{task}.py | Keep the credentials"
+    for task in ("docker", "images", "database", "redis", "quay")
+]
+START = "tasks/docker.py | Start the container engine"
+TRUST = "tasks/docker.py | Trust the registry's CA"
+NAME = "tasks/docker.py | Know the registry's name"
+IMAGES = "tasks/images.py | Get the images"
+DATABASE_FILES = "tasks/database.py | Write the database's environment"
+DATABASE = "tasks/database.py | Run the database"
+PREPARE = "tasks/database.py | Prepare Quay's database"
+REDIS_IMAGE = "tasks/redis.py | Get Redis' image"
+REDIS_FILES = "tasks/redis.py | Write Redis' environment"
+REDIS = "tasks/redis.py | Run Redis"
+BUNDLE = "tasks/quay.py | Write Quay's bundle"
+QUAY = "tasks/quay.py | Run Quay"
+VERIFY = "tasks/verify.py | Verify: log in, push, pull, delete"
+EVERY_CONTAINER = ("quaylab-database", "quaylab-redis", "quaylab-quay")
+# A Quay that is replaced is verified.
+REPLACED_QUAY = (QUAY, VERIFY)
+
+CA = f"/etc/docker/certs.d/{HOSTNAME}/ca.crt"
+CONFIG = "/etc/quaylab/quay/config.yaml"
+DATABASE_ENVIRONMENT = "/etc/quaylab/database/environment"
+PUSHED = f"{ADMIN}/redis:kept"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A registry on one machine, with a client's image in it from before any drift."""
+
+    lab: Deployment
+    machine: Machine
+    client: RegistryClient
+    image: str
+
+    def planned(self) -> list[str]:
+        return [name for name, _ in self.lab.run("deploy.py", "--dry").planned()]
+
+    def changed(self) -> list[str]:
+        return [name for name, _ in self.lab.run().changed()]
+
+
+@pytest.fixture(scope="module")
+def registry(
+    machine_factory: MachineFactory,
+    operator: Operator,
+    images: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Registry]:
+    machine, other = machine_factory("drifting"), machine_factory("drift-client")
+    machine.load_images([base_image().reference, *(images[each] for each in IMAGE_OF.values())])
+    other.load_images([images["redis"]])
+    groups = {part: [machine] for part in IMAGE_OF}
+    lab = Deployment.of(operator, tmp_path_factory.mktemp("drift"), groups)
+    lab.run().check()
+    client = RegistryClient(other, HOSTNAME)
+    client.know(machine.address)
+    client.trust(lab.ca)
+    assert client.login(ADMIN, lab.password).returncode == 0
+    client.push(images["redis"], PUSHED)
+    yield Registry(lab, machine, client, client.pull(PUSHED))
+    lab.forget()
+    machine.destroy()
+    other.destroy()
+
+
+Hand = Callable[[Machine], None]
+
+
+def shell(*commands: str) -> Hand:
+    """The drift that commands make."""
+
+    def make(machine: Machine) -> None:
+        for command in commands:
+            machine.run(command)
+
+    return make
+
+
+def made_anew(
+    name: str, *options: str, image: str | None = None, other_ports: bool = False
+) -> Hand:
+    """A container removed and made anew by hand: with our labels and all else as it was, but for
+    one thing."""
+
+    def make(machine: Machine) -> None:
+        found = containers(machine)[name]
+        config, host = found["Config"], found["HostConfig"]
+        reference = config["Image"]
+        if image:
+            machine.run(f"docker tag {reference} {image}")
+            reference = image
+        ports = [
+            f"--publish={bound['HostIp']}:{int(bound['HostPort']) + other_ports}:{inside}"
+            for inside, outside in host["PortBindings"].items()
+            for bound in outside
+        ]
+        labels = [f"--label={key}={value}" for key, value in config["Labels"].items()]
+        mounts = [f"--volume={bind}" for bind in host["Binds"]]
+        environment = [f"--env={each}" for each in config["Env"]]
+        argv = [f"--name={name}", f"--network={NETWORK}", "--restart=always", *labels, *mounts]
+        argv += [*ports, *environment, *options, reference, *config["Cmd"]]
+        machine.run(f"docker rm --force --volumes {name}; docker run --detach {shlex.join(argv)}")
+
+    return make
+
+
+def all_of(*hands: Hand) -> Hand:
+    def make(machine: Machine) -> None:
+        for hand in hands:
+            hand(machine)
+
+    return make
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Something done by hand, the operations that put it right, and the containers that are
+    replaced or started again for it; the others go on as they are."""
+
+    hand: Hand
+    repaired: tuple[str, ...]
+    replaced: tuple[str, ...] = ()
+    restarted: tuple[str, ...] = ()
+
+
+def sql(statement: str) -> str:
+    return f'docker exec quaylab-database psql -q -d quay -c "{statement}"'
+
+
+DRIFTS = {
+    "stopped, paused, removed": Drift(
+        shell(
+            "docker rm --force quaylab-quay",
+            "docker stop quaylab-database",
+            "docker pause quaylab-redis",
+        ),
+        (DATABASE, REDIS, *REPLACED_QUAY),
+        replaced=("quaylab-quay",),
+        restarted=("quaylab-database",),
+    ),
+    "removed, stopped, paused": Drift(
+        shell(
+            "docker pause quaylab-quay",
+            "docker rm --force quaylab-database",
+            "docker stop quaylab-redis",
+        ),
+        (DATABASE, REDIS, QUAY),
+        replaced=("quaylab-database",),
+        restarted=("quaylab-redis",),
+    ),
+    "paused, removed, stopped": Drift(
+        shell(
+            "docker stop quaylab-quay",
+            "docker pause quaylab-database",
+            "docker rm --force quaylab-redis",
+        ),
+        (DATABASE, REDIS, QUAY),
+        replaced=("quaylab-redis",),
+        restarted=("quaylab-quay",),
+    ),
+    "another image, environment, ports": Drift(
+        all_of(
+            made_anew("quaylab-database", image="elsewhere/postgresql:1"),
+            made_anew("quaylab-redis", "--env=REDIS_ARGS=--appendonly yes"),
+            made_anew("quaylab-quay", other_ports=True),
+        ),
+        (DATABASE, REDIS, *REPLACED_QUAY),
+        replaced=EVERY_CONTAINER,
+    ),
+    "other ports, image, environment": Drift(
+        all_of(
+            made_anew("quaylab-database", other_ports=True),
+            made_anew("quaylab-redis", image="elsewhere/redis:1"),
+            made_anew("quaylab-quay", "--env=WORKER_COUNT=1"),
+        ),
+        (DATABASE, REDIS, *REPLACED_QUAY),
+        replaced=EVERY_CONTAINER,
+    ),
+    "another environment, other ports, image": Drift(
+        all_of(
+            made_anew("quaylab-database", "--env=POSTGRESQL_MAX_CONNECTIONS=50"),
+            made_anew("quaylab-redis", other_ports=True),
+            made_anew("quaylab-quay", image="elsewhere/quay:1"),
+        ),
+        (DATABASE, REDIS, *REPLACED_QUAY),
+        replaced=EVERY_CONTAINER,
+    ),
+    "restart policy, a file's mode, a file's owner": Drift(
+        shell(
+            "docker update --restart=no quaylab-database",
+            "chmod 0644 /etc/quaylab/redis/environment",
+            "chown root /etc/quaylab/quay/ssl.key",
+        ),
+        (DATABASE, REDIS_FILES, BUNDLE),
+    ),
+    "config.yaml edited, the database restarted with another password": Drift(
+        shell(
+            f"echo 'FEATURE_MAILING: true' >>{CONFIG}",
+            f"sed -i 's/PASSWORD=.*/PASSWORD=by-hand/' {DATABASE_ENVIRONMENT}",
+            "docker restart quaylab-database",
+        ),
+        (DATABASE_FILES, DATABASE, BUNDLE, QUAY),
+        restarted=("quaylab-database", "quaylab-quay"),
+    ),
+    "Quay restarted with an edited config.yaml, Redis off the network": Drift(
+        shell(
+            f"sed -i 's/DEFAULT_TAG_EXPIRATION: .*/DEFAULT_TAG_EXPIRATION: 4w/' {CONFIG}",
+            "docker restart quaylab-quay",
+            f"docker network disconnect {NETWORK} quaylab-redis",
+        ),
+        (REDIS, BUNDLE, QUAY),
+        replaced=("quaylab-redis",),
+        restarted=("quaylab-quay",),
+    ),
+    "network removed while the containers are down": Drift(
+        shell(
+            "docker stop quaylab-quay quaylab-redis quaylab-database",
+            *(f"docker network disconnect --force {NETWORK} {name}" for name in EVERY_CONTAINER),
+            f"docker network rm {NETWORK}",
+        ),
+        (DATABASE, REDIS, *REPLACED_QUAY),
+        replaced=EVERY_CONTAINER,
+    ),
+    "extension dropped, superuser, CA and name removed": Drift(
+        shell(
+            sql("DROP EXTENSION pg_trgm CASCADE"),
+            sql("ALTER ROLE quay SUPERUSER"),
+            f"rm {CA}",
+            "sed -i '/# quaylab$/d' /etc/hosts",
+        ),
+        (TRUST, NAME, PREPARE),
+    ),
+    "many at once, another CA and a wrong name among them": Drift(
+        shell(
+            f"echo 'not a certificate' >{CA}",
+            "sed -i 's/^127.0.0.1 \\(.*# quaylab\\)$/192.0.2.1 \\1/' /etc/hosts",
+            "rm -r /etc/quaylab",
+            sql("DROP EXTENSION pg_trgm CASCADE"),
+            "docker rm --force quaylab-redis",
+            "docker stop quaylab-quay",
+        ),
+        (TRUST, NAME, DATABASE_FILES, DATABASE, PREPARE, REDIS_FILES, REDIS, BUNDLE, QUAY),
+        replaced=("quaylab-redis",),
+        restarted=("quaylab-database", "quaylab-quay"),
+    ),
+}
+
+
+@pytest.mark.parametrize("drift", DRIFTS.values(), ids=list(DRIFTS))
+def test_drift_is_named_and_put_right(registry: Registry, drift: Drift) -> None:
+    """The dry run names nothing else, so the row before was put right as well."""
+    held, before = rows(registry.machine), containers(registry.machine)
+    drift.hand(registry.machine)
+    assert registry.planned() == list(drift.repaired)
+    assert registry.changed() == list(drift.repaired)
+    assert registry.client.pull(PUSHED) == registry.image
+    assert rows(registry.machine) == held
+    after = containers(registry.machine)
+    replaced = {name for name in after if after[name]["Id"] != before[name]["Id"]}
+    assert replaced == {*drift.replaced}
+    started = {name for name in after if _started(after[name]) != _started(before[name])}
+    assert started == {*drift.replaced, *drift.restarted}
+
+
+def test_image_removed_while_its_container_runs(registry: Registry) -> None:
+    """It is made anew, and the container with it: its name now means the new one."""
+    image = containers(registry.machine)["quaylab-redis"]["Config"]["Image"]
+    registry.machine.run(f"docker image rm --force {image}")
+    assert registry.planned() == [IMAGES, REDIS_IMAGE]
+    assert registry.changed() == [IMAGES, REDIS]
+
+
+def test_engine_stopped_and_disabled(registry: Registry) -> None:
+    """What an engine holds can't be seen while it is down, so a dry run expects the most."""
+    held = rows(registry.machine)
+    registry.machine.run("systemctl disable --now docker.service docker.socket")
+    assert START in registry.planned()
+    assert registry.changed() == [START]
+    assert registry.machine.run("systemctl is-enabled docker").stdout == "enabled\n"
+    assert rows(registry.machine) == held
+
+
+def test_certificate_near_its_end_is_renewed(registry: Registry) -> None:
+    """By the same CA, so that nobody notices."""
+    store = registry.lab.store
+    kept = store.load(environment={})
+    now = dt.datetime.now(dt.timezone.utc)
+    issued = now - certificates.LEAF_LIFE + dt.timedelta(days=20)
+    aged = kept.model_copy(update={"certificate": None})
+    store.save(certificates.own_authority(aged, HOSTNAME, now=issued))
+    renewal = [BUNDLE, *REPLACED_QUAY]
+    assert registry.planned() == [*KEEP_IN_EACH, *renewal]
+    assert registry.changed() == [KEEP_IN_EACH[0], *renewal]
+    renewed = store.load(environment={})
+    assert renewed.certificate
+    assert renewed.ca_certificate == kept.ca_certificate
+    leaf = x509.load_pem_x509_certificate(renewed.certificate.encode())
+    assert leaf.not_valid_after_utc - now > dt.timedelta(days=300)
+    assert registry.client.pull(PUSHED) == registry.image
+
+
+def test_volume_with_a_wrong_label_or_none_is_refused(registry: Registry) -> None:
+    """A label can't be changed in place: the volume is made anew by hand, its data put back."""
+    machine = registry.machine
+    held, before = rows(machine), containers(machine)
+    del before["quaylab-database"]  # which is in the way
+    labels = json.loads(
+        machine.run("docker volume inspect -f '{{json .Labels}}' quaylab-database").stdout
+    )
+    machine.run("docker rm --force quaylab-database")
+    wrong = {**labels, "io.quaylab.data": "postgresql-9.6"}
+    for found, told in (
+        (wrong, "volume quaylab-database on drifting is of postgresql-9.6"),
+        ({}, "volume quaylab-database was not made by Quaylab"),
+    ):
+        _relabel(machine, found)
+        for refused in (registry.lab.run(), registry.lab.run("deploy.py", "--dry")):
+            assert refused.returncode != 0
+            assert told in refused.output
+            assert "Traceback" not in refused.output
+        now = containers(machine)
+        assert {name: each["Id"] for name, each in now.items()} == {
+            name: each["Id"] for name, each in before.items()
+        }
+    _relabel(machine, labels)
+    assert registry.changed() == [DATABASE]
+    assert rows(machine) == held
+    assert registry.client.pull(PUSHED) == registry.image
+
+
+def test_then_nothing_is_left_to_do(registry: Registry) -> None:
+    assert registry.planned() == []
+    assert registry.changed() == []
+    registry.lab.verify()
+
+
+def _started(container: dict[str, Any]) -> str:
+    return str(container["State"]["StartedAt"])
+
+
+def _relabel(machine: Machine, labels: dict[str, str]) -> None:
+    options = shlex.join(f"--label={key}={value}" for key, value in labels.items())
+    data = "/var/lib/docker/volumes/quaylab-database/_data"
+    machine.run(
+        f"mv {data} /var/lib/docker/aside && docker volume rm quaylab-database && "
+        f"docker volume create {options} quaylab-database && "
+        f"rmdir {data} && mv /var/lib/docker/aside {data}"
+    )

@@ -1,0 +1,164 @@
+"""Runs killed at any operation: the next one, begun at once, goes on from what it finds."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.machine.deployment import HOSTNAME, Deployment
+from tests.machine.machines import Machine, MachineFactory, Operator
+from tests.machine.observed import IMAGE_OF, end_state, rows
+from tests.machine.running import kill_in
+
+# What a first run changes where an engine and the images are there, in its order.
+FIRST_RUN = (
+    "tasks/docker.py | Keep the credentials",
+    "tasks/docker.py | Trust the registry's CA",
+    "tasks/docker.py | Know the registry's name",
+    "tasks/database.py | Write the database's environment",
+    "tasks/database.py | Run the database",
+    "tasks/database.py | Prepare Quay's database",
+    "tasks/redis.py | Write Redis' environment",
+    "tasks/redis.py | Run Redis",
+    "tasks/quay.py | Write Quay's bundle",
+    "tasks/quay.py | Migrate the database's schema",
+    "tasks/quay.py | Run Quay",
+    "tasks/quay.py | Make the superuser",
+    "tasks/verify.py | Verify: log in, push, pull, delete",
+)
+REPLACING = tuple(each for each in FIRST_RUN if " | Run " in each)
+IN_SHORT = (FIRST_RUN[4], FIRST_RUN[9])
+# From before an operation's first command to after its last; the same in every session.
+LONGEST = 0.8
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A registry on one machine, deployed again and again with the same credentials."""
+
+    deployment: Deployment
+    machine: Machine
+    # Seeded, so that a kill that shows something comes again.
+    moments: random.Random = field(default_factory=lambda: random.Random(3))  # noqa: S311
+
+    def kill_in(self, operation: str) -> None:
+        kill_in(self.deployment, operation, after=self.moments.uniform(0, LONGEST))
+
+    def complete(self) -> dict[str, object]:
+        """One undisturbed run, which leaves nothing to do; the state that it ends in."""
+        self.deployment.run().check()
+        assert self.deployment.run().changed() == []
+        return end_state(self.machine)
+
+    def scrap(self) -> None:
+        """Remove all that runs have made but the credentials, without which no two labs are
+        the same."""
+        store = self.deployment.store
+        kept = store.load(environment={})
+        self.deployment.run("tasks/teardown.py", "--data", f"purge={HOSTNAME}").check()
+        store.save(kept)
+
+
+@pytest.fixture(scope="module")
+def lab(
+    machine_factory: MachineFactory,
+    operator: Operator,
+    images: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Lab]:
+    machine = machine_factory("killed")
+    machine.load_images(images[each] for each in IMAGE_OF.values())
+    groups = {part: [machine] for part in IMAGE_OF}
+    deployment = Deployment.of(operator, tmp_path_factory.mktemp("kills"), groups)
+    yield Lab(deployment, machine)
+    deployment.forget()
+    machine.destroy()
+
+
+@pytest.fixture(scope="module")
+def chained(lab: Lab) -> dict[str, object]:
+    """The state after a kill in every operation in turn, each run going on from the last."""
+    _leave_half_written_files(lab)
+    for operation in FIRST_RUN:
+        lab.kill_in(operation)
+    return lab.complete()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(lab: Lab, chained: dict[str, object]) -> dict[str, object]:
+    lab.scrap()
+    changed = [name for name, _ in lab.deployment.run().changed()]
+    assert changed == list(FIRST_RUN[1:]), "all but the credentials, which are kept"
+    return end_state(lab.machine)
+
+
+def test_chain_of_kills_ends_as_an_undisturbed_run(
+    chained: dict[str, object], undisturbed: dict[str, object]
+) -> None:
+    assert chained == undisturbed
+
+
+def test_kills_while_every_container_is_replaced(lab: Lab, undisturbed: dict[str, object]) -> None:
+    """Each is stopped, removed and made anew; what the volumes hold stays."""
+    held = rows(lab.machine)
+    for operation in REPLACING:
+        lab.machine.run("docker ps -q | xargs docker update --restart=no")
+        name = operation.rpartition(" ")[2].lower()
+        lab.machine.run(f"docker network disconnect quaylab quaylab-{name}")
+        lab.kill_in(operation)
+    assert lab.complete() == undisturbed
+    assert rows(lab.machine) == held
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        pytest.param(each, marks=[] if each in IN_SHORT else pytest.mark.long, id=each)
+        for each in FIRST_RUN
+    ],
+)
+def test_killed_from_scratch(lab: Lab, undisturbed: dict[str, object], operation: str) -> None:
+    lab.scrap()
+    lab.kill_in(operation)
+    assert lab.complete() == undisturbed
+
+
+def test_hosts_pass_their_own_tests_after_all_that(
+    lab: Lab, undisturbed: dict[str, object]
+) -> None:
+    lab.deployment.verify()
+
+
+def test_killed_while_the_engine_is_installed(
+    machine_factory: MachineFactory, operator: Operator, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """apt-get goes on without the run, and holds its locks when the next one comes."""
+    machine = machine_factory("half-installed", image="bare")
+    groups = {part: [machine] for part in IMAGE_OF}
+    lab = Deployment.of(operator, tmp_path_factory.mktemp("apt"), groups)
+    try:
+        for after in (0.5, 4.0, 2.0):
+            kill_in(lab, "Install the container engine", after, deploy="tasks/docker.py")
+        lab.run("tasks/docker.py").check()
+        assert lab.run("tasks/docker.py").changed() == []
+        assert machine.run("dpkg --audit").stdout == ""
+        assert machine.run("systemctl is-active docker").stdout == "active\n"
+    finally:
+        lab.forget()
+        machine.destroy()
+
+
+def _leave_half_written_files(lab: Lab) -> None:
+    """What a power cut leaves: the beginnings of files, under the names they have until whole."""
+    lab.machine.run(
+        "install -d -m 0700 /etc/quaylab && mkdir /etc/quaylab/quay /etc/quaylab/redis && cd "
+        "/etc/quaylab && echo 'SERVER_HOSTNAME: q' >quay/config.yaml.new && "
+        "echo 'REDIS_PASSWORD=h' >redis/environment.new && chmod 0666 */*.new && "
+        "chown admin */*.new"
+    )
+    store = lab.deployment.store
+    store.path.parent.mkdir(mode=0o700, exist_ok=True)
+    store.path.with_suffix(".yaml.new").write_text("identity: h")

@@ -1,0 +1,244 @@
+"""Dumps: taken and checked before a migration, and restored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pyinfra.context import ctx_state
+
+from facts.dumps import Dumps
+from operations import dumps
+from quaylab import plan
+from quaylab.credentials import Store
+from quaylab.dumps import Dump, DumpsState
+from quaylab.machine import Volume
+from quaylab.plan import Plan
+from tests.unit.fake_host import FakeHost
+from tests.unit.quaylab.test_dumps import NOW, UPGRADE
+from tests.unit.samples import CREDENTIALS, host, machine
+from tests.unit.shell import Shell
+
+NAME = "quay.example.com"
+DUMP = UPGRADE.name(NOW.timestamp())
+# A database of two tables as the engine's script dumps, loads and counts it.
+ENGINE = r"""
+case "$*" in
+  *' quaylab dump '*) echo content; printf 'rows tag 7\nrows account 2\nNOTICE: x\n' >&2 ;;
+  *' quaylab load '*) grep -q content ;;
+  *' quaylab rows '*) printf 'rows account 2\nrows tag 7\n' ;;
+esac
+"""
+
+
+@pytest.fixture
+def upgrading(store: Store) -> Plan:
+    """The plan for a host whose database has the schema of v3.16.5."""
+    found = machine(schema=UPGRADE.before, volumes=(Volume("quaylab-database", {}),))
+    return plan.make([host(NAME)], {NAME: found}, store)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The dumps' directory, and beside it the script, on this machine for a test."""
+    folder = tmp_path / "dumps"
+    script = tmp_path / "script"
+    script.write_text("script")
+    monkeypatch.setattr(dumps, "SCRIPT", str(script))
+    monkeypatch.setattr(dumps, "LOCKED", dumps.LOCKED.replace(dumps.DIRECTORY, str(folder)))
+    return folder
+
+
+def _state(*found: Dump, **changes: Any) -> DumpsState:
+    values = {"revision": "316", "size": 100, "free": 1000, **changes}
+    return DumpsState(dumps=found, now=NOW.timestamp(), **values)
+
+
+def _taken(lab: Plan, state: DumpsState, name: str = NAME) -> tuple[list[str], list[str]]:
+    target = FakeHost({Dumps: state}, name)
+    with ctx_state.use(SimpleNamespace(is_executing=True)):
+        return target.shell(dumps.taken, plan=lab), target.noops
+
+
+def _signed(folder: Path) -> Dump:
+    (told,) = folder.glob("*.json")
+    return Dump.model_validate({"name": told.stem, **json.loads(told.read_text())})
+
+
+# --- taken, by a real shell ---
+
+
+def test_dump_is_checked_and_signed(upgrading: Plan, folder: Path, shell: Shell) -> None:
+    shell.stub("docker", ENGINE)
+    folder.mkdir()
+    for leftover in ("old.dump", "old.json.new", "old.dump.new"):
+        (folder / leftover).touch()
+    (_, *commands), _ = _taken(upgrading, _state())
+    for command in commands:
+        done = shell.run(command)
+        assert done.returncode == 0, done.stderr
+    signed = _signed(folder)
+    assert (signed.name, signed.before, signed.after) == (DUMP, "v3.16.5", "v3.18.0")
+    assert (signed.tables, signed.rows, signed.size) == (2, 9, len("content\n"))
+    assert signed.identity == CREDENTIALS.identity
+    assert {path.name for path in folder.iterdir()} == {f"{DUMP}.dump", f"{DUMP}.json", "lock"}
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ("*' quaylab dump '*) echo no space >&2; exit 1 ;;", "no space"),
+        ("*' quaylab load '*) echo cut off >&2; exit 1 ;;", "cut off"),
+        ("*' quaylab rows '*) echo rows account 2 ;;", "does not restore to what was dumped"),
+    ],
+    ids=["dump", "load", "rows"],
+)
+def test_dump_that_fails_or_differs_is_none(
+    upgrading: Plan, folder: Path, shell: Shell, broken: str, told: str
+) -> None:
+    shell.stub("docker", ENGINE.replace('case "$*" in', f'case "$*" in {broken}'))
+    failed = None
+    for command in _taken(upgrading, _state())[0][1:]:
+        failed = shell.run(command)
+        if failed.returncode:
+            break
+    assert failed
+    assert failed.returncode
+    assert told in failed.stderr
+    assert not list(folder.glob("*.json"))
+
+
+def test_no_password_is_in_a_command(upgrading: Plan) -> None:
+    commands, _ = _taken(upgrading, _state())
+    password = upgrading.credentials.database_password.get_secret_value()
+    assert not [command for command in commands if password in command]
+
+
+def test_empty_database_is_not_dumped(upgrading: Plan) -> None:
+    assert _taken(upgrading, _state(revision=None)) == ([], ["the database is empty"])
+
+
+def test_dump_of_a_killed_run_is_taken_up(upgrading: Plan) -> None:
+    there = _dump(upgrading)
+    assert _taken(upgrading, _state(there)) == ([], [f"dumped and checked: {there}"])
+
+
+def test_without_an_upgrade_nothing_is_asked(store: Store) -> None:
+    found = machine(schema="v3.18.0", volumes=(Volume("quaylab-database", {}),))
+    target = FakeHost(name=NAME)
+    lab = plan.make([host(NAME)], {NAME: found}, store)
+    assert target.shell(dumps.taken, plan=lab) == []
+    assert target.noops == ["the schema stays as it is"]
+    assert target.asked == []
+
+
+def test_other_hosts_only_wait(upgrading: Plan) -> None:
+    other = "other.example.com"
+    assert _taken(upgrading, _state(), other) == ([], [f"the database is not on {other}"])
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        (_state(free=199), "need 200 bytes, found are 199"),
+        (_state(size=None, revision=None), "the database does not answer"),
+    ],
+    ids=["no space", "no answer"],
+)
+def test_without_a_dump_the_run_ends(
+    upgrading: Plan, shell: Shell, state: DumpsState, told: str
+) -> None:
+    (command,), _ = _taken(upgrading, state)
+    done = shell.run(command)
+    assert done.returncode == 1
+    assert told in done.stderr
+
+
+# --- restored ---
+
+
+def _dump(lab: Plan, **changes: Any) -> Dump:
+    upgrade = lab.upgrade
+    return Dump.model_validate(
+        {
+            "name": DUMP,
+            "before": upgrade.before,
+            "after": upgrade.after,
+            "engine": upgrade.engine,
+            "identity": upgrade.identity,
+            "revision": "316",
+            "time": NOW.isoformat(),
+            "tables": 2,
+            "rows": 9,
+            "size": 8,
+            "sha256": hashlib.sha256(b"content\n").hexdigest(),
+            **changes,
+        }
+    )
+
+
+def test_dump_is_loaded_beside_the_database_and_takes_its_place(
+    upgrading: Plan, folder: Path, shell: Shell
+) -> None:
+    shell.stub("docker", ENGINE)
+    folder.mkdir()
+    (folder / f"{DUMP}.dump").write_text("content\n")
+    (folder / f"{DUMP}.json").touch()
+    write, *commands = FakeHost(name=NAME).shell(
+        dumps.restored, plan=upgrading, dump=_dump(upgrading)
+    )
+    assert dumps.SCRIPT in write
+    for command in commands:
+        done = shell.run(command)
+        assert done.returncode == 0, done.stderr
+    # How each call of the engine's script ends.
+    ends = [tuple(call.split(" script quaylab ")[1].split(" ", 1)) for call in shell.calls]
+    assert ends == [
+        ("drop", "quaylab-scratch quaylab-replaced"),
+        ("load", "quaylab-scratch quay quay"),
+        ("swap", "quaylab-scratch quay quaylab-replaced"),
+        ("drop", "quaylab-scratch quaylab-replaced"),
+    ]
+
+
+@pytest.mark.parametrize(("content", "code"), [("content\n", 0), ("cont", 1)])
+def test_damaged_dump_is_told(
+    upgrading: Plan, folder: Path, shell: Shell, content: str, code: int
+) -> None:
+    folder.mkdir()
+    (folder / f"{DUMP}.dump").write_text(content)
+    (command,) = FakeHost(name=NAME).shell(dumps.intact, plan=upgrading, dump=_dump(upgrading))
+    done = shell.run(command)
+    assert done.returncode == code
+    assert ("is damaged; nothing was changed" in done.stderr) is bool(code)
+
+
+@pytest.mark.parametrize("name", ["other.example.com", NAME])
+def test_elsewhere_nothing_is_restored(upgrading: Plan, name: str) -> None:
+    dump = None if name == NAME else _dump(upgrading)
+    for operation in (dumps.intact, dumps.restored):
+        assert FakeHost(name=name).shell(operation, plan=upgrading, dump=dump) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "told"), [("v3.16.5", "quay_version=v3.16.5"), (None, "quay_version=VERSION")]
+)
+def test_next_command_is_told(
+    upgrading: Plan,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    version: str | None,
+    told: str,
+) -> None:
+    monkeypatch.setattr("sys.argv", ["pyinfra", "inventory.py", dumps.RESTORE])
+    with ctx_state.use(SimpleNamespace(is_executing=True)):
+        assert FakeHost().operate(dumps.told, plan=upgrading, version=version) == []
+    printed = capsys.readouterr()
+    assert printed.out == ""  # where --json is
+    assert printed.err.splitlines()[-1] == f"  pyinfra inventory.py deploy.py --data {told}"
