@@ -50,8 +50,10 @@ def taken(plan: Plan) -> Generator[StringCommand]:
         host.noop(f"the database is not on {host.name}")
         return
     found = _read(plan)
-    if found.size is None and state.is_executing:
-        yield fail("the database does not answer, so it can't be dumped")
+    if found.size is None:
+        if state.is_executing:
+            yield fail("the database does not answer, so it can't be dumped")
+        host.noop("asked when the run has brought the database up")
         return
     if found.revision is None:
         host.noop("the database is empty")
@@ -156,9 +158,9 @@ def chosen(plan: Plan) -> Dump | None:
                     ]
                 )
             return None
-        identity, store = plan.credentials.identity, str(plan.store.path)
+        credentials, kept_in = plan.credentials.fingerprint, str(plan.store.path)
         return dumps.choose(
-            found(plan).dumps, settings.restore, settings.database_engine, identity, store
+            found(plan).dumps, settings.restore, settings.database_engine, credentials, kept_in
         )
     except Refusal as refusal:
         raise DeployError(str(refusal)) from None
@@ -237,7 +239,7 @@ def _sign(found: DumpsState, upgrade: Upgrade, name: str) -> StringCommand:
         "before": upgrade.before,
         "after": upgrade.after,
         "engine": upgrade.engine,
-        "identity": upgrade.identity,
+        "credentials": upgrade.credentials,
         "revision": found.revision,
         "time": datetime.fromtimestamp(found.now, timezone.utc).isoformat(),
     }

@@ -25,8 +25,8 @@ class Dump(BaseModel):
     """A dump that was checked by restoring it, as the JSON beside it tells.
 
     ``before`` is the version whose schema it has (None: not known), ``after`` the one that the
-    upgrade went to; ``revision`` is the schema's own, ``identity`` that of the credentials without
-    which its encrypted rows can't be read.
+    upgrade went to; ``revision`` is the schema's own, ``credentials`` the fingerprint of those
+    without which its encrypted rows can't be read.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,7 +35,7 @@ class Dump(BaseModel):
     before: str | None
     after: str
     engine: str
-    identity: str
+    credentials: str
     revision: str
     time: str
     tables: int
@@ -80,7 +80,7 @@ class Upgrade:
     before: str | None
     after: str
     engine: str
-    identity: str
+    credentials: str
 
     def name(self, now: float) -> str:
         """A new dump's name; names of one upgrade sort by time."""
@@ -94,7 +94,7 @@ class Upgrade:
         can't be made again.
         """
         for dump in newest_first(state.dumps):
-            made_for = Upgrade(dump.before, dump.after, dump.engine, dump.identity)
+            made_for = Upgrade(dump.before, dump.after, dump.engine, dump.credentials)
             fresh = state.now - datetime.fromisoformat(dump.time).timestamp() < FRESH_SECONDS
             if made_for == self and (fresh or dump.revision != state.revision):
                 return dump
@@ -106,12 +106,13 @@ def newest_first(dumps: Iterable[Dump]) -> list[Dump]:
 
 
 def choose(
-    dumps: Sequence[Dump], name: str | None, engine: str, identity: str, credentials: str
+    dumps: Sequence[Dump], name: str | None, engine: str, credentials: str, kept_in: str
 ) -> Dump:
     """The dump to restore: the named one, by default the newest.
 
     Args:
-        credentials: where the credentials are kept, for the error.
+        credentials: the fingerprint of those that the database is run with.
+        kept_in: where they are kept, for the error.
 
     Raises:
         Refusal: no such dump, or one that doesn't belong to engine or credentials.
@@ -126,11 +127,11 @@ def choose(
     assert found is not None  # else it was refused
     if found.engine != engine:
         refuse([f"database_engine: {found.name} is of {found.engine}, not of {engine}"])
-    if found.identity != identity:
+    if found.credentials != credentials:
         refuse(
             [
-                f"restore: {found.name} belongs to the credentials {found.identity}, and "
-                f"{credentials} holds {identity}; its encrypted rows can't be read with others: "
+                f"restore: {found.name} belongs to the credentials {found.credentials}, and "
+                f"{kept_in} holds {credentials}; its encrypted rows can't be read with others: "
                 "restore that file from a backup first"
             ]
         )

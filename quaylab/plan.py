@@ -68,8 +68,8 @@ class Plan:
     @property
     def upgrade(self) -> Upgrade:
         """From the schema that there is to the version of this run."""
-        engine, identity = self.settings.database_engine, self.credentials.identity
-        return Upgrade(self.schema, self.version, engine, identity)
+        engine, credentials = self.settings.database_engine, self.credentials.fingerprint
+        return Upgrade(self.schema, self.version, engine, credentials)
 
     @property
     def standin(self) -> bool:

@@ -17,7 +17,7 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 DUMP_FACT = "flock --shared"
 
 
-def _site(house: House, identity: str | None = None, *dumps: str) -> str:
+def _site(house: House, owner: str | None = None, *dumps: str) -> str:
     """An inventory whose database has the old schema, and the dumps of it that there are."""
     store = Store("quaylab", house.credentials.parent)
     store.path.parent.mkdir()
@@ -26,14 +26,14 @@ def _site(house: House, identity: str | None = None, *dumps: str) -> str:
     labels = {
         "io.quaylab.data": "postgresql-15-c9s",
         "io.quaylab.path": "",
-        "io.quaylab.credentials": credentials.identity,
+        "io.quaylab.credentials": credentials.fingerprint,
         "io.quaylab.registry": "quay",
     }
     told = {
         "before": OLD,
         "after": NEW,
         "engine": "postgresql",
-        "identity": identity or credentials.identity,
+        "credentials": owner or credentials.fingerprint,
         "revision": "316",
         "time": NOW.isoformat(),
         "tables": 9,
@@ -127,7 +127,7 @@ def test_restore_stops_quay_and_replaces_the_database(house: House) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"identity": "fedcba9876543210"}, f"restore: {DUMP} belongs to the credentials fedc"),
+        ({"owner": "fedcba9876543210"}, f"restore: {DUMP} belongs to the credentials fedc"),
         (
             {"options": ["--data", "restore=v3"]},
             f"no dump v3; in /var/lib/quaylab/dumps are:\n    {DUMP}",
@@ -137,7 +137,7 @@ def test_restore_stops_quay_and_replaces_the_database(house: House) -> None:
     ids=["other credentials", "unknown", "without the database's host"],
 )
 def test_restore_refused(house: House, arguments: dict[str, Any], told: str) -> None:
-    inventory = _site(house, arguments.get("identity"), DUMP)
+    inventory = _site(house, arguments.get("owner"), DUMP)
     options = arguments.get("options", [])
     result = house.run("-y", "-vv", inventory, "tasks/restore_database.py", *options)
     assert result.code == 1

@@ -194,7 +194,7 @@ def test_upgrade_under_load_killed_twice(lab: Deployment, machine: Machine, load
 def test_dump_was_checked_and_is_roots_alone(lab: Deployment, machine: Machine) -> None:
     (dump,) = _dumps(machine)
     assert (dump["before"], dump["after"], dump["engine"]) == (OLD, NEW, "postgresql")
-    assert dump["identity"] == lab.store.load().identity
+    assert dump["credentials"] == lab.store.load().fingerprint
     assert dump["tables"] == 10
     assert dump["rows"] > 10
     listed = machine.run(f"stat -c '%a %n' {DUMPS} {DUMPS}/*.dump {DUMPS}/*.json").stdout.split()

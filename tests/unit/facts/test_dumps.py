@@ -14,7 +14,7 @@ TOLD = {
     "before": "v3.16.5",
     "after": "v3.18.0",
     "engine": "postgresql",
-    "identity": "0123456789abcdef",
+    "credentials": "0123456789abcdef-c0ffee00",
     "revision": "316a00c0ffee",
     "time": "2026-01-31T12:00:00+00:00",
     "tables": 9,

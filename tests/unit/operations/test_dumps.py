@@ -84,7 +84,7 @@ def test_dump_is_checked_and_signed(upgrading: Plan, folder: Path, shell: Shell)
     signed = _signed(folder)
     assert (signed.name, signed.before, signed.after) == (DUMP, "v3.16.5", "v3.18.0")
     assert (signed.tables, signed.rows, signed.size) == (2, 9, len("content\n"))
-    assert signed.identity == CREDENTIALS.identity
+    assert signed.credentials == CREDENTIALS.fingerprint
     assert {path.name for path in folder.iterdir()} == {f"{DUMP}.dump", f"{DUMP}.json", "lock"}
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -171,7 +171,7 @@ def _dump(lab: Plan, **changes: Any) -> Dump:
             "before": upgrade.before,
             "after": upgrade.after,
             "engine": upgrade.engine,
-            "identity": upgrade.identity,
+            "credentials": upgrade.credentials,
             "revision": "316",
             "time": NOW.isoformat(),
             "tables": 2,

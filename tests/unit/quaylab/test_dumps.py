@@ -12,9 +12,9 @@ from quaylab.dumps import Dump, DumpsState, Upgrade
 from quaylab.problems import Refusal
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
-IDENTITY = "0123456789abcdef"
-UPGRADE = Upgrade("v3.16.5", "v3.18.0", "postgresql", IDENTITY)
-CREDENTIALS = "credentials/quaylab.yaml"
+FINGERPRINT = "0123456789abcdef-c0ffee00"
+UPGRADE = Upgrade("v3.16.5", "v3.18.0", "postgresql", FINGERPRINT)
+KEPT_IN = "credentials/quaylab.yaml"
 
 
 def _dump(hours_ago: int = 0, **changes: Any) -> Dump:
@@ -25,7 +25,7 @@ def _dump(hours_ago: int = 0, **changes: Any) -> Dump:
             "before": UPGRADE.before,
             "after": UPGRADE.after,
             "engine": UPGRADE.engine,
-            "identity": IDENTITY,
+            "credentials": FINGERPRINT,
             "revision": "316",
             "time": datetime.fromtimestamp(time, timezone.utc).isoformat(),
             "tables": 9,
@@ -43,7 +43,7 @@ def _state(*found: Dump, revision: str = "316", size: int = 100, free: int = 200
 
 def test_name_tells_versions_and_time() -> None:
     assert UPGRADE.name(NOW.timestamp()) == "v3.16.5-to-v3.18.0-20260131T120000Z"
-    unknown = Upgrade(None, "v3.18.0", "postgresql", IDENTITY)
+    unknown = Upgrade(None, "v3.18.0", "postgresql", FINGERPRINT)
     assert unknown.name(NOW.timestamp()).startswith("unknown-to-v3.18.0-")
 
 
@@ -67,7 +67,7 @@ def test_newest_dump_is_taken_up() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"before": "v3.17.4"}, {"after": "v3.17.4"}, {"engine": "mysql"}, {"identity": "other"}],
+    [{"before": "v3.17.4"}, {"after": "v3.17.4"}, {"engine": "mysql"}, {"credentials": "other"}],
     ids=str,
 )
 def test_dump_for_another_upgrade_is_not_taken_up(change: dict[str, Any]) -> None:
@@ -85,7 +85,7 @@ def test_space(free: int, fits: bool) -> None:
 
 
 def _choose(name: str | None, *found: Dump, **changes: str) -> Dump:
-    known = {"engine": "postgresql", "identity": IDENTITY, "credentials": CREDENTIALS, **changes}
+    known = {"engine": "postgresql", "credentials": FINGERPRINT, "kept_in": KEPT_IN, **changes}
     return dumps.choose(found, name, **known)
 
 
@@ -117,9 +117,9 @@ def test_without_any_dump() -> None:
 
 
 def test_dump_of_other_credentials_is_refused() -> None:
-    told = _refused(None, _dump(), identity="fedcba9876543210")
-    assert f"belongs to the credentials {IDENTITY}" in told
-    assert f"{CREDENTIALS} holds fedcba9876543210" in told
+    told = _refused(None, _dump(), credentials="fedcba9876543210")
+    assert f"belongs to the credentials {FINGERPRINT}" in told
+    assert f"{KEPT_IN} holds fedcba9876543210" in told
 
 
 def test_dump_of_another_engine_is_refused() -> None:
