@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from typing import Any
 
@@ -23,9 +22,19 @@ printf 'epoch %s\n' "$(date +%s)"
 df -Plm 2>/dev/null | while read -r _ _ _ free _ mount; do
   case $free in [0-9]*) printf 'free %s %s\n' "$free" "$mount" ;; esac
 done
+# By what they are to publish, as one that keeps exiting publishes nothing half of the time; and
+# both before and after looking who listens, as a killed run may still be starting or stopping one.
+published() {
+  docker ps --quiet --filter name=^quaylab- 2>/dev/null | while read -r container; do
+    docker inspect --format '{{range .HostConfig.PortBindings}}{{range .}}published {{.HostPort}}
+{{end}}{{end}}' "$container" 2>/dev/null
+  done
+}
+published
 cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ local _ state _; do
   test "$state" != 0A || printf 'listening %s\n' "${local##*:}"
 done
+published
 if test -d /run/systemd/system; then echo systemd yes; fi
 ip -o -4 address show scope global 2>/dev/null |
   while read -r _ link _ address _; do
@@ -37,7 +46,6 @@ if command -v docker >/dev/null 2>&1; then
   printf 'info %s\n' "$(docker info --format '{"ServerVersion":{{json .ServerVersion}},
     "Driver":{{json .Driver}},"DockerRootDir":{{json .DockerRootDir}},
     "SecurityOptions":{{json .SecurityOptions}}}' 2>/dev/null | tr -d '\n')"
-  docker ps --filter name=^quaylab- --format 'published {{.Ports}}' 2>/dev/null
   printf 'schema %s\n' "$(cat /var/lib/quaylab/schema 2>/dev/null || docker inspect --format \
     '{{index .Config.Labels "io.quaylab.version"}}' quaylab-quay 2>/dev/null)"
   docker volume ls --quiet --filter name=^quaylab- 2>/dev/null | while read -r volume; do
@@ -45,9 +53,6 @@ if command -v docker >/dev/null 2>&1; then
   done
 fi
 """
-
-# As in "127.0.0.1:5432->5432/tcp".
-PORT = re.compile(r":(\d+)->")
 
 
 class Machine(FactBase[machine.Machine | None]):
@@ -88,9 +93,7 @@ class Machine(FactBase[machine.Machine | None]):
                 volumes=tuple(_volume(line) for line in said.get("volume", [])),
                 free_mb=dict(_free(line) for line in said.get("free", [])),
                 listening=frozenset(int(port, 16) for port in said.get("listening", [])),
-                published=frozenset(
-                    int(port) for ports in said.get("published", []) for port in PORT.findall(ports)
-                ),
+                published=frozenset(int(port) for port in said.get("published", [])),
                 schema=one("schema") or None,
                 clock_ahead=int(one("epoch")) - time.time() if "epoch" in said else 0,
             )

@@ -54,6 +54,11 @@ class Machine:
     schema: str | None = None
 
     @property
+    def hides_data(self) -> bool:
+        """Whether there may be volumes that can't be seen, as the engine doesn't answer."""
+        return self.engine is not None and self.engine.version is None
+
+    @property
     def debian_family(self) -> bool:
         return self.os_id in DEBIAN_FAMILY or "debian" in self.os_like
 

@@ -55,9 +55,9 @@ class Plan:
         leader = self.machines.get(self.topology.leader)
         home = self.machines.get(self.topology.database.host or "")
         name = self.database.container.name
-        if leader is None or (home and name not in {volume.name for volume in home.volumes}):
+        if home and not home.hides_data and name not in {each.name for each in home.volumes}:
             return None
-        return leader.schema
+        return leader.schema if leader else None
 
     @property
     def migrates(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,8 @@ class Deployment:
         **settings: Any,
     ) -> Deployment:
         """Write the inventory; ``folder``'s name becomes the lab's."""
-        lab_name = folder.name.replace("_", "-").lower()[:31]
+        # Of this session: two at once would stand in each other's way, by the lock.
+        lab_name = f"test-{os.getpid()}-{folder.name}".replace("_", "-").lower()[:31]
         data = {
             "lab_name": lab_name,
             "server_hostname": HOSTNAME,

@@ -308,6 +308,25 @@ def test_engine_stopped_and_disabled(registry: Registry) -> None:
     assert rows(registry.machine) == held
 
 
+def test_engine_that_is_down_hides_no_data_from_a_run_without_its_credentials(
+    registry: Registry,
+) -> None:
+    """Whose data it is shows only once the engine runs, and then nothing else has been done."""
+    store, before = registry.lab.store, containers(registry.machine)
+    kept = store.load(environment={})
+    registry.machine.run("systemctl stop docker.service docker.socket")
+    store.remove()
+    refused = registry.lab.run()
+    assert refused.returncode != 0
+    assert f"quaylab-database on drifting belongs to the credentials {kept.identity}" in (
+        refused.output
+    )
+    store.save(kept)
+    assert registry.changed() == []
+    assert containers(registry.machine).keys() == before.keys()
+    assert registry.client.pull(PUSHED) == registry.image
+
+
 def test_certificate_near_its_end_is_renewed(registry: Registry) -> None:
     """By the same CA, so that nobody notices."""
     store = registry.lab.store

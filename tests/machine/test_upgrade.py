@@ -256,6 +256,7 @@ def test_failing_migration_leaves_the_old_version_serving(
     assert _sql(machine, "SELECT count(*) FROM pg_attribute WHERE attname = 'immutable'") == "0"
 
 
+@pytest.mark.long
 def test_mysql_is_dumped_checked_and_restored(
     machine_factory: MachineFactory,
     operator: Operator,

@@ -119,6 +119,18 @@ def test_this_machine(shell: Shell) -> None:
     assert found.engine == Engine(None, None, None, None)
 
 
+def test_ports_of_a_container_that_keeps_exiting_are_ours(shell: Shell) -> None:
+    """`docker ps` shows none for it while it waits for its next start."""
+    shell.stub(
+        "docker",
+        'case "$*" in\n'
+        "  'ps --quiet --filter name=^quaylab-') echo c0ffee ;;\n"
+        "  'inspect --format '*c0ffee) printf 'published 443\\npublished 80\\n\\n' ;;\n"
+        "esac",
+    )
+    assert Machine().process(shell.lines(COMMAND)).published == {80, 443}
+
+
 @pytest.mark.parametrize(
     ("note", "schema"),
     [("v3.18.0\n", "v3.18.0"), ("\n", None), (None, "v3.16.5")],

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 
 from facts.docker import Daemon, DaemonState
+from facts.machine import Machine as MachineFact
 from operations import docker
-from quaylab.machine import Machine
+from quaylab.machine import Machine, Volume
+from quaylab.parts import CREDENTIALS_LABEL
+from quaylab.plan import Plan
 from tests.unit.fake_host import FakeHost, stdin, text
 from tests.unit.samples import machine, settings
 from tests.unit.shell import Shell
@@ -32,6 +35,17 @@ def test_an_engine_that_is_there_is_not_installed_again() -> None:
     host = _daemon(answers=False)
     assert host.shell(docker.installed, machine=RHEL, settings=settings()) == []
     assert host.noops == ["dockerd is there"]
+
+
+def test_data_that_only_a_started_engine_shows_stops_the_run(lab: Plan) -> None:
+    foreign = Volume("quaylab-database", {CREDENTIALS_LABEL: "another"})
+    host = FakeHost({MachineFact: machine(volumes=(foreign,))})
+    (command,) = host.shell(docker.fits, plan=lab)
+    assert "belongs to the credentials another" in command
+    assert "exit 1" in command
+    own = FakeHost({MachineFact: machine()})
+    assert own.shell(docker.fits, plan=lab) == []
+    assert own.noops == ["no data that this run doesn't fit"]
 
 
 @pytest.mark.parametrize(

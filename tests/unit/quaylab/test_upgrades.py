@@ -8,7 +8,7 @@ import pytest
 
 from quaylab import plan, upgrades
 from quaylab.credentials import Store
-from quaylab.machine import Volume
+from quaylab.machine import Engine, Volume
 from quaylab.plan import Plan
 from quaylab.problems import Refusal
 from tests.unit.samples import build, host, machine, one_host, settings
@@ -113,6 +113,11 @@ def test_migration_is_due(
     store: Store, schema: str | None, volumes: tuple[str, ...], migrates: bool
 ) -> None:
     assert _plan(store, schema, volumes).migrates is migrates
+
+
+def test_an_engine_that_is_down_does_not_make_its_data_new(store: Store) -> None:
+    down = machine(schema="v3.18.0", engine=Engine(None, None, None, None))
+    assert not plan.make([host(QUAY)], {QUAY: down}, store).migrates
 
 
 def test_legacy_quay_migrates_by_itself(store: Store) -> None:
