@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from operations.dumps import SCRIPT
+from operations.quay import VERIFIED
 from quaylab.containers import DIGEST_LABEL
+from quaylab.dumps import DIRECTORY
 from tests.machine.machines import Machine
 
 # The packaged image of each part.
 IMAGE_OF = {"database": "postgresql", "redis": "redis", "quay": "quay"}
 # /etc/quaylab with what a killed run may have left in it, and what else a run writes.
 FOLDERS = "/etc/quaylab /etc/docker/certs.d /var/lib/quaylab /etc/hosts"
-# Names the container that was verified, which is another one after each replacement.
-VERIFIED = "/var/lib/quaylab/verified"
+# A run that can't know that a killed one has migrated takes a dump more, to be safe.
+DUMPS = f"-path '{DIRECTORY}*' -o -path {SCRIPT}"
 ROWS = (
     "SELECT name, kind FROM account ORDER BY 1",
     "SELECT namespace, name FROM repository ORDER BY 1, 2",
@@ -39,7 +42,8 @@ def rows(machine: Machine) -> list[str]:
 def end_state(machine: Machine) -> dict[str, object]:
     """All that two machines, or one at two times, have in common after a run of the same lab."""
     files = machine.run(
-        f"find {FOLDERS} -printf '%p %y %u %g %m ' "
+        f"find {FOLDERS} \\( {DUMPS} \\) -o -printf '%p %y %u %g %m ' "
+        # What names the container that was verified differs by each replacement.
         f"\\( -type f ! -path {VERIFIED} -exec sha256sum {{}} \\; -o -printf '\\n' \\)"
     ).stdout
     volumes = machine.run(
@@ -51,7 +55,7 @@ def end_state(machine: Machine) -> dict[str, object]:
         "containers": {name: _specified(item) for name, item in containers(machine).items()},
         "volumes": sorted(line for line in volumes.splitlines() if line.startswith("quaylab")),
         "networks": sorted(networks.split()),
-        "files": sorted(files.splitlines()),
+        "files": dict(sorted(line.split(maxsplit=1) for line in files.splitlines())),
         "rows": rows(machine),
     }
 
