@@ -141,7 +141,8 @@ def build(
         problems.append("quay: no host in group `quay`; name the registry's host in the inventory")
     if len(quay) > 1:
         problems.append(
-            f"quay: {len(quay)} hosts in group `quay`, but local storage serves one only; keep one"
+            f"quay: {len(quay)} hosts in group `quay`, but local storage serves one only, and no "
+            "balancer stands before them; keep one"
         )
     inside = DATABASE_PORTS[settings.database_engine]
     database = service(

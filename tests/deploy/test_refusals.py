@@ -22,6 +22,7 @@ def _refused(house: House, *options: str) -> tuple[Result, list[str]]:
     [
         ("databse_engine=mysql", "databse_engine: no such setting; did you mean database_engine?"),
         ("redis_port=many", "redis_port: 'many': it should be a valid integer"),
+        ("database_engine=sqlserver", "postgresql or mysql: Quay speaks no other"),
         ("quay_version=v4.0.0", "quay_version: v4.0.0 is not known"),
         ("quay_license=/nowhere", "quay_license: '/nowhere': no such file on this machine"),
         ("purge=other.example.com", "purge: 'other.example.com' is not this registry's name"),
@@ -54,6 +55,36 @@ def test_a_host_that_does_not_tell_what_it_is(house: House) -> None:
     assert result.code == 1
     assert "@fake/quay: does not tell what it is; is it a Linux host?" in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_host_that_can_not_be_reached_stops_the_run_for_all(house: House) -> None:
+    # Port 1 of this machine, where nobody listens.
+    away = ("db.quaylab.test", {"ssh_hostname": "127.0.0.1", "ssh_port": 1})
+    inventory = house.inventory(quay=ONE, database=[away], redis=ONE)
+    result = house.run("-y", "-vv", inventory, "deploy.py")
+    assert result.code == 1
+    assert "db.quaylab.test" in result.output
+    assert "Traceback" not in result.output
+    assert result.operations == []
+    assert result.commands("quay") == []
+
+
+def test_two_hosts_for_what_one_can_do(house: House) -> None:
+    two = [fake("quay"), fake("second")]
+    inventory = house.inventory(quay=two, database=two, redis=ONE)
+    result = house.run("-y", "-vv", inventory, "deploy.py")
+    assert result.code == 1
+    assert "quay: 2 hosts in group `quay`, but local storage serves one only" in result.output
+    assert "no balancer" in result.output
+    assert "database: 2 hosts in group `database`" in result.output
+    assert result.operations == []
+
+
+def test_an_inventory_without_quay(house: House) -> None:
+    result = house.run("-y", "-vv", house.inventory(database=ONE, redis=ONE), "deploy.py")
+    assert result.code == 1
+    assert "quay: no host in group `quay`" in result.output
+    assert result.operations == []
 
 
 def test_another_run_at_once(house: House) -> None:
