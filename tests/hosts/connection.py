@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -24,6 +25,10 @@ from testinfra.host import Host
 
 from quaylab.settings import HostInput
 from quaylab.tunnel import Stream, serve
+
+# sshd's default allows ten a connection; testinfra's commands need one more.
+OPEN_SESSIONS = 4
+PATIENCE = 30
 
 
 class PyinfraBackend(ParamikoBackend):  # type: ignore[misc]  # testinfra has no types
@@ -80,6 +85,15 @@ def transport_of(shell: Host) -> paramiko.Transport | None:
     return transport
 
 
+def _wait_until_few_are_open(channels: list[paramiko.Channel]) -> None:
+    """sshd counts a session until its command has ended, which on a busy host takes a moment."""
+    end = time.monotonic() + PATIENCE
+    while sum(not channel.closed for channel in channels) >= OPEN_SESSIONS:
+        if time.monotonic() > end:
+            raise TimeoutError(f"sessions to the engine stay open for {PATIENCE} s")
+        time.sleep(0.02)
+
+
 @contextmanager
 def engine_of(shell: Host) -> Iterator[docker.DockerClient]:
     """Docker's SDK for a host's engine, through a socket that only this user can enter.
@@ -90,10 +104,12 @@ def engine_of(shell: Host) -> Iterator[docker.DockerClient]:
     command: str = shell.backend.get_command("docker system dial-stdio")
     transport = transport_of(shell)
     processes: list[subprocess.Popen[bytes]] = []
+    channels: list[paramiko.Channel] = []
 
     def dial() -> Stream:
         if transport:
-            channel = transport.open_session()
+            _wait_until_few_are_open(channels)
+            channels.append(channel := transport.open_session())
             channel.exec_command(command)
             return channel
         near, far = socket.socketpair()
