@@ -65,6 +65,11 @@ def absent(container: str) -> Generator[StringCommand]:
     if container not in host.get_fact(Engine).containers:
         host.noop(f"{container} is not there")
         return
+    yield from remove(container)
+
+
+def remove(container: str) -> Generator[StringCommand]:
+    """Stop a container that is there, in order, and remove it with its anonymous volumes."""
     yield StringCommand(f"docker stop {container} >/dev/null")
     yield StringCommand(f"docker rm --force --volumes {container} >/dev/null")
 

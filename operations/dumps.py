@@ -20,13 +20,14 @@ from quaylab import dumps
 from quaylab.again import again
 from quaylab.dumps import DIRECTORY, LOCK, REPLACED, SCRATCH, Dump, DumpsState, Upgrade
 from quaylab.files import ManagedFile
+from quaylab.parts import VAR
 from quaylab.plan import Plan, foreign_data
 from quaylab.problems import Refusal, refuse
 
 RESTORE = "tasks/restore_database.py"
 # Where the engine's script is on the host. Bash in the container gets it as an argument: standard
 # input is the dump's.
-SCRIPT = "/var/lib/quaylab/database.bash"
+SCRIPT = f"{VAR}/database.bash"
 # Only root may see what is in a dump. The lock outlives a killed run for as long as the command
 # does that it left at work, and no longer.
 LOCKED = (

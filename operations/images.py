@@ -12,9 +12,10 @@ from pyinfra.api.command import PyinfraCommand
 from facts.containers import ImageIds
 from operations.commands import encoded, fail, one_at_a_time, quoted, receive
 from quaylab.images import Image, base_image, context_archive
+from quaylab.parts import VAR
 from quaylab.settings import Settings
 
-DIRECTORY = "/var/lib/quaylab/images"
+DIRECTORY = f"{VAR}/images"
 
 
 @operation()

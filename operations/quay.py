@@ -19,6 +19,7 @@ from operations.containers import LOG_LINES, due, ground
 from operations.reach import registry, through
 from quaylab.containers import NETWORK
 from quaylab.files import ManagedFile
+from quaylab.parts import VAR
 from quaylab.plan import Plan
 from quaylab.probes import Answer, Unreachable
 from quaylab.registry import Registry, RegistryError
@@ -26,7 +27,7 @@ from quaylab.topology import LOOPBACK
 from quaylab.upgrades import note
 
 MIGRATION = "quaylab-migration"
-VERIFIED = "/var/lib/quaylab/verified"
+VERIFIED = f"{VAR}/verified"
 
 
 @operation()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 from pyinfra.api import Host
 from pyinfra.connectors.local import LocalConnector
@@ -14,7 +15,7 @@ from quaylab import probes
 from quaylab.plan import Plan
 from quaylab.probes import Answer, Unreachable
 from quaylab.registry import Registry, RegistryError
-from quaylab.topology import LOOPBACK
+from quaylab.topology import LOOPBACK, Service
 from quaylab.tunnel import forward
 
 # A way to where nobody listens (yet) is our callers' to report; paramiko would print it as well.
@@ -37,12 +38,8 @@ def database(host: Host, plan: Plan) -> Answer:
     Raises:
         Unreachable: it does not answer; the message names it.
     """
-    service = plan.topology.database
-    try:
-        with through(host, service.probe_address, service.probe_port) as (address, port):
-            return probes.database(plan.settings, plan.credentials, address, port)
-    except (Unreachable, RegistryError) as error:
-        raise Unreachable(f"database at {service.address}:{service.port}: {error}") from error
+    ask = partial(probes.database, plan.settings, plan.credentials)
+    return _asked(host, "database", plan.topology.database, ask)
 
 
 def redis(host: Host, plan: Plan) -> Answer:
@@ -51,12 +48,16 @@ def redis(host: Host, plan: Plan) -> Answer:
     Raises:
         Unreachable: it does not answer; the message names it.
     """
-    service = plan.topology.redis
+    ask = partial(probes.redis_server, plan.credentials)
+    return _asked(host, "Redis", plan.topology.redis, ask)
+
+
+def _asked(host: Host, name: str, service: Service, ask: Callable[[str, int], Answer]) -> Answer:
     try:
         with through(host, service.probe_address, service.probe_port) as (address, port):
-            return probes.redis_server(plan.credentials, address, port)
+            return ask(address, port)
     except (Unreachable, RegistryError) as error:
-        raise Unreachable(f"Redis at {service.address}:{service.port}: {error}") from error
+        raise Unreachable(f"{name} at {service.address}:{service.port}: {error}") from error
 
 
 @contextmanager

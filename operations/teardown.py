@@ -11,12 +11,11 @@ from pyinfra.api import FunctionCommand, QuoteString, StringCommand, operation
 from facts.containers import Engine
 from facts.files import Directories
 from facts.trust import Name
+from operations.containers import remove
 from operations.trust import MARK
 from quaylab.containers import NETWORK
-from quaylab.parts import ETC, PATH_LABEL
+from quaylab.parts import ETC, PATH_LABEL, VAR
 from quaylab.plan import Plan
-
-VAR = "/var/lib/quaylab"
 
 
 @operation()
@@ -29,8 +28,7 @@ def containers(plan: Plan) -> Generator[StringCommand]:
     mine = [part.container.name for part in reversed(plan.parts_of(host.name))]
     for name in mine:
         if name in engine.containers:
-            yield StringCommand(f"docker stop {name} >/dev/null")
-            yield StringCommand(f"docker rm --force --volumes {name} >/dev/null")
+            yield from remove(name)
     if NETWORK in engine.networks:
         yield StringCommand(f"docker network rm {NETWORK} >/dev/null")
     elif not any(name in engine.containers for name in mine):

@@ -7,7 +7,14 @@ from collections.abc import Iterator, Mapping
 from quaylab.credentials import Store
 from quaylab.machine import DEBIAN_FAMILY, RED_HAT_FAMILY, Machine
 from quaylab.machine import Volume as Found
-from quaylab.parts import CREDENTIALS_LABEL, DATA_LABEL, PATH_LABEL, REGISTRY_LABEL, Volume
+from quaylab.parts import (
+    CREDENTIALS_LABEL,
+    DATA_LABEL,
+    PATH_LABEL,
+    REGISTRY_LABEL,
+    STORAGE_VOLUME,
+    Volume,
+)
 
 # The setting that moves a label, for the error's first word.
 SETTINGS = {
@@ -69,7 +76,7 @@ def data_problems(
         for label, setting in SETTINGS.items():
             found, right = volume.labels.get(label), want.labels[label]
             if found != right:
-                if label == PATH_LABEL and "storage" in volume.name:
+                if label == PATH_LABEL and volume.name == STORAGE_VOLUME:
                     setting = "quay_storage_path"
                 yield (
                     f"{setting}: volume {volume.name} on {name} is of {found or 'the engine'}, "

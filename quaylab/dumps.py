@@ -9,9 +9,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from quaylab.parts import VAR
 from quaylab.problems import refuse
 
-DIRECTORY = "/var/lib/quaylab/dumps"
+DIRECTORY = f"{VAR}/dumps"
 LOCK = f"{DIRECTORY}/lock"
 # No setting may name a database like these: its identifiers have no hyphen.
 SCRATCH, REPLACED = "quaylab-scratch", "quaylab-replaced"

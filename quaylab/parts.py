@@ -18,6 +18,8 @@ from quaylab.versions import is_legacy, quay_version
 
 # Only root may enter: below it, files belong to the uid of the container that reads them.
 ETC = "/etc/quaylab"
+# What runs note on a host, and what they keep there.
+VAR = "/var/lib/quaylab"
 ENVIRONMENT = "environment"
 EVERYWHERE = "0.0.0.0"
 STORAGE_VOLUME = "quaylab-quay-storage"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 
 from quaylab.files import ManagedFile
+from quaylab.parts import VAR
 from quaylab.settings import Settings
 from quaylab.topology import Topology
 from quaylab.versions import parse, quay_version
 
 # On the leader: the version of Quay that migrated the database last, or that it is being restored.
-SCHEMA = "/var/lib/quaylab/schema"
+SCHEMA = f"{VAR}/schema"
 RESTORING = "restoring "
 # Upstream supports upgrades from the three minor versions before.
 MOST_MINORS = 3
