@@ -115,5 +115,9 @@ restore = None
 # With tasks/teardown.py: the registry's name, to remove all data too.
 purge = None
 
+# --- A host's own ---
+# The host's address for its peers; None: the one it has.
+address = None
+
 # --- Not a setting: pyinfra's own, for every SSH connection ---
 ssh_paramiko_connect_kwargs = {"transport_factory": prompt_transport}

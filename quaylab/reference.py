@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-from quaylab.settings import HostSettings, LocalFile, Settings
+from quaylab.settings import HostSettings, Settings
+from quaylab.settings.forms import LocalFile
 
 DEFAULTS = Path(__file__).parent.parent / "group_data" / "all.py"
 
@@ -29,7 +30,7 @@ def settings_table() -> str:
     rows = ["| setting | type | default | meaning |", "|---|---|---|---|"]
     for model in (Settings, HostSettings):
         for key, field in model.model_fields.items():
-            default = f"`{given.get(key, field.default)!r}`".replace("'", '"')
+            default = f"`{given[key]!r}`".replace("'", '"')
             meaning = (field.description or "").replace("|", "\\|")
             rows.append(f"| `{key}` | {_type(field)} | {default} | {meaning} |")
     return "\n".join(rows) + "\n"

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from quaylab.problems import refuse
-from quaylab.settings import FULL_NAME, HostInput, HostSettings, Settings
+from quaylab.settings import HostInput, HostSettings, Settings
+from quaylab.settings.forms import FULL_NAME
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_HOSTNAME = "quay.quaylab.lan"

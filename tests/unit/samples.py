@@ -23,8 +23,9 @@ PARTS = ("quay", "database", "redis")
 DEFAULTS: dict[str, Any] = {
     key: value
     for key, value in runpy.run_path(str(GROUP_DATA)).items()
-    if key in Settings.model_fields
+    if key in Settings.model_fields or key in HostSettings.model_fields
 }
+HOST_DEFAULTS = {key: DEFAULTS.pop(key) for key in HostSettings.model_fields}
 
 CREDENTIALS = Credentials(
     identity="0123456789abcdef",
@@ -60,7 +61,12 @@ def settings(**changes: Any) -> Settings:
 
 def host(name: str, groups: Iterable[str] = PARTS, **data: Any) -> HostInput:
     """A host that plays all parts unless told otherwise."""
-    return HostInput(name, tuple(groups), {**DEFAULTS, **data})
+    return HostInput(name, tuple(groups), {**DEFAULTS, **HOST_DEFAULTS, **data})
+
+
+def host_settings(host: HostInput) -> HostSettings:
+    """What of a host's data is its own."""
+    return HostSettings.model_validate({key: host.data[key] for key in HOST_DEFAULTS})
 
 
 def machine(**changes: Any) -> Machine:
@@ -72,7 +78,7 @@ def build(
     hosts: list[HostInput], reported: Mapping[str, tuple[str, ...]] | None = None, **changes: Any
 ) -> Topology:
     """The topology of hosts, each with its `address` from its data."""
-    own = {each.name: HostSettings(address=each.data.get("address")) for each in hosts}
+    own = {each.name: host_settings(each) for each in hosts}
     return topology.build(settings(**changes), hosts, own, reported or {})
 
 

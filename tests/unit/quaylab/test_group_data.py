@@ -6,10 +6,11 @@ import re
 
 import pytest
 
-from quaylab.settings import Settings
-from tests.unit.samples import DEFAULTS, GROUP_DATA
+from quaylab.settings import HostSettings, Settings
+from tests.unit.samples import DEFAULTS, GROUP_DATA, HOST_DEFAULTS
 
 ASSIGNMENT = re.compile(r"^([a-z_]+)(: [^=]+)? = ")
+FIELDS = Settings.model_fields | HostSettings.model_fields
 SECTION = re.compile(r"^# --- .* ---$")
 
 
@@ -27,9 +28,9 @@ def _comments() -> dict[str, str]:
 
 
 def test_order_is_that_of_the_model() -> None:
-    assert list(DEFAULTS) == list(Settings.model_fields)
+    assert [*DEFAULTS, *HOST_DEFAULTS] == [*FIELDS]
 
 
-@pytest.mark.parametrize("key", Settings.model_fields)
+@pytest.mark.parametrize("key", FIELDS)
 def test_comment_is_the_models_description(key: str) -> None:
-    assert _comments()[key] == f"{Settings.model_fields[key].description}."
+    assert _comments()[key] == f"{FIELDS[key].description}."

@@ -1,0 +1,40 @@
+"""What holds for every host: its engine, its network, its size."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from quaylab.settings.forms import LocalFile, Proxy, Section, Size, Url
+
+
+class Engine(Section):
+    """The container engine and its way out."""
+
+    docker_ce_repository: Url = Field(
+        description="Docker CE's package repository or a mirror of it, for RHEL 8+ and its kin",
+    )
+    container_log_size: Size = Field(description="Size at which a container's log is rotated")
+    container_log_files: int = Field(ge=1, le=100, description="Log files kept of a container")
+    http_proxy: Proxy | None = Field(
+        repr=False,
+        description="Proxy for http, for the engine, builds and Quay; without a password in it",
+    )
+    https_proxy: Proxy | None = Field(repr=False, description="Proxy for https, likewise")
+    no_proxy: str | None = Field(description="Hosts reached without the proxy, comma separated")
+    company_ca: LocalFile | None = Field(
+        description="Your company's CA (PEM) on this machine, trusted by the hosts and by Quay",
+    )
+
+
+class Needs(Section):
+    """What a host has to have."""
+
+    minimum_cpus: int = Field(ge=1, le=1024, description="Processors that a Quay host needs")
+    minimum_memory_mb: int | None = Field(
+        ge=256,
+        description="MB of memory that a Quay host needs; None: 4096, with the database on it 8192",
+    )
+    minimum_disk_mb: int = Field(
+        ge=1024,
+        description="MB of free space that images and each kind of data need before the first run",
+    )
