@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -15,6 +14,7 @@ from typing import Any
 import docker
 import paramiko
 import pytest
+from docker.transport import UnixHTTPAdapter
 from pyinfra.api import Config, Inventory, State
 from pyinfra.api.exceptions import ConnectError
 from pyinfra.connectors.local import LocalConnector
@@ -25,10 +25,6 @@ from testinfra.host import Host
 
 from quaylab.settings import HostInput
 from quaylab.tunnel import Stream, serve
-
-# sshd's default allows ten a connection; testinfra's commands need one more.
-OPEN_SESSIONS = 4
-PATIENCE = 30
 
 
 class PyinfraBackend(ParamikoBackend):  # type: ignore[misc]  # testinfra has no types
@@ -85,13 +81,12 @@ def transport_of(shell: Host) -> paramiko.Transport | None:
     return transport
 
 
-def _wait_until_few_are_open(channels: list[paramiko.Channel]) -> None:
-    """sshd counts a session until its command has ended, which on a busy host takes a moment."""
-    end = time.monotonic() + PATIENCE
-    while sum(not channel.closed for channel in channels) >= OPEN_SESSIONS:
-        if time.monotonic() > end:
-            raise TimeoutError(f"sessions to the engine stay open for {PATIENCE} s")
-        time.sleep(0.02)
+class OneConnection(UnixHTTPAdapter):
+    """The SDK's way to a socket, which keeps a connection for each path that it asks for; but each
+    is a session of sshd's, and that allows ten."""
+
+    def get_connection(self, url: bytes | str, proxies: Any = None) -> Any:
+        return super().get_connection(self.socket_path, proxies)
 
 
 @contextmanager
@@ -104,12 +99,10 @@ def engine_of(shell: Host) -> Iterator[docker.DockerClient]:
     command: str = shell.backend.get_command("docker system dial-stdio")
     transport = transport_of(shell)
     processes: list[subprocess.Popen[bytes]] = []
-    channels: list[paramiko.Channel] = []
 
     def dial() -> Stream:
         if transport:
-            _wait_until_few_are_open(channels)
-            channels.append(channel := transport.open_session())
+            channel = transport.open_session()
             channel.exec_command(command)
             return channel
         near, far = socket.socketpair()
@@ -124,8 +117,7 @@ def engine_of(shell: Host) -> Iterator[docker.DockerClient]:
         listener.listen()
         with serve(listener, dial):
             client = docker.DockerClient(base_url=f"unix://{path}", version="auto")
-            # Else the SDK keeps one for each path that it asked for, and sshd allows ten sessions.
-            client.api.headers["Connection"] = "close"
+            client.api.mount("http+docker://", OneConnection(f"http+unix://{path}"))
             try:
                 yield client
             finally:

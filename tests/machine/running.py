@@ -43,8 +43,8 @@ def running(lab: Deployment, deploy: str = "deploy.py") -> Iterator[Running]:
             process.kill()
 
 
-def kill_in(lab: Deployment, operation: str, after: float, deploy: str = "deploy.py") -> None:
+def kill_in(lab: Deployment, operation: str, after: float) -> None:
     """Kill a run, seconds after an operation of it has begun."""
-    with running(lab, deploy) as run:
+    with running(lab) as run:
         assert run.begins(operation), f"the run ended before: {operation}"
         assert run.goes_on(after), f"the run ended within {after:.2f} s of: {operation}"
