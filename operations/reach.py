@@ -12,7 +12,8 @@ from pyinfra.api import Host
 from pyinfra.connectors.local import LocalConnector
 from pyinfra.connectors.ssh import SSHConnector
 
-from quaylab import probes
+from quaylab import probes, stores
+from quaylab.dialling import Dial
 from quaylab.plan import Plan
 from quaylab.probes import TIMEOUT, Answer, Unreachable
 from quaylab.registry import Registry, RegistryError
@@ -63,18 +64,25 @@ def _asked(host: Host, name: str, service: Service, ask: Callable[[str, int], An
 
 
 @contextmanager
-def store(host: Host, plan: Plan) -> Iterator[Client]:
-    """The object store as ``host``, which runs Quay, reaches it with Quay's credentials."""
-    assert plan.topology.store  # else blobs are in a volume
+def dialling(host: Host) -> Iterator[Dial]:
+    """A host's way to any address, opened when it is asked for: S3's buckets and Keystone's
+    catalog have names of their own."""
     with ExitStack() as ways:
         known: dict[tuple[str, int], tuple[str, int]] = {}
 
         def dial(address: str, port: int) -> socket.socket:
-            # S3's buckets and Keystone's catalog have names of their own.
             if (address, port) not in known:
                 known[address, port] = ways.enter_context(through(host, address, port))
             return socket.create_connection(known[address, port], timeout=TIMEOUT)
 
+        yield dial
+
+
+@contextmanager
+def store(host: Host, plan: Plan) -> Iterator[Client]:
+    """The object store as ``host``, which runs Quay, reaches it with Quay's credentials."""
+    assert plan.topology.store  # else blobs are in a volume
+    with dialling(host) as dial:
         yield Client(plan.settings, plan.topology.store, plan.credentials, dial)
 
 
@@ -94,8 +102,10 @@ def objects(host: Host, plan: Plan) -> Answer | None:
 @contextmanager
 def registry(host: Host, plan: Plan) -> Iterator[Registry]:
     """The registry on a host, under its public name and with its certificate checked."""
-    with through(host, LOOPBACK, plan.topology.https_port) as target:
-        client = Registry(plan.topology.registry, plan.certificate.trusted, target)
+    store = plan.topology.store
+    with through(host, LOOPBACK, plan.topology.https_port) as target, dialling(host) as dial:
+        elsewhere = stores.way(plan.settings, store, dial) if store else None
+        client = Registry(plan.topology.registry, plan.certificate.trusted, target, elsewhere)
         try:
             yield client
         finally:

@@ -6,6 +6,7 @@ import ssl
 import time
 from typing import Protocol
 
+from urllib3 import PoolManager
 from urllib3.exceptions import HTTPError
 
 from quaylab import object_storage
@@ -37,6 +38,13 @@ class Objects(Protocol):
     def delete(self, name: str) -> None: ...
 
 
+def way(settings: Settings, store: Store, dial: Dial) -> PoolManager:
+    """HTTP to a store as Quay has it: the CAs that it trusts, and its proxy."""
+    files = (settings.company_ca, settings.storage_ca)
+    trusted = [file.read_text() for file in files if file]
+    return manager(dial, trusted, object_storage.proxy(settings, store))
+
+
 class Client:
     """A store as a host reaches it, with Quay's credentials; what goes wrong is told in one line.
 
@@ -47,12 +55,7 @@ class Client:
     def __init__(
         self, settings: Settings, store: Store, credentials: Credentials, dial: Dial
     ) -> None:
-        files = (settings.company_ca, settings.storage_ca)
-        http = manager(
-            dial,
-            [file.read_text() for file in files if file],
-            object_storage.proxy(settings, store),
-        )
+        http = way(settings, store, dial)
         self._store = store
         self._settings = settings
         self._objects: Objects = (
