@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
 from pyinfra.api import Host
@@ -13,9 +12,9 @@ from pyinfra.connectors.local import LocalConnector
 from pyinfra.connectors.ssh import SSHConnector
 
 from quaylab import probes, stores
-from quaylab.dialling import Dial
+from quaylab.dialling import dialling
 from quaylab.plan import Plan
-from quaylab.probes import TIMEOUT, Answer, Unreachable
+from quaylab.probes import Answer, Unreachable
 from quaylab.registry import Registry, RegistryError
 from quaylab.stores import Client
 from quaylab.topology import LOOPBACK, Service
@@ -64,25 +63,10 @@ def _asked(host: Host, name: str, service: Service, ask: Callable[[str, int], An
 
 
 @contextmanager
-def dialling(host: Host) -> Iterator[Dial]:
-    """A host's way to any address, opened when it is asked for: S3's buckets and Keystone's
-    catalog have names of their own."""
-    with ExitStack() as ways:
-        known: dict[tuple[str, int], tuple[str, int]] = {}
-
-        def dial(address: str, port: int) -> socket.socket:
-            if (address, port) not in known:
-                known[address, port] = ways.enter_context(through(host, address, port))
-            return socket.create_connection(known[address, port], timeout=TIMEOUT)
-
-        yield dial
-
-
-@contextmanager
 def store(host: Host, plan: Plan) -> Iterator[Client]:
     """The object store as ``host``, which runs Quay, reaches it with Quay's credentials."""
     assert plan.topology.store  # else blobs are in a volume
-    with dialling(host) as dial:
+    with dialling(partial(through, host)) as dial:
         yield Client(plan.settings, plan.topology.store, plan.credentials, dial)
 
 
@@ -103,7 +87,10 @@ def objects(host: Host, plan: Plan) -> Answer | None:
 def registry(host: Host, plan: Plan) -> Iterator[Registry]:
     """The registry on a host, under its public name and with its certificate checked."""
     store = plan.topology.store
-    with through(host, LOOPBACK, plan.topology.https_port) as target, dialling(host) as dial:
+    with (
+        through(host, LOOPBACK, plan.topology.https_port) as target,
+        dialling(partial(through, host)) as dial,
+    ):
         elsewhere = stores.way(plan.settings, store, dial) if store else None
         client = Registry(plan.topology.registry, plan.certificate.trusted, target, elsewhere)
         try:

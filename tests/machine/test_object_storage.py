@@ -64,7 +64,7 @@ def store(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     file = certificate(tmp_path_factory.mktemp("store"), address)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     application = DomainDispatcherApplication(create_backend_app)
-    server = make_server(address, 0, application, threaded=True, ssl_context=(file, file))
+    server = make_server(address, 0, application, threaded=True, ssl_context=(str(file), str(file)))
     serving = threading.Thread(target=server.serve_forever, daemon=True)
     serving.start()
     # Only what is public of it goes to the machines.
