@@ -150,10 +150,12 @@ def test_an_object_store_that_can_not_be_asked(
 
 
 def test_blobs_are_not_left_behind(house: House) -> None:
-    noted = [fake("quay", f"{REPORT}\nstorage default s3 s3.example.com:443/quay-storage/blobs")]
+    note = "storage fedcba9876543210-01234567 default s3 s3.example.com:443/quay-storage/blobs"
+    noted = [fake("quay", f"{REPORT}\n{note}")]
     inventory = house.inventory(quay=noted, database=noted, redis=noted)
     result = house.run("-y", "-vv", inventory, "deploy.py")
     assert result.code == 1
+    assert "/var/lib/quaylab/storage on @fake/quay belongs to the credentials fe" in result.output
     assert "storage: Quay's blobs are in 'default s3 s3.example.com:443/quay-" in result.output
     assert result.operations == []
 

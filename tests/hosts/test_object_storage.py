@@ -28,6 +28,7 @@ def test_answers_quays_credentials(
 def test_quay_has_one_location_and_it_is_the_noted(leader: Target, lab: Lab) -> None:
     """Blobs are found by the location's name, so it has to be what it was."""
     noted = leader.shell.file(blobs.NOTE).content_string.strip()
-    assert noted == blobs.place(lab.plan.settings, lab.plan.topology)
+    plan = lab.plan
+    assert noted == blobs.note(plan.settings, plan.topology, plan.credentials).content.strip()
     config = yaml.safe_load(leader.shell.file(f"{ETC}/quay/config.yaml").content_string)
-    assert list(config["DISTRIBUTED_STORAGE_CONFIG"]) == [noted.split()[0]]
+    assert list(config["DISTRIBUTED_STORAGE_CONFIG"]) == [noted.split()[1]]
