@@ -62,6 +62,37 @@ redis_host = None
 # Port of Redis.
 redis_port = 6379
 
+# --- Object storage ---
+# Where the blobs are kept: local (a volume), radosgw (Ceph), s3 (AWS and compatible), gcs
+# (Google) or swift (OpenStack); None: local, or radosgw with a host in group `ceph`.
+storage = None
+# The object store's end point; None: AWS's of storage_region, Google's, or that of group `ceph`.
+storage_host = None
+# Its port; None: 443, without TLS 80, and 7480 in group `ceph`.
+storage_port = None
+# Whether it is reached by TLS, which is verified.
+storage_tls = True
+# Its CA (PEM) on this machine, for Quay; None: a public one.
+storage_ca = None
+# Its region, which s3 needs unless storage_host is set.
+storage_region = None
+# Bucket of the blobs, with swift their container.
+storage_bucket = "quay-storage"
+# What the blobs' names in the bucket begin with.
+storage_path = "/datastorage/registry"
+# Quay's name of the store; blobs are found by it, so it never changes.
+storage_location = "default"
+# Quay hands on the blobs, for clients that can't reach the object store.
+storage_proxy = False
+# With s3: the role of Quay's machine at AWS takes the place of keys.
+storage_iam_role = False
+# With swift: where it hands out tokens, up to its version, such as /v3.
+swift_auth_url = None
+# With swift: 1 (its own), 2 or 3 (Keystone).
+swift_auth_version = 3
+# With swift 2 and 3: os_options, such as project_name and user_domain_name.
+swift_options: dict[str, str] = {}
+
 # --- Images ---
 # registry: pull; archive: load image_archive; packages: build from Debian's packages, with a
 # stand-in for Quay.

@@ -11,10 +11,12 @@ from pyinfra.api import Host
 from pyinfra.connectors.local import LocalConnector
 from pyinfra.connectors.ssh import SSHConnector
 
-from quaylab import probes
+from quaylab import probes, stores
+from quaylab.dialling import dialling
 from quaylab.plan import Plan
 from quaylab.probes import Answer, Unreachable
 from quaylab.registry import Registry, RegistryError
+from quaylab.stores import Client
 from quaylab.topology import LOOPBACK, Service
 from quaylab.tunnel import forward
 
@@ -61,10 +63,36 @@ def _asked(host: Host, name: str, service: Service, ask: Callable[[str, int], An
 
 
 @contextmanager
+def store(host: Host, plan: Plan) -> Iterator[Client]:
+    """The object store as ``host``, which runs Quay, reaches it with Quay's credentials."""
+    assert plan.topology.store  # else blobs are in a volume
+    with dialling(partial(through, host)) as dial:
+        yield Client(plan.settings, plan.topology.store, plan.credentials, dial)
+
+
+def objects(host: Host, plan: Plan) -> Answer | None:
+    """The bucket, asked as Quay does without changing anything; None if it is not there.
+
+    Raises:
+        Unreachable: the store does not answer, or not to these keys; it begins with the setting.
+    """
+    try:
+        with store(host, plan) as client:
+            return client.ask()
+    except RegistryError as error:
+        raise Unreachable(f"storage_host: {error}") from error
+
+
+@contextmanager
 def registry(host: Host, plan: Plan) -> Iterator[Registry]:
     """The registry on a host, under its public name and with its certificate checked."""
-    with through(host, LOOPBACK, plan.topology.https_port) as target:
-        client = Registry(plan.topology.registry, plan.certificate.trusted, target)
+    store = plan.topology.store
+    with (
+        through(host, LOOPBACK, plan.topology.https_port) as target,
+        dialling(partial(through, host)) as dial,
+    ):
+        elsewhere = stores.way(plan.settings, store, dial) if store else None
+        client = Registry(plan.topology.registry, plan.certificate.trusted, target, elsewhere)
         try:
             yield client
         finally:

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 import yaml
 from pydantic import SecretStr, ValidationError
 
+from quaylab import object_storage
 from quaylab.credentials import Credentials
 from quaylab.problems import Refusal
 
@@ -29,6 +30,7 @@ def adopt(identity: str, superuser_password: str, bundle: Mapping[str, str]) -> 
     try:
         config: dict[str, Any] = yaml.safe_load(bundle["config.yaml"])
         own = "ca.crt" in bundle
+        store_keys = object_storage.keys_of(config)
         return Credentials(
             identity=identity,
             database_password=SecretStr(unquote(urlsplit(str(config["DB_URI"])).password or "")),
@@ -39,6 +41,7 @@ def adopt(identity: str, superuser_password: str, bundle: Mapping[str, str]) -> 
             ca_certificate=bundle["ca.crt"] if own else None,
             certificate=bundle["ssl.cert"] if own else None,
             certificate_key=SecretStr(bundle["ssl.key"]) if own else None,
+            **{key: SecretStr(value) for key, value in store_keys.items()},
         )
     except (yaml.YAMLError, KeyError, TypeError, ValidationError):
         # The error's own text could quote a secret.

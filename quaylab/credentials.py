@@ -20,6 +20,8 @@ DIRECTORY = Path("credentials")
 ENVIRONMENT_PREFIX = "QUAYLAB_"
 # What may be given by the environment, and why a value may be impossible.
 GIVEN = ("database_password", "redis_password", "superuser_password")
+# Keys of an object store; with Swift its user and password.
+STORAGE = ("storage_access_key", "storage_secret_key")
 # Losing or changing these loses the registry: encrypted rows can't be read any more.
 NEVER_CHANGED = ("database_secret_key", "secret_key")
 
@@ -38,6 +40,8 @@ class Credentials(BaseModel):
     # Quay takes at most 63 characters.
     database_secret_key: SecretStr = Field(max_length=63)
     secret_key: SecretStr
+    storage_access_key: SecretStr | None = None
+    storage_secret_key: SecretStr | None = None
     ca_certificate: str | None = None
     ca_key: SecretStr | None = None
     certificate: str | None = None
@@ -64,24 +68,30 @@ class Credentials(BaseModel):
 
 def generate() -> Credentials:
     """Fresh credentials; passwords are letters and digits, which need no quoting anywhere."""
-
-    def password() -> SecretStr:
-        alphabet = string.ascii_letters + string.digits
-        return SecretStr("".join(secrets.choice(alphabet) for _ in range(32)))
-
     return Credentials(
         identity=secrets.token_hex(8),
-        database_password=password(),
-        redis_password=password(),
-        superuser_password=password(),
+        database_password=_password(),
+        redis_password=_password(),
+        superuser_password=_password(),
         database_secret_key=SecretStr(secrets.token_hex(24)),
         secret_key=SecretStr(secrets.token_hex(24)),
     )
 
 
+def with_storage_keys(credentials: Credentials) -> Credentials:
+    """Credentials with the keys of an object store that is made here, in the form of S3's."""
+    if credentials.storage_access_key and credentials.storage_secret_key:
+        return credentials
+    access = "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(20))
+    keys = {"storage_access_key": SecretStr(access), "storage_secret_key": _password(40)}
+    return credentials.model_copy(update=keys)
+
+
 def given_by(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment's variables that give a credential, by its key."""
-    variables = {key: ENVIRONMENT_PREFIX + key.upper() for key in (*GIVEN, *NEVER_CHANGED)}
+    variables = {
+        key: ENVIRONMENT_PREFIX + key.upper() for key in (*GIVEN, *STORAGE, *NEVER_CHANGED)
+    }
     return {key: variable for key, variable in variables.items() if variable in environment}
 
 
@@ -147,7 +157,9 @@ class Store:
         problems: list[str] = []
         given = {key: environment[name] for key, name in given_by(environment).items()}
         kept = self._read() if self.exists else None
-        for key in foreign if kept is None else ():
+        for key in foreign:
+            if getattr(kept, key, None) is not None:
+                continue
             if key not in given and ask:
                 given[key] = ask(f"{key} (it runs elsewhere): ")
             elif key not in given:
@@ -158,8 +170,12 @@ class Store:
         values = (kept or generate()).revealed()
         for key, value in given.items():
             variable = ENVIRONMENT_PREFIX + key.upper()
-            if len(value) < 8 or any(character.isspace() for character in value):
-                problems.append(f"{variable}: must be 8 characters or more, without white space")
+            # What another made may be short.
+            shortest = 1 if key in STORAGE else 8
+            if len(value) < shortest or any(character.isspace() for character in value):
+                problems.append(
+                    f"{variable}: must be {shortest} characters or more, without white space"
+                )
             elif kept and key in NEVER_CHANGED and value != values[key]:
                 problems.append(
                     f"{variable}: differs from {self.path}; it can never change, because the "
@@ -211,6 +227,11 @@ class Store:
         except (yaml.YAMLError, ValueError):
             # The error's own text could quote a secret.
             raise Refusal([f"{self.path}: damaged; {remedy}"]) from None
+
+
+def _password(length: int = 32) -> SecretStr:
+    alphabet = string.ascii_letters + string.digits
+    return SecretStr("".join(secrets.choice(alphabet) for _ in range(length)))
 
 
 class _BlockDumper(yaml.SafeDumper):

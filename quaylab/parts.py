@@ -12,6 +12,7 @@ from quaylab.containers import Container, Mount, PublishedPort
 from quaylab.credentials import Credentials
 from quaylab.files import ManagedFile
 from quaylab.images import Image, database_image, quay_image, redis_image
+from quaylab.object_storage import MOUNT
 from quaylab.settings import Settings
 from quaylab.topology import DATABASE_PORTS, REDIS_PORT, Topology, container_name
 from quaylab.versions import is_legacy, quay_version
@@ -149,8 +150,9 @@ def quay(
         "ssl.cert": certificate.certificate,
         "ssl.key": certificate.key.get_secret_value(),
     }
-    if settings.company_ca:
-        bundle["extra_ca_certs/company.crt"] = settings.company_ca.read_text()
+    for name, authority in (("company", settings.company_ca), ("storage", settings.storage_ca)):
+        if authority:
+            bundle[f"extra_ca_certs/{name}.crt"] = authority.read_text()
     files = tuple(
         ManagedFile(f"{directory}/{name}", content, uid=QUAY_UID, mode=0o600)
         for name, content in bundle.items()
@@ -159,7 +161,7 @@ def quay(
     return Part(
         image,
         files,
-        _storage(settings, credentials, QUAY_UID),
+        None if topology.store else _storage(settings, credentials, QUAY_UID),
         Container(
             name=container_name("quay"),
             image=image.reference,
@@ -182,7 +184,7 @@ def quay(
             ),
             mounts=(
                 Mount(directory, "/conf/stack", read_only=True),
-                Mount(STORAGE_VOLUME, "/datastorage"),
+                *(() if topology.store else (Mount(STORAGE_VOLUME, MOUNT),)),
             ),
             files=_digests(*files),
             log_size=settings.container_log_size,
@@ -215,7 +217,7 @@ def _legacy_quay(settings: Settings, credentials: Credentials) -> Part:
                 PublishedPort(443, settings.quay_https_port, EVERYWHERE),
                 PublishedPort(80, settings.quay_http_port, EVERYWHERE),
             ),
-            mounts=(Mount(f"{ETC}/quay", "/conf/stack"), Mount(STORAGE_VOLUME, "/datastorage")),
+            mounts=(Mount(f"{ETC}/quay", "/conf/stack"), Mount(STORAGE_VOLUME, MOUNT)),
             files=_digests(*files),
             log_size=settings.container_log_size,
             log_files=settings.container_log_files,
@@ -280,7 +282,9 @@ def _digests(*files: ManagedFile) -> tuple[tuple[str, str], ...]:
 
 def _proxy(settings: Settings, topology: Topology) -> tuple[tuple[str, str], ...]:
     """Proxy variables for Quay's outgoing requests (mirroring, storage), never to its own parts."""
-    own = (topology.hostname, topology.database.address, topology.redis.address)
+    own = [topology.hostname, topology.database.address, topology.redis.address]
+    if topology.store and topology.store.host:
+        own.append(topology.store.address)
     spared = ",".join(filter(None, ("127.0.0.1", "localhost", *own, settings.no_proxy)))
     values = {"HTTP_PROXY": settings.http_proxy, "HTTPS_PROXY": settings.https_proxy}
     given = tuple((name, value) for name, value in values.items() if value)

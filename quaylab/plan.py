@@ -11,8 +11,10 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from quaylab import (
+    blobs,
     certificates,
     checks,
+    object_storage,
     parts,
     preconditions,
     quay_config,
@@ -21,7 +23,15 @@ from quaylab import (
     versions,
 )
 from quaylab.certificates import ServerCertificate
-from quaylab.credentials import GIVEN, Credentials, Store, given_by, rotated
+from quaylab.credentials import (
+    GIVEN,
+    STORAGE,
+    Credentials,
+    Store,
+    given_by,
+    rotated,
+    with_storage_keys,
+)
 from quaylab.dumps import Upgrade
 from quaylab.machine import Machine
 from quaylab.parts import Part, Volume
@@ -139,13 +149,14 @@ def make(
     if exclusive:
         store.lock()
     problems = Problems(versions.problems(settings) + _file_problems(settings))
+    problems += object_storage.problems(settings, topology.storage_kind(settings, hosts))
     for name, machine in machines.items():
         problems += checks.machine_problems(name, machine)
     where = credentials = None
     with problems.collecting():
         where = _topology(settings, own, hosts, machines)
     with problems.collecting():
-        credentials = _credentials(settings, store, ask, rotate, demand)
+        credentials = _credentials(settings, store, ask, rotate, demand, hosts)
     if where and settings.tls_certificate and settings.tls_key:
         problems += certificates.check(settings.tls_certificate, settings.tls_key, where.hostname)
     if where and credentials:
@@ -163,6 +174,8 @@ def refuse_unfit(plan: Plan) -> None:
             changed under existing data.
     """
     problems = foreign_data(plan)
+    leader = plan.machines.get(plan.topology.leader)
+    problems += blobs.problems(plan.settings, plan.topology, plan.credentials, leader, plan.store)
     if not problems:
         # Of data that isn't ours the schema says nothing.
         problems += upgrades.problems(plan.settings, plan.topology, plan.schema, plan.machines)
@@ -200,13 +213,21 @@ def _credentials(
     ask: Callable[[str], str] | None,
     rotate: bool,
     demand: bool,
+    hosts: list[HostInput],
 ) -> Credentials:
+    kind = topology.storage_kind(settings, hosts)
+    makes_store = kind == "radosgw" and settings.storage_host is None
     foreign = {
         "database_password": settings.database_host,
         "redis_password": settings.redis_host,
     }
     elsewhere = [key for key, host in foreign.items() if host]
+    needs_keys = kind != "local" and not settings.storage_iam_role
+    if needs_keys and not makes_store:
+        elsewhere += STORAGE
     credentials = store.load(foreign=elsewhere if demand else (), ask=ask)
+    if needs_keys and makes_store:
+        credentials = with_storage_keys(credentials)
     if rotate:
         refuse(_rotation_problems(store))
         credentials = rotated(credentials, [key for key in GIVEN if key not in elsewhere])
@@ -266,8 +287,10 @@ def _file_problems(settings: Settings) -> list[str]:
         problems.append(
             "image_archive: set it together with image_source=archive, and only with that"
         )
-    if settings.company_ca and not certificates.is_certificate(settings.company_ca):
-        problems.append(f"company_ca: {settings.company_ca} is no PEM certificate")
+    for key in ("company_ca", "storage_ca"):
+        file = getattr(settings, key)
+        if file and not certificates.is_certificate(file):
+            problems.append(f"{key}: {file} is no PEM certificate")
     if settings.pull_secret and not _has_logins(settings.pull_secret):
         problems.append(f"pull_secret: {settings.pull_secret} is no config.json with logins")
     return problems

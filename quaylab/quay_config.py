@@ -7,14 +7,12 @@ from urllib.parse import quote
 
 import yaml
 
+from quaylab import object_storage
 from quaylab.credentials import Credentials
 from quaylab.settings import Settings
 from quaylab.topology import Topology
 
 SCHEMES = {"postgresql": "postgresql", "mysql": "mysql+pymysql"}
-STORAGE_DIRECTORY = "/datastorage/registry"
-# The name of the storage location; blobs are found by it, so it never changes.
-LOCATION = "default"
 
 
 def database_uri(settings: Settings, topology: Topology, credentials: Credentials) -> str:
@@ -46,11 +44,7 @@ def build(settings: Settings, topology: Topology, credentials: Credentials) -> d
         "DB_CONNECTION_ARGS": {"threadlocals": True, "autorollback": True},
         "BUILDLOGS_REDIS": redis,
         "USER_EVENTS_REDIS": dict(redis),
-        "DISTRIBUTED_STORAGE_CONFIG": {
-            LOCATION: ["LocalStorage", {"storage_path": STORAGE_DIRECTORY}]
-        },
-        "DISTRIBUTED_STORAGE_PREFERENCE": [LOCATION],
-        "DISTRIBUTED_STORAGE_DEFAULT_LOCATIONS": [LOCATION],
+        **object_storage.config(settings, topology, credentials),
         # Without these two the first user can't be made through the API.
         "FEATURE_USER_INITIALIZE": True,
         "BROWSER_API_CALLS_XHR_ONLY": False,
@@ -62,8 +56,8 @@ def build(settings: Settings, topology: Topology, credentials: Credentials) -> d
         "FEATURE_MAILING": False,
         # A private registry: accounts are made by the superuser, not by whoever finds the page.
         "FEATURE_USER_CREATION": False,
-        "USERFILES_LOCATION": LOCATION,
-        "LOG_ARCHIVE_LOCATION": LOCATION,
+        "USERFILES_LOCATION": settings.storage_location,
+        "LOG_ARCHIVE_LOCATION": settings.storage_location,
     }
     return defaults | settings.quay_config | owned
 

@@ -19,6 +19,8 @@ from urllib.parse import urlencode
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from quaylab.dialling import root
+
 if TYPE_CHECKING:
     from urllib3._base_connection import BaseHTTPSConnection
 
@@ -59,15 +61,23 @@ class Registry:
         registry: SERVER_HOSTNAME, ``host[:port]``.
         trusted: PEM of the CA, or of the very certificate that has to be served.
         target: address and port to connect to, whatever the name resolves to.
+        elsewhere: the way to an object store, to whose signed addresses Quay sends for blobs.
     """
 
-    def __init__(self, registry: str, trusted: str, target: tuple[str, int]) -> None:
+    def __init__(
+        self,
+        registry: str,
+        trusted: str,
+        target: tuple[str, int],
+        elsewhere: urllib3.PoolManager | None = None,
+    ) -> None:
         host, _, port = registry.partition(":")
         context = ssl.create_default_context(cadata=trusted)
         # So that a user's own leaf certificate can be the anchor as well.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         self.registry = registry
         self._context = context
+        self._elsewhere = elsewhere
         self._pool = _Pool(
             host,
             int(port or 443),
@@ -157,8 +167,8 @@ class Registry:
         )
         headers = {**bearer, "Accept": MANIFEST}
         pulled = self._send("GET", f"/v2/{name}/manifests/verify", headers=headers)
-        content = self._send("GET", f"/v2/{name}/blobs/{_digest(layer)}", headers=bearer)
-        if pulled.data != manifest or content.data != layer:
+        content = self._blob(f"/v2/{name}/blobs/{_digest(layer)}", bearer)
+        if pulled.data != manifest or content != layer:
             raise RegistryError(f"{name} came back from the registry with another content")
         self._send("DELETE", f"/v2/{name}/manifests/verify", headers=bearer, expect=(202,))
         return pushed.headers["Docker-Content-Digest"]
@@ -177,6 +187,22 @@ class Registry:
             fields=fields,
         )
         return {"Authorization": f"Bearer {_json(response, 'token')}"}
+
+    def _blob(self, path: str, bearer: dict[str, str]) -> bytes:
+        """A blob from the registry, or from the store that it sends to."""
+        answer = self._send("GET", path, headers=bearer, expect=(200, 302, 307))
+        if answer.status == 200:
+            return answer.data
+        location = urllib3.util.parse_url(answer.headers["Location"])
+        if self._elsewhere is None:
+            raise RegistryError(f"GET {path}: sent to {location.host}, which is no object store")
+        try:
+            found = self._elsewhere.request("GET", location.url)
+        except (HTTPError, OSError) as error:
+            raise RegistryError(f"GET of a blob from {location.netloc}: {root(error)}") from error
+        if found.status != 200:
+            raise RegistryError(f"GET of a blob from {location.netloc}: HTTP {found.status}")
+        return found.data
 
     def _upload(self, name: str, bearer: dict[str, str], blob: bytes) -> None:
         start = self._send("POST", f"/v2/{name}/blobs/uploads/", headers=bearer, expect=(202,))
@@ -216,7 +242,7 @@ class Registry:
         try:
             response = self._pool.urlopen(method, path, body=body, headers=headers, redirect=False)
         except (HTTPError, OSError) as error:
-            raise RegistryError(f"{method} {plain}: {_root(error)}") from error
+            raise RegistryError(f"{method} {plain}: {root(error)}") from error
         for cookie in response.headers.getlist("Set-Cookie"):
             self._cookies.update({k: m.value for k, m in SimpleCookie(cookie).items()})
         if response.status not in expect:
@@ -281,15 +307,6 @@ def _small_image() -> tuple[bytes, bytes, bytes]:
         ],
     }
     return layer, config, json.dumps(image).encode()
-
-
-def _root(error: BaseException) -> str:
-    """The first cause's own words; urllib3's tell of its objects."""
-    while cause := error.__cause__ or error.__context__ or getattr(error, "reason", None):
-        if not isinstance(cause, BaseException):
-            break
-        error = cause
-    return str(error)
 
 
 def _digest(content: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from quaylab.problems import refuse
 from quaylab.settings import HostInput, HostSettings, Settings
@@ -15,6 +16,9 @@ DEFAULT_HOSTNAME = "quay.quaylab.lan"
 # Ports inside the containers, and by default outside as well.
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306}
 REDIS_PORT = 6379
+# Ceph's own for its S3 gateway.
+RADOSGW_PORT = 7480
+GOOGLE_STORAGE = "storage.googleapis.com"
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,25 @@ class Service:
 
 
 @dataclass(frozen=True)
+class Store(Service):
+    """An object store: its kind as in the setting ``storage``, and whether it is reached by TLS."""
+
+    kind: str
+    tls: bool
+
+    @property
+    def url(self) -> str:
+        address = f"[{self.address}]" if ":" in self.address else self.address
+        usual = self.port == (443 if self.tls else 80)
+        return f"{'https' if self.tls else 'http'}://{address}{'' if usual else f':{self.port}'}"
+
+
+@dataclass(frozen=True)
 class Topology:
-    """The parts of a run and their addresses. ``quay`` is never empty; its first is the leader."""
+    """The parts of a run and their addresses. ``quay`` is never empty; its first is the leader.
+
+    ``store`` is None while the blobs are kept in a volume on Quay's host.
+    """
 
     hostname: str
     https_port: int
@@ -44,6 +65,7 @@ class Topology:
     quay_address: str
     database: Service
     redis: Service
+    store: Store | None
 
     @property
     def leader(self) -> str:
@@ -86,7 +108,7 @@ def build(
     problems: list[str] = []
     members = {
         group: [host.name for host in hosts if group in host.groups]
-        for group in ("quay", "database", "redis")
+        for group in ("quay", "database", "redis", "ceph")
     }
     by_name = {host.name: host for host in hosts}
 
@@ -138,12 +160,15 @@ def build(
         return Service(host, there, port, there, port, listen or there)
 
     quay = members["quay"]
+    kind = storage_kind(settings, hosts)
+    store = None
     if not quay:
         problems.append("quay: no host in group `quay`; name the registry's host in the inventory")
     if len(quay) > 1:
         problems.append(
-            f"quay: {len(quay)} hosts in group `quay`, but local storage serves one only, and no "
-            "balancer stands before them; keep one"
+            f"quay: {len(quay)} hosts in group `quay`, but "
+            + ("" if kind != "local" else "local storage serves one only, and ")
+            + "no balancer stands before them; keep one"
         )
     inside = DATABASE_PORTS[settings.database_engine]
     database = service(
@@ -156,6 +181,24 @@ def build(
     redis = service(
         "redis", settings.redis_host, REDIS_PORT, settings.redis_port, settings.redis_listen
     )
+
+    if members["ceph"] and settings.storage_host:
+        problems.append(
+            f"storage_host: {settings.storage_host} runs elsewhere, but group `ceph` has "
+            f"{members['ceph'][0]}: drop one of the two"
+        )
+    elif members["ceph"] and kind == "radosgw":
+        there = address(members["ceph"][0])
+        port = settings.storage_port or RADOSGW_PORT
+        tls = settings.storage_tls
+        store = Store(members["ceph"][0], there, port, there, port, there, kind, tls)
+    elif kind == "radosgw" and not settings.storage_host:
+        problems.append(
+            "storage_host: not set; put a host in group `ceph`, or name a gateway that runs "
+            "elsewhere"
+        )
+    else:
+        store = _store_elsewhere(settings, kind)
 
     alone = {host.name for host in hosts} == set(quay)
     # Asked for only where a peer needs it.
@@ -171,7 +214,33 @@ def build(
             f"quay_http_port: {settings.quay_http_port} is quay_https_port too; take another"
         )
     refuse(problems)
-    return Topology(hostname, settings.quay_https_port, tuple(quay), quay_address, database, redis)
+    https_port = settings.quay_https_port
+    return Topology(hostname, https_port, tuple(quay), quay_address, database, redis, store)
+
+
+def storage_kind(settings: Settings, hosts: list[HostInput]) -> str:
+    """Where blobs are kept: what `storage` says, or what follows from the inventory."""
+    ours = any("ceph" in host.groups for host in hosts)
+    return settings.storage or ("radosgw" if ours else "local")
+
+
+def _store_elsewhere(settings: Settings, kind: str) -> Store | None:
+    """An object store that somebody else runs. Its settings are checked in object_storage.py."""
+    if kind == "local":
+        return None
+    address, tls = settings.storage_host or LOOPBACK, settings.storage_tls
+    port = settings.storage_port or (443 if tls else 80)
+    if kind == "gcs":
+        address = GOOGLE_STORAGE
+    elif kind == "s3" and settings.storage_region:
+        # As Quay makes it.
+        china = ".cn" if settings.storage_region.startswith("cn-") else ""
+        address = f"s3.{settings.storage_region}.amazonaws.com{china}"
+    elif kind == "swift":
+        url = urlsplit(settings.swift_auth_url or "")
+        address, tls = url.hostname or LOOPBACK, url.scheme == "https"
+        port = url.port or (443 if tls else 80)
+    return Store(None, address, port, address, port, None, kind, tls)
 
 
 def docker_trust(registry: str) -> str:

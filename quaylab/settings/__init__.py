@@ -15,6 +15,7 @@ from quaylab.problems import refuse
 from quaylab.settings.forms import EXAMPLES, Address, Section
 from quaylab.settings.hosts import Engine, Needs
 from quaylab.settings.images import Images
+from quaylab.settings.objects import Objects
 from quaylab.settings.orders import Restoring, Teardown
 from quaylab.settings.registry import Certificates, Registry
 from quaylab.settings.services import Database, Redis
@@ -32,6 +33,7 @@ class Settings(
     Needs,
     Engine,
     Images,
+    Objects,
     Redis,
     Database,
     Certificates,

@@ -53,6 +53,9 @@ Proxy = Annotated[str, form(r"^https?://[^@\s]+$", "http://proxy.example.com:312
 HostPath = Annotated[
     str, form(r"^/[A-Za-z0-9._/-]*[A-Za-z0-9._-]$", "/srv/quay"), AfterValidator(_no_detour)
 ]
+# As S3 has it, and the underscore that Ceph and Google take too.
+Bucket = Annotated[str, form(r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$", "quay-storage")]
+Region = Annotated[str, form(r"^[a-z0-9]+(-[a-z0-9]+)*$", "eu-central-1")]
 LabName = Annotated[str, form(r"^[a-z0-9][a-z0-9-]{0,30}$", "quaylab")]
 DumpName = Annotated[str, form(r"^[a-z0-9][A-Za-z0-9.-]*$", "v3.16.5-to-v3.18.0-20260131T120000Z")]
 Version = Annotated[str, form(r"^v[0-9]+\.[0-9]+\.[0-9]+$", "v3.18.0")]
