@@ -8,7 +8,7 @@ import pytest
 from pyinfra.api import FunctionCommand
 
 from operations import quay as quay_operations
-from operations import reach, storage
+from operations import object_storage, reach
 from quaylab.credentials import with_storage_keys
 from quaylab.plan import Plan
 from quaylab.registry import RegistryError
@@ -76,7 +76,7 @@ def _call(command: object, host: FakeHost) -> bool:
 
 
 def test_a_missing_bucket_is_made(lab: Plan, host: FakeHost, bucket: Bucket) -> None:
-    (command,) = host.operate(storage.bucket_present, plan=lab)
+    (command,) = host.operate(object_storage.bucket_present, plan=lab)
     assert not bucket.there
     assert _call(command, host)
     assert bucket.there
@@ -86,20 +86,20 @@ def test_a_dry_run_makes_nothing(
     lab: Plan, host: FakeHost, bucket: Bucket, server: SmallStore
 ) -> None:
     host.executing = False
-    assert len(host.operate(storage.bucket_present, plan=lab)) == 1
-    assert host.operate(storage.usable, plan=lab) == []
+    assert len(host.operate(object_storage.bucket_present, plan=lab)) == 1
+    assert host.operate(object_storage.usable, plan=lab) == []
     assert not bucket.there
     assert {each.method for each in server.asked} == {"GET"}
 
 
 def test_a_bucket_that_is_there_stays(lab: Plan, host: FakeHost, bucket: Bucket) -> None:
     bucket.there = True
-    assert host.operate(storage.bucket_present, plan=lab) == []
+    assert host.operate(object_storage.bucket_present, plan=lab) == []
     assert host.noops == ["quay-storage is there"]
 
 
 def test_one_that_a_killed_run_made(lab: Plan, host: FakeHost, bucket: Bucket) -> None:
-    (command,) = host.operate(storage.bucket_present, plan=lab)
+    (command,) = host.operate(object_storage.bucket_present, plan=lab)
     bucket.there = True
     assert _call(command, host)
 
@@ -108,7 +108,7 @@ def test_a_store_that_refuses_is_told_in_one_line(
     lab: Plan, host: FakeHost, bucket: Bucket
 ) -> None:
     bucket.denied = True
-    (command,) = host.operate(storage.bucket_present, plan=lab)
+    (command,) = host.operate(object_storage.bucket_present, plan=lab)
     assert not _call(command, host)
     (line,) = host.told
     assert line.startswith("storage_secret_key: object store at ")
@@ -116,7 +116,7 @@ def test_a_store_that_refuses_is_told_in_one_line(
 
 def test_objects_are_written_read_and_deleted(lab: Plan, host: FakeHost, bucket: Bucket) -> None:
     bucket.there = True
-    assert host.operate(storage.usable, plan=lab) == []
+    assert host.operate(object_storage.usable, plan=lab) == []
     assert host.noops == ["objects can be written, read and deleted in quay-storage"]
     assert bucket.objects == {}
 
@@ -125,7 +125,7 @@ def test_a_store_that_can_not_be_used_stops_the_run(
     lab: Plan, host: FakeHost, bucket: Bucket
 ) -> None:
     bucket.denied = True
-    (command,) = host.operate(storage.usable, plan=lab)
+    (command,) = host.operate(object_storage.usable, plan=lab)
     assert "storage_secret_key: " in text(command)
     assert text(command).endswith("exit 1")
 

@@ -2,7 +2,7 @@
 
 from pyinfra import host
 
-from operations import credentials, storage
+from operations import credentials, object_storage
 from operations.plan import plan
 
 lab = plan()
@@ -12,6 +12,6 @@ credentials.kept(name="Keep the credentials", plan=lab)
 store = lab.topology.store
 
 if store and store.host is None and host.name == lab.topology.leader:
-    storage.bucket_present(name="Make the bucket", plan=lab)
+    object_storage.bucket_present(name="Make the bucket", plan=lab)
 
-    storage.usable(name="Write, read and delete an object", plan=lab)
+    object_storage.usable(name="Write, read and delete an object", plan=lab)
