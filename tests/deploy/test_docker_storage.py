@@ -21,6 +21,7 @@ RHEL_7 = "rhel|7.9|fedora"
 def _run(
     house: House, data: dict[str, Any], disks: str = BARE, task: str = TASK, **changes: str
 ) -> Result:
+    data = {"minimum_disk_mb": 1024, **data}
     one = [fake("quay", report(**changes), responses={"lsblk": disks.splitlines()}, **data)]
     inventory = house.inventory(quay=one, database=one, redis=one)
     return house.run("-y", "-vv", inventory, task)
@@ -122,7 +123,7 @@ SPOILT = {
 @pytest.mark.parametrize("case", SPOILT)
 def test_refused_at_once_and_before_anything_is_changed(house: House, case: str) -> None:
     data, disks, told = SPOILT[case]
-    result = _run(house, {"minimum_disk_mb": 1024, **data}, disks)
+    result = _run(house, data, disks)
     assert result.code == 1
     problems = [line[4:] for line in result.output.splitlines() if line.startswith("  - ")]
     assert len(problems) == len(told), result.output
