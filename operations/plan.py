@@ -14,8 +14,10 @@ from pyinfra.api.exceptions import DeployError
 from pyinfra.context import ctx_host
 
 from facts.machine import Machine as MachineFact
+from facts.storage import Storage
 from operations import reach
 from quaylab import plan as plans
+from quaylab.disks import Disks
 from quaylab.machine import Machine
 from quaylab.probes import Unreachable
 from quaylab.problems import Refusal, refuse
@@ -40,7 +42,7 @@ def plan(check: bool = True, rotate: bool = False) -> plans.Plan:
             if _made is None:
                 made = _make(rotate, check)
                 if check:
-                    plans.refuse_unfit(made)
+                    plans.refuse_unfit(made, _disks(made))
                     refuse(_unreachable(made))
                 _made = made
         except Refusal as refusal:
@@ -87,6 +89,18 @@ def _machines() -> dict[str, Machine]:
     said = {host.name: job.get() for host, job in zip(hosts, jobs, strict=True)}
     refuse(problem for problem in said.values() if isinstance(problem, str))
     return {name: machine for name, machine in said.items() if isinstance(machine, Machine)}
+
+
+def _disks(made: plans.Plan) -> dict[str, Disks]:
+    """What the hosts whose disks are to be used report of them."""
+    found = {}
+    for name, storages in made.storages.items():
+        if name in made.machines:
+            host = inventory.get_host(name)
+            with ctx_host.use(host):
+                paths = [each.path for each in storages if each.path]
+                found[name] = host.get_fact(Storage, paths=paths)
+    return found
 
 
 def _ask(host: Host) -> Machine | str:

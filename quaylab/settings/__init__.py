@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from quaylab.problems import refuse
+from quaylab.settings.disks import Disks
 from quaylab.settings.forms import EXAMPLES, Address, Section
 from quaylab.settings.hosts import Engine, Needs
 from quaylab.settings.images import Images
@@ -42,7 +43,7 @@ class Settings(
     """Every run-wide setting; the README's table of settings is made from it."""
 
 
-class HostSettings(Section):
+class HostSettings(Disks):
     """What one host may have of its own."""
 
     address: Address | None = Field(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quaylab.parts import Part
+from quaylab.storage import Storage
 from quaylab.topology import LOOPBACK, Service
 from quaylab.versions import is_legacy
 from tests.hosts.lab import Lab, Target
@@ -36,6 +37,25 @@ class ServicePlace:
 
     def __repr__(self) -> str:
         return f"port {self.service.probe_port} of {self.target}"
+
+
+@dataclass(frozen=True, repr=False)
+class StoragePlace:
+    """A host's disks for the engine or for Quay."""
+
+    target: Target
+    storage: Storage
+
+    def __repr__(self) -> str:
+        return f"{self.storage.setting} of {self.target}"
+
+
+def _storages(lab: Lab) -> list[StoragePlace]:
+    return [
+        StoragePlace(target, storage)
+        for target in lab.targets.values()
+        for storage in lab.plan.storages.get(target.name, ())
+    ]
 
 
 def _parts(lab: Lab) -> list[PartPlace]:
@@ -89,6 +109,11 @@ PLACES: dict[str, Callable[[Lab], list[Any]]] = {
     "part_with_files": lambda lab: [each for each in _parts(lab) if each.part.files],
     "part_with_health": lambda lab: [each for each in _parts(lab) if each.part.container.health],
     "part_with_volume": lambda lab: [each for each in _parts(lab) if each.part.volume],
+    "storage": _storages,
+    "systemd_storage": lambda lab: [each for each in _storages(lab) if each.target.machine.systemd],
+    "docker_storage_host": lambda lab: [
+        each.target for each in _storages(lab) if each.storage.path is None
+    ],
     "service": _services,
     "loopback_service": lambda lab: [
         each

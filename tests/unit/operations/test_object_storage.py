@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from pyinfra.api import FunctionCommand
 
-from operations import quay as quay_operations
 from operations import object_storage, reach
+from operations import quay as quay_operations
 from quaylab.credentials import with_storage_keys
 from quaylab.plan import Plan
 from quaylab.registry import RegistryError
