@@ -151,6 +151,10 @@ def quay(
     }
     if settings.company_ca:
         bundle["extra_ca_certs/company.crt"] = settings.company_ca.read_text()
+    if settings.database_ca:
+        bundle[quay_config.DATABASE_CA] = settings.database_ca.read_text()
+    if settings.redis_ca:
+        bundle[quay_config.REDIS_CA] = settings.redis_ca.read_text()
     files = tuple(
         ManagedFile(f"{directory}/{name}", content, uid=QUAY_UID, mode=0o600)
         for name, content in bundle.items()

@@ -16,6 +16,7 @@ from quaylab import (
     parts,
     preconditions,
     quay_config,
+    service_tls,
     topology,
     upgrades,
     versions,
@@ -27,6 +28,7 @@ from quaylab.machine import Machine
 from quaylab.parts import Part, Volume
 from quaylab.problems import Problems, refuse
 from quaylab.settings import HostInput, HostSettings, Settings, load
+from quaylab.sql import Login
 from quaylab.topology import LOOPBACK, Topology
 
 
@@ -44,6 +46,8 @@ class Plan:
     database: Part
     redis: Part
     quay: Mapping[str, Part]
+    # Only where a database elsewhere lacks something, and for this run.
+    administrator: Login | None = None
 
     @property
     def version(self) -> str:
@@ -139,6 +143,7 @@ def make(
     if exclusive:
         store.lock()
     problems = Problems(versions.problems(settings) + _file_problems(settings))
+    problems += service_tls.problems(settings)
     for name, machine in machines.items():
         problems += checks.machine_problems(name, machine)
     where = credentials = None
@@ -206,7 +211,11 @@ def _credentials(
         "redis_password": settings.redis_host,
     }
     elsewhere = [key for key, host in foreign.items() if host]
-    credentials = store.load(foreign=elsewhere if demand else (), ask=ask)
+    # An administrator sets the role's password, so it can be made here.
+    unknown = [
+        key for key in elsewhere if key != "database_password" or not settings.database_admin
+    ]
+    credentials = store.load(foreign=unknown if demand else (), ask=ask)
     if rotate:
         refuse(_rotation_problems(store))
         credentials = rotated(credentials, [key for key in GIVEN if key not in elsewhere])

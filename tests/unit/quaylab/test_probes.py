@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import psycopg2.extensions
 import pytest
 
-from quaylab import probes
+from quaylab import probes, sql
 from quaylab.probes import Answer, Unreachable
 from tests.unit.quaylab.small_servers import Handler, MySQL, PostgreSQL, Redis, Silent, serving
 from tests.unit.samples import CREDENTIALS, SECRETS, settings
@@ -25,7 +25,7 @@ def _own_waiting() -> Iterator[None]:
 
 def _ask(service: str, port: int) -> Answer:
     if service == "redis":
-        return probes.redis_server(CREDENTIALS, "127.0.0.1", port)
+        return probes.redis_server(settings(), CREDENTIALS, "127.0.0.1", port)
     return probes.database(settings(database_engine=service), CREDENTIALS, "127.0.0.1", port)
 
 
@@ -79,7 +79,7 @@ def test_nobody_there(service: str) -> None:
 def test_silence_is_not_waited_for_without_end(
     service: str, bound: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probes, "TIMEOUT", bound)
+    monkeypatch.setattr(sql, "TIMEOUT", bound)
     with serving(Silent) as port, pytest.raises(Unreachable):
         _ask(service, port)
 
