@@ -13,10 +13,10 @@ from pyinfra.connectors.local import LocalConnector
 from pyinfra.connectors.ssh import SSHConnector
 
 from quaylab import administrator, probes
-from quaylab.administrator import Step
 from quaylab.plan import Plan
 from quaylab.probes import Answer, Unreachable
 from quaylab.registry import Registry, RegistryError
+from quaylab.sql import Step
 from quaylab.topology import LOOPBACK, Service
 from quaylab.tunnel import forward
 

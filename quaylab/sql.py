@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg2
@@ -29,6 +29,15 @@ class Login:
     user: str
     password: SecretStr
     database: str | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One statement, in which database it runs (MySQL: none), and what it is for."""
+
+    told: str
+    database: str | None
+    statement: str = field(repr=False)
 
 
 @contextmanager
@@ -126,3 +135,9 @@ def _wait(connection: Any) -> None:
             select.select(sockets, [], [], left)
         else:
             select.select([], sockets, [], left)
+
+
+def first(cursor: Any) -> Any:
+    """The first column of the first row; None without one."""
+    row = cursor.fetchone()
+    return row[0] if row else None
