@@ -27,6 +27,12 @@ class MySQL:
 def missing(
     settings: Settings, credentials: Credentials, admin: Login, address: str, port: int
 ) -> tuple[Step, ...]:
+    """The steps to what Quay needs, as the administrator and Quay's role see the server.
+
+    Raises:
+        Unreachable: the server is too old, or the administrator can't do it.
+        pymysql.Error, OSError: the administrator isn't let in.
+    """
     user, database = settings.database_user, settings.database_name
     secret = credentials.database_password
     way = settings, Login(admin.user, admin.password, None), address, port
