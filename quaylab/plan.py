@@ -18,6 +18,7 @@ from quaylab import (
     parts,
     preconditions,
     quay_config,
+    service_tls,
     storage,
     topology,
     upgrades,
@@ -39,6 +40,7 @@ from quaylab.machine import Machine
 from quaylab.parts import Part, Volume
 from quaylab.problems import Problems, refuse
 from quaylab.settings import HostInput, HostSettings, Settings, load
+from quaylab.sql import Login
 from quaylab.storage import Storage
 from quaylab.topology import LOOPBACK, Topology
 
@@ -59,6 +61,8 @@ class Plan:
     redis: Part
     quay: Mapping[str, Part]
     storages: Mapping[str, tuple[Storage, ...]]
+    # Only where a database elsewhere lacks something, and for this run.
+    administrator: Login | None = None
 
     @property
     def version(self) -> str:
@@ -156,6 +160,7 @@ def make(
         store.lock()
     problems = Problems(versions.problems(settings) + _file_problems(settings))
     problems += object_storage.problems(settings, topology.storage_kind(settings, hosts))
+    problems += service_tls.problems(settings)
     for name, machine in machines.items():
         problems += checks.machine_problems(name, machine)
     where = credentials = None
@@ -238,7 +243,11 @@ def _credentials(
     needs_keys = kind != "local" and not settings.storage_iam_role
     if needs_keys and not makes_store:
         elsewhere += STORAGE
-    credentials = store.load(foreign=elsewhere if demand else (), ask=ask)
+    # An administrator sets the role's password, so it can be made here.
+    unknown = [
+        key for key in elsewhere if key != "database_password" or not settings.database_admin
+    ]
+    credentials = store.load(foreign=unknown if demand else (), ask=ask)
     if needs_keys and makes_store:
         credentials = with_storage_keys(credentials)
     if rotate:
