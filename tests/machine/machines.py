@@ -81,7 +81,7 @@ def wait_until(check: Callable[[], bool], what: str, timeout: float = 60) -> Non
 # --- images ------------------------------------------------------------------------------------
 
 
-def _apt_sources() -> list[Path]:
+def apt_sources() -> list[Path]:
     """Debian's own sources on this machine, and no others that it may have."""
     paths = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
     return [path for path in paths if path.exists() and path.stat().st_size]
@@ -89,7 +89,7 @@ def _apt_sources() -> list[Path]:
 
 def build_image(name: ImageName) -> str:
     """The image's reference; it is built unless the engine has one made from the same files."""
-    sources = _apt_sources()
+    sources = apt_sources()
     files = [*sources, IMAGE_SOURCE / "Dockerfile", IMAGE_SOURCE / "boot"]
     content = b"".join([PACKAGES.encode(), *(path.read_bytes() for path in files)])
     tag = hashlib.sha256(content).hexdigest()[:12]
