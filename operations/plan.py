@@ -13,17 +13,24 @@ from pyinfra.api import Host
 from pyinfra.api.exceptions import DeployError
 from pyinfra.context import ctx_host
 
+from facts.libvirt import Libvirt
 from facts.machine import Machine as MachineFact
 from operations import reach
+from quaylab import checks
 from quaylab import plan as plans
+from quaylab.credentials import Store
 from quaylab.machine import Machine
 from quaylab.probes import Unreachable
 from quaylab.problems import Refusal, refuse
-from quaylab.settings import HostInput
+from quaylab.settings import HostInput, load
+from quaylab.virtual import changes
+from quaylab.virtual.found import Hypervisor
+from quaylab.virtual.lab import Lab, build
 
 # pyinfra loads a deploy file for all hosts at once; the first to come makes the plan.
 _lock = threading.Lock()
 _made: plans.Plan | None = None
+_virtual: tuple[Lab, Machine, Store] | None = None
 
 
 def plan(check: bool = True, rotate: bool = False) -> plans.Plan:
@@ -48,14 +55,58 @@ def plan(check: bool = True, rotate: bool = False) -> plans.Plan:
         return _made
 
 
-def _make(rotate: bool, demand: bool) -> plans.Plan:
-    hosts = [
+def virtual_lab() -> Lab:
+    """The validated virtual lab of this run, for the hypervisor; the VMs needn't be there yet.
+
+    Raises ``DeployError`` with all problems at once.
+    """
+    return _virtually()[0]
+
+
+def hypervisor() -> Machine:
+    """What the hypervisor reports of itself."""
+    return _virtually()[1]
+
+
+def _virtually() -> tuple[Lab, Machine, Store]:
+    global _virtual
+    with _lock:
+        try:
+            if _virtual is None:
+                settings, own = load(_hosts())
+                store = Store(settings.lab_name)
+                store.lock()
+                lab = build(settings, own, _hosts())
+                machine = _machines()[lab.hypervisor]
+                refuse(checks.machine_problems(lab.hypervisor, machine))
+                refuse(changes.refusals(lab, _there(lab)))
+                # The store is kept for its lock.
+                _virtual = lab, machine, store
+        except Refusal as refusal:
+            raise DeployError(str(refusal)) from None
+        return _virtual
+
+
+def _there(lab: Lab) -> Hypervisor:
+    host = inventory.get_host(lab.hypervisor)
+    with ctx_host.use(host):
+        found: Hypervisor = host.get_fact(
+            Libvirt, paths=changes.paths(lab), devices=changes.devices(lab)
+        )
+    return found
+
+
+def _hosts() -> list[HostInput]:
+    return [
         # pyinfra has no type on dict()
         HostInput(each.name, tuple(each.groups), each.data.dict())  # type: ignore[no-untyped-call]
         for each in inventory
     ]
+
+
+def _make(rotate: bool, demand: bool) -> plans.Plan:
     ask = getpass.getpass if sys.stdin.isatty() else None
-    return plans.make(hosts, _machines(), exclusive=True, ask=ask, rotate=rotate, demand=demand)
+    return plans.make(_hosts(), _machines(), exclusive=True, ask=ask, rotate=rotate, demand=demand)
 
 
 def _unreachable(made: plans.Plan) -> Iterator[str]:

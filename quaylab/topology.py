@@ -160,7 +160,7 @@ def build(
     alone = {host.name for host in hosts} == set(quay)
     # Asked for only where a peer needs it.
     quay_address = LOOPBACK if alone or not quay else address(quay[0])
-    hostname = settings.server_hostname or _full_name(quay) or DEFAULT_HOSTNAME
+    hostname = registry_name(settings, quay)
     if _is_ip(hostname):
         problems.append(
             f"server_hostname: {hostname} is an address; a name is needed, for the certificate "
@@ -172,6 +172,11 @@ def build(
         )
     refuse(problems)
     return Topology(hostname, settings.quay_https_port, tuple(quay), quay_address, database, redis)
+
+
+def registry_name(settings: Settings, quay: list[str]) -> str:
+    """SERVER_HOSTNAME, by the names of Quay's hosts."""
+    return settings.server_hostname or _full_name(quay) or DEFAULT_HOSTNAME
 
 
 def docker_trust(registry: str) -> str:

@@ -8,16 +8,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from quaylab.problems import refuse
-from quaylab.settings.forms import EXAMPLES, Address, Section
-from quaylab.settings.hosts import Engine, Needs
+from quaylab.settings.forms import EXAMPLES, Section
+from quaylab.settings.hosts import Engine, Host, Needs
+from quaylab.settings.hypervisor import Hypervisor
 from quaylab.settings.images import Images
 from quaylab.settings.orders import Restoring, Teardown
 from quaylab.settings.registry import Certificates, Registry
 from quaylab.settings.services import Database, Redis
+from quaylab.settings.virtual_machine import VirtualMachine
 
 # Data that belongs to pyinfra itself: its connectors' keys and, by "_", its global arguments.
 PYINFRA_KEY = re.compile(
@@ -29,6 +31,7 @@ PYINFRA_KEY = re.compile(
 class Settings(
     Teardown,
     Restoring,
+    Hypervisor,
     Needs,
     Engine,
     Images,
@@ -40,12 +43,8 @@ class Settings(
     """Every run-wide setting; the README's table of settings is made from it."""
 
 
-class HostSettings(Section):
+class HostSettings(VirtualMachine, Host):
     """What one host may have of its own."""
-
-    address: Address | None = Field(
-        description="The host's address for its peers; None: the one it has"
-    )
 
 
 @dataclass(frozen=True)
