@@ -55,20 +55,22 @@ def plan(check: bool = True, rotate: bool = False) -> plans.Plan:
         return _made
 
 
-def virtual_lab() -> Lab:
+def virtual_lab(check: bool = True) -> Lab:
     """The validated virtual lab of this run, for the hypervisor; the VMs needn't be there yet.
+
+    + check: refuse a run that the hypervisor or what is there doesn't fit; the first call decides
 
     Raises ``DeployError`` with all problems at once.
     """
-    return _virtually()[0]
+    return _virtually(check)[0]
 
 
 def hypervisor() -> Machine:
     """What the hypervisor reports of itself."""
-    return _virtually()[1]
+    return _virtually(True)[1]
 
 
-def _virtually() -> tuple[Lab, Machine, Store]:
+def _virtually(check: bool) -> tuple[Lab, Machine, Store]:
     global _virtual
     with _lock:
         try:
@@ -79,7 +81,8 @@ def _virtually() -> tuple[Lab, Machine, Store]:
                 lab = build(settings, own, _hosts())
                 machine = _machines()[lab.hypervisor]
                 refuse(checks.machine_problems(lab.hypervisor, machine))
-                refuse(changes.refusals(lab, _there(lab)))
+                if check:
+                    refuse(changes.refusals(lab, _there(lab)))
                 # The store is kept for its lock.
                 _virtual = lab, machine, store
         except Refusal as refusal:
