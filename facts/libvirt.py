@@ -34,8 +34,6 @@ libvirtd virtqemud
 qemu-system-x86_64 qemu-kvm
 TOOLS
 test ! -e /dev/kvm || echo kvm
-if systemctl is-active --quiet systemd-resolved; then echo 'resolver|systemd-resolved'
-elif systemctl is-active --quiet NetworkManager; then echo 'resolver|NetworkManager'; fi
 for unit in libvirtd.socket libvirtd.service virtqemud.socket virtqemud.service; do
   if systemctl is-enabled --quiet $unit; then echo enabled; break; fi
 done
@@ -107,7 +105,6 @@ class Libvirt(FactBase[Hypervisor]):
             answers="answers" in said,
             enabled="enabled" in said,
             kvm="kvm" in said,
-            resolver=said["resolver"][0][0] if "resolver" in said else None,
             networks=_objects(said.get("network", [])),
             pools=_objects(said.get("pool", [])),
             domains=_objects(said.get("domain", [])),

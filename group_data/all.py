@@ -131,6 +131,12 @@ restore = None
 purge = None
 
 # --- A host's own ---
+# Disks for the engine's images and containers, such as {"devices": ["/dev/vdb"], "volume_group":
+# "docker-vg"}; None: where its root lies.
+docker_storage = None
+# Disks for Quay's local storage, such as {"devices": ["/dev/vdc"]}, mounted at quay_storage_path;
+# None: no disk of its own.
+quay_storage = None
 # The host's address for its peers; None: the one it has.
 address = None
 

@@ -15,10 +15,12 @@ from pyinfra.context import ctx_host
 
 from facts.libvirt import Libvirt
 from facts.machine import Machine as MachineFact
+from facts.storage import Storage
 from operations import reach
 from quaylab import checks
 from quaylab import plan as plans
 from quaylab.credentials import Store
+from quaylab.disks import Disks
 from quaylab.machine import Machine
 from quaylab.probes import Unreachable
 from quaylab.problems import Refusal, refuse
@@ -47,7 +49,7 @@ def plan(check: bool = True, rotate: bool = False) -> plans.Plan:
             if _made is None:
                 made = _make(rotate, check)
                 if check:
-                    plans.refuse_unfit(made)
+                    plans.refuse_unfit(made, _disks(made))
                     refuse(_unreachable(made))
                 _made = made
         except Refusal as refusal:
@@ -55,20 +57,22 @@ def plan(check: bool = True, rotate: bool = False) -> plans.Plan:
         return _made
 
 
-def virtual_lab() -> Lab:
+def virtual_lab(check: bool = True) -> Lab:
     """The validated virtual lab of this run, for the hypervisor; the VMs needn't be there yet.
+
+    + check: refuse a run that the hypervisor or what is there doesn't fit; the first call decides
 
     Raises ``DeployError`` with all problems at once.
     """
-    return _virtually()[0]
+    return _virtually(check)[0]
 
 
 def hypervisor() -> Machine:
     """What the hypervisor reports of itself."""
-    return _virtually()[1]
+    return _virtually(True)[1]
 
 
-def _virtually() -> tuple[Lab, Machine, Store]:
+def _virtually(check: bool) -> tuple[Lab, Machine, Store]:
     global _virtual
     with _lock:
         try:
@@ -79,7 +83,8 @@ def _virtually() -> tuple[Lab, Machine, Store]:
                 lab = build(settings, own, _hosts())
                 machine = _machines()[lab.hypervisor]
                 refuse(checks.machine_problems(lab.hypervisor, machine))
-                refuse(changes.refusals(lab, _there(lab)))
+                if check:
+                    refuse(changes.refusals(lab, _there(lab)))
                 # The store is kept for its lock.
                 _virtual = lab, machine, store
         except Refusal as refusal:
@@ -133,6 +138,18 @@ def _machines() -> dict[str, Machine]:
     said = {host.name: job.get() for host, job in zip(hosts, jobs, strict=True)}
     refuse(problem for problem in said.values() if isinstance(problem, str))
     return {name: machine for name, machine in said.items() if isinstance(machine, Machine)}
+
+
+def _disks(made: plans.Plan) -> dict[str, Disks]:
+    """What the hosts whose disks are to be used report of them."""
+    found = {}
+    for name, storages in made.storages.items():
+        if name in made.machines:
+            host = inventory.get_host(name)
+            with ctx_host.use(host):
+                paths = [each.path for each in storages if each.path]
+                found[name] = host.get_fact(Storage, paths=paths)
+    return found
 
 
 def _ask(host: Host) -> Machine | str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -16,24 +16,28 @@ from quaylab import (
     parts,
     preconditions,
     quay_config,
+    storage,
     topology,
     upgrades,
     versions,
 )
 from quaylab.certificates import ServerCertificate
 from quaylab.credentials import GIVEN, Credentials, Store, given_by, rotated
+from quaylab.disks import Disks
 from quaylab.dumps import Upgrade
 from quaylab.machine import Machine
 from quaylab.parts import Part, Volume
 from quaylab.problems import Problems, refuse
 from quaylab.settings import HostInput, HostSettings, Settings, load
+from quaylab.storage import Storage
 from quaylab.topology import LOOPBACK, Topology
 
 
 @dataclass(frozen=True)
 class Plan:
     """What is to be. ``machines`` has the hosts that this run is connected to, and ``quay`` the
-    part as it runs on those of them that play it, with workers fitted to their memory."""
+    part as it runs on those of them that play it, with workers fitted to their memory.
+    ``storages`` are the file systems of hosts that give disks to them."""
 
     settings: Settings
     topology: Topology
@@ -44,6 +48,7 @@ class Plan:
     database: Part
     redis: Part
     quay: Mapping[str, Part]
+    storages: Mapping[str, tuple[Storage, ...]]
 
     @property
     def version(self) -> str:
@@ -135,6 +140,7 @@ def make(
         Refusal: all problems found, each by its setting.
     """
     settings, own = load(hosts)
+    settings = storage.with_quays_path(settings, own.values())
     store = store or Store(settings.lab_name)
     if exclusive:
         store.lock()
@@ -152,21 +158,28 @@ def make(
         problems += quay_config.problems(settings, where, credentials)
     refuse(problems)
     assert where and credentials  # else there was a problem
-    return _assemble(settings, where, credentials, store, machines)
+    return _assemble(settings, own, where, credentials, store, machines)
 
 
-def refuse_unfit(plan: Plan) -> None:
+def refuse_unfit(plan: Plan, disks: Mapping[str, Disks] | None = None) -> None:
     """Stop if a host can't do its part, or bears data that this run doesn't fit.
 
+    Args:
+        disks: what each connected host that has storages reports of its disks.
+
     Raises:
-        Refusal: too small, a port taken, a clock out of step; or engine, store or credentials
-            changed under existing data.
+        Refusal: too small, a port taken, a clock out of step, a disk in use; or engine, store or
+            credentials changed under existing data.
     """
     problems = foreign_data(plan)
     if not problems:
         # Of data that isn't ours the schema says nothing.
         problems += upgrades.problems(plan.settings, plan.topology, plan.schema, plan.machines)
     for name, machine in plan.machines.items():
+        if disks and name in disks:
+            wanted = plan.storages[name]
+            problems += storage.problems(name, machine, disks[name], wanted)
+            machine = replace(machine, free_mb=storage.free_mb(machine, disks[name], wanted))
         problems += preconditions.problems(
             name, machine, plan.settings, plan.topology, plan.parts_of(name)
         )
@@ -215,6 +228,7 @@ def _credentials(
 
 def _assemble(
     settings: Settings,
+    own: Mapping[str, HostSettings],
     where: Topology,
     credentials: Credentials,
     store: Store,
@@ -242,6 +256,11 @@ def _assemble(
             name: parts.quay(settings, where, credentials, served, machines[name].memory_mb)
             for name in where.quay
             if name in machines
+        },
+        storages={
+            name: found
+            for name in where.engine_hosts()
+            if (found := storage.wanted(own[name], settings, name in where.quay))
         },
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from quaylab.disks import ENGINE_ROOT
 from quaylab.machine import Machine
 from quaylab.parts import STORAGE_VOLUME, Part
 from quaylab.settings import Settings
@@ -15,7 +16,6 @@ ARCHITECTURES = ("x86_64", "aarch64", "ppc64le", "s390x")
 OLDEST_ENGINE = (1, 13)
 # Tokens and certificates carry times; Quay's own tolerance for a token is 30 s.
 CLOCK_TOLERANCE = 30
-ENGINE_ROOT = "/var/lib/docker"
 
 
 def problems(

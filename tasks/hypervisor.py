@@ -6,7 +6,7 @@ are not there yet. Then deploy.py deploys to them, and leaves the hypervisor out
 
 from pyinfra import host
 
-from operations import first_boot, hypervisor, plan, virtual_machines
+from operations import first_boot, hypervisor, plan, resolver, virtual_machines
 
 if "hypervisor" in host.groups:
     lab = plan.virtual_lab()
@@ -38,3 +38,5 @@ if "hypervisor" in host.groups:
         first_boot.awaited(name=f"Wait for {vm.name}", lab=lab, machine=vm)
 
     first_boot.trusted(name="Know the VMs' host keys", lab=lab)
+
+    resolver.known(name="Resolve the lab's domain", lab=lab)

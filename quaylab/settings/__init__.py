@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from quaylab.problems import refuse
+from quaylab.settings.disks import Disks
 from quaylab.settings.forms import EXAMPLES, Section
 from quaylab.settings.hosts import Engine, Host, Needs
 from quaylab.settings.hypervisor import Hypervisor
@@ -43,7 +44,7 @@ class Settings(
     """Every run-wide setting; the README's table of settings is made from it."""
 
 
-class HostSettings(VirtualMachine, Host):
+class HostSettings(VirtualMachine, Host, Disks):
     """What one host may have of its own."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from quaylab.virtual import found, xml
 from quaylab.virtual.found import Hypervisor, Object
@@ -170,6 +170,6 @@ def _changes(lab: Lab, machine: Machine, now: found.Domain) -> Iterator[str]:
         )
 
 
-def ours(lab: Lab, kind: str, objects: dict[str, Object]) -> dict[str, Object]:
+def ours(lab: Lab, kind: str, objects: Mapping[str, Object]) -> dict[str, Object]:
     """What this lab has made, whether or not the inventory still names it."""
     return {name: each for name, each in objects.items() if not _foreign(lab, kind, each)}

@@ -60,13 +60,12 @@ class Device:
 
 @dataclass(frozen=True)
 class Hypervisor:
-    """The whole report. ``missing`` are tools; ``resolver`` is who answers DNS there."""
+    """The whole report; ``missing`` are tools."""
 
     missing: frozenset[str] = frozenset()
     answers: bool = False
     enabled: bool = False
     kvm: bool = False
-    resolver: str | None = None
     networks: Mapping[str, Object] = field(default_factory=dict)
     pools: Mapping[str, Object] = field(default_factory=dict)
     domains: Mapping[str, Object] = field(default_factory=dict)
@@ -119,6 +118,14 @@ def domain(xml: str) -> Domain:
             for disk in root.findall("devices/disk[@device='disk']")
         },
     )
+
+
+def own_disks(name: str, xml: str) -> list[str]:
+    """The files and volumes that were made for a domain: by their names, as others may have been
+    attached to it by hand."""
+    sources = [disk.find("source") for disk in _read(xml).findall("devices/disk")]
+    paths = [each.get("file") or each.get("dev") or "" for each in sources if each is not None]
+    return [path for path in paths if path.rpartition("/")[2].startswith(f"{name}-")]
 
 
 def _attribute(root: Element, path: str, name: str) -> str:

@@ -61,6 +61,8 @@ BAD: dict[str, tuple[Any, str]] = {
     "restore": ("../dump", "for example v3.16.5-to-v3.18.0-"),
     "purge": (True, "a valid string"),
     # A host's own.
+    "docker_storage": ("/dev/vdb", "a valid dictionary"),
+    "quay_storage": (["/dev/vdc"], "a valid dictionary"),
     "address": ("a b", "for example 192.168.254.10"),
 }
 FIELDS = Settings.model_fields | HostSettings.model_fields

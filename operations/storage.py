@@ -1,0 +1,191 @@
+"""Disks joined by LVM to one xfs each, mounted where the engine or Quay keeps its data."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from pyinfra import host
+from pyinfra.api import QuoteString, StringCommand, operation
+
+from facts.files import Files
+from facts.storage import Storage as StorageFact
+from operations import files
+from operations.commands import fail, one_at_a_time, quoted, read_secret
+from quaylab import storage as storages
+from quaylab.disks import Disks
+from quaylab.files import ManagedFile
+from quaylab.machine import Machine
+from quaylab.storage import OPTIONS, TAG, UNFORMATTED, Storage, Work
+
+DAEMON = "/etc/docker/daemon.json"
+SETUP = "/etc/sysconfig/docker-storage-setup"
+DROP_IN = "/etc/systemd/system/docker.service.d/quaylab-storage.conf"
+STOP = "systemctl stop docker.socket >/dev/null 2>&1; systemctl stop docker"
+
+
+@operation()
+def tools_installed(machine: Machine) -> Generator[StringCommand]:
+    """Have LVM's commands and those of xfs.
+
+    + machine: the host
+    """
+    if host.get_fact(StorageFact, paths=[]).tools >= {"vgcreate", "mkfs.xfs"}:
+        host.noop("lvm2 and xfsprogs are there")
+    elif machine.debian_family:
+        yield one_at_a_time(
+            StringCommand(
+                "export DEBIAN_FRONTEND=noninteractive; dpkg --configure --pending &&",
+                "apt-get update --quiet=2 &&",
+                "apt-get install --quiet=2 --yes --no-install-recommends lvm2 xfsprogs >/dev/null",
+            )
+        )
+    else:
+        manager = "yum" if storages.is_legacy(machine) else "dnf"
+        yield StringCommand(f"{manager} install --quiet --assumeyes lvm2 xfsprogs")
+
+
+@operation()
+def mounted(storage: Storage, machine: Machine) -> Generator[StringCommand]:
+    """Have a storage's disks in its volume group, and all of that as an xfs at its mount point.
+
+    + storage: the disks, and where their file system is mounted
+    + machine: the host
+
+    **Example:**
+
+    .. code:: python
+
+        storage.mounted(
+            name="Mount quay_storage",
+            storage=lab.storages[host.name][0],
+            machine=machine,
+        )
+    """
+    disks = host.get_fact(StorageFact, paths=[storage.path] if storage.path else [])
+    if problems := list(storages.problems(host.name, machine, disks, [storage])):
+        # Told before the run; so somebody has used the disk since then.
+        yield fail("\n".join(problems))
+        return
+    work = storages.work(storage, disks)
+    point = storage.mount_point(disks)
+    legacy = storage.path is None and storages.is_legacy(machine)
+    setup = storages.setup_file(storage, disks) if legacy else disks.setup
+    if work == Work() and disks.setup == setup:
+        host.noop(f"{storage.volume_path} is mounted at {point}")
+    for group in work.remove:
+        yield StringCommand("vgremove --yes --force", QuoteString(group), ">/dev/null")
+    for device in work.wipe:
+        yield StringCommand("wipefs --all --force", QuoteString(device), ">/dev/null")
+    if work.wipe:
+        yield StringCommand("udevadm settle")
+    if storage.path is None and work.mount and disks.running:
+        yield StringCommand(STOP)
+    if legacy and work.create:
+        yield files.write(ManagedFile(SETUP, storages.setup_file(storage, disks, work.devices)))
+        yield StringCommand(
+            f"docker-storage-setup && vgchange --addtag {TAG}", storage.volume_group, ">/dev/null"
+        )
+    else:
+        yield from _volume(storage, work)
+    if work.fstab:
+        yield _fstab(storage.volume_path, point)
+    if work.mount:
+        yield StringCommand(
+            "mkdir -p", QuoteString(point), "&& { mountpoint -q", QuoteString(point), "|| mount",
+            QuoteString(point), "; }",
+        )  # fmt: skip
+        if storage.path is None:
+            # Containers' directories get their labels from the engine.
+            yield StringCommand(
+                "! command -v restorecon >/dev/null || restorecon -R", QuoteString(point)
+            )
+    if work.grow:
+        yield StringCommand("xfs_growfs", QuoteString(point), ">/dev/null")
+    if legacy and (work.create or disks.setup != setup):
+        yield files.write(ManagedFile(SETUP, setup))
+
+
+@operation()
+def driver_set() -> Generator[StringCommand]:
+    """Have the engine keep images on overlay2, by its daemon.json; other keys stay as they are.
+
+    An engine that runs with another driver is stopped, and started by the next operation.
+    """
+    disks: Disks = host.get_fact(StorageFact, paths=[])
+    text = (read_secret(host, DAEMON) or "") if disks.daemon else ""
+    if reason := storages.daemon_problem(text):
+        yield fail(f"docker_storage: {DAEMON} of {host.name} {reason}")
+        return
+    content = storages.with_driver(text)
+    if content:
+        yield files.write(ManagedFile(DAEMON, content))
+    if disks.driver not in ("", storages.DRIVER):
+        yield StringCommand(
+            f"if test -d /run/systemd/system; then {STOP}; else",
+            fail("docker_storage: dockerd runs with another driver; stop it, and run again"),
+            "; fi",
+        )
+    elif not content:
+        host.noop(f"the engine's driver is {storages.DRIVER}")
+
+
+@operation()
+def awaited(wanted: tuple[Storage, ...]) -> Generator[StringCommand]:
+    """Have systemd start the engine only when its file systems are mounted.
+
+    + wanted: the host's storages
+    """
+    disks = host.get_fact(StorageFact, paths=[])
+    points = " ".join(storage.mount_point(disks) for storage in wanted)
+    file = ManagedFile(DROP_IN, f"[Unit]\nRequiresMountsFor={points}\n")
+    found = host.get_fact(Files, paths=[DROP_IN]).get(DROP_IN)
+    if found and not found.differs(file):
+        host.noop(f"the engine waits for {points}")
+    else:
+        yield files.write(file)
+        yield StringCommand("systemctl daemon-reload")
+
+
+def _volume(storage: Storage, work: Work) -> Generator[StringCommand]:
+    """Volume group, logical volume and file system, each where it is missing."""
+    group = storage.volume_group
+    if work.create:
+        yield StringCommand(
+            f"vgcreate --yes --addtag {TAG}", quoted(group, *work.devices), ">/dev/null"
+        )
+    elif work.devices:
+        yield StringCommand("vgextend --yes", quoted(group, *work.devices), ">/dev/null")
+    if work.tag:
+        yield StringCommand(f"vgchange --addtag {TAG}", QuoteString(group), ">/dev/null")
+    for device in work.resize:
+        yield StringCommand("pvresize", QuoteString(device), ">/dev/null")
+    if work.volume:
+        yield StringCommand(
+            f"lvcreate --yes --wipesignatures y --addtag {UNFORMATTED} --extents 100%FREE --name",
+            quoted(storage.volume, group), ">/dev/null",
+        )  # fmt: skip
+    if work.format:
+        # Without -f it refuses where there is a file system.
+        yield StringCommand(
+            f"mkfs.xfs -q {'-f ' if work.anew else ''}-n ftype=1", QuoteString(storage.volume_path),
+            f"&& udevadm settle && lvchange --deltag {UNFORMATTED}",
+            QuoteString(f"{group}/{storage.volume}"), ">/dev/null",
+        )  # fmt: skip
+    if work.grow and not work.volume:
+        yield StringCommand(
+            'test "$(vgs --noheadings -o vg_free_count', QuoteString(group),
+            '| tr -d " ")" = 0 || lvextend --extents +100%FREE',
+            QuoteString(storage.volume_path), ">/dev/null",
+        )  # fmt: skip
+
+
+def _fstab(volume: str, point: str) -> StringCommand:
+    """Have the mount point's line in /etc/fstab. Without its disk a host comes up all the same,
+    and only its engine does not."""
+    return StringCommand(
+        "uuid=$(blkid -s UUID -o value", QuoteString(volume), ') && test -n "$uuid" &&',
+        "new=/etc/fstab.quaylab && touch /etc/fstab && cp --preserve=all /etc/fstab $new &&",
+        "{ awk -v point=", QuoteString(point), "'$1 ~ /^#/ || $2 != point' /etc/fstab &&",
+        'echo "UUID=$uuid"', QuoteString(f"{point} xfs {OPTIONS} 0 0"), "; } >$new &&",
+        "mv -f $new /etc/fstab && if test -d /run/systemd/system; then systemctl daemon-reload; fi",
+    )  # fmt: skip

@@ -1,0 +1,131 @@
+"""A host's block devices, LVM, mounts and engine root, as pure data; facts/storage.py reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+ENGINE_ROOT = "/var/lib/docker"
+
+
+@dataclass(frozen=True)
+class Device:
+    """A block device by its kernel path, with what it is a piece of and the signatures on it."""
+
+    path: str
+    kind: str
+    size: int
+    filesystem: str = ""
+    mountpoint: str = ""
+    serial: str = ""
+    uuid: str = ""
+    parents: frozenset[str] = frozenset()
+    signatures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PhysicalVolume:
+    """``group`` is empty for one in none; ``used`` is whether one that can't be seen claims it."""
+
+    device: str
+    group: str
+    used: bool
+    size: int
+
+
+@dataclass(frozen=True)
+class VolumeGroup:
+    """A volume group; ``missing`` of its disks are not there."""
+
+    name: str
+    tags: frozenset[str]
+    size: int
+    free: int
+    extent: int
+    missing: int
+
+
+@dataclass(frozen=True)
+class LogicalVolume:
+    group: str
+    name: str
+    size: int
+    tags: frozenset[str]
+    device: str
+
+    @property
+    def path(self) -> str:
+        return f"/dev/{self.group}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Mount:
+    device: str
+    target: str
+    filesystem: str
+    options: frozenset[str]
+
+
+@dataclass(frozen=True)
+class XfsState:
+    """Of a mounted xfs: its size, and whether it keeps files' types, which overlay2 needs."""
+
+    size: int
+    ftype: bool
+
+
+@dataclass(frozen=True)
+class FstabLine:
+    source: str
+    target: str
+    options: str
+
+
+@dataclass(frozen=True)
+class Disks:
+    """What there is. ``names`` are further paths of devices; ``root`` is the engine's, ``data``
+    something in it that would be missed, ``driver`` what a running engine stores images with;
+    ``occupied`` are directories that hold something; ``setup`` is RHEL 7's settings file."""
+
+    devices: Mapping[str, Device] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    physical: Mapping[str, PhysicalVolume] = field(default_factory=dict)
+    groups: Mapping[str, VolumeGroup] = field(default_factory=dict)
+    logical: tuple[LogicalVolume, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    xfs: Mapping[str, XfsState] = field(default_factory=dict)
+    fstab: tuple[FstabLine, ...] = ()
+    tools: frozenset[str] = frozenset()
+    root: str = ""
+    running: bool = False
+    driver: str = ""
+    data: str = ""
+    occupied: frozenset[str] = frozenset()
+    daemon: str = ""
+    setup: str = ""
+
+    def named(self, name: str) -> list[Device]:
+        """The devices that a path, another path, or a serial number stands for."""
+        path = self.names.get(name, name)
+        if path.startswith("/"):
+            return [self.devices[path]] if path in self.devices else []
+        return [each for each in self.devices.values() if each.serial == name]
+
+    def pieces(self, path: str) -> Iterator[Device]:
+        """Everything that lies on a device: partitions, logical volumes, and what lies on these."""
+        for device in self.devices.values():
+            if path in device.parents:
+                yield device
+                yield from self.pieces(device.path)
+
+    def members(self, group: str) -> list[PhysicalVolume]:
+        return [each for each in self.physical.values() if each.group == group]
+
+    def volume(self, group: str, name: str) -> LogicalVolume | None:
+        return next(
+            (each for each in self.logical if (each.group, each.name) == (group, name)), None
+        )
+
+    def mounted_at(self, target: str) -> Mount | None:
+        """What is seen at a path: the last that was mounted there."""
+        return next((each for each in reversed(self.mounts) if each.target == target), None)

@@ -1,0 +1,39 @@
+"""Disks for the engine's images and for Quay's blobs, mounted before the engine starts.
+
+What a disk holds is destroyed only where its setting says `wipe`; a run without disks in its
+settings does nothing here.
+"""
+
+from pyinfra import host
+
+from operations import credentials, docker, storage
+from operations.plan import plan
+from quaylab.storage import is_legacy
+
+lab = plan()
+
+credentials.kept(name="Keep the credentials", plan=lab)
+
+if wanted := lab.storages.get(host.name):
+    machine = lab.machines[host.name]
+    by_setting = {each.setting: each for each in wanted}
+
+    storage.tools_installed(name="Install LVM and xfs", machine=machine)
+
+    if docker_storage := by_setting.get("docker_storage"):
+        if is_legacy(machine):
+            # It brings docker-storage-setup.
+            docker.installed(
+                name="Install the container engine", machine=machine, settings=lab.settings
+            )
+
+        storage.mounted(name="Mount the engine's storage", storage=docker_storage, machine=machine)
+
+        if not is_legacy(machine):
+            storage.driver_set(name="Set the engine's storage driver")
+
+    if quay_storage := by_setting.get("quay_storage"):
+        storage.mounted(name="Mount Quay's storage", storage=quay_storage, machine=machine)
+
+    if machine.systemd:
+        storage.awaited(name="Have the engine wait for its disks", wanted=wanted)
