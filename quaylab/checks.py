@@ -34,6 +34,10 @@ def machine_problems(name: str, machine: Machine) -> Iterator[str]:
     if not (machine.debian_family or machine.red_hat_family):
         known = ", ".join((*DEBIAN_FAMILY, *RED_HAT_FAMILY))
         yield f"{name}: its operating system is {machine.os_id or 'unknown'}; known are: {known}"
+
+
+def engine_problems(name: str, machine: Machine) -> Iterator[str]:
+    """An engine that containers can't be run with."""
     if machine.engine and machine.engine.unsupported:
         yield f"{name}: its `docker` is {machine.engine.unsupported}"
 
