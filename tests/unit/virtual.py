@@ -44,7 +44,7 @@ MACHINE = {
     "convert_to_lv_on_vg": "virt-pool",
 }
 # Root disk and pool as files.
-FILES = {"libvirt_pools": DIRECTORY, "convert_to_lv_on_vg": None}
+FILES: dict[str, Any] = {"libvirt_pools": DIRECTORY, "convert_to_lv_on_vg": None}
 
 
 def lab(name: str = VM, **changes: Any) -> Lab:
