@@ -27,8 +27,10 @@ class Resolver(FactBase[ResolverState]):
             "echo 'kind systemd-resolved'; resolvectl domain 2>/dev/null | tr ' ' '\\n' |",
             "sed -n 's/^~/routed /p';",
             "elif systemctl is-active --quiet NetworkManager 2>/dev/null; then",
-            "echo 'kind NetworkManager'; fi; mark=", QuoteString(mark), ";",
-            'grep -F " $mark" /etc/hosts | sed -n "s/ $mark\\$//p" | sed "s/^/hosts /"',
+            "echo 'kind NetworkManager'; fi;",
+            "awk", QuoteString(f"-vmark= {mark}"),
+            '\'substr($0, length($0) - length(mark) + 1) == mark {'
+            ' print "hosts " substr($0, 1, length($0) - length(mark)) }\' /etc/hosts',
         )  # fmt: skip
 
     @staticmethod

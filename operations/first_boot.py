@@ -15,6 +15,7 @@ from operations import reach
 from operations.commands import complain, connector_arguments
 from operations.hypervisor import report
 from operations.virtual_machines import HOST_KEY
+from quaylab.registry import RegistryError
 from quaylab.virtual import known_hosts
 from quaylab.virtual.lab import Lab, Machine
 from quaylab.virtual.login import NotYet, Way, first_boot
@@ -73,9 +74,17 @@ def _look(host: Host, machine: Machine) -> list[str]:
     key = host.get_fact(HostKeys, paths={machine.name: path}).get(machine.name)
     if key is None:
         raise NotYet(f"its host key, {path}")
-    own = inventory.get_host(machine.name).data.get("ssh_key")
-    with reach.through(host, address, 22) as (near, port):
-        return first_boot(machine, Way(near, port, key, own))
+    try:
+        with reach.through(host, address, 22) as (near, port):
+            return first_boot(machine, Way(near, port, key, _key_file(machine.name)))
+    except RegistryError as error:
+        raise NotYet(f"SSH ({error})") from error
+
+
+def _key_file(name: str) -> str | None:
+    """The private key that the deploy will log in with."""
+    path: str | None = inventory.get_host(name).data.get("ssh_key")
+    return path
 
 
 def _failed(host: Host, lab: Lab, machine: Machine, what: str) -> str:

@@ -82,7 +82,7 @@ def _virtually(check: bool) -> tuple[Lab, Machine, Store]:
                 store.lock()
                 lab = build(settings, own, _hosts())
                 machine = _machines()[lab.hypervisor]
-                refuse(checks.machine_problems(lab.hypervisor, machine))
+                refuse(checks.hypervisor_problems(lab.hypervisor, machine))
                 if check:
                     refuse(changes.refusals(lab, _there(lab)))
                 # The store is kept for its lock.

@@ -185,7 +185,7 @@ def _fstab(volume: str, point: str) -> StringCommand:
     return StringCommand(
         "uuid=$(blkid -s UUID -o value", QuoteString(volume), ') && test -n "$uuid" &&',
         "new=/etc/fstab.quaylab && touch /etc/fstab && cp --preserve=all /etc/fstab $new &&",
-        "{ awk -v point=", QuoteString(point), "'$1 ~ /^#/ || $2 != point' /etc/fstab &&",
+        "{ awk -v", QuoteString(f"point={point}"), "'$1 ~ /^#/ || $2 != point' /etc/fstab &&",
         'echo "UUID=$uuid"', QuoteString(f"{point} xfs {OPTIONS} 0 0"), "; } >$new &&",
         "mv -f $new /etc/fstab && if test -d /run/systemd/system; then systemctl daemon-reload; fi",
     )  # fmt: skip

@@ -53,7 +53,7 @@ def data(plan: Plan) -> Generator[StringCommand]:
     for volume in engine.volumes:
         yield StringCommand("docker volume rm", QuoteString(volume), ">/dev/null")
     for directory in existing:
-        yield StringCommand("rm -rf", QuoteString(directory))
+        yield _removed(QuoteString(directory))
     if line:
         yield StringCommand(
             f"kept=$(grep -v ' {MARK}$' /etc/hosts); printf '%s\n' \"$kept\" >/etc/hosts"
@@ -70,3 +70,11 @@ def credentials(plan: Plan) -> Generator[FunctionCommand]:
         yield FunctionCommand(plan.store.remove, (), {})
     else:
         host.noop(f"{plan.store.path} is not there")
+
+
+def _removed(directory: QuoteString) -> StringCommand:
+    """Remove a directory; what is mounted there is emptied and stays."""
+    return StringCommand(
+        "if mountpoint -q", directory, "; then find", directory,
+        "-xdev -mindepth 1 -delete; else rm -rf", directory, "; fi",
+    )  # fmt: skip

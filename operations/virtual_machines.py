@@ -176,6 +176,13 @@ def seeded(lab: Lab, machine: Machine) -> Generator[StringCommand]:
     there = report(lab)
     kept = read_secret(host, f"{machine.directory}/user-data")
     wanted = cloud_init.user_data(machine, kept)
+    if machine.name in there.domains and kept not in (None, wanted):
+        yield fail(
+            "cloud_user_passwd, ssh_pub_key, install_packages, run_cmds and update are for the "
+            f"first boot, which {machine.name} has behind it with others than these; set them "
+            f"back, or make it anew with: --data reimage={machine.name}"
+        )
+        return
     if machine.name in there.domains and machine.seed in there.there:
         host.noop(f"{machine.name} has its seed")
         return

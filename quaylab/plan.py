@@ -145,8 +145,11 @@ def make(
     if exclusive:
         store.lock()
     problems = Problems(versions.problems(settings) + _file_problems(settings))
-    for name, machine in machines.items():
-        problems += checks.machine_problems(name, machine)
+    for host in hosts:
+        if machine := machines.get(host.name):
+            problems += checks.machine_problems(host.name, machine)
+            if "hypervisor" not in host.groups:  # it runs VMs, and no container
+                problems += checks.engine_problems(host.name, machine)
     where = credentials = None
     with problems.collecting():
         where = _topology(settings, own, hosts, machines)

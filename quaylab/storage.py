@@ -218,7 +218,8 @@ def free_mb(machine: Machine, disks: Disks, storages: Sequence[Storage]) -> Mapp
         point = storage.mount_point(disks)
         if disks.mounted_at(point) is None:
             found = [each for device in storage.devices for each in disks.named(device)]
-            expected[point] = sum(each.size for each in found) // MEGABYTE
+            if found:
+                expected[point] = sum(each.size for each in found) // MEGABYTE
     return expected
 
 

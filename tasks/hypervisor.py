@@ -28,9 +28,9 @@ if "hypervisor" in host.groups:
         if lab.settings.reimage == vm.name:
             virtual_machines.reimaged(name=f"Remove {vm.name}'s root disk", lab=lab, machine=vm)
 
-        virtual_machines.disks(name=f"Make {vm.name}'s disks", lab=lab, machine=vm)
-
         virtual_machines.seeded(name=f"Make {vm.name}'s seed", lab=lab, machine=vm)
+
+        virtual_machines.disks(name=f"Make {vm.name}'s disks", lab=lab, machine=vm)
 
         virtual_machines.running(name=f"Run {vm.name}", lab=lab, machine=vm)
 

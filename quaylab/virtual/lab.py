@@ -142,7 +142,8 @@ def build(settings: Settings, own: Mapping[str, HostSettings], hosts: list[HostI
         )
     found += problems.of_networks(settings.libvirt_bridges)
     found += problems.of_pools(settings.libvirt_pools)
-    networks = {network.name: network for network in settings.libvirt_bridges}
+    # Of a name that is there twice the first: the problem is told once.
+    networks = {network.name: network for network in reversed(settings.libvirt_bridges)}
     pools = {name: pool for entry in settings.libvirt_pools for name, pool in entry.items()}
     for name in members:
         found += problems.of_machine(name, own[name], networks, pools)

@@ -143,7 +143,7 @@ def _of_resources(
             f"resources.network: {resources.network} of {name} is not in libvirt_bridges, which "
             f"has: {known}"
         )
-    elif not name.endswith(f".{network.domain}"):
+    elif FULL_NAME.match(name) and not name.endswith(f".{network.domain}"):
         yield (
             f"resources.network: {name} is not in the domain of the network {network.name}, "
             f"{network.domain}; name it like host.{network.domain}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from xml.etree.ElementTree import Element, SubElement, indent, tostring
+from xml.etree.ElementTree import Element, SubElement, indent, register_namespace, tostring
 
 from quaylab.settings.hypervisor import Network, Pool
 from quaylab.virtual.lab import Disk, Lab, Machine
 
 METADATA = "https://quaylab.lan/vm/1"
+register_namespace("quaylab", METADATA)
 
 
 def network(lab: Lab, wanted: Network) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+
+import pytest
 
 from facts.containers import Engine, EngineState
 from facts.files import Directories
@@ -13,6 +16,7 @@ from quaylab.parts import PATH_LABEL
 from quaylab.plan import Plan
 from tests.unit.fake_host import FakeHost
 from tests.unit.samples import machine
+from tests.unit.shell import Shell
 from tests.unit.states import state
 
 
@@ -35,6 +39,23 @@ def test_nothing_there_is_nothing_to_do(lab: Plan) -> None:
     assert len(host.noops) == 2
 
 
+@pytest.mark.parametrize("mounted", [True, False])
+def test_a_mount_point_is_emptied_and_stays(
+    lab: Plan, shell: Shell, tmp_path: Path, mounted: bool
+) -> None:
+    data = tmp_path / "data"
+    (data / "sha256").mkdir(parents=True)
+    shell.stub("mountpoint", f"exit {0 if mounted else 32}")
+    shell.stub("docker", ":")
+    bearing = machine(volumes=(Volume("quaylab-quay-storage", {PATH_LABEL: str(data)}),))
+    lab = dataclasses.replace(lab, machines={"quay.example.com": bearing})
+    host = FakeHost({Directories: [str(data)]})
+    (command,) = host.shell(teardown.data, plan=lab)
+    assert shell.run(command).returncode == 0
+    assert data.exists() is mounted
+    assert not (data / "sha256").exists()
+
+
 def test_data_goes_wherever_it_was_put(lab: Plan) -> None:
     bearing = machine(volumes=(Volume("quaylab-database", {PATH_LABEL: "/srv/db"}),))
     lab = dataclasses.replace(lab, machines={"quay.example.com": bearing})
@@ -48,7 +69,7 @@ def test_data_goes_wherever_it_was_put(lab: Plan) -> None:
     )
     commands = host.shell(teardown.data, plan=lab)
     assert commands[0].startswith("docker volume rm quaylab-database")
-    assert [command.split()[-1] for command in commands[1:3]] == there
+    assert [command.split()[3] for command in commands[1:3]] == there
     assert "/etc/hosts" in commands[3]
 
 

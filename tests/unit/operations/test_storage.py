@@ -1,0 +1,213 @@
+"""Storages: each command where it is needed, and none where all is made."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from facts.files import Files
+from facts.storage import Storage as StorageFact
+from operations import storage
+from quaylab.disks import Disks
+from quaylab.files import FileState, ManagedFile
+from quaylab.machine import Machine
+from tests.unit.fake_host import FakeHost, stdin, text
+from tests.unit.quaylab.test_storage import DOCKER, FOREIGN, NAME, QUAY, RHEL_7
+from tests.unit.recorded_disks import bare, made
+from tests.unit.samples import machine
+from tests.unit.shell import Shell
+
+
+def _mounted(disks: Disks, found: Machine | None = None, **changes: Any) -> list[str]:
+    host = FakeHost({StorageFact: disks}, NAME)
+    wanted = replace(DOCKER, **changes)
+    return host.shell(storage.mounted, storage=wanted, machine=found or machine())
+
+
+def test_a_new_disk() -> None:
+    group, volume, format_, fstab, mount, label = _mounted(bare())
+    assert group == "vgcreate --yes --addtag quaylab docker-vg /dev/vdb >/dev/null"
+    assert "--addtag quaylab.unformatted --extents 100%FREE --name docker docker-vg" in volume
+    assert format_.startswith("mkfs.xfs -q -f -n ftype=1 /dev/docker-vg/docker && ")
+    # Only then it is whole.
+    assert format_.endswith("--deltag quaylab.unformatted docker-vg/docker >/dev/null")
+    assert "/var/lib/docker xfs defaults,pquota,nofail 0 0" in fstab
+    assert mount.startswith("mkdir -p /var/lib/docker && { mountpoint -q /var/lib/docker || mount")
+    assert "restorecon -R /var/lib/docker" in label
+
+
+def test_what_is_made_is_left_alone() -> None:
+    host = FakeHost({StorageFact: made()}, NAME)
+    for each, path in ((DOCKER, "/var/lib/docker"), (QUAY, "/srv/quay-storage")):
+        assert host.shell(storage.mounted, storage=each, machine=machine()) == []
+        assert host.noops[-1] == f"{each.volume_path} is mounted at {path}"
+
+
+def test_another_disk_extends_group_volume_and_file_system() -> None:
+    extend, volume, grow = _mounted(made(), devices=("DOCKER", "SPARE1"))
+    assert extend == "vgextend --yes docker-vg /dev/vdd >/dev/null"
+    assert "lvextend --extents +100%FREE /dev/docker-vg/docker" in volume
+    assert grow == "xfs_growfs /var/lib/docker >/dev/null"
+
+
+def test_what_a_disk_holds_goes_first_and_only_where_told() -> None:
+    remove, wipe, settle, group, *_ = _mounted(bare(*FOREIGN), wipe=True)
+    assert remove == "vgremove --yes --force data >/dev/null"
+    assert wipe == "wipefs --all --force /dev/vdb >/dev/null"
+    assert settle == "udevadm settle"
+    assert group.startswith("vgcreate")
+
+
+def test_a_disk_that_was_filled_since_the_plan_is_not_touched(shell: Shell) -> None:
+    (command,) = _mounted(bare("signature /dev/vdb ext4"))
+    done = shell.run(command)
+    assert done.returncode == 1
+    assert done.stderr.startswith("docker_storage.devices: /dev/vdb of quay.example.com holds")
+
+
+def test_an_idle_engine_is_stopped_before_its_root_is_mounted() -> None:
+    commands = _mounted(bare("running"))
+    assert commands[0] == storage.STOP
+    assert commands[1].startswith("vgcreate")
+
+
+def test_quays_directory_has_its_labels_from_the_engine() -> None:
+    host = FakeHost({StorageFact: bare("running")}, NAME)
+    commands = host.shell(storage.mounted, storage=QUAY, machine=machine())
+    assert not any("restorecon" in each or each == storage.STOP for each in commands)
+    assert commands[0] == "vgcreate --yes --addtag quaylab quay-vg /dev/vdc >/dev/null"
+
+
+# --- RHEL 7 ---
+
+
+def test_rhel_7s_own_command() -> None:
+    host = FakeHost({StorageFact: bare()}, NAME)
+    commands = host.operate(storage.mounted, storage=DOCKER, machine=RHEL_7)
+    before, run, fstab, mount, _, after = commands
+    assert storage.SETUP in text(before)
+    assert "docker-storage-setup && vgchange --addtag quaylab docker-vg" in text(run)
+    assert "blkid" in text(fstab)
+    assert "mount" in text(mount)
+    # The engine's unit runs the command again at each start; it must find no disks to do.
+    assert storage.SETUP in text(after)
+    assert stdin(before) != stdin(after)
+
+
+def test_rhel_7s_command_runs_only_without_its_group() -> None:
+    disks = replace(made(), setup=storage.storages.setup_file(DOCKER, made()))
+    assert _mounted(disks, RHEL_7) == []
+    commands = _mounted(disks, RHEL_7, devices=("DOCKER", "SPARE1"))
+    assert commands[0].startswith("vgextend")
+    assert not any("docker-storage-setup &&" in each for each in commands)
+
+
+# --- tools ---
+
+
+@pytest.mark.parametrize(
+    ("found", "command"),
+    [
+        (machine(), "apt-get install"),
+        (RHEL_7, "yum install"),
+        (machine(os_id="rhel", os_version="9.4"), "dnf install"),
+    ],
+    ids=["debian", "rhel-7", "rhel-9"],
+)
+def test_tools_are_installed_where_one_is_missing(found: Machine, command: str) -> None:
+    host = FakeHost({StorageFact: bare(without=("tool mkfs.xfs",))})
+    (install,) = host.shell(storage.tools_installed, machine=found)
+    assert command in install
+    assert "lvm2 xfsprogs" in install
+    there = FakeHost({StorageFact: bare()})
+    assert there.shell(storage.tools_installed, machine=found) == []
+    assert there.noops
+
+
+# --- /etc/fstab ---
+
+
+@pytest.mark.parametrize(
+    ("before", "kept"),
+    [
+        ("", ""),
+        ("/dev/vda / ext4 defaults 0 1\n", "/dev/vda / ext4 defaults 0 1\n"),
+        ("# /var/lib/docker was here\n", "# /var/lib/docker was here\n"),
+        ("UUID=old /var/lib/docker xfs defaults 0 0\n", ""),
+        ("UUID=old /var/lib/docker2 xfs defaults 0 0\n",) * 2,
+    ],
+    ids=["empty", "others", "comment", "own", "similar"],
+)
+def test_fstab(shell: Shell, tmp_path: Path, before: str, kept: str) -> None:
+    shell.stub("blkid", "echo e617050f")
+    shell.stub("systemctl", ":")
+    fstab = tmp_path / "fstab"
+    fstab.write_text(before)
+    (command,) = [each for each in _mounted(bare()) if "blkid" in each]
+    done = shell.run(command.replace("/etc/fstab", str(fstab)))
+    assert done.returncode == 0, done.stderr
+    line = "UUID=e617050f /var/lib/docker xfs defaults,pquota,nofail 0 0\n"
+    assert fstab.read_text() == kept + line
+
+
+def test_fstab_stays_where_the_file_system_is_not_known(shell: Shell, tmp_path: Path) -> None:
+    shell.stub("blkid", ":")
+    fstab = tmp_path / "fstab"
+    (command,) = [each for each in _mounted(bare()) if "blkid" in each]
+    assert shell.run(command.replace("/etc/fstab", str(fstab))).returncode != 0
+    assert not fstab.exists()
+
+
+# --- the engine ---
+
+
+def _driver(disks: Disks, daemon: str = "") -> tuple[FakeHost, list[Any]]:
+    host = FakeHost({StorageFact: disks}, NAME)
+    host.shell_output = (True, daemon.splitlines())
+    return host, host.operate(storage.driver_set)
+
+
+def test_driver_is_merged_into_what_is_there() -> None:
+    before = '{\n  "log-driver": "journald"\n}'
+    _, (write,) = _driver(bare('daemon {   "log-driver": "journald" }'), before)
+    assert storage.DAEMON in text(write)
+    content = storage.storages.with_driver(before)
+    assert content
+    assert json.loads(content) == {"log-driver": "journald", "storage-driver": "overlay2"}
+    assert stdin(write) == storage.files.encoded(content.encode())
+
+
+def test_driver_that_is_set_is_left_alone() -> None:
+    host, commands = _driver(made("driver overlay2"), '{"storage-driver": "overlay2"}')
+    assert commands == []
+    assert host.noops == ["the engine's driver is overlay2"]
+
+
+def test_engine_with_another_driver_is_stopped(shell: Shell) -> None:
+    _, (stop,) = _driver(made("driver vfs"), '{"storage-driver": "overlay2"}')
+    assert storage.STOP in text(stop)
+    if not Path("/run/systemd/system").is_dir():
+        assert "dockerd runs with another driver" in shell.run(text(stop)).stderr
+
+
+def test_settings_that_were_spoilt_since_the_plan(shell: Shell) -> None:
+    _, (command,) = _driver(bare("daemon {"), "{")
+    assert "is no valid JSON" in shell.run(text(command)).stderr
+
+
+def test_engine_waits_for_its_disks() -> None:
+    file = ManagedFile(
+        storage.DROP_IN, "[Unit]\nRequiresMountsFor=/var/lib/docker /srv/quay-storage\n"
+    )
+    facts: dict[Any, Any] = {StorageFact: made()}
+    write, reload_ = FakeHost(facts).operate(storage.awaited, wanted=(DOCKER, QUAY))
+    assert stdin(write) == storage.files.encoded(file.content.encode())
+    assert text(reload_) == "systemctl daemon-reload"
+    facts[Files] = {file.path: FileState(0, 0, 0o644, file.sha256)}
+    host = FakeHost(facts)
+    assert host.shell(storage.awaited, wanted=(DOCKER, QUAY)) == []
+    assert host.noops == ["the engine waits for /var/lib/docker /srv/quay-storage"]
