@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
+import shlex
+import shutil
 import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from quaylab.credentials import Store
+from quaylab.virtual import lab
 from quaylab.virtual.addresses import of_machines
 from tests.machine.deployment import HOSTNAME, Deployment
-from tests.machine.machines import PROJECT, Operator, run, wait_until
+from tests.machine.machines import PROJECT, Operator, Result, run, wait_until
 
 LIBVIRT = "qemu:///system"
 NAME = "quaylab-test"
 DOMAIN = "quaylab.test"
-IMAGES = Path("/var/lib/libvirt/images")
+IMAGES = Path(lab.IMAGES)
+SEEDS = Path(lab.SEEDS)
 POOL = Path("/var/lib/quaylab-test")
 # The seed's, in the range that is set aside for tests of network devices (RFC 2544).
 NETWORK = {
@@ -32,12 +33,14 @@ NETWORK = {
     "ip_address": "198.19.254.254",
     "ip_netmask": "255.255.255.0",
     "dhcp_start": "198.19.254.1",
-    "dhcp_end": "198.19.254.99",
+    "dhcp_end": "198.19.254.253",
 }
-CLIENT_ADDRESS = "198.19.254.200/24"
-# For the engine, for Quay, and two more for what else disks may hold.
-DISKS = [6, 2, 1, 1]
+# In GB: for the engine, for Quay, and four that hold something already.
+DISKS = (6, 2, 1, 1, 1, 1)
 BOOT_TIMEOUT = 600
+
+PROVISION = ("tasks/hypervisor.py", "--limit", "hypervisor")
+INFORMATION = (("net-info", NAME), ("pool-info", NAME), ("dominfo", HOSTNAME))
 
 INVENTORY = """\
 from quaylab.virtual.addresses import of_machines
@@ -63,6 +66,7 @@ class VirtualMachine:
 
     @property
     def address(self) -> str:
+        """Where libvirt says that it is."""
         return of_machines(LIBVIRT, [self.name])[self.name]
 
     def run(
@@ -73,8 +77,8 @@ class VirtualMachine:
             *("ssh", "-i", str(self.key), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"),
             *("-o", f"UserKnownHostsFile={self.known_hosts}", "-o", f"HostKeyAlias={self.name}"),
             *("-o", "StrictHostKeyChecking=yes", f"cloud-user@{self.address}"),
-            *("sudo", "sh", "-s"),
-            input=f"{command}\n" if input is None else f"{command} <<'EOF'\n{input}\nEOF\n",
+            f"sudo sh -c {shlex.quote(command)}",
+            input=input,
             check=check,
             timeout=timeout,
         )
@@ -105,6 +109,7 @@ class VirtualLab:
 
     @property
     def deployment(self) -> Deployment:
+        """Runs against it; the VM is no machine of a container's."""
         store = Store(self.lab_name, PROJECT / "credentials")
         return Deployment(self.operator, self.folder / "inventory.py", {}, store)
 
@@ -115,6 +120,24 @@ class VirtualLab:
     @property
     def known_hosts(self) -> Path:
         return PROJECT / "credentials" / f"{self.lab_name}-known_hosts"
+
+    @property
+    def base(self) -> Path:
+        """Where the hypervisor keeps the image."""
+        return IMAGES / f"quaylab-base-{_sha256(self.image)[:16]}.qcow2"
+
+    def up(self) -> list[str]:
+        """What ``./lab up`` runs; the operations that changed something."""
+        return [*self.provision(), *changes(self.deployment.run())]
+
+    def provision(self) -> list[str]:
+        """Its first half, which makes the VM."""
+        return changes(self.deployment.run(*PROVISION))
+
+    def down(self) -> None:
+        """What ``./lab down --data purge=…`` runs."""
+        down = ("tasks/teardown_hypervisor.py", "--limit", "hypervisor")
+        self.deployment.run(*down, "--data", f"purge={HOSTNAME}").check()
 
     def write(self, disks: Sequence[int] = DISKS, **host: Any) -> None:
         """Write the inventory anew.
@@ -130,7 +153,7 @@ class VirtualLab:
             "_sudo": True,
             "ssh_pub_key": self.operator.public_key.strip(),
             "image_uri": self.image.as_uri(),
-            "image_checksum": f"sha256:{_digest(self.image)}",
+            "image_checksum": f"sha256:{_sha256(self.image)}",
             "resources": {
                 "vcpus": 2,
                 "ram": 2048,
@@ -159,3 +182,58 @@ class VirtualLab:
         (self.folder / "inventory.py").write_text(text)
         lines = [f"{key} = {value!r}\n" for key, value in settings.items()]
         (self.folder / "group_data" / "all.py").write_text("".join(lines))
+
+
+def changes(result: Result) -> list[str]:
+    """The operations of a run that changed something."""
+    return [name for name, _ in result.changed()]
+
+
+def virsh(command: str) -> str:
+    """What virsh prints; nothing where the object isn't there."""
+    return run("virsh", "--connect", LIBVIRT, "--quiet", *command.split(), check=False).stdout
+
+
+def inventory_of_libvirt() -> dict[str, list[str]]:
+    """The names of all that libvirt has, and the files where it keeps disks."""
+    pools = virsh("pool-list --all --name").split()
+    return {
+        "domains": sorted(virsh("list --all --name").split()),
+        "networks": sorted(virsh("net-list --all --name").split()),
+        "pools": sorted(pools),
+        "volumes": sorted(virsh(f"vol-list {pool}") for pool in pools),
+        "files": sorted(str(path) for each in (IMAGES, POOL, SEEDS) for path in each.glob("*")),
+        "bridges": [name for name in (NETWORK["bridge"],) if Path("/sys/class/net", name).exists()],
+    }
+
+
+def definitions() -> dict[str, object]:
+    """All that provisioning makes of the lab, as libvirt's XML and names of files."""
+    return {
+        "network": virsh(f"net-dumpxml --inactive {NAME}"),
+        "pool": virsh(f"pool-dumpxml --inactive {NAME}"),
+        "domain": virsh(f"dumpxml --inactive {HOSTNAME}"),
+        "autostart": [virsh(f"{kind} {name}").count("yes") for kind, name in INFORMATION],
+        "files": sorted(
+            str(path)
+            for folder in (IMAGES, POOL, SEEDS / HOSTNAME)
+            for path in folder.glob("*")
+            if HOSTNAME in str(path) or "base" in path.name
+        ),
+    }
+
+
+def sweep() -> None:
+    """Remove what a session left that was killed before it could."""
+    virsh(f"destroy {HOSTNAME}")
+    virsh(f"undefine {HOSTNAME}")
+    for kind in ("net", "pool"):
+        virsh(f"{kind}-destroy {NAME}")
+        virsh(f"{kind}-undefine {NAME}")
+    for left in (*IMAGES.glob(f"{HOSTNAME}-*"), *POOL.glob("*")):
+        left.unlink()
+    shutil.rmtree(SEEDS / HOSTNAME, ignore_errors=True)
+
+
+def _sha256(path: Path) -> str:
+    return run("sha256sum", str(path)).stdout.split()[0]
