@@ -38,7 +38,7 @@ def removed(name: str, there: Hypervisor) -> Generator[StringCommand]:
     if existing := there.domains.get(name):
         if existing.active:
             yield virsh("destroy", name)
-        yield virsh("undefine", name)
+        yield virsh("undefine --managed-save --snapshots-metadata", name)
 
 
 def remove_file(path: str, volume_group: str | None = None) -> StringCommand:
