@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from quaylab import storage
+from quaylab import daemon_settings, storage, storage_problems
 from quaylab.disks import Disks
 from quaylab.storage import Storage, Work
 from tests.unit.recorded_disks import bare, disk, made
@@ -29,7 +29,7 @@ FOREIGN = (
 
 
 def _problems(disks: Disks, *storages: Storage, **changes: Any) -> list[str]:
-    return list(storage.problems(NAME, machine(**changes), disks, storages))
+    return list(storage_problems.problems(NAME, machine(**changes), disks, storages))
 
 
 def test_nothing_is_in_the_way_of_new_disks_and_of_what_is_made() -> None:
@@ -379,11 +379,11 @@ def test_wipe_spares_what_is_ours() -> None:
 
 def test_group_of_a_killed_command_is_known_by_its_file() -> None:
     untagged = made("vg docker-vg||3217031168|0|4194304|0", without=("vg docker-vg",))
-    found = list(storage.problems(NAME, RHEL_7, untagged, [DOCKER]))
+    found = list(storage_problems.problems(NAME, RHEL_7, untagged, [DOCKER]))
     assert any("not made by Quaylab" in problem for problem in found)
     file = storage.setup_file(DOCKER, untagged, ["/dev/vdb"])
     told = replace(untagged, setup=file)
-    assert list(storage.problems(NAME, RHEL_7, told, [DOCKER])) == []
+    assert list(storage_problems.problems(NAME, RHEL_7, told, [DOCKER])) == []
     assert storage.work(DOCKER, told) == Work(tag=True)
 
 
@@ -393,7 +393,7 @@ def test_partition_of_the_commands_making_is_the_disks() -> None:
         "pv /dev/vdb1|docker-vg|used|3217031168",
         without=("pv /dev/vdb|",),
     )
-    assert list(storage.problems(NAME, RHEL_7, disks, [DOCKER])) == []
+    assert list(storage_problems.problems(NAME, RHEL_7, disks, [DOCKER])) == []
     assert storage.work(DOCKER, disks) == Work()
 
 
@@ -413,11 +413,11 @@ def test_setup_file() -> None:
 
 @pytest.mark.parametrize("text", ["", "{}", '{"data-root": "/srv", "storage-driver": "vfs"}'])
 def test_driver_is_merged(text: str) -> None:
-    merged = storage.with_driver(text)
+    merged = daemon_settings.with_driver(text)
     assert merged
     before = json.loads(text or "{}")
     assert json.loads(merged) == {**before, "storage-driver": "overlay2"}
-    assert storage.with_driver(merged) is None
+    assert daemon_settings.with_driver(merged) is None
 
 
 # --- the settings ---
