@@ -11,6 +11,8 @@ import pytest
 
 from quaylab import daemon_settings, storage, storage_problems
 from quaylab.disks import Disks
+from quaylab.problems import Refusal
+from quaylab.settings import load
 from quaylab.storage import Storage, Work
 from tests.unit.recorded_disks import bare, disk, made
 from tests.unit.samples import HOST_DEFAULTS, host, host_settings, machine, settings
@@ -464,3 +466,24 @@ def test_without_disks_nothing_changes() -> None:
 def test_space_that_there_will_be(read: Callable[[], Disks], expected: dict[str, int]) -> None:
     found = machine(free_mb={"/": 500})
     assert storage.free_mb(found, read(), [DOCKER, QUAY]) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({}, "docker_storage.devices: not set"),
+        ({"devices": []}, "docker_storage.devices: []: "),
+        ({"devices": "/dev/vdb"}, "docker_storage.devices: '/dev/vdb': it should be a valid list"),
+        ({"devices": ["vdb/"]}, "docker_storage.devices[0]: 'vdb/': does not have the right form"),
+        ({"devices": ["-x"]}, "docker_storage.devices[0]: '-x': does not have the right form"),
+        ({"devices": ["X"], "volume_group": "a/b"}, "docker_storage.volume_group: 'a/b': "),
+        ({"devices": ["X"], "volume_group": "-a"}, "docker_storage.volume_group: '-a': "),
+        ({"devices": ["X"], "wipe": "yes"}, "docker_storage.wipe: 'yes': it should be a valid "),
+        ({"devices": ["X"], "vg": "a"}, "docker_storage.vg: no such key"),
+    ],
+)
+def test_bad_values_are_told_by_their_path(value: object, told: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        load([host(NAME, docker_storage=value)])
+    (problem,) = refused.value.problems
+    assert problem.removeprefix(f"{NAME}: ").startswith(told)
