@@ -122,7 +122,8 @@ def _objects(lines: list[list[str]]) -> dict[str, Object]:
     found = [
         Object(
             base64.b64decode(packed).decode(),
-            active in ("yes", "running"),
+            # A VM that is paused is there as well.
+            active not in ("no", "inactive", "shut off", "crashed"),
             autostart in ("yes", "enable"),
         )
         for active, autostart, packed in lines

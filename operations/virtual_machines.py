@@ -1,8 +1,7 @@
-"""VMs: their images, disks and seeds, their domains, and the wait for their first boot."""
+"""VMs: their disks, their seeds and their domains."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Generator
 
 from pyinfra import host, logger
@@ -12,10 +11,9 @@ from operations import files
 from operations.commands import fail, one_at_a_time, read_secret
 from operations.hypervisor import VIRSH, report, virsh
 from quaylab.files import ManagedFile
-from quaylab.settings import Settings
-from quaylab.virtual import changes, cloud_init, found, xml
+from quaylab.virtual import cloud_init, found, xml
 from quaylab.virtual.found import Hypervisor
-from quaylab.virtual.lab import IMAGES, ROOT_SIZE, Disk, Image, Lab, Machine
+from quaylab.virtual.lab import ROOT_SIZE, Disk, Lab, Machine
 
 HOST_KEY = "ssh_host_ed25519_key"
 
@@ -38,71 +36,13 @@ def removed(name: str, there: Hypervisor) -> Generator[StringCommand]:
     if existing := there.domains.get(name):
         if existing.active:
             yield virsh("destroy", name)
-        yield virsh("undefine", name)
+        yield virsh("undefine --managed-save --snapshots-metadata", name)
 
 
 def remove_file(path: str, volume_group: str | None = None) -> StringCommand:
     if volume_group:
         return StringCommand(f"test ! -e {path} || lvremove --quiet --yes {path} >/dev/null")
     return StringCommand("rm -f", path)
-
-
-@operation()
-def images(lab: Lab) -> Generator[StringCommand]:
-    """Fetch base images, once each. One is only used whole, with the right checksum.
-
-    + lab: the virtual lab
-    """
-    there = report(lab).files
-    wanted = {each.image.path: each.image for each in lab.machines.values()}
-    for path, image in wanted.items():
-        if path in there:
-            host.noop(f"{path} is there")
-        else:
-            yield one_at_a_time(_fetched(image, lab.settings))
-
-
-def _fetched(image: Image, settings: Settings) -> StringCommand:
-    uri, path, new = shlex.quote(image.uri), image.path, f"{image.path}.part"
-    curl = "curl --fail --location --silent --show-error"
-    if source := changes.local_path(image.uri):
-        fetch = f"cp {shlex.quote(source)} {new}"
-    else:
-        fetch = f"{curl} --output {new} {uri}"
-    digest = image.checksum.partition(":")[2]
-    if "/" in digest:
-        # GNU's lines, "DIGEST  FILE", or BSD's, "SHA256 (FILE) = DIGEST".
-        wanted = (
-            f"$({curl} {shlex.quote(digest)} | tr -d '*()' |"
-            f" awk -v file={shlex.quote(image.uri.rpartition('/')[2])}"
-            " '$2 == file { print $NF == file ? $1 : $NF }')"
-        )
-    else:
-        wanted = digest
-    return StringCommand(
-        f"if test -e {path}; then exit 0; fi; {_proxy(settings)} mkdir -p {IMAGES}; rm -f {new};",
-        fetch, "|| { rm -f", new, ";",
-        fail(f"image_uri: {image.uri} can't be fetched; see above why"), "; };",
-        f"wanted={wanted}; found=$({image.algorithm}sum <{new} | cut -d' ' -f1);",
-        f'if test "$found" != "$wanted"; then rm -f {new};',
-        f"printf '%s\\n' \"image_checksum: {image.uri} has {image.algorithm}:$found,"
-        f' wanted is ${{wanted:-one, but the list has none of it}}; nothing was kept" >&2;',
-        "exit 1; fi;",
-        f"if ! qemu-img info --output=json {new} | grep -q '\"format\": \"qcow2\"'; then",
-        f"rm -f {new};", fail(f"image_uri: {image.uri} is no qcow2 image"), "; fi;",
-        f"chmod 0644 {new} && mv {new} {path}",
-    )  # fmt: skip
-
-
-def _proxy(settings: Settings) -> str:
-    values = {
-        "http_proxy": settings.http_proxy,
-        "https_proxy": settings.https_proxy,
-        "no_proxy": settings.no_proxy,
-    }
-    return "".join(
-        f"export {name}={shlex.quote(value)};" for name, value in values.items() if value
-    )
 
 
 @operation()

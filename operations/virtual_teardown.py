@@ -29,7 +29,7 @@ def machines(lab: Lab) -> Generator[StringCommand]:
             yield _gone(path)
         yield StringCommand("rm -rf", QuoteString(f"{SEEDS}/{name}"))
         # Last: by its domain the rest is known to be ours.
-        yield virsh("undefine", name)
+        yield virsh("undefine --managed-save --snapshots-metadata", name)
     left = [
         path
         for machine in lab.machines.values()

@@ -17,6 +17,7 @@ from quaylab import (
     preconditions,
     quay_config,
     storage,
+    storage_problems,
     topology,
     upgrades,
     versions,
@@ -181,7 +182,7 @@ def refuse_unfit(plan: Plan, disks: Mapping[str, Disks] | None = None) -> None:
     for name, machine in plan.machines.items():
         if disks and name in disks:
             wanted = plan.storages[name]
-            problems += storage.problems(name, machine, disks[name], wanted)
+            problems += storage_problems.problems(name, machine, disks[name], wanted)
             machine = replace(machine, free_mb=storage.free_mb(machine, disks[name], wanted))
         problems += preconditions.problems(
             name, machine, plan.settings, plan.topology, plan.parts_of(name)

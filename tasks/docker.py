@@ -2,7 +2,7 @@
 
 from pyinfra import host
 
-from operations import credentials, docker, files, pull_secret, trust
+from operations import credentials, docker, files, firewall, pull_secret, trust
 from operations.plan import plan
 from quaylab.files import ManagedFile
 from quaylab.topology import docker_trust
@@ -53,4 +53,10 @@ if host.name in lab.topology.engine_hosts():
         name="Know the registry's name",
         hostname=lab.topology.hostname,
         address=lab.address_of_quay(host.name),
+    )
+
+    firewall.opened(
+        name="Open the firewall",
+        parts=lab.parts_of(host.name),
+        peer=lab.topology.quay_address,
     )

@@ -6,7 +6,7 @@ are not there yet. Then deploy.py deploys to them, and leaves the hypervisor out
 
 from pyinfra import host
 
-from operations import first_boot, hypervisor, plan, resolver, virtual_machines
+from operations import base_images, first_boot, hypervisor, plan, resolver, virtual_machines
 
 if "hypervisor" in host.groups:
     lab = plan.virtual_lab()
@@ -22,7 +22,7 @@ if "hypervisor" in host.groups:
 
     hypervisor.pools(name="Make the storage pools", lab=lab)
 
-    virtual_machines.images(name="Fetch the base images", lab=lab)
+    base_images.present(name="Fetch the base images", lab=lab)
 
     for vm in lab.machines.values():
         if lab.settings.reimage == vm.name:

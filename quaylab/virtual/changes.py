@@ -8,6 +8,9 @@ from quaylab.virtual import found, xml
 from quaylab.virtual.found import Hypervisor, Object
 from quaylab.virtual.lab import GB, Lab, Machine
 
+# A physical volume of no group, as a killed vgcreate leaves it, holds nothing.
+EMPTY = "LVM2_member"
+
 
 def paths(lab: Lab) -> list[str]:
     """Files and volumes that a report has to tell of."""
@@ -110,7 +113,7 @@ def _device(lab: Lab, there: Hypervisor, name: str, path: str) -> Iterator[str]:
             f"libvirt_pools: {lab.hypervisor} has a volume group {name} on other disks than "
             f"{path}; name yours otherwise"
         )
-    elif device.volume_group is None and device.content:
+    elif device.volume_group is None and device.content not in (None, EMPTY):
         yield (
             f"libvirt_pools: {path} of {name} is in use ({device.content}), and is not touched; "
             f"take another disk or, if what is on it may be lost: wipefs --all {path}"

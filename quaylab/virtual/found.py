@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element, fromstring
 
+from quaylab.virtual.lab import SEED_TARGET
 from quaylab.virtual.xml import METADATA
 
 # By what is compared: what an operator calls it, and where it stands in the XML.
@@ -93,7 +94,8 @@ def pool(xml: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Domain:
-    """What of a domain is compared; ``disks`` are paths by target, such as vdb."""
+    """What of a domain is compared; ``disks`` are paths by target, such as vdb,
+    but the seed's."""
 
     virt_type: str
     vcpus: int
@@ -105,6 +107,11 @@ class Domain:
 
 def domain(xml: str) -> Domain:
     root = _read(xml)
+    disks = {
+        _attribute(disk, "target", "dev"): _attribute(disk, "source", "file")
+        or _attribute(disk, "source", "dev")
+        for disk in root.findall("devices/disk[@device='disk']")
+    }
     noted = root.find(f"metadata/{{{METADATA}}}vm")
     return Domain(
         virt_type=root.get("type", ""),
@@ -112,11 +119,7 @@ def domain(xml: str) -> Domain:
         ram=int(root.findtext("memory") or 0) // 1024,
         network=_attribute(root, "devices/interface/source", "network"),
         image=None if noted is None else noted.get("image"),
-        disks={
-            _attribute(disk, "target", "dev"): _attribute(disk, "source", "file")
-            or _attribute(disk, "source", "dev")
-            for disk in root.findall("devices/disk[@device='disk']")
-        },
+        disks={target: path for target, path in disks.items() if target != SEED_TARGET},
     )
 
 

@@ -21,6 +21,7 @@ ROOT_SIZE = 10 * GB
 IMAGES = "/var/lib/libvirt/images"
 SEEDS = f"{VAR}/virtual"
 USER = "cloud-user"
+SEED_TARGET = "vdz"
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "quaylab.lan")
 
 

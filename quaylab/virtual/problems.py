@@ -13,8 +13,8 @@ from quaylab.settings.forms import FULL_NAME
 from quaylab.settings.hypervisor import Network, Pool
 from quaylab.settings.virtual_machine import Resources
 
-# A guest names its disks vda to vdz.
-MOST_DISKS = 25
+# vdb to vdy: vda is the root disk, vdz the seed.
+MOST_DISKS = 24
 
 
 def of_networks(networks: Sequence[Network]) -> Iterator[str]:

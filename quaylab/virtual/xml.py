@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree.ElementTree import Element, SubElement, indent, register_namespace, tostring
 
 from quaylab.settings.hypervisor import Network, Pool
-from quaylab.virtual.lab import Disk, Lab, Machine
+from quaylab.virtual.lab import SEED_TARGET, Disk, Lab, Machine
 
 METADATA = "https://quaylab.lan/vm/1"
 register_namespace("quaylab", METADATA)
@@ -90,11 +90,11 @@ def _devices(devices: Element, machine: Machine) -> None:
     devices.append(_disk(machine.root, form, "vda", "root"))
     for disk in machine.disks:
         devices.append(_disk(disk.path, disk.format, disk.target, disk.serial))
-    seed = SubElement(devices, "disk", type="file", device="cdrom")
-    SubElement(seed, "driver", name="qemu", type="raw")
-    SubElement(seed, "source", file=machine.seed)
-    SubElement(seed, "target", dev="sda", bus="sata")
+    # Not as a CD: cloud-init looks once, and may be there before the driver of SATA, which some
+    # cloud kernels lack; that of the root disk is there. Last, to leave the letters to the disks.
+    seed = _disk(machine.seed, "raw", SEED_TARGET, "seed")
     SubElement(seed, "readonly")
+    devices.append(seed)
     interface = SubElement(devices, "interface", type="network")
     SubElement(interface, "mac", address=mac(machine))
     SubElement(interface, "source", network=machine.network)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quaylab.parts import Part
+from quaylab.storage import Storage
 from quaylab.topology import LOOPBACK, Service
 from quaylab.versions import is_legacy
 from tests.hosts.lab import Lab, Target
@@ -38,6 +39,25 @@ class ServicePlace:
         return f"port {self.service.probe_port} of {self.target}"
 
 
+@dataclass(frozen=True, repr=False)
+class StoragePlace:
+    """A host's disks for the engine or for Quay."""
+
+    target: Target
+    storage: Storage
+
+    def __repr__(self) -> str:
+        return f"{self.storage.setting} of {self.target}"
+
+
+def _storages(lab: Lab) -> list[StoragePlace]:
+    return [
+        StoragePlace(target, storage)
+        for target in lab.targets.values()
+        for storage in lab.plan.storages.get(target.name, ())
+    ]
+
+
 def _parts(lab: Lab) -> list[PartPlace]:
     return [
         PartPlace(target, part)
@@ -53,6 +73,14 @@ def _services(lab: Lab) -> list[ServicePlace]:
         for service in (where.database, where.redis)
         for target in lab.on(service.host)
     ]
+
+
+def _hypervisor(lab: Lab) -> list[Target]:
+    return lab.on(lab.virtual.hypervisor) if lab.virtual else []
+
+
+def _virtual_machines(lab: Lab) -> list[Target]:
+    return lab.on(*lab.virtual.machines) if lab.virtual else []
 
 
 def _database(lab: Lab, engine: str) -> list[Target]:
@@ -89,6 +117,11 @@ PLACES: dict[str, Callable[[Lab], list[Any]]] = {
     "part_with_files": lambda lab: [each for each in _parts(lab) if each.part.files],
     "part_with_health": lambda lab: [each for each in _parts(lab) if each.part.container.health],
     "part_with_volume": lambda lab: [each for each in _parts(lab) if each.part.volume],
+    "storage": _storages,
+    "systemd_storage": lambda lab: [each for each in _storages(lab) if each.target.machine.systemd],
+    "docker_storage_host": lambda lab: [
+        each.target for each in _storages(lab) if each.storage.path is None
+    ],
     "service": _services,
     "loopback_service": lambda lab: [
         each
@@ -100,5 +133,7 @@ PLACES: dict[str, Callable[[Lab], list[Any]]] = {
     "quay_host": lambda lab: lab.on(*lab.plan.topology.quay),
     "registry_host": _registries,
     "registry_client": _registry_clients,
+    "hypervisor": _hypervisor,
+    "virtual_machine": _virtual_machines,
     "lab_ca_registry_host": lambda lab: _registries(lab) if lab.plan.certificate.ca else [],
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -73,6 +74,16 @@ def test_without_libvirt(shell: Shell) -> None:
     found = _report(shell, ["/nowhere"], [])
     assert not (found.answers or found.enabled)
     assert (found.networks, found.domains, found.volume_groups) == ({}, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("told", "active"),
+    [("running", True), ("paused", True), ("shut off", False), ("crashed", False), ("no", False)],
+)
+def test_a_vm_that_is_paused_is_not_started(told: str, active: bool) -> None:
+    packed = base64.b64encode(DOMAIN.encode()).decode()
+    found = Libvirt().process([f"domain|{told}|enable|{packed}"])
+    assert found.domains["odd name"].active is active
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,10 @@ def test_a_volume_group_of_its_name_on_its_disk_is_used() -> None:
     assert _refused(lab(), report) == []
 
 
+def test_a_physical_volume_of_no_group_is_empty() -> None:
+    assert _refused(lab(), _with_disk(Device(None, "LVM2_member"))) == []
+
+
 def test_kvm_where_there_is_none() -> None:
     report = dataclasses.replace(bare(lab()), kvm=False)
     (problem,) = _refused(lab(), report)

@@ -147,9 +147,9 @@ def test_the_password_is_in_no_representation() -> None:
         ({"resources": {"network": "lab"}}, "resources.network", "which has: quaylab"),
         ({"resources": {"disks": TWICE}}, "resources.disks[1].pool", "which has: virt-pool"),
         (
-            {"resources": {"disks": [{"size": 1, "pool": "virt-pool"}] * 26}},
+            {"resources": {"disks": [{"size": 1, "pool": "virt-pool"}] * 25}},
             "resources.disks",
-            "at most 25",
+            "at most 24",
         ),
         ({"reimage": "db.quaylab.lan"}, "reimage", f"which has: {VM}"),
         ({"purge": "quay.example.com"}, "purge", f"is not this registry's name, {VM}"),

@@ -1,0 +1,42 @@
+"""firewalld, where it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyinfra.api.facts import FactBase
+
+
+@dataclass(frozen=True)
+class FirewallState:
+    """``rules`` of the default zone that hold now and after a reboot, as options that add them."""
+
+    running: bool
+    rules: frozenset[str]
+
+
+class Firewall(FactBase[FirewallState]):
+    """Whether firewalld runs, and what it lets in."""
+
+    def requires_command(self) -> str:
+        return "firewall-cmd"
+
+    def command(self) -> str:
+        return (
+            "firewall-cmd --state 2>/dev/null | sed 's/^/state /'; for when in '' --permanent; do "
+            "for port in $(firewall-cmd $when --list-ports 2>/dev/null); do "
+            'echo "rule$when --add-port=$port"; done; '
+            "firewall-cmd $when --list-rich-rules 2>/dev/null | "
+            'sed "s/^/rule$when --add-rich-rule=/"; done'
+        )
+
+    @staticmethod
+    def default() -> FirewallState:
+        return FirewallState(False, frozenset())
+
+    def process(self, output: list[str]) -> FirewallState:
+        said = [line.partition(" ") for line in output]
+        now, kept = (
+            {rule for key, _, rule in said if key == kind} for kind in ("rule", "rule--permanent")
+        )
+        return FirewallState("state running" in output, frozenset(now & kept))

@@ -1,0 +1,63 @@
+"""Disks of a host's own: joined, mounted as they have to be, and there again after a reboot."""
+
+from __future__ import annotations
+
+from facts.storage import Storage as StorageFact
+from quaylab import storage as storages
+from quaylab.daemon_settings import DRIVER
+from quaylab.disks import Disks
+from quaylab.storage import OPTIONS, QUOTAS, TAG, Work
+from tests.hosts.lab import Lab, Target
+from tests.hosts.places import StoragePlace
+
+
+def _disks(place: StoragePlace) -> Disks:
+    path = place.storage.path
+    found: Disks = place.target.ask(StorageFact(), paths=[path] if path else [])
+    return found
+
+
+def test_nothing_is_missing_of_it(storage: StoragePlace) -> None:
+    disks = _disks(storage)
+    assert storages.work(storage.storage, disks) == Work()
+
+
+def test_its_volume_group_is_of_its_disks(storage: StoragePlace) -> None:
+    disks = _disks(storage)
+    group = disks.groups[storage.storage.volume_group]
+    assert TAG in group.tags
+    assert group.missing == 0
+    named = {disks.named(name)[0].path for name in storage.storage.devices}
+    assert len(disks.members(group.name)) == len(named)
+
+
+def test_it_is_xfs_with_file_types_and_project_quotas(storage: StoragePlace) -> None:
+    disks = _disks(storage)
+    point = storage.storage.mount_point(disks)
+    mount = disks.mounted_at(point)
+    assert mount is not None
+    assert mount.filesystem == "xfs"
+    assert QUOTAS in mount.options
+    assert disks.xfs[point].ftype
+
+
+def test_it_is_mounted_again_after_a_reboot(storage: StoragePlace) -> None:
+    disks = _disks(storage)
+    point = storage.storage.mount_point(disks)
+    (line,) = [each for each in disks.fstab if each.target == point]
+    assert line.source.startswith("UUID=")
+    assert line.options == OPTIONS
+
+
+def test_the_engine_starts_only_with_its_disks(systemd_storage: StoragePlace) -> None:
+    point = systemd_storage.storage.mount_point(_disks(systemd_storage))
+    shown = systemd_storage.target.shell.run("systemctl show --property RequiresMountsFor docker")
+    assert point in shown.stdout.strip().partition("=")[2].split()
+
+
+def test_the_engine_keeps_images_there(docker_storage_host: Target, lab: Lab) -> None:
+    told = docker_storage_host.engine.info()
+    disks = docker_storage_host.ask(StorageFact(), paths=[])
+    assert told["Driver"] == DRIVER
+    assert told["DockerRootDir"] == disks.root
+    assert disks.mounted_at(disks.root).filesystem == "xfs"

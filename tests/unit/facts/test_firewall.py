@@ -1,0 +1,29 @@
+"""firewalld's state and rules."""
+
+from __future__ import annotations
+
+from facts.firewall import Firewall, FirewallState
+from tests.unit.shell import Shell
+
+RULE = 'rule family="ipv4" source address="10.0.0.1" port port="5432" protocol="tcp" accept'
+
+
+def test_a_rule_has_to_hold_now_and_after_a_reboot(shell: Shell) -> None:
+    shell.stub(
+        "firewall-cmd",
+        f"""case "$*" in
+  --state) echo running ;;
+  --list-ports) echo 443/tcp 80/tcp ;;
+  '--permanent --list-ports') echo 443/tcp 22/tcp ;;
+  *--list-rich-rules) echo '{RULE}' ;;
+esac""",
+    )
+    found = Firewall().process(shell.lines(Firewall().command()))
+    assert found == FirewallState(
+        True, frozenset({"--add-port=443/tcp", f"--add-rich-rule={RULE}"})
+    )
+
+
+def test_stopped(shell: Shell) -> None:
+    shell.stub("firewall-cmd", "echo 'not running' >&2; exit 252")
+    assert not Firewall().process(shell.lines(Firewall().command())).running
