@@ -147,6 +147,21 @@ minimum_memory_mb = None
 # MB of free space that images and each kind of data need before the first run.
 minimum_disk_mb = 10240
 
+# --- The hypervisor ---
+# Networks of the hypervisor, each with name, forward, bridge, domain, network, broadcast,
+# ip_address, ip_netmask, dhcp_start, dhcp_end, and maybe dns_forwarder, a list.
+libvirt_bridges: list[dict[str, object]] = []
+# Its storage pools by name, each with type (lvm or dir) and path; of an lvm one that is the disk,
+# and the volume group has the pool's name.
+libvirt_pools: list[dict[str, dict[str, str]]] = []
+# kvm, or qemu where the hypervisor's processor lends no virtualisation: slow.
+virt_type = "kvm"
+# Seconds that a VM has for its first boot.
+virtual_machine_timeout = 600
+# With tasks/hypervisor.py: the VM to make anew from its image; its root disk is lost, its other
+# disks are kept.
+reimage = None
+
 # --- Going back ---
 # With tasks/restore_database.py: the dump to restore; None: the newest.
 restore = None
@@ -164,6 +179,33 @@ docker_storage = None
 quay_storage = None
 # The host's address for its peers; None: the one it has.
 address = None
+
+# --- A virtual machine, in the group `lab` ---
+# A VM's vcpus, ram (MB), disks beside the root disk (each with size in GB and pool) and network.
+resources = None
+# A VM's cloud image, qcow2, by http(s) or as a file of the hypervisor.
+image_uri = (
+    "https://cloud.debian.org/images/cloud/trixie/20260712-2537/"
+    "debian-13-genericcloud-amd64-20260712-2537.qcow2"
+)
+# Its sha256: or sha512:, as digits or as the address of a list of them.
+image_checksum = (
+    "sha512:7ae53e9dbee282bfc16f289dec483dde3a8598769c38a267948310f7a2a52c66"
+    "2620198603bc52c142627efba379863d16079698a10b34102d55bcedd40e8d32"
+)
+# The lvm pool that a VM's root disk is a logical volume of; None: a file in
+# /var/lib/libvirt/images.
+convert_to_lv_on_vg = None
+# Password of cloud-user in a VM; None: no login with one.
+cloud_user_passwd = None
+# Public SSH key of cloud-user in a VM.
+ssh_pub_key = None
+# Packages that a VM's first boot installs.
+install_packages: list[str] = []
+# Commands that a VM's first boot runs at its end.
+run_cmds: list[str] = []
+# Whether a VM's first boot updates all packages.
+update = False
 
 # --- Not a setting: pyinfra's own, for every SSH connection ---
 ssh_paramiko_connect_kwargs = {"transport_factory": prompt_transport}

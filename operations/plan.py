@@ -15,21 +15,27 @@ from pyinfra.api import Host
 from pyinfra.api.exceptions import DeployError
 from pyinfra.context import ctx_host
 
+from facts.libvirt import Libvirt
 from facts.machine import Machine as MachineFact
 from facts.storage import Storage
 from operations import reach
-from quaylab import administrator
+from quaylab import administrator, checks
 from quaylab import plan as plans
+from quaylab.credentials import Store
 from quaylab.disks import Disks
 from quaylab.machine import Machine
 from quaylab.probes import Unreachable
 from quaylab.problems import Problems, Refusal, refuse
-from quaylab.settings import HostInput
+from quaylab.settings import HostInput, load
 from quaylab.sql import Login
+from quaylab.virtual import changes
+from quaylab.virtual.found import Hypervisor
+from quaylab.virtual.lab import Lab, build
 
 # pyinfra loads a deploy file for all hosts at once; the first to come makes the plan.
 _lock = threading.Lock()
 _made: plans.Plan | None = None
+_virtual: tuple[Lab, Machine, Store] | None = None
 
 
 def plan(check: bool = True, rotate: bool = False) -> plans.Plan:
@@ -54,14 +60,66 @@ def plan(check: bool = True, rotate: bool = False) -> plans.Plan:
         return _made
 
 
-def _make(rotate: bool, demand: bool) -> plans.Plan:
-    hosts = [
+def virtual_lab(check: bool = True) -> Lab:
+    """The validated virtual lab of this run, for the hypervisor; the VMs needn't be there yet.
+
+    + check: refuse a run that the hypervisor or what is there doesn't fit; the first call decides
+
+    Raises ``DeployError`` with all problems at once.
+    """
+    return _virtually(check)[0]
+
+
+def hypervisor() -> Machine:
+    """What the hypervisor reports of itself."""
+    return _virtually(True)[1]
+
+
+def _virtually(check: bool) -> tuple[Lab, Machine, Store]:
+    global _virtual
+    with _lock:
+        try:
+            if _virtual is None:
+                settings, own = load(_hosts())
+                store = Store(settings.lab_name)
+                store.lock()
+                lab = build(settings, own, _hosts())
+                machine = _machines()[lab.hypervisor]
+                refuse(checks.hypervisor_problems(lab.hypervisor, machine))
+                if check:
+                    refuse(changes.refusals(lab, _there(lab)))
+                # The store is kept for its lock.
+                _virtual = lab, machine, store
+        except Refusal as refusal:
+            raise DeployError(str(refusal)) from None
+        return _virtual
+
+
+def _there(lab: Lab) -> Hypervisor:
+    host = inventory.get_host(lab.hypervisor)
+    with ctx_host.use(host):
+        found: Hypervisor = host.get_fact(
+            Libvirt, paths=changes.paths(lab), devices=changes.devices(lab)
+        )
+    return found
+
+
+def _hosts() -> list[HostInput]:
+    return [
         # pyinfra has no type on dict()
         HostInput(each.name, tuple(each.groups), each.data.dict())  # type: ignore[no-untyped-call]
         for each in inventory
     ]
+
+
+def _make(rotate: bool, demand: bool) -> plans.Plan:
     return plans.make(
-        hosts, _machines(), exclusive=True, ask=_ask_at_terminal(), rotate=rotate, demand=demand
+        _hosts(),
+        _machines(),
+        exclusive=True,
+        ask=_ask_at_terminal(),
+        rotate=rotate,
+        demand=demand,
     )
 
 

@@ -11,6 +11,7 @@ from facts.files import Files
 from facts.storage import Storage as StorageFact
 from operations import files
 from operations.commands import fail, one_at_a_time, quoted, read_secret
+from quaylab import daemon_settings, storage_problems
 from quaylab import storage as storages
 from quaylab.disks import Disks
 from quaylab.files import ManagedFile
@@ -62,7 +63,7 @@ def mounted(storage: Storage, machine: Machine) -> Generator[StringCommand]:
         )
     """
     disks = host.get_fact(StorageFact, paths=[storage.path] if storage.path else [])
-    if problems := list(storages.problems(host.name, machine, disks, [storage])):
+    if problems := list(storage_problems.problems(host.name, machine, disks, [storage])):
         # Told before the run; so somebody has used the disk since then.
         yield fail("\n".join(problems))
         return
@@ -113,20 +114,20 @@ def driver_set() -> Generator[StringCommand]:
     """
     disks: Disks = host.get_fact(StorageFact, paths=[])
     text = (read_secret(host, DAEMON) or "") if disks.daemon else ""
-    if reason := storages.daemon_problem(text):
+    if reason := daemon_settings.daemon_problem(text):
         yield fail(f"docker_storage: {DAEMON} of {host.name} {reason}")
         return
-    content = storages.with_driver(text)
+    content = daemon_settings.with_driver(text)
     if content:
         yield files.write(ManagedFile(DAEMON, content))
-    if disks.driver not in ("", storages.DRIVER):
+    if disks.driver not in ("", daemon_settings.DRIVER):
         yield StringCommand(
             f"if test -d /run/systemd/system; then {STOP}; else",
             fail("docker_storage: dockerd runs with another driver; stop it, and run again"),
             "; fi",
         )
     elif not content:
-        host.noop(f"the engine's driver is {storages.DRIVER}")
+        host.noop(f"the engine's driver is {daemon_settings.DRIVER}")
 
 
 @operation()

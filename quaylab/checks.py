@@ -33,6 +33,17 @@ def machine_problems(name: str, machine: Machine) -> Iterator[str]:
     if not (machine.debian_family or machine.red_hat_family):
         known = ", ".join((*DEBIAN_FAMILY, *RED_HAT_FAMILY))
         yield f"{name}: its operating system is {machine.os_id or 'unknown'}; known are: {known}"
+
+
+def hypervisor_problems(name: str, machine: Machine) -> Iterator[str]:
+    """Hosts that can't run VMs."""
+    yield from machine_problems(name, machine)
+    if machine.architecture != "x86_64":
+        yield f"{name}: its architecture is {machine.architecture}; VMs are made on x86_64 only"
+
+
+def engine_problems(name: str, machine: Machine) -> Iterator[str]:
+    """An engine that containers can't be run with."""
     if machine.engine and machine.engine.unsupported:
         yield f"{name}: its `docker` is {machine.engine.unsupported}"
 

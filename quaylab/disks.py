@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 ENGINE_ROOT = "/var/lib/docker"
+PARTITION_TABLES = ("dos", "gpt", "PMBR")
 
 
 @dataclass(frozen=True)
@@ -129,3 +130,45 @@ class Disks:
     def mounted_at(self, target: str) -> Mount | None:
         """What is seen at a path: the last that was mounted there."""
         return next((each for each in reversed(self.mounts) if each.target == target), None)
+
+    def physical_on(self, device: Device) -> list[PhysicalVolume]:
+        """The physical volumes on a device: itself, or partitions of it."""
+        paths = {device.path, *(each.path for each in self.pieces(device.path))}
+        return [each for each in self.physical.values() if each.device in paths]
+
+    def groups_on(self, device: Device) -> list[str]:
+        """The volume groups that a device is a part of."""
+        return list(dict.fromkeys(pv.group for pv in self.physical_on(device) if pv.group))
+
+    def whole(self, path: str) -> str:
+        """The disk that a partition lies on; anything else itself."""
+        device = self.devices.get(path)
+        if device is None or device.kind != "part":
+            return path
+        return min(device.parents, default=path)
+
+    def use(self, device: Device) -> str | None:
+        """Who uses a device now; logical volumes that nobody has mounted can be removed."""
+        for each in (device, *self.pieces(device.path)):
+            if each.mountpoint == "[SWAP]":
+                return f"{each.path} is swap"
+            if each.mountpoint:
+                return f"{each.path} is mounted at {each.mountpoint}"
+            if each != device and each.kind not in ("part", "lvm"):
+                return f"{each.path} ({each.kind}) lies on it"
+        return None
+
+    def content(self, device: Device) -> list[str]:
+        """What a device holds, in words; a physical volume that is in no group holds nothing."""
+        found = []
+        partitions = [each.path for each in self.pieces(device.path) if each.kind == "part"]
+        if partitions:
+            found.append(f"partitions ({', '.join(partitions)})")
+        found += [f"a part of volume group {group}" for group in self.groups_on(device)]
+        physical = self.physical.get(device.path)
+        for signature in device.signatures:
+            if signature == "LVM2_member" and physical and (physical.group or not physical.used):
+                continue
+            if not (partitions and signature in PARTITION_TABLES):
+                found.append(f"a signature of {signature}")
+        return found

@@ -20,6 +20,7 @@ from quaylab import (
     quay_config,
     service_tls,
     storage,
+    storage_problems,
     topology,
     upgrades,
     versions,
@@ -161,8 +162,11 @@ def make(
     problems = Problems(versions.problems(settings) + _file_problems(settings))
     problems += object_storage.problems(settings, topology.storage_kind(settings, hosts))
     problems += service_tls.problems(settings)
-    for name, machine in machines.items():
-        problems += checks.machine_problems(name, machine)
+    for host in hosts:
+        if machine := machines.get(host.name):
+            problems += checks.machine_problems(host.name, machine)
+            if "hypervisor" not in host.groups:  # it runs VMs, and no container
+                problems += checks.engine_problems(host.name, machine)
     where = credentials = None
     with problems.collecting():
         where = _topology(settings, own, hosts, machines)
@@ -196,7 +200,7 @@ def refuse_unfit(plan: Plan, disks: Mapping[str, Disks] | None = None) -> None:
     for name, machine in plan.machines.items():
         if disks and name in disks:
             wanted = plan.storages[name]
-            problems += storage.problems(name, machine, disks[name], wanted)
+            problems += storage_problems.problems(name, machine, disks[name], wanted)
             machine = replace(machine, free_mb=storage.free_mb(machine, disks[name], wanted))
         problems += preconditions.problems(
             name, machine, plan.settings, plan.topology, plan.parts_of(name)

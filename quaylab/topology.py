@@ -203,7 +203,7 @@ def build(
     alone = {host.name for host in hosts} == set(quay)
     # Asked for only where a peer needs it.
     quay_address = LOOPBACK if alone or not quay else address(quay[0])
-    hostname = settings.server_hostname or _full_name(quay) or DEFAULT_HOSTNAME
+    hostname = registry_name(settings, quay)
     if _is_ip(hostname):
         problems.append(
             f"server_hostname: {hostname} is an address; a name is needed, for the certificate "
@@ -241,6 +241,11 @@ def _store_elsewhere(settings: Settings, kind: str) -> Store | None:
         address, tls = url.hostname or LOOPBACK, url.scheme == "https"
         port = url.port or (443 if tls else 80)
     return Store(None, address, port, address, port, None, kind, tls)
+
+
+def registry_name(settings: Settings, quay: list[str]) -> str:
+    """SERVER_HOSTNAME, by the names of Quay's hosts."""
+    return settings.server_hostname or _full_name(quay) or DEFAULT_HOSTNAME
 
 
 def docker_trust(registry: str) -> str:

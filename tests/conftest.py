@@ -31,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="override data of the inventory, as pyinfra's --data",
     )
+    parser.addoption("--all", action="store_true", help="run the tests that take minutes as well")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -8,18 +8,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from quaylab.problems import refuse
 from quaylab.settings.disks import Disks
-from quaylab.settings.forms import EXAMPLES, Address, Section
-from quaylab.settings.hosts import Engine, Needs
+from quaylab.settings.forms import EXAMPLES, Section
+from quaylab.settings.hosts import Engine, Host, Needs
+from quaylab.settings.hypervisor import Hypervisor
 from quaylab.settings.images import Images
 from quaylab.settings.objects import Objects
 from quaylab.settings.orders import Restoring, Teardown
 from quaylab.settings.registry import Certificates, Registry
 from quaylab.settings.services import Database, Redis
+from quaylab.settings.virtual_machine import VirtualMachine
 
 # Data that belongs to pyinfra itself: its connectors' keys and, by "_", its global arguments.
 PYINFRA_KEY = re.compile(
@@ -31,6 +33,7 @@ PYINFRA_KEY = re.compile(
 class Settings(
     Teardown,
     Restoring,
+    Hypervisor,
     Needs,
     Engine,
     Images,
@@ -43,12 +46,8 @@ class Settings(
     """Every run-wide setting; the README's table of settings is made from it."""
 
 
-class HostSettings(Disks):
+class HostSettings(VirtualMachine, Host, Disks):
     """What one host may have of its own."""
-
-    address: Address | None = Field(
-        description="The host's address for its peers; None: the one it has"
-    )
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from quaylab.settings.forms import LocalFile, Proxy, Section, Size, Url
+from quaylab.settings.forms import Address, LocalFile, Proxy, Section, Size, Url
 
 
 class Engine(Section):
@@ -37,4 +37,12 @@ class Needs(Section):
     minimum_disk_mb: int = Field(
         ge=1024,
         description="MB of free space that images and each kind of data need before the first run",
+    )
+
+
+class Host(Section):
+    """A host's own, which may differ from host to host."""
+
+    address: Address | None = Field(
+        description="The host's address for its peers; None: the one it has"
     )

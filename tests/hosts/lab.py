@@ -23,6 +23,7 @@ from quaylab.problems import Refusal
 from quaylab.registry import Registry
 from quaylab.topology import LOOPBACK
 from quaylab.tunnel import forward
+from quaylab.virtual import lab as virtual
 from tests.hosts import inventory as inventories
 from tests.hosts.connection import connect, engine_of, transport_of
 
@@ -75,7 +76,9 @@ class Lab:
         chosen = inventories.select(found, hosts)
         self._closing = ExitStack()
         try:
-            settings.load(found)  # told before anybody waits for a connection
+            run_wide, own = settings.load(found)  # told before anybody waits for a connection
+            is_virtual = any("hypervisor" in host.groups for host in found)
+            self.virtual = virtual.build(run_wide, own, found) if is_virtual else None
             self.targets = {
                 host.name: Target(host.name, connect(host, sudo, sudo_user), self._closing)
                 for host in chosen

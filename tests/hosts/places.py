@@ -75,6 +75,14 @@ def _services(lab: Lab) -> list[ServicePlace]:
     ]
 
 
+def _hypervisor(lab: Lab) -> list[Target]:
+    return lab.on(lab.virtual.hypervisor) if lab.virtual else []
+
+
+def _virtual_machines(lab: Lab) -> list[Target]:
+    return lab.on(*lab.virtual.machines) if lab.virtual else []
+
+
 def _database(lab: Lab, engine: str) -> list[Target]:
     """The database's host, if it runs this engine."""
     if lab.plan.settings.database_engine != engine:
@@ -129,5 +137,7 @@ PLACES: dict[str, Callable[[Lab], list[Any]]] = {
     "leader": lambda lab: [] if is_legacy(lab.plan.version) else lab.on(lab.plan.topology.leader),
     "registry_host": _registries,
     "registry_client": _registry_clients,
+    "hypervisor": _hypervisor,
+    "virtual_machine": _virtual_machines,
     "lab_ca_registry_host": lambda lab: _registries(lab) if lab.plan.certificate.ca else [],
 }

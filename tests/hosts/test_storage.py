@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from facts.storage import Storage as StorageFact
 from quaylab import storage as storages
+from quaylab.daemon_settings import DRIVER
 from quaylab.disks import Disks
-from quaylab.storage import DRIVER, OPTIONS, QUOTAS, TAG, Work
+from quaylab.storage import OPTIONS, QUOTAS, TAG, Work
 from tests.hosts.lab import Lab, Target
 from tests.hosts.places import StoragePlace
 

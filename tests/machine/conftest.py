@@ -11,10 +11,6 @@ from tests.machine.machines import MachineFactory, Operator
 from tests.machine.packaged import build_all
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--all", action="store_true", help="run the tests that take minutes as well")
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Every test in this folder is one of the tier, so that none is left out by forgetting it;
     those that take long are left out unless asked for."""

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -81,7 +81,7 @@ def wait_until(check: Callable[[], bool], what: str, timeout: float = 60) -> Non
 # --- images ------------------------------------------------------------------------------------
 
 
-def _apt_sources() -> list[Path]:
+def apt_sources() -> list[Path]:
     """Debian's own sources on this machine, and no others that it may have."""
     paths = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
     return [path for path in paths if path.exists() and path.stat().st_size]
@@ -89,7 +89,7 @@ def _apt_sources() -> list[Path]:
 
 def build_image(name: ImageName) -> str:
     """The image's reference; it is built unless the engine has one made from the same files."""
-    sources = _apt_sources()
+    sources = apt_sources()
     files = [*sources, IMAGE_SOURCE / "Dockerfile", IMAGE_SOURCE / "boot"]
     content = b"".join([PACKAGES.encode(), *(path.read_bytes() for path in files)])
     tag = hashlib.sha256(content).hexdigest()[:12]
@@ -165,6 +165,33 @@ def _pip_settings() -> tuple[str, dict[Path, str]]:
 
 
 # --- machines ----------------------------------------------------------------------------------
+
+
+class Shell(Protocol):
+    """Whatever runs shell commands as root, and can be reached."""
+
+    @property
+    def address(self) -> str: ...
+
+    def run(
+        self, command: str, check: bool = True, input: str | None = None, timeout: float = 600
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
+class ThisMachine:
+    """The CI machine itself; the client of its engine keeps logins in a home of its own."""
+
+    address = "127.0.0.1"
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    def run(
+        self, command: str, check: bool = True, input: str | None = None, timeout: float = 600
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a shell command."""
+        environment = ("env", f"HOME={self._home}")
+        return run(*environment, "sh", "-c", command, check=check, input=input, timeout=timeout)
 
 
 @dataclass(frozen=True)

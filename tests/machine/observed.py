@@ -9,7 +9,7 @@ from operations.dumps import SCRIPT
 from operations.quay import VERIFIED
 from quaylab.containers import DIGEST_LABEL
 from quaylab.dumps import DIRECTORY
-from tests.machine.machines import Machine
+from tests.machine.machines import Shell
 
 # The packaged image of each part.
 IMAGE_OF = {"database": "postgresql", "redis": "redis", "quay": "quay"}
@@ -27,19 +27,19 @@ ROWS = (
 )
 
 
-def containers(machine: Machine) -> dict[str, Any]:
+def containers(machine: Shell) -> dict[str, Any]:
     """What ``docker inspect`` says of all containers, by name."""
     listed = machine.run("docker ps --all --quiet | xargs --no-run-if-empty docker inspect").stdout
     return {item["Name"].lstrip("/"): item for item in json.loads(listed or "[]")}
 
 
-def rows(machine: Machine) -> list[str]:
+def rows(machine: Shell) -> list[str]:
     """Users, repositories, tags, schema, extensions and the role's rights, as text."""
     asked = " ".join(f'-c "{query}"' for query in ROWS)
     return machine.run(f"docker exec quaylab-database psql -d quay -tA {asked}").stdout.split()
 
 
-def end_state(machine: Machine) -> dict[str, object]:
+def end_state(machine: Shell) -> dict[str, object]:
     """All that two machines, or one at two times, have in common after a run of the same lab."""
     files = machine.run(
         f"find {FOLDERS} \\( {DUMPS} \\) -o -printf '%p %y %u %g %m ' "

@@ -5,14 +5,14 @@ from __future__ import annotations
 import subprocess
 from dataclasses import dataclass
 
-from tests.machine.machines import Machine, wait_until
+from tests.machine.machines import Shell, wait_until
 
 
 @dataclass(frozen=True)
 class RegistryClient:
     """``registry`` is ``host[:port]``; the client reaches it at ``address``."""
 
-    machine: Machine
+    machine: Shell
     registry: str
 
     def know(self, address: str) -> None:

@@ -11,7 +11,9 @@ import pytest
 
 from facts.files import Files
 from facts.storage import Storage as StorageFact
-from operations import storage
+from operations import files, storage
+from quaylab import daemon_settings
+from quaylab import storage as storages
 from quaylab.disks import Disks
 from quaylab.files import FileState, ManagedFile
 from quaylab.machine import Machine
@@ -99,7 +101,7 @@ def test_rhel_7s_own_command() -> None:
 
 
 def test_rhel_7s_command_runs_only_without_its_group() -> None:
-    disks = replace(made(), setup=storage.storages.setup_file(DOCKER, made()))
+    disks = replace(made(), setup=storages.setup_file(DOCKER, made()))
     assert _mounted(disks, RHEL_7) == []
     commands = _mounted(disks, RHEL_7, devices=("DOCKER", "SPARE1"))
     assert commands[0].startswith("vgextend")
@@ -175,10 +177,10 @@ def test_driver_is_merged_into_what_is_there() -> None:
     before = '{\n  "log-driver": "journald"\n}'
     _, (write,) = _driver(bare('daemon {   "log-driver": "journald" }'), before)
     assert storage.DAEMON in text(write)
-    content = storage.storages.with_driver(before)
+    content = daemon_settings.with_driver(before)
     assert content
     assert json.loads(content) == {"log-driver": "journald", "storage-driver": "overlay2"}
-    assert stdin(write) == storage.files.encoded(content.encode())
+    assert stdin(write) == files.encoded(content.encode())
 
 
 def test_driver_that_is_set_is_left_alone() -> None:
@@ -205,7 +207,7 @@ def test_engine_waits_for_its_disks() -> None:
     )
     facts: dict[Any, Any] = {StorageFact: made()}
     write, reload_ = FakeHost(facts).operate(storage.awaited, wanted=(DOCKER, QUAY))
-    assert stdin(write) == storage.files.encoded(file.content.encode())
+    assert stdin(write) == files.encoded(file.content.encode())
     assert text(reload_) == "systemctl daemon-reload"
     facts[Files] = {file.path: FileState(0, 0, 0o644, file.sha256)}
     host = FakeHost(facts)

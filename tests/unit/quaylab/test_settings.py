@@ -75,12 +75,26 @@ BAD: dict[str, tuple[Any, str]] = {
     "minimum_cpus": (0, "greater than or equal to 1"),
     "minimum_memory_mb": ("8g", "a valid integer"),
     "minimum_disk_mb": (10, "greater than or equal to 1024"),
+    "libvirt_bridges": ("quaylab", "a valid list"),
+    "libvirt_pools": ({"virt-pool": {"type": "dir"}}, "a valid list"),
+    "virt_type": ("xen", "'kvm' or 'qemu'"),
+    "virtual_machine_timeout": (0, "greater than or equal to 30"),
+    "reimage": (True, "a valid string"),
     "restore": ("../dump", "for example v3.16.5-to-v3.18.0-"),
     "purge": (True, "a valid string"),
     # A host's own.
     "docker_storage": ("/dev/vdb", "a valid dictionary"),
     "quay_storage": (["/dev/vdc"], "a valid dictionary"),
     "address": ("a b", "for example 192.168.254.10"),
+    "resources": ([], "a valid dictionary"),
+    "image_uri": ("ftp://mirror.example.com/a.qcow2", "or file:///srv/"),
+    "image_checksum": ("md5:d41d8cd98f00b204e9800998ecf8427e", "for example sha256:"),
+    "convert_to_lv_on_vg": ("/dev/sdb", "for example quaylab"),
+    "cloud_user_passwd": (True, "a valid string"),
+    "ssh_pub_key": ("~/.ssh/id_ed25519.pub", "for example ssh-ed25519"),
+    "install_packages": ("vim", "a valid list"),
+    "run_cmds": ("echo", "a valid list"),
+    "update": ("yes", "a valid boolean"),
 }
 FIELDS = Settings.model_fields | HostSettings.model_fields
 SECRET = {key for key, field in FIELDS.items() if not field.repr}
@@ -135,7 +149,7 @@ def test_password_of_a_proxy_is_not_in_repr() -> None:
     [
         ("databse_engine", "did you mean database_engine?"),
         ("adress", "did you mean address?"),
-        ("libvirt_uri", "group_data/all.py lists all settings"),
+        ("hypervisor_uri", "group_data/all.py lists all settings"),
     ],
 )
 def test_unknown_key_is_refused_with_the_nearest(key: str, hint: str) -> None:

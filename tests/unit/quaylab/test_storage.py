@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from quaylab import storage
+from quaylab import daemon_settings, storage, storage_problems
 from quaylab.disks import Disks
+from quaylab.problems import Refusal
+from quaylab.settings import load
 from quaylab.storage import Storage, Work
 from tests.unit.recorded_disks import bare, disk, made
 from tests.unit.samples import HOST_DEFAULTS, host, host_settings, machine, settings
@@ -29,7 +31,7 @@ FOREIGN = (
 
 
 def _problems(disks: Disks, *storages: Storage, **changes: Any) -> list[str]:
-    return list(storage.problems(NAME, machine(**changes), disks, storages))
+    return list(storage_problems.problems(NAME, machine(**changes), disks, storages))
 
 
 def test_nothing_is_in_the_way_of_new_disks_and_of_what_is_made() -> None:
@@ -379,11 +381,11 @@ def test_wipe_spares_what_is_ours() -> None:
 
 def test_group_of_a_killed_command_is_known_by_its_file() -> None:
     untagged = made("vg docker-vg||3217031168|0|4194304|0", without=("vg docker-vg",))
-    found = list(storage.problems(NAME, RHEL_7, untagged, [DOCKER]))
+    found = list(storage_problems.problems(NAME, RHEL_7, untagged, [DOCKER]))
     assert any("not made by Quaylab" in problem for problem in found)
     file = storage.setup_file(DOCKER, untagged, ["/dev/vdb"])
     told = replace(untagged, setup=file)
-    assert list(storage.problems(NAME, RHEL_7, told, [DOCKER])) == []
+    assert list(storage_problems.problems(NAME, RHEL_7, told, [DOCKER])) == []
     assert storage.work(DOCKER, told) == Work(tag=True)
 
 
@@ -393,7 +395,7 @@ def test_partition_of_the_commands_making_is_the_disks() -> None:
         "pv /dev/vdb1|docker-vg|used|3217031168",
         without=("pv /dev/vdb|",),
     )
-    assert list(storage.problems(NAME, RHEL_7, disks, [DOCKER])) == []
+    assert list(storage_problems.problems(NAME, RHEL_7, disks, [DOCKER])) == []
     assert storage.work(DOCKER, disks) == Work()
 
 
@@ -413,11 +415,11 @@ def test_setup_file() -> None:
 
 @pytest.mark.parametrize("text", ["", "{}", '{"data-root": "/srv", "storage-driver": "vfs"}'])
 def test_driver_is_merged(text: str) -> None:
-    merged = storage.with_driver(text)
+    merged = daemon_settings.with_driver(text)
     assert merged
     before = json.loads(text or "{}")
     assert json.loads(merged) == {**before, "storage-driver": "overlay2"}
-    assert storage.with_driver(merged) is None
+    assert daemon_settings.with_driver(merged) is None
 
 
 # --- the settings ---
@@ -464,3 +466,24 @@ def test_without_disks_nothing_changes() -> None:
 def test_space_that_there_will_be(read: Callable[[], Disks], expected: dict[str, int]) -> None:
     found = machine(free_mb={"/": 500})
     assert storage.free_mb(found, read(), [DOCKER, QUAY]) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({}, "docker_storage.devices: not set"),
+        ({"devices": []}, "docker_storage.devices: []: "),
+        ({"devices": "/dev/vdb"}, "docker_storage.devices: '/dev/vdb': it should be a valid list"),
+        ({"devices": ["vdb/"]}, "docker_storage.devices[0]: 'vdb/': does not have the right form"),
+        ({"devices": ["-x"]}, "docker_storage.devices[0]: '-x': does not have the right form"),
+        ({"devices": ["X"], "volume_group": "a/b"}, "docker_storage.volume_group: 'a/b': "),
+        ({"devices": ["X"], "volume_group": "-a"}, "docker_storage.volume_group: '-a': "),
+        ({"devices": ["X"], "wipe": "yes"}, "docker_storage.wipe: 'yes': it should be a valid "),
+        ({"devices": ["X"], "vg": "a"}, "docker_storage.vg: no such key"),
+    ],
+)
+def test_bad_values_are_told_by_their_path(value: object, told: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        load([host(NAME, docker_storage=value)])
+    (problem,) = refused.value.problems
+    assert problem.removeprefix(f"{NAME}: ").startswith(told)

@@ -1,0 +1,49 @@
+"""Who resolves names on a host, and what was told to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyinfra.api import QuoteString, StringCommand
+from pyinfra.api.facts import FactBase
+
+
+@dataclass(frozen=True)
+class ResolverState:
+    """``kind`` is systemd-resolved, NetworkManager or None; ``routed`` are the domains that
+    systemd-resolved sends to a link's own server; ``hosts`` the lines of /etc/hosts with a mark."""
+
+    kind: str | None = None
+    routed: frozenset[str] = frozenset()
+    hosts: tuple[str, ...] = ()
+
+
+class Resolver(FactBase[ResolverState]):
+    """How a host resolves names."""
+
+    def command(self, mark: str) -> StringCommand:
+        return StringCommand(
+            "if systemctl is-active --quiet systemd-resolved 2>/dev/null; then",
+            "echo 'kind systemd-resolved'; resolvectl domain 2>/dev/null | tr ' ' '\\n' |",
+            "sed -n 's/^~/routed /p';",
+            "elif systemctl is-active --quiet NetworkManager 2>/dev/null; then",
+            "echo 'kind NetworkManager'; fi;",
+            "awk", QuoteString(f"-vmark= {mark}"),
+            '\'substr($0, length($0) - length(mark) + 1) == mark {'
+            ' print "hosts " substr($0, 1, length($0) - length(mark)) }\' /etc/hosts',
+        )  # fmt: skip
+
+    @staticmethod
+    def default() -> ResolverState:
+        return ResolverState()
+
+    def process(self, output: list[str]) -> ResolverState:
+        said: dict[str, list[str]] = {}
+        for line in output:
+            key, _, value = line.partition(" ")
+            said.setdefault(key, []).append(value)
+        return ResolverState(
+            said.get("kind", [None])[0],
+            frozenset(said.get("routed", [])),
+            tuple(said.get("hosts", [])),
+        )

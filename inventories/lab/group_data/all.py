@@ -1,0 +1,18 @@
+"""What the lab has of its own; the rest stands in the root's group_data/all.py."""
+
+lab_name = "lab"
+libvirt_bridges = [
+    {
+        "name": "quaylab",
+        "forward": "nat",
+        "bridge": "virbr-900",
+        "domain": "quaylab.lan",
+        "network": "192.168.254.0",
+        "broadcast": "192.168.254.255",
+        "ip_address": "192.168.254.254",
+        "ip_netmask": "255.255.255.0",
+        "dhcp_start": "192.168.254.1",
+        "dhcp_end": "192.168.254.253",
+    }
+]
+libvirt_pools = [{"virt-pool": {"type": "lvm", "path": "/dev/nvme0n1p2"}}]

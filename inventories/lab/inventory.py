@@ -1,0 +1,45 @@
+"""The seed's lab: a VM on this machine, made by tasks/hypervisor.py, plays every part.
+
+`./lab up lab` makes the VM and deploys to it. Where the VM is, libvirt tells.
+"""
+
+import os
+
+from quaylab.virtual.addresses import of_machines
+
+_VM = "quay.quaylab.lan"
+# Of a hypervisor elsewhere: qemu+ssh://root@hypervisor.example.com/system
+_LIBVIRT = "qemu:///system"
+_PASSWORD = os.environ.get("QUAYLAB_CLOUD_USER_PASSWD", "redhat")
+_address = of_machines(_LIBVIRT, [_VM]).get(_VM)
+
+hypervisor = ["@local"]
+
+lab = [
+    (
+        _VM,
+        {
+            **({"ssh_hostname": _address} if _address else {}),
+            "ssh_user": "cloud-user",
+            "ssh_password": _PASSWORD,
+            # The host key that tasks/hypervisor.py gave the VM.
+            "ssh_known_hosts_file": "credentials/lab-known_hosts",
+            "ssh_strict_host_key_checking": "yes",
+            "_sudo": True,
+            "cloud_user_passwd": _PASSWORD,
+            "resources": {
+                "vcpus": 2,
+                "ram": 8192,
+                "disks": [
+                    {"size": 10, "pool": "virt-pool"},
+                    {"size": 10, "pool": "virt-pool"},
+                ],
+                "network": "quaylab",
+            },
+            "convert_to_lv_on_vg": "virt-pool",
+        },
+    )
+]
+quay = [_VM]
+database = [_VM]
+redis = [_VM]

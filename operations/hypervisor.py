@@ -1,0 +1,166 @@
+"""The hypervisor: libvirt, its networks and its storage pools."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from pyinfra import host, state
+from pyinfra.api import QuoteString, StringCommand, operation
+
+from facts.libvirt import TAG, Libvirt
+from operations.commands import encoded, fail, one_at_a_time
+from quaylab.machine import Machine
+from quaylab.virtual import changes, xml
+from quaylab.virtual.found import Hypervisor
+from quaylab.virtual.lab import Lab
+
+START_TIMEOUT = 60
+VIRSH = "virsh --quiet --connect qemu:///system"
+DEBIAN = (
+    "qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-clients dnsmasq-base iptables "
+    "xorriso curl ca-certificates openssh-client"
+)
+RED_HAT = "libvirt qemu-kvm qemu-img curl openssh"
+
+
+def report(lab: Lab) -> Hypervisor:
+    """What the current host, the hypervisor, has of a lab."""
+    found: Hypervisor = host.get_fact(
+        Libvirt, paths=changes.paths(lab), devices=changes.devices(lab)
+    )
+    return found
+
+
+def virsh(command: str, *words: str, xml: str | None = None) -> StringCommand:
+    """A command of virsh; XML goes through standard input."""
+    given = (QuoteString(word) for word in words)
+    if xml is None:
+        return StringCommand(f"{VIRSH} {command}", *given, ">/dev/null")
+    return StringCommand(
+        f"base64 -d | {VIRSH} {command}", *given,
+        "" if "--file" in command else "/dev/stdin", ">/dev/null",
+        _stdin=encoded(xml.encode()),
+    )  # fmt: skip
+
+
+@operation()
+def installed(lab: Lab, machine: Machine) -> Generator[StringCommand]:
+    """Have libvirt, QEMU and what makes seeds.
+
+    + lab: the virtual lab
+    + machine: the hypervisor
+    """
+    missing = report(lab).missing
+    if not missing:
+        host.noop("libvirt and QEMU are there")
+    elif machine.debian_family:
+        logical = "libvirt-daemon-driver-storage-logical"
+        # Since Debian 13 a package of its own.
+        lvm = f'lvm2 $(test -z "$(apt-cache pkgnames {logical})" || echo {logical})'
+        yield one_at_a_time(
+            StringCommand(
+                "export DEBIAN_FRONTEND=noninteractive; dpkg --configure --pending &&",
+                "apt-get update --quiet=2 &&",
+                f"apt-get install --quiet=2 --yes --no-install-recommends {DEBIAN}",
+                lvm if lab.uses_lvm else "",
+                ">/dev/null",
+            )
+        )
+    else:
+        seven = machine.os_id != "fedora" and machine.os_major == 7
+        tool = "yum" if seven else "dnf"
+        iso = "genisoimage" if seven else "xorriso"
+        lvm = " lvm2" if lab.uses_lvm else ""
+        yield StringCommand(f"{tool} install --quiet --assumeyes {RED_HAT} {iso}{lvm}")
+
+
+@operation()
+def running(lab: Lab, machine: Machine) -> Generator[StringCommand]:
+    """Have libvirt running, now and after a reboot.
+
+    + lab: the virtual lab
+    + machine: the hypervisor
+    """
+    there = report(lab)
+    if there.answers and (there.enabled or not machine.systemd):
+        host.noop("libvirt answers")
+    elif machine.systemd:
+        # From RHEL 9 on a daemon for each driver; their sockets start them.
+        modular = "virtqemud virtnetworkd virtstoraged virtlogd virtproxyd"
+        yield StringCommand(
+            "if systemctl cat virtqemud.socket >/dev/null 2>&1 &&",
+            "! systemctl cat libvirtd.service >/dev/null 2>&1; then",
+            f"for daemon in {modular}; do",
+            "systemctl enable --quiet --now $daemon.socket || exit 1; done;",
+            f"else systemctl enable --quiet --now libvirtd; fi; {_await()}",
+        )
+    else:
+        yield StringCommand(
+            "export PATH=$PATH:/usr/sbin; mkdir -p /run/libvirt; virtlogd -d;",
+            f"libvirtd -d || exit 1; {_await()}",
+        )
+
+
+def _await() -> str:
+    return (
+        f"for second in $(seq {START_TIMEOUT}); do {VIRSH} uri >/dev/null 2>&1 && exit 0; "
+        "sleep 1; done; echo 'libvirt does not answer' >&2; exit 1"
+    )
+
+
+@operation()
+def networks(lab: Lab) -> Generator[StringCommand]:
+    """Have the networks, active and started at boot.
+
+    + lab: the virtual lab
+    """
+    there = report(lab).networks
+    for name, wanted in lab.networks.items():
+        existing = there.get(name)
+        if existing is None:
+            yield virsh("net-define", xml=xml.network(lab, wanted))
+        if not (existing and existing.autostart):
+            yield virsh("net-autostart", name)
+        if not (existing and existing.active):
+            yield virsh("net-start", name)
+        if existing and existing.active and existing.autostart:
+            host.noop(f"the network {name} is active")
+
+
+@operation()
+def pools(lab: Lab) -> Generator[StringCommand]:
+    """Have the storage pools, active and started at boot, each with its directory or group.
+
+    + lab: the virtual lab
+    """
+    there = report(lab)
+    for name, wanted in lab.pools.items():
+        existing = there.pools.get(name)
+        if wanted.type == "lvm" and name not in there.volume_groups:
+            yield StringCommand(f"vgcreate --quiet --addtag {TAG} {name} {wanted.path} >/dev/null")
+        if existing is None:
+            if wanted.type == "dir":
+                # QEMU's user has to pass.
+                yield StringCommand(f"test -d {wanted.path} || install -d -m 0711 {wanted.path}")
+            yield virsh("pool-define", xml=xml.pool(lab, name, wanted))
+        if not (existing and existing.autostart):
+            yield virsh("pool-autostart", name)
+        if not (existing and existing.active):
+            yield virsh("pool-start", name)
+        if existing and existing.active and existing.autostart:
+            host.noop(f"the pool {name} is active")
+
+
+@operation()
+def fits(lab: Lab) -> Generator[StringCommand]:
+    """Stop before anything is made that what is there has no room for.
+
+    + lab: the virtual lab
+
+    Where libvirt runs already, this was told before the run; it may just have been installed.
+    """
+    problems = list(changes.refusals(lab, report(lab))) if state.is_executing else []
+    if problems:
+        yield fail("\n".join(problems))
+    else:
+        host.noop("nothing that the lab doesn't fit")

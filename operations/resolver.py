@@ -1,0 +1,113 @@
+"""The lab's domain on the hypervisor: asked of the networks' own DNS, which knows every lease."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from pyinfra import host
+from pyinfra.api import QuoteString, StringCommand, operation
+
+from facts.files import Files
+from facts.resolver import Resolver, ResolverState
+from facts.virtual_machines import Addresses
+from operations import files
+from quaylab.files import ManagedFile
+from quaylab.virtual.lab import Lab
+
+
+@operation()
+def known(lab: Lab) -> Generator[StringCommand]:
+    """Have the hypervisor resolve the VMs' names: by systemd-resolved or NetworkManager, else by
+    lines in /etc/hosts.
+
+    + lab: the virtual lab
+    """
+    there = host.get_fact(Resolver, mark=_mark(lab))
+    if there.kind is None:
+        yield from _hosts(lab, there)
+        return
+    wanted = [_hook(lab)] if there.kind == "systemd-resolved" else _network_manager(lab)
+    found = host.get_fact(Files, paths=[file.path for file in wanted])
+    changed = [file for file in wanted if file.path not in found or found[file.path].differs(file)]
+    for file in changed:
+        yield files.write(file)
+    domains = {network.domain for network in lab.networks.values()}
+    if there.kind == "systemd-resolved" and (changed or domains - there.routed):
+        for name in lab.networks:
+            yield StringCommand(_hook(lab).path, QuoteString(name), "started")
+    elif there.kind == "NetworkManager" and changed:
+        yield StringCommand("systemctl reload NetworkManager")
+    else:
+        host.noop(f"{there.kind} knows {', '.join(sorted(domains))}")
+
+
+@operation()
+def forgotten(lab: Lab) -> Generator[StringCommand]:
+    """Take back what :func:`known` told.
+
+    + lab: the virtual lab
+    """
+    there = host.get_fact(Resolver, mark=_mark(lab))
+    paths = [file.path for file in (_hook(lab), *_network_manager(lab))]
+    found = host.get_fact(Files, paths=paths)
+    for path in found:
+        yield StringCommand("rm -f", QuoteString(path))
+    if found and there.kind == "NetworkManager":
+        yield StringCommand("systemctl reload NetworkManager")
+    if there.hosts:
+        yield _rewritten(lab, [])
+    if not (found or there.hosts):
+        host.noop("nothing was told of the lab's domain")
+
+
+def _hosts(lab: Lab, there: ResolverState) -> Generator[StringCommand]:
+    addresses = host.get_fact(Addresses, names=[*lab.machines])
+    lines = [f"{address} {name}" for name, address in sorted(addresses.items())]
+    if sorted(there.hosts) == sorted(lines):
+        host.noop("/etc/hosts knows the VMs")
+    else:
+        yield _rewritten(lab, lines)
+
+
+def _rewritten(lab: Lab, lines: list[str]) -> StringCommand:
+    # Not `sed -i`: in a container /etc/hosts is a mount, which can be written but not replaced.
+    marked = (QuoteString(f"{line} {_mark(lab)}") for line in lines)
+    return StringCommand(
+        f"kept=$(grep -v ' {_mark(lab)}$' /etc/hosts); printf '%s\\n' \"$kept\"", *marked,
+        ">/etc/hosts",
+    )  # fmt: skip
+
+
+def _mark(lab: Lab) -> str:
+    return f"# quaylab-vms {lab.settings.lab_name}"
+
+
+def _hook(lab: Lab) -> ManagedFile:
+    """libvirt runs it as a network starts: https://libvirt.org/hooks.html. What resolved is told
+    of a link is gone with the link."""
+    lines = [
+        "#!/bin/sh",
+        "# The lab's domains are asked of their networks' own DNS.",
+        "case $1-$2 in",
+    ]
+    for network in lab.networks.values():
+        lines += [
+            f"{network.name}-started)",
+            f"  resolvectl dns {network.bridge} {network.ip_address} &&",
+            f"  resolvectl domain {network.bridge} '~{network.domain}' ;;",
+        ]
+    content = "\n".join([*lines, "esac", ""])
+    path = f"/etc/libvirt/hooks/network.d/quaylab-{lab.settings.lab_name}"
+    return ManagedFile(path, content, mode=0o755)
+
+
+def _network_manager(lab: Lab) -> list[ManagedFile]:
+    """NetworkManager's own dnsmasq, as the seed's model has it."""
+    name = f"quaylab-{lab.settings.lab_name}.conf"
+    servers = "".join(
+        f"server=/{network.domain}/{network.ip_address}\n" for network in lab.networks.values()
+    )
+    return [
+        ManagedFile(f"/etc/NetworkManager/dnsmasq.d/{name}", servers),
+        ManagedFile(f"/etc/NetworkManager/conf.d/{name}", "[main]\ndns=dnsmasq\n"),
+    ]

@@ -1,0 +1,68 @@
+"""The hypervisor: its networks, its storage, and how VMs are run on it."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from quaylab.settings.forms import HostName, HostPath, Section, form
+
+
+def _ipv4(text: str) -> str:
+    ipaddress.IPv4Address(text)
+    return text
+
+
+IPv4 = Annotated[str, AfterValidator(_ipv4)]
+# What libvirt, LVM and the kernel all take for a name.
+Name = Annotated[str, form(r"^[A-Za-z0-9][A-Za-z0-9_-]*$", "quaylab"), Field(max_length=50)]
+# The kernel's bound for an interface's name.
+Bridge = Annotated[str, form(r"^[A-Za-z][A-Za-z0-9_.-]*$", "virbr-900"), Field(max_length=15)]
+
+
+class Network(Section):
+    """One of ``libvirt_bridges``; all keys but ``dns_forwarder`` are the seed's."""
+
+    name: Name
+    forward: Literal["nat", "route", "open"]
+    bridge: Bridge
+    domain: HostName
+    network: IPv4
+    broadcast: IPv4
+    ip_address: IPv4
+    ip_netmask: IPv4
+    dhcp_start: IPv4
+    dhcp_end: IPv4
+    dns_forwarder: list[IPv4] | None = None
+
+
+class Pool(Section):
+    """One of ``libvirt_pools``: a volume group on a disk, or a directory."""
+
+    type: Literal["lvm", "dir"]
+    path: HostPath
+
+
+class Hypervisor(Section):
+    """For tasks/hypervisor.py."""
+
+    libvirt_bridges: list[Network] = Field(
+        description="Networks of the hypervisor, each with name, forward, bridge, domain, network, "
+        "broadcast, ip_address, ip_netmask, dhcp_start, dhcp_end, and maybe dns_forwarder, a list",
+    )
+    libvirt_pools: list[dict[Name, Pool]] = Field(
+        description="Its storage pools by name, each with type (lvm or dir) and path; of an lvm "
+        "one that is the disk, and the volume group has the pool's name",
+    )
+    virt_type: Literal["kvm", "qemu"] = Field(
+        description="kvm, or qemu where the hypervisor's processor lends no virtualisation: slow"
+    )
+    virtual_machine_timeout: int = Field(
+        ge=30, le=7200, description="Seconds that a VM has for its first boot"
+    )
+    reimage: HostName | None = Field(
+        description="With tasks/hypervisor.py: the VM to make anew from its image; its root disk "
+        "is lost, its other disks are kept",
+    )

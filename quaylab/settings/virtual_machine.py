@@ -1,0 +1,73 @@
+"""A VM of the group `lab`: its size, its image, and what its first boot does."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from quaylab.settings.forms import Section, form
+from quaylab.settings.hypervisor import Name
+
+ImageUri = Annotated[
+    str,
+    form(
+        r"^(https?://[^\s/]+|file://)/\S+$",
+        "https://cloud.debian.org/images/cloud/trixie/…/debian-13-….qcow2, or file:///srv/….qcow2",
+    ),
+]
+Checksum = Annotated[
+    str,
+    form(
+        r"^(sha256:([0-9a-f]{64}|https?://\S+)|sha512:([0-9a-f]{128}|https?://\S+))$",
+        "sha256:e383dd41…, with 64 digits, or sha256:https://…/SHA256SUMS",
+    ),
+]
+PublicKey = Annotated[
+    str,
+    form(r"^(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+=*( [^\n]*)?$", "ssh-ed25519 AAAAC3… me"),
+]
+
+
+class Disk(Section):
+    """One of a VM's disks beside the root disk."""
+
+    size: int = Field(ge=1, le=65536)
+    pool: Name
+
+
+class Resources(Section):
+    """A VM's size."""
+
+    vcpus: int = Field(ge=1, le=1024)
+    ram: int = Field(ge=256, le=16777216)
+    disks: list[Disk]
+    network: Name
+
+
+class VirtualMachine(Section):
+    """What tasks/hypervisor.py makes of a host in the group `lab`."""
+
+    resources: Resources | None = Field(
+        description="A VM's vcpus, ram (MB), disks beside the root disk (each with size in GB and "
+        "pool) and network",
+    )
+    image_uri: ImageUri = Field(
+        description="A VM's cloud image, qcow2, by http(s) or as a file of the hypervisor"
+    )
+    image_checksum: Checksum | None = Field(
+        description="Its sha256: or sha512:, as digits or as the address of a list of them"
+    )
+    convert_to_lv_on_vg: Name | None = Field(
+        description="The lvm pool that a VM's root disk is a logical volume of; None: a file in "
+        "/var/lib/libvirt/images"
+    )
+    cloud_user_passwd: str | None = Field(
+        min_length=1,
+        repr=False,
+        description="Password of cloud-user in a VM; None: no login with one",
+    )
+    ssh_pub_key: PublicKey | None = Field(description="Public SSH key of cloud-user in a VM")
+    install_packages: list[str] = Field(description="Packages that a VM's first boot installs")
+    run_cmds: list[str] = Field(description="Commands that a VM's first boot runs at its end")
+    update: bool = Field(description="Whether a VM's first boot updates all packages")

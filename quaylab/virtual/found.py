@@ -1,0 +1,140 @@
+"""What libvirt reports: read from its XML, in the terms that a lab is compared in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from xml.etree.ElementTree import Element, fromstring
+
+from quaylab.virtual.lab import SEED_TARGET
+from quaylab.virtual.xml import METADATA
+
+# By what is compared: what an operator calls it, and where it stands in the XML.
+NETWORK = {
+    "forward": ("forward", "mode"),
+    "bridge": ("bridge", "name"),
+    "domain": ("domain", "name"),
+    "ip_address": ("ip", "address"),
+    "ip_netmask": ("ip", "netmask"),
+    "dhcp_start": ("ip/dhcp/range", "start"),
+    "dhcp_end": ("ip/dhcp/range", "end"),
+}
+
+
+@dataclass(frozen=True)
+class Object:
+    """A network, pool or domain."""
+
+    xml: str = field(repr=False)
+    active: bool
+    autostart: bool
+
+    @property
+    def root(self) -> Element:
+        return _read(self.xml)
+
+    @property
+    def name(self) -> str:
+        return self.root.findtext("name") or ""
+
+    @property
+    def uuid(self) -> str:
+        return self.root.findtext("uuid") or ""
+
+
+@dataclass(frozen=True)
+class DiskFile:
+    """A disk's file or logical volume, as qemu-img tells of it."""
+
+    format: str
+    size: int
+    backing: str | None
+
+
+@dataclass(frozen=True)
+class Device:
+    """A disk or partition: the volume group it belongs to, and what else is on it."""
+
+    volume_group: str | None
+    content: str | None
+
+
+@dataclass(frozen=True)
+class Hypervisor:
+    """The whole report; ``missing`` are tools."""
+
+    missing: frozenset[str] = frozenset()
+    answers: bool = False
+    enabled: bool = False
+    kvm: bool = False
+    networks: Mapping[str, Object] = field(default_factory=dict)
+    pools: Mapping[str, Object] = field(default_factory=dict)
+    domains: Mapping[str, Object] = field(default_factory=dict)
+    files: Mapping[str, DiskFile] = field(default_factory=dict)
+    devices: Mapping[str, Device] = field(default_factory=dict)
+    # Volume groups, and whether one bears our tag.
+    volume_groups: Mapping[str, bool] = field(default_factory=dict)
+    # Other files and directories that were asked for and are there.
+    there: frozenset[str] = frozenset()
+
+
+def network(xml: str) -> dict[str, str]:
+    """What of a network is compared."""
+    root = _read(xml)
+    found = {key: _attribute(root, *place) for key, place in NETWORK.items()}
+    forwarders = [each.get("addr", "") for each in root.findall("dns/forwarder")]
+    return found | {"dns_forwarder": ", ".join(forwarders)}
+
+
+def pool(xml: str) -> dict[str, str]:
+    """What of a pool is compared. The disk isn't: a volume group may be on others as well."""
+    root = _read(xml)
+    return {"type": root.get("type", ""), "path": root.findtext("target/path") or ""}
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What of a domain is compared; ``disks`` are paths by target, such as vdb,
+    but the seed's."""
+
+    virt_type: str
+    vcpus: int
+    ram: int
+    network: str
+    image: str | None
+    disks: Mapping[str, str]
+
+
+def domain(xml: str) -> Domain:
+    root = _read(xml)
+    disks = {
+        _attribute(disk, "target", "dev"): _attribute(disk, "source", "file")
+        or _attribute(disk, "source", "dev")
+        for disk in root.findall("devices/disk[@device='disk']")
+    }
+    noted = root.find(f"metadata/{{{METADATA}}}vm")
+    return Domain(
+        virt_type=root.get("type", ""),
+        vcpus=int(root.findtext("vcpu") or 0),
+        ram=int(root.findtext("memory") or 0) // 1024,
+        network=_attribute(root, "devices/interface/source", "network"),
+        image=None if noted is None else noted.get("image"),
+        disks={target: path for target, path in disks.items() if target != SEED_TARGET},
+    )
+
+
+def own_disks(name: str, xml: str) -> list[str]:
+    """The files and volumes that were made for a domain: by their names, as others may have been
+    attached to it by hand."""
+    sources = [disk.find("source") for disk in _read(xml).findall("devices/disk")]
+    paths = [each.get("file") or each.get("dev") or "" for each in sources if each is not None]
+    return [path for path in paths if path.rpartition("/")[2].startswith(f"{name}-")]
+
+
+def _attribute(root: Element, path: str, name: str) -> str:
+    element = root.find(path)
+    return "" if element is None else element.get(name, "")
+
+
+def _read(xml: str) -> Element:
+    return fromstring(xml)  # noqa: S314  # libvirt's own, from a host where we are root

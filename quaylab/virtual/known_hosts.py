@@ -1,0 +1,22 @@
+"""The VMs' host keys on the machine that runs pyinfra, in known_hosts' form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def written(addresses: Mapping[str, str], keys: Mapping[str, str]) -> str:
+    """A line for each VM whose key is there, by its name and its address."""
+    lines = []
+    for name, key in sorted(keys.items()):
+        names = ",".join(filter(None, (name, addresses.get(name))))
+        lines.append(f"{names} {key}\n")
+    return "".join(lines)
+
+
+def save(path: Path, text: str) -> None:
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.rename(path)

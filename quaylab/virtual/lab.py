@@ -1,0 +1,190 @@
+"""The networks, pools and VMs that an inventory wants on its hypervisor."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from quaylab import topology
+from quaylab.credentials import DIRECTORY
+from quaylab.parts import VAR
+from quaylab.problems import Problems, refuse
+from quaylab.settings import HostInput, HostSettings, Settings
+from quaylab.settings.hypervisor import Network, Pool
+from quaylab.settings.virtual_machine import Resources
+from quaylab.virtual import problems
+
+GB = 1024**3
+# The seed's size for the operating system; cloud images have 2 or 3 GB and grow to their disk.
+ROOT_SIZE = 10 * GB
+IMAGES = "/var/lib/libvirt/images"
+SEEDS = f"{VAR}/virtual"
+USER = "cloud-user"
+SEED_TARGET = "vdz"
+NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "quaylab.lan")
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A disk beside the root disk; the guest finds it by its serial."""
+
+    number: int
+    size: int
+    pool: str
+    volume: str
+    path: str
+    format: str
+
+    @property
+    def serial(self) -> str:
+        return f"disk{self.number}"
+
+    @property
+    def target(self) -> str:
+        return f"vd{chr(ord('a') + self.number)}"
+
+
+@dataclass(frozen=True)
+class Image:
+    """A cloud image; it is kept under its digest or, where a list has that, under its address."""
+
+    uri: str
+    checksum: str
+
+    @property
+    def algorithm(self) -> str:
+        return self.checksum.partition(":")[0]
+
+    @property
+    def path(self) -> str:
+        digest = self.checksum.partition(":")[2]
+        if "/" in digest:
+            digest = uuid.uuid5(NAMESPACE, f"{self.uri} {self.checksum}").hex
+        return f"{IMAGES}/quaylab-base-{digest[:16]}.qcow2"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A VM. ``volume_group`` is where its root disk is a logical volume; None: a qcow2 file."""
+
+    name: str
+    uuid: str
+    vcpus: int
+    ram: int
+    network: str
+    image: Image
+    volume_group: str | None
+    disks: tuple[Disk, ...]
+    settings: HostSettings = field(repr=False)
+
+    @property
+    def root(self) -> str:
+        if self.volume_group:
+            return f"/dev/{self.volume_group}/{self.name}-root"
+        return f"{IMAGES}/{self.name}-root.qcow2"
+
+    @property
+    def seed(self) -> str:
+        return f"{IMAGES}/{self.name}-seed.iso"
+
+    @property
+    def directory(self) -> str:
+        """Where the hypervisor keeps what the seed is made of, for root alone."""
+        return f"{SEEDS}/{self.name}"
+
+    @property
+    def console(self) -> str:
+        return f"/var/log/libvirt/qemu/{self.name}-console.log"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Everything wanted on one hypervisor."""
+
+    settings: Settings
+    hypervisor: str
+    hostname: str
+    networks: Mapping[str, Network]
+    pools: Mapping[str, Pool]
+    machines: Mapping[str, Machine]
+
+    def uuid(self, kind: str, name: str) -> str:
+        """What a network, pool or domain of this lab bears."""
+        return object_uuid(self.settings.lab_name, kind, name)
+
+    @property
+    def known_hosts(self) -> str:
+        """The VMs' host keys, on the machine that runs pyinfra."""
+        return str(DIRECTORY / f"{self.settings.lab_name}-known_hosts")
+
+    @property
+    def uses_lvm(self) -> bool:
+        return any(pool.type == "lvm" for pool in self.pools.values())
+
+
+def object_uuid(lab_name: str, kind: str, name: str) -> str:
+    return str(uuid.uuid5(NAMESPACE, f"{lab_name}/{kind}/{name}"))
+
+
+def build(settings: Settings, own: Mapping[str, HostSettings], hosts: list[HostInput]) -> Lab:
+    """The lab of an inventory.
+
+    Raises:
+        Refusal: all that can't be, each by its setting.
+    """
+    found = Problems()
+    hypervisors = [host.name for host in hosts if "hypervisor" in host.groups]
+    members = [host.name for host in hosts if "lab" in host.groups]
+    if len(hypervisors) != 1:
+        found.append(
+            f"hypervisor: {len(hypervisors)} hosts in group `hypervisor`; name the one that runs "
+            "the VMs"
+        )
+    found += problems.of_networks(settings.libvirt_bridges)
+    found += problems.of_pools(settings.libvirt_pools)
+    # Of a name that is there twice the first: the problem is told once.
+    networks = {network.name: network for network in reversed(settings.libvirt_bridges)}
+    pools = {name: pool for entry in settings.libvirt_pools for name, pool in entry.items()}
+    for name in members:
+        found += problems.of_machine(name, own[name], networks, pools)
+    if settings.reimage and settings.reimage not in members:
+        known = ", ".join(members) or "none"
+        found.append(f"reimage: {settings.reimage} is no VM of this inventory, which has: {known}")
+    quay = [host.name for host in hosts if "quay" in host.groups]
+    hostname = topology.registry_name(settings, quay)
+    if settings.purge not in (None, hostname):
+        found.append(f"purge: {settings.purge!r} is not this registry's name, {hostname}")
+    refuse(found)
+    machines = {
+        name: _machine(name, own[name], settings.lab_name, pools) for name in sorted(members)
+    }
+    return Lab(settings, hypervisors[0], hostname, networks, pools, machines)
+
+
+def _machine(name: str, own: HostSettings, lab_name: str, pools: Mapping[str, Pool]) -> Machine:
+    resources, checksum = own.resources, own.image_checksum
+    assert resources and checksum  # else there was a problem
+    return Machine(
+        name=name,
+        uuid=object_uuid(lab_name, "domain", name),
+        vcpus=resources.vcpus,
+        ram=resources.ram,
+        network=resources.network,
+        image=Image(own.image_uri, checksum),
+        volume_group=own.convert_to_lv_on_vg,
+        disks=tuple(_disks(name, resources, pools)),
+        settings=own,
+    )
+
+
+def _disks(name: str, resources: Resources, pools: Mapping[str, Pool]) -> Iterator[Disk]:
+    for number, disk in enumerate(resources.disks, 1):
+        pool = pools[disk.pool]
+        volume = f"{name}-disk{number}"
+        if pool.type == "lvm":
+            path, form = f"/dev/{disk.pool}/{volume}", "raw"
+        else:
+            volume += ".qcow2"
+            path, form = f"{pool.path}/{volume}", "qcow2"
+        yield Disk(number, disk.size * GB, disk.pool, volume, path, form)

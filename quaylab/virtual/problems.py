@@ -1,0 +1,159 @@
+"""What of an inventory's networks, pools and VMs can't be, told before anything is changed."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network
+
+from quaylab.reference import defaults
+from quaylab.settings import HostSettings
+from quaylab.settings.forms import FULL_NAME
+from quaylab.settings.hypervisor import Network, Pool
+from quaylab.settings.virtual_machine import Resources
+
+# vdb to vdy: vda is the root disk, vdz the seed.
+MOST_DISKS = 24
+
+
+def of_networks(networks: Sequence[Network]) -> Iterator[str]:
+    """Addresses that don't fit together, and what two networks can't share."""
+    ranges: dict[str, IPv4Network] = {}
+    for index, network in enumerate(networks):
+        key = f"libvirt_bridges[{index}]"
+        try:
+            inside = IPv4Network(f"{network.network}/{network.ip_netmask}")
+        except ValueError:
+            yield (
+                f"{key}.network: {network.network} with the netmask {network.ip_netmask} is no "
+                "network; for example 192.168.254.0 with 255.255.255.0"
+            )
+            continue
+        ranges[f"{key} ({network.name})"] = inside
+        yield from _inside(key, network, inside)
+    for (one, first), (other, second) in itertools.combinations(ranges.items(), 2):
+        if first.overlaps(second):
+            yield f"{other}: {second} overlaps {first} of {one}; take another"
+    for what in ("name", "bridge", "domain"):
+        for value, count in Counter(getattr(network, what) for network in networks).items():
+            if count > 1:
+                yield f"libvirt_bridges: {count} networks have the {what} {value}; one can"
+
+
+def _inside(key: str, network: Network, inside: IPv4Network) -> Iterator[str]:
+    if IPv4Address(network.broadcast) != inside.broadcast_address:
+        yield (
+            f"{key}.broadcast: {network.broadcast} is not that of {inside}, which is "
+            f"{inside.broadcast_address}"
+        )
+    usable = f"{inside[1]} to {inside[-2]}" if inside.num_addresses > 3 else "none"
+    given = {what: IPv4Address(getattr(network, what)) for what in ADDRESSES}
+    wrong = False
+    for what, address in given.items():
+        if address not in inside or address in (
+            inside.network_address,
+            inside.broadcast_address,
+        ):
+            wrong = True
+            yield f"{key}.{what}: {address} is no host's address in {inside}; usable are {usable}"
+    if wrong:
+        return
+    if given["dhcp_start"] > given["dhcp_end"]:
+        yield f"{key}.dhcp_start: {given['dhcp_start']} comes after dhcp_end, {given['dhcp_end']}"
+    elif given["dhcp_start"] <= given["ip_address"] <= given["dhcp_end"]:
+        yield (
+            f"{key}.ip_address: {given['ip_address']} is the hypervisor's, and lies in the range "
+            "that DHCP gives away; move one of them"
+        )
+
+
+ADDRESSES = ("ip_address", "dhcp_start", "dhcp_end")
+
+
+def of_pools(pools: Sequence[Mapping[str, Pool]]) -> Iterator[str]:
+    """Names and paths that are taken twice, and paths that don't fit the type."""
+    flat = [(name, pool) for entry in pools for name, pool in entry.items()]
+    for name, count in Counter(name for name, _ in flat).items():
+        if count > 1:
+            yield f"libvirt_pools: {count} pools have the name {name}; one can"
+    for path, count in Counter(pool.path for _, pool in flat).items():
+        if count > 1:
+            yield f"libvirt_pools: {count} pools have the path {path}; one can"
+    for name, pool in flat:
+        device = pool.path.startswith("/dev/")
+        if pool.type == "lvm" and not device:
+            yield (
+                f"libvirt_pools: {name} is of type lvm, and {pool.path} is no device; name the "
+                "disk or partition, or take the type dir"
+            )
+        if pool.type == "dir" and device:
+            yield (
+                f"libvirt_pools: {name} is of type dir, and {pool.path} is a device; name a "
+                "directory, or take the type lvm"
+            )
+
+
+def of_machine(
+    name: str, own: HostSettings, networks: Mapping[str, Network], pools: Mapping[str, Pool]
+) -> Iterator[str]:
+    """What a VM names and isn't there, and what it can't be made or entered without."""
+    if not FULL_NAME.match(name):
+        yield f"{name}: is no full name for a VM, which is for example quay.quaylab.lan"
+    if own.cloud_user_passwd is None and own.ssh_pub_key is None:
+        yield (
+            f"cloud_user_passwd: neither it nor ssh_pub_key is set for {name}, so nobody could log "
+            "in; set one of them"
+        )
+    if own.convert_to_lv_on_vg is not None:
+        pool = pools.get(own.convert_to_lv_on_vg)
+        if pool is None or pool.type != "lvm":
+            fit = ", ".join(each for each, pool in pools.items() if pool.type == "lvm") or "none"
+            yield (
+                f"convert_to_lv_on_vg: {own.convert_to_lv_on_vg} of {name} is no pool of type lvm "
+                f"in libvirt_pools, which has: {fit}"
+            )
+    usual = defaults()
+    if own.image_checksum is None or (
+        own.image_uri != usual["image_uri"] and own.image_checksum == usual["image_checksum"]
+    ):
+        yield (
+            f"image_checksum: not set for the image of {name}, {own.image_uri}; take its sha256: "
+            "or sha512: from where the image is published"
+        )
+    if own.resources is None:
+        yield (
+            f"resources: not set for {name}; for example {{'vcpus': 2, 'ram': 8192, 'disks': "
+            "[{'size': 10, 'pool': 'virt-pool'}], 'network': 'quaylab'}"
+        )
+    else:
+        yield from _of_resources(name, own.resources, networks, pools)
+
+
+def _of_resources(
+    name: str,
+    resources: Resources,
+    networks: Mapping[str, Network],
+    pools: Mapping[str, Pool],
+) -> Iterator[str]:
+    network = networks.get(resources.network)
+    if network is None:
+        known = ", ".join(networks) or "none"
+        yield (
+            f"resources.network: {resources.network} of {name} is not in libvirt_bridges, which "
+            f"has: {known}"
+        )
+    elif FULL_NAME.match(name) and not name.endswith(f".{network.domain}"):
+        yield (
+            f"resources.network: {name} is not in the domain of the network {network.name}, "
+            f"{network.domain}; name it like host.{network.domain}"
+        )
+    if len(resources.disks) > MOST_DISKS:
+        yield f"resources.disks: {name} has {len(resources.disks)}, at most {MOST_DISKS} can be"
+    for index, disk in enumerate(resources.disks):
+        if disk.pool not in pools:
+            known = ", ".join(pools) or "none"
+            yield (
+                f"resources.disks[{index}].pool: {disk.pool} of {name} is not in libvirt_pools, "
+                f"which has: {known}"
+            )

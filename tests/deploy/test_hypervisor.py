@@ -1,0 +1,210 @@
+"""The hypervisor at the level of commands: the seed's lab on a fake host."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from quaylab.virtual import xml
+from tests.deploy.house import House, Result, fake, report
+from tests.unit.virtual import BRIDGE, DISK, MACHINE, POOLS, VM, lab
+
+# A part of the command that asks for everything, and what a hypervisor with libvirt answers.
+ASKED = "net-dumpxml"
+READY = f"enabled\nkvm\nanswers\ndevice|||{DISK}"
+RUN_WIDE = {"libvirt_bridges": [BRIDGE], "libvirt_pools": POOLS}
+WAIT = f"Wait for {VM}"
+
+
+def _inventory(house: House, told: str = READY, reports: str | None = None, **changes: Any) -> str:
+    data = {**RUN_WIDE, **MACHINE, **changes}
+    run_wide = {key: data.pop(key) for key in RUN_WIDE}
+    given = {"responses": {ASKED: told}, **run_wide}
+    hypervisor = fake("metal", reports, **given) if reports else fake("metal", **given)
+    vm = (VM, {"ssh_hostname": "127.0.0.1", "ssh_port": 1, **run_wide, **data})
+    return house.inventory(hypervisor=[hypervisor], lab=[vm], quay=[vm], database=[vm], redis=[vm])
+
+
+def _run(house: House, inventory: str, *options: str, until: str | None = None) -> Result:
+    return house.run(
+        "-y", "-vv", inventory, "tasks/hypervisor.py", "--limit", "hypervisor", *options,
+        until=until,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def seed(shared_house: House) -> Result:
+    """A run up to the wait for a VM that is none."""
+    return _run(shared_house, _inventory(shared_house, "missing|virsh\n" + READY), until=WAIT)
+
+
+def test_everything_comes_in_its_order(seed: Result) -> None:
+    assert seed.operations == [
+        "Install libvirt and QEMU",
+        "Start libvirt",
+        "See whether what is there fits",
+        "Make the networks",
+        "Make the storage pools",
+        "Fetch the base images",
+        f"Make {VM}'s seed",
+        f"Make {VM}'s disks",
+        f"Run {VM}",
+        WAIT,
+    ]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "qemu-system-x86",
+        "net-define",
+        "net-autostart quaylab",
+        f"vgcreate --quiet --addtag quaylab virt-pool {DISK}",
+        "pool-define",
+        "porkchop.redhat.com/released/rhel-guest-image-7.5-146.x86_64.qcow2",
+        f"lvrename --quiet virt-pool {VM}-root.new {VM}-root",
+        "vol-create virt-pool",
+        "system define",
+        f"autostart {VM}",
+        f"start {VM}",
+    ],
+)
+def test_the_seeds_lab_is_made(seed: Result, part: str) -> None:
+    assert [command for command in seed.commands("metal") if part in command]
+
+
+def test_the_password_is_told_nowhere(house: House) -> None:
+    inventory = _inventory(house, cloud_user_passwd="hunter2")
+    told = house.run(
+        "-y", "-vvv", "--debug", inventory, "tasks/hypervisor.py", "--limit", "hypervisor",
+        until=WAIT,
+    )  # fmt: skip
+    assert f"Make {VM}'s seed" in told.output
+    assert "hunter2" not in told.output
+    assert "$6$" not in told.output
+
+
+def test_a_dry_run_changes_nothing(house: House) -> None:
+    result = house.run(
+        "--dry", "--json", _inventory(house), "tasks/hypervisor.py", "--limit", "hypervisor"
+    )
+    assert result.code == 0, result.output
+    assert f"Run {VM}" in result.plan
+    assert result.commands("metal") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"libvirt_bridges": [{**BRIDGE, "dhcp_end": "10.0.0.1"}]}, "libvirt_bridges[0].dhcp_end"),
+        ({"resources": {**MACHINE["resources"], "network": "lab"}}, "resources.network: lab"),  # type: ignore[dict-item]
+        ({"image_checksum": None}, "image_checksum: not set for the image of quay.quaylab.lan"),
+        ({"cloud_user_passwd": None}, "cloud_user_passwd: neither it nor ssh_pub_key is set"),
+        ({"image_checksum": "md5:0"}, "image_checksum: 'md5:0'"),
+    ],
+    ids=["DHCP", "network", "checksum", "password", "form"],
+)
+def test_bad_data(house: House, changes: dict[str, Any], told: str) -> None:
+    result = _run(house, _inventory(house, **changes))
+    assert result.code == 1
+    assert f"  - {told}" in result.output or f": {told}" in result.output
+    assert "Traceback" not in result.output
+    assert result.operations == []
+    assert not house.credentials.exists()
+
+
+def _domain_of_others() -> str:
+    made = lab(lab_name="theirs")
+    packed = base64.b64encode(xml.domain(made, made.machines[VM]).encode()).decode()
+    return f"{READY}\ndomain|running|enable|{packed}"
+
+
+@pytest.mark.parametrize(
+    ("told", "problem"),
+    [
+        ("enabled\nanswers", "virt_type: kvm, and @fake/metal has no /dev/kvm"),
+        ("kvm\nanswers", f"libvirt_pools: {DISK} of virt-pool is no disk of @fake/metal"),
+        (f"kvm\ndevice||xfs|{DISK}", f"libvirt_pools: {DISK} of virt-pool is in use (xfs)"),
+        (f"kvm\ndevice|root|LVM2_member|{DISK}", "belongs to the volume group root"),
+        (
+            _domain_of_others(),
+            f"{VM}: @fake/metal has a VM of this name that this lab has not made",
+        ),
+    ],
+    ids=["kvm", "no disk", "in use", "group", "VM"],
+)
+def test_what_the_hypervisor_does_not_fit(house: House, told: str, problem: str) -> None:
+    result = _run(house, _inventory(house, told))
+    assert result.code == 1
+    assert problem in result.output
+    assert "Traceback" not in result.output
+    assert result.operations == []
+    assert result.commands("metal") == []
+
+
+@pytest.mark.parametrize(
+    ("reports", "told"),
+    [
+        (report(uid="1000"), "_sudo: on @fake/metal commands run as uid 1000"),
+        (report(os="arch||"), "@fake/metal: its operating system is arch"),
+        (report(arch="aarch64"), "@fake/metal: its architecture is aarch64"),
+    ],
+    ids=["privilege", "system", "architecture"],
+)
+def test_a_hypervisor_that_can_not_be(house: House, reports: str, told: str) -> None:
+    result = _run(house, _inventory(house, reports=reports))
+    assert result.code == 1
+    assert told in result.output
+    assert result.operations == []
+
+
+def test_vms_are_no_hypervisors(house: House) -> None:
+    """Of the task nothing runs on other hosts."""
+    inventory = house.inventory(quay=[fake("quay")], database=[fake("quay")], redis=[fake("quay")])
+    result = house.run("-y", inventory, "tasks/hypervisor.py")
+    assert result.code == 0, result.output
+    assert result.operations == []
+
+
+def test_deploy_leaves_the_hypervisor_out(house: House) -> None:
+    """Even one that no container could run on, such as Fedora with Podman's shim."""
+    shim = "\ndocker /usr/bin/podman\ncli podman version 5"
+    metal = fake("metal", report(memory_kb="1024") + shim)
+    vm = [fake("vm", ssh_hostname="192.168.254.12")]
+    inventory = house.inventory(hypervisor=[metal], lab=vm, quay=vm, database=vm, redis=vm)
+    result = house.run("-y", "-vv", inventory, "deploy.py", until="Make the superuser")
+    assert result.commands("metal") == []
+    assert any("--name=quaylab-quay" in command for command in result.commands("vm"))
+
+
+@pytest.mark.parametrize(
+    ("options", "operations"),
+    [
+        ((), []),
+        (
+            ("--data", f"purge={VM}"),
+            [
+                "Forget the lab's domain",
+                "Remove the VMs",
+                "Remove the networks",
+                "Remove the storage pools",
+                "Forget credentials and host keys",
+            ],
+        ),
+    ],
+    ids=["without the word", "with it"],
+)
+def test_teardown(house: House, options: tuple[str, ...], operations: list[str]) -> None:
+    made = lab()
+    packed = base64.b64encode(xml.domain(made, made.machines[VM]).encode()).decode()
+    told = f"{READY}\ndomain|running|enable|{packed}"
+    result = house.run(
+        "-y", "-vv", _inventory(house, told), "tasks/teardown_hypervisor.py",
+        "--limit", "hypervisor", *options,
+    )  # fmt: skip
+    assert result.code == 0, result.output
+    assert result.operations == operations
+    undefined = [each for each in result.commands("metal") if "undefine" in each]
+    assert len(undefined) == (1 if options else 0)

@@ -1,0 +1,105 @@
+"""A hypervisor's report, from stubs of the commands that tell it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from facts.libvirt import Libvirt
+from quaylab.virtual.found import Device, DiskFile, Hypervisor
+from tests.unit.shell import Shell
+
+NETWORK = "<network><name>quaylab</name><uuid>u-1</uuid></network>"
+DOMAIN = "<domain type='kvm'><name>odd name</name><uuid>u-2</uuid></domain>"
+VIRSH = f"""
+shift 2
+case "$1 $2" in
+  'uri ') echo qemu:///system ;;
+  'net-list --all') printf 'quaylab\\n\\n' ;;
+  'net-info quaylab') printf 'Name: quaylab\\nActive:         yes\\nAutostart:      no\\n' ;;
+  'net-dumpxml --inactive') echo "{NETWORK}" ;;
+  'list --all') printf 'odd name\\n\\n' ;;
+  'dominfo odd name') printf 'State:          shut off\\nAutostart:      enable\\n' ;;
+  'dumpxml --inactive') echo "{DOMAIN}" ;;
+esac
+"""
+TOLD = {"format": "qcow2", "virtual-size": 10737418240, "backing-filename": "/base.qcow2"}
+
+
+@pytest.fixture
+def hypervisor(shell: Shell) -> Shell:
+    for tool in ("curl", "ssh-keygen", "xorrisofs", "libvirtd", "qemu-kvm", "systemctl"):
+        shell.stub(tool, "exit 0")
+    shell.stub("virsh", VIRSH)
+    shell.stub("qemu-img", f"cat <<'JSON'\n{json.dumps(TOLD, indent=2)}\nJSON")
+    shell.stub("vgs", "printf '  virt-pool|quaylab\\n  theirs|\\n'")
+    return shell
+
+
+def _report(shell: Shell, paths: list[str], devices: list[str]) -> Hypervisor:
+    return Libvirt().process(shell.lines(Libvirt().command(paths=paths, devices=devices)))
+
+
+def test_everything(hypervisor: Shell, tmp_path: Path) -> None:
+    disk = tmp_path / "a disk.qcow2"
+    disk.touch()
+    found = _report(hypervisor, [str(disk), str(tmp_path), "/nowhere"], ["/nowhere"])
+    assert found.missing == frozenset()
+    assert found.answers and found.enabled
+    network = found.networks["quaylab"]
+    assert (network.uuid, network.active, network.autostart) == ("u-1", True, False)
+    domain = found.domains["odd name"]
+    assert (domain.uuid, domain.active, domain.autostart) == ("u-2", False, True)
+    assert found.pools == {}
+    assert found.files == {str(disk): DiskFile("qcow2", 10737418240, "/base.qcow2")}
+    assert found.there == {str(disk), str(tmp_path)}
+    assert found.volume_groups == {"virt-pool": True, "theirs": False}
+    assert found.devices == {}
+
+
+def test_an_old_qemu_img_knows_no_force_share(hypervisor: Shell, tmp_path: Path) -> None:
+    told = json.dumps({**TOLD, "format": "raw"})
+    hypervisor.stub("qemu-img", f"test \"$2\" != --force-share || exit 1; echo '{told}'")
+    disk = tmp_path / "disk"
+    disk.touch()
+    assert _report(hypervisor, [str(disk)], []).files[str(disk)].format == "raw"
+
+
+def test_without_libvirt(shell: Shell) -> None:
+    for tool in ("virsh", "systemctl", "vgs"):
+        shell.stub(tool, "exit 1")
+    found = _report(shell, ["/nowhere"], [])
+    assert not (found.answers or found.enabled)
+    assert (found.networks, found.domains, found.volume_groups) == ({}, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("told", "active"),
+    [("running", True), ("paused", True), ("shut off", False), ("crashed", False), ("no", False)],
+)
+def test_a_vm_that_is_paused_is_not_started(told: str, active: bool) -> None:
+    packed = base64.b64encode(DOMAIN.encode()).decode()
+    found = Libvirt().process([f"domain|{told}|enable|{packed}"])
+    assert found.domains["odd name"].active is active
+
+
+@pytest.mark.parametrize(
+    ("line", "device"),
+    [
+        ("device|virt-pool|LVM2_member|/dev/sdb", Device("virt-pool", "LVM2_member")),
+        ("device||ext4|/dev/sdb", Device(None, "ext4")),
+        ("device|||/dev/sdb", Device(None, None)),
+    ],
+)
+def test_devices(line: str, device: Device) -> None:
+    assert Libvirt().process([line]).devices == {"/dev/sdb": device}
+
+
+def test_missing_tools_are_named() -> None:
+    assert Libvirt().process(["missing|virsh", "missing|xorrisofs"]).missing == {
+        "virsh",
+        "xorrisofs",
+    }

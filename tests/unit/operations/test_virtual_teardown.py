@@ -1,0 +1,141 @@
+"""Of what is there only what the lab has made is removed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from facts.files import Files
+from facts.libvirt import Libvirt
+from facts.resolver import Resolver, ResolverState
+from facts.virtual_machines import Addresses
+from operations import resolver, virtual_teardown
+from quaylab.files import FileState
+from quaylab.virtual.found import Hypervisor, Object
+from quaylab.virtual.lab import IMAGES, SEEDS
+from tests.unit.fake_host import FakeHost, stdin, text
+from tests.unit.virtual import FILES, VM, bare, lab, there
+
+THEIRS = there(lab(lab_name="theirs"))
+
+
+def _host(report: Hypervisor) -> FakeHost:
+    return FakeHost({Libvirt: report}, "@local")
+
+
+@pytest.mark.parametrize("what", ["machines", "networks", "pools"])
+@pytest.mark.parametrize("report", [bare(lab()), THEIRS], ids=["nothing", "another's"])
+def test_nothing_of_ours(what: str, report: Hypervisor) -> None:
+    host = _host(dataclasses.replace(report, there=frozenset()))
+    assert host.shell(getattr(virtual_teardown, what), lab=lab()) == []
+    assert len(host.noops) == 1
+
+
+def test_a_vm_goes_with_its_disks_and_its_seed() -> None:
+    made = lab(**FILES)
+    commands = _host(there(made)).shell(virtual_teardown.machines, lab=made)
+    assert " destroy " in commands[0]
+    assert commands[1:-1] == [
+        f"rm -f {IMAGES}/{VM}-root.qcow2",
+        f"rm -f /srv/vms/{VM}-disk1.qcow2",
+        f"rm -f /srv/vms/{VM}-disk2.qcow2",
+        f"rm -f {IMAGES}/{VM}-seed.iso",
+        f"rm -rf {SEEDS}/{VM}",
+    ]
+    # Till then a run that is killed knows what is ours.
+    assert " undefine " in commands[-1]
+    assert not any("base" in command for command in commands)
+
+
+def test_logical_volumes_are_removed_as_such() -> None:
+    commands = _host(there(lab())).shell(virtual_teardown.machines, lab=lab())
+    assert sum("lvremove --quiet --yes /dev/virt-pool/" in each for each in commands) == 3
+
+
+def test_what_a_killed_run_left_without_a_vm() -> None:
+    report = dataclasses.replace(there(lab()), domains={})
+    commands = _host(report).shell(virtual_teardown.machines, lab=lab())
+    assert len(commands) == 5
+    assert f"rm -rf {SEEDS}/{VM}" in commands
+
+
+def test_a_vm_that_the_inventory_no_longer_names() -> None:
+    made = lab(name="other.quaylab.lan")
+    report = dataclasses.replace(there(lab()), there=frozenset())
+    commands = _host(report).shell(virtual_teardown.machines, lab=made)
+    assert f"rm -f {IMAGES}/{VM}-seed.iso" in commands
+
+
+def test_networks() -> None:
+    commands = _host(there(lab())).shell(virtual_teardown.networks, lab=lab())
+    assert ["net-destroy" in commands[0], "net-undefine" in commands[1]] == [True, True]
+
+
+@pytest.mark.parametrize(("tagged", "removed"), [(True, True), (False, False)])
+def test_a_volume_group_goes_if_it_was_made(tagged: bool, removed: bool) -> None:
+    report = dataclasses.replace(there(lab()), volume_groups={"virt-pool": tagged})
+    commands = _host(report).shell(virtual_teardown.pools, lab=lab())
+    assert any("vgremove" in command for command in commands) == removed
+    assert " pool-undefine " in commands[-1]
+
+
+def test_a_directory_goes_if_it_is_empty() -> None:
+    made = lab(**FILES)
+    commands = _host(there(made)).shell(virtual_teardown.pools, lab=made)
+    assert commands[1] == "test ! -d /srv/vms || rmdir --ignore-fail-on-non-empty /srv/vms"
+
+
+# --- names ---
+
+
+def _resolving(state: ResolverState) -> FakeHost:
+    addresses = {VM: "192.168.254.12"}
+    return FakeHost({Resolver: state, Addresses: addresses}, "@local")
+
+
+def test_names_by_etc_hosts() -> None:
+    (command,) = _resolving(ResolverState()).shell(resolver.known, lab=lab())
+    assert f"192.168.254.12 {VM} # quaylab-vms quaylab" in command
+    host = _resolving(ResolverState(hosts=(f"192.168.254.12 {VM}",)))
+    assert host.shell(resolver.known, lab=lab()) == []
+    assert host.noops == ["/etc/hosts knows the VMs"]
+
+
+def test_names_by_systemd_resolved() -> None:
+    host = _resolving(ResolverState("systemd-resolved"))
+    write, now = host.operate(resolver.known, lab=lab())
+    assert "chmod 0755" in text(write)
+    assert text(now) == "/etc/libvirt/hooks/network.d/quaylab-quaylab quaylab started"
+
+
+def test_names_by_network_manager() -> None:
+    host = _resolving(ResolverState("NetworkManager"))
+    servers, main, reload = host.operate(resolver.known, lab=lab())
+    assert "dnsmasq.d/quaylab-quaylab.conf" in text(servers)
+    assert "conf.d/quaylab-quaylab.conf" in text(main)
+    assert text(reload) == "systemctl reload NetworkManager"
+    assert stdin(servers) != stdin(main)
+
+
+def test_names_are_forgotten() -> None:
+    host = _resolving(ResolverState())
+    assert host.shell(resolver.forgotten, lab=lab()) == []
+    path = "/etc/NetworkManager/dnsmasq.d/quaylab-quaylab.conf"
+    files: dict[Any, Any] = {Files: {path: FileState(0, 0, 0o644, "")}}
+    commands = FakeHost({Resolver: ResolverState("NetworkManager"), **files}).shell(
+        resolver.forgotten, lab=lab()
+    )
+    assert commands == [f"rm -f {path}", "systemctl reload NetworkManager"]
+    lines = ResolverState(hosts=(f"192.168.254.12 {VM}",))
+    (command,) = _resolving(lines).shell(resolver.forgotten, lab=lab())
+    assert "grep -v" in command and VM not in command
+
+
+def test_a_vm_removed_by_hand_is_running_no_more() -> None:
+    off = {VM: Object(there(lab()).domains[VM].xml, False, True)}
+    commands = _host(dataclasses.replace(there(lab()), domains=off)).shell(
+        virtual_teardown.machines, lab=lab()
+    )
+    assert not any(" destroy " in command for command in commands)

@@ -1,0 +1,175 @@
+"""What is there is changed in place or refused, each with its reason."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from quaylab.virtual import changes, xml
+from quaylab.virtual.found import Device, DiskFile, Hypervisor, Object
+from quaylab.virtual.lab import GB, Lab
+from tests.unit.virtual import BRIDGE, DISK, FILES, MACHINE, VM, bare, lab, there
+
+OTHER_IMAGE = {"image_checksum": "sha256:" + "ab" * 32}
+
+
+def _refused(made: Lab, report: Hypervisor) -> list[str]:
+    return list(changes.refusals(made, report))
+
+
+def _with_disk(device: Device | None, **report: Any) -> Hypervisor:
+    found = {DISK: device} if device else {}
+    return dataclasses.replace(bare(lab()), devices=found, **report)
+
+
+@pytest.mark.parametrize("changed", [{}, FILES], ids=["lvm", "dir"])
+def test_what_was_made_fits(changed: Mapping[str, Any]) -> None:
+    made = lab(**changed)
+    assert _refused(made, bare(made)) == []
+    assert _refused(made, there(made)) == []
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"resources": {"ram": 16384}},
+        {"resources": {"vcpus": 8}},
+        {"resources": {"disks": [{"size": 20, "pool": "virt-pool"}] * 2}},
+        {"resources": {"disks": [{"size": 10, "pool": "virt-pool"}] * 3}},
+        {"virt_type": "qemu"},
+        {**OTHER_IMAGE, "reimage": VM},
+        {"convert_to_lv_on_vg": None, "reimage": VM},
+    ],
+    ids=["memory", "processors", "grown", "one more", "virt_type", "image", "root"],
+)
+def test_what_can_be_changed(wanted: Mapping[str, Any]) -> None:
+    assert _refused(lab(**wanted), there(lab())) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "key", "told"),
+    [
+        ({"libvirt_bridges": [{**BRIDGE, "dhcp_end": "192.168.254.99"}]}, "libvirt_bridges", "253"),
+        (
+            {"libvirt_bridges": [{**BRIDGE, "dns_forwarder": ["192.0.2.53"]}]},
+            "libvirt_bridges",
+            "dns_forwarder of quaylab is not set, wanted is 192.0.2.53",
+        ),
+        ({"resources": {"disks": [{"size": 9, "pool": "virt-pool"}] * 2}}, "resources", "shrink"),
+        ({"resources": {"disks": [{"size": 10, "pool": "virt-pool"}]}}, "resources", "a disk more"),
+        (OTHER_IMAGE, "image_checksum", f"--data reimage={VM}"),
+        ({"convert_to_lv_on_vg": None}, "convert_to_lv_on_vg", f"--data reimage={VM}"),
+    ],
+    ids=["network", "forwarder", "smaller", "one less", "image", "root"],
+)
+def test_what_can_not(wanted: Mapping[str, Any], key: str, told: str) -> None:
+    problems = _refused(lab(**wanted), there(lab()))
+    assert problems
+    assert all(problem.startswith(f"{key}: ") for problem in problems)
+    assert told in problems[0]
+
+
+def test_another_network_or_pool() -> None:
+    second = {**BRIDGE, "name": "second"}
+    pools = [{"virt-pool": {"type": "dir", "path": "/srv/vms"}, "b": {"type": "dir", "path": "/b"}}]
+    before = lab(**{**FILES, "libvirt_pools": pools})
+    moved = lab(
+        **{**FILES, "libvirt_pools": pools},
+        libvirt_bridges=[second],
+        resources={"network": "second", "disks": [{"size": 10, "pool": "b"}] * 2},
+    )
+    problems = _refused(moved, there(before))
+    assert "the bridge virbr-900 of second is that of quaylab" in problems[0]
+    assert "is in the network quaylab, wanted is second" in problems[1]
+    assert "can't move to another pool" in problems[2]
+
+
+def test_a_pool_elsewhere() -> None:
+    pools = [{"virt-pool": {"type": "dir", "path": "/srv/other"}}]
+    problems = _refused(lab(**{**FILES, "libvirt_pools": pools}), there(lab(**FILES)))
+    assert "path of virt-pool is /srv/vms, wanted is /srv/other" in problems[0]
+
+
+@pytest.mark.parametrize("kind", ["networks", "pools", "domains"])
+def test_what_others_have_made_is_not_touched(kind: str) -> None:
+    made, theirs = lab(), there(lab(lab_name="theirs"))
+    report = dataclasses.replace(there(made), **{kind: getattr(theirs, kind)})
+    (problem,) = _refused(made, report)
+    assert "that this lab has not made" in problem
+    assert changes.ours(made, kind.rstrip("s"), getattr(theirs, kind)) == {}
+
+
+def test_a_bridge_of_others() -> None:
+    made, theirs = (
+        lab(),
+        lab(libvirt_bridges=[{**BRIDGE, "name": "theirs"}], resources={"network": "theirs"}),
+    )
+    network = Object(xml.network(theirs, theirs.networks["theirs"]), True, True)
+    report = dataclasses.replace(bare(made), networks={"theirs": network})
+    (problem,) = _refused(made, report)
+    assert "the bridge virbr-900 of quaylab is that of theirs" in problem
+
+
+@pytest.mark.parametrize(
+    ("report", "told"),
+    [
+        (_with_disk(None), "is no disk of @local"),
+        (_with_disk(Device("theirs", "LVM2_member")), "belongs to the volume group theirs"),
+        (
+            _with_disk(Device(None, None), volume_groups={"virt-pool": False}),
+            "has a volume group virt-pool on other disks",
+        ),
+        (_with_disk(Device(None, "ext4")), "is in use (ext4)"),
+        (_with_disk(Device(None, "gpt used")), "wipefs --all /dev/nvme0n1p2"),
+    ],
+    ids=["none", "theirs", "taken", "file system", "partitions"],
+)
+def test_the_disk_of_a_pool(report: Hypervisor, told: str) -> None:
+    (problem,) = _refused(lab(), report)
+    assert problem.startswith("libvirt_pools: ")
+    assert told in problem
+
+
+def test_a_volume_group_of_its_name_on_its_disk_is_used() -> None:
+    report = _with_disk(Device("virt-pool", "LVM2_member"), volume_groups={"virt-pool": False})
+    assert _refused(lab(), report) == []
+
+
+def test_a_physical_volume_of_no_group_is_empty() -> None:
+    assert _refused(lab(), _with_disk(Device(None, "LVM2_member"))) == []
+
+
+def test_kvm_where_there_is_none() -> None:
+    report = dataclasses.replace(bare(lab()), kvm=False)
+    (problem,) = _refused(lab(), report)
+    assert problem.startswith("virt_type: kvm, and @local has no /dev/kvm")
+    assert "virt_type=qemu" in problem
+    assert _refused(lab(virt_type="qemu"), report) == []
+
+
+def test_an_image_that_is_not_there() -> None:
+    made = lab(image_uri="file:///srv/rhel.qcow2")
+    (problem,) = _refused(made, bare(made))
+    assert problem.startswith("image_uri: file:///srv/rhel.qcow2")
+    fetched = {made.machines[VM].image.path: DiskFile("qcow2", 3 * GB, None)}
+    # Base images stay, so their source may be gone.
+    assert _refused(made, dataclasses.replace(bare(made), files=fetched)) == []
+    here = frozenset({"/srv/rhel.qcow2"})
+    assert _refused(made, dataclasses.replace(bare(made), there=here)) == []
+
+
+def test_paths_and_devices_to_look_at() -> None:
+    made = lab()
+    machine = made.machines[VM]
+    assert changes.devices(made) == [DISK]
+    assert set(changes.paths(made)) == {
+        machine.image.path,
+        machine.root,
+        machine.seed,
+        machine.directory,
+        *(disk.path for disk in machine.disks),
+    }
+    assert "file://" not in str(MACHINE["image_uri"])

@@ -1,0 +1,80 @@
+"""The launcher: which runs of pyinfra a verb is, with a stub in Python's place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.unit.samples import ROOT
+
+PURGE = ("--data", "purge=quay.quaylab.lan")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A project whose environment is ready, and whose pyinfra notes its arguments."""
+    shutil.copy(ROOT / "lab", tmp_path)
+    shutil.copy(ROOT / "requirements.txt", tmp_path)
+    for name, text in {"lab": "hypervisor = []\n", "plain": "quay = []\n"}.items():
+        inventory = tmp_path / "inventories" / name / "inventory.py"
+        inventory.parent.mkdir(parents=True)
+        inventory.write_text(text)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(
+        "#!/bin/sh\n"
+        "case $1 in --version) echo stub; exit ;; esac\n"
+        f'shift 2; echo "$*" >>{tmp_path}/calls; case "$*" in *"$FAILS"*) exit 1 ;; esac\n'
+    )
+    python.chmod(0o755)
+    stamp = subprocess.run(
+        ["sha256sum", "requirements.txt"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    (tmp_path / ".venv" / "stamp").write_text(f"stub\n{stamp.stdout}")
+    return tmp_path
+
+
+def _calls(folder: Path, *arguments: str, fails: str = "no call") -> tuple[int, list[str]]:
+    environment = {**os.environ, "HOME": str(folder), "FAILS": fails}
+    done = subprocess.run(["bash", "lab", *arguments], cwd=folder, env=environment, timeout=30)
+    return done.returncode, (folder / "calls").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "calls"),
+    [
+        (("up", "plain"), ["-y {plain} deploy.py"]),
+        (
+            ("up", "lab"),
+            ["-y {lab} tasks/hypervisor.py --limit hypervisor", "-y {lab} deploy.py"],
+        ),
+        (
+            ("up", "lab", "--dry"),
+            ["{lab} tasks/hypervisor.py --limit hypervisor --dry", "{lab} deploy.py --dry"],
+        ),
+        (("down", "lab"), ["-y {lab} tasks/teardown.py"]),
+        (("down", "plain", *PURGE), ["-y {plain} tasks/teardown.py --data purge=quay.quaylab.lan"]),
+        (
+            ("down", "lab", *PURGE),
+            [
+                "-y {lab} tasks/teardown.py --exclude lab --exclude hypervisor "
+                "--data purge=quay.quaylab.lan",
+                "-y {lab} tasks/teardown_hypervisor.py --limit hypervisor "
+                "--data purge=quay.quaylab.lan",
+            ],
+        ),
+    ],
+)
+def test_runs_of_a_verb(folder: Path, arguments: tuple[str, ...], calls: list[str]) -> None:
+    inventories = {name: f"inventories/{name}/inventory.py" for name in ("lab", "plain")}
+    assert _calls(folder, *arguments) == (0, [call.format(**inventories) for call in calls])
+
+
+def test_nothing_is_deployed_to_vms_that_could_not_be_made(folder: Path) -> None:
+    code, calls = _calls(folder, "up", "lab", fails="hypervisor.py")
+    assert code == 1
+    assert len(calls) == 1

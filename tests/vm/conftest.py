@@ -1,0 +1,73 @@
+"""Fixtures of the VM tier: libvirt, and a lab of one VM that all its tests share."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.machine.conftest import images, operator
+from tests.machine.machines import Operator
+from tests.machine.observed import IMAGE_OF
+from tests.vm import image
+from tests.vm.daemons import libvirt
+from tests.vm.virtual_lab import VirtualLab, inventory_of_libvirt, sweep
+
+__all__ = ["images", "operator"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.vm)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell what each step took: under emulation that is what one wants to know."""
+    if config.option.durations is None:
+        config.option.durations, config.option.durations_min = 0, 1.0
+
+
+@pytest.fixture(scope="session")
+def cloud_image(images: dict[str, str]) -> Path:
+    """The VM's image, in which Docker finds the container images of the parts."""
+    return image.build(images[part] for part in IMAGE_OF.values())
+
+
+@pytest.fixture(scope="session")
+def virtualisation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """libvirt, for one session at a time: networks and VMs have no names of a session's own."""
+    image.CACHE.mkdir(parents=True, exist_ok=True)
+    with (image.CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with libvirt(tmp_path_factory.mktemp("libvirt") / "log"):
+            sweep()
+            try:
+                yield
+            finally:
+                sweep()
+
+
+@pytest.fixture(scope="session")
+def before(virtualisation: None) -> dict[str, list[str]]:
+    """What libvirt had before the tests."""
+    return inventory_of_libvirt()
+
+
+@pytest.fixture(scope="session")
+def lab(
+    before: dict[str, list[str]],
+    cloud_image: Path,
+    operator: Operator,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[VirtualLab]:
+    """The lab's inventory; nothing of it is made yet."""
+    folder = tmp_path_factory.mktemp("lab")
+    lab = VirtualLab(operator, folder, cloud_image, f"test-{os.getpid()}-vm")
+    lab.write()
+    yield lab
+    lab.deployment.forget()
+    lab.known_hosts.unlink(missing_ok=True)

@@ -1,0 +1,203 @@
+"""The seed's lab on a real VM, as one story: made, killed on the way, deployed to, rebooted, gone.
+
+The VM is emulated, so it boots once and is rebooted once; each test goes on where the one before
+it ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.machine.deployment import ADMIN, HOSTNAME
+from tests.machine.machines import ThisMachine, wait_until
+from tests.machine.observed import containers
+from tests.machine.registry_client import RegistryClient
+from tests.vm.virtual_lab import (
+    BOOT_TIMEOUT,
+    DISKS,
+    NAME,
+    POOL,
+    PROVISION,
+    SEEDS,
+    VirtualLab,
+    changes,
+    definitions,
+    inventory_of_libvirt,
+    virsh,
+)
+
+STORAGE = "tasks/docker_storage.py"
+ENGINE = "/var/lib/docker"
+BLOBS = "/var/lib/quaylab/storage"
+QUAY = ("quaylab-database", "quaylab-quay", "quaylab-redis")
+
+
+def _started() -> bool:
+    return HOSTNAME in virsh("list --name").split()
+
+
+# In the order of a run, each at work on the thing that is to be found half-made.
+PLACES: dict[str, Callable[[VirtualLab], bool]] = {
+    "the network is defined": lambda lab: NAME in virsh("net-list --all --name").split(),
+    "the image is half copied": lambda lab: Path(f"{lab.base}.part").exists(),
+    "a disk is made": lambda lab: any(POOL.glob(f"{HOSTNAME}-*")),
+    "the seed is begun": lambda lab: (SEEDS / HOSTNAME / "user-data").exists(),
+    "the VM is defined": lambda lab: HOSTNAME in virsh("list --all --name").split(),
+}
+
+
+@pytest.fixture(scope="module")
+def client(lab: VirtualLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryClient]:
+    """The CI machine's engine, which finds the registry by the name that provisioning gave it."""
+    client = RegistryClient(ThisMachine(tmp_path_factory.mktemp("client")), HOSTNAME)
+    client.trust(lab.deployment.ca)
+    yield client
+    client.distrust()
+
+
+def test_provisioning_killed_at_five_places(lab: VirtualLab, before: dict[str, list[str]]) -> None:
+    """The next run goes on from what it finds, and nothing half-made is left."""
+    lab.deployment.kill(*PROVISION, when=_started)
+    undisturbed = definitions()
+    lab.down()
+    lab.base.unlink()  # which teardown keeps
+    assert inventory_of_libvirt() == before
+
+    for place, reached in PLACES.items():
+        lab.deployment.kill(*PROVISION, when=lambda reached=reached: reached(lab))  # type: ignore[misc]
+        assert not _started(), place
+    lab.deployment.kill(*PROVISION, when=_started)
+    assert definitions() == undisturbed
+
+
+def test_vm_is_made(lab: VirtualLab) -> None:
+    lab.provision()
+    assert lab.provision() == []
+    assert lab.machine.run("id -un; hostname --fqdn").stdout.split() == ["root", HOSTNAME]
+    assert virsh(f"vol-list {NAME}").count(".qcow2") == len(DISKS) * 2  # with their paths
+
+
+def test_disks_that_hold_something_are_refused(lab: VirtualLab) -> None:
+    lab.machine.run(
+        "mkfs.ext4 -q /dev/vdd; echo ',,L' | sfdisk --quiet --label gpt /dev/vde;"
+        "vgcreate --quiet precious /dev/vdf; mkfs.xfs -q /dev/vdg; mount /dev/vdg /mnt;"
+        f"mkdir -p {ENGINE}/volumes/precious; udevadm settle"
+    )
+    held = _signatures(lab)
+    lab.write(
+        docker_storage={
+            "devices": ["disk3", "disk4", "disk5", "disk6", "disk7"],
+            "volume_group": "precious",
+        },
+        quay_storage={"devices": ["/dev/vdd"]},
+    )
+    refused = lab.deployment.run(STORAGE)
+    assert refused.returncode != 0
+    for problem in (
+        "/dev/vdd is the disk that docker_storage.devices names as disk3",
+        "holds a signature of ext4",
+        "holds partitions (/dev/vde1)",
+        "precious is on",
+        "is mounted at /mnt",
+        "disk7 is no disk of",
+        f"has data already ({ENGINE}/volumes/precious)",
+    ):
+        assert problem in refused.output
+    assert "Traceback" not in refused.output
+    assert _signatures(lab) == held
+    lab.machine.run(f"rm -r {ENGINE}")
+    lab.write()
+
+
+def test_lab_comes_up(lab: VirtualLab) -> None:
+    lab.up()
+    assert lab.up() == []
+    assert all(containers(lab.machine)[name]["State"]["Running"] for name in QUAY)
+
+
+def test_both_storages_are_lvm_and_xfs(lab: VirtualLab) -> None:
+    for group, point in (("docker-vg", ENGINE), ("quay-vg", BLOBS)):
+        mount = lab.machine.run(f"findmnt --noheadings --output FSTYPE,OPTIONS,SOURCE {point}")
+        assert mount.stdout.startswith("xfs") and "prjquota" in mount.stdout
+        volume = mount.stdout.split()[-1]
+        owner = lab.machine.run(f"lvs --noheadings --options vg_name {volume}").stdout.strip()
+        assert owner == group
+        assert "ftype=1" in lab.machine.run(f"xfs_info {point}").stdout
+    assert lab.machine.run("docker info --format '{{.Driver}}'").stdout == "overlay2\n"
+
+
+def test_another_engine_pushes_and_pulls(
+    lab: VirtualLab, client: RegistryClient, tmp_path: Path
+) -> None:
+    made = client.machine.run(
+        "head -c 1000000 /dev/urandom >layer && tar c layer | docker import - quaylab-test/layer"
+        f" && rm layer && cd {tmp_path}"
+    )
+    assert client.login(ADMIN, lab.deployment.password).returncode == 0
+    client.push("quaylab-test/layer", f"{ADMIN}/layer:vm")
+    client.machine.run("docker image rm quaylab-test/layer")
+    assert client.pull(f"{ADMIN}/layer:vm") == made.stdout
+    # The blob lies on the disk that is Quay's.
+    assert int(lab.machine.run(f"du -s {BLOBS} | cut -f1").stdout) > 900
+
+
+def test_hosts_pass_their_own_tests(lab: VirtualLab) -> None:
+    lab.deployment.verify()
+
+
+def test_storage_is_extended_by_further_disks(lab: VirtualLab) -> None:
+    """One is new, and attached while the VM runs; one held something, which may be destroyed."""
+    size = _size(lab)
+    lab.write(
+        disks=(*DISKS, 1),
+        docker_storage={
+            "devices": ["disk1", "disk3", "disk7"],
+            "volume_group": "docker-vg",
+            "wipe": True,
+        },
+    )
+    assert lab.provision() != []
+    assert (
+        lab.machine.run("lsblk --noheadings --nodeps --output SERIAL /dev/vdh").stdout == "disk7\n"
+    )
+    assert changes(lab.deployment.run(STORAGE)) != []
+    assert _size(lab) > size + 1.9 * 1024**2
+    assert changes(lab.deployment.run(STORAGE)) == []
+    assert "ext4" not in lab.machine.run("wipefs --noheadings /dev/vdd").stdout
+
+
+def test_reboot_brings_everything_back_without_a_run(
+    lab: VirtualLab, client: RegistryClient
+) -> None:
+    lab.machine.reboot()
+    wait_until(
+        lambda: client.login(ADMIN, lab.deployment.password).returncode == 0,
+        "the registry is back",
+        timeout=BOOT_TIMEOUT,
+    )
+    assert client.pull(f"{ADMIN}/layer:vm")
+    assert lab.up() == []
+
+
+def test_teardown_leaves_libvirt_as_it_was(lab: VirtualLab, before: dict[str, list[str]]) -> None:
+    lab.down()
+    left = inventory_of_libvirt()
+    assert set(left["files"]) - set(before["files"]) == {str(lab.base)}, "the base image stays"
+    assert {**left, "files": before["files"]} == before
+    assert HOSTNAME not in Path("/etc/hosts").read_text()
+    assert not lab.deployment.store.exists
+
+
+def _signatures(lab: VirtualLab) -> str:
+    """What the disks hold: the beginning of each, and what LVM knows."""
+    return lab.machine.run(
+        "for disk in /dev/vd[b-g]; do head -c 1M $disk | sha256sum; done; pvs; vgs; lvs"
+    ).stdout
+
+
+def _size(lab: VirtualLab) -> int:
+    """The engine's file system's size, in KiB."""
+    return int(lab.machine.run(f"df --output=size {ENGINE} | tail -n 1").stdout)
