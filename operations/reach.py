@@ -117,7 +117,7 @@ def registry(host: Host, plan: Plan) -> Iterator[Registry]:
         through(host, LOOPBACK, plan.topology.https_port) as target,
         dialling(partial(through, host)) as dial,
     ):
-        elsewhere = stores.way(plan.settings, store, dial) if store else None
+        elsewhere = stores.way(plan.settings, store, plan.credentials, dial) if store else None
         client = Registry(plan.topology.registry, plan.certificate.trusted, target, elsewhere)
         try:
             yield client

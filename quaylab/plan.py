@@ -244,13 +244,13 @@ def _credentials(
         "redis_password": settings.redis_host,
     }
     elsewhere = [key for key, host in foreign.items() if host]
-    needs_keys = kind != "local" and not settings.storage_iam_role
-    if needs_keys and not makes_store:
-        elsewhere += STORAGE
     # An administrator sets the role's password, so it can be made here.
     unknown = [
         key for key in elsewhere if key != "database_password" or not settings.database_admin
     ]
+    needs_keys = kind != "local" and not settings.storage_iam_role
+    if needs_keys and not makes_store:
+        unknown += STORAGE
     credentials = store.load(foreign=unknown if demand else (), ask=ask)
     if needs_keys and makes_store:
         credentials = with_storage_keys(credentials)

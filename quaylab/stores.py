@@ -38,10 +38,12 @@ class Objects(Protocol):
     def delete(self, name: str) -> None: ...
 
 
-def way(settings: Settings, store: Store, dial: Dial) -> PoolManager:
+def way(settings: Settings, store: Store, credentials: Credentials, dial: Dial) -> PoolManager:
     """HTTP to a store as Quay has it: the CAs that it trusts, and its proxy."""
     files = (settings.company_ca, settings.storage_ca)
     trusted = [file.read_text() for file in files if file]
+    if store.host and credentials.ca_certificate:
+        trusted.append(credentials.ca_certificate)
     return manager(dial, trusted, object_storage.proxy(settings, store))
 
 
@@ -55,7 +57,7 @@ class Client:
     def __init__(
         self, settings: Settings, store: Store, credentials: Credentials, dial: Dial
     ) -> None:
-        http = way(settings, store, dial)
+        http = way(settings, store, credentials, dial)
         self._store = store
         self._settings = settings
         self._objects: Objects = (
