@@ -16,6 +16,7 @@ from quaylab import (
     parts,
     preconditions,
     quay_config,
+    subscription,
     topology,
     upgrades,
     versions,
@@ -139,6 +140,7 @@ def make(
     if exclusive:
         store.lock()
     problems = Problems(versions.problems(settings) + _file_problems(settings))
+    problems += subscription.settings_problems(settings)
     for name, machine in machines.items():
         problems += checks.machine_problems(name, machine)
     where = credentials = None

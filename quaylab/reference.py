@@ -49,7 +49,10 @@ def _type(field: FieldInfo) -> str:
         annotation = typing.get_args(annotation)[0]
     if typing.get_origin(annotation) is typing.Literal:
         return " or ".join(f"`{choice}`" for choice in typing.get_args(annotation))
-    return {str: "text", int: "number"}.get(annotation, "dict")  # type: ignore[arg-type]
+    if typing.get_origin(annotation) is list:
+        return "list"
+    words = {str: "text", int: "number", bool: "`True` or `False`"}
+    return words.get(annotation, "dict")  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from quaylab.settings.images import Images
 from quaylab.settings.orders import Restoring, Teardown
 from quaylab.settings.registry import Certificates, Registry
 from quaylab.settings.services import Database, Redis
+from quaylab.settings.subscription import Subscription
 
 # Data that belongs to pyinfra itself: its connectors' keys and, by "_", its global arguments.
 PYINFRA_KEY = re.compile(
@@ -29,6 +30,7 @@ PYINFRA_KEY = re.compile(
 class Settings(
     Teardown,
     Restoring,
+    Subscription,
     Needs,
     Engine,
     Images,
