@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from quaylab.settings.forms import LocalFile, Section, Url, form
 
-Organization = Annotated[str, form(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", "1234567")]
+
+def _digits(value: object) -> object:
+    """Red Hat's organizations are numbers, and `--data` makes one a number."""
+    return str(value) if type(value) is int else value
+
+
+Organization = Annotated[
+    str, form(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", "1234567"), BeforeValidator(_digits)
+]
 Login = Annotated[str, form(r"^[^\s-]\S*$", "admin@example.com")]
 PoolId = Annotated[str, form(r"^[0-9a-f]+$", "8a85f9833e1404a9013e3cddf95a0599")]
 # A leading hyphen would be an option.
