@@ -162,6 +162,30 @@ virtual_machine_timeout = 600
 # disks are kept.
 reimage = None
 
+# --- RHEL's subscription ---
+# Organization to register RHEL hosts with, by an activation key unless rhsm_user is set.
+rhsm_organization = None
+# User who registers them, by a password instead of an activation key.
+rhsm_user = None
+# Subscription service, such as https://satellite.example.com/rhsm; None: the one that the host
+# has, which is Red Hat's.
+rhsm_server = None
+# With rhsm_server: where its content is, such as https://satellite.example.com/pulp/content;
+# None: Red Hat's.
+rhsm_content = None
+# With rhsm_server: its CA (PEM) on this machine.
+rhsm_ca = None
+# Pool to attach, by its id, where pools exist: before RHEL 10, without Simple Content Access.
+rhsm_pool = None
+# Instead of rhsm_pool: a pattern, of whose pools one is attached.
+rhsm_pool_matches = None
+# Repositories to enable, all others being disabled; None: left as they are.
+rhsm_repositories = None
+# RHEL release to stay on; None: no such lock.
+rhsm_release = None
+# With tasks/teardown.py: unregister the RHEL hosts.
+rhsm_unregister = False
+
 # --- Going back ---
 # With tasks/restore_database.py: the dump to restore; None: the newest.
 restore = None

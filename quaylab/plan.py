@@ -21,6 +21,7 @@ from quaylab import (
     service_tls,
     storage,
     storage_problems,
+    subscription,
     topology,
     upgrades,
     versions,
@@ -162,6 +163,7 @@ def make(
     problems = Problems(versions.problems(settings) + _file_problems(settings))
     problems += object_storage.problems(settings, topology.storage_kind(settings, hosts))
     problems += service_tls.problems(settings)
+    problems += subscription.settings_problems(settings)
     for host in hosts:
         if machine := machines.get(host.name):
             problems += checks.machine_problems(host.name, machine)

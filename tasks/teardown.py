@@ -5,7 +5,7 @@ With `--data purge=NAME`, NAME being the registry's own, the data goes too, for 
 
 from pyinfra import host
 
-from operations import teardown
+from operations import subscription, teardown
 from operations.plan import plan
 
 lab = plan(check=False)
@@ -17,3 +17,6 @@ if host.name in lab.topology.engine_hosts():
         teardown.data(name="Remove volumes, files and certificates", plan=lab)
 
         teardown.credentials(name="Forget the credentials", plan=lab)
+
+if lab.settings.rhsm_unregister:
+    subscription.unregistered(name="Unregister the host", plan=lab)

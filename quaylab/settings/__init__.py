@@ -21,6 +21,7 @@ from quaylab.settings.objects import Objects
 from quaylab.settings.orders import Restoring, Teardown
 from quaylab.settings.registry import Certificates, Registry
 from quaylab.settings.services import Database, Redis
+from quaylab.settings.subscription import Subscription
 from quaylab.settings.virtual_machine import VirtualMachine
 
 # Data that belongs to pyinfra itself: its connectors' keys and, by "_", its global arguments.
@@ -33,6 +34,7 @@ PYINFRA_KEY = re.compile(
 class Settings(
     Teardown,
     Restoring,
+    Subscription,
     Hypervisor,
     Needs,
     Engine,

@@ -80,6 +80,16 @@ BAD: dict[str, tuple[Any, str]] = {
     "virt_type": ("xen", "'kvm' or 'qemu'"),
     "virtual_machine_timeout": (0, "greater than or equal to 30"),
     "reimage": (True, "a valid string"),
+    "rhsm_organization": ("My Lab", "for example 1234567"),
+    "rhsm_user": ("-x", "for example admin@example.com"),
+    "rhsm_server": ("satellite.example.com", "for example https://"),
+    "rhsm_content": ("satellite.example.com/pulp", "for example https://"),
+    "rhsm_ca": ("/nowhere/satellite.pem", NO_FILE),
+    "rhsm_pool": ("Employee SKU", "for example 8a85f9833e1404a9013e3cddf95a0599"),
+    "rhsm_pool_matches": ("--all", "for example *Employee SKU*"),
+    "rhsm_repositories": ("rhel-7-server-rpms", "a valid list"),
+    "rhsm_release": ("latest", "for example 9.4"),
+    "rhsm_unregister": (1, "a valid boolean"),
     "restore": ("../dump", "for example v3.16.5-to-v3.18.0-"),
     "purge": (True, "a valid string"),
     # A host's own.
@@ -173,6 +183,11 @@ def test_hosts_that_differ_in_a_run_wide_key() -> None:
     assert problem.startswith("database_name: quay.example.com and db.example.com differ")
     assert "in the group `all`" in problem
     assert not more
+
+
+def test_an_item_of_a_list_is_named_by_its_place() -> None:
+    (problem,) = _problems(host("quay.example.com", rhsm_repositories=["rhel-7-server-rpms", "*"]))
+    assert problem.startswith("rhsm_repositories[1]: '*': does not have the right form")
 
 
 def test_all_problems_are_told_at_once() -> None:

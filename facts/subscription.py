@@ -1,0 +1,76 @@
+"""What subscription-manager tells. Each of its calls takes seconds, so a fact makes only those that
+one decision needs."""
+
+from __future__ import annotations
+
+from pyinfra.api import QuoteString, StringCommand
+from pyinfra.api.facts import FactBase
+
+from quaylab import subscription
+from quaylab.subscription import Pools, answers
+
+CLIENT = "subscription-manager"
+# `ask WORDS`: what a call says on both streams, in English, and its exit code.
+ASK = (
+    f'ask() {{ said=$(LC_ALL=C {CLIENT} "$@" 2>&1); code=$?; '
+    "printf '%s\\n' \"$said\" | sed 's/^/| /'; printf 'rc=%s\\n' \"$code\"; };"
+)
+
+
+class Registration(FactBase[subscription.Registration]):
+    """A :class:`quaylab.subscription.Registration`."""
+
+    def requires_command(self) -> str:
+        return CLIENT
+
+    def command(self) -> str:
+        return f"{ASK} ask version; ask identity; ask release --show"
+
+    @staticmethod
+    def default() -> subscription.Registration:
+        return subscription.Registration()
+
+    def process(self, output: list[str]) -> subscription.Registration:
+        return subscription.registration(*answers(output))
+
+
+class AttachedPools(FactBase[Pools]):
+    """A :class:`quaylab.subscription.Pools`.
+
+    + matches: the pattern that pools have to match
+    """
+
+    def requires_command(self, matches: str = "*") -> str:
+        return CLIENT
+
+    def command(self, matches: str = "*") -> StringCommand:
+        pattern = QuoteString(matches)
+        return StringCommand(
+            f"{ASK} ask status;",
+            "ask list --consumed --pool-only --matches", pattern, ";",
+            "ask list --available --pool-only --matches", pattern,
+        )  # fmt: skip
+
+    @staticmethod
+    def default() -> Pools:
+        return Pools()
+
+    def process(self, output: list[str]) -> Pools:
+        return subscription.pools(*answers(output))
+
+
+class Repositories(FactBase[dict[str, bool]]):
+    """Whether each repository that the host may use is enabled, by its id."""
+
+    def requires_command(self) -> str:
+        return CLIENT
+
+    def command(self) -> str:
+        return f"{ASK} ask repos --list"
+
+    @staticmethod
+    def default() -> dict[str, bool]:
+        return {}
+
+    def process(self, output: list[str]) -> dict[str, bool]:
+        return subscription.repositories(*answers(output))

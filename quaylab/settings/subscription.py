@@ -1,0 +1,66 @@
+"""RHEL's subscription."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from quaylab.settings.forms import LocalFile, Section, Url, form
+
+
+def _digits(value: object) -> object:
+    """Red Hat's organizations are numbers, and `--data` makes one a number."""
+    return str(value) if type(value) is int else value
+
+
+Organization = Annotated[
+    str, form(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", "1234567"), BeforeValidator(_digits)
+]
+Login = Annotated[str, form(r"^[^\s-]\S*$", "admin@example.com")]
+PoolId = Annotated[str, form(r"^[0-9a-f]+$", "8a85f9833e1404a9013e3cddf95a0599")]
+# A leading hyphen would be an option.
+Pattern = Annotated[str, form(r"^[^\s-](.*\S)?$", "*Employee SKU*")]
+RepositoryId = Annotated[
+    str, form(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", "rhel-9-for-x86_64-baseos-rpms")
+]
+Release = Annotated[str, form(r"^[0-9][0-9A-Za-z.]*$", "9.4")]
+
+
+class Subscription(Section):
+    """How RHEL hosts are registered, and what they get by it."""
+
+    rhsm_organization: Organization | None = Field(
+        description="Organization to register RHEL hosts with, by an activation key unless "
+        "rhsm_user is set",
+    )
+    rhsm_user: Login | None = Field(
+        description="User who registers them, by a password instead of an activation key",
+    )
+    rhsm_server: Url | None = Field(
+        description="Subscription service, such as https://satellite.example.com/rhsm; None: the "
+        "one that the host has, which is Red Hat's",
+    )
+    rhsm_content: Url | None = Field(
+        description="With rhsm_server: where its content is, such as "
+        "https://satellite.example.com/pulp/content; None: Red Hat's",
+    )
+    rhsm_ca: LocalFile | None = Field(
+        description="With rhsm_server: its CA (PEM) on this machine",
+    )
+    rhsm_pool: PoolId | None = Field(
+        description="Pool to attach, by its id, where pools exist: before RHEL 10, without Simple "
+        "Content Access",
+    )
+    rhsm_pool_matches: Pattern | None = Field(
+        description="Instead of rhsm_pool: a pattern, of whose pools one is attached",
+    )
+    rhsm_repositories: list[RepositoryId] | None = Field(
+        description="Repositories to enable, all others being disabled; None: left as they are",
+    )
+    rhsm_release: Release | None = Field(
+        description="RHEL release to stay on; None: no such lock",
+    )
+    rhsm_unregister: bool = Field(
+        description="With tasks/teardown.py: unregister the RHEL hosts",
+    )
