@@ -4,6 +4,7 @@ from pyinfra import local
 
 # A line each, no loop: pyinfra tells operations apart by their line numbers, and hosts that play
 # different parts would disagree on the order of what is included from one line.
+local.include("tasks/storage.py")
 local.include("tasks/docker.py")
 local.include("tasks/images.py")
 local.include("tasks/database.py")

@@ -35,6 +35,7 @@ cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ local _ state _; 
   test "$state" != 0A || printf 'listening %s\n' "${local##*:}"
 done
 published
+printf 'storage %s\n' "$(cat /var/lib/quaylab/storage 2>/dev/null)"
 if test -d /run/systemd/system; then echo systemd yes; fi
 ip -o -4 address show scope global 2>/dev/null |
   while read -r _ link _ address _; do
@@ -95,6 +96,7 @@ class Machine(FactBase[machine.Machine | None]):
                 listening=frozenset(int(port, 16) for port in said.get("listening", [])),
                 published=frozenset(int(port) for port in said.get("published", [])),
                 schema=one("schema") or None,
+                storage=one("storage") or None,
                 clock_ahead=int(one("epoch")) - time.time() if "epoch" in said else 0,
             )
         except ValueError as error:

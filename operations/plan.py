@@ -72,6 +72,11 @@ def _unreachable(made: plans.Plan) -> Iterator[str]:
                 ask(leader, made)
             except Unreachable as error:
                 yield f"{setting}: {error}"
+    if made.topology.store and made.topology.store.host is None:
+        try:
+            reach.objects(leader, made)
+        except Unreachable as error:
+            yield str(error)
 
 
 def _machines() -> dict[str, Machine]:

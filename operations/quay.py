@@ -69,7 +69,8 @@ def _migration_failed(plan: Plan) -> str:
 
 @operation()
 def services_answer(plan: Plan) -> Generator[StringCommand]:
-    """Ask database and Redis with exactly Quay's credentials, before Quay does. Nothing changes.
+    """Ask database, Redis and object store with exactly Quay's credentials, before Quay does.
+    Nothing changes.
 
     + plan: the run's plan
     """
@@ -78,10 +79,12 @@ def services_answer(plan: Plan) -> Generator[StringCommand]:
         return
     try:
         database, redis = services(host, plan)
+        bucket = objects(host, plan)
     except (RegistryError, Unreachable) as error:
         yield fail(str(error))
         return
-    host.noop(f"database {database}, Redis {redis}")
+    said = f"database {database}, Redis {redis}"
+    host.noop(f"{said}, {bucket}" if bucket else said)
 
 
 @operation()
@@ -159,6 +162,21 @@ def services(host: Host, plan: Plan) -> tuple[Answer, Answer]:
         Unreachable: one of them does not answer Quay's credentials; the message says which.
     """
     return reach.database(host, plan), reach.redis(host, plan)
+
+
+def objects(host: Host, plan: Plan) -> Answer | None:
+    """The bucket as Quay's host reaches it; None while blobs are in a volume.
+
+    Raises:
+        Unreachable: the store does not answer Quay's credentials, or has no such bucket.
+    """
+    if plan.topology.store is None:
+        return None
+    answer = reach.objects(host, plan)
+    if answer is None:
+        bucket = plan.settings.storage_bucket
+        raise Unreachable(f"storage_bucket: there is no bucket {bucket}; ./lab up makes it")
+    return answer
 
 
 def _is_still_down(plan: Plan) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 
 from pyinfra.api import Host
@@ -13,8 +14,9 @@ from pyinfra.connectors.ssh import SSHConnector
 
 from quaylab import probes
 from quaylab.plan import Plan
-from quaylab.probes import Answer, Unreachable
+from quaylab.probes import TIMEOUT, Answer, Unreachable
 from quaylab.registry import Registry, RegistryError
+from quaylab.stores import Client
 from quaylab.topology import LOOPBACK, Service
 from quaylab.tunnel import forward
 
@@ -58,6 +60,35 @@ def _asked(host: Host, name: str, service: Service, ask: Callable[[str, int], An
             return ask(address, port)
     except (Unreachable, RegistryError) as error:
         raise Unreachable(f"{name} at {service.address}:{service.port}: {error}") from error
+
+
+@contextmanager
+def store(host: Host, plan: Plan) -> Iterator[Client]:
+    """The object store as ``host``, which runs Quay, reaches it with Quay's credentials."""
+    assert plan.topology.store  # else blobs are in a volume
+    with ExitStack() as ways:
+        known: dict[tuple[str, int], tuple[str, int]] = {}
+
+        def dial(address: str, port: int) -> socket.socket:
+            # S3's buckets and Keystone's catalog have names of their own.
+            if (address, port) not in known:
+                known[address, port] = ways.enter_context(through(host, address, port))
+            return socket.create_connection(known[address, port], timeout=TIMEOUT)
+
+        yield Client(plan.settings, plan.topology.store, plan.credentials, dial)
+
+
+def objects(host: Host, plan: Plan) -> Answer | None:
+    """The bucket, asked as Quay does without changing anything; None if it is not there.
+
+    Raises:
+        Unreachable: the store does not answer, or not to these keys; it begins with the setting.
+    """
+    try:
+        with store(host, plan) as client:
+            return client.ask()
+    except RegistryError as error:
+        raise Unreachable(f"storage_host: {error}") from error
 
 
 @contextmanager

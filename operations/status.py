@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from facts.quay import Quay
-from operations import reach
+from operations import quay, reach
 from operations.commands import fail
 from quaylab.plan import Plan
 from quaylab.probes import Unreachable
@@ -31,6 +31,7 @@ def told(plan: Plan) -> Generator[PyinfraCommand]:
         "Quay": _node,
         "Database": lambda plan: f"{plan.settings.database_engine} {reach.database(host, plan)}",
         "Redis": lambda plan: str(reach.redis(host, plan)),
+        **({"Object store": _objects} if plan.topology.store else {}),
         "End to end": _end_to_end,
         "Certificate": _certificate,
     }
@@ -59,6 +60,10 @@ def _node(plan: Plan) -> str:
         raise RegistryError(f"{node.version}, not healthy: {failing or 'it does not answer'}")
     kind = " (a stand-in)" if plan.standin else ""
     return f"{node.version}{kind} at {plan.topology.url}, healthy"
+
+
+def _objects(plan: Plan) -> str:
+    return str(quay.objects(host, plan))
 
 
 def _end_to_end(plan: Plan) -> str:

@@ -52,6 +52,8 @@ class Machine:
     clock_ahead: float = 0
     # The note of the database's schema, which the leader has; see quaylab/upgrades.py.
     schema: str | None = None
+    # Its note of where the blobs are; see quaylab/blobs.py.
+    storage: str | None = None
 
     @property
     def hides_data(self) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 from quaylab.credentials import Credentials
 from quaylab.settings import Settings
 from quaylab.settings.objects import Objects
 from quaylab.topology import Store, Topology
+from quaylab.versions import is_legacy, quay_version
 
 # Where a local store's volume is mounted, and the blobs in it.
 MOUNT = "/datastorage"
@@ -89,6 +91,13 @@ def problems(settings: Settings, kind: str) -> Iterator[str]:
         if key in TAKES[kind] or key in ALWAYS or value in (UNSET.get(key), None, False, {}):
             continue
         yield f"{key}: has no meaning with {kind} storage; leave it out, or set `storage`"
+    if kind != "local" and settings.quay_storage_path:
+        yield "quay_storage_path: is for local storage; an object store has storage_path"
+    if kind != "local" and is_legacy(quay_version(settings)):
+        yield (
+            f"storage: {quay_version(settings)} is told of its object store in its own set-up "
+            "page; leave it at local, or take Quay 3"
+        )
     if kind == "local" and settings.storage_path != LOCAL_PATH:
         yield "storage_path: is for object storage; a local one has quay_storage_path"
     if kind == "s3":
@@ -137,3 +146,10 @@ def _end_point(settings: Settings, store: Store) -> dict[str, Any]:
                 **({"os_options": dict(settings.swift_options)} if settings.swift_options else {}),
             }
     return {}
+
+
+def proxy(settings: Settings, store: Store) -> str | None:
+    """The proxy by which Quay reaches a store that runs elsewhere, as boto3 and requests see it."""
+    address = settings.https_proxy if store.tls else settings.http_proxy
+    spared = proxy_bypass_environment(store.address, {"no": settings.no_proxy or ""})
+    return None if store.host or spared else address

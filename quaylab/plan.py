@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from quaylab import (
+    blobs,
     certificates,
     checks,
     object_storage,
@@ -176,6 +177,8 @@ def refuse_unfit(plan: Plan) -> None:
     if not problems:
         # Of data that isn't ours the schema says nothing.
         problems += upgrades.problems(plan.settings, plan.topology, plan.schema, plan.machines)
+        leader = plan.machines.get(plan.topology.leader)
+        problems += blobs.problems(plan.settings, plan.topology, leader)
     for name, machine in plan.machines.items():
         problems += preconditions.problems(
             name, machine, plan.settings, plan.topology, plan.parts_of(name)

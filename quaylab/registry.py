@@ -19,6 +19,8 @@ from urllib.parse import urlencode
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from quaylab.dialling import root
+
 if TYPE_CHECKING:
     from urllib3._base_connection import BaseHTTPSConnection
 
@@ -216,7 +218,7 @@ class Registry:
         try:
             response = self._pool.urlopen(method, path, body=body, headers=headers, redirect=False)
         except (HTTPError, OSError) as error:
-            raise RegistryError(f"{method} {plain}: {_root(error)}") from error
+            raise RegistryError(f"{method} {plain}: {root(error)}") from error
         for cookie in response.headers.getlist("Set-Cookie"):
             self._cookies.update({k: m.value for k, m in SimpleCookie(cookie).items()})
         if response.status not in expect:
@@ -281,15 +283,6 @@ def _small_image() -> tuple[bytes, bytes, bytes]:
         ],
     }
     return layer, config, json.dumps(image).encode()
-
-
-def _root(error: BaseException) -> str:
-    """The first cause's own words; urllib3's tell of its objects."""
-    while cause := error.__cause__ or error.__context__ or getattr(error, "reason", None):
-        if not isinstance(cause, BaseException):
-            break
-        error = cause
-    return str(error)
 
 
 def _digest(content: bytes) -> str:

@@ -4,6 +4,7 @@ from pyinfra import host
 
 from operations import containers, credentials, dumps, files, images, quay
 from operations.plan import plan
+from quaylab import blobs
 from quaylab.versions import is_legacy
 
 lab = plan()
@@ -20,7 +21,11 @@ if host.name in lab.topology.quay:
     files.present(name="Write Quay's bundle", files=part.files)
 
     if host.name == lab.topology.leader and not is_legacy(lab.version):
-        quay.services_answer(name="Ask database and Redis with Quay's credentials", plan=lab)
+        quay.services_answer(name="Ask what Quay uses, with Quay's credentials", plan=lab)
+
+        files.present(
+            name="Note where the blobs are", files=[blobs.note(lab.settings, lab.topology)]
+        )
 
         quay.migrated(name="Migrate the database's schema", plan=lab)
 

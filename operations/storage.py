@@ -1,0 +1,58 @@
+"""The object store behind Quay: its bucket, and whether Quay can use it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from pyinfra import host, state
+from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
+
+from operations import reach
+from operations.commands import complain, fail
+from quaylab.plan import Plan
+from quaylab.probes import Unreachable
+
+
+@operation()
+def bucket_present(plan: Plan) -> Generator[FunctionCommand]:
+    """Make the bucket, or with Swift the container, where it is missing.
+
+    + plan: the run's plan
+    """
+    try:
+        answer = reach.objects(host, plan)
+    except Unreachable:
+        # One that this run brings up doesn't answer yet; else this will tell.
+        answer = None
+    if answer:
+        host.noop(f"{plan.settings.storage_bucket} is there")
+        return
+    yield FunctionCommand(_make_bucket, (plan,), {})
+
+
+def _make_bucket(state: State, host: Host, plan: Plan) -> bool:
+    try:
+        with reach.store(host, plan) as client:
+            if client.ask() is None:
+                client.make_bucket()
+    except Unreachable as error:
+        return complain(host, str(error))
+    return True
+
+
+@operation()
+def usable(plan: Plan) -> Generator[StringCommand]:
+    """Write an object, read it back and delete it, with exactly Quay's credentials.
+
+    + plan: the run's plan
+    """
+    if not state.is_executing:
+        host.noop("tried when the run comes to it")
+        return
+    try:
+        with reach.store(host, plan) as client:
+            client.round_trip()
+    except Unreachable as error:
+        yield fail(str(error))
+        return
+    host.noop(f"objects can be written, read and deleted in {plan.settings.storage_bucket}")

@@ -1,0 +1,126 @@
+"""Object stores as Quay uses them: one bucket, and objects in it."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from typing import Protocol
+
+from urllib3.exceptions import HTTPError
+
+from quaylab import object_storage
+from quaylab.credentials import Credentials
+from quaylab.dialling import Dial, manager, root
+from quaylab.probes import Answer, Unreachable
+from quaylab.s3 import S3
+from quaylab.settings import Settings
+from quaylab.store_errors import StoreError
+from quaylab.swift import Swift
+from quaylab.topology import Store
+
+PROBE = "quaylab-probe"
+CONTENT = b"Quaylab looks whether it can write here.\n"
+
+
+class Objects(Protocol):
+    """What each kind of store can do; every method raises :class:`StoreError`."""
+
+    def has_bucket(self) -> bool:
+        """Whether the bucket is there, and is open to our keys."""
+
+    def make_bucket(self) -> None: ...
+
+    def write(self, name: str, content: bytes) -> None: ...
+
+    def read(self, name: str) -> bytes: ...
+
+    def delete(self, name: str) -> None: ...
+
+
+class Client:
+    """A store as a host reaches it, with Quay's credentials; what goes wrong is told in one line.
+
+    Args:
+        dial: how the host opens a connection.
+    """
+
+    def __init__(
+        self, settings: Settings, store: Store, credentials: Credentials, dial: Dial
+    ) -> None:
+        files = (settings.company_ca, settings.storage_ca)
+        http = manager(
+            dial,
+            [file.read_text() for file in files if file],
+            object_storage.proxy(settings, store),
+        )
+        self._store = store
+        self._settings = settings
+        self._objects: Objects = (
+            Swift(settings, credentials, http)
+            if store.kind == "swift"
+            else S3(settings, store, credentials, http, manager(dial))
+        )
+
+    def ask(self) -> Answer | None:
+        """Whether the bucket is there; None without it. It changes nothing.
+
+        Raises:
+            Unreachable: no answer, or the keys are refused; it begins with the setting.
+        """
+        started = time.monotonic()
+        with _Told(self._store):
+            there = self._objects.has_bucket()
+        name = f"{self._store.kind}, bucket {self._settings.storage_bucket},"
+        return Answer(name, (time.monotonic() - started) * 1000) if there else None
+
+    def make_bucket(self) -> None:
+        """Make the bucket.
+
+        Raises:
+            Unreachable: it can't be made, or is another's.
+        """
+        with _Told(self._store):
+            self._objects.make_bucket()
+
+    def round_trip(self) -> None:
+        """Write an object where Quay's are, read it back, delete it.
+
+        Raises:
+            Unreachable: one of them can't be done.
+        """
+        name = f"{self._settings.storage_path.strip('/')}/{PROBE}"
+        with _Told(self._store):
+            self._objects.write(name, CONTENT)
+            came = self._objects.read(name)
+            self._objects.delete(name)
+        if came != CONTENT:
+            raise Unreachable(f"storage_host: {_where(self._store)} gave back another content")
+
+
+class _Told:
+    """Turns what a store's client raises into one line that begins with the setting."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        where = _where(self._store)
+        if isinstance(error, StoreError):
+            raise Unreachable(f"{error.setting}: {where}: {error}") from error
+        if isinstance(error, (HTTPError, OSError)):
+            cause = root(error)
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                raise Unreachable(
+                    f"storage_ca: {where}: its certificate is refused: {cause.verify_message}; "
+                    "give the CA that issued it, or have it renewed"
+                ) from error
+            said = str(cause) or type(cause).__name__
+            setting = "swift_auth_url" if self._store.kind == "swift" else "storage_host"
+            raise Unreachable(f"{setting}: {where}: no answer: {said}") from error
+
+
+def _where(store: Store) -> str:
+    return f"object store at {store.address}:{store.port}"
