@@ -61,7 +61,10 @@ def own_authority(
 
 
 def with_ceph(
-    credentials: Credentials, hostname: str, addresses: Sequence[str], now: dt.datetime | None = None
+    credentials: Credentials,
+    hostname: str,
+    addresses: Sequence[str],
+    now: dt.datetime | None = None,
 ) -> Credentials:
     """Credentials with Ceph's certificate for ``addresses``, by the CA of ``hostname``'s."""
     now = now or dt.datetime.now(dt.timezone.utc)

@@ -48,9 +48,12 @@ class Client:
         self, settings: Settings, store: Store, credentials: Credentials, dial: Dial
     ) -> None:
         files = (settings.company_ca, settings.storage_ca)
+        authorities = [file.read_text() for file in files if file]
+        if store.host and credentials.ca_certificate:
+            authorities.append(credentials.ca_certificate)
         http = manager(
             dial,
-            [file.read_text() for file in files if file],
+            authorities,
             object_storage.proxy(settings, store),
         )
         self._store = store
