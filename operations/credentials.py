@@ -12,6 +12,7 @@ from pyinfra.api import FunctionCommand, Host, State, operation
 
 from operations.commands import complain, read_secret
 from quaylab.adoption import adopt
+from quaylab.blobs import owner
 from quaylab.parts import CREDENTIALS_LABEL, ETC
 from quaylab.plan import Plan
 from quaylab.problems import Refusal
@@ -54,6 +55,7 @@ def _adopt(state: State, host: Host, plan: Plan) -> bool:
         for volume in machine.volumes
         if CREDENTIALS_LABEL in volume.labels
     }
+    owners |= {noted for each in plan.machines.values() if (noted := owner(each))}
     if len(owners) != 1:
         found = ", ".join(sorted(owners)) or "none"
         return complain(host, f"one registry's data is needed to adopt, found of: {found}")

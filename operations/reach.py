@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
 from pyinfra.api import Host
 from pyinfra.connectors.local import LocalConnector
 from pyinfra.connectors.ssh import SSHConnector
 
-from quaylab import probes
+from quaylab import probes, stores
+from quaylab.dialling import dialling
 from quaylab.plan import Plan
-from quaylab.probes import TIMEOUT, Answer, Unreachable
+from quaylab.probes import Answer, Unreachable
 from quaylab.registry import Registry, RegistryError
 from quaylab.stores import Client
 from quaylab.topology import LOOPBACK, Service
@@ -66,15 +66,7 @@ def _asked(host: Host, name: str, service: Service, ask: Callable[[str, int], An
 def store(host: Host, plan: Plan) -> Iterator[Client]:
     """The object store as ``host``, which runs Quay, reaches it with Quay's credentials."""
     assert plan.topology.store  # else blobs are in a volume
-    with ExitStack() as ways:
-        known: dict[tuple[str, int], tuple[str, int]] = {}
-
-        def dial(address: str, port: int) -> socket.socket:
-            # S3's buckets and Keystone's catalog have names of their own.
-            if (address, port) not in known:
-                known[address, port] = ways.enter_context(through(host, address, port))
-            return socket.create_connection(known[address, port], timeout=TIMEOUT)
-
+    with dialling(partial(through, host)) as dial:
         yield Client(plan.settings, plan.topology.store, plan.credentials, dial)
 
 
@@ -94,8 +86,13 @@ def objects(host: Host, plan: Plan) -> Answer | None:
 @contextmanager
 def registry(host: Host, plan: Plan) -> Iterator[Registry]:
     """The registry on a host, under its public name and with its certificate checked."""
-    with through(host, LOOPBACK, plan.topology.https_port) as target:
-        client = Registry(plan.topology.registry, plan.certificate.trusted, target)
+    store = plan.topology.store
+    with (
+        through(host, LOOPBACK, plan.topology.https_port) as target,
+        dialling(partial(through, host)) as dial,
+    ):
+        elsewhere = stores.way(plan.settings, store, plan.credentials, dial) if store else None
+        client = Registry(plan.topology.registry, plan.certificate.trusted, target, elsewhere)
         try:
             yield client
         finally:

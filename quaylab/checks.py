@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 
 from quaylab.credentials import Store
 from quaylab.machine import DEBIAN_FAMILY, RED_HAT_FAMILY, Machine
-from quaylab.machine import Volume as Found
 from quaylab.parts import (
     CREDENTIALS_LABEL,
     DATA_LABEL,
@@ -41,20 +40,19 @@ def machine_problems(name: str, machine: Machine) -> Iterator[str]:
         yield f"{name}: its `docker` is {machine.engine.unsupported}"
 
 
-def _owner_problems(name: str, volume: Found, want: Volume, store: Store) -> Iterator[str]:
-    owner, ours = volume.labels[CREDENTIALS_LABEL], want.labels[CREDENTIALS_LABEL]
+def owner_problems(what: str, owner: str, ours: str, store: Store) -> Iterator[str]:
+    """Data of other credentials than the run's."""
     if owner == ours:
         return
     if owner.partition("-")[0] == ours.partition("-")[0]:
         yield (
-            f"database_secret_key: volume {volume.name} on {name} was encrypted with another key "
-            f"than {store.path} holds; restore that file from a backup, or move it away and read "
-            "it back with tasks/adopt.py"
+            f"database_secret_key: {what} was encrypted with another key than {store.path} holds; "
+            "restore that file from a backup, or move it away and read it back with tasks/adopt.py"
         )
         return
     state = "is of another registry" if store.exists else "is missing"
     yield (
-        f"lab_name: volume {volume.name} on {name} belongs to the credentials {owner}, and "
+        f"lab_name: {what} belongs to the credentials {owner}, and "
         f"{store.path} {state}; restore that file from a backup, read it back with tasks/adopt.py, "
         "name the registry it belongs to, or remove the data: tasks/teardown.py --data purge=NAME"
     )
@@ -75,7 +73,8 @@ def data_problems(
                 f"{volume.name}"
             )
             continue
-        yield from _owner_problems(name, volume, want, store)
+        owner, ours = volume.labels[CREDENTIALS_LABEL], want.labels[CREDENTIALS_LABEL]
+        yield from owner_problems(f"volume {volume.name} on {name}", owner, ours, store)
         for label, setting in SETTINGS.items():
             found, right = volume.labels.get(label), want.labels[label]
             if found != right:

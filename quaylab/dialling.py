@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -13,6 +14,27 @@ from urllib3.exceptions import NewConnectionError
 # Opens a connection to a name or an address and a port, as some host sees them.
 Dial = Callable[[str, int], socket.socket]
 TIMEOUT = 15.0
+
+
+@contextmanager
+def dialling(
+    through: Callable[[str, int], AbstractContextManager[tuple[str, int]]],
+) -> Iterator[Dial]:
+    """Dial by ways that are opened when they are asked for: S3's buckets and Keystone's catalog
+    have names of their own.
+
+    Args:
+        through: a local end of a way to an address and a port.
+    """
+    with ExitStack() as ways:
+        known: dict[tuple[str, int], tuple[str, int]] = {}
+
+        def dial(address: str, port: int) -> socket.socket:
+            if (address, port) not in known:
+                known[address, port] = ways.enter_context(through(address, port))
+            return socket.create_connection(known[address, port], timeout=TIMEOUT)
+
+        yield dial
 
 
 def manager(

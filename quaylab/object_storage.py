@@ -40,7 +40,7 @@ TAKES: Mapping[str, tuple[str, ...]] = {
 }
 # Those that say something even when nobody set them.
 ALWAYS = ("storage", "storage_bucket", "storage_path", "storage_location")
-UNSET: Mapping[str, Any] = {"storage_tls": True, "swift_auth_version": 3}
+UNSET: Mapping[str, object] = {"storage_tls": True, "swift_auth_version": 3}
 # Driver, and its names for access key, secret key and bucket. An unknown driver would silently be
 # a store in memory.
 DRIVERS = {
@@ -88,7 +88,8 @@ def problems(settings: Settings, kind: str) -> Iterator[str]:
     """Settings of the store that don't go together."""
     for key in Objects.model_fields:
         value = getattr(settings, key)
-        if key in TAKES[kind] or key in ALWAYS or value in (UNSET.get(key), None, False, {}):
+        says = value != UNSET[key] if key in UNSET else value not in (None, False, {})
+        if key in TAKES[kind] or key in ALWAYS or not says:
             continue
         yield f"{key}: has no meaning with {kind} storage; leave it out, or set `storage`"
     if kind != "local" and settings.quay_storage_path:

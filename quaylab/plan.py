@@ -192,11 +192,11 @@ def refuse_unfit(plan: Plan) -> None:
             changed under existing data.
     """
     problems = foreign_data(plan)
+    leader = plan.machines.get(plan.topology.leader)
+    problems += blobs.problems(plan.settings, plan.topology, plan.credentials, leader, plan.store)
     if not problems:
         # Of data that isn't ours the schema says nothing.
         problems += upgrades.problems(plan.settings, plan.topology, plan.schema, plan.machines)
-        leader = plan.machines.get(plan.topology.leader)
-        problems += blobs.problems(plan.settings, plan.topology, leader)
     for name, machine in plan.machines.items():
         problems += preconditions.problems(
             name, machine, plan.settings, plan.topology, plan.parts_of(name)

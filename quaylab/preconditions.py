@@ -77,7 +77,8 @@ def _disks(
         purpose = PURPOSES.get(volume.name, "the database")
         if mount := machine.mount_of(volume.path or root):
             purposes.setdefault(mount, []).append(purpose)
-    if not there and (mount := machine.mount_of(root)):
+    # With all data elsewhere, a leader's note tells that images are there.
+    if not (there or machine.storage) and (mount := machine.mount_of(root)):
         purposes.setdefault(mount, []).insert(0, "images")
     for mount, what in purposes.items():
         if machine.free_mb[mount] < settings.minimum_disk_mb:

@@ -61,15 +61,23 @@ class Registry:
         registry: SERVER_HOSTNAME, ``host[:port]``.
         trusted: PEM of the CA, or of the very certificate that has to be served.
         target: address and port to connect to, whatever the name resolves to.
+        elsewhere: the way to an object store, to whose signed addresses Quay sends for blobs.
     """
 
-    def __init__(self, registry: str, trusted: str, target: tuple[str, int]) -> None:
+    def __init__(
+        self,
+        registry: str,
+        trusted: str,
+        target: tuple[str, int],
+        elsewhere: urllib3.PoolManager | None = None,
+    ) -> None:
         host, _, port = registry.partition(":")
         context = ssl.create_default_context(cadata=trusted)
         # So that a user's own leaf certificate can be the anchor as well.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         self.registry = registry
         self._context = context
+        self._elsewhere = elsewhere
         self._pool = _Pool(
             host,
             int(port or 443),
@@ -159,8 +167,8 @@ class Registry:
         )
         headers = {**bearer, "Accept": MANIFEST}
         pulled = self._send("GET", f"/v2/{name}/manifests/verify", headers=headers)
-        content = self._send("GET", f"/v2/{name}/blobs/{_digest(layer)}", headers=bearer)
-        if pulled.data != manifest or content.data != layer:
+        content = self._blob(f"/v2/{name}/blobs/{_digest(layer)}", bearer)
+        if pulled.data != manifest or content != layer:
             raise RegistryError(f"{name} came back from the registry with another content")
         self._send("DELETE", f"/v2/{name}/manifests/verify", headers=bearer, expect=(202,))
         return pushed.headers["Docker-Content-Digest"]
@@ -179,6 +187,22 @@ class Registry:
             fields=fields,
         )
         return {"Authorization": f"Bearer {_json(response, 'token')}"}
+
+    def _blob(self, path: str, bearer: dict[str, str]) -> bytes:
+        """A blob from the registry, or from the store that it sends to."""
+        answer = self._send("GET", path, headers=bearer, expect=(200, 302, 307))
+        if answer.status == 200:
+            return answer.data
+        location = urllib3.util.parse_url(answer.headers["Location"])
+        if self._elsewhere is None:
+            raise RegistryError(f"GET {path}: sent to {location.host}, which is no object store")
+        try:
+            found = self._elsewhere.request("GET", location.url)
+        except (HTTPError, OSError) as error:
+            raise RegistryError(f"GET of a blob from {location.netloc}: {root(error)}") from error
+        if found.status != 200:
+            raise RegistryError(f"GET of a blob from {location.netloc}: HTTP {found.status}")
+        return found.data
 
     def _upload(self, name: str, bearer: dict[str, str], blob: bytes) -> None:
         start = self._send("POST", f"/v2/{name}/blobs/uploads/", headers=bearer, expect=(202,))

@@ -6,6 +6,7 @@ import ssl
 import time
 from typing import Protocol
 
+from urllib3 import PoolManager
 from urllib3.exceptions import HTTPError
 
 from quaylab import object_storage
@@ -37,6 +38,15 @@ class Objects(Protocol):
     def delete(self, name: str) -> None: ...
 
 
+def way(settings: Settings, store: Store, credentials: Credentials, dial: Dial) -> PoolManager:
+    """HTTP to a store as Quay has it: the CAs that it trusts, and its proxy."""
+    files = (settings.company_ca, settings.storage_ca)
+    trusted = [file.read_text() for file in files if file]
+    if store.host and credentials.ca_certificate:
+        trusted.append(credentials.ca_certificate)
+    return manager(dial, trusted, object_storage.proxy(settings, store))
+
+
 class Client:
     """A store as a host reaches it, with Quay's credentials; what goes wrong is told in one line.
 
@@ -47,15 +57,7 @@ class Client:
     def __init__(
         self, settings: Settings, store: Store, credentials: Credentials, dial: Dial
     ) -> None:
-        files = (settings.company_ca, settings.storage_ca)
-        authorities = [file.read_text() for file in files if file]
-        if store.host and credentials.ca_certificate:
-            authorities.append(credentials.ca_certificate)
-        http = manager(
-            dial,
-            authorities,
-            object_storage.proxy(settings, store),
-        )
+        http = way(settings, store, credentials, dial)
         self._store = store
         self._settings = settings
         self._objects: Objects = (

@@ -24,7 +24,8 @@ if host.name in lab.topology.quay:
         quay.services_answer(name="Ask what Quay uses, with Quay's credentials", plan=lab)
 
         files.present(
-            name="Note where the blobs are", files=[blobs.note(lab.settings, lab.topology)]
+            name="Note where the blobs are",
+            files=[blobs.note(lab.settings, lab.topology, lab.credentials)],
         )
 
         quay.migrated(name="Migrate the database's schema", plan=lab)

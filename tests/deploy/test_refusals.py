@@ -124,6 +124,51 @@ def test_the_password_of_a_service_elsewhere_is_asked_for_by_name(house: House) 
     assert "give it as QUAYLAB_DATABASE_PASSWORD in the environment" in result.output
 
 
+S3 = ("--data", "storage=s3", "--data", "storage_region=eu-central-1")
+
+
+def test_the_keys_of_an_object_store_are_asked_for_by_name(house: House) -> None:
+    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
+    result = house.run("-y", inventory, "deploy.py", *S3)
+    assert result.code == 1
+    assert "give it as QUAYLAB_STORAGE_ACCESS_KEY in the environment" in result.output
+    assert "give it as QUAYLAB_STORAGE_SECRET_KEY in the environment" in result.output
+
+
+def test_an_object_store_that_can_not_be_asked(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUAYLAB_STORAGE_ACCESS_KEY", "AKIAIOSFODNN7EXAMPLE")
+    monkeypatch.setenv("QUAYLAB_STORAGE_SECRET_KEY", "storage-secret-key")
+    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
+    result = house.run("-y", "-vv", inventory, "deploy.py", *S3)
+    assert result.code == 1
+    assert "storage_host: " in result.output
+    assert "storage-secret-key" not in result.output
+    assert "Traceback" not in result.output
+    assert result.operations == []
+
+
+def test_blobs_are_not_left_behind(house: House) -> None:
+    note = "storage fedcba9876543210-01234567 default s3 s3.example.com:443/quay-storage/blobs"
+    noted = [fake("quay", f"{REPORT}\n{note}")]
+    inventory = house.inventory(quay=noted, database=noted, redis=noted)
+    result = house.run("-y", "-vv", inventory, "deploy.py")
+    assert result.code == 1
+    assert "/var/lib/quaylab/storage on @fake/quay belongs to the credentials fe" in result.output
+    assert "storage: Quay's blobs are in 'default s3 s3.example.com:443/quay-" in result.output
+    assert result.operations == []
+
+
+def test_all_that_is_wrong_with_a_store_is_told_at_once(house: House) -> None:
+    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
+    wrong = ("--data", "storage=gcs", "--data", "storage_region=eu")
+    result = house.run("-y", inventory, "deploy.py", *wrong)
+    assert result.code == 1
+    assert "storage_region: has no meaning with gcs storage" in result.output
+    assert "QUAYLAB_STORAGE_ACCESS_KEY" in result.output
+
+
 def test_a_failed_pull_stops_the_run_before_a_container_is_touched(house: House) -> None:
     """That its line names every way out is shown in tests/unit/operations/test_images.py."""
     line = "quay.io/projectquay/quay:v3.18.0 can't be pulled."

@@ -15,7 +15,8 @@ from testinfra.host import Host
 
 from facts.machine import Machine as MachineFact
 from quaylab import plan as plans
-from quaylab import settings
+from quaylab import settings, stores
+from quaylab.dialling import dialling
 from quaylab.machine import Machine
 from quaylab.parts import Part
 from quaylab.problems import Refusal
@@ -105,8 +106,13 @@ class Lab:
     def registry(self, target: Target, address: str = LOOPBACK) -> Iterator[Registry]:
         """The registry as a host reaches it at an address, under its public name, TLS checked."""
         where = self.plan.topology
-        with target.through(address, where.https_port) as way:
-            client = Registry(where.registry, self.plan.certificate.trusted, way)
+        with target.through(address, where.https_port) as way, dialling(target.through) as dial:
+            elsewhere = (
+                stores.way(self.plan.settings, where.store, self.plan.credentials, dial)
+                if where.store
+                else None
+            )
+            client = Registry(where.registry, self.plan.certificate.trusted, way, elsewhere)
             try:
                 yield client
             finally:

@@ -99,6 +99,10 @@ PLACES: dict[str, Callable[[Lab], list[Any]]] = {
     "mysql_host": lambda lab: _database(lab, "mysql"),
     "ceph_host": lambda lab: lab.on(lab.plan.ceph_admin),
     "quay_host": lambda lab: lab.on(*lab.plan.topology.quay),
+    "object_storage_user": lambda lab: (
+        lab.on(*lab.plan.topology.quay) if lab.plan.topology.store else []
+    ),
+    "leader": lambda lab: [] if is_legacy(lab.plan.version) else lab.on(lab.plan.topology.leader),
     "registry_host": _registries,
     "registry_client": _registry_clients,
     "lab_ca_registry_host": lambda lab: _registries(lab) if lab.plan.certificate.ca else [],

@@ -24,7 +24,7 @@ from tests.machine.machines import (
 
 HOSTNAME = "quay.quaylab.test"
 ADMIN = "quayadmin"
-TASKS = ("docker", "images", "database", "redis", "quay", "verify")
+TASKS = ("storage", "docker", "images", "database", "redis", "quay", "verify")
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,7 @@ def registry_configuration(settings: Settings) -> dict[str, Any]:
         "storage": {
             **_driver(driver, arguments),
             "delete": {"enabled": True},
-            # Quay's stand-in hands blobs on itself, as Quay does with FEATURE_PROXY_STORAGE.
-            "redirect": {"disable": True},
+            "redirect": {"disable": not _redirects(settings)},
             "maintenance": {"uploadpurging": {"enabled": False}},
         },
         "http": {
@@ -53,6 +52,13 @@ def registry_configuration(settings: Settings) -> dict[str, Any]:
             "secret": settings.derived_key("registry").hex(),
         },
     }
+
+
+def _redirects(settings: Settings) -> bool:
+    """Whether clients fetch blobs from the store itself; Quay has signed addresses of S3's kind."""
+    driver, _ = settings.storage
+    signs = driver in ("RadosGWStorage", "S3Storage", "GoogleCloudStorage")
+    return signs and not settings.values.get("FEATURE_PROXY_STORAGE")
 
 
 def _driver(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -102,12 +108,13 @@ def _s3(
     arguments: dict[str, Any], access_key: str, secret_key: str, bucket: str, endpoint: str
 ) -> dict[str, Any]:
     options: dict[str, Any] = {
-        "accesskey": arguments[access_key],
-        "secretkey": arguments[secret_key],
         "bucket": arguments[bucket],
-        "region": arguments.get("s3_region", "us-east-1"),
+        "region": arguments.get("s3_region") or arguments.get("region_name", "us-east-1"),
         "rootdirectory": arguments["storage_path"],
     }
+    # S3 alone does without keys, where the machine has a role at AWS.
+    if access_key != "s3_access_key" or access_key in arguments:
+        options |= {"accesskey": arguments[access_key], "secretkey": arguments[secret_key]}
     if endpoint:
         options["regionendpoint"] = endpoint
         options["secure"] = endpoint.startswith("https:")

@@ -34,6 +34,8 @@ class SmallQuay(ThreadingHTTPServer):
         self.users: dict[str, str] = {}
         self.superusers = {USER}
         self.blobs: dict[str, bytes] = {}
+        # Where it sends clients for a blob, in place of giving it.
+        self.sends_to: str | None = None
         self.manifests: dict[str, bytes] = {}
         self.repositories: set[str] = set()
 
@@ -150,6 +152,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(201, "", {"Docker-Content-Digest": digest})
         elif self.command == "DELETE":
             self._answer(202 if quay.manifests.pop(reference, None) else 404, "")
+        elif kind == "blobs" and quay.sends_to:
+            self._answer(302, "", {"Location": f"{quay.sends_to}/{reference}?signature=a"})
         else:
             found = (quay.manifests if kind == "manifests" else quay.blobs).get(reference)
             self._answer(404 if found is None else 200, found or b"")

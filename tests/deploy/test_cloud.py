@@ -1,0 +1,64 @@
+"""inventories/cloud: Quay on one machine, everything else elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from quaylab import plan
+from quaylab.credentials import Store
+from quaylab.problems import Refusal
+from tests.deploy.house import ROOT
+from tests.hosts import inventory
+from tests.unit.samples import machine
+
+CLOUD = ROOT / "inventories" / "cloud" / "inventory.py"
+NAME = "registry.example.com"
+PASSWORDS = {
+    "QUAYLAB_DATABASE_PASSWORD": "database-password",
+    "QUAYLAB_REDIS_PASSWORD": "redis-password",
+}
+
+
+def _plan(folder: Path) -> plan.Plan:
+    hosts = inventory.read(CLOUD, [])
+    return plan.make(hosts, {NAME: machine()}, Store("cloud", folder))
+
+
+@pytest.fixture
+def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> plan.Plan:
+    for variable, value in PASSWORDS.items():
+        monkeypatch.setenv(variable, value)
+    return _plan(tmp_path)
+
+
+def test_quay_alone_runs_on_the_machine(cloud: plan.Plan) -> None:
+    (part,) = cloud.parts_of(NAME)
+    assert part is cloud.quay[NAME]
+    assert part.volume is None
+    assert cloud.topology.engine_hosts() == (NAME,)
+
+
+def test_quay_is_told_of_the_cloud_s_services(cloud: plan.Plan) -> None:
+    bundle = {file.path: file.content for file in cloud.quay[NAME].files}
+    config = yaml.safe_load(bundle["/etc/quaylab/quay/config.yaml"])
+    assert config["SERVER_HOSTNAME"] == NAME
+    assert ":database-password@quay.abc123.eu-central-1.rds.amazonaws.com:" in config["DB_URI"]
+    assert config["BUILDLOGS_REDIS"]["host"].endswith("cache.amazonaws.com")
+    driver, arguments = config["DISTRIBUTED_STORAGE_CONFIG"]["default"]
+    assert driver == "S3Storage"
+    assert arguments == {
+        "s3_bucket": "example-quay-storage",
+        "s3_region": "eu-central-1",
+        "storage_path": "/datastorage/registry",
+    }
+
+
+def test_its_passwords_are_asked_for_by_name(tmp_path: Path) -> None:
+    with pytest.raises(Refusal) as refused:
+        _plan(tmp_path)
+    for variable in PASSWORDS:
+        assert variable in str(refused.value)
+    assert "STORAGE" not in str(refused.value)

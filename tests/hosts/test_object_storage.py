@@ -1,0 +1,34 @@
+"""The object store as Quay's hosts reach it, and where Quay looks for its blobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import yaml
+
+from quaylab import blobs
+from quaylab.dialling import dialling
+from quaylab.parts import ETC
+from quaylab.stores import Client
+from tests.hosts.lab import Lab, Target
+
+
+def test_answers_quays_credentials(
+    object_storage_user: Target, lab: Lab, record_property: Callable[[str, object], None]
+) -> None:
+    """At the very end point that Quay has; nothing is written."""
+    plan, store = lab.plan, lab.plan.topology.store
+    assert store
+    with dialling(object_storage_user.through) as dial:
+        answer = Client(plan.settings, store, plan.credentials, dial).ask()
+    assert answer, f"there is no bucket {plan.settings.storage_bucket}"
+    record_property(f"object store from {object_storage_user}", str(answer))
+
+
+def test_quay_has_one_location_and_it_is_the_noted(leader: Target, lab: Lab) -> None:
+    """Blobs are found by the location's name, so it has to be what it was."""
+    noted = leader.shell.file(blobs.NOTE).content_string.strip()
+    plan = lab.plan
+    assert noted == blobs.note(plan.settings, plan.topology, plan.credentials).content.strip()
+    config = yaml.safe_load(leader.shell.file(f"{ETC}/quay/config.yaml").content_string)
+    assert list(config["DISTRIBUTED_STORAGE_CONFIG"]) == [noted.split()[1]]

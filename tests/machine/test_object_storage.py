@@ -1,0 +1,210 @@
+"""Quay on an S3 store that runs elsewhere, over TLS with a private CA: moto, on the CI machine."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import urllib3
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
+from tests.machine.machines import Machine, MachineFactory, Operator
+from tests.machine.registry_client import RegistryClient
+from tests.unit.quaylab.small_store import certificate
+
+PARTS = ("postgresql", "redis", "quay")
+KEYS = {"access": "AKIAIOSFODNN7EXAMPLE", "secret": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}
+
+
+@dataclass(frozen=True)
+class Store:
+    """moto, as the machines reach it."""
+
+    address: str
+    port: int
+    ca: Path
+
+    def client(self, service: str) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=f"https://{self.address}:{self.port}",
+            region_name="us-east-1",
+            aws_access_key_id=KEYS["access"],
+            aws_secret_access_key=KEYS["secret"],
+            verify=str(self.ca),
+        )
+
+    def objects(self) -> dict[str, int]:
+        """What is in the bucket, with its size."""
+        found = self.client("s3").list_objects_v2(Bucket="quay-storage").get("Contents", [])
+        return {each["Key"]: each["Size"] for each in found}
+
+
+@pytest.fixture(scope="module")
+def machine(machine_factory: MachineFactory, images: dict[str, str]) -> Iterator[Machine]:
+    machine = machine_factory("objects")
+    machine.load_images([images[part] for part in PARTS])
+    yield machine
+    machine.destroy()
+
+
+@pytest.fixture(scope="module")
+def store(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """It listens on the machines' network alone."""
+    address = machine.run("ip -4 route show default").stdout.split()[2]
+    file = certificate(tmp_path_factory.mktemp("store"), address)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    application = DomainDispatcherApplication(create_backend_app)
+    server = make_server(address, 0, application, threaded=True, ssl_context=(str(file), str(file)))
+    serving = threading.Thread(target=server.serve_forever, daemon=True)
+    serving.start()
+    # Only what is public of it goes to the machines.
+    public = file.with_name("ca.pem")
+    public.write_text(file.read_text().partition("-----BEGIN EC")[0].partition("-----BEGIN PR")[0])
+    yield Store(address, server.server_port, public)
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def lab(
+    machine: Machine,
+    store: Store,
+    operator: Operator,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Deployment]:
+    groups = {part: [machine] for part in ("database", "redis", "quay")}
+    settings = {
+        "storage": "s3",
+        "storage_host": store.address,
+        "storage_port": store.port,
+        "storage_ca": str(store.ca),
+    }
+    lab = Deployment.of(operator, tmp_path_factory.mktemp("objects"), groups, **settings)
+    yield lab
+    lab.forget()
+
+
+def _run(lab: Deployment, *arguments: str, **keys: str) -> Any:
+    given = {f"QUAYLAB_STORAGE_{key.upper()}_KEY": value for key, value in keys.items()}
+    return lab.operator.pyinfra(lab.inventory, "deploy.py", *arguments, env=given)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keys", "told"),
+    [
+        ((), {}, "storage_access_key: belongs to a service that runs elsewhere"),
+        (("--data", "storage_ca="), KEYS, "storage_ca: "),
+        (("--data", "storage_port=9"), KEYS, "storage_host: object store at "),
+    ],
+    ids=["no keys", "no CA", "nobody listens"],
+)
+def test_what_is_wrong_is_told_before_a_host_is_changed(
+    lab: Deployment,
+    machine: Machine,
+    arguments: tuple[str, ...],
+    keys: dict[str, str],
+    told: str,
+) -> None:
+    refused = _run(lab, *arguments, **keys)
+    assert refused.returncode != 0
+    assert "Traceback" not in refused.output
+    assert told in refused.output
+    for nothing in ("docker ps -aq", "ls /etc/quaylab", "ls /var/lib/quaylab"):
+        assert machine.run(nothing, check=False).stdout == ""
+
+
+@pytest.fixture(scope="module")
+def deployed(lab: Deployment, store: Store) -> Deployment:
+    planned = _run(lab, "--dry", **KEYS).planned()
+    assert ("tasks/storage.py | Make the bucket", "objects") in planned
+    assert store.client("s3").list_buckets()["Buckets"] == [], "a dry run makes nothing"
+    result = _run(lab, "-vvv", "--diff", **KEYS).check()
+    assert not [name for name, value in lab.secrets.items() if value in result.output]
+    return lab
+
+
+def test_blobs_are_in_the_bucket_and_no_volume_is_there(
+    deployed: Deployment, machine: Machine, store: Store, images: dict[str, str]
+) -> None:
+    before = store.objects()
+    client = RegistryClient(machine, HOSTNAME)
+    # Clients fetch blobs from the store itself, whose CA they have to trust then.
+    trusted = f"/etc/docker/certs.d/{HOSTNAME}/store.crt"
+    machine.run(f"cat >{trusted}", input=store.ca.read_text())
+    assert client.login(ADMIN, deployed.password).returncode == 0
+    client.push(images["redis"], f"{ADMIN}/redis:1")
+    pushed = {key: size for key, size in store.objects().items() if key not in before}
+    assert any(size > 1_000_000 for size in pushed.values())
+    assert all(key.startswith("datastorage/registry/") for key in pushed)
+    machine.run("docker image prune --force")
+    assert client.pull(f"{ADMIN}/redis:1")
+    machine.run(f"docker image rm {HOSTNAME}/{ADMIN}/redis:1")
+    volumes = machine.run("docker volume ls --quiet --filter name=^quaylab-").stdout.split()
+    assert volumes == ["quaylab-database"]
+
+
+def _blob(deployed: Deployment) -> tuple[int, str]:
+    """Status and place of a blob's address, as a client sees them that doesn't go there."""
+    pool = urllib3.HTTPSConnectionPool(
+        deployed.machines["quay"].address,
+        ca_certs=str(deployed.store.ca_path),
+        server_hostname=HOSTNAME,
+        assert_hostname=HOSTNAME,
+        headers={"Host": HOSTNAME},
+    )
+    scope = {"service": HOSTNAME, "scope": f"repository:{ADMIN}/redis:pull"}
+    login = urllib3.make_headers(basic_auth=f"{ADMIN}:{deployed.password}")
+    token = pool.request("GET", "/v2/auth", scope, headers={"Host": HOSTNAME, **login})
+    headers = {
+        "Host": HOSTNAME,
+        "Authorization": f"Bearer {token.json()['token']}",
+        "Accept": "application/vnd.docker.distribution.manifest.v2+json",
+    }
+    manifest = pool.request("GET", f"/v2/{ADMIN}/redis/manifests/1", headers=headers)
+    digest = manifest.json()["config"]["digest"]
+    path = f"/v2/{ADMIN}/redis/blobs/{digest}"
+    answer = pool.request("GET", path, headers=headers, redirect=False)
+    if answer.status == 200:
+        assert f"sha256:{hashlib.sha256(answer.data).hexdigest()}" == digest
+    return answer.status, answer.headers.get("Location", "")
+
+
+def test_second_run_changes_nothing(deployed: Deployment) -> None:
+    assert deployed.run().changed() == []
+    assert deployed.run("deploy.py", "--dry").planned() == []
+
+
+def test_hosts_pass_their_own_tests(deployed: Deployment, store: Store) -> None:
+    deployed.verify()
+    assert not [key for key in store.objects() if "probe" in key]
+
+
+def test_blobs_are_not_lost_to_another_store(deployed: Deployment) -> None:
+    where = ("--data", "storage_host=", "--data", "storage_port=", "--data", "storage_ca=")
+    for arguments, key in (
+        (("--data", "storage=local", *where), "storage"),
+        (("--data", "storage_location=other"), "storage_location"),
+        (("--data", "storage_bucket=another"), "storage"),
+    ):
+        refused = deployed.run("deploy.py", *arguments)
+        assert refused.returncode != 0
+        assert f"{key}: Quay's blobs are in 'default s3 " in refused.output
+
+
+def test_blobs_are_handed_on_for_clients_that_do_not_reach_the_store(
+    deployed: Deployment, store: Store
+) -> None:
+    status, place = _blob(deployed)
+    assert status == 307
+    assert place.startswith(f"https://{store.address}:{store.port}/quay-storage/")
+    deployed.run("deploy.py", "--data", "storage_proxy=True").check()
+    assert _blob(deployed) == (200, "")

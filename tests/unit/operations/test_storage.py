@@ -1,0 +1,182 @@
+"""The bucket is made where it is missing, and tried before Quay is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from pyinfra.api import FunctionCommand
+
+from operations import quay as quay_operations
+from operations import reach, storage
+from quaylab.credentials import with_storage_keys
+from quaylab.plan import Plan
+from quaylab.registry import RegistryError
+from tests.unit.fake_host import FakeHost, text
+from tests.unit.operations.conftest import Site
+from tests.unit.quaylab.small_store import Answer, Request, SmallStore, small_store
+
+MISSING = Answer(404, "<Error><Code>NoSuchBucket</Code></Error>")
+
+
+class Bucket:
+    """A store with one bucket, which may be there."""
+
+    def __init__(self) -> None:
+        self.there = False
+        self.denied = False
+        self.objects: dict[str, bytes] = {}
+
+    def __call__(self, request: Request) -> Answer:
+        path = request.path.partition("?")[0]
+        if self.denied:
+            return Answer(403, "<Error><Code>SignatureDoesNotMatch</Code></Error>")
+        if path == "/quay-storage":
+            self.there = self.there or request.method == "PUT"
+            return Answer(200, "<ListBucketResult/>") if self.there else MISSING
+        if not self.there:
+            return MISSING
+        if request.method == "PUT":
+            self.objects[path] = request.body
+        elif request.method == "GET":
+            return Answer(200, self.objects[path])
+        else:
+            del self.objects[path]
+        return Answer(204 if request.method == "DELETE" else 200)
+
+
+@pytest.fixture
+def bucket() -> Bucket:
+    return Bucket()
+
+
+@pytest.fixture
+def server(bucket: Bucket) -> Iterator[SmallStore]:
+    with small_store(bucket) as running:
+        yield running
+
+
+@pytest.fixture
+def lab(site: Site, server: SmallStore) -> Plan:
+    site.store.save(with_storage_keys(site.lab().credentials))
+    return site.lab(
+        storage="radosgw", storage_host="127.0.0.1", storage_port=server.port, storage_tls=False
+    )
+
+
+@pytest.fixture
+def host(site: Site) -> FakeHost:
+    return site.host()
+
+
+def _call(command: object, host: FakeHost) -> bool:
+    assert isinstance(command, FunctionCommand)
+    with host.current():
+        return bool(command.function(None, host, *command.args))
+
+
+def test_a_missing_bucket_is_made(lab: Plan, host: FakeHost, bucket: Bucket) -> None:
+    (command,) = host.operate(storage.bucket_present, plan=lab)
+    assert not bucket.there
+    assert _call(command, host)
+    assert bucket.there
+
+
+def test_a_dry_run_makes_nothing(
+    lab: Plan, host: FakeHost, bucket: Bucket, server: SmallStore
+) -> None:
+    host.executing = False
+    assert len(host.operate(storage.bucket_present, plan=lab)) == 1
+    assert host.operate(storage.usable, plan=lab) == []
+    assert not bucket.there
+    assert {each.method for each in server.asked} == {"GET"}
+
+
+def test_a_bucket_that_is_there_stays(lab: Plan, host: FakeHost, bucket: Bucket) -> None:
+    bucket.there = True
+    assert host.operate(storage.bucket_present, plan=lab) == []
+    assert host.noops == ["quay-storage is there"]
+
+
+def test_one_that_a_killed_run_made(lab: Plan, host: FakeHost, bucket: Bucket) -> None:
+    (command,) = host.operate(storage.bucket_present, plan=lab)
+    bucket.there = True
+    assert _call(command, host)
+
+
+def test_a_store_that_refuses_is_told_in_one_line(
+    lab: Plan, host: FakeHost, bucket: Bucket
+) -> None:
+    bucket.denied = True
+    (command,) = host.operate(storage.bucket_present, plan=lab)
+    assert not _call(command, host)
+    (line,) = host.told
+    assert line.startswith("storage_secret_key: object store at ")
+
+
+def test_objects_are_written_read_and_deleted(lab: Plan, host: FakeHost, bucket: Bucket) -> None:
+    bucket.there = True
+    assert host.operate(storage.usable, plan=lab) == []
+    assert host.noops == ["objects can be written, read and deleted in quay-storage"]
+    assert bucket.objects == {}
+
+
+def test_a_store_that_can_not_be_used_stops_the_run(
+    lab: Plan, host: FakeHost, bucket: Bucket
+) -> None:
+    bucket.denied = True
+    (command,) = host.operate(storage.usable, plan=lab)
+    assert "storage_secret_key: " in text(command)
+    assert text(command).endswith("exit 1")
+
+
+def test_quay_is_not_started_without_its_bucket(lab: Plan, host: FakeHost, bucket: Bucket) -> None:
+    (command,) = host.operate(quay_operations.services_answer, plan=lab)
+    assert "storage_bucket: there is no bucket quay-storage" in text(command)
+    bucket.there = True
+    assert host.operate(quay_operations.services_answer, plan=lab) == []
+    assert "radosgw, bucket quay-storage, answers in" in host.noops[-1]
+
+
+def test_verifying_follows_quay_to_the_store(site: Site, lab: Plan, host: FakeHost) -> None:
+    """Quay sends clients for a blob to the store, under an address that is signed."""
+
+    def script(request: Request) -> Answer:
+        name, _, query = request.path.removeprefix("/quay-storage/").partition("?")
+        return Answer(200, site.quay.blobs[name]) if query == "signature=a" else Answer(403)
+
+    user = lab.settings.quay_superuser
+    password = lab.credentials.superuser_password.get_secret_value()
+    with small_store(script) as server, reach.registry(host, lab) as quay:  # type: ignore[arg-type]
+        site.quay.sends_to = f"http://127.0.0.1:{server.port}/quay-storage"
+        quay.initialize(user, password, lab.settings.quay_superuser_email)
+        assert quay.round_trip(user, password, "check")
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("refusal", [Answer(403), None], ids=["refused", "down"])
+def test_a_store_that_clients_get_nothing_from(
+    site: Site, lab: Plan, host: FakeHost, refusal: Answer | None
+) -> None:
+    user = lab.settings.quay_superuser
+    password = lab.credentials.superuser_password.get_secret_value()
+    with small_store(lambda _: refusal or Answer()) as server:
+        port = server.port if refusal else 1
+        with reach.registry(host, lab) as quay:  # type: ignore[arg-type]
+            site.quay.sends_to = f"http://127.0.0.1:{port}/quay-storage"
+            quay.initialize(user, password, lab.settings.quay_superuser_email)
+            told = "HTTP 403" if refusal else "Connection refused"
+            with pytest.raises(RegistryError, match=f"a blob from 127.0.0.1:{port}: .*{told}"):
+                quay.round_trip(user, password, "check")
+
+
+def test_a_host_that_can_not_be_looked_into(lab: Plan) -> None:
+    with pytest.raises(reach.Unreachable, match="only SSH and @local hosts can"):
+        reach.objects(FakeHost(), lab)  # type: ignore[arg-type]
+
+
+def test_nobody_listens(lab: Plan, host: FakeHost, server: SmallStore) -> None:
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(reach.Unreachable, match=r"^storage_host: .* no answer: "):
+        reach.objects(host, lab)  # type: ignore[arg-type]
