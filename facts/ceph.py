@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.exceptions import FactProcessError
@@ -19,7 +20,8 @@ class CephState:
     """A cluster as it is.
 
     ``health`` is Ceph's own word (HEALTH_OK, …), ``checks`` what it finds fault with; ``daemons``
-    are counted by kind. ``users`` have a digest of what they are made of, ``buckets`` their owner.
+    are counted by kind. ``users`` have a digest of what they are made of, ``buckets`` their owner;
+    ``declared`` are hosts and services of cephadm's, with digests in the place of keys.
     """
 
     health: str
@@ -28,6 +30,7 @@ class CephState:
     daemons: Mapping[str, int]
     users: Mapping[str, str]
     buckets: Mapping[str, str]
+    declared: Sequence[dict[str, Any]] = ()
 
 
 class Ceph(FactBase[CephState | None]):
@@ -58,6 +61,50 @@ class Ceph(FactBase[CephState | None]):
                 daemons={kind: sum(each.values()) for kind, each in kinds.items() if each},
                 users=said["users"],
                 buckets=said["buckets"],
+                declared=said["declared"],
             )
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise FactProcessError(f"Ceph's report can't be read: {error}") from error
+
+
+@dataclass(frozen=True)
+class CephadmState:
+    """What a host has of cephadm: its packages, the manager's key, its daemons.
+
+    ``made`` is whether a bootstrap came to its end here; ``begun`` whether one left anything.
+    """
+
+    packages: frozenset[str]
+    authorized: bool
+    made: bool
+    begun: bool
+    running: bool
+
+
+class Cephadm(FactBase[CephadmState]):
+    """A :class:`CephadmState`, of the cluster with this id and the manager with this key."""
+
+    def command(self, fsid: str, key: str, note: str) -> StringCommand:
+        return StringCommand(
+            "! command -v cephadm >/dev/null || echo package cephadm;",
+            "! command -v lvcreate >/dev/null || echo package lvm2;",
+            "! command -v chronyd >/dev/null || echo package chrony;",
+            "! grep --quiet --fixed-strings --line-regexp", QuoteString(key),
+            "/root/.ssh/authorized_keys 2>/dev/null || echo authorized;",
+            f"test ! -e {note} || echo made; test ! -d /var/lib/ceph/{fsid} || echo begun;",
+            f"! systemctl is-active --quiet ceph-{fsid}.target 2>/dev/null || echo running",
+        )  # fmt: skip
+
+    @staticmethod
+    def default() -> CephadmState:
+        return CephadmState(frozenset(), False, False, False, False)
+
+    def process(self, output: list[str]) -> CephadmState:
+        words = [line.partition(" ") for line in output]
+        return CephadmState(
+            packages=frozenset(name for kind, _, name in words if kind == "package"),
+            authorized="authorized" in output,
+            made="made" in output,
+            begun="begun" in output,
+            running="running" in output,
+        )

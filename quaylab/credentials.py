@@ -47,6 +47,7 @@ class Credentials(BaseModel):
     # Ceph's own certificate, by the same CA.
     ceph_certificate: str | None = None
     ceph_certificate_key: SecretStr | None = None
+    ceph_ssh_key: SecretStr | None = None
     ca_certificate: str | None = None
     ca_key: SecretStr | None = None
     certificate: str | None = None

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from quaylab import (
     blobs,
     ceph,
+    cephadm,
     certificates,
     checks,
     object_storage,
@@ -115,8 +116,9 @@ class Plan:
     @property
     def ceph_shell(self) -> tuple[str, ...]:
         """What runs a command of Ceph's on that host."""
-        assert self.ceph  # else there is no such host
-        return ("docker", "exec", "--interactive", self.ceph.container.name)
+        if self.ceph:
+            return ("docker", "exec", "--interactive", self.ceph.container.name)
+        return ("cephadm", "--image", self.settings.ceph_image, "shell", "--")
 
     def parts_of(self, host: str) -> tuple[Part, ...]:
         """The parts that a connected host runs, in the order they are started."""
@@ -197,6 +199,7 @@ def refuse_unfit(plan: Plan) -> None:
     if not problems:
         # Of data that isn't ours the schema says nothing.
         problems += upgrades.problems(plan.settings, plan.topology, plan.schema, plan.machines)
+    problems += cephadm.problems(plan.settings, plan.topology, plan.machines)
     for name, machine in plan.machines.items():
         problems += preconditions.problems(
             name, machine, plan.settings, plan.topology, plan.parts_of(name)
@@ -273,6 +276,8 @@ def _assemble(
     else:
         credentials = certificates.own_authority(credentials, where.hostname)
         served = certificates.own(credentials)
+    if len(where.ceph) > 1:
+        credentials = cephadm.with_ssh_key(credentials)
     if where.ceph and settings.storage_tls:
         credentials = certificates.with_ceph(credentials, where.hostname, [*where.ceph.values()])
     return Plan(

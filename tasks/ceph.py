@@ -1,9 +1,11 @@
-"""Ceph: a cluster on one host, Quay's user in its gateway, and the bucket."""
+"""Ceph: a cluster on one host, or by cephadm on several; Quay's user in it, and the bucket."""
 
 from pyinfra import host
 
-from operations import ceph, containers, credentials, files, images, storage
+from operations import ceph, cephadm, containers, credentials, files, images, storage
 from operations.plan import plan
+from quaylab.cephadm import files as cephadm_files
+from quaylab.images import ceph_image
 
 lab = plan()
 
@@ -17,6 +19,25 @@ if lab.ceph and host.name in lab.topology.ceph:
     ceph.osd_files(name="Make the files of OSDs", plan=lab)
 
     containers.running(name="Run Ceph", part=lab.ceph, timeout=lab.settings.health_timeout)
+
+elif host.name in lab.topology.ceph:
+    images.present(
+        name="Get Ceph's image", images=[ceph_image(lab.settings)], settings=lab.settings
+    )
+
+    cephadm.prepared(name="Prepare the host for cephadm", plan=lab)
+
+    if host.name == lab.ceph_admin:
+        files.present(
+            name="Write what the cluster begins from",
+            files=cephadm_files(lab.settings, lab.credentials),
+        )
+
+        cephadm.bootstrapped(name="Begin the cluster", plan=lab)
+
+    cephadm.applied(name="Declare hosts and services", plan=lab)
+
+    cephadm.serving(name="Wait for Ceph's gateway", plan=lab)
 
 if lab.topology.ceph:
     ceph.user_present(name="Make Quay's user in Ceph", plan=lab)

@@ -8,6 +8,7 @@ import subprocess
 from typing import Any
 
 PATIENCE = 60
+CERTIFICATE = "rgw_frontend_ssl_certificate"
 
 
 def digest(user: dict[str, Any]) -> str:
@@ -24,26 +25,48 @@ def digest(user: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(made).encode()).hexdigest()
 
 
+def service(specification: dict[str, Any]) -> dict[str, Any]:
+    """A service as it is declared, with a digest in the place of its certificate and key."""
+    spec = specification.get("spec", {})
+    if CERTIFICATE in spec:
+        found = spec[CERTIFICATE]
+        text = found if isinstance(found, str) else "\n".join(found)
+        spec = {**spec, CERTIFICATE: hashlib.sha256(text.strip().encode()).hexdigest()}
+    return {**specification, "spec": spec}
+
+
 def _ask(*command: str) -> Any:
     done = subprocess.run(command, stdout=subprocess.PIPE, timeout=PATIENCE, check=True)
     return json.loads(done.stdout)
+
+
+def _orchestrated(ceph: tuple[str, ...]) -> bool:
+    """Whether the cluster is cephadm's."""
+    return "cephadm" in _ask(*ceph, "mgr", "module", "ls")["enabled_modules"]
 
 
 def report() -> dict[str, Any]:
     """Health, versions and daemons of the cluster; users and buckets of its gateway."""
     ceph = ("ceph", "--connect-timeout=10", "--format=json")
     status = _ask(*ceph, "status")
-    users = {
-        name: digest(_ask("radosgw-admin", "metadata", "get", f"user:{name}")["data"])
-        for name in _ask("radosgw-admin", "metadata", "list", "user")
-    }
-    buckets = _ask("radosgw-admin", "bucket", "stats")
+    users, buckets, declared = {}, [], []
+    # Without an OSD the gateway's pools can't be asked: it would wait for one.
+    if status["osdmap"]["num_up_osds"]:
+        users = {
+            name: digest(_ask("radosgw-admin", "metadata", "get", f"user:{name}")["data"])
+            for name in _ask("radosgw-admin", "metadata", "list", "user")
+        }
+        buckets = _ask("radosgw-admin", "bucket", "stats")
+    if _orchestrated(ceph):
+        declared = [{"service_type": "host", **each} for each in _ask(*ceph, "orch", "host", "ls")]
+        declared += [service(each) for each in _ask(*ceph, "orch", "ls", "--export")]
     return {
         "health": status["health"]["status"],
         "checks": sorted(status["health"]["checks"]),
         "versions": _ask(*ceph, "versions"),
         "users": users,
         "buckets": {bucket["bucket"]: bucket["owner"] for bucket in buckets},
+        "declared": declared,
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
-from facts.ceph import Ceph
+from facts.ceph import Ceph, Cephadm, CephadmState
 
 VERSION = "ceph version 18.2.7 (6b0e988052ec84cf2d4a54ff9bbbc5e720b621ad) reef (stable)"
 REPORT: dict[str, Any] = {
@@ -24,6 +24,7 @@ REPORT: dict[str, Any] = {
     },
     "users": {"quay": "0" * 64},
     "buckets": {"quay-storage": "quay"},
+    "declared": [{"service_type": "host", "hostname": "ceph1"}],
 }
 
 
@@ -35,6 +36,7 @@ def test_report_is_read() -> None:
     assert state.daemons == {"mon": 1, "mgr": 1, "osd": 2, "rgw": 1}
     assert state.users == {"quay": "0" * 64}
     assert state.buckets == {"quay-storage": "quay"}
+    assert state.declared == [{"service_type": "host", "hostname": "ceph1"}]
 
 
 def test_versions_under_way_are_told_both() -> None:
@@ -52,3 +54,10 @@ def test_cluster_that_does_not_answer_is_none() -> None:
 def test_damaged_report_is_told(line: str) -> None:
     with pytest.raises(FactProcessError):
         Ceph().process([line])
+
+
+def test_cephadm_on_a_host() -> None:
+    said = ["package cephadm", "package lvm2", "authorized", "begun"]
+    assert Cephadm().process(said) == CephadmState(
+        frozenset({"cephadm", "lvm2"}), authorized=True, made=False, begun=True, running=False
+    )
