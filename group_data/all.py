@@ -50,6 +50,12 @@ database_listen = None
 database_host = None
 # Its port; None: 5432, with MySQL 3306.
 database_port = None
+# With database_host: the CAs (PEM) on this machine that sign its certificate, for TLS with chain
+# and name verified; None: nothing is verified.
+database_ca = None
+# With database_host: the server's administrator, who makes Quay's role, database and pg_trgm where
+# they are missing.
+database_admin = None
 # With database_host: Quay's version that your own backup is of, which an upgrade from that
 # version asks for.
 database_backup = None
@@ -61,6 +67,9 @@ redis_listen = None
 redis_host = None
 # Port of Redis.
 redis_port = 6379
+# With redis_host: the CAs (PEM) on this machine that sign its certificate, for TLS with chain and
+# name verified; None: without TLS.
+redis_ca = None
 
 # --- Object storage ---
 # Where the blobs are kept: local (a volume), radosgw (Ceph), s3 (AWS and compatible), gcs

@@ -6,11 +6,15 @@ from collections.abc import Generator
 
 from pyinfra import host
 from pyinfra import state as run
-from pyinfra.api import QuoteString, StringCommand, operation
+from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand, operation
+from pyinfra.api.command import PyinfraCommand
 
 from facts.database import Database
-from operations.commands import fail
+from operations import reach
+from operations.commands import complain, fail
 from quaylab.plan import Plan
+from quaylab.probes import Unreachable
+from quaylab.sql import Step
 
 
 @operation()
@@ -54,6 +58,41 @@ def prepared(plan: Plan) -> Generator[StringCommand]:
     if state and state.role_superuser:
         statement = f'ALTER ROLE "{settings.database_user}" NOSUPERUSER'
         yield _postgresql(container, settings.database_name, statement)
+
+
+@operation()
+def made_elsewhere(plan: Plan) -> Generator[PyinfraCommand]:
+    """Make Quay's role, its database and pg_trgm on a server that runs elsewhere.
+
+    + plan: the run's plan
+
+    Due only where the database doesn't answer Quay's own credentials; the administrator isn't
+    asked else.
+    """
+    try:
+        answer = reach.database(host, plan)
+    except Unreachable as error:
+        if plan.administrator is None:
+            yield fail(str(error))  # it answered when the run began
+            return
+    else:
+        host.noop(f"the database {answer}")
+        return
+    try:
+        steps = reach.missing(host, plan)
+    except Unreachable as error:
+        yield fail(str(error))
+        return
+    for step in steps:
+        yield FunctionCommand(_take, (plan, step), {})
+
+
+def _take(state: State, host: Host, plan: Plan, step: Step) -> bool:
+    try:
+        reach.take(host, plan, step)
+    except Unreachable as error:
+        return complain(host, f"database_admin: can't {step.told}: {error}")
+    return True
 
 
 def _postgresql(container: str, database: str, statement: str) -> StringCommand:

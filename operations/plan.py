@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import getpass
+import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import gevent
 from pyinfra import inventory, state
@@ -15,11 +17,13 @@ from pyinfra.context import ctx_host
 
 from facts.machine import Machine as MachineFact
 from operations import reach
+from quaylab import administrator
 from quaylab import plan as plans
 from quaylab.machine import Machine
 from quaylab.probes import Unreachable
-from quaylab.problems import Refusal, refuse
+from quaylab.problems import Problems, Refusal, refuse
 from quaylab.settings import HostInput
+from quaylab.sql import Login
 
 # pyinfra loads a deploy file for all hosts at once; the first to come makes the plan.
 _lock = threading.Lock()
@@ -41,7 +45,7 @@ def plan(check: bool = True, rotate: bool = False) -> plans.Plan:
                 made = _make(rotate, check)
                 if check:
                     plans.refuse_unfit(made)
-                    refuse(_unreachable(made))
+                    made = _with_services(made)
                 _made = made
         except Refusal as refusal:
             raise DeployError(str(refusal)) from None
@@ -54,29 +58,65 @@ def _make(rotate: bool, demand: bool) -> plans.Plan:
         HostInput(each.name, tuple(each.groups), each.data.dict())  # type: ignore[no-untyped-call]
         for each in inventory
     ]
-    ask = getpass.getpass if sys.stdin.isatty() else None
-    return plans.make(hosts, _machines(), exclusive=True, ask=ask, rotate=rotate, demand=demand)
+    return plans.make(
+        hosts, _machines(), exclusive=True, ask=_ask_at_terminal(), rotate=rotate, demand=demand
+    )
 
 
-def _unreachable(made: plans.Plan) -> Iterator[str]:
-    """Services that run elsewhere and don't answer Quay's host. Those of ours come up later."""
+def _ask_at_terminal() -> Callable[[str], str] | None:
+    return getpass.getpass if sys.stdin.isatty() else None
+
+
+def _with_services(made: plans.Plan) -> plans.Plan:
+    """The plan, if services that run elsewhere answer Quay's host, with their administrator where
+    something has to be made first. Those of ours come up later.
+
+    Raises:
+        Refusal: one doesn't answer, or what is missing can't be made.
+    """
     leader = inventory.get_host(made.topology.leader)
     if leader.name not in made.machines:
-        return  # left out by --limit
-    for setting, service, ask in (
-        ("database_host", made.topology.database, reach.database),
-        ("redis_host", made.topology.redis, reach.redis),
-    ):
-        if service.host is None:
-            try:
-                ask(leader, made)
-            except Unreachable as error:
-                yield f"{setting}: {error}"
+        return made  # left out by --limit
+    problems = Problems()
+    if made.topology.database.host is None:
+        try:
+            reach.database(leader, made)
+        except Unreachable as error:
+            with problems.collecting():
+                made = _with_administrator(leader, made, error)
+    if made.topology.redis.host is None:
+        try:
+            reach.redis(leader, made)
+        except Unreachable as error:
+            problems.append(f"redis_host: {error}")
     if made.topology.store and made.topology.store.host is None:
         try:
             reach.objects(leader, made)
         except Unreachable as error:
-            yield str(error)
+            problems.append(str(error))
+    refuse(problems)
+    return made
+
+
+def _with_administrator(leader: Host, made: plans.Plan, error: Unreachable) -> plans.Plan:
+    """The plan with the administrator who makes what the database lacks.
+
+    Raises:
+        Refusal: there is none, or it can't be made.
+    """
+    name = made.settings.database_admin
+    if name is None:
+        raise Refusal([f"database_host: {error}"])
+    password = administrator.password(os.environ, _ask_at_terminal())
+    made = dataclasses.replace(made, administrator=Login(name, password, None))
+    try:
+        lacking = reach.missing(leader, made)
+    except Unreachable as refused:
+        raise Refusal([f"database_admin: {refused}"]) from None
+    if not lacking:
+        # It is all there, and Quay isn't let in for another reason.
+        raise Refusal([f"database_host: {error}"])
+    return made
 
 
 def _machines() -> dict[str, Machine]:

@@ -6,19 +6,23 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from typing import TypeVar
 
 from pyinfra.api import Host
 from pyinfra.connectors.local import LocalConnector
 from pyinfra.connectors.ssh import SSHConnector
 
-from quaylab import probes, stores
+from quaylab import administrator, probes, stores
 from quaylab.dialling import dialling
 from quaylab.plan import Plan
 from quaylab.probes import Answer, Unreachable
 from quaylab.registry import Registry, RegistryError
+from quaylab.sql import Step
 from quaylab.stores import Client
 from quaylab.topology import LOOPBACK, Service
 from quaylab.tunnel import forward
+
+T = TypeVar("T")
 
 # A way to where nobody listens (yet) is our callers' to report; paramiko would print it as well.
 logging.getLogger("paramiko.transport").setLevel(logging.CRITICAL)
@@ -50,11 +54,33 @@ def redis(host: Host, plan: Plan) -> Answer:
     Raises:
         Unreachable: it does not answer; the message names it.
     """
-    ask = partial(probes.redis_server, plan.credentials)
+    ask = partial(probes.redis_server, plan.settings, plan.credentials)
     return _asked(host, "Redis", plan.topology.redis, ask)
 
 
-def _asked(host: Host, name: str, service: Service, ask: Callable[[str, int], Answer]) -> Answer:
+def missing(host: Host, plan: Plan) -> tuple[Step, ...]:
+    """What the database lacks, as its administrator sees it from ``host``.
+
+    Raises:
+        Unreachable: the administrator isn't let in, or may not make it.
+    """
+    assert plan.administrator
+    ask = partial(administrator.missing, plan.settings, plan.credentials, plan.administrator)
+    return _asked(host, "database", plan.topology.database, ask)
+
+
+def take(host: Host, plan: Plan, step: Step) -> None:
+    """Have the administrator do one step.
+
+    Raises:
+        Unreachable: the server refuses.
+    """
+    assert plan.administrator
+    do = partial(administrator.take, plan.settings, plan.administrator, step)
+    _asked(host, "database", plan.topology.database, do)
+
+
+def _asked(host: Host, name: str, service: Service, ask: Callable[[str, int], T]) -> T:
     try:
         with through(host, service.probe_address, service.probe_port) as (address, port):
             return ask(address, port)

@@ -155,6 +155,10 @@ def quay(
             bundle[f"extra_ca_certs/{name}.crt"] = authority.read_text()
     if topology.ceph and credentials.ca_certificate:
         bundle["extra_ca_certs/lab.crt"] = credentials.ca_certificate
+    if settings.database_ca:
+        bundle[quay_config.DATABASE_CA] = settings.database_ca.read_text()
+    if settings.redis_ca:
+        bundle[quay_config.REDIS_CA] = settings.redis_ca.read_text()
     files = tuple(
         ManagedFile(f"{directory}/{name}", content, uid=QUAY_UID, mode=0o600)
         for name, content in bundle.items()

@@ -20,6 +20,7 @@ from quaylab import (
     parts,
     preconditions,
     quay_config,
+    service_tls,
     topology,
     upgrades,
     versions,
@@ -40,6 +41,7 @@ from quaylab.machine import Machine
 from quaylab.parts import Part, Volume
 from quaylab.problems import Problems, refuse
 from quaylab.settings import HostInput, HostSettings, Settings, load
+from quaylab.sql import Login
 from quaylab.topology import LOOPBACK, Topology
 
 
@@ -59,6 +61,8 @@ class Plan:
     redis: Part
     quay: Mapping[str, Part]
     ceph: Part | None = None
+    # Only where a database elsewhere lacks something, and for this run.
+    administrator: Login | None = None
 
     @property
     def version(self) -> str:
@@ -170,6 +174,7 @@ def make(
         store.lock()
     problems = Problems(versions.problems(settings) + _file_problems(settings))
     problems += object_storage.problems(settings, topology.storage_kind(settings, hosts))
+    problems += service_tls.problems(settings)
     for name, machine in machines.items():
         problems += checks.machine_problems(name, machine)
     where = credentials = None
@@ -243,10 +248,14 @@ def _credentials(
         "redis_password": settings.redis_host,
     }
     elsewhere = [key for key, host in foreign.items() if host]
+    # An administrator sets the role's password, so it can be made here.
+    unknown = [
+        key for key in elsewhere if key != "database_password" or not settings.database_admin
+    ]
     needs_keys = kind != "local" and not settings.storage_iam_role
     if needs_keys and not makes_store:
-        elsewhere += STORAGE
-    credentials = store.load(foreign=elsewhere if demand else (), ask=ask)
+        unknown += STORAGE
+    credentials = store.load(foreign=unknown if demand else (), ask=ask)
     if needs_keys and makes_store:
         credentials = with_storage_keys(credentials)
         if settings.ceph_swift:

@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
-import select
+import re
+import socket
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import psycopg2
-import psycopg2.extensions
 import pymysql
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from quaylab import service_tls, sql
 from quaylab.credentials import Credentials
 from quaylab.settings import Settings
+from quaylab.sql import Login
 
-TIMEOUT = 10
+T = TypeVar("T")
+
+# The oldest of each that upstream's own tests run on; Redis 3.2 is the seed's.
+OLDEST = {"PostgreSQL": (11,), "MySQL": (5, 7), "MariaDB": (10, 2), "Redis": (3, 2)}
+# What comes before libpq's reason: the tunnel's end, which means nothing to anybody.
+LIBPQ_PREFIX = re.compile(r"^connection to server .*? failed: ")
+# What clients say when a connection ends without an answer.
+SILENCE = re.compile(
+    "closed the connection unexpectedly|Lost connection|Connection closed|reset by peer"
+    "|EOF occurred"
+)
+# What servers say, and what helps where they run elsewhere.
+REMEDIES = {
+    """password authentication failed for user "{user}"|user '{user}'.* password""": (
+        "give the right one as QUAYLAB_DATABASE_PASSWORD, or set database_admin"
+    ),
+    "WRONGPASS|invalid username-password": "give the right one as QUAYLAB_REDIS_PASSWORD",
+    "database .* does not exist|Unknown database": (
+        "make it, owned by {user}, or set database_admin"
+    ),
+    "user '{user}'.* to database": (
+        "run there: GRANT ALL ON {database}.* TO {user}, or set database_admin"
+    ),
+    "insecure transport": "it takes TLS only: set database_ca",
+}
 
 
 @dataclass(frozen=True)
@@ -40,110 +68,151 @@ def database(settings: Settings, credentials: Credentials, address: str, port: i
     """Connect as Quay does, and check what Quay needs of its database.
 
     Raises:
-        Unreachable: no answer, a refusal, or pg_trgm (PostgreSQL) or latin1 (MySQL) missing.
+        Unreachable: no answer, a refusal, too old, or pg_trgm or a right (PostgreSQL) or latin1
+            (MySQL) missing.
     """
-    password = credentials.database_password.get_secret_value()
-    if settings.database_engine == "postgresql":
-        return _asked(lambda: _postgresql(settings, password, address, port))
-    return _asked(lambda: _mysql(settings, password, address, port))
+    login = Login(settings.database_user, credentials.database_password, settings.database_name)
+    ask = _postgresql if settings.database_engine == "postgresql" else _mysql
+    return _timed(lambda: asked(lambda: ask(settings, login, address, port), settings, "database"))
 
 
-def redis_server(credentials: Credentials, address: str, port: int) -> Answer:
+def redis_server(settings: Settings, credentials: Credentials, address: str, port: int) -> Answer:
     """PING Redis with its password.
 
     Raises:
-        Unreachable: no answer, or a wrong password.
+        Unreachable: no answer, a wrong password, or too old.
     """
 
     def ask() -> str:
-        client = redis.Redis(
+        pool = redis.ConnectionPool(
+            connection_class=_Redis,
+            authority=settings.redis_ca,
+            name=settings.redis_host or address,
             host=address,
             port=port,
             password=credentials.redis_password.get_secret_value(),
-            socket_timeout=TIMEOUT,
+            socket_timeout=sql.TIMEOUT,
             # The newer protocol starts with a command that Redis knows from 6 on only.
             protocol=2,
             retry=Retry(NoBackoff(), 0),
         )
+        client = redis.Redis.from_pool(pool)
         try:
             client.ping()
             info: dict[str, Any] = client.info("server")
         finally:
             client.close()
-        return str(info["redis_version"])
+        return not_too_old("Redis", str(info["redis_version"]))
 
-    return _asked(ask)
+    return _timed(lambda: asked(ask, settings, "redis"))
 
 
-def _asked(ask: Callable[[], str]) -> Answer:
-    started = time.monotonic()
+class _Redis(redis.Connection):
+    """A connection that may go through a tunnel, and verifies the name of what is behind it."""
+
+    def __init__(self, authority: Path | None, name: str, **options: Any) -> None:
+        self._trusted = service_tls.context(authority) if authority else None
+        self._name = name
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+
+    def _connect(self) -> socket.socket:
+        plain: socket.socket = super()._connect()  # type: ignore[no-untyped-call]
+        if self._trusted is None:
+            return plain
+        return self._trusted.wrap_socket(plain, server_hostname=self._name)
+
+
+def asked(ask: Callable[[], T], settings: Settings, part: str) -> T:
+    """What a question to a service gives.
+
+    Args:
+        part: database or redis, as its settings are called.
+
+    Raises:
+        Unreachable: the client's or the server's reason, in one line.
+    """
     try:
-        version = ask()
+        return ask()
     except (psycopg2.Error, pymysql.Error, redis.RedisError, OSError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise Unreachable(lines[0]) from error
+        raise Unreachable(_told(error, settings, part)) from error
+
+
+def not_too_old(kind: str, version: str) -> str:
+    """The version that a server tells, if Quay can use it.
+
+    Raises:
+        Unreachable: it is too old.
+    """
+    numbers = tuple(int(number) for number in re.findall(r"[0-9]+", version)[:3])
+    if numbers < OLDEST[kind]:
+        needed = ".".join(map(str, OLDEST[kind]))
+        raise Unreachable(f"found {kind} {version}, needed {needed} or newer")
+    return version
+
+
+def mysql_kind(version: str) -> str:
+    """MariaDB tells a version like MySQL's, with its name in it."""
+    return "MariaDB" if "MariaDB" in version else "MySQL"
+
+
+def _timed(ask: Callable[[], str]) -> Answer:
+    started = time.monotonic()
+    version = ask()
     return Answer(version, (time.monotonic() - started) * 1000)
 
 
-def _postgresql(settings: Settings, password: str, address: str, port: int) -> str:
-    # pyinfra runs on gevent, and libpq would block it, tunnel and all.
-    psycopg2.extensions.set_wait_callback(_wait)
-    connection = psycopg2.connect(
-        host=address,
-        port=port,
-        user=settings.database_user,
-        password=password,
-        dbname=settings.database_name,
-        connect_timeout=TIMEOUT,
-    )
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM pg_extension WHERE extname = 'pg_trgm'")
-            if cursor.fetchone() is None:
-                raise Unreachable(
-                    "pg_trgm is missing; run in Quay's database as its administrator: "
-                    "CREATE EXTENSION pg_trgm"
-                )
+def _told(error: Exception, settings: Settings, part: str) -> str:
+    # redis-py puts its own words over the reason, and the tunnel's end into them.
+    reason = error.__context__ if isinstance(error, redis.ConnectionError) else None
+    reason = reason or error
+    if isinstance(reason, ssl.SSLError) and not isinstance(reason, ssl.SSLEOFError):
+        return service_tls.reason(reason, f"{part}_ca")
+    # PyMySQL's errors are a code and a text.
+    text = reason.args[-1] if isinstance(reason, pymysql.Error) and reason.args else reason
+    line = (str(text).strip().splitlines() or [type(reason).__name__])[0]
+    line = LIBPQ_PREFIX.sub("", line)
+    if SILENCE.search(line):
+        return (
+            "the connection ends without an answer; nobody listens there, a firewall is between, "
+            f"or it takes TLS only and {part}_ca isn't set"
+        )
+    if getattr(settings, f"{part}_host"):
+        names = {"user": settings.database_user, "database": settings.database_name}
+        for words, remedy in REMEDIES.items():
+            if re.search(words.format(**names), line):
+                return f"{line}; {remedy.format(**names)}"
+    return line
+
+
+def _postgresql(settings: Settings, login: Login, address: str, port: int) -> str:
+    with sql.postgresql(settings, login, address, port) as cursor:
         # Told by the server when the connection was made.
-        return str(connection.info.parameter_status("server_version"))
-    finally:
-        connection.close()
+        version = str(cursor.connection.info.parameter_status("server_version"))
+        not_too_old("PostgreSQL", version)
+        cursor.execute("SELECT 1 FROM pg_extension WHERE extname = 'pg_trgm'")
+        if cursor.fetchone() is None:
+            raise Unreachable(
+                "pg_trgm is missing; run in Quay's database as its administrator: "
+                "CREATE EXTENSION pg_trgm"
+            )
+        # Since PostgreSQL 15 by default only the owner of the database may.
+        cursor.execute("SELECT has_schema_privilege(current_schema(), 'CREATE')")
+        if cursor.fetchone() != (True,):
+            raise Unreachable(
+                f"{login.user} may not make tables; run as the server's administrator: "
+                f"ALTER DATABASE {login.database} OWNER TO {login.user}"
+            )
+    return version
 
 
-def _mysql(settings: Settings, password: str, address: str, port: int) -> str:
-    connection = pymysql.connect(
-        host=address,
-        port=port,
-        user=settings.database_user,
-        password=password,
-        database=settings.database_name,
-        connect_timeout=TIMEOUT,
-        read_timeout=TIMEOUT,
-    )
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT @@character_set_database, VERSION()")
-            ((charset, version),) = cursor.fetchall()
-    finally:
-        connection.close()
+def _mysql(settings: Settings, login: Login, address: str, port: int) -> str:
+    with sql.mysql(settings, login, address, port) as cursor:
+        cursor.execute("SELECT @@character_set_database, VERSION()")
+        ((charset, version),) = cursor.fetchall()
+    not_too_old(mysql_kind(version), version)
     if charset != "latin1":
         raise Unreachable(
             f"the database's character set is {charset}, and Quay's tables need latin1; run: "
-            f"ALTER DATABASE {settings.database_name} CHARACTER SET latin1"
+            f"ALTER DATABASE {login.database} CHARACTER SET latin1"
         )
     return str(version)
-
-
-def _wait(connection: Any) -> None:
-    """Wait for libpq in a way that gevent can interrupt; without gevent it is plain waiting."""
-    end = time.monotonic() + TIMEOUT
-    while (state := connection.poll()) != psycopg2.extensions.POLL_OK:
-        # libpq's own time-out ends only the waiting that libpq does itself.
-        left = end - time.monotonic()
-        if left <= 0:
-            raise psycopg2.OperationalError(f"no answer within {TIMEOUT} s")
-        sockets = [connection.fileno()]
-        if state == psycopg2.extensions.POLL_READ:
-            select.select(sockets, [], [], left)
-        else:
-            select.select([], sockets, [], left)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import yaml
 
@@ -13,6 +13,9 @@ from quaylab.settings import Settings
 from quaylab.topology import Topology
 
 SCHEMES = {"postgresql": "postgresql", "mysql": "mysql+pymysql"}
+# The bundle as Quay's working directory and its own check of MySQL's CA know it.
+BUNDLE = "conf/stack"
+DATABASE_CA, REDIS_CA = "database.pem", "redis.pem"
 
 
 def database_uri(settings: Settings, topology: Topology, credentials: Credentials) -> str:
@@ -22,7 +25,29 @@ def database_uri(settings: Settings, topology: Topology, credentials: Credential
     address = topology.database.address
     address = f"[{address}]" if ":" in address else address
     target = f"{address}:{topology.database.port}/{settings.database_name}"
-    return f"{scheme}://{settings.database_user}:{password}@{target}"
+    uri = f"{scheme}://{settings.database_user}:{password}@{target}"
+    if settings.database_ca and settings.database_engine == "postgresql":
+        # Quay's migration looks for TLS here alone, and what serves in DB_CONNECTION_ARGS alone.
+        uri += "?" + urlencode(_database_tls(settings), safe="/")
+    return uri
+
+
+def _database_tls(settings: Settings) -> dict[str, Any]:
+    """What libpq or PyMySQL has to be told to verify chain and name."""
+    if settings.database_ca is None:
+        return {}
+    authority = f"{BUNDLE}/{DATABASE_CA}"
+    if settings.database_engine == "postgresql":
+        return {"sslmode": "verify-full", "sslrootcert": authority}
+    return {"ssl": {"ca": authority}}
+
+
+def _redis_tls(settings: Settings) -> dict[str, Any]:
+    """Likewise for redis-py, whose release in Quay 3.16 checks no name unless told."""
+    if settings.redis_ca is None:
+        return {}
+    authority = f"{BUNDLE}/{REDIS_CA}"
+    return {"ssl": True, "ssl_ca_certs": authority, "ssl_check_hostname": True}
 
 
 def build(settings: Settings, topology: Topology, credentials: Credentials) -> dict[str, Any]:
@@ -32,6 +57,7 @@ def build(settings: Settings, topology: Topology, credentials: Credentials) -> d
         "host": topology.redis.address,
         "port": topology.redis.port,
         "password": credentials.redis_password.get_secret_value(),
+        **_redis_tls(settings),
     }
     owned = {
         "AUTHENTICATION_TYPE": "Database",
@@ -41,7 +67,11 @@ def build(settings: Settings, topology: Topology, credentials: Credentials) -> d
         "DATABASE_SECRET_KEY": credentials.database_secret_key.get_secret_value(),
         "SECRET_KEY": credentials.secret_key.get_secret_value(),
         "DB_URI": database_uri(settings, topology, credentials),
-        "DB_CONNECTION_ARGS": {"threadlocals": True, "autorollback": True},
+        "DB_CONNECTION_ARGS": {
+            "threadlocals": True,
+            "autorollback": True,
+            **_database_tls(settings),
+        },
         "BUILDLOGS_REDIS": redis,
         "USER_EVENTS_REDIS": dict(redis),
         **object_storage.config(settings, topology, credentials),

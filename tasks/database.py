@@ -1,4 +1,4 @@
-"""Quay's database: PostgreSQL with pg_trgm, or MySQL."""
+"""Quay's database: PostgreSQL with pg_trgm, or MySQL; made on a server elsewhere if told to."""
 
 from pyinfra import host
 
@@ -19,3 +19,6 @@ if host.name == lab.topology.database.host:
     containers.running(name="Run the database", part=part, timeout=lab.settings.health_timeout)
 
     database.prepared(name="Prepare Quay's database", plan=lab)
+
+if lab.settings.database_admin and host.name == lab.topology.leader:
+    database.made_elsewhere(name="Make Quay's database where it runs", plan=lab)

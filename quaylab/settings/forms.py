@@ -38,6 +38,8 @@ FULL_NAME = re.compile(rf"^{_LABEL}(\.{_LABEL})+$")
 HostName = Annotated[str, form(FULL_NAME.pattern, "quay.example.com"), Field(max_length=253)]
 Address = Annotated[str, form(r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$", "192.168.254.10")]
 Identifier = Annotated[str, form(r"^[a-z_][a-z0-9_]{0,62}$", "quay")]
+# As providers name them: with MySQL at Azure it was admin@server.
+Administrator = Annotated[str, form(r"^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,62}$", "postgres")]
 Image = Annotated[
     str,
     form(

@@ -6,7 +6,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from quaylab.settings.forms import Address, HostPath, Identifier, Port, Section, Version
+from quaylab.settings.forms import (
+    Address,
+    Administrator,
+    HostPath,
+    Identifier,
+    LocalFile,
+    Port,
+    Section,
+    Version,
+)
 
 
 class Database(Section):
@@ -28,6 +37,14 @@ class Database(Section):
         description="A database that runs elsewhere; needs no group `database`",
     )
     database_port: Port | None = Field(description="Its port; None: 5432, with MySQL 3306")
+    database_ca: LocalFile | None = Field(
+        description="With database_host: the CAs (PEM) on this machine that sign its certificate, "
+        "for TLS with chain and name verified; None: nothing is verified",
+    )
+    database_admin: Administrator | None = Field(
+        description="With database_host: the server's administrator, who makes Quay's role, "
+        "database and pg_trgm where they are missing",
+    )
     database_backup: Version | None = Field(
         description="With database_host: Quay's version that your own backup is of, which an "
         "upgrade from that version asks for",
@@ -45,3 +62,7 @@ class Redis(Section):
         description="A Redis that runs elsewhere; needs no group `redis`"
     )
     redis_port: Port = Field(description="Port of Redis")
+    redis_ca: LocalFile | None = Field(
+        description="With redis_host: the CAs (PEM) on this machine that sign its certificate, for "
+        "TLS with chain and name verified; None: without TLS",
+    )

@@ -39,7 +39,8 @@ def build(base: str, folder: Path) -> str:
         for wheel in folder.glob("*.whl"):
             with zipfile.ZipFile(wheel) as content:
                 for name in content.namelist():
-                    _add(archive, f"older/{name}", content.read(name))
+                    if not name.endswith("/"):
+                        _add(archive, f"older/{name}", content.read(name))
     command = ["docker", "build", "--quiet", "--tag", reference, f"--build-arg=BASE={base}", "-"]
     run("env", "DOCKER_BUILDKIT=0", *command, input=context.getvalue())
     return reference

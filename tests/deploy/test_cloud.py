@@ -12,7 +12,7 @@ from quaylab.credentials import Store
 from quaylab.problems import Refusal
 from tests.deploy.house import ROOT
 from tests.hosts import inventory
-from tests.unit.samples import machine
+from tests.unit.samples import certified, machine
 
 CLOUD = ROOT / "inventories" / "cloud" / "inventory.py"
 NAME = "registry.example.com"
@@ -23,7 +23,9 @@ PASSWORDS = {
 
 
 def _plan(folder: Path) -> plan.Plan:
-    hosts = inventory.read(CLOUD, [])
+    authority = folder / "ca.pem"
+    authority.write_text(certified().ca_certificate or "")
+    hosts = inventory.read(CLOUD, [f"database_ca={authority}", f"redis_ca={authority}"])
     return plan.make(hosts, {NAME: machine()}, Store("cloud", folder))
 
 
@@ -46,7 +48,9 @@ def test_quay_is_told_of_the_cloud_s_services(cloud: plan.Plan) -> None:
     config = yaml.safe_load(bundle["/etc/quaylab/quay/config.yaml"])
     assert config["SERVER_HOSTNAME"] == NAME
     assert ":database-password@quay.abc123.eu-central-1.rds.amazonaws.com:" in config["DB_URI"]
+    assert "sslmode=verify-full" in config["DB_URI"]
     assert config["BUILDLOGS_REDIS"]["host"].endswith("cache.amazonaws.com")
+    assert config["BUILDLOGS_REDIS"]["ssl"] is True
     driver, arguments = config["DISTRIBUTED_STORAGE_CONFIG"]["default"]
     assert driver == "S3Storage"
     assert arguments == {

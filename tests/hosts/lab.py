@@ -107,12 +107,9 @@ class Lab:
         """The registry as a host reaches it at an address, under its public name, TLS checked."""
         where = self.plan.topology
         with target.through(address, where.https_port) as way, dialling(target.through) as dial:
-            elsewhere = (
-                stores.way(self.plan.settings, where.store, self.plan.credentials, dial)
-                if where.store
-                else None
-            )
-            client = Registry(where.registry, self.plan.certificate.trusted, way, elsewhere)
+            plan, store = self.plan, where.store
+            elsewhere = stores.way(plan.settings, store, plan.credentials, dial) if store else None
+            client = Registry(where.registry, plan.certificate.trusted, way, elsewhere)
             try:
                 yield client
             finally:

@@ -102,7 +102,11 @@ def _run(lab: Deployment, *arguments: str, **keys: str) -> Any:
     ("arguments", "keys", "told"),
     [
         ((), {}, "storage_access_key: belongs to a service that runs elsewhere"),
-        (("--data", "storage_ca="), KEYS, "storage_ca: "),
+        (
+            ("--data", "storage_ca=null"),
+            KEYS,
+            "its certificate is refused: self-signed certificate",
+        ),
         (("--data", "storage_port=9"), KEYS, "storage_host: object store at "),
     ],
     ids=["no keys", "no CA", "nobody listens"],
@@ -163,7 +167,7 @@ def _blob(deployed: Deployment) -> tuple[int, str]:
     )
     scope = {"service": HOSTNAME, "scope": f"repository:{ADMIN}/redis:pull"}
     login = urllib3.make_headers(basic_auth=f"{ADMIN}:{deployed.password}")
-    token = pool.request("GET", "/v2/auth", scope, headers={"Host": HOSTNAME, **login})
+    token = pool.request("GET", "/v2/auth", fields=scope, headers={"Host": HOSTNAME, **login})
     headers = {
         "Host": HOSTNAME,
         "Authorization": f"Bearer {token.json()['token']}",
@@ -189,9 +193,9 @@ def test_hosts_pass_their_own_tests(deployed: Deployment, store: Store) -> None:
 
 
 def test_blobs_are_not_lost_to_another_store(deployed: Deployment) -> None:
-    where = ("--data", "storage_host=", "--data", "storage_port=", "--data", "storage_ca=")
+    where = ("--data", "storage_host=null", "--data", "storage_port=null")
     for arguments, key in (
-        (("--data", "storage=local", *where), "storage"),
+        (("--data", "storage=local", "--data", "storage_ca=null", *where), "storage"),
         (("--data", "storage_location=other"), "storage_location"),
         (("--data", "storage_bucket=another"), "storage"),
     ):
@@ -206,5 +210,5 @@ def test_blobs_are_handed_on_for_clients_that_do_not_reach_the_store(
     status, place = _blob(deployed)
     assert status == 307
     assert place.startswith(f"https://{store.address}:{store.port}/quay-storage/")
-    deployed.run("deploy.py", "--data", "storage_proxy=True").check()
+    deployed.run("deploy.py", "--data", "storage_proxy=true").check()
     assert _blob(deployed) == (200, "")

@@ -31,7 +31,7 @@ def migrate(revision: str) -> None:
     if revision != "head":
         raise StartError(f"migrate {revision}: the stand-in migrates to head only")
     settings = config.load()
-    engine = database.connect(settings)
+    engine = database.connect(settings, migrating=True)
     checks.check_database(engine)
     migrations.upgrade(engine)
 

@@ -32,6 +32,7 @@ HOSTNAME = re.compile(r"(localhost|[a-z0-9-]+(\.[a-z0-9-]+)+)(:[0-9]{1,5})?", re
 DURATION = re.compile(r"[0-9]+[smhdw]")
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 SECRET_KEY_LENGTH = 63
+BUNDLE = "conf/stack/"
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,10 @@ def _check(settings: Settings) -> None:
         arguments.get("threadlocals") is True and arguments.get("autorollback") is True
     ):
         raise StartError("DB_CONNECTION_ARGS needs threadlocals: true and autorollback: true")
+    # Upstream's validator finds MySQL's CA only by this way to the bundle.
+    authority = ((arguments or {}).get("ssl") or {}).get("ca")
+    if authority and not str(authority).startswith(BUNDLE):
+        raise StartError(f"DB_CONNECTION_ARGS: ssl.ca must begin with {BUNDLE}")
 
 
 def _check_redis(values: dict[str, Any]) -> None:

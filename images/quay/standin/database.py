@@ -17,8 +17,12 @@ CONNECT_SECONDS = 3
 QUAY_ONLY_ARGUMENTS = ("threadlocals", "autorollback")
 
 
-def make_engine(settings: Settings) -> Engine:
-    """An engine that finds out by itself when the database was away and is back."""
+def make_engine(settings: Settings, migrating: bool = False) -> Engine:
+    """An engine that finds out by itself when the database was away and is back.
+
+    As in Quay, a migration takes of DB_CONNECTION_ARGS only ``ssl``, which is MySQL's, and what
+    serves takes nothing of DB_URI but where the database is.
+    """
     try:
         url = make_url(settings.values["DB_URI"])
     except sqlalchemy.exc.ArgumentError as error:
@@ -29,15 +33,17 @@ def make_engine(settings: Settings) -> Engine:
     arguments: dict[str, Any] = {
         key: value
         for key, value in (settings.values.get("DB_CONNECTION_ARGS") or {}).items()
-        if key not in QUAY_ONLY_ARGUMENTS
+        if (key == "ssl" if migrating else key not in QUAY_ONLY_ARGUMENTS)
     }
+    if not migrating:
+        url = url.set(query={})
     arguments.setdefault("connect_timeout", CONNECT_SECONDS)
     return create_engine(url, connect_args=arguments, pool_pre_ping=True, hide_parameters=True)
 
 
-def connect(settings: Settings) -> Engine:
+def connect(settings: Settings, migrating: bool = False) -> Engine:
     """An engine whose database has answered once; refuse with the server's own reason."""
-    engine = make_engine(settings)
+    engine = make_engine(settings, migrating)
     try:
         with engine.connect():
             return engine

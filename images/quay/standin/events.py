@@ -15,18 +15,17 @@ log = logging.getLogger(__name__)
 
 def client(settings: Settings, key: str) -> redis.Redis:
     """A client for the entry of config.yaml with that key."""
-    entry = settings.values[key]
-    options: dict[str, Any] = {}
-    if entry.get("ssl"):
-        options = {"ssl": True, "ssl_ca_certs": str(runtime.CA_BUNDLE)}
-    return redis.Redis(
-        host=entry["host"],
-        port=entry.get("port", 6379),
-        password=entry.get("password"),
-        socket_timeout=SECONDS,
-        socket_connect_timeout=SECONDS,
-        **options,
-    )
+    # As Quay does, all that the entry says is redis-py's to understand.
+    options: dict[str, Any] = {
+        "port": 6379,
+        "socket_timeout": SECONDS,
+        "socket_connect_timeout": SECONDS,
+        **settings.values[key],
+    }
+    if options.get("ssl"):
+        # What Quay's image makes of extra_ca_certs, every TLS connection there trusts.
+        options.setdefault("ssl_ca_certs", str(runtime.CA_BUNDLE))
+    return redis.Redis(**options)
 
 
 class UserEvents:

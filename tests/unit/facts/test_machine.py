@@ -9,6 +9,7 @@ from pyinfra.api.exceptions import FactProcessError
 
 from facts.machine import COMMAND, Machine
 from quaylab import machine
+from quaylab.blobs import NOTE
 from quaylab.machine import Engine
 from quaylab.upgrades import SCHEMA
 from tests.unit.shell import Shell
@@ -143,3 +144,10 @@ def test_schema(shell: Shell, tmp_path: Path, note: str | None, schema: str | No
         path.write_text(note)
     assert SCHEMA in COMMAND
     assert Machine().process(shell.lines(COMMAND.replace(SCHEMA, str(path)))).schema == schema
+
+
+def test_note_of_the_blobs() -> None:
+    note = "0123456789abcdef-01234567 default s3 s3.example.com:443/quay-storage/blobs"
+    assert _process(f"storage {note}").storage == note
+    assert _process("storage ").storage is None
+    assert NOTE in COMMAND

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
+from pydantic import SecretStr
 
 from facts.database import Database, DatabaseState, Extension
-from operations import database
+from operations import database, reach
 from quaylab import plan
 from quaylab.credentials import Store
 from quaylab.machine import Volume
 from quaylab.plan import Plan
-from tests.unit.fake_host import FakeHost
+from quaylab.probes import Answer, Unreachable
+from quaylab.sql import Login, Step
+from tests.unit.fake_host import FakeHost, text
 from tests.unit.samples import host, machine
 from tests.unit.shell import Shell
 
@@ -77,3 +83,82 @@ def test_mysql_becomes_latin1(mysql_lab: Plan, charset: str | None) -> None:
 def test_mysql_with_latin1_is_left_alone(mysql_lab: Plan) -> None:
     state = DatabaseState("8.0.36", "latin1", {}, None)
     assert _prepare(mysql_lab, state) == ([], ["the character set is latin1"])
+
+
+# --- on a server that runs elsewhere ---
+
+STEPS = (Step("make the role quay", "postgres", "CREATE ROLE quay"), Step("rest", "quay", "REST"))
+ADMIN = Login("provider", SecretStr("provider-password"), None)
+
+
+def _elsewhere(
+    lab: Plan, monkeypatch: pytest.MonkeyPatch, *, quay: str | None, admin: str | None = None
+) -> tuple[FakeHost, list[Any]]:
+    """What is done where Quay, or the administrator, is told a reason; None: an answer."""
+
+    def database_(host: object, plan: Plan) -> Answer:
+        if quay:
+            raise Unreachable(quay)
+        return Answer("17.2", 3.0)
+
+    def missing(host: object, plan: Plan) -> tuple[Step, ...]:
+        if admin:
+            raise Unreachable(admin)
+        return STEPS
+
+    monkeypatch.setattr(reach, "database", database_)
+    monkeypatch.setattr(reach, "missing", missing)
+    target = FakeHost()
+    return target, target.operate(database.made_elsewhere, plan=lab)
+
+
+def test_a_database_that_answers_quay_needs_no_administrator(
+    lab: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, commands = _elsewhere(lab, monkeypatch, quay=None, admin="must not be asked")
+    assert commands == []
+    assert target.noops == ["the database 17.2 answers in 3 ms"]
+
+
+def test_what_is_missing_is_made_in_its_order(lab: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_admin = dataclasses.replace(lab, administrator=ADMIN)
+    target, commands = _elsewhere(with_admin, monkeypatch, quay="no such role")
+    taken: list[Step] = []
+    monkeypatch.setattr(reach, "take", lambda host, plan, step: taken.append(step))
+    assert all(each.function(None, target, *each.args) for each in commands)
+    assert tuple(taken) == STEPS
+
+
+def test_a_refused_step_is_told_in_one_line(lab: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_admin = dataclasses.replace(lab, administrator=ADMIN)
+    target, (command, *_) = _elsewhere(with_admin, monkeypatch, quay="no such role")
+
+    def refuse(host: object, plan: Plan, step: Step) -> None:
+        raise Unreachable("permission denied")
+
+    monkeypatch.setattr(reach, "take", refuse)
+    assert command.function(None, target, *command.args) is False
+    assert target.told == ["database_admin: can't make the role quay: permission denied"]
+
+
+@pytest.mark.parametrize(
+    ("administrator", "admin", "told"),
+    [(None, None, "it went away"), (ADMIN, "not let in", "not let in")],
+    ids=["went away", "not let in"],
+)
+def test_nothing_is_made_without_an_administrator(
+    lab: Plan,
+    shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+    administrator: Login | None,
+    admin: str | None,
+    told: str,
+) -> None:
+    plan = dataclasses.replace(lab, administrator=administrator)
+    _, (command,) = _elsewhere(plan, monkeypatch, quay="it went away", admin=admin)
+    done = shell.run(text(command))
+    assert (done.returncode, done.stderr) == (1, f"{told}\n")
+
+
+def test_plan_does_not_show_the_administrators_password(lab: Plan) -> None:
+    assert "provider-password" not in repr(dataclasses.replace(lab, administrator=ADMIN))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import socketserver
+import ssl
 import struct
 import threading
 from collections.abc import Iterator
@@ -15,10 +17,17 @@ class Server(socketserver.ThreadingTCPServer):
 
     daemon_threads = True
 
-    def __init__(self, handler: type[Handler], password: str, answer: str | None) -> None:
+    def __init__(
+        self,
+        handler: type[Handler],
+        password: str,
+        answer: str | None,
+        tls: ssl.SSLContext | None,
+    ) -> None:
         super().__init__(("127.0.0.1", 0), handler)
         self.password = password
         self.answer = answer
+        self.tls = tls
 
     @property
     def port(self) -> int:
@@ -34,11 +43,26 @@ class Handler(socketserver.StreamRequestHandler):
     def password(self) -> str:
         return self.server.password
 
+    def secure(self) -> bool:
+        """Go on with TLS; False if the client doesn't trust it."""
+        assert self.server.tls
+        try:
+            self.request = self.server.tls.wrap_socket(self.request, server_side=True)
+        except OSError:
+            return False
+        self.setup()
+        return True
+
 
 @contextmanager
-def serving(handler: type[Handler], password: str = "", answer: str | None = "") -> Iterator[int]:
+def serving(
+    handler: type[Handler],
+    password: str = "",
+    answer: str | None = "",
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[int]:
     """A server in a thread; its port."""
-    with Server(handler, password, answer) as server:
+    with Server(handler, password, answer, tls) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
         try:
             yield server.port
@@ -58,6 +82,8 @@ class Redis(Handler):
     """Redis, as old as 3.2; ``answer`` is its version."""
 
     def handle(self) -> None:
+        if self.server.tls and not self.secure():
+            return
         trusted = False
         while words := self._command():
             name = words[0].upper()
@@ -89,10 +115,19 @@ class PostgreSQL(Handler):
     """PostgreSQL 15.4; ``answer`` is the row that a SELECT finds, None for no row."""
 
     def handle(self) -> None:
-        while self._start() in (80877103, 80877104):
-            self.wfile.write(b"N")  # no TLS, no GSSAPI
+        while (wanted := self._start()) in (0, 80877103, 80877104):
+            if not wanted:  # gone
+                return
+            if wanted == 80877103 and self.server.tls:
+                self.wfile.write(b"S")
+                if not self.secure():
+                    return
+            else:
+                self.wfile.write(b"N")  # no TLS, no GSSAPI
         self._send(b"R", struct.pack("!i", 3))  # asks for the password
-        _, password = self._receive()
+        kind, password = self._receive()
+        if not kind:
+            return  # it doesn't trust us
         if password.rstrip(b"\0").decode() != self.password:
             self._send(b"E", b"SFATAL\0C28P01\0Mpassword authentication failed\0\0")
             return
@@ -111,7 +146,9 @@ class PostgreSQL(Handler):
 
     def _start(self) -> int:
         """The kind of a start-up message."""
-        size, kind = struct.unpack("!ii", self.rfile.read(8))
+        if len(head := self.rfile.read(8)) < 8:
+            return 0
+        size, kind = struct.unpack("!ii", head)
         self.rfile.read(size - 8)
         return int(kind)
 
@@ -136,7 +173,9 @@ class MySQL(Handler):
 
     def handle(self) -> None:
         self._sequence = 0
-        capabilities = 0x000F_FFFF & ~0x800  # all of the old ones but TLS
+        capabilities = 0x000F_FFFF  # all of the old ones
+        if not self.server.tls:
+            capabilities &= ~0x800
         low, high = capabilities & 0xFFFF, capabilities >> 16
         self._send(
             b"\x0a8.0.36\0"
@@ -144,6 +183,12 @@ class MySQL(Handler):
             + self.salt[8:]
             + b"\0mysql_native_password\0"
         )
+        if self.server.tls:
+            # Its request for TLS, read past the buffer: the handshake follows at once.
+            head = self.request.recv(4, socket.MSG_WAITALL)
+            self.request.recv(head[0], socket.MSG_WAITALL)
+            if not self.secure():
+                return
         if self._scramble() not in self._receive():
             self._send(b"\xff" + struct.pack("<H", 1045) + b"#28000Access denied")
             return
@@ -151,6 +196,8 @@ class MySQL(Handler):
         while (command := self._receive())[:1] == b"\x03":
             if b"SELECT" in command:
                 self._rows(self.server.answer or "", "8.0.36")
+            elif b"Ssl_cipher" in command:
+                self._rows("Ssl_cipher", self.request.cipher()[0] if self.server.tls else "")
             else:
                 self._send(b"\0\0\0\2\0\0\0")
 

@@ -186,6 +186,20 @@ def test_quay_trusts_the_companys_ca(tmp_path: Path) -> None:
     assert trusted.content == "a certificate"
 
 
+@pytest.mark.parametrize(("part", "name"), [("database", "database.pem"), ("redis", "redis.pem")])
+def test_cas_of_services_elsewhere_are_in_the_bundle(tmp_path: Path, part: str, name: str) -> None:
+    authority = tmp_path / "ca.pem"
+    digests = []
+    for content in ("a certificate", "another"):
+        authority.write_text(content)
+        changes: dict[str, Any] = {f"{part}_ca": authority}
+        quay = _quay(**changes)
+        (file,) = [file for file in quay.files if file.path == f"/etc/quaylab/quay/{name}"]
+        assert (file.content, file.uid, file.mode) == (content, 1001, 0o600)
+        digests.append(quay.container.digest)
+    assert digests[0] != digests[1], "a new CA is a new container"
+
+
 def test_quays_ports_and_mounts() -> None:
     container = _quay(quay_https_port=9443, quay_http_port=9080).container
     assert [str(port) for port in container.ports] == ["0.0.0.0:9443:8443", "0.0.0.0:9080:8080"]

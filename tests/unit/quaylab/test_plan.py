@@ -192,6 +192,19 @@ def test_damaged_credentials_are_told_with_the_other_problems(store: Store) -> N
     assert {problem.split(":")[0] for problem in problems} == {"server_hostname", str(store.path)}
 
 
+def test_an_administrator_sets_the_roles_password_so_it_is_made(tmp_path: Path) -> None:
+    empty = Store("lab", tmp_path / "credentials")
+    data = {"database_host": "db.example.com", "database_admin": "postgres"}
+    made = plan.make([host(QUAY, ["quay", "redis"], **data)], {QUAY: machine()}, empty)
+    assert len(made.credentials.database_password.get_secret_value()) == 32
+    assert made.administrator is None, "not known before the database was asked"
+
+
+def test_settings_of_services_elsewhere_that_can_not_go_together(store: Store) -> None:
+    (problem,) = _problems(store, database_admin="postgres")
+    assert problem.startswith("database_admin: ")
+
+
 def test_passwords_of_services_elsewhere_are_asked_for(tmp_path: Path) -> None:
     fresh = Store("lab", tmp_path)
     hosts = [host(QUAY, ["quay"], database_host="db.example.com", redis_host="r.example.com")]

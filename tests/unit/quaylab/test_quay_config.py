@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 import yaml
 from pydantic import SecretStr
 
 from quaylab import quay_config
+from tests.authority import Authority
 from tests.unit.samples import CREDENTIALS, build, host, one_host, settings
 
 REQUIRED = (
@@ -99,6 +101,48 @@ def test_ipv6_address_is_bracketed_in_the_uri() -> None:
     where = build([host("quay.example.com", ["quay", "redis"])], database_host="fd00::5")
     parsed = urlsplit(quay_config.database_uri(settings(), where, CREDENTIALS))
     assert (parsed.hostname, parsed.port) == ("fd00::5", 5432)
+
+
+def _elsewhere(tmp_path: Path, engine: str) -> dict[str, Any]:
+    """config.yaml with both services elsewhere, by TLS."""
+    ca = Authority.new().save(tmp_path / "ca.pem")
+    changes: dict[str, Any] = {
+        "database_host": "db.example.com",
+        "database_ca": ca,
+        "database_engine": engine,
+    }
+    changes |= {"redis_host": "r.example.com", "redis_ca": ca}
+    told, where = settings(**changes), build([host("quay.example.com", ["quay"])], **changes)
+    read: dict[str, Any] = yaml.safe_load(
+        quay_config.render(quay_config.build(told, where, CREDENTIALS))
+    )
+    return read
+
+
+def test_postgresql_is_verified_by_what_serves_and_by_the_migration(tmp_path: Path) -> None:
+    config = _elsewhere(tmp_path, "postgresql")
+    tls = {"sslmode": "verify-full", "sslrootcert": "conf/stack/database.pem"}
+    assert config["DB_CONNECTION_ARGS"] == {"threadlocals": True, "autorollback": True, **tls}
+    assert dict(parse_qsl(urlsplit(config["DB_URI"]).query)) == tls
+
+
+def test_mysql_is_verified(tmp_path: Path) -> None:
+    config = _elsewhere(tmp_path, "mysql")
+    assert config["DB_CONNECTION_ARGS"]["ssl"] == {"ca": "conf/stack/database.pem"}
+    assert "?" not in config["DB_URI"]
+
+
+def test_redis_is_verified(tmp_path: Path) -> None:
+    config = _elsewhere(tmp_path, "postgresql")
+    assert config["BUILDLOGS_REDIS"] == config["USER_EVENTS_REDIS"]
+    assert config["BUILDLOGS_REDIS"] == {
+        "host": "r.example.com",
+        "port": 6379,
+        "password": "redis-password",
+        "ssl": True,
+        "ssl_ca_certs": "conf/stack/redis.pem",
+        "ssl_check_hostname": True,
+    }
 
 
 def test_further_keys_are_merged() -> None:

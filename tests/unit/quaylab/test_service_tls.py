@@ -1,0 +1,74 @@
+"""Settings of services elsewhere: what can't go together, and CAs that can't be used."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quaylab import service_tls
+from tests.authority import Authority
+from tests.unit.samples import settings
+
+
+def _problems(tmp_path: Path, days: int = 30, **changes: Any) -> list[str]:
+    ca = Authority.new(days=days).save(tmp_path / "ca.pem")
+    values = {key: ca if value == "CA" else value for key, value in changes.items()}
+    return list(service_tls.problems(settings(**values)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"database_ca": "CA"}, "database_ca: .* database_host isn't set"),
+        ({"redis_ca": "CA"}, "redis_ca: .* redis_host isn't set"),
+        ({"database_admin": "postgres"}, "database_admin: .* database_host isn't set"),
+        (
+            {"database_host": "db.example.com", "database_admin": "quay"},
+            "database_admin: quay is database_user",
+        ),
+        (
+            {"database_host": "10.0.0.9", "database_ca": "CA"},
+            "database_host: 10.0.0.9 is an address",
+        ),
+        (
+            {"redis_host": "r.example.com", "redis_ca": "CA", "quay_version": "v2.9.1"},
+            "redis_ca: v2.9.1 is given its CAs in the browser",
+        ),
+    ],
+)
+def test_what_can_not_go_together(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
+    (problem,) = _problems(tmp_path, **changes)
+    assert re.search(told, problem)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"database_host": "db.example.com", "database_ca": "CA", "database_admin": "postgres"},
+        {"database_host": "10.0.0.9", "database_ca": "CA", "database_engine": "mysql"},
+        {"redis_host": "10.0.0.9", "redis_ca": "CA"},
+    ],
+)
+def test_what_can(tmp_path: Path, changes: dict[str, Any]) -> None:
+    assert _problems(tmp_path, **changes) == []
+
+
+def test_expired_authority(tmp_path: Path) -> None:
+    (problem,) = _problems(tmp_path, -1, redis_host="r.example.com", redis_ca="CA")
+    assert problem.startswith(f"redis_ca: {tmp_path}/ca.pem expired on ")
+
+
+def test_bundle_with_one_that_has_not_expired(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text(Authority.new(days=-1).pem + Authority.new().pem)
+    assert _problems(tmp_path, redis_host="r.example.com", redis_ca=bundle) == []
+
+
+def test_file_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "no.pem").write_text("hello")
+    (problem,) = _problems(tmp_path, redis_host="r.example.com", redis_ca=tmp_path / "no.pem")
+    assert problem == f"redis_ca: {tmp_path}/no.pem is no PEM certificate"
