@@ -16,6 +16,7 @@ COMMAND = r"""
 printf 'uid %s\n' "$(id -u)"
 printf 'os %s\n' "$(. /etc/os-release 2>/dev/null; echo "${ID:-}|${VERSION_ID:-}|${ID_LIKE:-}")"
 printf 'arch %s\n' "$(uname -m)"
+printf 'hostname %s\n' "$(uname -n)"
 printf 'cpus %s\n' "$(nproc)"
 printf 'memory_kb %s\n' "$(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)"
 printf 'epoch %s\n' "$(date +%s)"
@@ -97,6 +98,7 @@ class Machine(FactBase[machine.Machine | None]):
                 published=frozenset(int(port) for port in said.get("published", [])),
                 schema=one("schema") or None,
                 storage=one("storage") or None,
+                hostname=one("hostname"),
                 clock_ahead=int(one("epoch")) - time.time() if "epoch" in said else 0,
             )
         except ValueError as error:

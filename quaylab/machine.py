@@ -55,6 +55,9 @@ class Machine:
     # Its note of where the blobs are; see quaylab/blobs.py.
     storage: str | None = None
 
+    # As the host itself says.
+    hostname: str = ""
+
     @property
     def hides_data(self) -> bool:
         """Whether there may be volumes that can't be seen, as the engine doesn't answer."""

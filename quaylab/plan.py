@@ -12,6 +12,8 @@ from pydantic import SecretStr
 
 from quaylab import (
     blobs,
+    ceph,
+    cephadm,
     certificates,
     checks,
     object_storage,
@@ -35,6 +37,7 @@ from quaylab.credentials import (
     given_by,
     rotated,
     with_storage_keys,
+    with_swift_password,
 )
 from quaylab.disks import Disks
 from quaylab.dumps import Upgrade
@@ -51,7 +54,8 @@ from quaylab.topology import LOOPBACK, Topology
 class Plan:
     """What is to be. ``machines`` has the hosts that this run is connected to, and ``quay`` the
     part as it runs on those of them that play it, with workers fitted to their memory.
-    ``storages`` are the file systems of hosts that give disks to them."""
+    ``storages`` are the file systems of hosts that give disks to them, and ``ceph`` is a cluster
+    in one container, None without one."""
 
     settings: Settings
     topology: Topology
@@ -63,6 +67,7 @@ class Plan:
     redis: Part
     quay: Mapping[str, Part]
     storages: Mapping[str, tuple[Storage, ...]]
+    ceph: Part | None = None
     # Only where a database elsewhere lacks something, and for this run.
     administrator: Login | None = None
 
@@ -105,7 +110,8 @@ class Plan:
     @property
     def registries(self) -> tuple[str, ...]:
         """The registries that images are pulled from."""
-        images = [part.image for part in (self.database, self.redis, *self.quay.values())]
+        parts = (self.ceph, self.database, self.redis, *self.quay.values())
+        images = [part.image for part in parts if part]
         pulled = [image.reference for image in images if image.source == "registry"]
         return tuple(sorted({reference.partition("/")[0] for reference in pulled}))
 
@@ -113,9 +119,23 @@ class Plan:
         """Where the registry's name leads to on a host, if DNS doesn't say."""
         return LOOPBACK if host == self.topology.leader else self.topology.quay_address
 
+    @property
+    def ceph_admin(self) -> str | None:
+        """The host where Ceph's commands are; None without a Ceph of ours."""
+        return next(iter(self.topology.ceph), None)
+
+    @property
+    def ceph_shell(self) -> tuple[str, ...]:
+        """What runs a command of Ceph's on that host."""
+        if self.ceph:
+            return ("docker", "exec", "--interactive", self.ceph.container.name)
+        return ("cephadm", "--image", self.settings.ceph_image, "shell", "--")
+
     def parts_of(self, host: str) -> tuple[Part, ...]:
         """The parts that a connected host runs, in the order they are started."""
         found = []
+        if self.ceph and host in self.topology.ceph:
+            found.append(self.ceph)
         if host == self.topology.database.host:
             found.append(self.database)
         if host == self.topology.redis.host:
@@ -199,6 +219,7 @@ def refuse_unfit(plan: Plan, disks: Mapping[str, Disks] | None = None) -> None:
     if not problems:
         # Of data that isn't ours the schema says nothing.
         problems += upgrades.problems(plan.settings, plan.topology, plan.schema, plan.machines)
+    problems += cephadm.problems(plan.settings, plan.topology, plan.machines)
     for name, machine in plan.machines.items():
         if disks and name in disks:
             wanted = plan.storages[name]
@@ -256,9 +277,14 @@ def _credentials(
     credentials = store.load(foreign=unknown if demand else (), ask=ask)
     if needs_keys and makes_store:
         credentials = with_storage_keys(credentials)
+        if settings.ceph_swift:
+            credentials = with_swift_password(credentials)
     if rotate:
         refuse(_rotation_problems(store))
-        credentials = rotated(credentials, [key for key in GIVEN if key not in elsewhere])
+        mine = [key for key in GIVEN if key not in elsewhere]
+        mine += ["storage_secret_key"] if needs_keys and makes_store else []
+        mine += ["swift_password"] if credentials.swift_password else []
+        credentials = rotated(credentials, mine)
     return credentials
 
 
@@ -279,6 +305,10 @@ def _assemble(
     else:
         credentials = certificates.own_authority(credentials, where.hostname)
         served = certificates.own(credentials)
+    if len(where.ceph) > 1:
+        credentials = cephadm.with_ssh_key(credentials)
+    if where.ceph and settings.storage_tls:
+        credentials = certificates.with_ceph(credentials, where.hostname, [*where.ceph.values()])
     return Plan(
         settings,
         where,
@@ -298,6 +328,7 @@ def _assemble(
             for name in where.engine_hosts()
             if (found := storage.wanted(own[name], settings, name in where.quay))
         },
+        ceph=ceph.part(settings, where, credentials) if len(where.ceph) == 1 else None,
     )
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from quaylab.problems import refuse
+from quaylab.settings.ceph import Ceph
 from quaylab.settings.disks import Disks
 from quaylab.settings.forms import EXAMPLES, Section
 from quaylab.settings.hosts import Engine, Host, Needs
@@ -39,6 +40,7 @@ class Settings(
     Needs,
     Engine,
     Images,
+    Ceph,
     Objects,
     Redis,
     Database,

@@ -24,7 +24,10 @@ from tests.machine.machines import (
 
 HOSTNAME = "quay.quaylab.test"
 ADMIN = "quayadmin"
-TASKS = ("storage", "docker", "images", "database", "redis", "quay", "verify")
+TASKS = (
+    *("object_storage", "subscription", "docker_storage", "docker", "images", "ceph"),
+    *("database", "redis", "quay", "verify"),
+)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,110 @@
+"""Ceph: the cluster's health, version and daemons, the gateway's users and buckets."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyinfra.api import QuoteString, StringCommand
+from pyinfra.api.exceptions import FactProcessError
+from pyinfra.api.facts import FactBase
+
+from quaylab.scripts import ceph_report
+
+
+@dataclass(frozen=True)
+class CephState:
+    """A cluster as it is.
+
+    ``health`` is Ceph's own word (HEALTH_OK, …), ``checks`` what it finds fault with; ``daemons``
+    are counted by kind. ``users`` have a digest of what they are made of, ``buckets`` their owner;
+    ``declared`` are hosts and services of cephadm's, with digests in the place of keys.
+    """
+
+    health: str
+    checks: tuple[str, ...]
+    version: str
+    daemons: Mapping[str, int]
+    users: Mapping[str, str]
+    buckets: Mapping[str, str]
+    declared: Sequence[dict[str, Any]] = ()
+
+
+class Ceph(FactBase[CephState | None]):
+    """A :class:`CephState`; None while the cluster does not answer. No secret leaves the host."""
+
+    def command(self, shell: Sequence[str]) -> StringCommand:
+        words = (*shell, "python3", "-c", inspect.getsource(ceph_report))
+        return StringCommand(*map(QuoteString, words), "2>/dev/null || :")
+
+    @staticmethod
+    def default() -> CephState | None:
+        return None
+
+    def process(self, output: list[str]) -> CephState | None:
+        # cephadm tells what it does before the command's own line.
+        line = next((line for line in output if line.startswith("{")), None)
+        if line is None:
+            return None
+        try:
+            said = json.loads(line)
+            # "ceph version 18.2.7 (6b0e98…) reef (stable)": how many daemons run it, by kind.
+            kinds = {kind: each for kind, each in said["versions"].items() if kind != "overall"}
+            versions = {words for each in kinds.values() for words in each}
+            return CephState(
+                health=said["health"],
+                checks=tuple(said["checks"]),
+                version=", ".join(sorted({words.split()[2] for words in versions})),
+                daemons={kind: sum(each.values()) for kind, each in kinds.items() if each},
+                users=said["users"],
+                buckets=said["buckets"],
+                declared=said["declared"],
+            )
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise FactProcessError(f"Ceph's report can't be read: {error}") from error
+
+
+@dataclass(frozen=True)
+class CephadmState:
+    """What a host has of cephadm: its packages, the manager's key, its daemons.
+
+    ``made`` is whether a bootstrap came to its end here; ``begun`` whether one left anything.
+    """
+
+    packages: frozenset[str]
+    authorized: bool
+    made: bool
+    begun: bool
+    running: bool
+
+
+class Cephadm(FactBase[CephadmState]):
+    """A :class:`CephadmState`, of the cluster with this id and the manager with this key."""
+
+    def command(self, fsid: str, key: str, note: str) -> StringCommand:
+        return StringCommand(
+            "! command -v cephadm >/dev/null || echo package cephadm;",
+            "! command -v lvcreate >/dev/null || echo package lvm2;",
+            "! command -v chronyd >/dev/null || echo package chrony;",
+            "! grep --quiet --fixed-strings --line-regexp", QuoteString(key),
+            "/root/.ssh/authorized_keys 2>/dev/null || echo authorized;",
+            f"test ! -e {note} || echo made; test ! -d /var/lib/ceph/{fsid} || echo begun;",
+            f"! systemctl is-active --quiet ceph-{fsid}.target 2>/dev/null || echo running",
+        )  # fmt: skip
+
+    @staticmethod
+    def default() -> CephadmState:
+        return CephadmState(frozenset(), False, False, False, False)
+
+    def process(self, output: list[str]) -> CephadmState:
+        words = [line.partition(" ") for line in output]
+        return CephadmState(
+            packages=frozenset(name for kind, _, name in words if kind == "package"),
+            authorized="authorized" in output,
+            made="made" in output,
+            begun="begun" in output,
+            running="running" in output,
+        )

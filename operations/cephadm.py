@@ -1,0 +1,158 @@
+"""A Ceph cluster of several hosts, by cephadm."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from pyinfra import host
+from pyinfra.api import QuoteString, StringCommand, operation
+
+from facts.ceph import Ceph, Cephadm, CephadmState
+from operations.commands import fail, one_at_a_time, quoted
+from quaylab import ceph, cephadm
+from quaylab.parts import VAR
+from quaylab.plan import Plan
+
+NOTE = f"{VAR}/ceph-cluster"
+
+
+@operation()
+def prepared(plan: Plan) -> Generator[StringCommand]:
+    """Have what cephadm needs on a host, and let the cluster's manager in.
+
+    + plan: the run's plan
+    """
+    found = _state(plan)
+    missing = [name for name in cephadm.PACKAGES if name not in found.packages]
+    if missing:
+        words = quoted(*missing)
+        if plan.machines[host.name].debian_family:
+            yield one_at_a_time(
+                StringCommand(
+                    "export DEBIAN_FRONTEND=noninteractive; apt-get update --quiet=2 &&",
+                    "apt-get install --quiet=2 --yes --no-install-recommends", words, ">/dev/null",
+                )
+            )  # fmt: skip
+        else:
+            yield StringCommand(
+                "dnf install --quiet --assumeyes", words, "&& systemctl enable --now chronyd"
+            )
+    if not found.authorized:
+        yield StringCommand(
+            "umask 077; mkdir -p /root/.ssh && echo",
+            QuoteString(cephadm.public_key(plan.credentials)), ">>/root/.ssh/authorized_keys",
+        )  # fmt: skip
+    if not missing and found.authorized:
+        host.noop("packages and key are there")
+
+
+@operation()
+def bootstrapped(plan: Plan) -> Generator[StringCommand]:
+    """Have a cluster, begun on its first host; what a killed run left half-made is begun anew.
+
+    + plan: the run's plan
+    """
+    found = _state(plan)
+    fsid = ceph.cluster_id(plan.credentials)
+    if not found.made:
+        if found.begun:
+            # It never came to its end, so no OSD was made, and nothing is lost.
+            yield StringCommand(f"cephadm rm-cluster --force --fsid {fsid} >/dev/null")
+        command = cephadm.bootstrap(plan.settings, plan.credentials, plan.topology.ceph[host.name])
+        yield StringCommand(
+            "said=$(", quoted(*command), '2>&1 ) || { printf "%s\\n" "$said" | tail -n 15 >&2;',
+            f"exit 1; }}; mkdir -p {VAR} && echo {fsid} >{NOTE}",
+        )  # fmt: skip
+    elif not found.running:
+        yield StringCommand(f"systemctl start ceph-{fsid}.target")
+    else:
+        host.noop(f"cluster {fsid} is there")
+
+
+@operation()
+def applied(plan: Plan) -> Generator[StringCommand]:
+    """Have hosts and services declared as they have to be.
+
+    + plan: the run's plan
+
+    Tasks call it on every Ceph host: the first declares the others, once they are prepared.
+    """
+    if host.name != plan.ceph_admin:
+        host.noop("declared on the first host")
+        return
+    left_out = [name for name in plan.topology.ceph if name not in plan.machines]
+    if left_out:
+        host.noop(f"not without all of its hosts; left out are {', '.join(left_out)}")
+        return
+    wanted = cephadm.specifications(plan.settings, plan.topology, plan.credentials, plan.machines)
+    state = host.get_fact(Ceph, shell=plan.ceph_shell) if _state(plan).made else None
+    due = cephadm.differing(wanted, state.declared if state else ())
+    if not due:
+        host.noop("hosts and services are as they have to be")
+        return
+    yield StringCommand(
+        quoted(*plan.ceph_shell, "ceph", "orch", "apply", "-i", "-"), ">/dev/null 2>&1",
+        _stdin=cephadm.render(wanted),
+    )  # fmt: skip
+
+
+@operation()
+def serving(plan: Plan) -> Generator[StringCommand]:
+    """Wait for the gateway, which needs OSDs.
+
+    + plan: the run's plan
+    """
+    store, timeout = plan.topology.store, plan.settings.health_timeout
+    if host.name != plan.ceph_admin or store is None:
+        host.noop("waited for on the first host")
+        return
+    state = host.get_fact(Ceph, shell=plan.ceph_shell) if _state(plan).made else None
+    if state and state.daemons.get("rgw") and state.daemons.get("osd"):
+        host.noop(f"{state.health}: {', '.join(f'{n} {k}' for k, n in state.daemons.items())}")
+        return
+    shell = " ".join(plan.ceph_shell)
+    yield StringCommand(
+        f"end=$(($(date +%s) + {timeout}));",
+        # It listens once it has read its pools.
+        "until timeout 5 bash -c", QuoteString(f"</dev/tcp/{store.address}/{store.port}"),
+        "2>/dev/null; do",
+        'if test "$(date +%s)" -ge "$end"; then',
+        f"{shell} ceph status 2>/dev/null | head -n 12 >&2;",
+        fail(f"Ceph's gateway does not answer (health_timeout: {timeout} s); has it OSDs?"),
+        "; fi; sleep 2; done",
+    )  # fmt: skip
+
+
+@operation()
+def stopped(plan: Plan) -> Generator[StringCommand]:
+    """Stop a host's daemons; what they hold stays.
+
+    + plan: the run's plan
+    """
+    if _state(plan).running:
+        yield StringCommand(f"systemctl stop ceph-{ceph.cluster_id(plan.credentials)}.target")
+    else:
+        host.noop("no daemon of the cluster runs")
+
+
+@operation()
+def removed(plan: Plan) -> Generator[StringCommand]:
+    """Remove a host's daemons and OSDs with all that they hold, for good.
+
+    + plan: the run's plan
+    """
+    fsid = ceph.cluster_id(plan.credentials)
+    if _state(plan).begun:
+        yield StringCommand(f"cephadm rm-cluster --force --zap-osds --fsid {fsid} >/dev/null")
+    else:
+        host.noop("nothing of the cluster is there")
+
+
+def _state(plan: Plan) -> CephadmState:
+    state: CephadmState = host.get_fact(
+        Cephadm,
+        fsid=ceph.cluster_id(plan.credentials),
+        key=cephadm.public_key(plan.credentials),
+        note=NOTE,
+    )
+    return state

@@ -1,0 +1,113 @@
+"""cephadm on three machines: a cluster begun, hosts added, services declared, and no more.
+
+Containers have no disks of their own, so no OSD is made, and the gateway can't start: a run ends
+in saying so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.ceph.cephadm_image import build
+from tests.ceph.test_one_host import timed
+from tests.machine.deployment import Deployment
+from tests.machine.machines import Machine, MachineFactory, Operator
+
+# The limits that cephadm asks for are above what a container may have.
+DOCKER = """\
+#!/bin/sh
+for word; do
+    shift
+    case $word in nofile=*) word=nofile=20000 ;; esac
+    set -- "$@" "$word"
+done
+exec /usr/bin/docker "$@"
+"""
+UNITS = "/etc/systemd/system/ceph-.service.d"
+NAMES = ["ceph1", "ceph2", "ceph3"]
+STEPS = {"Prepare the host for cephadm", "Begin the cluster", "Declare hosts and services"}
+
+
+@pytest.fixture(scope="module")
+def lab(
+    machine_factory: MachineFactory,
+    operator: Operator,
+    images: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Deployment]:
+    folder = tmp_path_factory.mktemp("cephadm")
+    image = build(images["ceph"], tmp_path_factory.mktemp("wheels"))
+    with timed("three machines"):
+        machines = [machine_factory(name) for name in NAMES]
+        for machine in machines:
+            machine.load_images([image])
+            machine.run("cat >/usr/local/bin/docker; chmod 755 /usr/local/bin/docker", input=DOCKER)
+            machine.run(
+                f"mkdir -p {UNITS}; cat >{UNITS}/limits.conf",
+                input="[Service]\nLimitNOFILE=20000\n",
+            )
+    archive = folder / "images.tar"
+    archive.touch()
+    groups = {"ceph": machines, "quay": machines[:1], "database": machines[:1]}
+    lab = Deployment.of(
+        operator,
+        folder,
+        {**groups, "redis": machines[:1]},
+        image_source="archive",
+        image_archive=str(archive),
+        ceph_image=image,
+        # Never "all that is unused": a privileged container sees its host's disks.
+        ceph_osd_devices=("/dev/quaylab-none",),
+        health_timeout=10,
+    )
+    yield lab
+    lab.forget()
+    for machine in machines:
+        machine.destroy()
+
+
+def _ceph(machine: Machine, *command: str) -> Any:
+    asked = f"cephadm shell -- ceph {' '.join(command)} --format=json 2>/dev/null"
+    return json.loads(machine.run(asked).stdout)
+
+
+def test_cluster_is_begun_and_declared_once(lab: Deployment) -> None:
+    first = lab.machines["ceph"]
+    with timed("bootstrap, hosts and services"):
+        ended = lab.run("tasks/ceph.py", "-vvv")
+    assert ended.returncode != 0
+    assert "has it OSDs?" in ended.output
+    assert "Traceback" not in ended.output
+    secrets = lab.secrets
+    lines = [line for key in secrets.values() for line in key.splitlines() if "-----" not in line]
+    assert not [line for line in lines if line in ended.output]
+
+    hosts = _ceph(first, "orch", "host", "ls")
+    assert sorted(host["hostname"] for host in hosts) == NAMES
+    declared = _ceph(first, "orch", "ls", "--export")
+    services = {each["service_type"]: each for each in declared}
+    assert set(services) == {"mon", "mgr", "osd", "rgw"}
+    assert services["rgw"]["placement"] == {"hosts": NAMES}
+    assert services["rgw"]["spec"]["rgw_frontend_port"] == 7480
+
+    with timed("planned again"):
+        again = {
+            name.rpartition(" | ")[2] for name, _ in lab.run("tasks/ceph.py", "--dry").planned()
+        }
+    assert not again & STEPS
+    with timed("second run"):
+        lab.run("tasks/ceph.py")
+    assert _ceph(first, "orch", "ls", "--export") == declared
+
+
+def test_teardown_stops_the_daemons_and_purge_removes_them(lab: Deployment) -> None:
+    first = lab.machines["ceph"]
+    lab.run("tasks/teardown.py").check()
+    assert "ceph-" not in first.run("docker ps --format '{{.Names}}'").stdout
+    assert first.run("ls /var/lib/ceph").stdout
+    lab.run("tasks/teardown.py", "--data", "purge=quay.quaylab.test").check()
+    assert not first.run("ls /var/lib/ceph/*/mon* 2>/dev/null", check=False).stdout

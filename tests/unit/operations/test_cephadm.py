@@ -1,0 +1,106 @@
+"""A cluster of several hosts, operation by operation."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from facts.ceph import Ceph, Cephadm, CephadmState, CephState
+from operations import cephadm as operations
+from quaylab import ceph, cephadm, plan
+from quaylab.credentials import Store
+from quaylab.plan import Plan
+from quaylab.scripts.ceph_report import service
+from tests.unit.fake_host import FakeHost, stdin, text
+from tests.unit.samples import host, machine
+
+NAMES = ("ceph0", "ceph1", "ceph2")
+NOTHING = Cephadm.default()
+DONE = CephadmState(frozenset(cephadm.PACKAGES), True, True, True, True)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Plan:
+    hosts = [host("quay.example.com", address="192.168.254.10")]
+    hosts += [host(name, ["ceph"], address=f"192.168.254.2{name[-1]}") for name in NAMES]
+    machines = {each.name: machine(hostname=each.name) for each in hosts}
+    return plan.make(hosts, machines, Store("quaylab", tmp_path))
+
+
+def _declared(lab: Plan) -> CephState:
+    wanted = cephadm.specifications(lab.settings, lab.topology, lab.credentials, lab.machines)
+    daemons = {"mon": 3, "osd": 3, "rgw": 3}
+    return CephState("HEALTH_OK", (), "18.2.7", daemons, {}, {}, [*map(service, wanted)])
+
+
+def _on(state: CephadmState, lab: Plan | None = None, name: str = "ceph0") -> FakeHost:
+    return FakeHost({Cephadm: state, Ceph: _declared(lab) if lab else None}, name)
+
+
+def test_new_host_gets_packages_and_key(lab: Plan) -> None:
+    install, authorize = _on(NOTHING).shell(operations.prepared, plan=lab)
+    assert "cephadm lvm2 chrony" in install
+    assert cephadm.public_key(lab.credentials) in authorize
+
+
+def test_new_cluster_is_bootstrapped_and_noted(lab: Plan) -> None:
+    (command,) = _on(NOTHING).shell(operations.bootstrapped, plan=lab)
+    assert "bootstrap --fsid" in command
+    assert command.endswith(f">{operations.NOTE}")
+
+
+def test_half_made_cluster_is_begun_anew(lab: Plan) -> None:
+    half = dataclasses.replace(NOTHING, begun=True)
+    remove, bootstrap = _on(half).shell(operations.bootstrapped, plan=lab)
+    assert remove.startswith("cephadm rm-cluster --force --fsid")
+    assert "bootstrap" in bootstrap
+
+
+def test_stopped_cluster_is_started(lab: Plan) -> None:
+    stopped = dataclasses.replace(DONE, running=False)
+    (command,) = _on(stopped).shell(operations.bootstrapped, plan=lab)
+    assert command == f"systemctl start ceph-{ceph.cluster_id(lab.credentials)}.target"
+
+
+def test_specifications_go_through_standard_input(lab: Plan) -> None:
+    (command,) = _on(NOTHING).operate(operations.applied, plan=lab)
+    assert "orch apply -i -" in text(command)
+    assert "PRIVATE KEY" in stdin(command)
+    assert "PRIVATE KEY" not in text(command)
+
+
+def test_others_wait_for_the_first(lab: Plan) -> None:
+    other = _on(NOTHING, name="ceph1")
+    assert other.operate(operations.applied, plan=lab) == []
+    assert other.operate(operations.serving, plan=lab) == []
+
+
+def test_nothing_is_declared_without_all_hosts(lab: Plan) -> None:
+    machines = {name: each for name, each in lab.machines.items() if name != "ceph2"}
+    first = _on(DONE)
+    part = dataclasses.replace(lab, machines=machines)
+    assert first.operate(operations.applied, plan=part) == []
+    assert "ceph2" in first.noops[0]
+
+
+@pytest.mark.parametrize("name", ["prepared", "bootstrapped", "applied", "serving"])
+def test_second_run_changes_nothing(lab: Plan, name: str) -> None:
+    first = _on(DONE, lab)
+    assert first.operate(getattr(operations, name), plan=lab) == []
+    assert first.noops
+
+
+def test_gateway_without_osds_is_told(lab: Plan) -> None:
+    (command,) = _on(NOTHING).shell(operations.serving, plan=lab)
+    assert "has it OSDs?" in command
+    assert "/dev/tcp/192.168.254.20/7480" in command
+
+
+def test_teardown_stops_and_purge_removes(lab: Plan) -> None:
+    (stop,) = _on(DONE).shell(operations.stopped, plan=lab)
+    assert stop.startswith("systemctl stop ceph-")
+    (remove,) = _on(DONE).shell(operations.removed, plan=lab)
+    assert "--zap-osds" in remove
+    assert _on(NOTHING).operate(operations.removed, plan=lab) == []
