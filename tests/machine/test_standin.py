@@ -106,6 +106,7 @@ def test_limits_heavy_requests(replay: Replay) -> None:
 # --- the start -------------------------------------------------------------------------------
 
 
+CA_BESIDE_THE_BUNDLE = {"threadlocals": True, "autorollback": True, "ssl": {"ca": "/etc/ca.pem"}}
 REDIS_ON_ANOTHER_PORT = {"host": "redis", "port": 6380, "password": PASSWORD}
 
 
@@ -118,6 +119,7 @@ REDIS_ON_ANOTHER_PORT = {"host": "redis", "port": 6380, "password": PASSWORD}
         ({"DATABASE_SECRET_KEY": "d" * 64}, "longer than 63"),
         ({"BUILDLOGS_REDIS": REDIS_ON_ANOTHER_PORT}, "must be equal"),
         ({"DB_CONNECTION_ARGS": {"sslmode": "require"}}, "threadlocals"),
+        ({"DB_CONNECTION_ARGS": CA_BESIDE_THE_BUNDLE}, "must begin with conf/stack/"),
         ({"DB_URI": "sqlite:////tmp/quay.db"}, "postgresql://"),
         ({"PREFERRED_URL_SCHEME": "https"}, "ssl.cert and ssl.key are not there"),
         (
