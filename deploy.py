@@ -7,6 +7,7 @@ from pyinfra import local
 local.include("tasks/storage.py")
 local.include("tasks/docker.py")
 local.include("tasks/images.py")
+local.include("tasks/ceph.py")
 local.include("tasks/database.py")
 local.include("tasks/redis.py")
 local.include("tasks/quay.py")

@@ -31,6 +31,21 @@ class Files(FactBase[dict[str, FileState]]):
         return states
 
 
+class Paths(FactBase[list[str]]):
+    """Those of some paths that are there, whatever they are."""
+
+    def command(self, paths: list[str]) -> StringCommand:
+        names = [QuoteString(path) for path in paths]
+        return StringCommand("for path in", *names, '; do test ! -e "$path" || echo "$path"; done')
+
+    @staticmethod
+    def default() -> list[str]:
+        return []
+
+    def process(self, output: list[str]) -> list[str]:
+        return output
+
+
 class Directories(FactBase[list[str]]):
     """Those of some paths that are directories."""
 

@@ -102,6 +102,23 @@ swift_auth_version = 3
 # With swift 2 and 3: os_options, such as project_name and user_domain_name.
 swift_options: dict[str, str] = {}
 
+# --- Ceph ---
+# Ceph's image, also for cephadm.
+ceph_image = "quay.io/ceph/ceph:v18.2.7"
+# Each Ceph host's block devices or files for its OSDs; empty: on one host a file in its data, on
+# several every unused disk.
+ceph_osd_devices: tuple[str, ...] = ()
+# GB of an OSD that is a file.
+ceph_osd_size_gb = 20
+# MB of memory that an OSD keeps to.
+ceph_osd_memory_mb = 1024
+# Directory on a single Ceph host for its data; None: a named volume.
+ceph_data = None
+# GB that Quay's blobs may take up in Ceph; None: all there is.
+ceph_quota_gb = None
+# Whether Quay's user in Ceph may use its Swift interface as well, as quay:swift.
+ceph_swift = False
+
 # --- Images ---
 # registry: pull; archive: load image_archive; packages: build from Debian's packages, with a
 # stand-in for Quay.

@@ -41,7 +41,7 @@ def adopt(identity: str, superuser_password: str, bundle: Mapping[str, str]) -> 
             ca_certificate=bundle["ca.crt"] if own else None,
             certificate=bundle["ssl.cert"] if own else None,
             certificate_key=SecretStr(bundle["ssl.key"]) if own else None,
-            **{key: SecretStr(value) for key, value in store_keys.items()},
+            **{key: SecretStr(value) for key, value in store_keys.items()},  # type: ignore[arg-type]
         )
     except (yaml.YAMLError, KeyError, TypeError, ValidationError):
         # The error's own text could quote a secret.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -41,7 +43,7 @@ def own_authority(
 ) -> Credentials:
     """Credentials with a CA and a certificate for ``hostname``, made or renewed where due."""
     now = now or dt.datetime.now(dt.timezone.utc)
-    if not _due(credentials.certificate, hostname, now):
+    if not _due(credentials.certificate, [hostname], now):
         return credentials
     # Adopted credentials have no key of the CA: then clients get to know a new one.
     if not credentials.ca_certificate or not credentials.ca_key:
@@ -50,14 +52,34 @@ def own_authority(
         credentials = credentials.model_copy(
             update={"ca_certificate": _pem(made), "ca_key": _key_pem(ca_key)}
         )
-    assert credentials.ca_certificate and credentials.ca_key
-    ca = x509.load_pem_x509_certificate(credentials.ca_certificate.encode())
-    signer = _load_key(credentials.ca_key.get_secret_value())
-    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    ca, signer = _authority(credentials)
     key = ec.generate_private_key(ec.SECP256R1())
-    leaf = _make_leaf(key, hostname, ca, signer, now)
+    leaf = _make_leaf(key, [hostname], ca, signer, now)
     return credentials.model_copy(
         update={"certificate": _pem(leaf), "certificate_key": _key_pem(key)}
+    )
+
+
+def with_ceph(
+    credentials: Credentials,
+    hostname: str,
+    addresses: Sequence[str],
+    now: dt.datetime | None = None,
+) -> Credentials:
+    """Credentials with Ceph's certificate for ``addresses``, by the CA of ``hostname``'s."""
+    now = now or dt.datetime.now(dt.timezone.utc)
+    known = credentials.ca_certificate and credentials.ceph_certificate
+    if known and _issued(credentials) and not _due(credentials.ceph_certificate, addresses, now):
+        return credentials
+    if not credentials.ca_key:
+        # Then there is no CA yet, or it was lost and nothing new can be signed by it.
+        due = credentials.model_copy(update={"certificate": None})
+        credentials = own_authority(due, hostname, now)
+    ca, signer = _authority(credentials)
+    key = ec.generate_private_key(ec.SECP256R1())
+    leaf = _make_leaf(key, addresses, ca, signer, now)
+    return credentials.model_copy(
+        update={"ceph_certificate": _pem(leaf), "ceph_certificate_key": _key_pem(key)}
     )
 
 
@@ -104,11 +126,32 @@ def is_certificate(path: Path) -> bool:
         return False
 
 
-def _due(certificate: str | None, hostname: str, now: dt.datetime) -> bool:
+def _authority(credentials: Credentials) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    """The lab's CA and its key."""
+    assert credentials.ca_certificate and credentials.ca_key
+    signer = _load_key(credentials.ca_key.get_secret_value())
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    return x509.load_pem_x509_certificate(credentials.ca_certificate.encode()), signer
+
+
+def _issued(credentials: Credentials) -> bool:
+    """Whether Ceph's certificate is by the CA that there is: a lost one is made anew."""
+    assert credentials.ca_certificate and credentials.ceph_certificate
+    leaf = x509.load_pem_x509_certificate(credentials.ceph_certificate.encode())
+    ca = x509.load_pem_x509_certificate(credentials.ca_certificate.encode())
+    try:
+        leaf.verify_directly_issued_by(ca)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _due(certificate: str | None, names: Sequence[str], now: dt.datetime) -> bool:
     if certificate is None:
         return True
     leaf = x509.load_pem_x509_certificate(certificate.encode())
-    return hostname not in _names(leaf) or leaf.not_valid_after_utc - now < RENEW_BEFORE
+    missing = set(names) - {*_names(leaf), *_addresses(leaf)}
+    return bool(missing) or leaf.not_valid_after_utc - now < RENEW_BEFORE
 
 
 def _make_ca(key: ec.EllipticCurvePrivateKey, name: str, now: dt.datetime) -> x509.Certificate:
@@ -134,18 +177,18 @@ def _make_ca(key: ec.EllipticCurvePrivateKey, name: str, now: dt.datetime) -> x5
 
 def _make_leaf(
     key: ec.EllipticCurvePrivateKey,
-    hostname: str,
+    names: Sequence[str],
     ca: x509.Certificate,
     signer: ec.EllipticCurvePrivateKey,
     now: dt.datetime,
 ) -> x509.Certificate:
     # A common name holds 64 characters at most; clients read the alternative name anyway.
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hostname[:64])])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
     return (
         _builder(subject, ca.subject, key, now, LEAF_LIFE)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(hostname)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(list(map(_name, names))), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(issuer, critical=False)
         .sign(signer, hashes.SHA256())
@@ -178,6 +221,18 @@ def _names(certificate: x509.Certificate) -> list[str]:
     except x509.ExtensionNotFound:
         return []
     return extension.value.get_values_for_type(x509.DNSName)
+
+
+def _addresses(certificate: x509.Certificate) -> list[str]:
+    extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    return [str(address) for address in extension.value.get_values_for_type(x509.IPAddress)]
+
+
+def _name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _covers(pattern: str, hostname: str) -> bool:

@@ -14,6 +14,7 @@ from quaylab.parts import (
     STORAGE_VOLUME,
     Volume,
 )
+from quaylab.topology import container_name
 
 # The setting that moves a label, for the error's first word.
 SETTINGS = {
@@ -21,6 +22,8 @@ SETTINGS = {
     PATH_LABEL: "database_data",
     REGISTRY_LABEL: "image_source",
 }
+# And where another volume than the database's has moved.
+PATH_SETTINGS = {STORAGE_VOLUME: "quay_storage_path", container_name("ceph"): "ceph_data"}
 
 
 def machine_problems(name: str, machine: Machine) -> Iterator[str]:
@@ -75,8 +78,8 @@ def data_problems(
         for label, setting in SETTINGS.items():
             found, right = volume.labels.get(label), want.labels[label]
             if found != right:
-                if label == PATH_LABEL and volume.name == STORAGE_VOLUME:
-                    setting = "quay_storage_path"
+                if label == PATH_LABEL:
+                    setting = PATH_SETTINGS.get(volume.name, setting)
                 yield (
                     f"{setting}: volume {volume.name} on {name} is of {found or 'the engine'}, "
                     f"and this run would make it {right or 'the engine'}'s; nothing is put over "

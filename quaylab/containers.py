@@ -60,6 +60,7 @@ class Container:
     environment: tuple[tuple[str, str], ...] = ()
     stop_timeout: int = 30
     privileged: bool = False
+    devices: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -85,6 +86,7 @@ class Container:
             arguments += [f"--health-cmd={self.health}", "--health-interval=10s"]
         if self.privileged:
             arguments.append("--privileged")
+        arguments += [f"--device={device}" for device in self.devices]
         arguments += [f"--publish={port}" for port in self.ports]
         arguments += [f"--volume={mount}" for mount in self.mounts]
         arguments += [f"--env={name}={value}" for name, value in self.environment]

@@ -42,6 +42,11 @@ class Credentials(BaseModel):
     secret_key: SecretStr
     storage_access_key: SecretStr | None = None
     storage_secret_key: SecretStr | None = None
+    # Of quay:swift, where Ceph's Swift interface is wanted.
+    swift_password: SecretStr | None = None
+    # Ceph's own certificate, by the same CA.
+    ceph_certificate: str | None = None
+    ceph_certificate_key: SecretStr | None = None
     ca_certificate: str | None = None
     ca_key: SecretStr | None = None
     certificate: str | None = None
@@ -87,6 +92,13 @@ def with_storage_keys(credentials: Credentials) -> Credentials:
     return credentials.model_copy(update=keys)
 
 
+def with_swift_password(credentials: Credentials) -> Credentials:
+    """Credentials with a password for Swift at a Ceph that is made here."""
+    if credentials.swift_password:
+        return credentials
+    return credentials.model_copy(update={"swift_password": _password()})
+
+
 def given_by(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment's variables that give a credential, by its key."""
     variables = {
@@ -99,11 +111,11 @@ def rotated(credentials: Credentials, passwords: Iterable[str]) -> Credentials:
     """Credentials with new passwords; a rotation that was not finished is not begun anew.
 
     Args:
-        passwords: those of :data:`GIVEN` to change; the keys that encrypt data never do.
+        passwords: which to change; the keys that encrypt data never are.
     """
     if credentials.superuser_password_before is not None:
         return credentials
-    fresh = generate()
+    fresh = with_swift_password(with_storage_keys(generate()))
     changes = {key: getattr(fresh, key) for key in passwords}
     if "superuser_password" in changes:
         changes["superuser_password_before"] = credentials.superuser_password

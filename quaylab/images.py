@@ -16,6 +16,7 @@ CONTEXTS = Path(__file__).parent.parent / "images"
 PACKAGED_POSTGRESQL = "17"
 PACKAGED_MARIADB = "11.8"
 PACKAGED_REDIS = "8.0"
+PACKAGED_CEPH = "18.2.7"
 STANDIN = "quaylab/quay-standin"
 
 
@@ -45,6 +46,13 @@ def redis_image(settings: Settings) -> Image:
     if settings.image_source == "packages":
         return packaged_image("redis", PACKAGED_REDIS)
     return Image(settings.redis_image, settings.image_source)
+
+
+def ceph_image(settings: Settings) -> Image:
+    """The image of Ceph's daemons."""
+    if settings.image_source == "packages":
+        return packaged_image("ceph", PACKAGED_CEPH)
+    return Image(settings.ceph_image, settings.image_source)
 
 
 def quay_image(settings: Settings) -> Image:

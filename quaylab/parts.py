@@ -74,7 +74,7 @@ def database(settings: Settings, topology: Topology, credentials: Credentials) -
             name,
             settings.database_data,
             uid,
-            _labels(settings, credentials, data_kind(settings), settings.database_data),
+            volume_labels(settings, credentials, data_kind(settings), settings.database_data),
         ),
         Container(
             name=name,
@@ -96,7 +96,7 @@ def database(settings: Settings, topology: Topology, credentials: Credentials) -
                 _configuration("database"),
                 Mount(name, "/var/lib/pgsql/data" if postgresql else "/var/lib/mysql/data"),
             ),
-            files=_digests(environment),
+            files=digests(environment),
             log_size=settings.container_log_size,
             log_files=settings.container_log_files,
             # PostgreSQL waits for Quay's connection pool before it stops.
@@ -126,7 +126,7 @@ def redis(settings: Settings, topology: Topology, credentials: Credentials) -> P
             health="redis-cli -h 127.0.0.1 ping | grep -qE 'PONG|NOAUTH'",
             ports=_published(REDIS_PORT, topology.redis.probe_port, topology.redis.listen),
             mounts=(_configuration("redis"),),
-            files=_digests(environment),
+            files=digests(environment),
             log_size=settings.container_log_size,
             log_files=settings.container_log_files,
         ),
@@ -157,6 +157,8 @@ def quay(
         bundle[quay_config.DATABASE_CA] = settings.database_ca.read_text()
     if settings.redis_ca:
         bundle[quay_config.REDIS_CA] = settings.redis_ca.read_text()
+    if topology.ceph and credentials.ca_certificate:
+        bundle["extra_ca_certs/lab.crt"] = credentials.ca_certificate
     files = tuple(
         ManagedFile(f"{directory}/{name}", content, uid=QUAY_UID, mode=0o600)
         for name, content in bundle.items()
@@ -190,7 +192,7 @@ def quay(
                 Mount(directory, "/conf/stack", read_only=True),
                 *(() if topology.store else (Mount(STORAGE_VOLUME, MOUNT),)),
             ),
-            files=_digests(*files),
+            files=digests(*files),
             log_size=settings.container_log_size,
             log_files=settings.container_log_files,
             # Measured: 36 s for the core services; Docker's own 10 s end in a kill.
@@ -222,7 +224,7 @@ def _legacy_quay(settings: Settings, credentials: Credentials) -> Part:
                 PublishedPort(80, settings.quay_http_port, EVERYWHERE),
             ),
             mounts=(Mount(f"{ETC}/quay", "/conf/stack"), Mount(STORAGE_VOLUME, MOUNT)),
-            files=_digests(*files),
+            files=digests(*files),
             log_size=settings.container_log_size,
             log_files=settings.container_log_files,
             stop_timeout=90,
@@ -246,11 +248,11 @@ def data_kind(settings: Settings) -> str:
 
 def _storage(settings: Settings, credentials: Credentials, uid: int) -> Volume:
     path = settings.quay_storage_path
-    labels = _labels(settings, credentials, "quay-storage", path)
+    labels = volume_labels(settings, credentials, "quay-storage", path)
     return Volume(STORAGE_VOLUME, path, uid, labels)
 
 
-def _labels(
+def volume_labels(
     settings: Settings, credentials: Credentials, data: str, path: str | None
 ) -> dict[str, str]:
     """What a data volume bears; quaylab/checks.py refuses a run that it doesn't fit."""
@@ -280,7 +282,7 @@ def _published(inside: int, outside: int, listen: str | None) -> tuple[Published
     return (PublishedPort(inside, outside, listen),) if listen else ()
 
 
-def _digests(*files: ManagedFile) -> tuple[tuple[str, str], ...]:
+def digests(*files: ManagedFile) -> tuple[tuple[str, str], ...]:
     return tuple((file.path, file.sha256) for file in files)
 
 

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from quaylab import (
     blobs,
+    ceph,
     certificates,
     checks,
     object_storage,
@@ -32,6 +33,7 @@ from quaylab.credentials import (
     given_by,
     rotated,
     with_storage_keys,
+    with_swift_password,
 )
 from quaylab.dumps import Upgrade
 from quaylab.machine import Machine
@@ -45,7 +47,8 @@ from quaylab.topology import LOOPBACK, Topology
 @dataclass(frozen=True)
 class Plan:
     """What is to be. ``machines`` has the hosts that this run is connected to, and ``quay`` the
-    part as it runs on those of them that play it, with workers fitted to their memory."""
+    part as it runs on those of them that play it, with workers fitted to their memory. ``ceph`` is
+    a cluster in one container, None without one."""
 
     settings: Settings
     topology: Topology
@@ -56,6 +59,7 @@ class Plan:
     database: Part
     redis: Part
     quay: Mapping[str, Part]
+    ceph: Part | None = None
     # Only where a database elsewhere lacks something, and for this run.
     administrator: Login | None = None
 
@@ -98,7 +102,8 @@ class Plan:
     @property
     def registries(self) -> tuple[str, ...]:
         """The registries that images are pulled from."""
-        images = [part.image for part in (self.database, self.redis, *self.quay.values())]
+        parts = (self.ceph, self.database, self.redis, *self.quay.values())
+        images = [part.image for part in parts if part]
         pulled = [image.reference for image in images if image.source == "registry"]
         return tuple(sorted({reference.partition("/")[0] for reference in pulled}))
 
@@ -106,9 +111,22 @@ class Plan:
         """Where the registry's name leads to on a host, if DNS doesn't say."""
         return LOOPBACK if host == self.topology.leader else self.topology.quay_address
 
+    @property
+    def ceph_admin(self) -> str | None:
+        """The host where Ceph's commands are; None without a Ceph of ours."""
+        return next(iter(self.topology.ceph), None)
+
+    @property
+    def ceph_shell(self) -> tuple[str, ...]:
+        """What runs a command of Ceph's on that host."""
+        assert self.ceph  # else there is no such host
+        return ("docker", "exec", "--interactive", self.ceph.container.name)
+
     def parts_of(self, host: str) -> tuple[Part, ...]:
         """The parts that a connected host runs, in the order they are started."""
         found = []
+        if self.ceph and host in self.topology.ceph:
+            found.append(self.ceph)
         if host == self.topology.database.host:
             found.append(self.database)
         if host == self.topology.redis.host:
@@ -237,9 +255,14 @@ def _credentials(
     credentials = store.load(foreign=unknown if demand else (), ask=ask)
     if needs_keys and makes_store:
         credentials = with_storage_keys(credentials)
+        if settings.ceph_swift:
+            credentials = with_swift_password(credentials)
     if rotate:
         refuse(_rotation_problems(store))
-        credentials = rotated(credentials, [key for key in GIVEN if key not in elsewhere])
+        mine = [key for key in GIVEN if key not in elsewhere]
+        mine += ["storage_secret_key"] if needs_keys and makes_store else []
+        mine += ["swift_password"] if credentials.swift_password else []
+        credentials = rotated(credentials, mine)
     return credentials
 
 
@@ -259,6 +282,8 @@ def _assemble(
     else:
         credentials = certificates.own_authority(credentials, where.hostname)
         served = certificates.own(credentials)
+    if where.ceph and settings.storage_tls:
+        credentials = certificates.with_ceph(credentials, where.hostname, [*where.ceph.values()])
     return Plan(
         settings,
         where,
@@ -273,6 +298,7 @@ def _assemble(
             for name in where.quay
             if name in machines
         },
+        ceph=ceph.part(settings, where, credentials) if len(where.ceph) == 1 else None,
     )
 
 

@@ -16,6 +16,7 @@ OLDEST_ENGINE = (1, 13)
 # Tokens and certificates carry times; Quay's own tolerance for a token is 30 s.
 CLOCK_TOLERANCE = 30
 ENGINE_ROOT = "/var/lib/docker"
+PURPOSES = {STORAGE_VOLUME: "Quay's blobs", container_name("ceph"): "Ceph's objects"}
 
 
 def problems(
@@ -73,7 +74,7 @@ def _disks(
     wanted = [part.volume for part in parts if part.volume and part.volume.name not in there]
     purposes: dict[str, list[str]] = {}
     for volume in wanted:
-        purpose = "Quay's blobs" if volume.name == STORAGE_VOLUME else "the database"
+        purpose = PURPOSES.get(volume.name, "the database")
         if mount := machine.mount_of(volume.path or root):
             purposes.setdefault(mount, []).append(purpose)
     # With all data elsewhere, a leader's note tells that images are there.
@@ -107,4 +108,6 @@ def _port_setting(part: Part, port: int, settings: Settings) -> str:
         return "database_port"
     if part.container.name == container_name("redis"):
         return "redis_port"
+    if part.container.name == container_name("ceph"):
+        return "storage_port"
     return "quay_https_port" if port == settings.quay_https_port else "quay_http_port"

@@ -47,6 +47,8 @@ def _type(field: FieldInfo) -> str:
         return "file"
     if typing.get_origin(annotation) is typing.Annotated:
         annotation = typing.get_args(annotation)[0]
+    if typing.get_origin(annotation) in (tuple, list):
+        return "list"
     if typing.get_origin(annotation) is typing.Literal:
         return " or ".join(f"`{choice}`" for choice in typing.get_args(annotation))
     return {str: "text", int: "number", bool: "`True` or `False`"}.get(annotation, "dict")  # type: ignore[arg-type]

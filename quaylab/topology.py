@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from quaylab.problems import refuse
@@ -56,7 +56,8 @@ class Store(Service):
 class Topology:
     """The parts of a run and their addresses. ``quay`` is never empty; its first is the leader.
 
-    ``store`` is None while the blobs are kept in a volume on Quay's host.
+    ``store`` is None while the blobs are kept in a volume on Quay's host; ``ceph`` are the
+    addresses, by host, of the cluster that serves it if it is ours.
     """
 
     hostname: str
@@ -66,6 +67,7 @@ class Topology:
     database: Service
     redis: Service
     store: Store | None
+    ceph: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def leader(self) -> str:
@@ -87,7 +89,7 @@ class Topology:
 
     def engine_hosts(self) -> tuple[str, ...]:
         """Hosts that need a container engine."""
-        parts = (self.database.host, self.redis.host, *self.quay)
+        parts = (*self.ceph, self.database.host, self.redis.host, *self.quay)
         return tuple(dict.fromkeys(host for host in parts if host is not None))
 
 
@@ -161,7 +163,7 @@ def build(
 
     quay = members["quay"]
     kind = storage_kind(settings, hosts)
-    store = None
+    store, ceph = None, {}
     if not quay:
         problems.append("quay: no host in group `quay`; name the registry's host in the inventory")
     if len(quay) > 1:
@@ -187,8 +189,19 @@ def build(
             f"storage_host: {settings.storage_host} runs elsewhere, but group `ceph` has "
             f"{members['ceph'][0]}: drop one of the two"
         )
-    elif members["ceph"] and kind == "radosgw":
-        there = address(members["ceph"][0])
+    elif members["ceph"] and kind != "radosgw":
+        problems.append(
+            f"storage: {kind}, but group `ceph` has {members['ceph'][0]}, which serves as radosgw; "
+            "leave storage out, or the group empty"
+        )
+    elif len(members["ceph"]) == 2:
+        problems.append(
+            "ceph: 2 hosts in group `ceph`, and two can't outvote each other; keep one, or take "
+            "three or more"
+        )
+    elif members["ceph"]:
+        ceph = {name: address(name) for name in members["ceph"]}
+        there = ceph[members["ceph"][0]]
         port = settings.storage_port or RADOSGW_PORT
         tls = settings.storage_tls
         store = Store(members["ceph"][0], there, port, there, port, there, kind, tls)
@@ -215,7 +228,7 @@ def build(
         )
     refuse(problems)
     https_port = settings.quay_https_port
-    return Topology(hostname, https_port, tuple(quay), quay_address, database, redis, store)
+    return Topology(hostname, https_port, tuple(quay), quay_address, database, redis, store, ceph)
 
 
 def storage_kind(settings: Settings, hosts: list[HostInput]) -> str:

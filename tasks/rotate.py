@@ -9,6 +9,7 @@ from operations.plan import plan
 
 plan(rotate=True)
 
+local.include("tasks/ceph.py")
 local.include("tasks/database.py")
 local.include("tasks/redis.py")
 local.include("tasks/quay.py")

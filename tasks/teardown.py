@@ -5,7 +5,7 @@ With `--data purge=NAME`, NAME being the registry's own, the data goes too, for 
 
 from pyinfra import host
 
-from operations import teardown
+from operations import ceph, teardown
 from operations.plan import plan
 
 lab = plan(check=False)
@@ -15,5 +15,8 @@ if host.name in lab.topology.engine_hosts():
 
     if lab.purges:
         teardown.data(name="Remove volumes, files and certificates", plan=lab)
+
+        if lab.ceph and host.name in lab.topology.ceph:
+            ceph.wiped(name="Wipe what OSDs were made on", plan=lab)
 
         teardown.credentials(name="Forget the credentials", plan=lab)

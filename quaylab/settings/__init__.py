@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from quaylab.problems import refuse
+from quaylab.settings.ceph import Ceph
 from quaylab.settings.forms import EXAMPLES, Address, Section
 from quaylab.settings.hosts import Engine, Needs
 from quaylab.settings.images import Images
@@ -33,6 +34,7 @@ class Settings(
     Needs,
     Engine,
     Images,
+    Ceph,
     Objects,
     Redis,
     Database,

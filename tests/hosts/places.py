@@ -97,6 +97,7 @@ PLACES: dict[str, Callable[[Lab], list[Any]]] = {
     ],
     "postgresql_host": lambda lab: _database(lab, "postgresql"),
     "mysql_host": lambda lab: _database(lab, "mysql"),
+    "ceph_host": lambda lab: lab.on(lab.plan.ceph_admin),
     "quay_host": lambda lab: lab.on(*lab.plan.topology.quay),
     "object_storage_user": lambda lab: (
         lab.on(*lab.plan.topology.quay) if lab.plan.topology.store else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from quaylab.images import (
+    PACKAGED_CEPH,
     PACKAGED_MARIADB,
     PACKAGED_POSTGRESQL,
     PACKAGED_REDIS,
@@ -28,6 +29,7 @@ def build_all() -> dict[str, str]:
     images = {
         "postgresql": packaged_image("postgresql", PACKAGED_POSTGRESQL),
         "mariadb": packaged_image("mariadb", PACKAGED_MARIADB),
+        "ceph": packaged_image("ceph", PACKAGED_CEPH),
         "redis": packaged_image("redis", PACKAGED_REDIS),
         "quay": packaged_image("quay", NEWEST),
         "quay-mysql": packaged_image("quay", NEWEST_ON_MYSQL),

@@ -39,6 +39,7 @@ OTHERS: dict[str, Any] = {
     "environment": (("WORKER_COUNT", "3"),),
     "stop_timeout": 31,
     "privileged": True,
+    "devices": ("/dev/ceph/osd",),
 }
 
 

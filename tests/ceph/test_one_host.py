@@ -1,0 +1,257 @@
+"""Ceph on a machine of its own, Quay and what it needs on another: the whole story, told once."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import requests
+
+from facts.ceph import Ceph, CephState
+from quaylab.ceph import SWIFT_USER
+from quaylab.containers import DIGEST_LABEL
+from quaylab.registry import Registry, RegistryError
+from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
+from tests.machine.machines import Machine, MachineFactory, Operator, wait_until
+from tests.machine.registry_client import RegistryClient
+from tests.machine.watch import Watch
+
+SHELL = ("docker", "exec", "--interactive", "quaylab-ceph")
+BUCKET = "quay-storage"
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    """Print what a step took: the figures that the documentation quotes."""
+    began = time.monotonic()
+    yield
+    print(f"\n{what}: {time.monotonic() - began:.1f} s")
+
+
+def memory(machine: Machine, container: str) -> str:
+    """What a container takes, as the engine says where memory can be measured; else by process."""
+    pages = machine.run(
+        f"docker top {container} -o pid,rss,comm | "
+        "awk 'NR > 1 { sum += $2 } END { print int(sum / 1024) }'"
+    ).stdout
+    return f"{pages.strip()} MB resident"
+
+
+def state(machine: Machine) -> CephState:
+    fact = Ceph()
+    said = machine.run(str(fact.command(shell=SHELL).get_raw_value())).stdout
+    found = fact.process(said.splitlines())
+    assert found, "Ceph does not answer"
+    return found
+
+
+@pytest.fixture(scope="module")
+def lab(
+    machine_factory: MachineFactory,
+    operator: Operator,
+    images: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Deployment]:
+    with timed("two machines"):
+        objects, quay = machine_factory("objects"), machine_factory("quay")
+        quay.load_images(images[part] for part in ("postgresql", "redis", "quay"))
+        objects.load_images([images["ceph"]])
+    groups = {"ceph": [objects], "quay": [quay], "database": [quay], "redis": [quay]}
+    folder = tmp_path_factory.mktemp("ceph")
+    lab = Deployment.of(
+        operator, folder, groups, ceph_quota_gb=5, ceph_swift=True, storage_proxy=True
+    )
+    yield lab
+    lab.forget()
+    for machine in (objects, quay):
+        machine.destroy()
+
+
+@pytest.fixture(scope="module")
+def deployed(lab: Deployment) -> Deployment:
+    """The first run, which is watched for secrets while it happens."""
+    watch = Watch(lab.machines["ceph"])
+    watch.start()
+    with timed("first run"):
+        result = lab.run("deploy.py", "-vvv", "--diff").check()
+    watch.stop()
+    watch.assert_no_secret(lab.secrets)
+    watch.assert_narrow()
+    assert not [name for name, value in lab.secrets.items() if value in result.output]
+    print(f"\nCeph: {memory(lab.machines['ceph'], 'quaylab-ceph')}")
+    return lab
+
+
+@pytest.fixture(scope="module")
+def client(deployed: Deployment, images: dict[str, str]) -> RegistryClient:
+    """Ceph's own machine, which needs a small image to push; the lab has it know the registry."""
+    machine = deployed.machines["ceph"]
+    client = RegistryClient(machine, HOSTNAME)
+    layer, text = io.BytesIO(), b"something to push\n"
+    with tarfile.open(fileobj=layer, mode="w") as archive:
+        entry = tarfile.TarInfo("pushed")
+        entry.size = len(text)
+        archive.addfile(entry, io.BytesIO(text))
+    machine.run("docker import - small", input=layer.getvalue())
+    assert client.login(ADMIN, deployed.password).returncode == 0
+    return client
+
+
+def _s3(lab: Deployment, tmp_path: Any, **keys: str) -> Any:
+    """boto3 as any client of the gateway's has it, with the lab's CA."""
+    import boto3
+
+    ca = tmp_path / "ca.pem"
+    ca.write_text(lab.ca)
+    return boto3.client(
+        "s3",
+        endpoint_url=f"https://{lab.machines['ceph'].address}:7480",
+        aws_access_key_id=keys.get("access", lab.secrets["storage_access_key"]),
+        aws_secret_access_key=keys.get("secret", lab.secrets["storage_secret_key"]),
+        region_name="us-east-1",
+        verify=str(ca),
+    )
+
+
+def endtoend(lab: Deployment) -> bool:
+    """The registry's own check of all that it uses."""
+    quay = Registry(HOSTNAME, lab.ca, (lab.machines["quay"].address, 443))
+    try:
+        return quay.health().ok
+    except RegistryError:
+        return False
+    finally:
+        quay.close()
+
+
+def test_cluster_is_healthy_and_known(deployed: Deployment) -> None:
+    found = state(deployed.machines["ceph"])
+    assert found.health == "HEALTH_OK", found.checks
+    assert found.version == "18.2.7"
+    assert found.daemons == {"mon": 1, "mgr": 1, "osd": 1, "rgw": 1}
+    assert found.buckets == {BUCKET: "quay"}
+    assert set(found.users) == {"quay"}
+
+
+def test_second_run_changes_nothing(deployed: Deployment) -> None:
+    with timed("second run"):
+        again = deployed.run()
+    assert again.changed() == []
+    assert deployed.run("deploy.py", "--dry").planned() == []
+
+
+def test_quota_is_the_users(deployed: Deployment) -> None:
+    told = (
+        deployed.machines["ceph"]
+        .run(f"{' '.join(SHELL)} radosgw-admin user info --uid=quay")
+        .stdout
+    )
+    quota = json.loads(told)["user_quota"]
+    assert quota["enabled"]
+    assert quota["max_size"] == 5 * 1024**3
+
+
+def test_pushed_blobs_are_in_the_bucket(
+    deployed: Deployment, client: RegistryClient, tmp_path: Any
+) -> None:
+    s3 = _s3(deployed, tmp_path)
+    before = s3.list_objects_v2(Bucket=BUCKET)["KeyCount"]
+    with timed("push and pull"):
+        client.push("small", f"{ADMIN}/small:1")
+        assert client.pull(f"{ADMIN}/small:1")
+    stored = s3.list_objects_v2(Bucket=BUCKET)["Contents"]
+    assert len(stored) >= before + 2, "layer and configuration"
+    on_quay = deployed.machines["quay"].run("docker volume ls --quiet").stdout.split()
+    assert "quaylab-quay-storage" not in on_quay
+
+
+def test_hosts_pass_their_own_tests(deployed: Deployment) -> None:
+    with timed("verify"):
+        deployed.verify()
+
+
+def test_swift_knows_the_user_as_well(deployed: Deployment, tmp_path: Any) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_text(deployed.ca)
+    url = f"https://{deployed.machines['ceph'].address}:7480/auth/v1.0"
+    headers = {"X-Auth-User": SWIFT_USER, "X-Auth-Key": deployed.secrets["swift_password"]}
+    token = requests.get(url, headers=headers, timeout=30, verify=str(ca))
+    assert token.ok, token.text
+    listed = requests.get(
+        f"{token.headers['X-Storage-Url']}/{BUCKET}",
+        headers={"X-Auth-Token": token.headers["X-Auth-Token"]},
+        timeout=30,
+        verify=str(ca),
+    )
+    assert listed.ok
+    wrong = requests.get(url, headers={**headers, "X-Auth-Key": "x"}, timeout=30, verify=str(ca))
+    assert wrong.status_code == 401
+
+
+def test_registry_tells_of_a_gateway_that_is_down_and_recovers_by_itself(
+    deployed: Deployment, client: RegistryClient
+) -> None:
+    ceph = deployed.machines["ceph"]
+    assert endtoend(deployed)
+    ceph.run("docker stop quaylab-ceph")
+    with timed("endtoend while Ceph is down"):
+        assert not endtoend(deployed)
+    ceph.run("docker start quaylab-ceph")
+    with timed("recovery"):
+        wait_until(lambda: endtoend(deployed), "Quay is well again", timeout=120)
+    assert client.pull(f"{ADMIN}/small:1")
+
+
+def test_a_daemon_that_dies_comes_back(deployed: Deployment) -> None:
+    ceph = deployed.machines["ceph"]
+    ceph.run("pkill -KILL ceph-osd")
+    with timed("a killed OSD's return"):
+        wait_until(lambda: endtoend(deployed), "Quay is well again", timeout=120)
+
+
+def test_everything_is_back_after_a_reboot(deployed: Deployment, client: RegistryClient) -> None:
+    ceph = deployed.machines["ceph"]
+    with timed("reboot"):
+        ceph.reboot()
+        wait_until(lambda: endtoend(deployed), "Quay is well again", timeout=180)
+    assert client.pull(f"{ADMIN}/small:1")
+    assert deployed.run().changed() == []
+
+
+def test_removed_container_comes_back_with_its_objects(
+    deployed: Deployment, client: RegistryClient
+) -> None:
+    deployed.machines["ceph"].run("docker rm --force --volumes quaylab-ceph")
+    changed = deployed.run().changed()
+    assert [name.rpartition(" | ")[2] for name, _ in changed] == ["Run Ceph"]
+    assert client.pull(f"{ADMIN}/small:1")
+
+
+def test_rotation_changes_the_keys(
+    deployed: Deployment, client: RegistryClient, tmp_path: Any
+) -> None:
+    from botocore.exceptions import ClientError
+
+    before = deployed.secrets["storage_secret_key"]
+    deployed.run("tasks/rotate.py", "-vvv").check()
+    assert deployed.secrets["storage_secret_key"] != before
+    with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+        _s3(deployed, tmp_path, secret=before).list_objects_v2(Bucket=BUCKET)
+    assert client.login(ADMIN, deployed.password).returncode == 0
+    assert client.pull(f"{ADMIN}/small:1")
+    assert deployed.run().changed() == []
+
+
+def test_teardown_keeps_the_data_and_purge_removes_it(deployed: Deployment) -> None:
+    ceph = deployed.machines["ceph"]
+    deployed.run("tasks/teardown.py").check()
+    assert DIGEST_LABEL not in ceph.run("docker ps --all --no-trunc").stdout
+    assert "quaylab-ceph" in ceph.run("docker volume ls --quiet").stdout
+    deployed.run("tasks/teardown.py", "--data", f"purge={HOSTNAME}").check()
+    assert "quaylab-ceph" not in ceph.run("docker volume ls --quiet").stdout

@@ -1,0 +1,95 @@
+"""Ceph's ground and Quay's user, operation by operation."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from facts.ceph import Ceph, CephState
+from facts.files import Paths
+from operations import ceph as operations
+from quaylab import ceph, plan
+from quaylab.credentials import Store
+from quaylab.machine import Volume
+from quaylab.plan import Plan
+from quaylab.scripts import ceph_report
+from tests.unit.fake_host import FakeHost, stdin
+from tests.unit.samples import host, machine
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Plan:
+    return _plan(tmp_path)
+
+
+def _plan(tmp_path: Path, **data: Any) -> Plan:
+    hosts = [
+        host("quay.example.com", address="192.168.254.10", **data),
+        host("ceph", ["ceph"], address="192.168.254.20", **data),
+    ]
+    machines = {each.name: machine() for each in hosts}
+    return plan.make(hosts, machines, Store("quaylab", tmp_path))
+
+
+def _state(users: dict[str, str]) -> CephState:
+    return CephState("HEALTH_OK", (), "18.2.7", {"mon": 1}, users, {})
+
+
+def test_user_goes_through_standard_input(lab: Plan) -> None:
+    (command,) = FakeHost(name="ceph").operate(operations.user_present, plan=lab)
+    assert (
+        str(command)
+        == "docker exec --interactive quaylab-ceph radosgw-admin metadata put user:quay"
+    )
+    secret = lab.credentials.storage_secret_key
+    assert secret is not None
+    assert json.loads(stdin(command))["data"]["keys"][0]["secret_key"] == secret.get_secret_value()
+
+
+def test_user_that_is_right_stays(lab: Plan) -> None:
+    digest = ceph_report.digest(ceph.user(lab.settings, lab.credentials))
+    found = FakeHost({Ceph: _state({"quay": digest})}, "ceph")
+    assert found.operate(operations.user_present, plan=lab) == []
+    assert "HEALTH_OK" in found.noops[0]
+
+
+@pytest.mark.parametrize("users", [{}, {"quay": "another digest"}, {"other": "one"}])
+def test_user_that_is_not_is_made_so(lab: Plan, users: dict[str, str]) -> None:
+    found = FakeHost({Ceph: _state(users)}, "ceph")
+    assert len(found.operate(operations.user_present, plan=lab)) == 1
+
+
+def test_user_is_another_hosts(lab: Plan) -> None:
+    quay = FakeHost()
+    assert quay.operate(operations.user_present, plan=lab) == []
+    assert quay.noops
+
+
+def test_dry_run_over_a_cluster_that_is_down_promises_nothing(lab: Plan) -> None:
+    bearing = machine(volumes=(Volume("quaylab-ceph", {}),))
+    down = dataclasses.replace(lab, machines={**lab.machines, "ceph": bearing})
+    planned = FakeHost(name="ceph")
+    planned.executing = False
+    assert planned.operate(operations.user_present, plan=down) == []
+    assert planned.noops
+
+
+def test_files_are_made_and_those_that_are_there_stay(tmp_path: Path) -> None:
+    lab = _plan(tmp_path, ceph_osd_devices=("/srv/a", "/srv/b", "/dev/vg/c"), ceph_osd_size_gb=3)
+    found = FakeHost({Paths: ["/srv/a", "/dev/vg/c"]}, "ceph")
+    (command,) = found.shell(operations.osd_files, plan=lab)
+    assert "truncate --size 3G /srv/b" in command
+
+
+def test_wiping_removes_files_and_empties_devices(tmp_path: Path) -> None:
+    devices = ("/srv/a", "/dev/vg/c", "/dev/vg/gone")
+    lab = _plan(tmp_path, ceph_osd_devices=devices)
+    found = FakeHost({Paths: ["/srv/a", "/dev/vg/c"]}, "ceph")
+    first, second = found.shell(operations.wiped, plan=lab)
+    assert first == "rm -f /srv/a"
+    assert second.startswith("dd if=/dev/zero")
+    assert second.endswith("of=/dev/vg/c")
