@@ -32,12 +32,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def cloud_image(images: dict[str, str]) -> Path:
-    """The VM's image, in which Docker finds the container images of the parts."""
-    return image.build(images[part] for part in IMAGE_OF.values())
-
-
-@pytest.fixture(scope="session")
 def virtualisation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """libvirt, for one session at a time: networks and VMs have no names of a session's own."""
     image.CACHE.mkdir(parents=True, exist_ok=True)
@@ -49,6 +43,12 @@ def virtualisation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
                 yield
             finally:
                 sweep()
+
+
+@pytest.fixture(scope="session")
+def cloud_image(virtualisation: None, images: dict[str, str]) -> Path:
+    """The VM's image, in which Docker finds the container images of the parts."""
+    return image.build(images[part] for part in IMAGE_OF.values())
 
 
 @pytest.fixture(scope="session")
