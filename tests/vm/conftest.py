@@ -52,14 +52,7 @@ def cloud_image(virtualisation: None, images: dict[str, str]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def before(virtualisation: None) -> dict[str, list[str]]:
-    """What libvirt had before the tests."""
-    return inventory_of_libvirt()
-
-
-@pytest.fixture(scope="session")
 def lab(
-    before: dict[str, list[str]],
     cloud_image: Path,
     operator: Operator,
     tmp_path_factory: pytest.TempPathFactory,
@@ -67,7 +60,15 @@ def lab(
     """The lab's inventory; nothing of it is made yet."""
     folder = tmp_path_factory.mktemp("lab")
     lab = VirtualLab(operator, folder, cloud_image, f"test-{os.getpid()}-vm")
+    lab.base.unlink(missing_ok=True)  # of an earlier session, as teardowns keep it
     lab.write()
     yield lab
+    lab.base.unlink(missing_ok=True)
     lab.deployment.forget()
     lab.known_hosts.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="session")
+def before(lab: VirtualLab) -> dict[str, list[str]]:
+    """What libvirt had before the tests."""
+    return inventory_of_libvirt()
