@@ -43,11 +43,12 @@ if virsh uri >/dev/null; then
     kind=$1 list=$2 info=$3 dump=$4
     virsh $list --all --name | while read -r name; do
       test -n "$name" || continue
-      told=$(virsh $info "$name")
+      # Others, or a killed run's last command, may have removed it since it was listed.
+      xml=$(virsh $dump --inactive "$name") && told=$(virsh $info "$name") || continue
       active=$(printf '%s\n' "$told" | sed -n 's/^\(Active\|State\): *\(.*\)/\2/p')
       autostart=$(printf '%s\n' "$told" | sed -n 's/^Autostart: *\(.*\)/\1/p')
       printf '%s|%s|%s|%s\n' $kind "$active" "$autostart" \
-        "$(virsh $dump --inactive "$name" | packed)"
+        "$(printf '%s\n' "$xml" | packed)"
     done
   }
   report network net-list net-info net-dumpxml

@@ -32,12 +32,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def cloud_image(images: dict[str, str]) -> Path:
-    """The VM's image, in which Docker finds the container images of the parts."""
-    return image.build(images[part] for part in IMAGE_OF.values())
-
-
-@pytest.fixture(scope="session")
 def virtualisation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """libvirt, for one session at a time: networks and VMs have no names of a session's own."""
     image.CACHE.mkdir(parents=True, exist_ok=True)
@@ -52,14 +46,13 @@ def virtualisation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def before(virtualisation: None) -> dict[str, list[str]]:
-    """What libvirt had before the tests."""
-    return inventory_of_libvirt()
+def cloud_image(virtualisation: None, images: dict[str, str]) -> Path:
+    """The VM's image, in which Docker finds the container images of the parts."""
+    return image.build(images[part] for part in IMAGE_OF.values())
 
 
 @pytest.fixture(scope="session")
 def lab(
-    before: dict[str, list[str]],
     cloud_image: Path,
     operator: Operator,
     tmp_path_factory: pytest.TempPathFactory,
@@ -67,7 +60,15 @@ def lab(
     """The lab's inventory; nothing of it is made yet."""
     folder = tmp_path_factory.mktemp("lab")
     lab = VirtualLab(operator, folder, cloud_image, f"test-{os.getpid()}-vm")
+    lab.base.unlink(missing_ok=True)  # of an earlier session, as teardowns keep it
     lab.write()
     yield lab
+    lab.base.unlink(missing_ok=True)
     lab.deployment.forget()
     lab.known_hosts.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="session")
+def before(lab: VirtualLab) -> dict[str, list[str]]:
+    """What libvirt had before the tests."""
+    return inventory_of_libvirt()

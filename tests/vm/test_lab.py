@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from quaylab import disks, storage
 from tests.machine.deployment import ADMIN, HOSTNAME
 from tests.machine.machines import ThisMachine, wait_until
 from tests.machine.observed import containers
@@ -30,8 +31,8 @@ from tests.vm.virtual_lab import (
 )
 
 STORAGE = "tasks/docker_storage.py"
-ENGINE = "/var/lib/docker"
-BLOBS = "/var/lib/quaylab/storage"
+ENGINE = disks.ENGINE_ROOT
+BLOBS = storage.QUAY_STORAGE
 QUAY = ("quaylab-database", "quaylab-quay", "quaylab-redis")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -210,8 +211,9 @@ def inventory_of_libvirt() -> dict[str, list[str]]:
 def definitions() -> dict[str, object]:
     """All that provisioning makes of the lab, as libvirt's XML and names of files."""
     return {
-        "network": virsh(f"net-dumpxml --inactive {NAME}"),
-        "pool": virsh(f"pool-dumpxml --inactive {NAME}"),
+        # Without what libvirt makes up: the bridge's own address, and the room on the disk.
+        "network": _without("mac", virsh(f"net-dumpxml --inactive {NAME}")),
+        "pool": _without("capacity|allocation|available", virsh(f"pool-dumpxml --inactive {NAME}")),
         "domain": virsh(f"dumpxml --inactive {HOSTNAME}"),
         "autostart": [virsh(f"{kind} {name}").count("yes") for kind, name in INFORMATION],
         "files": sorted(
@@ -221,6 +223,10 @@ def definitions() -> dict[str, object]:
             if HOSTNAME in str(path) or "base" in path.name
         ),
     }
+
+
+def _without(elements: str, xml: str) -> str:
+    return re.sub(rf"\n *<({elements})\b.*", "", xml)
 
 
 def sweep() -> None:
