@@ -24,7 +24,7 @@ from tests.machine.machines import (
 
 HOSTNAME = "quay.quaylab.test"
 ADMIN = "quayadmin"
-TASKS = ("docker", "images", "database", "redis", "quay", "verify")
+TASKS = ("subscription", "docker", "images", "database", "redis", "quay", "verify")
 
 
 @dataclass(frozen=True)

@@ -62,10 +62,7 @@ class Rhel(FakeHost):
                 if done.returncode:
                     failed.append(done.stderr.strip())
                     break
-                self.performed += 1
         return failed
-
-    performed = 0
 
     def register(self, how: Settings = BY_KEY, secret: str = "quay-key") -> list[str]:
         return self.perform(subscription.registered, settings=how, secret=secret)
@@ -78,7 +75,7 @@ def rhel(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rhel:
     return Rhel(shell, state)
 
 
-@pytest.mark.parametrize("version", ["1.24.54-1.el7", "1.28.42-1.el8", "1.29.40-1.el9"])
+@pytest.mark.parametrize("version", ["1.24.54-1.el7", "1.29.40-1.el9"])
 def test_facts_before_and_after(rhel: Rhel, version: str) -> None:
     rhel.set(version=version)
     found = rhel.get_fact(Registration)
@@ -95,7 +92,7 @@ def test_facts_before_and_after(rhel: Rhel, version: str) -> None:
     assert not pools.simple_content_access
 
 
-@pytest.mark.parametrize("version", ["1.24.54-1", "1.28.42-1", "1.29.40-1", "1.30.6-1"])
+@pytest.mark.parametrize("version", ["1.28.42-1", "1.30.6-1"])
 def test_simple_content_access(rhel: Rhel, version: str) -> None:
     rhel.set(version=version)
     assert rhel.register(settings(rhsm_organization="sca"), "sca-key") == []
@@ -148,9 +145,7 @@ def test_the_secret_goes_in_by_standard_input(rhel: Rhel) -> None:
     assert stdin(command) == "hunter2\n"
 
 
-@pytest.mark.parametrize("version", ["1.24.54-1", "1.28.42-1", "1.29.40-1"])
-def test_pool_by_its_id(rhel: Rhel, version: str) -> None:
-    rhel.set(version=version)
+def test_pool_by_its_id(rhel: Rhel) -> None:
     rhel.register(BY_PASSWORD, "labpass")
     wanted = settings(rhsm_user="quay", rhsm_pool=EMPLOYEE)
     assert rhel.perform(subscription.pool_attached, settings=wanted) == []
