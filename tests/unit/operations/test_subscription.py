@@ -123,7 +123,7 @@ def test_registered_although_it_ended_with_70(rhel: Rhel) -> None:
 @pytest.mark.parametrize(
     ("how", "secret", "told"),
     [
-        ({"rhsm_user": "quay"}, "hunter2", "rhsm_user: Registering to: "),
+        ({"rhsm_user": "quay"}, "hunter2", "rhsm_user: Invalid Credentials"),
         ({"rhsm_user": "admin", "rhsm_organization": "nope"}, "secret", "nope does not exist"),
         ({"rhsm_user": "admin"}, "secret", "--org is a required parameter"),
         ({"rhsm_user": "noorg"}, "x", "noorg cannot register with any organizations."),
@@ -267,8 +267,11 @@ def test_unregistered(rhel: Rhel, lab: Plan, forgotten: bool) -> None:
 def test_a_server_that_is_down_stops_the_run(rhel: Rhel, lab: Plan) -> None:
     rhel.register()
     rhel.set(faults=["unreachable"])
+    plan = _lab(lab, rhsm_organization="acme", rhsm_unregister=True)
+    (line,) = rhel.perform(subscription.unregistered, plan=plan)
+    assert line.startswith("rhsm_unregister: Unable to reach the server")
     with rhel.current():
-        found = subscription.found(_lab(lab, rhsm_organization="acme"))
+        found = subscription.found(plan)
         assert isinstance(found, Found)
         with pytest.raises(DeployError, match="can't tell whether it is registered: Unable to"):
             subscription.secret(BY_KEY, found)

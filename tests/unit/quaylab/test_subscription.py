@@ -40,7 +40,7 @@ REGISTERED = Registration(True, (1, 29), UUID, "acme")
         (NOT_YET, NOT_YET, Registration(True, (1, 29))),
         (DELETED, DELETED, Registration(True, (1, 29), deleted=True)),
         (DELETED_1_24, DELETED, Registration(True, (1, 29), deleted=True)),
-        (IDENTITY, DELETED, Registration(True, (1, 29), None, "acme", deleted=True)),
+        (IDENTITY, DELETED, Registration(True, (1, 29), deleted=True)),
     ],
     ids=["yes", "locked", "no releases", "no", "deleted", "deleted, 1.24", "deleted, cached"],
 )
