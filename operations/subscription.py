@@ -165,6 +165,8 @@ def unregistered(plan: Plan) -> Generator[StringCommand]:
         host.noop(told)
     elif told.identity or told.deleted:
         yield _call("rhsm_unregister", "clean" if told.deleted else "unregister")
+    elif told.trouble:
+        yield fail(f"rhsm_unregister: {told.trouble}")
     else:
         host.noop("not registered")
 
@@ -185,4 +187,5 @@ def _call(key: str, *words: str, unless: str | None = None) -> StringCommand:
 
 def _complaint(key: str) -> str:
     """What the client said, in one line, and failure."""
-    return f"{{ printf '%s: %s\\n' {key} \"$(echo \"$said\" | tr '\\n' ' ')\" >&2; exit 1; }}"
+    said = "$(printf '%s\\n' \"$said\" | grep -v '^Registering to:' | paste -s -d ' ')"
+    return f"{{ printf '%s: %s\\n' {key} \"{said}\" >&2; exit 1; }}"

@@ -102,7 +102,7 @@ def registration(version: Answer, identity: Answer, release: Answer) -> Registra
         installed=True,
         version=(int(numbers[1]), int(numbers[2])) if numbers else None,
         identity=None if deleted else uuid,
-        organization=identity.value("org ID"),
+        organization=None if deleted else identity.value("org ID"),
         release=release.value("Release"),
         deleted=deleted,
         trouble=trouble,

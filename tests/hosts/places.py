@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from facts.subscription import CLIENT
 from quaylab.parts import Part
 from quaylab.storage import Storage
+from quaylab.subscription import is_wanted
 from quaylab.topology import LOOPBACK, Service
 from quaylab.versions import is_legacy
 from tests.hosts.lab import Lab, Target
@@ -103,6 +105,14 @@ def _registry_clients(lab: Lab) -> list[Target]:
     return [] if is_legacy(lab.plan.version) else _engines(lab)
 
 
+def _subscribed(lab: Lab) -> list[Target]:
+    """RHEL's hosts that have its client, if the settings say anything of subscriptions."""
+    if not is_wanted(lab.plan.settings):
+        return []
+    rhel = [target for target in lab.targets.values() if target.machine.os_id == "rhel"]
+    return [target for target in rhel if target.shell.exists(CLIENT)]
+
+
 # A test's argument of this name stands for these, one after the other.
 PLACES: dict[str, Callable[[Lab], list[Any]]] = {
     "engine_host": _engines,
@@ -140,5 +150,9 @@ PLACES: dict[str, Callable[[Lab], list[Any]]] = {
     "registry_client": _registry_clients,
     "hypervisor": _hypervisor,
     "virtual_machine": _virtual_machines,
+    "subscribed_host": _subscribed,
+    "subscribed_repositories_host": lambda lab: (
+        [] if lab.plan.settings.rhsm_repositories is None else _subscribed(lab)
+    ),
     "lab_ca_registry_host": lambda lab: _registries(lab) if lab.plan.certificate.ca else [],
 }

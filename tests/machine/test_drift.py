@@ -26,7 +26,7 @@ from tests.machine.registry_client import RegistryClient
 # A dry run saves nothing, so that each task would.
 KEEP_IN_EACH = [
     f"tasks/{task}.py | Keep the credentials"
-    for task in ("docker", "images", "database", "redis", "quay")
+    for task in ("subscription", "docker", "images", "database", "redis", "quay")
 ]
 START = "tasks/docker.py | Start the container engine"
 TRUST = "tasks/docker.py | Trust the registry's CA"

@@ -16,7 +16,7 @@ from tests.machine.running import kill_in
 
 # What a first run changes where an engine and the images are there, in its order.
 FIRST_RUN = (
-    "tasks/docker.py | Keep the credentials",
+    "tasks/subscription.py | Keep the credentials",
     "tasks/docker.py | Trust the registry's CA",
     "tasks/docker.py | Know the registry's name",
     "tasks/database.py | Write the database's environment",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.machine.deployment import Deployment
-from tests.machine.machines import Machine, MachineFactory, Operator, Result
+from tests.machine.machines import PROJECT, Machine, MachineFactory, Operator, Result, run
 
 TASK = "tasks/subscription.py"
 DOUBLE = Path(__file__).parent / "subscription" / "subscription-manager"
@@ -130,6 +131,22 @@ def test_first_run_does_it_all_and_the_second_nothing(rhel: Rhel, version: str) 
     assert rhel.state() == before
 
 
+def test_hosts_own_tests_see_a_repository_that_was_disabled(rhel: Rhel) -> None:
+    rhel.reset("1.29")
+    settings = {**BY_KEY, "rhsm_repositories": [RPMS, EXTRAS]}
+    rhel.run(settings, KEY).check()
+    rhel.machine.run(f"subscription-manager repos --disable={EXTRAS}")
+    verified = run(
+        *(sys.executable, "-m", "pytest", "--hosts=all", f"--inventory={rhel.lab.inventory}"),
+        *(*_data(settings), "tests/hosts/test_subscription.py", "-p", "no:cacheprovider"),
+        cwd=PROJECT,
+        check=False,
+    )
+    assert "1 failed, 1 passed" in verified.stdout, verified.stdout + verified.stderr
+    assert "test_has_just_these_repositories" in verified.stdout
+    assert _names(rhel.run(settings, {}).changed()) == [REPOSITORIES]
+
+
 def test_dry_run_tells_the_truth(rhel: Rhel) -> None:
     rhel.reset("1.29")
     settings = {**BY_KEY, "rhsm_pool_matches": "*Ceph*", "rhsm_repositories": [RPMS]}
@@ -166,8 +183,7 @@ def test_a_registration_that_ends_with_70_is_one(rhel: Rhel) -> None:
         (
             BY_PASSWORD,
             {"QUAYLAB_RHSM_PASSWORD": "wrong-password"},
-            "rhsm_user: Registering to: subscription.rhsm.redhat.com:443/subscription Invalid "
-            "Credentials (HTTP error code 401: Unauthorized)",
+            "rhsm_user: Invalid Credentials (HTTP error code 401: Unauthorized)",
         ),
         (
             {**BY_KEY, "rhsm_server": "https://localhost:9/candlepin"},
