@@ -130,7 +130,9 @@ def stopped(plan: Plan) -> Generator[StringCommand]:
     + plan: the run's plan
     """
     if _state(plan).running:
-        yield StringCommand(f"systemctl stop ceph-{ceph.cluster_id(plan.credentials)}.target")
+        fsid = ceph.cluster_id(plan.credentials)
+        # Units as well: one that just starts again isn't the target's to stop.
+        yield StringCommand(f"systemctl stop ceph-{fsid}.target 'ceph-{fsid}@*'")
     else:
         host.noop("no daemon of the cluster runs")
 

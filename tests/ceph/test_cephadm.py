@@ -15,7 +15,7 @@ import pytest
 from tests.ceph.cephadm_image import build
 from tests.ceph.test_one_host import timed
 from tests.machine.deployment import Deployment
-from tests.machine.machines import Machine, MachineFactory, Operator
+from tests.machine.machines import LABEL, Machine, MachineFactory, Operator
 
 # The limits that cephadm asks for are above what a container may have.
 DOCKER = """\
@@ -71,7 +71,8 @@ def lab(
 
 
 def _ceph(machine: Machine, *command: str) -> Any:
-    asked = f"cephadm shell -- ceph {' '.join(command)} --format=json 2>/dev/null"
+    image = machine.run(f"docker images --quiet {LABEL}/cephadm").stdout.split()[0]
+    asked = f"cephadm --image {image} shell -- ceph {' '.join(command)} --format=json 2>/dev/null"
     return json.loads(machine.run(asked).stdout)
 
 
