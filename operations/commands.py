@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import getpass
+import sys
+from collections.abc import Callable
 from typing import Any
 
 from pyinfra import logger
@@ -62,3 +65,8 @@ def connector_arguments(host: Host) -> dict[str, Any]:
 def quoted(*words: str) -> StringCommand:
     """Words, each quoted for the shell."""
     return StringCommand(*(QuoteString(word) for word in words))
+
+
+def ask_at_terminal() -> Callable[[str], str] | None:
+    """How to ask for a secret; None without a terminal."""
+    return getpass.getpass if sys.stdin.isatty() else None

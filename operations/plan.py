@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import getpass
-import os
-import sys
 import threading
-from collections.abc import Callable
 
 import gevent
 from pyinfra import inventory, state
@@ -18,16 +13,15 @@ from pyinfra.context import ctx_host
 from facts.libvirt import Libvirt
 from facts.machine import Machine as MachineFact
 from facts.storage import Storage
-from operations import reach
-from quaylab import administrator, checks
+from operations import elsewhere
+from operations.commands import ask_at_terminal
+from quaylab import checks
 from quaylab import plan as plans
 from quaylab.credentials import Store
 from quaylab.disks import Disks
 from quaylab.machine import Machine
-from quaylab.probes import Unreachable
-from quaylab.problems import Problems, Refusal, refuse
+from quaylab.problems import Refusal, refuse
 from quaylab.settings import HostInput, load
-from quaylab.sql import Login
 from quaylab.virtual import changes
 from quaylab.virtual.found import Hypervisor
 from quaylab.virtual.lab import Lab, build
@@ -53,7 +47,7 @@ def plan(check: bool = True, rotate: bool = False) -> plans.Plan:
                 made = _make(rotate, check)
                 if check:
                     plans.refuse_unfit(made, _disks(made))
-                    made = _with_services(made)
+                    made = elsewhere.answering(made)
                 _made = made
         except Refusal as refusal:
             raise DeployError(str(refusal)) from None
@@ -117,66 +111,10 @@ def _make(rotate: bool, demand: bool) -> plans.Plan:
         _hosts(),
         _machines(),
         exclusive=True,
-        ask=_ask_at_terminal(),
+        ask=ask_at_terminal(),
         rotate=rotate,
         demand=demand,
     )
-
-
-def _ask_at_terminal() -> Callable[[str], str] | None:
-    return getpass.getpass if sys.stdin.isatty() else None
-
-
-def _with_services(made: plans.Plan) -> plans.Plan:
-    """The plan, if services that run elsewhere answer Quay's host, with their administrator where
-    something has to be made first. Those of ours come up later.
-
-    Raises:
-        Refusal: one doesn't answer, or what is missing can't be made.
-    """
-    leader = inventory.get_host(made.topology.leader)
-    if leader.name not in made.machines:
-        return made  # left out by --limit
-    problems = Problems()
-    if made.topology.database.host is None:
-        try:
-            reach.database(leader, made)
-        except Unreachable as error:
-            with problems.collecting():
-                made = _with_administrator(leader, made, error)
-    if made.topology.redis.host is None:
-        try:
-            reach.redis(leader, made)
-        except Unreachable as error:
-            problems.append(f"redis_host: {error}")
-    if made.topology.store and made.topology.store.host is None:
-        try:
-            reach.objects(leader, made)
-        except Unreachable as error:
-            problems.append(str(error))
-    refuse(problems)
-    return made
-
-
-def _with_administrator(leader: Host, made: plans.Plan, error: Unreachable) -> plans.Plan:
-    """The plan with the administrator who makes what the database lacks.
-
-    Raises:
-        Refusal: there is none, or it can't be made.
-    """
-    name = made.settings.database_admin
-    if name is None:
-        raise Refusal([f"database_host: {error}"])
-    password = administrator.password(os.environ, _ask_at_terminal())
-    made = dataclasses.replace(made, administrator=Login(name, password, None))
-    try:
-        lacking = reach.missing(leader, made)
-    except Unreachable as refused:
-        raise Refusal([f"database_admin: {refused}"]) from None
-    if not lacking:
-        # It is all there, and Quay isn't let in for another reason.
-        raise Refusal([f"database_host: {error}"])
-    return made
 
 
 def _machines() -> dict[str, Machine]:

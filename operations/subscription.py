@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import sys
 import threading
 from collections.abc import Generator
 
@@ -13,7 +11,7 @@ from pyinfra.api import StringCommand, operation
 from pyinfra.api.exceptions import DeployError
 
 from facts.subscription import CLIENT, AttachedPools, Registration, Repositories
-from operations.commands import fail, quoted
+from operations.commands import ask_at_terminal, fail, quoted
 from quaylab import subscription
 from quaylab.plan import Plan
 from quaylab.problems import Refusal, refuse
@@ -53,8 +51,7 @@ def secret(settings: Settings, found: subscription.Registration) -> str:
             return ""
         with _lock:
             if _secret is None:
-                ask = getpass.getpass if sys.stdin.isatty() else None
-                _secret = subscription.secret(settings, os.environ, ask)
+                _secret = subscription.secret(settings, os.environ, ask_at_terminal())
     except Refusal as refusal:
         raise DeployError(str(refusal)) from None
     return _secret

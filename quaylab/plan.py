@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -16,6 +13,8 @@ from quaylab import (
     cephadm,
     certificates,
     checks,
+    given_files,
+    needed_credentials,
     object_storage,
     parts,
     preconditions,
@@ -29,16 +28,7 @@ from quaylab import (
     versions,
 )
 from quaylab.certificates import ServerCertificate
-from quaylab.credentials import (
-    GIVEN,
-    STORAGE,
-    Credentials,
-    Store,
-    given_by,
-    rotated,
-    with_storage_keys,
-    with_swift_password,
-)
+from quaylab.credentials import Credentials, Store
 from quaylab.disks import Disks
 from quaylab.dumps import Upgrade
 from quaylab.machine import Machine
@@ -180,7 +170,7 @@ def make(
     store = store or Store(settings.lab_name)
     if exclusive:
         store.lock()
-    problems = Problems(versions.problems(settings) + _file_problems(settings))
+    problems = Problems(versions.problems(settings) + given_files.problems(settings))
     problems += object_storage.problems(settings, topology.storage_kind(settings, hosts))
     problems += service_tls.problems(settings)
     problems += subscription.settings_problems(settings)
@@ -193,7 +183,7 @@ def make(
     with problems.collecting():
         where = _topology(settings, own, hosts, machines)
     with problems.collecting():
-        credentials = _credentials(settings, store, ask, rotate, demand, hosts)
+        credentials = needed_credentials.load(settings, store, hosts, ask, rotate, demand)
     if where and settings.tls_certificate and settings.tls_key:
         problems += certificates.check(settings.tls_certificate, settings.tls_key, where.hostname)
     if where and credentials:
@@ -252,42 +242,6 @@ def _topology(
     return where
 
 
-def _credentials(
-    settings: Settings,
-    store: Store,
-    ask: Callable[[str], str] | None,
-    rotate: bool,
-    demand: bool,
-    hosts: list[HostInput],
-) -> Credentials:
-    kind = topology.storage_kind(settings, hosts)
-    makes_store = kind == "radosgw" and settings.storage_host is None
-    foreign = {
-        "database_password": settings.database_host,
-        "redis_password": settings.redis_host,
-    }
-    elsewhere = [key for key, host in foreign.items() if host]
-    # An administrator sets the role's password, so it can be made here.
-    unknown = [
-        key for key in elsewhere if key != "database_password" or not settings.database_admin
-    ]
-    needs_keys = kind != "local" and not settings.storage_iam_role
-    if needs_keys and not makes_store:
-        unknown += STORAGE
-    credentials = store.load(foreign=unknown if demand else (), ask=ask)
-    if needs_keys and makes_store:
-        credentials = with_storage_keys(credentials)
-        if settings.ceph_swift:
-            credentials = with_swift_password(credentials)
-    if rotate:
-        refuse(_rotation_problems(store))
-        mine = [key for key in GIVEN if key not in elsewhere]
-        mine += ["storage_secret_key"] if needs_keys and makes_store else []
-        mine += ["swift_password"] if credentials.swift_password else []
-        credentials = rotated(credentials, mine)
-    return credentials
-
-
 def _assemble(
     settings: Settings,
     own: Mapping[str, HostSettings],
@@ -330,39 +284,3 @@ def _assemble(
         },
         ceph=ceph.part(settings, where, credentials) if len(where.ceph) == 1 else None,
     )
-
-
-def _rotation_problems(store: Store) -> list[str]:
-    problems = [
-        f"{variable}: is set, and would come before the rotated password; unset it"
-        for variable in given_by(os.environ).values()
-    ]
-    if not store.exists:
-        problems.append(f"{store.path}: is not there, so there is nothing to rotate; deploy first")
-    return problems
-
-
-def _file_problems(settings: Settings) -> list[str]:
-    """Settings that only go together, and files of the wrong kind."""
-    problems = []
-    if (settings.tls_certificate is None) != (settings.tls_key is None):
-        missing = "tls_key" if settings.tls_certificate else "tls_certificate"
-        problems.append(f"{missing}: not set; a certificate and its key go together")
-    if (settings.image_source == "archive") != (settings.image_archive is not None):
-        problems.append(
-            "image_archive: set it together with image_source=archive, and only with that"
-        )
-    for key in ("company_ca", "storage_ca"):
-        file = getattr(settings, key)
-        if file and not certificates.is_certificate(file):
-            problems.append(f"{key}: {file} is no PEM certificate")
-    if settings.pull_secret and not _has_logins(settings.pull_secret):
-        problems.append(f"pull_secret: {settings.pull_secret} is no config.json with logins")
-    return problems
-
-
-def _has_logins(path: Path) -> bool:
-    try:
-        return isinstance(json.loads(path.read_text())["auths"], dict)
-    except (ValueError, LookupError, TypeError):
-        return False

@@ -1,0 +1,69 @@
+"""Services that run elsewhere: asked before any host is changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+from pyinfra import inventory
+from pyinfra.api import Host
+
+from operations import reach
+from operations.commands import ask_at_terminal
+from quaylab import administrator
+from quaylab.plan import Plan
+from quaylab.probes import Unreachable
+from quaylab.problems import Problems, Refusal, refuse
+from quaylab.sql import Login
+
+
+def answering(made: Plan) -> Plan:
+    """The plan, if services that run elsewhere answer Quay's host, with their administrator where
+    something has to be made first. Those of ours come up later.
+
+    Raises:
+        Refusal: one doesn't answer, or what is missing can't be made.
+    """
+    leader = inventory.get_host(made.topology.leader)
+    if leader.name not in made.machines:
+        return made  # left out by --limit
+    problems = Problems()
+    if made.topology.database.host is None:
+        try:
+            reach.database(leader, made)
+        except Unreachable as error:
+            with problems.collecting():
+                made = _with_administrator(leader, made, error)
+    if made.topology.redis.host is None:
+        try:
+            reach.redis(leader, made)
+        except Unreachable as error:
+            problems.append(f"redis_host: {error}")
+    if made.topology.store and made.topology.store.host is None:
+        try:
+            reach.objects(leader, made)
+        except Unreachable as error:
+            problems.append(str(error))
+    refuse(problems)
+    return made
+
+
+def _with_administrator(leader: Host, made: Plan, error: Unreachable) -> Plan:
+    """The plan with the administrator who makes what the database lacks.
+
+    Raises:
+        Refusal: there is none, or it can't be made.
+    """
+    name = made.settings.database_admin
+    if name is None:
+        raise Refusal([f"database_host: {error}"])
+    password = administrator.password(os.environ, ask_at_terminal())
+    made = dataclasses.replace(made, administrator=Login(name, password, None))
+    try:
+        lacking = reach.missing(leader, made)
+    except Unreachable as refused:
+        raise Refusal([f"database_admin: {refused}"]) from None
+    if not lacking:
+        # It is all there, and Quay isn't let in for another reason.
+        raise Refusal([f"database_host: {error}"])
+    return made
