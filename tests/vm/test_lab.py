@@ -7,6 +7,7 @@ it ended.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,8 +45,8 @@ def _started() -> bool:
 PLACES: dict[str, Callable[[VirtualLab], bool]] = {
     "the network is defined": lambda lab: NAME in virsh("net-list --all --name").split(),
     "the image is half copied": lambda lab: Path(f"{lab.base}.part").exists(),
-    "a disk is made": lambda lab: any(POOL.glob(f"{HOSTNAME}-*")),
     "the seed is begun": lambda lab: (SEEDS / HOSTNAME / "user-data").exists(),
+    "a disk is made": lambda lab: any(POOL.glob(f"{HOSTNAME}-*")),
     "the VM is defined": lambda lab: HOSTNAME in virsh("list --all --name").split(),
 }
 
@@ -68,7 +69,7 @@ def test_provisioning_killed_at_five_places(lab: VirtualLab, before: dict[str, l
     assert inventory_of_libvirt() == before
 
     for reached in PLACES.values():
-        lab.deployment.kill(*PROVISION, when=lambda reached=reached: reached(lab))  # type: ignore[misc]
+        lab.deployment.kill(*PROVISION, when=partial(reached, lab))
     lab.deployment.kill(*PROVISION, when=_started)
     assert definitions() == undisturbed
 
