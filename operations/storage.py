@@ -119,7 +119,10 @@ def driver_set() -> Generator[StringCommand]:
         return
     content = daemon_settings.with_driver(text)
     if content:
-        yield files.write(ManagedFile(DAEMON, content))
+        # A proxy in it may have a password, so whoever could not read it still can't.
+        found = host.get_fact(Files, paths=[DAEMON]).get(DAEMON)
+        mode = found.mode if found else 0o644
+        yield files.write(ManagedFile(DAEMON, content, mode=mode))
     if disks.driver not in ("", daemon_settings.DRIVER):
         yield StringCommand(
             f"if test -d /run/systemd/system; then {STOP}; else",

@@ -79,6 +79,8 @@ def _root(machine: Machine) -> StringCommand:
     if machine.volume_group is None:
         return StringCommand(
             size,
+            # What the VM keeps secret is in it.
+            f"umask 077; rm -f {new};",
             f"qemu-img create -q -f qcow2 -b {base} -F qcow2 {new} $size && mv {new} {root}",
         )
     volume = root.rpartition("/")[2]

@@ -38,6 +38,6 @@ if wanted := lab.storages.get(host.name):
     if machine.systemd:
         storage.awaited(name="Have the engine wait for its disks", wanted=wanted)
 
-    if machine.engine:
-        # It may have been stopped for its disks.
+    if machine.engine and machine.engine.version:
+        # It ran, and may have been stopped for its disks.
         docker.running(name="Start the container engine", machine=machine, settings=lab.settings)

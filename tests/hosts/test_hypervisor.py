@@ -70,6 +70,12 @@ def test_what_seeds_are_made_of_is_for_root_alone(hypervisor: Target, wanted: Vi
         assert hypervisor.shell.file(machine.seed).mode & 0o077 == 0
 
 
+def test_a_root_disk_is_for_qemu_alone(hypervisor: Target, wanted: VirtualLab) -> None:
+    for machine in wanted.machines.values():
+        if machine.volume_group is None:
+            assert hypervisor.shell.file(machine.root).mode & 0o077 == 0
+
+
 def test_a_vm_finds_its_disks_by_serial(virtual_machine: Target, wanted: VirtualLab) -> None:
     told = virtual_machine.shell.run("lsblk --nodeps --noheadings --output SERIAL").stdout.split()
     serials = [disk.serial for disk in wanted.machines[virtual_machine.name].disks]

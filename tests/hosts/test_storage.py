@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from facts.storage import Storage as StorageFact
 from quaylab import storage as storages
 from quaylab.daemon_settings import DRIVER
@@ -11,10 +13,15 @@ from tests.hosts.lab import Lab, Target
 from tests.hosts.places import StoragePlace
 
 
-def _disks(place: StoragePlace) -> Disks:
-    path = place.storage.path
-    found: Disks = place.target.ask(StorageFact(), paths=[path] if path else [])
+@cache
+def _read(target: Target, path: str | None) -> Disks:
+    """A host's disks, which no test changes, so they are read once."""
+    found: Disks = target.ask(StorageFact(), paths=[path] if path else [])
     return found
+
+
+def _disks(place: StoragePlace) -> Disks:
+    return _read(place.target, place.storage.path)
 
 
 def test_nothing_is_missing_of_it(storage: StoragePlace) -> None:
@@ -57,7 +64,9 @@ def test_the_engine_starts_only_with_its_disks(systemd_storage: StoragePlace) ->
 
 def test_the_engine_keeps_images_there(docker_storage_host: Target, lab: Lab) -> None:
     told = docker_storage_host.engine.info()
-    disks = docker_storage_host.ask(StorageFact(), paths=[])
+    disks = _read(docker_storage_host, None)
+    mount = disks.mounted_at(disks.root)
+    assert mount is not None
     assert told["Driver"] == DRIVER
     assert told["DockerRootDir"] == disks.root
-    assert disks.mounted_at(disks.root).filesystem == "xfs"
+    assert mount.filesystem == "xfs"

@@ -37,6 +37,7 @@ def test_a_root_disk_is_an_overlay() -> None:
     base, path = made.machines[VM].image.path, f"{IMAGES}/{VM}-root.qcow2"
     assert f"qemu-img create -q -f qcow2 -b {base} -F qcow2 {path}.new" in root
     assert f"mv {path}.new {path}" in root
+    assert "umask 077" in root
 
 
 @pytest.mark.parametrize(("image", "size"), [(3 * GB, 10 * GB), (40 * GB, 40 * GB)])
