@@ -3,7 +3,7 @@
 It is made as Debian's own is: a kernel, cloud-init on whatever NoCloud seed it finds, a root
 partition that grows, no user but root. Beside it has what a VM without a container registry in
 reach needs, and what would take minutes to install under emulation: Docker, which is not enabled,
-and the images that it loads when it is first started.
+and the images that it gets when it is first started.
 
 No loop device and no mount is needed: ``mke2fs -d`` fills the root file system, mtools the boot
 partition, from which SYSLINUX starts the kernel.
@@ -12,11 +12,12 @@ partition, from which SYSLINUX starts the kernel.
 from __future__ import annotations
 
 import hashlib
+import subprocess
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.machine.machines import apt_sources, run
+from tests.machine.machines import apt_sources, run, wait_until
 
 SOURCE = Path(__file__).parent / "image"
 CACHE = Path("/var/cache/quaylab-test")
@@ -62,16 +63,15 @@ def build(references: Iterable[str]) -> Path:
 
 
 def _build(work: Path, references: list[str], sources: list[Path]) -> None:
-    run("docker", "save", "--output", str(work / "images.tar"), *references)
-    (work / "images.list").write_text("".join(f"{each}\n" for each in references))
-    root = work / "root"
+    root, engine = work / "root", work / "engine"
+    _load(engine, references)
     run(
         *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}"),
         *(f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("doc", "locale", "man")),
         "--dpkgopt=path-include=/usr/share/doc/*/copyright",
         # Before the kernel is installed, which makes its initial RAM disk.
         f'--essential-hook={SOURCE}/before-packages "$1"',
-        f'--customize-hook={SOURCE}/after-packages "$1" {work}/images.tar {work}/images.list',
+        f'--customize-hook={SOURCE}/after-packages "$1" {engine}',
         *("trixie", str(root), *map(str, sources)),
     )
     disk = work / "disk.raw"
@@ -85,6 +85,31 @@ def _build(work: Path, references: list[str], sources: list[Path]) -> None:
         *("-E", f"offset={ROOT_START * MIB}", str(disk), f"{ROOT_SIZE}M"),
     )
     run(*f"qemu-img convert -O qcow2 {disk} {work}/disk.qcow2".split())
+
+
+def _load(folder: Path, references: list[str]) -> None:
+    """Fill a folder with what an engine keeps of images. In the VM, loading them would take
+    minutes, and copying takes seconds."""
+    archive, socket = folder / "images.tar", f"unix://{folder}/socket"
+    folder.mkdir()
+    run("docker", "save", "--output", str(archive), *references)
+    engine = subprocess.Popen(
+        [
+            *("dockerd", "--config-file=/dev/null", f"--host={socket}", f"--pidfile={folder}/pid"),
+            *(f"--data-root={folder}/root", f"--exec-root={folder}/run", "--bridge=none"),
+            *("--storage-driver=overlay2", "--iptables=false", "--ip6tables=false"),
+            "--ip-forward=false",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        ready = ("docker", "--host", socket, "info")
+        wait_until(lambda: run(*ready, check=False).returncode == 0, "an engine for the image")
+        run("docker", "--host", socket, "load", "--quiet", "--input", str(archive))
+    finally:
+        engine.terminate()
+        engine.wait(timeout=60)
 
 
 def _fill_boot(disk: Path, root: Path) -> None:
