@@ -153,12 +153,12 @@ def quay(
     for name, authority in (("company", settings.company_ca), ("storage", settings.storage_ca)):
         if authority:
             bundle[f"extra_ca_certs/{name}.crt"] = authority.read_text()
-    if topology.ceph and credentials.ca_certificate:
-        bundle["extra_ca_certs/lab.crt"] = credentials.ca_certificate
     if settings.database_ca:
         bundle[quay_config.DATABASE_CA] = settings.database_ca.read_text()
     if settings.redis_ca:
         bundle[quay_config.REDIS_CA] = settings.redis_ca.read_text()
+    if topology.ceph and credentials.ca_certificate:
+        bundle["extra_ca_certs/lab.crt"] = credentials.ca_certificate
     files = tuple(
         ManagedFile(f"{directory}/{name}", content, uid=QUAY_UID, mode=0o600)
         for name, content in bundle.items()
