@@ -220,10 +220,6 @@ def test_unknown_pool_and_repository(rhel: Rhel) -> None:
     consumer = rhel.consumer
     assert consumer and consumer["overrides"] == {}
 
-    result = rhel.run({**BY_PASSWORD, "rhsm_pool_matches": "*Nothing*"}, {})
-    assert result.returncode == 1
-    assert "rhsm_pool_matches: no available pool of rhel1 matches *Nothing*" in result.stderr
-
 
 def test_simple_content_access_has_no_pools(rhel: Rhel) -> None:
     rhel.reset("1.29")
