@@ -18,16 +18,13 @@ from cryptography import x509
 from quaylab import certificates
 from quaylab.containers import NETWORK
 from quaylab.images import base_image
-from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
+from tests.machine.deployment import ADMIN, HOSTNAME, TASKS, Deployment
 from tests.machine.machines import Machine, MachineFactory, Operator
 from tests.machine.observed import IMAGE_OF, containers, rows
 from tests.machine.registry_client import RegistryClient
 
 # A dry run saves nothing, so that each task would.
-KEEP_IN_EACH = [
-    f"tasks/{task}.py | Keep the credentials"
-    for task in ("subscription", "docker", "images", "database", "redis", "quay")
-]
+KEEP_IN_EACH = [f"tasks/{task}.py | Keep the credentials" for task in TASKS if task != "verify"]
 START = "tasks/docker.py | Start the container engine"
 TRUST = "tasks/docker.py | Trust the registry's CA"
 NAME = "tasks/docker.py | Know the registry's name"
