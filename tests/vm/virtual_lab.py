@@ -220,7 +220,7 @@ def definitions() -> dict[str, object]:
             str(path)
             for folder in (IMAGES, POOL, SEEDS / HOSTNAME)
             for path in folder.glob("*")
-            if HOSTNAME in str(path) or "base" in path.name
+            if HOSTNAME in str(path) or path.suffix == ".part"
         ),
     }
 
