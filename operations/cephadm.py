@@ -57,7 +57,7 @@ def bootstrapped(plan: Plan) -> Generator[StringCommand]:
     if not found.made:
         if found.begun:
             # It never came to its end, so no OSD was made, and nothing is lost.
-            yield StringCommand(f"cephadm rm-cluster --force --fsid {fsid} >/dev/null")
+            yield StringCommand(_remove(plan, fsid), ">/dev/null")
         command = cephadm.bootstrap(plan.settings, plan.credentials, plan.topology.ceph[host.name])
         yield StringCommand(
             "said=$(", quoted(*command), '2>&1 ) || { printf "%s\\n" "$said" | tail -n 15 >&2;',
@@ -145,9 +145,15 @@ def removed(plan: Plan) -> Generator[StringCommand]:
     """
     fsid = ceph.cluster_id(plan.credentials)
     if _state(plan).begun:
-        yield StringCommand(f"cephadm rm-cluster --force --zap-osds --fsid {fsid} >/dev/null")
+        yield StringCommand(_remove(plan, fsid), f"--zap-osds >/dev/null && rm -f {NOTE}")
     else:
         host.noop("nothing of the cluster is there")
+
+
+def _remove(plan: Plan, fsid: str) -> StringCommand:
+    # cephadm's own default image may not be had here.
+    image = plan.settings.ceph_image
+    return quoted("cephadm", "--image", image, "rm-cluster", "--force", "--fsid", fsid)
 
 
 def _state(plan: Plan) -> CephadmState:

@@ -54,7 +54,7 @@ def test_new_cluster_is_bootstrapped_and_noted(lab: Plan) -> None:
 def test_half_made_cluster_is_begun_anew(lab: Plan) -> None:
     half = dataclasses.replace(NOTHING, begun=True)
     remove, bootstrap = _on(half).shell(operations.bootstrapped, plan=lab)
-    assert remove.startswith("cephadm rm-cluster --force --fsid")
+    assert "rm-cluster --force --fsid" in remove
     assert "bootstrap" in bootstrap
 
 
