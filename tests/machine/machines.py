@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import fcntl
 import hashlib
 import io
 import ipaddress
@@ -18,8 +19,10 @@ import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -87,8 +90,21 @@ def apt_sources() -> list[Path]:
     return [path for path in paths if path.exists() and path.stat().st_size]
 
 
+@contextmanager
+def building() -> Iterator[None]:
+    """Hold what only one process at a time builds; the next one then finds it there."""
+    with Path(tempfile.gettempdir(), f"{LABEL}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def build_image(name: ImageName) -> str:
     """The image's reference; it is built unless the engine has one made from the same files."""
+    with building():
+        return _build_image(name)
+
+
+def _build_image(name: ImageName) -> str:
     sources = apt_sources()
     files = [*sources, IMAGE_SOURCE / "Dockerfile", IMAGE_SOURCE / "boot"]
     content = b"".join([PACKAGES.encode(), *(path.read_bytes() for path in files)])

@@ -13,7 +13,7 @@ from quaylab.images import (
     packaged_image,
 )
 from quaylab.versions import NEWEST, NEWEST_ON_MYSQL
-from tests.machine.machines import has_image, run
+from tests.machine.machines import building, has_image, run
 
 # From which every version that the tests run can be upgraded to.
 BEFORE = "v3.15.1"
@@ -22,6 +22,11 @@ BEFORE = "v3.15.1"
 def build_all() -> dict[str, str]:
     """References by part; ``quay`` is the newest stand-in, ``quay-mysql`` that for MySQL, and
     ``quay-before`` an older one."""
+    with building():
+        return _build_all()
+
+
+def _build_all() -> dict[str, str]:
     base = base_image()
     if not has_image(base.reference):
         assert base.context is not None
