@@ -145,7 +145,11 @@ def removed(plan: Plan) -> Generator[StringCommand]:
     """
     fsid = ceph.cluster_id(plan.credentials)
     if _state(plan).begun:
-        yield StringCommand(_remove(plan, fsid), f"--zap-osds >/dev/null && rm -f {NOTE}")
+        # To zap it lists all disks, for which LVM has to work: not needed where it has no OSD.
+        osds = f"ls -d /var/lib/ceph/{fsid}/osd.* >/dev/null 2>&1"
+        yield StringCommand(
+            _remove(plan, fsid), f"$(! {osds} || echo --zap-osds) >/dev/null && rm -f {NOTE}"
+        )
     else:
         host.noop("nothing of the cluster is there")
 
