@@ -50,10 +50,11 @@ def data(plan: Plan) -> Generator[StringCommand]:
     line = host.get_fact(Name, hostname=plan.topology.hostname, mark=MARK).managed
     if not (engine.volumes or existing or line):
         host.noop("nothing of ours is there")
-    for volume in engine.volumes:
-        yield StringCommand("docker volume rm", QuoteString(volume), ">/dev/null")
+    # Directories first: it is the volumes' labels that tell a next run of them.
     for directory in existing:
         yield _removed(QuoteString(directory))
+    for volume in engine.volumes:
+        yield StringCommand("docker volume rm", QuoteString(volume), ">/dev/null")
     if line:
         yield StringCommand(
             f"kept=$(grep -v ' {MARK}$' /etc/hosts); printf '%s\n' \"$kept\" >/etc/hosts"
