@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-HOSTS = Path(__file__).parent / "hosts"
+TESTS = Path(__file__).parent
+HOSTS = TESTS / "hosts"
+# Folders whose every test is of the tier that bears the folder's name, and its marker.
+TIERS = ("machine", "ceph", "vm")
 # testinfra's options that an inventory of pyinfra's takes the place of.
 REPLACED = ("connection", "ssh_config", "ssh_identity_file", "ssh_extra_args", "ansible_inventory")
 
@@ -32,6 +35,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="override data of the inventory, as pyinfra's --data",
     )
     parser.addoption("--all", action="store_true", help="run the tests that take minutes as well")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tiers' tests, so that none is left out by forgetting it; those that take long are
+    left out unless asked for."""
+    for item in items:
+        if (tier := item.path.relative_to(TESTS).parts[0]) in TIERS:
+            item.add_marker(getattr(pytest.mark, tier))
+    if not config.getoption("all"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if item not in long]
+        config.hook.pytest_deselected(items=long)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

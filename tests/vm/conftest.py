@@ -19,12 +19,6 @@ from tests.vm.virtual_lab import VirtualLab, inventory_of_libvirt, sweep
 __all__ = ["images", "operator"]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.vm)
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Tell what each step took: under emulation that is what one wants to know."""
     if config.option.durations is None:
