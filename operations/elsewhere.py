@@ -11,6 +11,7 @@ from pyinfra.api import Host
 from operations import reach
 from operations.commands import ask_at_terminal
 from quaylab import administrator
+from quaylab.credentials import given_by
 from quaylab.plan import Plan
 from quaylab.probes import Unreachable
 from quaylab.problems import Problems, Refusal, refuse
@@ -66,4 +67,14 @@ def _with_administrator(leader: Host, made: Plan, error: Unreachable) -> Plan:
     if not lacking:
         # It is all there, and Quay isn't let in for another reason.
         raise Refusal([f"database_host: {error}"])
+    given = "database_password" in given_by(os.environ) or made.store.exists
+    if not given and any(step.takes_over for step in lacking):
+        # With credentials that were only just made up, it is another registry's.
+        user = made.settings.database_user
+        raise Refusal(
+            [
+                f"database_user: the role {user} is there already, and may be another registry's; "
+                "give its password as QUAYLAB_DATABASE_PASSWORD, or name another role and database"
+            ]
+        )
     return made

@@ -113,7 +113,10 @@ def driver_set() -> Generator[StringCommand]:
     An engine that runs with another driver is stopped, and started by the next operation.
     """
     disks: Disks = host.get_fact(StorageFact, paths=[])
-    text = (read_secret(host, DAEMON) or "") if disks.daemon else ""
+    text = read_secret(host, DAEMON) if disks.daemon else ""
+    if text is None:
+        yield fail(f"docker_storage: {DAEMON} of {host.name} can't be read")
+        return
     if reason := daemon_settings.daemon_problem(text):
         yield fail(f"docker_storage: {DAEMON} of {host.name} {reason}")
         return

@@ -63,11 +63,16 @@ def data(plan: Plan) -> Generator[StringCommand]:
 
 @operation()
 def credentials(plan: Plan) -> Generator[FunctionCommand]:
-    """Remove the credentials file, which nothing needs any more.
+    """Remove the credentials file, if nothing needs it any more.
 
     + plan: the run's plan
     """
-    if plan.store.exists:
+    left = [each for each in plan.topology.engine_hosts() if each not in plan.machines]
+    if plan.topology.database.host is None:
+        host.noop(f"{plan.store.path} stays: the database elsewhere is encrypted with its key")
+    elif left:
+        host.noop(f"{plan.store.path} stays: {', '.join(left)} took no part, and may bear data")
+    elif plan.store.exists:
         yield FunctionCommand(plan.store.remove, (), {})
     else:
         host.noop(f"{plan.store.path} is not there")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from pathlib import Path
 
-from pyinfra import host
+from pyinfra import host, inventory
 from pyinfra.api import FunctionCommand, QuoteString, StringCommand, operation
 
 from operations.hypervisor import report, virsh
@@ -108,7 +108,11 @@ def forgotten(lab: Lab) -> Generator[FunctionCommand]:
     + lab: the virtual lab
     """
     store, keys = Store(lab.settings.lab_name), Path(lab.known_hosts)
-    if store.exists or keys.exists():
+    outside = [each.name for each in inventory if "database" in each.groups]
+    outside = [each for each in outside if each not in lab.machines]
+    if lab.settings.database_host or outside:
+        host.noop(f"{store.path} stays: the database, which is no VM's, is encrypted with its key")
+    elif store.exists or keys.exists():
         yield FunctionCommand(_forget, (store, keys), {})
     else:
         host.noop(f"{store.path} is not there")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 ENGINE_ROOT = "/var/lib/docker"
 PARTITION_TABLES = ("dos", "gpt", "PMBR")
+# The signature of a physical volume, as wipefs and blkid call it.
+LVM = "LVM2_member"
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,13 @@ class Disks:
         """The physical volumes on a device: itself, or partitions of it."""
         paths = {device.path, *(each.path for each in self.pieces(device.path))}
         return [each for each in self.physical.values() if each.device in paths]
+
+    def hidden(self, device: Device) -> str | None:
+        """What bears LVM's signature on a device, and is none for an LVM that is installed: it may
+        have been told to leave that device alone."""
+        found = (each for each in (device, *self.pieces(device.path)) if LVM in each.signatures)
+        unknown = (each.path for each in found if each.path not in self.physical)
+        return next(unknown, None) if "vgcreate" in self.tools else None
 
     def groups_on(self, device: Device) -> list[str]:
         """The volume groups that a device is a part of."""

@@ -75,6 +75,7 @@ def steps(found: MySQL, settings: Settings, password: str) -> Iterator[Step]:
             f"{what} the role {settings.database_user}",
             None,
             f"{verb} USER {user} IDENTIFIED BY {password}",
+            takes_over=found.role,
         )
     if found.character_set != "latin1":
         # Quay's widest column, VARCHAR(60535), doesn't fit into a row of utf8mb4.

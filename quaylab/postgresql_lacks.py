@@ -132,6 +132,7 @@ def steps(found: PostgreSQL, settings: Settings, admin: str, verifier: str) -> I
             f"{what} the role {user}",
             MAINTENANCE,
             f"{verb} ROLE \"{user}\" LOGIN PASSWORD '{verifier}'",
+            takes_over=found.role,
         )
     if found.owner != user and not found.member:
         # Who gives a database to a role has to be able to act as that role.

@@ -33,11 +33,13 @@ class Login:
 
 @dataclass(frozen=True)
 class Step:
-    """One statement, in which database it runs (MySQL: none), and what it is for."""
+    """One statement, in which database it runs (MySQL: none), and what it is for; ``takes_over``
+    is whether somebody who logs in now can't any more."""
 
     told: str
     database: str | None
     statement: str = field(repr=False)
+    takes_over: bool = False
 
 
 @contextmanager

@@ -79,6 +79,13 @@ def _taken(name: str, disks: Disks, storage: Storage) -> Iterator[str]:
         if used := disks.use(device):
             yield f"{key}: {path} of {name} is in use: {used}; name another, or free it first"
             continue
+        if hidden := disks.hidden(device):
+            yield (
+                f"{key}: {hidden} of {name} is a physical volume that `pvs` doesn't show, so whose "
+                "it is can't be told; see lvmdevices (vgimportdevices --all makes LVM see it), or "
+                "wipe it yourself"
+            )
+            continue
         content = ", ".join(disks.content(device))
         if content and not storage.wipe:
             yield (

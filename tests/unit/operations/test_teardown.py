@@ -80,3 +80,17 @@ def test_credentials_go_last_of_all(lab: Plan) -> None:
     host = FakeHost()
     assert host.operate(teardown.credentials, plan=lab) == []
     assert host.noops == [f"{lab.store.path} is not there"]
+
+
+def test_credentials_stay_while_data_is_encrypted_with_their_key(lab: Plan) -> None:
+    elsewhere = dataclasses.replace(lab.topology.database, host=None)
+    spread = dataclasses.replace(lab.topology.database, host="db.example.com")
+    for database, reason in ((elsewhere, "encrypted"), (spread, "db.example.com took no part")):
+        topology = dataclasses.replace(lab.topology, database=database)
+        host = FakeHost()
+        assert (
+            host.operate(teardown.credentials, plan=dataclasses.replace(lab, topology=topology))
+            == []
+        )
+        assert reason in host.noops[0]
+    assert lab.store.exists

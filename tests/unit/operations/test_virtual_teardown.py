@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pyinfra.context import ctx_inventory
 
 from facts.files import Files
 from facts.libvirt import Libvirt
@@ -139,3 +142,18 @@ def test_a_vm_removed_by_hand_is_running_no_more() -> None:
         virtual_teardown.machines, lab=lab()
     )
     assert not any(" destroy " in command for command in commands)
+
+
+@pytest.mark.parametrize("database", [VM, "db.example.com"])
+def test_credentials_go_unless_a_database_stays(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hosts = [SimpleNamespace(name=database, groups=["database"])]
+    host = _host(there(lab()))
+    Path(lab().known_hosts).parent.mkdir()
+    Path(lab().known_hosts).touch()
+    with ctx_inventory.use(hosts):
+        commands = host.operate(virtual_teardown.forgotten, lab=lab())
+    assert len(commands) == (database == VM)
+    assert any("encrypted" in reason for reason in host.noops) is (database != VM)

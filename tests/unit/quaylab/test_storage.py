@@ -85,6 +85,12 @@ REFUSED: dict[str, tuple[Disks, dict[str, Any], str, tuple[str, ...]]] = {
         "docker_storage.devices",
         ("a signature of LVM2_member",),
     ),
+    "physical volume that LVM was told to leave alone": (
+        bare("signature /dev/vdb LVM2_member"),
+        {"wipe": True},
+        "docker_storage.devices",
+        ("/dev/vdb of quay.example.com is a physical volume that `pvs` doesn't show",),
+    ),
     "mounted": (
         bare(disk("vdb", kind="disk", MOUNTPOINT="/home"), without=('disk KNAME="vdb"',)),
         {"wipe": True},

@@ -1,0 +1,60 @@
+"""What an administrator of a database elsewhere may do before any host is changed."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from pyinfra.api import Host
+
+from operations import elsewhere, reach
+from quaylab.administrator import VARIABLE
+from quaylab.credentials import Store
+from quaylab.plan import Plan
+from quaylab.probes import Unreachable
+from quaylab.problems import Refusal
+from quaylab.sql import Step
+from tests.unit.samples import settings
+
+REFUSED = Unreachable("the password is wrong")
+MADE = Step("make the role quay", None, "CREATE")
+TAKEN_OVER = Step("set the password of the role quay", None, "ALTER", takes_over=True)
+
+
+@pytest.fixture
+def new(lab: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """A registry whose credentials were only just made up."""
+    monkeypatch.setenv(VARIABLE, "provider-password")
+    return dataclasses.replace(
+        lab, settings=settings(database_admin="provider"), store=Store("new", tmp_path)
+    )
+
+
+def _answer(monkeypatch: pytest.MonkeyPatch, made: Plan, *lacking: Step) -> Plan:
+    monkeypatch.setattr(reach, "missing", lambda host, plan: lacking)
+    return elsewhere._with_administrator(cast(Host, None), made, REFUSED)
+
+
+def test_what_is_missing_is_made(new: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    administrator = _answer(monkeypatch, new, MADE).administrator
+    assert administrator and administrator.user == "provider"
+
+
+def test_nobody_s_role_is_taken_over(new: Plan, lab: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be the one by which another registry logs in."""
+    with pytest.raises(Refusal, match="database_user: the role quay is there already"):
+        _answer(monkeypatch, new, TAKEN_OVER)
+    kept: Any = dataclasses.replace(new, store=lab.store)
+    kept.store.save(kept.credentials)
+    assert _answer(monkeypatch, kept, TAKEN_OVER).administrator
+    monkeypatch.setenv("QUAYLAB_DATABASE_PASSWORD", "its-own-password")
+    assert _answer(monkeypatch, new, TAKEN_OVER).administrator
+
+
+def test_database_that_lacks_nothing_refuses_for_another_reason(
+    new: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Refusal, match="database_host: the password is wrong"):
+        _answer(monkeypatch, new)
