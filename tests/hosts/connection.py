@@ -117,6 +117,7 @@ def engine_of(shell: Host) -> Iterator[docker.DockerClient]:
         listener.listen()
         with serve(listener, dial):
             client = docker.DockerClient(base_url=f"unix://{path}", version="auto")
+            client.api.get_adapter("http+docker://").close()  # it has asked for the version
             client.api.mount("http+docker://", OneConnection(f"http+unix://{path}"))
             try:
                 yield client

@@ -309,18 +309,16 @@ def test_engine_stopped_and_disabled(registry: Registry) -> None:
 def test_engine_that_is_down_hides_no_data_from_a_run_without_its_credentials(
     registry: Registry,
 ) -> None:
-    """Whose data it is shows only once the engine runs, and then nothing else has been done."""
+    """Its volumes can't be seen, but the leader's note tells whose the blobs are."""
     store, before = registry.lab.store, containers(registry.machine)
     kept = store.load(environment={})
     registry.machine.run("systemctl stop docker.service docker.socket")
     store.remove()
     refused = registry.lab.run()
     assert refused.returncode != 0
-    assert f"quaylab-database on drifting belongs to the credentials {kept.identity}" in (
-        refused.output
-    )
+    assert f"on drifting belongs to the credentials {kept.identity}" in refused.output
     store.save(kept)
-    assert registry.changed() == []
+    assert registry.changed() in ([START], [START, QUAY])
     assert containers(registry.machine).keys() == before.keys()
     assert registry.client.pull(PUSHED) == registry.image
 

@@ -95,7 +95,15 @@ def _load(folder: Path, references: list[str]) -> None:
     run("docker", "save", "--output", str(archive), *references)
     engine = subprocess.Popen(
         [
-            *("dockerd", "--config-file=/dev/null", f"--host={socket}", f"--pidfile={folder}/pid"),
+            # In a network of its own: with no bridge to use, dockerd removes the other one's.
+            *(
+                "unshare",
+                "--net",
+                "dockerd",
+                "--config-file=/dev/null",
+                f"--host={socket}",
+                f"--pidfile={folder}/pid",
+            ),
             *(f"--data-root={folder}/root", f"--exec-root={folder}/run", "--bridge=none"),
             *("--storage-driver=overlay2", "--iptables=false", "--ip6tables=false"),
             "--ip-forward=false",
