@@ -14,6 +14,8 @@ from pyinfra.api.facts import FactBase
 
 from quaylab.scripts import ceph_report
 
+AUTHORIZED_KEYS = "/root/.ssh/authorized_keys"
+
 
 @dataclass(frozen=True)
 class CephState:
@@ -90,7 +92,7 @@ class Cephadm(FactBase[CephadmState]):
             "! command -v lvcreate >/dev/null || echo package lvm2;",
             "! command -v chronyd >/dev/null || echo package chrony;",
             "! grep --quiet --fixed-strings --line-regexp", QuoteString(key),
-            "/root/.ssh/authorized_keys 2>/dev/null || echo authorized;",
+            f"{AUTHORIZED_KEYS} 2>/dev/null || echo authorized;",
             f"test ! -e {note} || echo made; test ! -d /var/lib/ceph/{fsid} || echo begun;",
             f"! systemctl is-active --quiet ceph-{fsid}.target 2>/dev/null || echo running",
         )  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
-from facts.ceph import Ceph, Cephadm, CephadmState
+from facts.ceph import AUTHORIZED_KEYS, Ceph, Cephadm, CephadmState
 from operations.commands import fail, one_at_a_time, quoted
 from quaylab import ceph, cephadm
 from quaylab.parts import VAR
@@ -38,9 +38,12 @@ def prepared(plan: Plan) -> Generator[StringCommand]:
                 "dnf install --quiet --assumeyes", words, "&& systemctl enable --now chronyd"
             )
     if not found.authorized:
+        keys = AUTHORIZED_KEYS
         yield StringCommand(
-            "umask 077; mkdir -p /root/.ssh && echo",
-            QuoteString(cephadm.public_key(plan.credentials)), ">>/root/.ssh/authorized_keys",
+            f'umask 077; mkdir -p "$(dirname {keys})" &&',
+            # An editor may have left the last line without its end.
+            f'{{ test -z "$(tail -c 1 {keys} 2>/dev/null)" || echo >>{keys}; }} && echo',
+            QuoteString(cephadm.public_key(plan.credentials)), f">>{keys}",
         )  # fmt: skip
     if not missing and found.authorized:
         host.noop("packages and key are there")
@@ -139,18 +142,27 @@ def stopped(plan: Plan) -> Generator[StringCommand]:
 
 @operation()
 def removed(plan: Plan) -> Generator[StringCommand]:
-    """Remove a host's daemons and OSDs with all that they hold, for good.
+    """Remove a host's daemons and OSDs with all that they hold, for good, and the manager's key.
 
     + plan: the run's plan
     """
+    found = _state(plan)
     fsid = ceph.cluster_id(plan.credentials)
-    if _state(plan).begun:
+    if found.authorized:
+        keys = AUTHORIZED_KEYS
+        yield StringCommand(
+            "umask 077; { grep --invert-match --fixed-strings --line-regexp",
+            QuoteString(cephadm.public_key(plan.credentials)), f"{keys} >{keys}.new ||",
+            # 1: no other key is left.
+            f"test $? = 1; }} && mv {keys}.new {keys}",
+        )  # fmt: skip
+    if found.begun:
         # To zap it lists all disks, for which LVM has to work: not needed where it has no OSD.
         osds = f"ls -d /var/lib/ceph/{fsid}/osd.* >/dev/null 2>&1"
         yield StringCommand(
             _remove(plan, fsid), f"$(! {osds} || echo --zap-osds) >/dev/null && rm -f {NOTE}"
         )
-    else:
+    elif not found.authorized:
         host.noop("nothing of the cluster is there")
 
 
