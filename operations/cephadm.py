@@ -10,10 +10,9 @@ from pyinfra.api import QuoteString, StringCommand, operation
 from facts.ceph import AUTHORIZED_KEYS, Ceph, Cephadm, CephadmState
 from operations.commands import fail, one_at_a_time, quoted
 from quaylab import ceph, cephadm
+from quaylab.cephadm import NOTE
 from quaylab.parts import VAR
 from quaylab.plan import Plan
-
-NOTE = f"{VAR}/ceph-cluster"
 
 
 @operation()
@@ -59,6 +58,14 @@ def bootstrapped(plan: Plan) -> Generator[StringCommand]:
     fsid = ceph.cluster_id(plan.credentials)
     if not found.made:
         if found.begun:
+            yield StringCommand(
+                f"! {_osds(fsid)} || {{",
+                fail(
+                    f"ceph: {host.name} has OSDs of this cluster, which began on another host; put "
+                    f"that one first in group `ceph` (if it is {host.name}, its note is lost: "
+                    f"write {fsid} to {NOTE})"
+                ), "; }",
+            )  # fmt: skip
             # It never came to its end, so no OSD was made, and nothing is lost.
             yield StringCommand(_remove(plan, fsid), ">/dev/null")
         command = cephadm.bootstrap(plan.settings, plan.credentials, plan.topology.ceph[host.name])
@@ -158,12 +165,15 @@ def removed(plan: Plan) -> Generator[StringCommand]:
         )  # fmt: skip
     if found.begun:
         # To zap it lists all disks, for which LVM has to work: not needed where it has no OSD.
-        osds = f"ls -d /var/lib/ceph/{fsid}/osd.* >/dev/null 2>&1"
-        yield StringCommand(
-            _remove(plan, fsid), f"$(! {osds} || echo --zap-osds) >/dev/null && rm -f {NOTE}"
-        )
+        zap = f"$(! {_osds(fsid)} || echo --zap-osds)"
+        yield StringCommand(_remove(plan, fsid), f"{zap} >/dev/null && rm -f {NOTE}")
     elif not found.authorized:
         host.noop("nothing of the cluster is there")
+
+
+def _osds(fsid: str) -> str:
+    """Whether OSDs of the cluster are here, for the shell."""
+    return f"ls -d /var/lib/ceph/{fsid}/osd.* >/dev/null 2>&1"
 
 
 def _remove(plan: Plan, fsid: str) -> StringCommand:

@@ -88,9 +88,23 @@ def test_new_cluster_is_bootstrapped_and_noted(lab: Plan) -> None:
 
 def test_half_made_cluster_is_begun_anew(lab: Plan) -> None:
     half = dataclasses.replace(NOTHING, begun=True)
-    remove, bootstrap = _on(half).shell(operations.bootstrapped, plan=lab)
+    guard, remove, bootstrap = _on(half).shell(operations.bootstrapped, plan=lab)
+    assert "exit 1" in guard
     assert "rm-cluster --force --fsid" in remove
     assert "bootstrap" in bootstrap
+
+
+@pytest.mark.parametrize("daemon", ["osd.0", "mon.ceph0"])
+def test_cluster_with_osds_is_never_begun_anew(
+    lab: Plan, shell: Shell, tmp_path: Path, daemon: str
+) -> None:
+    half = dataclasses.replace(NOTHING, begun=True)
+    guard = _on(half).shell(operations.bootstrapped, plan=lab)[0]
+    fsid = ceph.cluster_id(lab.credentials)
+    (tmp_path / fsid / daemon).mkdir(parents=True)
+    told = shell.run(guard.replace("/var/lib/ceph", str(tmp_path)))
+    assert told.returncode == (1 if daemon == "osd.0" else 0)
+    assert told.stderr.startswith("ceph: ceph0 has OSDs of this cluster") == bool(told.returncode)
 
 
 def test_stopped_cluster_is_started(lab: Plan) -> None:
