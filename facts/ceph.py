@@ -14,6 +14,8 @@ from pyinfra.api.facts import FactBase
 
 from quaylab.scripts import ceph_report
 
+AUTHORIZED_KEYS = "/root/.ssh/authorized_keys"
+
 
 @dataclass(frozen=True)
 class CephState:
@@ -90,7 +92,7 @@ class Cephadm(FactBase[CephadmState]):
             "! command -v lvcreate >/dev/null || echo package lvm2;",
             "! command -v chronyd >/dev/null || echo package chrony;",
             "! grep --quiet --fixed-strings --line-regexp", QuoteString(key),
-            "/root/.ssh/authorized_keys 2>/dev/null || echo authorized;",
+            f"{AUTHORIZED_KEYS} 2>/dev/null || echo authorized;",
             f"test ! -e {note} || echo made; test ! -d /var/lib/ceph/{fsid} || echo begun;",
             f"! systemctl is-active --quiet ceph-{fsid}.target 2>/dev/null || echo running",
         )  # fmt: skip
@@ -108,3 +110,27 @@ class Cephadm(FactBase[CephadmState]):
             begun="begun" in output,
             running="running" in output,
         )
+
+
+class Osds(FactBase[dict[str, str]]):
+    """What those of some paths that are there bear: ``ours`` an OSD of the cluster with this id,
+    ``nothing`` a file that was never written to, ``other`` anything else."""
+
+    def command(self, paths: list[str], fsid: str) -> StringCommand:
+        return StringCommand(
+            "for path in", *map(QuoteString, paths), '; do test -e "$path" || continue;',
+            # BlueStore's label in the first block has the id as text.
+            f'if head -c 4096 "$path" | grep --quiet --text --fixed-strings {fsid};',
+            'then echo "ours $path";',
+            # A small file may be kept without a block of its own.
+            'elif test -f "$path" && test "$(stat -L -c %b "$path")" = 0 &&',
+            'test "$(head -c 4096 "$path" | tr -d "\\0" | wc -c)" = 0;',
+            'then echo "nothing $path"; else echo "other $path"; fi; done 2>/dev/null',
+        )  # fmt: skip
+
+    @staticmethod
+    def default() -> dict[str, str]:
+        return {}
+
+    def process(self, output: list[str]) -> dict[str, str]:
+        return {path: kind for kind, _, path in (line.partition(" ") for line in output)}

@@ -37,6 +37,10 @@ cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ local _ state _; 
 done
 published
 printf 'storage %s\n' "$(cat /var/lib/quaylab/storage 2>/dev/null)"
+for cluster in /var/lib/ceph/*-*-*-*-*/; do
+  test ! -d "$cluster" || printf 'ceph %s\n' "$(basename "$cluster")"
+done
+printf 'ceph_made %s\n' "$(cat /var/lib/quaylab/ceph-cluster 2>/dev/null)"
 if test -d /run/systemd/system; then echo systemd yes; fi
 ip -o -4 address show scope global 2>/dev/null |
   while read -r _ link _ address _; do
@@ -98,6 +102,8 @@ class Machine(FactBase[machine.Machine | None]):
                 published=frozenset(int(port) for port in said.get("published", [])),
                 schema=one("schema") or None,
                 storage=one("storage") or None,
+                ceph=frozenset(said.get("ceph", [])),
+                ceph_made=one("ceph_made") or None,
                 hostname=one("hostname"),
                 clock_ahead=int(one("epoch")) - time.time() if "epoch" in said else 0,
             )

@@ -9,7 +9,7 @@ from pyinfra import host
 from pyinfra import state as run
 from pyinfra.api import QuoteString, StringCommand, operation
 
-from facts.ceph import Ceph
+from facts.ceph import Ceph, Osds
 from facts.files import Paths
 from operations.commands import quoted
 from quaylab import ceph
@@ -65,16 +65,22 @@ def user_present(plan: Plan) -> Generator[StringCommand]:
 
 @operation()
 def wiped(plan: Plan) -> Generator[StringCommand]:
-    """Forget what OSDs hold, after their cluster is gone: remove files, empty block devices.
+    """Forget what our OSDs hold, after their cluster is gone: remove files, empty block devices.
 
     + plan: the run's plan
+
+    What bears anything else was refused as an OSD, and stays.
     """
     settings = plan.settings
-    found = host.get_fact(Paths, paths=[*settings.ceph_osd_devices])
+    found = host.get_fact(
+        Osds, paths=[*settings.ceph_osd_devices], fsid=ceph.cluster_id(plan.credentials)
+    )
     if not found:
         host.noop("no OSD's device is there")
-    for path in found:
-        if path in ceph.osd_files(settings):
+    for path, bears in found.items():
+        if bears == "other":
+            host.noop(f"{path} bears no OSD of ours")
+        elif path in ceph.osd_files(settings):
             yield StringCommand("rm -f", QuoteString(path))
         else:
             # The label in its first block is what makes it an OSD.

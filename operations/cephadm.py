@@ -7,13 +7,12 @@ from collections.abc import Generator
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
-from facts.ceph import Ceph, Cephadm, CephadmState
+from facts.ceph import AUTHORIZED_KEYS, Ceph, Cephadm, CephadmState
 from operations.commands import fail, one_at_a_time, quoted
 from quaylab import ceph, cephadm
+from quaylab.cephadm import NOTE
 from quaylab.parts import VAR
 from quaylab.plan import Plan
-
-NOTE = f"{VAR}/ceph-cluster"
 
 
 @operation()
@@ -38,9 +37,12 @@ def prepared(plan: Plan) -> Generator[StringCommand]:
                 "dnf install --quiet --assumeyes", words, "&& systemctl enable --now chronyd"
             )
     if not found.authorized:
+        keys = AUTHORIZED_KEYS
         yield StringCommand(
-            "umask 077; mkdir -p /root/.ssh && echo",
-            QuoteString(cephadm.public_key(plan.credentials)), ">>/root/.ssh/authorized_keys",
+            f'umask 077; mkdir -p "$(dirname {keys})" &&',
+            # An editor may have left the last line without its end.
+            f'{{ test -z "$(tail -c 1 {keys} 2>/dev/null)" || echo >>{keys}; }} && echo',
+            QuoteString(cephadm.public_key(plan.credentials)), f">>{keys}",
         )  # fmt: skip
     if not missing and found.authorized:
         host.noop("packages and key are there")
@@ -56,6 +58,14 @@ def bootstrapped(plan: Plan) -> Generator[StringCommand]:
     fsid = ceph.cluster_id(plan.credentials)
     if not found.made:
         if found.begun:
+            yield StringCommand(
+                f"! {_osds(fsid)} || {{",
+                fail(
+                    f"ceph: {host.name} has OSDs of this cluster, which began on another host; put "
+                    f"that one first in group `ceph` (if it is {host.name}, its note is lost: "
+                    f"write {fsid} to {NOTE})"
+                ), "; }",
+            )  # fmt: skip
             # It never came to its end, so no OSD was made, and nothing is lost.
             yield StringCommand(_remove(plan, fsid), ">/dev/null")
         command = cephadm.bootstrap(plan.settings, plan.credentials, plan.topology.ceph[host.name])
@@ -139,19 +149,31 @@ def stopped(plan: Plan) -> Generator[StringCommand]:
 
 @operation()
 def removed(plan: Plan) -> Generator[StringCommand]:
-    """Remove a host's daemons and OSDs with all that they hold, for good.
+    """Remove a host's daemons and OSDs with all that they hold, for good, and the manager's key.
 
     + plan: the run's plan
     """
+    found = _state(plan)
     fsid = ceph.cluster_id(plan.credentials)
-    if _state(plan).begun:
-        # To zap it lists all disks, for which LVM has to work: not needed where it has no OSD.
-        osds = f"ls -d /var/lib/ceph/{fsid}/osd.* >/dev/null 2>&1"
+    if found.authorized:
+        keys = AUTHORIZED_KEYS
         yield StringCommand(
-            _remove(plan, fsid), f"$(! {osds} || echo --zap-osds) >/dev/null && rm -f {NOTE}"
-        )
-    else:
+            "umask 077; { grep --invert-match --fixed-strings --line-regexp",
+            QuoteString(cephadm.public_key(plan.credentials)), f"{keys} >{keys}.new ||",
+            # 1: no other key is left.
+            f"test $? = 1; }} && mv {keys}.new {keys}",
+        )  # fmt: skip
+    if found.begun:
+        # To zap it lists all disks, for which LVM has to work: not needed where it has no OSD.
+        zap = f"$(! {_osds(fsid)} || echo --zap-osds)"
+        yield StringCommand(_remove(plan, fsid), f"{zap} >/dev/null && rm -f {NOTE}")
+    elif not found.authorized:
         host.noop("nothing of the cluster is there")
+
+
+def _osds(fsid: str) -> str:
+    """Whether OSDs of the cluster are here, for the shell."""
+    return f"ls -d /var/lib/ceph/{fsid}/osd.* >/dev/null 2>&1"
 
 
 def _remove(plan: Plan, fsid: str) -> StringCommand:

@@ -14,7 +14,7 @@ from quaylab.ceph import cluster_id
 from quaylab.credentials import Credentials
 from quaylab.files import ManagedFile
 from quaylab.machine import Machine
-from quaylab.parts import ETC
+from quaylab.parts import ETC, VAR
 from quaylab.scripts.ceph_report import CERTIFICATE, service
 from quaylab.settings import Settings
 from quaylab.topology import Topology
@@ -23,6 +23,8 @@ DIRECTORY = f"{ETC}/cephadm"
 CONFIGURATION = f"{DIRECTORY}/ceph.conf"
 KEY = f"{DIRECTORY}/ssh_key"
 PUBLIC_KEY = f"{KEY}.pub"
+# On the first host, once its bootstrap came to its end: the cluster's id.
+NOTE = f"{VAR}/ceph-cluster"
 SERVICE = "quaylab"
 # What cephadm asks of a host beside its engine: LVM and a clock that is kept.
 PACKAGES = ("cephadm", "lvm2", "chrony")
@@ -155,7 +157,12 @@ def _holds(found: Any, wanted: Any) -> bool:
     return bool(found == wanted)
 
 
-def problems(settings: Settings, topology: Topology, hosts: Mapping[str, Machine]) -> Iterator[str]:
+def problems(
+    settings: Settings,
+    topology: Topology,
+    credentials: Credentials,
+    hosts: Mapping[str, Machine],
+) -> Iterator[str]:
     """Why cephadm can't make a cluster of these hosts."""
     if len(topology.ceph) < 3:
         return
@@ -175,3 +182,14 @@ def problems(settings: Settings, topology: Topology, hosts: Mapping[str, Machine
     for host in topology.ceph:
         if host in hosts and not hosts[host].systemd:
             yield f"{host}: runs no systemd, which cephadm needs"
+    first, *others = topology.ceph
+    fsid = cluster_id(credentials)
+    if first in hosts and hosts[first].ceph_made != fsid:
+        # To begin anew would be to lose it.
+        having = [host for host in others if host in hosts and fsid in hosts[host].ceph]
+        if having:
+            yield (
+                f"ceph: this cluster is on {', '.join(having)} already, and did not begin on "
+                f"{first}; put the host that it began on first in group `ceph` (if that is "
+                f"{first}, its note is lost: write {fsid} to {NOTE} there)"
+            )

@@ -54,6 +54,10 @@ class Machine:
     schema: str | None = None
     # Its note of where the blobs are; see quaylab/blobs.py.
     storage: str | None = None
+    # The ids of the clusters whose daemons cephadm keeps here, and the note of the one that a
+    # bootstrap made here; see operations/cephadm.py.
+    ceph: frozenset[str] = frozenset()
+    ceph_made: str | None = None
 
     # As the host itself says.
     hostname: str = ""

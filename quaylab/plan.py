@@ -209,7 +209,7 @@ def refuse_unfit(plan: Plan, disks: Mapping[str, Disks] | None = None) -> None:
     if not problems:
         # Of data that isn't ours the schema says nothing.
         problems += upgrades.problems(plan.settings, plan.topology, plan.schema, plan.machines)
-    problems += cephadm.problems(plan.settings, plan.topology, plan.machines)
+    problems += cephadm.problems(plan.settings, plan.topology, plan.credentials, plan.machines)
     for name, machine in plan.machines.items():
         if disks and name in disks:
             wanted = plan.storages[name]

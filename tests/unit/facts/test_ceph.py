@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
-from facts.ceph import Ceph, Cephadm, CephadmState
+from facts.ceph import Ceph, Cephadm, CephadmState, Osds
+from tests.unit.shell import Shell
 
+FSID = "11111111-2222-3333-4444-555555555555"
 VERSION = "ceph version 18.2.7 (6b0e988052ec84cf2d4a54ff9bbbc5e720b621ad) reef (stable)"
 REPORT: dict[str, Any] = {
     "health": "HEALTH_WARN",
@@ -61,3 +64,30 @@ def test_cephadm_on_a_host() -> None:
     assert Cephadm().process(said) == CephadmState(
         frozenset({"cephadm", "lvm2"}), authorized=True, made=False, begun=True, running=False
     )
+
+
+def _osd(fsid: str) -> bytes:
+    """The beginning of a label as Ceph 18.2.7 writes it."""
+    return b"bluestore block device\n" + bytes(200) + b"ceph_fsid$\0\0\0" + fsid.encode() + b"\x19"
+
+
+@pytest.mark.parametrize(
+    ("content", "bears"),
+    [
+        (_osd(FSID), "ours"),
+        (_osd(FSID[::-1]), "other"),
+        (bytes(5000) + FSID.encode(), "other"),
+        (b"a letter", "other"),
+        (b"", "nothing"),
+    ],
+    ids=["ours", "another cluster's", "behind the label", "a letter", "new"],
+)
+def test_what_an_osds_path_bears(shell: Shell, tmp_path: Path, content: bytes, bears: str) -> None:
+    path = tmp_path / "an osd"
+    path.write_bytes(content)
+    if not content:
+        with path.open("wb") as file:
+            file.truncate(1024**3)
+    fact = Osds()
+    said = shell.lines(fact.command([str(path), str(tmp_path / "gone"), "/dev/zero"], FSID))
+    assert fact.process(said) == {str(path): bears, "/dev/zero": "other"}

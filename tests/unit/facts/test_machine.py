@@ -151,3 +151,10 @@ def test_note_of_the_blobs() -> None:
     assert _process(f"storage {note}").storage == note
     assert _process("storage ").storage is None
     assert NOTE in COMMAND
+
+
+def test_clusters_of_cephadm() -> None:
+    found = _process("ceph 11111111-2222-3333-4444-555555555555", "ceph_made ")
+    assert found.ceph == {"11111111-2222-3333-4444-555555555555"}
+    assert found.ceph_made is None
+    assert _process("ceph_made 1-2").ceph_made == "1-2"

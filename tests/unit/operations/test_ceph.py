@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from facts.ceph import Ceph, CephState
+from facts.ceph import Ceph, CephState, Osds
 from facts.files import Paths
 from operations import ceph as operations
 from quaylab import ceph, plan
@@ -85,11 +85,21 @@ def test_files_are_made_and_those_that_are_there_stay(tmp_path: Path) -> None:
     assert "truncate --size 3G /srv/b" in command
 
 
-def test_wiping_removes_files_and_empties_devices(tmp_path: Path) -> None:
-    devices = ("/srv/a", "/dev/vg/c", "/dev/vg/gone")
-    lab = _plan(tmp_path, ceph_osd_devices=devices)
-    found = FakeHost({Paths: ["/srv/a", "/dev/vg/c"]}, "ceph")
-    first, second = found.shell(operations.wiped, plan=lab)
-    assert first == "rm -f /srv/a"
-    assert second.startswith("dd if=/dev/zero")
-    assert second.endswith("of=/dev/vg/c")
+def test_wiping_takes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
+    bears = {
+        "/srv/a": "ours",
+        "/srv/b": "nothing",
+        "/srv/c": "other",
+        "/dev/vg/d": "ours",
+        "/dev/vg/e": "other",
+    }
+    lab = _plan(tmp_path, ceph_osd_devices=(*bears, "/dev/vg/gone"))
+    found = FakeHost({Osds: bears}, "ceph")
+    first, second, third = found.shell(operations.wiped, plan=lab)
+    assert (first, second) == ("rm -f /srv/a", "rm -f /srv/b")
+    assert third.startswith("dd if=/dev/zero")
+    assert third.endswith("of=/dev/vg/d")
+    assert found.noops == ["/srv/c bears no OSD of ours", "/dev/vg/e bears no OSD of ours"]
+    assert found.asked == [
+        {"paths": [*bears, "/dev/vg/gone"], "fsid": ceph.cluster_id(lab.credentials)}
+    ]

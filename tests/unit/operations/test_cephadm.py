@@ -15,6 +15,7 @@ from quaylab.plan import Plan
 from quaylab.scripts.ceph_report import service
 from tests.unit.fake_host import FakeHost, stdin, text
 from tests.unit.samples import host, machine
+from tests.unit.shell import Shell
 
 NAMES = ("ceph0", "ceph1", "ceph2")
 NOTHING = Cephadm.default()
@@ -45,6 +46,40 @@ def test_new_host_gets_packages_and_key(lab: Plan) -> None:
     assert cephadm.public_key(lab.credentials) in authorize
 
 
+@pytest.mark.parametrize(
+    ("before", "between"),
+    [
+        (None, ""),
+        ("", ""),
+        ("ssh-rsa AAAA admin\n", "ssh-rsa AAAA admin\n"),
+        ("ssh-rsa AAAA admin", "ssh-rsa AAAA admin\n"),
+    ],
+    ids=["no file", "empty", "a key", "a key without a line's end"],
+)
+def test_key_comes_and_goes_as_a_line_of_its_own(
+    lab: Plan,
+    shell: Shell,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: str | None,
+    between: str,
+) -> None:
+    keys = tmp_path / "ssh" / "authorized_keys"
+    monkeypatch.setattr(operations, "AUTHORIZED_KEYS", keys)
+    if before is not None:
+        keys.parent.mkdir()
+        keys.write_text(before)
+    bare = dataclasses.replace(DONE, authorized=False)
+    (authorize,) = _on(bare).shell(operations.prepared, plan=lab)
+    assert shell.run(authorize).returncode == 0
+    assert keys.read_text() == f"{between}{cephadm.public_key(lab.credentials)}\n"
+    prepared = dataclasses.replace(NOTHING, authorized=True)
+    (forget,) = _on(prepared).shell(operations.removed, plan=lab)
+    assert shell.run(forget).returncode == 0
+    assert keys.read_text() == between
+    assert keys.stat().st_mode & 0o777 == 0o600
+
+
 def test_new_cluster_is_bootstrapped_and_noted(lab: Plan) -> None:
     (command,) = _on(NOTHING).shell(operations.bootstrapped, plan=lab)
     assert "bootstrap --fsid" in command
@@ -53,9 +88,23 @@ def test_new_cluster_is_bootstrapped_and_noted(lab: Plan) -> None:
 
 def test_half_made_cluster_is_begun_anew(lab: Plan) -> None:
     half = dataclasses.replace(NOTHING, begun=True)
-    remove, bootstrap = _on(half).shell(operations.bootstrapped, plan=lab)
+    guard, remove, bootstrap = _on(half).shell(operations.bootstrapped, plan=lab)
+    assert "exit 1" in guard
     assert "rm-cluster --force --fsid" in remove
     assert "bootstrap" in bootstrap
+
+
+@pytest.mark.parametrize("daemon", ["osd.0", "mon.ceph0"])
+def test_cluster_with_osds_is_never_begun_anew(
+    lab: Plan, shell: Shell, tmp_path: Path, daemon: str
+) -> None:
+    half = dataclasses.replace(NOTHING, begun=True)
+    guard = _on(half).shell(operations.bootstrapped, plan=lab)[0]
+    fsid = ceph.cluster_id(lab.credentials)
+    (tmp_path / fsid / daemon).mkdir(parents=True)
+    told = shell.run(guard.replace("/var/lib/ceph", str(tmp_path)))
+    assert told.returncode == (1 if daemon == "osd.0" else 0)
+    assert told.stderr.startswith("ceph: ceph0 has OSDs of this cluster") == bool(told.returncode)
 
 
 def test_stopped_cluster_is_started(lab: Plan) -> None:
@@ -101,6 +150,6 @@ def test_gateway_without_osds_is_told(lab: Plan) -> None:
 def test_teardown_stops_and_purge_removes(lab: Plan) -> None:
     (stop,) = _on(DONE).shell(operations.stopped, plan=lab)
     assert stop.startswith("systemctl stop ceph-")
-    (remove,) = _on(DONE).shell(operations.removed, plan=lab)
+    _, remove = _on(DONE).shell(operations.removed, plan=lab)
     assert "--zap-osds" in remove
     assert _on(NOTHING).operate(operations.removed, plan=lab) == []

@@ -108,6 +108,36 @@ def test_script_and_its_variables_are_bash(tmp_path: Path) -> None:
         check=True,
     )
     assert told.stdout == "2 20G\n"
+
+
+# One partition of 1 MiB in a table of DOS's, which bears no file system's type.
+PARTITIONED = bytes(450) + b"\x83" + bytes(3) + bytes([0, 8, 0, 0] * 2) + bytes(48) + b"\x55\xaa"
+
+
+@pytest.mark.skipif(shutil.which("blkid") is None, reason="needs blkid")
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", ""),
+        (PARTITIONED, "holds data already (blkid says"),
+        (b"bluestore block device\n", "holds data already (blkid says"),
+        (None, "can't be read"),
+    ],
+    ids=["empty", "partitioned", "another OSD", "not there"],
+)
+def test_only_an_empty_device_is_taken(tmp_path: Path, content: bytes | None, said: str) -> None:
+    device = tmp_path / "device"
+    if content is not None:
+        device.write_bytes(content.ljust(4 * 1024**2, b"\0"))
+    functions = "/^fail()/,/^}/p; /^require_empty()/,/^}/p"
+    told = subprocess.run(
+        ["bash", "-c", f"set -euo pipefail; . <(sed -n '{functions}' {ceph.SCRIPT}); "
+         f"require_empty {device}"],
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert (told.returncode == 0) == (not said), told.stderr
+    assert said in told.stderr
     subprocess.run(["bash", "-n", str(ceph.SCRIPT)], check=True)
 
 

@@ -38,6 +38,11 @@ def _specifications(credentials: Credentials | None = None, **changes: Any) -> l
     return cephadm.specifications(settings(**changes), _where(**changes), credentials, _machines())
 
 
+def _problems(machines: dict[str, Machine], **changes: Any) -> list[str]:
+    where = _where(**changes)
+    return [*cephadm.problems(settings(**changes), where, _credentials(), machines)]
+
+
 def _reported(wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """As Ceph exports what it was given."""
     found = []
@@ -148,7 +153,7 @@ def test_images_without_a_registry_have_no_digest(source: str) -> None:
     ],
 )
 def test_settings_of_one_host_are_refused(changes: dict[str, Any], said: str) -> None:
-    (problem,) = cephadm.problems(settings(**changes), _where(**changes), _machines())
+    (problem,) = _problems(_machines(), **changes)
     assert problem.startswith(said)
 
 
@@ -162,5 +167,33 @@ def test_settings_of_one_host_are_refused(changes: dict[str, Any], said: str) ->
 def test_hosts_that_can_not_are_refused(changes: dict[str, Any], said: str) -> None:
     machines = _machines()
     machines["ceph1"] = dataclasses.replace(machines["ceph1"], **changes)
-    (problem,) = cephadm.problems(settings(), _where(), machines)
+    (problem,) = _problems(machines)
     assert problem.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("note", "there", "refused"),
+    [
+        (None, {"ceph1"}, True),
+        (None, {"ceph0", "ceph2"}, True),
+        ("another", {"ceph1"}, True),
+        ("ours", {"ceph0", "ceph1", "ceph2"}, False),
+        (None, {"ceph0"}, False),
+        (None, set(), False),
+    ],
+    ids=["another first", "a lost note", "another's note", "made", "half-made", "new"],
+)
+def test_cluster_that_began_elsewhere_is_refused(
+    note: str | None, there: set[str], refused: bool
+) -> None:
+    fsid = ceph.cluster_id(_credentials())
+    machines = _machines()
+    for name in there:
+        machines[name] = dataclasses.replace(machines[name], ceph=frozenset({fsid}))
+    made = fsid if note == "ours" else note
+    machines["ceph0"] = dataclasses.replace(machines["ceph0"], ceph_made=made)
+    told = _problems(machines)
+    assert len(told) == refused
+    assert all("did not begin on ceph0" in problem for problem in told)
+    del machines["ceph0"]
+    assert not _problems(machines)
