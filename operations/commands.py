@@ -12,6 +12,8 @@ from pyinfra import logger
 from pyinfra.api import Host, QuoteString, StringCommand
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
 
+from quaylab.problems import Refusal
+
 LOCK = "/run/quaylab.lock"
 PATIENCE = 1800  # seconds: images are built over slow lines as well
 
@@ -69,4 +71,11 @@ def quoted(*words: str) -> StringCommand:
 
 def ask_at_terminal() -> Callable[[str], str] | None:
     """How to ask for a secret; None without a terminal."""
-    return getpass.getpass if sys.stdin.isatty() else None
+    return _ask if sys.stdin.isatty() else None
+
+
+def _ask(prompt: str) -> str:
+    try:
+        return getpass.getpass(prompt)
+    except EOFError:
+        raise Refusal([f"{prompt}no answer was given at the terminal"]) from None

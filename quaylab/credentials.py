@@ -22,6 +22,12 @@ ENVIRONMENT_PREFIX = "QUAYLAB_"
 GIVEN = ("database_password", "redis_password", "superuser_password")
 # Keys of an object store; with Swift its user and password.
 STORAGE = ("storage_access_key", "storage_secret_key")
+_TITLES = {
+    "database_password": "password of Quay's role in the database",
+    "redis_password": "password of Redis",
+    "storage_access_key": "access key (with Swift the user) of the object store",
+    "storage_secret_key": "secret key (with Swift the password) of the object store",
+}
 # Losing or changing these loses the registry: encrypted rows can't be read any more.
 NEVER_CHANGED = ("database_secret_key", "secret_key")
 
@@ -174,11 +180,12 @@ class Store:
             if getattr(kept, key, None) is not None:
                 continue
             if key not in given and ask:
-                given[key] = ask(f"{key} (it runs elsewhere): ")
+                given[key] = ask(f"{_TITLES[key]}, which runs elsewhere: ")
             elif key not in given:
+                variable = ENVIRONMENT_PREFIX + key.upper()
                 problems.append(
-                    f"{key}: belongs to a service that runs elsewhere; give it as "
-                    f"{ENVIRONMENT_PREFIX}{key.upper()} in the environment, or run at a terminal"
+                    f"{variable}: not set, the {_TITLES[key]}, which runs elsewhere; give it as "
+                    f"{variable} in the environment, or run at a terminal"
                 )
         values = (kept or generate()).revealed()
         for key, value in given.items():

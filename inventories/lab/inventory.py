@@ -37,6 +37,9 @@ lab = [
                 "network": "quaylab",
             },
             "convert_to_lv_on_vg": "virt-pool",
+            # By serial number; letters may change places.
+            "docker_storage": {"devices": ["disk1"], "volume_group": "docker-vg"},
+            "quay_storage": {"devices": ["disk2"]},
         },
     )
 ]

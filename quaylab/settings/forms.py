@@ -68,7 +68,7 @@ UserName = Annotated[
     Field(min_length=2, max_length=255),
 ]
 Email = Annotated[str, form(r"^[^@\s]+@[^@\s]+$", "quayadmin@example.com")]
-Url = Annotated[str, form(r"^https?://\S+[^/]$", "https://download.docker.com/linux")]
+Url = Annotated[str, form(r"^https?://\S+[^/]$", "https://mirror.example.com/path")]
 
 
 def _local_file(value: object) -> object:

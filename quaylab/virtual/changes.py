@@ -113,10 +113,15 @@ def _device(lab: Lab, there: Hypervisor, name: str, path: str) -> Iterator[str]:
             f"libvirt_pools: {lab.hypervisor} has a volume group {name} on other disks than "
             f"{path}; name yours otherwise"
         )
+    elif device.volume_group is None and "used" in (device.content or "").split():
+        yield (
+            f"libvirt_pools: {path} of {name} is in use: it, or a part of it, is mounted or taken; "
+            "take another disk, or free it first"
+        )
     elif device.volume_group is None and device.content not in (None, EMPTY):
         yield (
-            f"libvirt_pools: {path} of {name} is in use ({device.content}), and is not touched; "
-            f"take another disk or, if what is on it may be lost: wipefs --all {path}"
+            f"libvirt_pools: {path} of {name} holds something ({device.content.strip()}), and is "
+            f"not touched; take another disk or, if that may be lost: wipefs --all {path}"
         )
 
 

@@ -126,7 +126,7 @@ def _domain_of_others() -> str:
     [
         ("enabled\nanswers", "virt_type: kvm, and @fake/metal has no /dev/kvm"),
         ("kvm\nanswers", f"libvirt_pools: {DISK} of virt-pool is no disk of @fake/metal"),
-        (f"kvm\ndevice||xfs|{DISK}", f"libvirt_pools: {DISK} of virt-pool is in use (xfs)"),
+        (f"kvm\ndevice||xfs|{DISK}", f"libvirt_pools: {DISK} of virt-pool holds something (xfs)"),
         (f"kvm\ndevice|root|LVM2_member|{DISK}", "belongs to the volume group root"),
         (
             _domain_of_others(),

@@ -1,6 +1,8 @@
 """What the lab has of its own; the rest stands in the root's group_data/all.py."""
 
 lab_name = "lab"
+# Disks of 10 GB, less what LVM and xfs take.
+minimum_disk_mb = 8192
 libvirt_bridges = [
     {
         "name": "quaylab",

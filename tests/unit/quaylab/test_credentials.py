@@ -178,9 +178,8 @@ def test_password_of_a_service_elsewhere_is_not_made(store: Store) -> None:
     with pytest.raises(Refusal) as refused:
         store.load({}, foreign=["database_password", "redis_password"])
     first, second = refused.value.problems
-    assert first.startswith("database_password: belongs to a service that runs elsewhere")
-    assert "QUAYLAB_DATABASE_PASSWORD" in first
-    assert second.startswith("redis_password: ")
+    assert first.startswith("QUAYLAB_DATABASE_PASSWORD: not set, the password of Quay's role")
+    assert second.startswith("QUAYLAB_REDIS_PASSWORD: ")
 
 
 def test_password_of_a_service_elsewhere_is_given_by_the_environment(store: Store) -> None:
@@ -201,7 +200,7 @@ def test_password_of_a_service_elsewhere_is_asked_for_once(store: Store) -> None
     store.save(found)
     assert store.load({}, foreign=["redis_password"], ask=ask) == found
     assert len(asked) == 1
-    assert asked[0].startswith("redis_password")
+    assert asked[0].startswith("password of Redis")
 
 
 def test_impossible_password_is_refused_as_it_is_typed(store: Store) -> None:

@@ -211,7 +211,7 @@ def test_passwords_of_services_elsewhere_are_asked_for(tmp_path: Path) -> None:
     with pytest.raises(Refusal) as refused:
         plan.make(hosts, {QUAY: machine()}, fresh)
     keys = [problem.partition(":")[0] for problem in refused.value.problems]
-    assert keys == ["database_password", "redis_password"]
+    assert keys == ["QUAYLAB_DATABASE_PASSWORD", "QUAYLAB_REDIS_PASSWORD"]
     made = plan.make(hosts, {QUAY: machine()}, fresh, ask=lambda prompt: f"typed {prompt}"[:5] * 2)
     assert made.credentials.redis_password.get_secret_value() == "typedtyped"
 

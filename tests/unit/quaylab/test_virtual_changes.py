@@ -122,10 +122,11 @@ def test_a_bridge_of_others() -> None:
             _with_disk(Device(None, None), volume_groups={"virt-pool": False}),
             "has a volume group virt-pool on other disks",
         ),
-        (_with_disk(Device(None, "ext4")), "is in use (ext4)"),
-        (_with_disk(Device(None, "gpt used")), "wipefs --all /dev/nvme0n1p2"),
+        (_with_disk(Device(None, "ext4")), "holds something (ext4)"),
+        (_with_disk(Device(None, "gpt used")), "is in use"),
+        (_with_disk(Device(None, "ext4")), "wipefs --all /dev/nvme0n1p2"),
     ],
-    ids=["none", "theirs", "taken", "file system", "partitions"],
+    ids=["none", "theirs", "taken", "file system", "in use", "what would help"],
 )
 def test_the_disk_of_a_pool(report: Hypervisor, told: str) -> None:
     (problem,) = _refused(lab(), report)
