@@ -101,7 +101,7 @@ def _run(lab: Deployment, *arguments: str, **keys: str) -> Any:
 @pytest.mark.parametrize(
     ("arguments", "keys", "told"),
     [
-        ((), {}, "storage_access_key: belongs to a service that runs elsewhere"),
+        ((), {}, "QUAYLAB_STORAGE_ACCESS_KEY: not set"),
         (
             ("--data", "storage_ca=null"),
             KEYS,
