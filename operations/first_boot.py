@@ -35,12 +35,13 @@ def awaited(lab: Lab, machine: Machine) -> Generator[PyinfraCommand]:
     existing = report(lab).domains.get(machine.name)
     if existing and existing.active:
         try:
-            _look(host, machine)
+            errors = _look(host, machine)
         except NotYet:
             pass
         else:
-            host.noop(f"{machine.name} answers")
-            return
+            if not errors:
+                host.noop(f"{machine.name} answers")
+                return
     yield FunctionCommand(_await, (lab, machine), {})
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from pyinfra import host, inventory
 from pyinfra.api import FunctionCommand, QuoteString, StringCommand, operation
 
+from operations.commands import fail
 from operations.hypervisor import report, virsh
 from quaylab.credentials import Store
 from quaylab.virtual import changes, found
+from quaylab.virtual.found import Hypervisor
 from quaylab.virtual.lab import SEEDS, Lab
 
 
@@ -21,6 +23,9 @@ def machines(lab: Lab) -> Generator[StringCommand]:
     + lab: the virtual lab; VMs that it no longer names are removed as well
     """
     there = report(lab)
+    if _is_silent(there):
+        yield _refused(lab)
+        return
     ours = changes.ours(lab, "domain", there.domains)
     for name, existing in ours.items():
         if existing.active:
@@ -39,11 +44,20 @@ def machines(lab: Lab) -> Generator[StringCommand]:
     for path in left:
         yield _gone(path)
     for machine in lab.machines.values():
-        if machine.directory in there.there and machine.name not in ours:
+        if machine.directory in there.there and machine.name not in there.domains:
             yield StringCommand("rm -rf", QuoteString(machine.directory))
             left.append(machine.directory)
     if not (ours or left):
         host.noop("no VM of this lab is there")
+
+
+def _is_silent(there: Hypervisor) -> bool:
+    """Whether there may be VMs that can't be seen, and go on running meanwhile."""
+    return not there.answers and "virsh" not in there.missing
+
+
+def _refused(lab: Lab) -> StringCommand:
+    return fail(f"libvirt of {lab.hypervisor} does not answer; start it, and run again")
 
 
 def _gone(path: str) -> StringCommand:
@@ -59,7 +73,11 @@ def networks(lab: Lab) -> Generator[StringCommand]:
 
     + lab: the virtual lab
     """
-    ours = changes.ours(lab, "network", report(lab).networks)
+    there = report(lab)
+    if _is_silent(there):
+        yield _refused(lab)
+        return
+    ours = changes.ours(lab, "network", there.networks)
     for name, existing in ours.items():
         if existing.active:
             yield virsh("net-destroy", name)
@@ -75,6 +93,9 @@ def pools(lab: Lab) -> Generator[StringCommand]:
     + lab: the virtual lab
     """
     there = report(lab)
+    if _is_silent(there):
+        yield _refused(lab)
+        return
     ours = changes.ours(lab, "pool", there.pools)
     for name, existing in ours.items():
         pool = found.pool(existing.xml)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element, fromstring
@@ -128,7 +129,8 @@ def own_disks(name: str, xml: str) -> list[str]:
     attached to it by hand."""
     sources = [disk.find("source") for disk in _read(xml).findall("devices/disk")]
     paths = [each.get("file") or each.get("dev") or "" for each in sources if each is not None]
-    return [path for path in paths if path.rpartition("/")[2].startswith(f"{name}-")]
+    ours = re.compile(rf"{re.escape(name)}-(root|disk[0-9]+|seed)(\.qcow2|\.iso)?")
+    return [path for path in paths if ours.fullmatch(path.rpartition("/")[2])]
 
 
 def _attribute(root: Element, path: str, name: str) -> str:

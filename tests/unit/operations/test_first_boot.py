@@ -113,6 +113,9 @@ def test_errors_of_cloud_init(monkeypatch: pytest.MonkeyPatch) -> None:
     host = FakeHost(FACTS)
     assert not _await(host, lab())
     assert "scripts_user" in host.told[-1]
+    # They are told again, not forgotten, by the next run.
+    running = FakeHost({**FACTS, Libvirt: there(lab())})
+    assert len(running.operate(first_boot.awaited, lab=lab(), machine=lab().machines[VM])) == 1
 
 
 def test_host_keys_are_kept_for_the_deploy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -157,3 +157,23 @@ def test_credentials_go_unless_a_database_stays(
         commands = host.operate(virtual_teardown.forgotten, lab=lab())
     assert len(commands) == (database == VM)
     assert any("encrypted" in reason for reason in host.noops) is (database != VM)
+
+
+@pytest.mark.parametrize("what", ["machines", "networks", "pools"])
+def test_a_silent_libvirt_hides_what_runs(what: str) -> None:
+    report = dataclasses.replace(there(lab()), answers=False, domains={}, networks={}, pools={})
+    (command,) = _host(report).shell(getattr(virtual_teardown, what), lab=lab())
+    assert "does not answer" in command and "exit 1" in command
+
+
+def test_anothers_vm_keeps_its_seed() -> None:
+    commands = _host(THEIRS).shell(virtual_teardown.machines, lab=lab())
+    assert commands == []
+
+
+def test_a_disk_attached_by_hand_is_not_ours() -> None:
+    xml = there(lab(**FILES)).domains[VM].xml.replace(f"{VM}-disk2.qcow2", f"{VM}-backup.qcow2")
+    report = dataclasses.replace(there(lab(**FILES)), domains={VM: Object(xml, True, True)})
+    commands = _host(report).shell(virtual_teardown.machines, lab=lab(**FILES))
+    assert any(f"{VM}-disk1.qcow2" in command for command in commands)
+    assert not any("backup" in command for command in commands)
