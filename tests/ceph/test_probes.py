@@ -41,7 +41,7 @@ class Gateway:
             path.chmod(file.mode)
         run(
             *("docker", "run", "--detach", "--name", name, f"--label={LABEL}={os.getpid()}"),
-            *(f"--volume={folder}:/etc/quaylab:ro"),
+            f"--volume={folder}:/etc/quaylab:ro",
             *(f"--env={key}={value}" for key, value in self.part.container.environment),
             *(image, *self.part.container.command),
         )
