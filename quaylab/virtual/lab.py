@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from quaylab import topology
 from quaylab.credentials import DIRECTORY
-from quaylab.parts import VAR
 from quaylab.problems import Problems, refuse
 from quaylab.settings import HostInput, HostSettings, Settings
 from quaylab.settings.hypervisor import Network, Pool
@@ -19,7 +18,8 @@ GB = 1024**3
 # The seed's size for the operating system; cloud images have 2 or 3 GB and grow to their disk.
 ROOT_SIZE = 10 * GB
 IMAGES = "/var/lib/libvirt/images"
-SEEDS = f"{VAR}/virtual"
+# Not in the registry's own directory, which a purge removes whole.
+SEEDS = "/var/lib/quaylab-virtual"
 USER = "cloud-user"
 SEED_TARGET = "vdz"
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "quaylab.lan")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
 
 from quaylab.problems import Refusal
 from quaylab.settings import load
+from quaylab.parts import ETC, VAR
 from quaylab.virtual.lab import IMAGES, build
 from tests.unit.samples import HOST_DEFAULTS, host
 from tests.unit.virtual import BASE, BRIDGE, CHECKSUM, FILES, MACHINE, POOLS, VM, lab
@@ -57,6 +59,11 @@ def test_the_seeds_inventory() -> None:
         f"/dev/virt-pool/{VM}-disk2",
     ]
     assert machine.image.path == BASE
+
+
+def test_a_purge_of_a_registry_leaves_the_seeds() -> None:
+    directory = PurePosixPath(lab().machines[VM].directory)
+    assert not any(directory.is_relative_to(purged) for purged in (ETC, VAR))
 
 
 def test_in_a_directory_disks_are_files() -> None:
