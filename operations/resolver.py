@@ -11,6 +11,7 @@ from facts.files import Files
 from facts.resolver import Resolver, ResolverState
 from facts.virtual_machines import Addresses
 from operations import files
+from operations.hypervisor import no_answer, report, silent
 from quaylab.files import ManagedFile
 from quaylab.virtual.lab import Lab
 
@@ -47,6 +48,9 @@ def forgotten(lab: Lab) -> Generator[StringCommand]:
 
     + lab: the virtual lab
     """
+    if silent(report(lab)):
+        yield no_answer()
+        return
     there = host.get_fact(Resolver, mark=_mark(lab))
     paths = [file.path for file in (_hook(lab), *_network_manager(lab))]
     found = host.get_fact(Files, paths=paths)

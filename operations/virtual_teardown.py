@@ -8,7 +8,7 @@ from pathlib import Path
 from pyinfra import host
 from pyinfra.api import FunctionCommand, QuoteString, StringCommand, operation
 
-from operations.hypervisor import report, virsh
+from operations.hypervisor import no_answer, report, silent, virsh
 from quaylab.credentials import Store
 from quaylab.virtual import changes, found
 from quaylab.virtual.lab import SEEDS, Lab
@@ -21,6 +21,9 @@ def machines(lab: Lab) -> Generator[StringCommand]:
     + lab: the virtual lab; VMs that it no longer names are removed as well
     """
     there = report(lab)
+    if silent(there):
+        yield no_answer()
+        return
     ours = changes.ours(lab, "domain", there.domains)
     for name, existing in ours.items():
         if existing.active:
@@ -39,7 +42,7 @@ def machines(lab: Lab) -> Generator[StringCommand]:
     for path in left:
         yield _gone(path)
     for machine in lab.machines.values():
-        if machine.directory in there.there and machine.name not in ours:
+        if machine.directory in there.there and machine.name not in there.domains:
             yield StringCommand("rm -rf", QuoteString(machine.directory))
             left.append(machine.directory)
     if not (ours or left):
@@ -59,7 +62,11 @@ def networks(lab: Lab) -> Generator[StringCommand]:
 
     + lab: the virtual lab
     """
-    ours = changes.ours(lab, "network", report(lab).networks)
+    there = report(lab)
+    if silent(there):
+        yield no_answer()
+        return
+    ours = changes.ours(lab, "network", there.networks)
     for name, existing in ours.items():
         if existing.active:
             yield virsh("net-destroy", name)
@@ -75,6 +82,9 @@ def pools(lab: Lab) -> Generator[StringCommand]:
     + lab: the virtual lab
     """
     there = report(lab)
+    if silent(there):
+        yield no_answer()
+        return
     ours = changes.ours(lab, "pool", there.pools)
     for name, existing in ours.items():
         pool = found.pool(existing.xml)

@@ -68,6 +68,37 @@ def test_a_vm_that_the_inventory_no_longer_names() -> None:
     assert f"rm -f {IMAGES}/{VM}-seed.iso" in commands
 
 
+@pytest.mark.parametrize(
+    "operation",
+    [
+        virtual_teardown.machines,
+        virtual_teardown.networks,
+        virtual_teardown.pools,
+        resolver.forgotten,
+    ],
+    ids=["machines", "networks", "pools", "names"],
+)
+def test_nothing_is_removed_while_libvirt_does_not_answer(operation: Any) -> None:
+    report = dataclasses.replace(there(lab()), answers=False, networks={}, pools={}, domains={})
+    host = _host(report)
+    (command,) = host.shell(operation, lab=lab())
+    assert "libvirt of @local does not answer; start it, and run again" in command
+    assert command.endswith("exit 1")
+    assert host.noops == []
+
+
+def test_without_libvirt_nothing_can_be_running() -> None:
+    report = Hypervisor(missing=frozenset(["virsh"]), there=there(lab()).there)
+    commands = _host(report).shell(virtual_teardown.machines, lab=lab())
+    assert f"rm -rf {SEEDS}/{VM}" in commands
+
+
+def test_the_seed_of_anothers_vm_stays() -> None:
+    host = _host(THEIRS)
+    assert VM in THEIRS.domains and lab().machines[VM].directory in THEIRS.there
+    assert host.shell(virtual_teardown.machines, lab=lab()) == []
+
+
 def test_networks() -> None:
     commands = _host(there(lab())).shell(virtual_teardown.networks, lab=lab())
     assert ["net-destroy" in commands[0], "net-undefine" in commands[1]] == [True, True]
@@ -92,7 +123,7 @@ def test_a_directory_goes_if_it_is_empty() -> None:
 
 def _resolving(state: ResolverState) -> FakeHost:
     addresses = {VM: "192.168.254.12"}
-    return FakeHost({Resolver: state, Addresses: addresses}, "@local")
+    return FakeHost({Resolver: state, Addresses: addresses, Libvirt: bare(lab())}, "@local")
 
 
 def test_names_by_etc_hosts() -> None:
@@ -124,9 +155,9 @@ def test_names_are_forgotten() -> None:
     assert host.shell(resolver.forgotten, lab=lab()) == []
     path = "/etc/NetworkManager/dnsmasq.d/quaylab-quaylab.conf"
     files: dict[Any, Any] = {Files: {path: FileState(0, 0, 0o644, "")}}
-    commands = FakeHost({Resolver: ResolverState("NetworkManager"), **files}).shell(
-        resolver.forgotten, lab=lab()
-    )
+    host = _resolving(ResolverState("NetworkManager"))
+    host.facts |= files
+    commands = host.shell(resolver.forgotten, lab=lab())
     assert commands == [f"rm -f {path}", "systemctl reload NetworkManager"]
     lines = ResolverState(hosts=(f"192.168.254.12 {VM}",))
     (command,) = _resolving(lines).shell(resolver.forgotten, lab=lab())

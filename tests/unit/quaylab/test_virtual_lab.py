@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from quaylab.parts import ETC, VAR
 from quaylab.problems import Refusal
 from quaylab.settings import load
-from quaylab.parts import ETC, VAR
 from quaylab.virtual.lab import IMAGES, build
 from tests.unit.samples import HOST_DEFAULTS, host
 from tests.unit.virtual import BASE, BRIDGE, CHECKSUM, FILES, MACHINE, POOLS, VM, lab
