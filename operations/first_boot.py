@@ -35,10 +35,10 @@ def awaited(lab: Lab, machine: Machine) -> Generator[PyinfraCommand]:
     existing = report(lab).domains.get(machine.name)
     if existing and existing.active:
         try:
-            _look(host, machine)
+            done = not _look(host, machine)
         except NotYet:
-            pass
-        else:
+            done = False
+        if done:
             host.noop(f"{machine.name} answers")
             return
     yield FunctionCommand(_await, (lab, machine), {})
