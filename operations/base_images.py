@@ -53,8 +53,8 @@ def _fetched(image: Image, settings: Settings) -> StringCommand:
         fail(f"image_uri: {image.uri} can't be fetched; see above why"), "; };",
         f"wanted={wanted}; found=$({image.algorithm}sum <{new} | cut -d' ' -f1);",
         f'if test "$found" != "$wanted"; then rm -f {new};',
-        f"printf '%s\\n' \"image_checksum: {image.uri} has {image.algorithm}:$found,"
-        f' wanted is ${{wanted:-one, but the list has none of it}}; nothing was kept" >&2;',
+        f"printf 'image_checksum: %s has {image.algorithm}:%s, wanted is %s; nothing was kept\\n'",
+        f'{uri} "$found" "${{wanted:-one, but the list has none of it}}" >&2;',
         "exit 1; fi;",
         f"if ! qemu-img info --output=json {new} | grep -q '\"format\": \"qcow2\"'; then",
         f"rm -f {new};", fail(f"image_uri: {image.uri} is no qcow2 image"), "; fi;",
