@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -121,6 +122,13 @@ class Lab:
     @property
     def uses_lvm(self) -> bool:
         return any(pool.type == "lvm" for pool in self.pools.values())
+
+
+def is_own(name: str, path: str) -> bool:
+    """Whether a file or volume is called as those that are made for a machine, its root disk, its
+    other disks and its seed."""
+    made = r"-(root(\.qcow2)?|disk\d+(\.qcow2)?|seed\.iso)"
+    return bool(re.fullmatch(re.escape(name) + made, path.rpartition("/")[2]))
 
 
 def object_uuid(lab_name: str, kind: str, name: str) -> str:

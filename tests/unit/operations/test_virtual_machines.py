@@ -252,7 +252,7 @@ def test_a_vm_made_anew_loses_its_root_disk_only() -> None:
 
 def test_half_a_logical_volume_is_not_the_root_disk() -> None:
     report = there(lab())
-    half = {f"/dev/virt-pool/{VM}-root.new": DiskFile("raw", 10 * GB, None)}
+    half = {f"/dev/virt-pool/{VM}-root.new": DiskFile("raw", 10 * GB)}
     files = {path: each for path, each in report.files.items() if not path.endswith("-root")}
     (command,) = _shell(dataclasses.replace(report, files=files | half), "disks", lab())
     assert "lvremove --quiet --yes" in command

@@ -49,6 +49,17 @@ def test_a_vm_goes_with_its_disks_and_its_seed() -> None:
     assert not any("base" in command for command in commands)
 
 
+def test_a_disk_attached_by_hand_stays() -> None:
+    made = lab(**FILES)
+    report = there(made)
+    xml = report.domains[VM].xml.replace(f"{VM}-disk2.qcow2", f"{VM}-backup.qcow2")
+    assert f"{VM}-backup.qcow2" in xml
+    report = dataclasses.replace(report, domains={VM: Object(xml, True, True)})
+    commands = _host(report).shell(virtual_teardown.machines, lab=made)
+    assert f"rm -f /srv/vms/{VM}-disk1.qcow2" in commands
+    assert not any("backup" in command for command in commands)
+
+
 def test_logical_volumes_are_removed_as_such() -> None:
     commands = _host(there(lab())).shell(virtual_teardown.machines, lab=lab())
     assert sum("lvremove --quiet --yes /dev/virt-pool/" in each for each in commands) == 3

@@ -11,7 +11,7 @@ import pytest
 from quaylab.parts import ETC, VAR
 from quaylab.problems import Refusal
 from quaylab.settings import load
-from quaylab.virtual.lab import IMAGES, build
+from quaylab.virtual.lab import IMAGES, build, is_own
 from tests.unit.samples import HOST_DEFAULTS, host
 from tests.unit.virtual import BASE, BRIDGE, CHECKSUM, FILES, MACHINE, POOLS, VM, lab
 
@@ -59,6 +59,28 @@ def test_the_seeds_inventory() -> None:
         f"/dev/virt-pool/{VM}-disk2",
     ]
     assert machine.image.path == BASE
+
+
+@pytest.mark.parametrize("changes", [{}, FILES], ids=["volumes", "files"])
+def test_what_is_made_for_a_vm_is_its_own(changes: dict[str, Any]) -> None:
+    machine = lab(**changes).machines[VM]
+    for path in (machine.root, machine.seed, *(disk.path for disk in machine.disks)):
+        assert is_own(VM, path)
+        assert not is_own(f"other-{VM}", path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"{VM}-data.qcow2",
+        f"{VM}-disk1.qcow2.bak",
+        f"{VM}-2-root",
+        f"{VM}-disk",
+        "quayXquaylab.lan-root",
+    ],
+)
+def test_what_was_attached_by_hand_is_not(name: str) -> None:
+    assert not is_own(VM, f"/srv/vms/{name}")
 
 
 def test_a_purge_of_a_registry_leaves_the_seeds() -> None:
