@@ -154,11 +154,38 @@ def test_names_by_systemd_resolved() -> None:
 
 def test_names_by_network_manager() -> None:
     host = _resolving(ResolverState("NetworkManager"))
-    servers, main, reload = host.operate(resolver.known, lab=lab())
+    servers, main, reload, loaded = host.operate(resolver.known, lab=lab())
     assert "dnsmasq.d/quaylab-quaylab.conf" in text(servers)
     assert "conf.d/quaylab-quaylab.conf" in text(main)
     assert text(reload) == "systemctl reload NetworkManager"
     assert stdin(servers) != stdin(main)
+    assert f"{SEEDS}/.resolver-quaylab" in text(loaded)
+
+
+def _network_manager(*, loaded: bool) -> FakeHost:
+    wanted = [*resolver._network_manager(lab()), *([resolver._loaded(lab())] if loaded else [])]
+    host = _resolving(ResolverState("NetworkManager"))
+    host.facts[Files] = {
+        file.path: FileState(file.uid, file.gid, file.mode, file.sha256) for file in wanted
+    }
+    return host
+
+
+def test_a_run_killed_before_the_reload_is_completed() -> None:
+    commands = _network_manager(loaded=False).shell(resolver.known, lab=lab())
+    assert commands[0] == "systemctl reload NetworkManager"
+    assert len(commands) == 2
+    host = _network_manager(loaded=True)
+    assert host.shell(resolver.known, lab=lab()) == []
+    assert host.noops == ["NetworkManager knows quaylab.lan"]
+
+
+def test_the_note_of_the_reload_goes_last() -> None:
+    commands = _network_manager(loaded=True).shell(resolver.forgotten, lab=lab())
+    assert commands[-2:] == [
+        "systemctl reload NetworkManager",
+        f"rm -f {SEEDS}/.resolver-quaylab",
+    ]
 
 
 def test_names_are_forgotten() -> None:
