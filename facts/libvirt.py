@@ -134,4 +134,4 @@ def _objects(lines: list[list[str]]) -> dict[str, Object]:
 
 def _file(packed: str, path: str) -> tuple[str, DiskFile]:
     told = json.loads(base64.b64decode(packed))
-    return path, DiskFile(told["format"], told["virtual-size"], told.get("backing-filename"))
+    return path, DiskFile(told["format"], told["virtual-size"])

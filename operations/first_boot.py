@@ -35,13 +35,12 @@ def awaited(lab: Lab, machine: Machine) -> Generator[PyinfraCommand]:
     existing = report(lab).domains.get(machine.name)
     if existing and existing.active:
         try:
-            errors = _look(host, machine)
+            done = not _look(host, machine)
         except NotYet:
-            pass
-        else:
-            if not errors:
-                host.noop(f"{machine.name} answers")
-                return
+            done = False
+        if done:
+            host.noop(f"{machine.name} answers")
+            return
     yield FunctionCommand(_await, (lab, machine), {})
 
 

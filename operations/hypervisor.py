@@ -31,6 +31,15 @@ def report(lab: Lab) -> Hypervisor:
     return found
 
 
+def silent(there: Hypervisor) -> bool:
+    """Whether libvirt may have what it does not tell of: disks may be those of running VMs."""
+    return "virsh" not in there.missing and not there.answers
+
+
+def no_answer() -> StringCommand:
+    return fail(f"libvirt of {host.name} does not answer; start it, and run again")
+
+
 def virsh(command: str, *words: str, xml: str | None = None) -> StringCommand:
     """A command of virsh; XML goes through standard input."""
     given = (QuoteString(word) for word in words)

@@ -11,8 +11,9 @@ from facts.files import Files
 from facts.resolver import Resolver, ResolverState
 from facts.virtual_machines import Addresses
 from operations import files
+from operations.hypervisor import no_answer, report, silent
 from quaylab.files import ManagedFile
-from quaylab.virtual.lab import Lab
+from quaylab.virtual.lab import SEEDS, Lab
 
 
 @operation()
@@ -27,16 +28,22 @@ def known(lab: Lab) -> Generator[StringCommand]:
         yield from _hosts(lab, there)
         return
     wanted = [_hook(lab)] if there.kind == "systemd-resolved" else _network_manager(lab)
-    found = host.get_fact(Files, paths=[file.path for file in wanted])
-    changed = [file for file in wanted if file.path not in found or found[file.path].differs(file)]
+    loaded = _loaded(lab)
+    found = host.get_fact(Files, paths=[file.path for file in (*wanted, loaded)])
+
+    def differs(file: ManagedFile) -> bool:
+        return file.path not in found or bool(found[file.path].differs(file))
+
+    changed = [file for file in wanted if differs(file)]
     for file in changed:
         yield files.write(file)
     domains = {network.domain for network in lab.networks.values()}
     if there.kind == "systemd-resolved" and (changed or domains - there.routed):
         for name in lab.networks:
             yield StringCommand(_hook(lab).path, QuoteString(name), "started")
-    elif there.kind == "NetworkManager" and changed:
+    elif there.kind == "NetworkManager" and (changed or differs(loaded)):
         yield StringCommand("systemctl reload NetworkManager")
+        yield files.write(loaded)
     else:
         host.noop(f"{there.kind} knows {', '.join(sorted(domains))}")
 
@@ -47,13 +54,19 @@ def forgotten(lab: Lab) -> Generator[StringCommand]:
 
     + lab: the virtual lab
     """
+    if silent(report(lab)):
+        yield no_answer()
+        return
     there = host.get_fact(Resolver, mark=_mark(lab))
-    paths = [file.path for file in (_hook(lab), *_network_manager(lab))]
-    found = host.get_fact(Files, paths=paths)
-    for path in found:
-        yield StringCommand("rm -f", QuoteString(path))
+    told, loaded = [file.path for file in (_hook(lab), *_network_manager(lab))], _loaded(lab).path
+    found = host.get_fact(Files, paths=[*told, loaded])
+    for path in told:
+        if path in found:
+            yield StringCommand("rm -f", QuoteString(path))
     if found and there.kind == "NetworkManager":
         yield StringCommand("systemctl reload NetworkManager")
+    if loaded in found:
+        yield StringCommand("rm -f", QuoteString(loaded))
     if there.hosts:
         yield _rewritten(lab, [])
     if not (found or there.hosts):
@@ -111,3 +124,10 @@ def _network_manager(lab: Lab) -> list[ManagedFile]:
         ManagedFile(f"/etc/NetworkManager/dnsmasq.d/{name}", servers),
         ManagedFile(f"/etc/NetworkManager/conf.d/{name}", "[main]\ndns=dnsmasq\n"),
     ]
+
+
+def _loaded(lab: Lab) -> ManagedFile:
+    """What NetworkManager has read. It follows the reload, which a killed run may not have come
+    to."""
+    content = "".join(file.content for file in _network_manager(lab))
+    return ManagedFile(f"{SEEDS}/.resolver-{lab.settings.lab_name}", content)

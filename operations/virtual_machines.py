@@ -145,7 +145,8 @@ def _seed(machine: Machine) -> StringCommand:
         "rm -f new new.pub;",
         f"ssh-keygen -q -t ed25519 -N '' -C {machine.name} -f new &&",
         f"mv new.pub {HOST_KEY}.pub && mv new {HOST_KEY} || exit 1; fi;",
-        "work=$(mktemp -d) && {",
+        # Secrets, so not in /tmp: a killed run's stay with the machine's own, till the next.
+        f"rm -rf tmp.*; work=$(mktemp -d -p {machine.directory}) && {{",
         "cat user-data; printf 'ssh_keys:\\n  ed25519_private: |\\n';",
         f"sed 's/^/    /' {HOST_KEY}; printf '  ed25519_public: '; cat {HOST_KEY}.pub;",
         '} >"$work/user-data" && cp meta-data "$work" &&',

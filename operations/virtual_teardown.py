@@ -8,11 +8,9 @@ from pathlib import Path
 from pyinfra import host, inventory
 from pyinfra.api import FunctionCommand, QuoteString, StringCommand, operation
 
-from operations.commands import fail
-from operations.hypervisor import report, virsh
+from operations.hypervisor import no_answer, report, silent, virsh
 from quaylab.credentials import Store
 from quaylab.virtual import changes, found
-from quaylab.virtual.found import Hypervisor
 from quaylab.virtual.lab import SEEDS, Lab
 
 
@@ -23,8 +21,8 @@ def machines(lab: Lab) -> Generator[StringCommand]:
     + lab: the virtual lab; VMs that it no longer names are removed as well
     """
     there = report(lab)
-    if _is_silent(there):
-        yield _refused(lab)
+    if silent(there):
+        yield no_answer()
         return
     ours = changes.ours(lab, "domain", there.domains)
     for name, existing in ours.items():
@@ -51,15 +49,6 @@ def machines(lab: Lab) -> Generator[StringCommand]:
         host.noop("no VM of this lab is there")
 
 
-def _is_silent(there: Hypervisor) -> bool:
-    """Whether there may be VMs that can't be seen, and go on running meanwhile."""
-    return not there.answers and "virsh" not in there.missing
-
-
-def _refused(lab: Lab) -> StringCommand:
-    return fail(f"libvirt of {lab.hypervisor} does not answer; start it, and run again")
-
-
 def _gone(path: str) -> StringCommand:
     if path.startswith("/dev/"):
         quoted = QuoteString(path)
@@ -74,8 +63,8 @@ def networks(lab: Lab) -> Generator[StringCommand]:
     + lab: the virtual lab
     """
     there = report(lab)
-    if _is_silent(there):
-        yield _refused(lab)
+    if silent(there):
+        yield no_answer()
         return
     ours = changes.ours(lab, "network", there.networks)
     for name, existing in ours.items():
@@ -93,8 +82,8 @@ def pools(lab: Lab) -> Generator[StringCommand]:
     + lab: the virtual lab
     """
     there = report(lab)
-    if _is_silent(there):
-        yield _refused(lab)
+    if silent(there):
+        yield no_answer()
         return
     ours = changes.ours(lab, "pool", there.pools)
     for name, existing in ours.items():

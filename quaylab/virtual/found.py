@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element, fromstring
 
-from quaylab.virtual.lab import SEED_TARGET
+from quaylab.virtual.lab import SEED_TARGET, is_own
 from quaylab.virtual.xml import METADATA
 
 # By what is compared: what an operator calls it, and where it stands in the XML.
@@ -49,7 +48,6 @@ class DiskFile:
 
     format: str
     size: int
-    backing: str | None
 
 
 @dataclass(frozen=True)
@@ -129,8 +127,7 @@ def own_disks(name: str, xml: str) -> list[str]:
     attached to it by hand."""
     sources = [disk.find("source") for disk in _read(xml).findall("devices/disk")]
     paths = [each.get("file") or each.get("dev") or "" for each in sources if each is not None]
-    ours = re.compile(rf"{re.escape(name)}-(root|disk[0-9]+|seed)(\.qcow2|\.iso)?")
-    return [path for path in paths if ours.fullmatch(path.rpartition("/")[2])]
+    return [path for path in paths if is_own(name, path)]
 
 
 def _attribute(root: Element, path: str, name: str) -> str:

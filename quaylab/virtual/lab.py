@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ GB = 1024**3
 # The seed's size for the operating system; cloud images have 2 or 3 GB and grow to their disk.
 ROOT_SIZE = 10 * GB
 IMAGES = "/var/lib/libvirt/images"
-# Not among what a registry on the same machine keeps, which its purge removes.
+# Not in the registry's own directory, which a purge removes whole.
 SEEDS = "/var/lib/quaylab-virtual"
 USER = "cloud-user"
 SEED_TARGET = "vdz"
@@ -121,6 +122,13 @@ class Lab:
     @property
     def uses_lvm(self) -> bool:
         return any(pool.type == "lvm" for pool in self.pools.values())
+
+
+def is_own(name: str, path: str) -> bool:
+    """Whether a file or volume is called as those that are made for a machine, its root disk, its
+    other disks and its seed."""
+    made = r"-(root(\.qcow2)?|disk\d+(\.qcow2)?|seed\.iso)"
+    return bool(re.fullmatch(re.escape(name) + made, path.rpartition("/")[2]))
 
 
 def object_uuid(lab_name: str, kind: str, name: str) -> str:

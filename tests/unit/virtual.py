@@ -65,7 +65,7 @@ def lab(name: str = VM, **changes: Any) -> Lab:
 def there(made: Lab, **changes: Any) -> Hypervisor:
     """A hypervisor that has all of a lab, its VM running; with some of its report changed."""
     (machine,) = made.machines.values()
-    disks = {disk.path: DiskFile(disk.format, disk.size, None) for disk in machine.disks}
+    disks = {disk.path: DiskFile(disk.format, disk.size) for disk in machine.disks}
     report: dict[str, Any] = {
         "answers": True,
         "enabled": True,
@@ -80,8 +80,8 @@ def there(made: Lab, **changes: Any) -> Hypervisor:
         },
         "domains": {machine.name: Object(xml.domain(made, machine), True, True)},
         "files": {
-            machine.image.path: DiskFile("qcow2", 3 * GB, None),
-            machine.root: DiskFile("qcow2", 10 * GB, machine.image.path),
+            machine.image.path: DiskFile("qcow2", 3 * GB),
+            machine.root: DiskFile("qcow2", 10 * GB),
             **disks,
         },
         "devices": {

@@ -118,6 +118,13 @@ def test_errors_of_cloud_init(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(running.operate(first_boot.awaited, lab=lab(), machine=lab().machines[VM])) == 1
 
 
+def test_errors_are_told_by_the_next_run_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    _answers(monkeypatch, ["('scripts_user', RuntimeError('1 failed'))"])
+    host = FakeHost({Libvirt: there(lab()), **FACTS})
+    assert len(host.operate(first_boot.awaited, lab=lab(), machine=lab().machines[VM])) == 1
+    assert host.noops == []
+
+
 def test_host_keys_are_kept_for_the_deploy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     host = FakeHost(FACTS)

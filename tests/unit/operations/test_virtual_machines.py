@@ -135,9 +135,10 @@ def test_the_seed_holds_the_host_key(shell: Shell, tmp_path: Path) -> None:
     shell.stub(
         "xorrisofs",
         'while test $# -gt 1; do test "$1" != -output || out=$2; shift; done;\n'
-        'cp "$1/user-data" "$out"',
+        'cp "$1/user-data" "$out"; dirname "$1" >"$out.from"',
     )
     command = iso.replace(machine.directory, str(tmp_path)).replace(IMAGES, str(tmp_path))
+    (tmp_path / "tmp.killed").mkdir()
     done = shell.run(command)
     assert done.returncode == 0, done.stderr
     seed = (tmp_path / f"{VM}-seed.iso").read_text()
@@ -145,6 +146,9 @@ def test_the_seed_holds_the_host_key(shell: Shell, tmp_path: Path) -> None:
     assert seed.startswith(user_data)
     assert f"  ed25519_public: {public}" in seed
     assert "BEGIN OPENSSH PRIVATE KEY" in seed
+    # Where a killed run leaves secrets only root gets at them, and the next removes them.
+    assert (tmp_path / f"{VM}-seed.iso.new.from").read_text() == f"{tmp_path}\n"
+    assert not [*tmp_path.glob("tmp.*")]
     # Again, with the same key: the VM may be known by it already.
     assert shell.run(command).returncode == 0
     assert (tmp_path / f"{VM}-seed.iso").read_text() == seed
@@ -252,7 +256,7 @@ def test_a_vm_made_anew_loses_its_root_disk_only() -> None:
 
 def test_half_a_logical_volume_is_not_the_root_disk() -> None:
     report = there(lab())
-    half = {f"/dev/virt-pool/{VM}-root.new": DiskFile("raw", 10 * GB, None)}
+    half = {f"/dev/virt-pool/{VM}-root.new": DiskFile("raw", 10 * GB)}
     files = {path: each for path, each in report.files.items() if not path.endswith("-root")}
     (command,) = _shell(dataclasses.replace(report, files=files | half), "disks", lab())
     assert "lvremove --quiet --yes" in command

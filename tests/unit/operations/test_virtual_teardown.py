@@ -52,6 +52,17 @@ def test_a_vm_goes_with_its_disks_and_its_seed() -> None:
     assert not any("base" in command for command in commands)
 
 
+def test_a_disk_attached_by_hand_stays() -> None:
+    made = lab(**FILES)
+    report = there(made)
+    xml = report.domains[VM].xml.replace(f"{VM}-disk2.qcow2", f"{VM}-backup.qcow2")
+    assert f"{VM}-backup.qcow2" in xml
+    report = dataclasses.replace(report, domains={VM: Object(xml, True, True)})
+    commands = _host(report).shell(virtual_teardown.machines, lab=made)
+    assert f"rm -f /srv/vms/{VM}-disk1.qcow2" in commands
+    assert not any("backup" in command for command in commands)
+
+
 def test_logical_volumes_are_removed_as_such() -> None:
     commands = _host(there(lab())).shell(virtual_teardown.machines, lab=lab())
     assert sum("lvremove --quiet --yes /dev/virt-pool/" in each for each in commands) == 3
@@ -69,6 +80,37 @@ def test_a_vm_that_the_inventory_no_longer_names() -> None:
     report = dataclasses.replace(there(lab()), there=frozenset())
     commands = _host(report).shell(virtual_teardown.machines, lab=made)
     assert f"rm -f {IMAGES}/{VM}-seed.iso" in commands
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        virtual_teardown.machines,
+        virtual_teardown.networks,
+        virtual_teardown.pools,
+        resolver.forgotten,
+    ],
+    ids=["machines", "networks", "pools", "names"],
+)
+def test_nothing_is_removed_while_libvirt_does_not_answer(operation: Any) -> None:
+    report = dataclasses.replace(there(lab()), answers=False, networks={}, pools={}, domains={})
+    host = _host(report)
+    (command,) = host.shell(operation, lab=lab())
+    assert "libvirt of @local does not answer; start it, and run again" in command
+    assert command.endswith("exit 1")
+    assert host.noops == []
+
+
+def test_without_libvirt_nothing_can_be_running() -> None:
+    report = Hypervisor(missing=frozenset(["virsh"]), there=there(lab()).there)
+    commands = _host(report).shell(virtual_teardown.machines, lab=lab())
+    assert f"rm -rf {SEEDS}/{VM}" in commands
+
+
+def test_the_seed_of_anothers_vm_stays() -> None:
+    host = _host(THEIRS)
+    assert VM in THEIRS.domains and lab().machines[VM].directory in THEIRS.there
+    assert host.shell(virtual_teardown.machines, lab=lab()) == []
 
 
 def test_networks() -> None:
@@ -95,7 +137,7 @@ def test_a_directory_goes_if_it_is_empty() -> None:
 
 def _resolving(state: ResolverState) -> FakeHost:
     addresses = {VM: "192.168.254.12"}
-    return FakeHost({Resolver: state, Addresses: addresses}, "@local")
+    return FakeHost({Resolver: state, Addresses: addresses, Libvirt: bare(lab())}, "@local")
 
 
 def test_names_by_etc_hosts() -> None:
@@ -115,11 +157,38 @@ def test_names_by_systemd_resolved() -> None:
 
 def test_names_by_network_manager() -> None:
     host = _resolving(ResolverState("NetworkManager"))
-    servers, main, reload = host.operate(resolver.known, lab=lab())
+    servers, main, reload, loaded = host.operate(resolver.known, lab=lab())
     assert "dnsmasq.d/quaylab-quaylab.conf" in text(servers)
     assert "conf.d/quaylab-quaylab.conf" in text(main)
     assert text(reload) == "systemctl reload NetworkManager"
     assert stdin(servers) != stdin(main)
+    assert f"{SEEDS}/.resolver-quaylab" in text(loaded)
+
+
+def _network_manager(*, loaded: bool) -> FakeHost:
+    wanted = [*resolver._network_manager(lab()), *([resolver._loaded(lab())] if loaded else [])]
+    host = _resolving(ResolverState("NetworkManager"))
+    host.facts[Files] = {
+        file.path: FileState(file.uid, file.gid, file.mode, file.sha256) for file in wanted
+    }
+    return host
+
+
+def test_a_run_killed_before_the_reload_is_completed() -> None:
+    commands = _network_manager(loaded=False).shell(resolver.known, lab=lab())
+    assert commands[0] == "systemctl reload NetworkManager"
+    assert len(commands) == 2
+    host = _network_manager(loaded=True)
+    assert host.shell(resolver.known, lab=lab()) == []
+    assert host.noops == ["NetworkManager knows quaylab.lan"]
+
+
+def test_the_note_of_the_reload_goes_last() -> None:
+    commands = _network_manager(loaded=True).shell(resolver.forgotten, lab=lab())
+    assert commands[-2:] == [
+        "systemctl reload NetworkManager",
+        f"rm -f {SEEDS}/.resolver-quaylab",
+    ]
 
 
 def test_names_are_forgotten() -> None:
@@ -127,9 +196,9 @@ def test_names_are_forgotten() -> None:
     assert host.shell(resolver.forgotten, lab=lab()) == []
     path = "/etc/NetworkManager/dnsmasq.d/quaylab-quaylab.conf"
     files: dict[Any, Any] = {Files: {path: FileState(0, 0, 0o644, "")}}
-    commands = FakeHost({Resolver: ResolverState("NetworkManager"), **files}).shell(
-        resolver.forgotten, lab=lab()
-    )
+    host = _resolving(ResolverState("NetworkManager"))
+    host.facts |= files
+    commands = host.shell(resolver.forgotten, lab=lab())
     assert commands == [f"rm -f {path}", "systemctl reload NetworkManager"]
     lines = ResolverState(hosts=(f"192.168.254.12 {VM}",))
     (command,) = _resolving(lines).shell(resolver.forgotten, lab=lab())

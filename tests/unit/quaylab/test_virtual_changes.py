@@ -155,7 +155,7 @@ def test_an_image_that_is_not_there() -> None:
     made = lab(image_uri="file:///srv/rhel.qcow2")
     (problem,) = _refused(made, bare(made))
     assert problem.startswith("image_uri: file:///srv/rhel.qcow2")
-    fetched = {made.machines[VM].image.path: DiskFile("qcow2", 3 * GB, None)}
+    fetched = {made.machines[VM].image.path: DiskFile("qcow2", 3 * GB)}
     # Base images stay, so their source may be gone.
     assert _refused(made, dataclasses.replace(bare(made), files=fetched)) == []
     here = frozenset({"/srv/rhel.qcow2"})

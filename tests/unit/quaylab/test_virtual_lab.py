@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
 
+from quaylab.parts import ETC, VAR
 from quaylab.problems import Refusal
 from quaylab.settings import load
-from quaylab.virtual.lab import IMAGES, build
+from quaylab.virtual.lab import IMAGES, build, is_own
 from tests.unit.samples import HOST_DEFAULTS, host
 from tests.unit.virtual import BASE, BRIDGE, CHECKSUM, FILES, MACHINE, POOLS, VM, lab
 
@@ -57,6 +59,33 @@ def test_the_seeds_inventory() -> None:
         f"/dev/virt-pool/{VM}-disk2",
     ]
     assert machine.image.path == BASE
+
+
+@pytest.mark.parametrize("changes", [{}, FILES], ids=["volumes", "files"])
+def test_what_is_made_for_a_vm_is_its_own(changes: dict[str, Any]) -> None:
+    machine = lab(**changes).machines[VM]
+    for path in (machine.root, machine.seed, *(disk.path for disk in machine.disks)):
+        assert is_own(VM, path)
+        assert not is_own(f"other-{VM}", path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"{VM}-data.qcow2",
+        f"{VM}-disk1.qcow2.bak",
+        f"{VM}-2-root",
+        f"{VM}-disk",
+        "quayXquaylab.lan-root",
+    ],
+)
+def test_what_was_attached_by_hand_is_not(name: str) -> None:
+    assert not is_own(VM, f"/srv/vms/{name}")
+
+
+def test_a_purge_of_a_registry_leaves_the_seeds() -> None:
+    directory = PurePosixPath(lab().machines[VM].directory)
+    assert not any(directory.is_relative_to(purged) for purged in (ETC, VAR))
 
 
 def test_in_a_directory_disks_are_files() -> None:
