@@ -15,12 +15,17 @@ class Running:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self.said: list[str] = []
 
     def begins(self, operation: str) -> bool:
         """Wait until an operation begins; False if the run ends before."""
         assert self._process.stderr is not None
         begun = f"Starting operation: {operation}"
-        return any(begun in line for line in self._process.stderr)
+        for line in self._process.stderr:
+            self.said.append(line)
+            if begun in line:
+                return True
+        return False
 
     def goes_on(self, seconds: float) -> bool:
         """Let the run go on for some time; False if it ends before."""
@@ -46,5 +51,5 @@ def running(lab: Deployment, deploy: str = "deploy.py") -> Iterator[Running]:
 def kill_in(lab: Deployment, operation: str, after: float) -> None:
     """Kill a run, seconds after an operation of it has begun."""
     with running(lab) as run:
-        assert run.begins(operation), f"the run ended before: {operation}"
+        assert run.begins(operation), f"the run ended before: {operation}\n{''.join(run.said)}"
         assert run.goes_on(after), f"the run ended within {after:.2f} s of: {operation}"
