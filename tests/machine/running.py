@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -49,7 +50,16 @@ def running(lab: Deployment, deploy: str = "deploy.py") -> Iterator[Running]:
 
 
 def kill_in(lab: Deployment, operation: str, after: float) -> None:
-    """Kill a run, seconds after an operation of it has begun."""
-    with running(lab) as run:
-        assert run.begins(operation), f"the run ended before: {operation}\n{''.join(run.said)}"
-        assert run.goes_on(after), f"the run ended within {after:.2f} s of: {operation}"
+    """Kill a run, seconds after an operation of it has begun.
+
+    A run that ends before, as one in some fifty chains did for a reason unknown, is begun again,
+    and what it said is among pytest's warnings.
+    """
+    for _ in range(2):
+        with running(lab) as run:
+            if run.begins(operation):
+                assert run.goes_on(after), f"the run ended within {after:.2f} s of: {operation}"
+                return
+        early = f"the run ended before: {operation}\n{''.join(run.said)}"
+        warnings.warn(early, stacklevel=2)
+    raise AssertionError(early)
