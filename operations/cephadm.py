@@ -8,7 +8,7 @@ from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.ceph import AUTHORIZED_KEYS, Ceph, Cephadm, CephadmState
-from operations.commands import fail, one_at_a_time, quoted
+from operations.commands import apt_installed, fail, quoted
 from quaylab import ceph, cephadm
 from quaylab.cephadm import NOTE
 from quaylab.parts import VAR
@@ -26,12 +26,7 @@ def prepared(plan: Plan) -> Generator[StringCommand]:
     if missing:
         words = quoted(*missing)
         if plan.machines[host.name].debian_family:
-            yield one_at_a_time(
-                StringCommand(
-                    "export DEBIAN_FRONTEND=noninteractive; apt-get update --quiet=2 &&",
-                    "apt-get install --quiet=2 --yes --no-install-recommends", words, ">/dev/null",
-                )
-            )  # fmt: skip
+            yield apt_installed(words)
         else:
             yield StringCommand(
                 "dnf install --quiet --assumeyes", words, "&& systemctl enable --now chronyd"

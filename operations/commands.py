@@ -45,6 +45,18 @@ def one_at_a_time(command: StringCommand) -> StringCommand:
     return StringCommand(f"flock --close --timeout {PATIENCE} {LOCK} sh -c", QuoteString(command))
 
 
+def apt_installed(*packages: StringCommand | str) -> StringCommand:
+    """A command that installs Debian's packages without what they recommend, after finishing what
+    a killed run may have left half-installed."""
+    return one_at_a_time(
+        StringCommand(
+            "export DEBIAN_FRONTEND=noninteractive; dpkg --configure --pending &&",
+            "apt-get update --quiet=2 &&",
+            "apt-get install --quiet=2 --yes --no-install-recommends", *packages, ">/dev/null",
+        )
+    )  # fmt: skip
+
+
 def complain(host: Host, message: str) -> bool:
     """Fail a function command in one line; an exception there would print a traceback."""
     host.log_styled(message, fg="red", log_func=logger.error)

@@ -10,7 +10,7 @@ from pyinfra.api import StringCommand, operation
 
 from facts.docker import Daemon
 from facts.machine import Machine as MachineFact
-from operations.commands import fail, one_at_a_time
+from operations.commands import apt_installed, fail
 from quaylab import checks
 from quaylab.files import ManagedFile
 from quaylab.machine import Machine
@@ -32,16 +32,11 @@ def installed(machine: Machine, settings: Settings) -> Generator[StringCommand]:
         host.noop("dockerd is there")
     elif machine.debian_family:
         # Debian 13 has the client in a package of its own; before, it was in docker.io.
-        yield one_at_a_time(
-            StringCommand(
-                "export DEBIAN_FRONTEND=noninteractive; dpkg --configure --pending &&",
-                "apt-get update --quiet=2 &&",
-                "apt-get install --quiet=2 --yes --no-install-recommends",
-                "docker.io apparmor ca-certificates",
-                '$(test -z "$(apt-cache pkgnames docker-cli)" || echo docker-cli) >/dev/null',
-            )
+        yield apt_installed(
+            "docker.io apparmor ca-certificates",
+            '$(test -z "$(apt-cache pkgnames docker-cli)" || echo docker-cli)',
         )
-    elif machine.red_hat_family and machine.os_id != "fedora" and machine.os_major == 7:
+    elif machine.is_rhel_7:
         yield StringCommand("yum install --quiet --assumeyes docker")
     else:
         yield from _docker_ce(machine, settings.docker_ce_repository)

@@ -8,7 +8,7 @@ from pyinfra import host, state
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.libvirt import TAG, Libvirt
-from operations.commands import encoded, fail, one_at_a_time
+from operations.commands import apt_installed, encoded, fail
 from quaylab.machine import Machine
 from quaylab.virtual import changes, xml
 from quaylab.virtual.found import Hypervisor
@@ -66,19 +66,10 @@ def installed(lab: Lab, machine: Machine) -> Generator[StringCommand]:
         logical = "libvirt-daemon-driver-storage-logical"
         # Since Debian 13 a package of its own.
         lvm = f'lvm2 $(test -z "$(apt-cache pkgnames {logical})" || echo {logical})'
-        yield one_at_a_time(
-            StringCommand(
-                "export DEBIAN_FRONTEND=noninteractive; dpkg --configure --pending &&",
-                "apt-get update --quiet=2 &&",
-                f"apt-get install --quiet=2 --yes --no-install-recommends {DEBIAN}",
-                lvm if lab.uses_lvm else "",
-                ">/dev/null",
-            )
-        )
+        yield apt_installed(DEBIAN, lvm if lab.uses_lvm else "")
     else:
-        seven = machine.os_id != "fedora" and machine.os_major == 7
-        tool = "yum" if seven else "dnf"
-        iso = "genisoimage" if seven else "xorriso"
+        tool = "yum" if machine.is_rhel_7 else "dnf"
+        iso = "genisoimage" if machine.is_rhel_7 else "xorriso"
         lvm = " lvm2" if lab.uses_lvm else ""
         yield StringCommand(f"{tool} install --quiet --assumeyes {RED_HAT} {iso}{lvm}")
 

@@ -10,11 +10,11 @@ from pyinfra.api import Host
 from pyinfra.api.exceptions import DeployError
 from pyinfra.context import ctx_host
 
-from facts.libvirt import Libvirt
 from facts.machine import Machine as MachineFact
 from facts.storage import Storage
 from operations import elsewhere
 from operations.commands import ask_at_terminal
+from operations.hypervisor import report
 from quaylab import checks
 from quaylab import plan as plans
 from quaylab.credentials import Store
@@ -74,10 +74,11 @@ def _virtually(check: bool) -> tuple[Lab, Machine, Store]:
     with _lock:
         try:
             if _virtual is None:
-                settings, own = load(_hosts())
+                hosts = _hosts()
+                settings, own = load(hosts)
                 store = Store(settings.lab_name)
                 store.lock()
-                lab = build(settings, own, _hosts())
+                lab = build(settings, own, hosts)
                 machine = _machines()[lab.hypervisor]
                 refuse(checks.hypervisor_problems(lab.hypervisor, machine))
                 if check:
@@ -92,10 +93,7 @@ def _virtually(check: bool) -> tuple[Lab, Machine, Store]:
 def _there(lab: Lab) -> Hypervisor:
     host = inventory.get_host(lab.hypervisor)
     with ctx_host.use(host):
-        found: Hypervisor = host.get_fact(
-            Libvirt, paths=changes.paths(lab), devices=changes.devices(lab)
-        )
-    return found
+        return report(lab)
 
 
 def _hosts() -> list[HostInput]:

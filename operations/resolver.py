@@ -10,7 +10,7 @@ from pyinfra.api import QuoteString, StringCommand, operation
 from facts.files import Files
 from facts.resolver import Resolver, ResolverState
 from facts.virtual_machines import Addresses
-from operations import files
+from operations import files, hosts_file
 from operations.hypervisor import no_answer, report, silent
 from quaylab.files import ManagedFile
 from quaylab.virtual.lab import SEEDS, Lab
@@ -68,7 +68,7 @@ def forgotten(lab: Lab) -> Generator[StringCommand]:
     if loaded in found:
         yield StringCommand("rm -f", QuoteString(loaded))
     if there.hosts:
-        yield _rewritten(lab, [])
+        yield hosts_file.rewritten(_mark(lab))
     if not (found or there.hosts):
         host.noop("nothing was told of the lab's domain")
 
@@ -79,16 +79,7 @@ def _hosts(lab: Lab, there: ResolverState) -> Generator[StringCommand]:
     if sorted(there.hosts) == sorted(lines):
         host.noop("/etc/hosts knows the VMs")
     else:
-        yield _rewritten(lab, lines)
-
-
-def _rewritten(lab: Lab, lines: list[str]) -> StringCommand:
-    # Not `sed -i`: in a container /etc/hosts is a mount, which can be written but not replaced.
-    marked = (QuoteString(f"{line} {_mark(lab)}") for line in lines)
-    return StringCommand(
-        f"kept=$(grep -v ' {_mark(lab)}$' /etc/hosts); printf '%s\\n' \"$kept\"", *marked,
-        ">/etc/hosts",
-    )  # fmt: skip
+        yield hosts_file.rewritten(_mark(lab), *lines)
 
 
 def _mark(lab: Lab) -> str:

@@ -10,7 +10,7 @@ from pyinfra.api import QuoteString, StringCommand, operation
 from facts.files import Files
 from facts.storage import Storage as StorageFact
 from operations import files
-from operations.commands import fail, one_at_a_time, quoted, read_secret
+from operations.commands import apt_installed, fail, quoted, read_secret
 from quaylab import daemon_settings, storage_problems
 from quaylab import storage as storages
 from quaylab.disks import Disks
@@ -33,15 +33,9 @@ def tools_installed(machine: Machine) -> Generator[StringCommand]:
     if host.get_fact(StorageFact, paths=[]).tools >= {"vgcreate", "mkfs.xfs"}:
         host.noop("lvm2 and xfsprogs are there")
     elif machine.debian_family:
-        yield one_at_a_time(
-            StringCommand(
-                "export DEBIAN_FRONTEND=noninteractive; dpkg --configure --pending &&",
-                "apt-get update --quiet=2 &&",
-                "apt-get install --quiet=2 --yes --no-install-recommends lvm2 xfsprogs >/dev/null",
-            )
-        )
+        yield apt_installed("lvm2 xfsprogs")
     else:
-        manager = "yum" if storages.is_legacy(machine) else "dnf"
+        manager = "yum" if machine.is_rhel_7 else "dnf"
         yield StringCommand(f"{manager} install --quiet --assumeyes lvm2 xfsprogs")
 
 
@@ -69,7 +63,7 @@ def mounted(storage: Storage, machine: Machine) -> Generator[StringCommand]:
         return
     work = storages.work(storage, disks)
     point = storage.mount_point(disks)
-    legacy = storage.path is None and storages.is_legacy(machine)
+    legacy = storage.path is None and machine.is_rhel_7
     setup = storages.setup_file(storage, disks) if legacy else disks.setup
     if work == Work() and disks.setup == setup:
         host.noop(f"{storage.volume_path} is mounted at {point}")

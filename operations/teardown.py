@@ -11,6 +11,7 @@ from pyinfra.api import FunctionCommand, QuoteString, StringCommand, operation
 from facts.containers import Engine
 from facts.files import Directories
 from facts.trust import Name
+from operations import hosts_file
 from operations.containers import remove
 from operations.trust import MARK
 from quaylab.containers import NETWORK
@@ -56,9 +57,7 @@ def data(plan: Plan) -> Generator[StringCommand]:
     for volume in engine.volumes:
         yield StringCommand("docker volume rm", QuoteString(volume), ">/dev/null")
     if line:
-        yield StringCommand(
-            f"kept=$(grep -v ' {MARK}$' /etc/hosts); printf '%s\n' \"$kept\" >/etc/hosts"
-        )
+        yield hosts_file.rewritten(MARK)
 
 
 @operation()

@@ -6,10 +6,10 @@ from collections.abc import Generator
 from pathlib import Path
 
 from pyinfra import host
-from pyinfra.api import QuoteString, StringCommand, operation
+from pyinfra.api import StringCommand, operation
 
 from facts.trust import BundleHolds, Name
-from operations import files
+from operations import files, hosts_file
 from quaylab.files import ManagedFile
 from quaylab.machine import Machine
 
@@ -27,11 +27,7 @@ def name_known(hostname: str, address: str) -> Generator[StringCommand]:
     if name.managed == address or (name.managed is None and name.resolves):
         host.noop(f"{hostname} is known")
         return
-    # Not `sed -i`: in a container /etc/hosts is a mount, which can be written but not replaced.
-    yield StringCommand(
-        f"kept=$(grep -v ' {MARK}$' /etc/hosts); printf '%s\\n%s\\n' \"$kept\"",
-        QuoteString(f"{address} {hostname} {MARK}"), ">/etc/hosts",
-    )  # fmt: skip
+    yield hosts_file.rewritten(MARK, f"{address} {hostname}")
 
 
 @operation()

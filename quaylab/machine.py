@@ -75,6 +75,11 @@ class Machine:
     def red_hat_family(self) -> bool:
         return self.os_id in RED_HAT_FAMILY or "rhel" in self.os_like
 
+    @property
+    def is_rhel_7(self) -> bool:
+        """RHEL 7 or kin, with yum, and with a Docker of its own."""
+        return self.red_hat_family and self.os_id != "fedora" and self.os_major == 7
+
     def mount_of(self, path: str) -> str | None:
         """The mount point that a path lies on or will lie on; None if none was reported."""
         parents = [str(PurePosixPath(path)), *map(str, PurePosixPath(path).parents)]

@@ -67,11 +67,6 @@ def _storage(
     return Storage(setting, devices, given.volume_group or group, volume, path, given.wipe)
 
 
-def is_legacy(machine: Machine) -> bool:
-    """Whether the engine's own docker-storage-setup makes its storage, as on RHEL 7."""
-    return machine.red_hat_family and machine.os_id != "fedora" and machine.os_major == 7
-
-
 def setup_file(storage: Storage, disks: Disks, devices: Sequence[str] = ()) -> str:
     """/etc/sysconfig/docker-storage-setup. Without devices once the volume group is there: the
     engine's unit runs the command at each start, and it fails on disks that it finds in use."""

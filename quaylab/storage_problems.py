@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from quaylab.daemon_settings import daemon_problem
 from quaylab.disks import Device, Disks
 from quaylab.machine import Machine
-from quaylab.storage import QUOTAS, Storage, is_legacy, is_ours, members_on
+from quaylab.storage import QUOTAS, Storage, is_ours, members_on
 
 
 def problems(
@@ -25,7 +25,7 @@ def problems(
             yield f"{key}.{problem}"
         for problem in _mount_problems(name, machine, disks, storage):
             yield f"{key}: {problem}"
-        told = storage.path is None and not is_legacy(machine)
+        told = storage.path is None and not machine.is_rhel_7
         if told and (reason := daemon_problem(disks.daemon)):
             yield f"{key}: /etc/docker/daemon.json of {name} {reason}"
 

@@ -8,7 +8,6 @@ from pyinfra import host
 
 from operations import credentials, docker, storage
 from operations.plan import plan
-from quaylab.storage import is_legacy
 
 lab = plan()
 
@@ -21,7 +20,7 @@ if wanted := lab.storages.get(host.name):
     storage.tools_installed(name="Install LVM and xfs", machine=machine)
 
     if docker_storage := by_setting.get("docker_storage"):
-        if is_legacy(machine):
+        if machine.is_rhel_7:
             # It brings docker-storage-setup.
             docker.installed(
                 name="Install the container engine", machine=machine, settings=lab.settings
@@ -29,7 +28,7 @@ if wanted := lab.storages.get(host.name):
 
         storage.mounted(name="Mount the engine's storage", storage=docker_storage, machine=machine)
 
-        if not is_legacy(machine):
+        if not machine.is_rhel_7:
             storage.driver_set(name="Set the engine's storage driver")
 
     if quay_storage := by_setting.get("quay_storage"):

@@ -1,0 +1,15 @@
+"""Lines of ours in a host's /etc/hosts, each with a mark at its end."""
+
+from __future__ import annotations
+
+from pyinfra.api import QuoteString, StringCommand
+
+
+def rewritten(mark: str, *lines: str) -> StringCommand:
+    """A command that has these lines, and no others with the mark."""
+    # Not `sed -i`: in a container /etc/hosts is a mount, which can be written but not replaced.
+    marked = (QuoteString(f"{line} {mark}") for line in lines)
+    return StringCommand(
+        "kept=$(grep -v", QuoteString(f" {mark}$"), "/etc/hosts);",
+        "printf '%s\\n' \"$kept\"", *marked, ">/etc/hosts",
+    )  # fmt: skip
