@@ -1,4 +1,4 @@
-"""The README's table of settings: ``python -m quaylab.reference`` prints it."""
+"""The page of all settings: ``python -m quaylab.reference >docs/settings.md`` makes it anew."""
 
 from __future__ import annotations
 
@@ -10,9 +10,23 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 
 from quaylab.settings import HostSettings, Settings
-from quaylab.settings.forms import LocalFile
+from quaylab.settings.forms import LocalFile, Section
 
 DEFAULTS = Path(__file__).parent.parent / "group_data" / "all.py"
+INTRODUCTION = """\
+# Settings
+
+<!-- made by: python -m quaylab.reference >docs/settings.md -->
+
+Every setting has its default in [group_data/all.py](../group_data/all.py). Set yours in
+`group_data/all.py` beside your inventory, or for one run with `--data KEY=VALUE`. A key that does
+not exist, a value of the wrong kind, and what can't go together are all reported at once, each by
+its name, before a host is changed. With `--data`, lists and the like are written as JSON
+(`--data 'rhsm_repositories=["a","b"]'`), and so is a text that looks like a number
+(`--data 'rhsm_release="9.4"'`). Secrets are no settings: see [credentials](credentials.md).
+
+What holds for the whole run comes first. The last tables are for single hosts or groups.
+"""
 
 
 def defaults() -> dict[str, object]:
@@ -24,15 +38,23 @@ def defaults() -> dict[str, object]:
     }
 
 
-def settings_table() -> str:
-    """A Markdown table: key, type, default, meaning; a host's own settings come last."""
+def settings_page() -> str:
+    """The page: a table for each section of the settings, those of single hosts last."""
     given = defaults()
-    rows = ["| setting | type | default | meaning |", "|---|---|---|---|"]
-    for model in (Settings, HostSettings):
-        for key, field in model.model_fields.items():
-            default = f"`{given[key]!r}`".replace("'", '"')
-            meaning = (field.description or "").replace("|", "\\|")
-            rows.append(f"| `{key}` | {_type(field)} | {default} | {meaning} |")
+    sections = [
+        section for model in (Settings, HostSettings) for section in reversed(model.__bases__)
+    ]
+    return INTRODUCTION + "".join(_table(section, given) for section in sections)
+
+
+def _table(section: type[Section], given: dict[str, object]) -> str:
+    """A Markdown table of a section: key, type, default, meaning."""
+    title = (section.__doc__ or "").partition("\n")[0].rstrip(".")
+    rows = [f"\n## {title}\n", "| setting | type | default | meaning |", "|---|---|---|---|"]
+    for key, field in section.model_fields.items():
+        default = f"`{given[key]!r}`".replace("'", '"')
+        meaning = (field.description or "").replace("|", "\\|")
+        rows.append(f"| `{key}` | {_type(field)} | {default} | {meaning} |")
     return "\n".join(rows) + "\n"
 
 
@@ -58,4 +80,4 @@ def _type(field: FieldInfo) -> str:
 
 
 if __name__ == "__main__":
-    print(settings_table(), end="")
+    print(settings_page(), end="")

@@ -47,7 +47,7 @@ class Settings(
     Certificates,
     Registry,
 ):
-    """Every run-wide setting; the README's table of settings is made from it."""
+    """Every run-wide setting; docs/settings.md is made from it."""
 
 
 class HostSettings(VirtualMachine, Host, Disks):

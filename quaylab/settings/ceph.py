@@ -8,7 +8,7 @@ from quaylab.settings.forms import HostPath, Image, Section
 
 
 class Ceph(Section):
-    """A cluster of our own: on one host, or by cephadm on three and more."""
+    """Ceph, run here: on one host, or by cephadm on three and more."""
 
     ceph_image: Image = Field(description="Ceph's image, also for cephadm")
     ceph_osd_devices: tuple[HostPath, ...] = Field(

@@ -27,7 +27,7 @@ class Storage(Section):
 
 
 class Disks(Section):
-    """A host's disks; for hosts of its kind in a group's data, or in the host's own."""
+    """A host's disks."""
 
     docker_storage: Storage | None = Field(
         description="Disks for the engine's images and containers, such as "

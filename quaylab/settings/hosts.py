@@ -8,7 +8,7 @@ from quaylab.settings.forms import Address, LocalFile, Proxy, Section, Size, Url
 
 
 class Engine(Section):
-    """The container engine and its way out."""
+    """The container engine, its logs, its proxy."""
 
     docker_ce_repository: Url = Field(
         description="Docker CE's package repository or a mirror of it, for RHEL 8+ and its kin",
@@ -27,7 +27,7 @@ class Engine(Section):
 
 
 class Needs(Section):
-    """What a host has to have."""
+    """What a Quay host must have."""
 
     minimum_cpus: int = Field(ge=1, le=1024, description="Processors that a Quay host needs")
     minimum_memory_mb: int | None = Field(
@@ -41,7 +41,7 @@ class Needs(Section):
 
 
 class Host(Section):
-    """A host's own, which may differ from host to host."""
+    """A host's address."""
 
     address: Address | None = Field(
         description="The host's address for its peers; None: the one it has"

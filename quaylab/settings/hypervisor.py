@@ -46,7 +46,7 @@ class Pool(Section):
 
 
 class Hypervisor(Section):
-    """For tasks/hypervisor.py."""
+    """The hypervisor and its VMs, for tasks/hypervisor.py."""
 
     libvirt_bridges: list[Network] = Field(
         description="Networks of the hypervisor, each with name, forward, bridge, domain, network, "

@@ -35,7 +35,7 @@ SwiftOption = Literal[
 
 
 class Objects(Section):
-    """The store of the blobs: a volume, or an object store."""
+    """Where the images' blobs are kept."""
 
     storage: Literal["local", "radosgw", "s3", "gcs", "swift"] | None = Field(
         description="Where the blobs are kept: local (a volume), radosgw (Ceph), s3 (AWS and "

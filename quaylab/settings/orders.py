@@ -8,7 +8,7 @@ from quaylab.settings.forms import DumpName, Section
 
 
 class Restoring(Section):
-    """For tasks/restore_database.py."""
+    """Restoring a dump, with tasks/restore_database.py."""
 
     restore: DumpName | None = Field(
         description="With tasks/restore_database.py: the dump to restore; None: the newest",
@@ -16,7 +16,7 @@ class Restoring(Section):
 
 
 class Teardown(Section):
-    """For tasks/teardown.py."""
+    """Removing a registry, with tasks/teardown.py."""
 
     purge: str | None = Field(
         description="With tasks/teardown.py: the registry's name, to remove all data too"

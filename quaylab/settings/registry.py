@@ -53,7 +53,7 @@ class Registry(Section):
 
 
 class Certificates(Section):
-    """Your own certificate, if not the lab's."""
+    """A certificate of your own."""
 
     tls_certificate: LocalFile | None = Field(
         description="Your certificate (PEM, with its chain) on this machine; None: the lab's own",

@@ -28,7 +28,7 @@ Release = Annotated[str, form(r"^[0-9][0-9A-Za-z.]*$", "9.4")]
 
 
 class Subscription(Section):
-    """How RHEL hosts are registered, and what they get by it."""
+    """RHEL's subscription."""
 
     rhsm_organization: Organization | None = Field(
         description="Organization to register RHEL hosts with, by an activation key unless "

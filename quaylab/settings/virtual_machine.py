@@ -46,7 +46,7 @@ class Resources(Section):
 
 
 class VirtualMachine(Section):
-    """What tasks/hypervisor.py makes of a host in the group `lab`."""
+    """A virtual machine, in the group `lab`."""
 
     resources: Resources | None = Field(
         description="A VM's vcpus, ram (MB), disks beside the root disk (each with size in GB and "

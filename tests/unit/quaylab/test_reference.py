@@ -1,13 +1,13 @@
-"""The README's table of settings is the models' and group_data/all.py's own."""
+"""The page of settings is made from the models and group_data/all.py."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from quaylab.reference import settings_table
+from quaylab.reference import settings_page
 
-README = Path(__file__).parents[3] / "README.md"
+PAGE = Path(__file__).parents[3] / "docs" / "settings.md"
 
 
-def test_readme_has_the_table_as_it_is() -> None:
-    assert settings_table() in README.read_text(), "run: python -m quaylab.reference"
+def test_the_page_of_settings_is_up_to_date() -> None:
+    assert settings_page() == PAGE.read_text(), "run: python -m quaylab.reference >docs/settings.md"
