@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+from base64 import urlsafe_b64encode
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -10,7 +12,7 @@ import yaml
 from quaylab import object_storage
 from quaylab.credentials import Credentials
 from quaylab.settings import Settings
-from quaylab.topology import Topology
+from quaylab.topology import LOOPBACK, Topology
 
 SCHEMES = {"postgresql": "postgresql", "mysql": "mysql+pymysql"}
 # The bundle as Quay's working directory and its own check of MySQL's CA know it.
@@ -51,7 +53,13 @@ def _redis_tls(settings: Settings) -> dict[str, Any]:
 
 
 def build(settings: Settings, topology: Topology, credentials: Credentials) -> dict[str, Any]:
-    """The keys that Quay requires and those that make a private registry; see owned_keys."""
+    """config.yaml: what makes a private registry, unless ``quay_config`` says otherwise, and what
+    nothing else may say. docs/quay-config.md tells the reason of each key."""
+    owned = _owned(settings, topology, credentials)
+    return _defaults(topology) | settings.quay_config | owned
+
+
+def _owned(settings: Settings, topology: Topology, credentials: Credentials) -> dict[str, Any]:
     # Upstream's validator checks one Redis entry with the other's port: they are one.
     redis = {
         "host": topology.redis.address,
@@ -59,13 +67,18 @@ def build(settings: Settings, topology: Topology, credentials: Credentials) -> d
         "password": credentials.redis_password.get_secret_value(),
         **_redis_tls(settings),
     }
-    owned = {
+    secret_key = credentials.secret_key.get_secret_value()
+    return {
+        # True by default: then pushes take no lock against garbage collection, no mail is sent,
+        # and the signatures of OIDC's tokens go unchecked.
+        "TESTING": False,
         "AUTHENTICATION_TYPE": "Database",
         "SERVER_HOSTNAME": topology.registry,
         "PREFERRED_URL_SCHEME": "https",
         "SETUP_COMPLETE": True,
         "DATABASE_SECRET_KEY": credentials.database_secret_key.get_secret_value(),
-        "SECRET_KEY": credentials.secret_key.get_secret_value(),
+        "SECRET_KEY": secret_key,
+        "PAGE_TOKEN_KEY": _page_token_key(secret_key),
         "DB_URI": database_uri(settings, topology, credentials),
         "DB_CONNECTION_ARGS": {
             "threadlocals": True,
@@ -74,32 +87,48 @@ def build(settings: Settings, topology: Topology, credentials: Credentials) -> d
         },
         "BUILDLOGS_REDIS": redis,
         "USER_EVENTS_REDIS": dict(redis),
+        # Read with FEATURE_IMAGE_PULL_STATS only; a Redis that is given by a provider may have no
+        # database 1, which is Quay's own choice.
+        "PULL_METRICS_REDIS": {**redis, "db": 0},
         **object_storage.config(settings, topology, credentials),
-        # Without these two the first user can't be made through the API.
+        "USERFILES_LOCATION": settings.storage_location,
+        "LOG_ARCHIVE_LOCATION": settings.storage_location,
+        "ACTION_LOG_ARCHIVE_LOCATION": settings.storage_location,
         "FEATURE_USER_INITIALIZE": True,
-        "BROWSER_API_CALLS_XHR_ONLY": False,
         "SUPER_USERS": [settings.quay_superuser],
     }
-    defaults = {
+
+
+def _defaults(topology: Topology) -> dict[str, Any]:
+    return {
         "DEFAULT_TAG_EXPIRATION": "2w",
         "TAG_EXPIRATION_OPTIONS": ["0s", "1d", "1w", "2w", "4w"],
         "FEATURE_MAILING": False,
         # A private registry: accounts are made by the superuser, not by whoever finds the page.
         "FEATURE_USER_CREATION": False,
-        "USERFILES_LOCATION": settings.storage_location,
-        "LOG_ARCHIVE_LOCATION": settings.storage_location,
+        # Nobody runs builders here: builds would wait for ever.
+        "FEATURE_BUILD_SUPPORT": False,
+        # The protocol of Docker before 1.6.
+        "FEATURE_RESTRICTED_V1_PUSH": True,
+        # No other site's scripts may read what the API answers.
+        "CORS_ORIGIN": [topology.url],
+        # Else whoever sends X-Forwarded-For writes the address in the usage logs.
+        "TRUSTED_PROXY_CIDR": [f"{LOOPBACK}/32"],
     }
-    return defaults | settings.quay_config | owned
+
+
+def _page_token_key(secret_key: str) -> str:
+    """A Fernet key in place of the published one, the same wherever SECRET_KEY is."""
+    return urlsafe_b64encode(hmac.digest(secret_key.encode(), b"PAGE_TOKEN_KEY", "sha256")).decode()
 
 
 def problems(settings: Settings, topology: Topology, credentials: Credentials) -> list[str]:
     """Keys in ``quay_config`` that other settings own."""
-    owned = build(settings.model_copy(update={"quay_config": {}}), topology, credentials)
-    changeable = ("FEATURE_MAILING", "FEATURE_USER_CREATION", "DEFAULT_TAG_EXPIRATION")
+    owned = _owned(settings, topology, credentials)
     return [
         f"quay_config: {key} is worked out from the other settings; leave it out"
         for key in settings.quay_config
-        if key in owned and key not in (*changeable, "TAG_EXPIRATION_OPTIONS")
+        if key in owned
     ]
 
 

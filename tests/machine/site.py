@@ -97,7 +97,6 @@ class Site:
         location = ["LocalStorage", {"storage_path": "/datastorage/registry"}]
         values = {
             "AUTHENTICATION_TYPE": "Database",
-            "BROWSER_API_CALLS_XHR_ONLY": False,
             "BUILDLOGS_REDIS": server,
             "DATABASE_SECRET_KEY": "d" * 48,
             "DB_URI": f"postgresql://quay:{URI_PASSWORD}@{self.container('postgresql')}/quay",
@@ -112,6 +111,7 @@ class Site:
             "SETUP_COMPLETE": True,
             "SUPER_USERS": [ADMIN],
             "TAG_EXPIRATION_OPTIONS": ["0s", "2w"],
+            "TESTING": False,
             "USER_EVENTS_REDIS": server,
             **changes,
         }

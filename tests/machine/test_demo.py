@@ -77,6 +77,7 @@ def test_demo_ends_with_a_registry(demo: Demo) -> None:
     assert f"https://{REGISTRY}" in said
     assert "credentials/demo.yaml" in said
     assert demo.password not in said
+    assert "TESTING" not in demo.machine.run("docker logs quaylab-quay 2>&1").stdout
     assert demo.changes() == []
 
 

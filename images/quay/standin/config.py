@@ -3,6 +3,7 @@
 import hmac
 import os
 import re
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,11 @@ DURATION = re.compile(r"[0-9]+[smhdw]")
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 SECRET_KEY_LENGTH = 63
 BUNDLE = "conf/stack/"
+# Quay's own words.
+TESTING = (
+    "Detected TESTING: true on startup. TESTING property is either missing from config.yaml or set "
+    "to 'true'."
+)
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,11 @@ class Settings:
         return list(self.values.get("SUPER_USERS") or [])
 
     @property
+    def is_testing(self) -> bool:
+        """Quay's testing mode, in which it is unless told otherwise."""
+        return bool(self.values.get("TESTING", True))
+
+    @property
     def tag_expiration_seconds(self) -> int:
         """How long a deleted tag can be brought back, which Quay tells with each account."""
         duration = str(self.values["DEFAULT_TAG_EXPIRATION"])
@@ -110,6 +121,8 @@ def load() -> Settings:
         raise StartError(f"{file} holds no settings")
     settings = Settings(bundle, values)
     _check(settings)
+    if settings.is_testing:
+        print(TESTING, file=sys.stderr, flush=True)
     return settings
 
 

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 import yaml
+from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
 from quaylab import quay_config
@@ -46,8 +47,43 @@ def test_required_key_is_there(key: str) -> None:
 def test_first_user_can_be_made_through_the_api() -> None:
     config = _config(quay_superuser="root-user")
     assert config["FEATURE_USER_INITIALIZE"] is True
-    assert config["BROWSER_API_CALLS_XHR_ONLY"] is False
     assert config["SUPER_USERS"] == ["root-user"]
+
+
+def test_is_not_in_testing_mode() -> None:
+    """Which is Quay's default: pushes without a lock, OIDC's signatures unchecked, no mail."""
+    assert _config()["TESTING"] is False
+
+
+def test_only_the_own_pages_may_read_the_api() -> None:
+    assert _config(quay_https_port=8443)["CORS_ORIGIN"] == ["https://quay.example.com:8443"]
+
+
+def test_no_client_is_believed_who_it_forwards_for() -> None:
+    assert _config()["TRUSTED_PROXY_CIDR"] == ["127.0.0.1/32"]
+
+
+def test_page_tokens_have_a_key_of_their_own() -> None:
+    key = _config()["PAGE_TOKEN_KEY"]
+    Fernet(key)  # else Quay could not read it
+    assert key == _config()["PAGE_TOKEN_KEY"]
+    other = CREDENTIALS.model_copy(update={"secret_key": SecretStr("another")})
+    assert quay_config.build(settings(), one_host(), other)["PAGE_TOKEN_KEY"] != key
+
+
+def test_every_location_is_the_store_there_is() -> None:
+    config = _config(storage_location="here")
+    for key in ("USERFILES_LOCATION", "LOG_ARCHIVE_LOCATION", "ACTION_LOG_ARCHIVE_LOCATION"):
+        assert config[key] == "here"
+
+
+def test_pull_statistics_would_go_to_our_redis() -> None:
+    config = _config()
+    assert config["PULL_METRICS_REDIS"] == {**config["USER_EVENTS_REDIS"], "db": 0}
+
+
+def test_nothing_waits_for_builders() -> None:
+    assert _config()["FEATURE_BUILD_SUPPORT"] is False
 
 
 def test_names_lead_to_the_registry() -> None:
@@ -153,7 +189,14 @@ def test_further_keys_are_merged() -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["DB_URI", "SECRET_KEY", "SERVER_HOSTNAME", "SUPER_USERS", "DISTRIBUTED_STORAGE_CONFIG"],
+    [
+        "DB_URI",
+        "SECRET_KEY",
+        "SERVER_HOSTNAME",
+        "SUPER_USERS",
+        "DISTRIBUTED_STORAGE_CONFIG",
+        "TESTING",
+    ],
 )
 def test_key_that_other_settings_own_is_refused(key: str) -> None:
     wanted = settings(quay_config={key: "x", "FEATURE_MAILING": True})
@@ -170,7 +213,7 @@ def test_rendering_does_not_depend_on_the_order_of_keys() -> None:
 
 def test_rendering_repeats_instead_of_referring() -> None:
     text = quay_config.render(quay_config.build(settings(), one_host(), CREDENTIALS))
-    assert text.count("host: quaylab-redis") == 2
+    assert text.count("host: quaylab-redis") == 3
 
 
 @pytest.mark.parametrize(
