@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from quaylab import __version__
 from tests.unit.samples import ROOT
 
 PURGE = ("--data", "purge=quay.quaylab.lan")
@@ -18,7 +19,7 @@ PURGE = ("--data", "purge=quay.quaylab.lan")
 def folder(tmp_path: Path) -> Path:
     """A project whose environment is ready, and whose pyinfra notes its arguments."""
     shutil.copy(ROOT / "lab", tmp_path)
-    shutil.copy(ROOT / "requirements.txt", tmp_path)
+    shutil.copy(ROOT / "requirements.lock", tmp_path)
     for name, text in {"lab": "hypervisor = []\n", "plain": "quay = []\n"}.items():
         inventory = tmp_path / "inventories" / name / "inventory.py"
         inventory.parent.mkdir(parents=True)
@@ -32,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
     )
     python.chmod(0o755)
     stamp = subprocess.run(
-        ["sha256sum", "requirements.txt"], cwd=tmp_path, capture_output=True, text=True, check=True
+        ["sha256sum", "requirements.lock"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     (tmp_path / ".venv" / "stamp").write_text(f"stub\n{stamp.stdout}")
     return tmp_path
@@ -78,3 +79,10 @@ def test_nothing_is_deployed_to_vms_that_could_not_be_made(folder: Path) -> None
     code, calls = _calls(folder, "up", "lab", fails="hypervisor.py")
     assert code == 1
     assert len(calls) == 1
+
+
+def test_version(folder: Path) -> None:
+    (folder / "quaylab").mkdir()
+    shutil.copy(ROOT / "quaylab" / "__init__.py", folder / "quaylab")
+    done = subprocess.run(["bash", "lab", "version"], cwd=folder, capture_output=True, text=True)
+    assert done.stdout == f"{__version__}\n"
