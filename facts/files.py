@@ -44,18 +44,3 @@ class Paths(FactBase[list[str]]):
 
     def process(self, output: list[str]) -> list[str]:
         return output
-
-
-class Directories(FactBase[list[str]]):
-    """Those of some paths that are directories."""
-
-    def command(self, paths: list[str]) -> StringCommand:
-        names = [QuoteString(path) for path in paths]
-        return StringCommand("for path in", *names, '; do test ! -d "$path" || echo "$path"; done')
-
-    @staticmethod
-    def default() -> list[str]:
-        return []
-
-    def process(self, output: list[str]) -> list[str]:
-        return output

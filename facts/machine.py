@@ -37,6 +37,7 @@ cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ local _ state _; 
 done
 published
 printf 'storage %s\n' "$(cat /var/lib/quaylab/storage 2>/dev/null)"
+printf 'registry %s\n' "$(cat /var/lib/quaylab/registry 2>/dev/null)"
 for cluster in /var/lib/ceph/*-*-*-*-*/; do
   test ! -d "$cluster" || printf 'ceph %s\n' "$(basename "$cluster")"
 done
@@ -56,6 +57,15 @@ if command -v docker >/dev/null 2>&1; then
     '{{index .Config.Labels "io.quaylab.version"}}' quaylab-quay 2>/dev/null)"
   docker volume ls --quiet --filter name=^quaylab- 2>/dev/null | while read -r volume; do
     docker volume inspect --format 'volume {{.Name}} {{json .Labels}}' "$volume"
+    device=$(docker volume inspect \
+      --format '{{with .Options}}{{with index . "device"}}{{.}}{{end}}{{end}}' "$volume")
+    test -z "$device" || printf 'device %s %s\n' "$volume" "$device"
+    directory=${device:-$(docker volume inspect --format '{{.Mountpoint}}' "$volume")}
+    test -d "$directory" || printf 'missing %s\n' "$volume"
+    test -n "$(ls -A "$directory" 2>/dev/null)" || printf 'empty %s\n' "$volume"
+  done
+  docker ps --all --quiet --filter name=^quaylab- 2>/dev/null | while read -r container; do
+    docker inspect --format 'container {{.Name}} {{json .Config.Labels}}' "$container" 2>/dev/null
   done
 fi
 """
@@ -96,12 +106,14 @@ class Machine(FactBase[machine.Machine | None]):
                 engine=_engine(one("docker"), one("cli"), one("info"))
                 if "docker" in said
                 else None,
-                volumes=tuple(_volume(line) for line in said.get("volume", [])),
+                volumes=_volumes(said),
+                containers=dict(_labelled(line) for line in said.get("container", [])),
                 free_mb=dict(_free(line) for line in said.get("free", [])),
                 listening=frozenset(int(port, 16) for port in said.get("listening", [])),
                 published=frozenset(int(port) for port in said.get("published", [])),
                 schema=one("schema") or None,
                 storage=one("storage") or None,
+                registry=one("registry") or None,
                 ceph=frozenset(said.get("ceph", [])),
                 ceph_made=one("ceph_made") or None,
                 hostname=one("hostname"),
@@ -133,6 +145,26 @@ def _free(line: str) -> tuple[str, int]:
     return mount, int(free)
 
 
-def _volume(line: str) -> machine.Volume:
-    name, _, labels = line.partition(" ")
-    return machine.Volume(name, json.loads(labels) or {})
+def _volumes(said: dict[str, list[str]]) -> tuple[machine.Volume, ...]:
+    devices = dict(_two(line) for line in said.get("device", []))
+    return tuple(
+        machine.Volume(
+            name,
+            labels,
+            device=devices.get(name),
+            missing=name in said.get("missing", []),
+            empty=name in said.get("empty", []),
+        )
+        for name, labels in map(_labelled, said.get("volume", []))
+    )
+
+
+def _labelled(line: str) -> tuple[str, dict[str, str]]:
+    """``NAME LABELS``, where a container's name begins with a slash."""
+    name, labels = _two(line)
+    return name.removeprefix("/"), json.loads(labels) or {}
+
+
+def _two(line: str) -> tuple[str, str]:
+    first, _, rest = line.partition(" ")
+    return first, rest

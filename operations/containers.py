@@ -9,7 +9,7 @@ from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.containers import ContainerState, Engine, EngineState, Healthy, Written
 from operations.commands import fail, quoted
-from quaylab.containers import NETWORK, RESTART_POLICY, Container
+from quaylab.containers import DIGEST_LABEL, NETWORK, RESTART_POLICY, Container
 from quaylab.parts import Part, Volume
 
 LOG_LINES = 15
@@ -45,10 +45,12 @@ def running(part: Part, timeout: int) -> Generator[StringCommand]:
         host.noop(f"{wanted.name} runs as specified and is healthy")
         return
     if change == "replace":
-        # One that isn't ours, but has the name, is stopped in order as well.
-        yield StringCommand(f"docker stop {wanted.name} >/dev/null 2>&1 || :")
-        # With the anonymous volumes of the image, which would pile up; named ones stay.
-        yield StringCommand(f"docker rm --force --volumes {wanted.name} >/dev/null 2>&1 || :")
+        # One that isn't ours stays: the engine gives no name a second time. A killed run's may have
+        # come up only now. Anonymous volumes of the image would pile up; named ones stay.
+        ours = f"--filter label={DIGEST_LABEL} --filter name=^/{wanted.name}$"
+        ours = f"$(docker ps --all --quiet {ours})"
+        yield StringCommand(f"docker stop {ours} >/dev/null 2>&1 || :")
+        yield StringCommand(f"docker rm --force --volumes {ours} >/dev/null 2>&1 || :")
         yield StringCommand("docker run", quoted(*wanted.run_arguments()), ">/dev/null")
     elif change != "wait":
         yield StringCommand(f"docker {change} {wanted.name} >/dev/null")
@@ -140,18 +142,13 @@ def _is_made_as(found: ContainerState, wanted: Container) -> bool:
 
 
 def _make_volume(volume: Volume) -> Generator[StringCommand]:
-    labels = [f"--label={name}={value}" for name, value in sorted(volume.labels.items())]
-    options: list[str] = []
-    if volume.path:
+    if volume.device:
         foreign = (
-            f"{volume.path} holds data that is not known to be this registry's; move it away, or "
+            f"{volume.device} holds data that is not known to be this registry's; move it away, or "
             "name another directory"
         )
         yield StringCommand(
-            f"install -d -m 0700 -o {volume.uid} -g 0", QuoteString(volume.path),
-            '&& test -z "$(ls -A', QuoteString(volume.path), ')" || {', fail(foreign), "; }",
+            f"install -d -m 0700 -o {volume.uid} -g 0", QuoteString(volume.device),
+            '&& test -z "$(ls -A', QuoteString(volume.device), ')" || {', fail(foreign), "; }",
         )  # fmt: skip
-        options = ["--opt=type=none", "--opt=o=bind", f"--opt=device={volume.path}"]
-    yield StringCommand(
-        "docker volume create", quoted(*options, *labels, volume.name), ">/dev/null"
-    )
+    yield StringCommand("docker volume create", quoted(*volume.create_arguments()), ">/dev/null")

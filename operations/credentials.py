@@ -11,9 +11,9 @@ from pyinfra import host
 from pyinfra.api import FunctionCommand, Host, State, operation
 
 from operations.commands import complain, read_secret
+from quaylab import ownership
 from quaylab.adoption import adopt
-from quaylab.blobs import owner
-from quaylab.parts import CREDENTIALS_LABEL, ETC
+from quaylab.parts import ETC
 from quaylab.plan import Plan
 from quaylab.problems import Refusal
 
@@ -49,13 +49,7 @@ def adopted(plan: Plan) -> Generator[FunctionCommand]:
 
 
 def _adopt(state: State, host: Host, plan: Plan) -> bool:
-    owners = {
-        volume.labels[CREDENTIALS_LABEL]
-        for machine in plan.machines.values()
-        for volume in machine.volumes
-        if CREDENTIALS_LABEL in volume.labels
-    }
-    owners |= {noted for each in plan.machines.values() if (noted := owner(each))}
+    owners = {owner for machine in plan.machines.values() for owner in ownership.owners(machine)}
     if len(owners) != 1:
         found = ", ".join(sorted(owners)) or "none"
         return complain(host, f"one registry's data is needed to adopt, found of: {found}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Generator
+from dataclasses import replace
 
 from pyinfra import host, state
 from pyinfra.api import StringCommand, operation
@@ -11,10 +12,9 @@ from pyinfra.api import StringCommand, operation
 from facts.docker import Daemon
 from facts.machine import Machine as MachineFact
 from operations.commands import apt_installed, fail
-from quaylab import checks
 from quaylab.files import ManagedFile
 from quaylab.machine import Machine
-from quaylab.plan import Plan
+from quaylab.plan import Plan, foreign_data
 from quaylab.settings import Settings
 
 START_TIMEOUT = 60
@@ -88,8 +88,7 @@ def fits(plan: Plan) -> Generator[StringCommand]:
     found = host.get_fact(MachineFact) if state.is_executing else None
     problems = []
     if found:
-        wanted = plan.volumes_of(host.name)
-        problems = list(checks.data_problems(host.name, found, wanted, plan.store))
+        problems = foreign_data(replace(plan, machines={host.name: found}))
     if problems:
         yield fail("\n".join(problems))
     else:

@@ -5,18 +5,34 @@ from __future__ import annotations
 from collections.abc import Generator
 from pathlib import PurePosixPath
 
-from pyinfra import host
+from pyinfra import host, logger
 from pyinfra.api import FunctionCommand, QuoteString, StringCommand, operation
+from pyinfra.api.exceptions import DeployError
 
 from facts.containers import Engine
-from facts.files import Directories
+from facts.files import Paths
 from facts.trust import Name
 from operations import hosts_file
 from operations.containers import remove
 from operations.trust import MARK
-from quaylab.containers import NETWORK
+from quaylab import ownership
+from quaylab.containers import CREDENTIALS_LABEL, NETWORK
 from quaylab.parts import ETC, PATH_LABEL, VAR
-from quaylab.plan import Plan
+from quaylab.plan import Plan, refuse_teardown
+from quaylab.problems import Refusal
+
+
+def spare_others(plan: Plan) -> None:
+    """Stop where another registry is; name the containers that were made by hand, and stay.
+
+    Raises ``DeployError`` with whose the other registry is.
+    """
+    try:
+        refuse_teardown(plan)
+    except Refusal as refusal:
+        raise DeployError(str(refusal)) from None
+    for name in ownership.made_by_hand(plan.machines[host.name], plan.parts_of(host.name)):
+        logger.warning(f"{host.name}: container {name} was not made by Quaylab, and stays")
 
 
 @operation()
@@ -31,7 +47,11 @@ def containers(plan: Plan) -> Generator[StringCommand]:
         if name in engine.containers:
             yield from remove(name)
     if NETWORK in engine.networks:
-        yield StringCommand(f"docker network rm {NETWORK} >/dev/null")
+        yield StringCommand(
+            f"if test -z \"$(docker ps --all --quiet --filter network={NETWORK})\";",
+            f"then docker network rm {NETWORK} >/dev/null;",
+            f"else echo 'the network {NETWORK} has containers of others, and stays' >&2; fi",
+        )  # fmt: skip
     elif not any(name in engine.containers for name in mine):
         host.noop("no container of ours is there")
 
@@ -42,22 +62,35 @@ def data(plan: Plan) -> Generator[StringCommand]:
 
     + plan: the run's plan
     """
-    engine = host.get_fact(Engine)
-    machine = plan.machines[host.name]
-    trust = str(PurePosixPath(plan.topology.docker_trust).parent)
-    paths = [volume.labels.get(PATH_LABEL) for volume in machine.volumes]
-    directories = [ETC, VAR, trust, *filter(None, paths)]
-    existing = host.get_fact(Directories, paths=directories)
+    ours = plan.credentials.fingerprint
+    volumes = [
+        volume
+        for volume in plan.machines[host.name].volumes
+        if volume.labels.get(CREDENTIALS_LABEL) == ours
+    ]
+    trust = plan.topology.docker_trust
+    directories = [*(volume.device for volume in volumes if volume.device), ETC, VAR]
+    existing = host.get_fact(Paths, paths=[*directories, trust])
     line = host.get_fact(Name, hostname=plan.topology.hostname, mark=MARK).managed
-    if not (engine.volumes or existing or line):
+    if not (volumes or existing or line):
         host.noop("nothing of ours is there")
-    # Directories first: it is the volumes' labels that tell a next run of them.
-    for directory in existing:
-        yield _removed(QuoteString(directory))
-    for volume in engine.volumes:
-        yield StringCommand("docker volume rm", QuoteString(volume), ">/dev/null")
+    # Each before what tells a next run of it: a volume's directory before the volume, the notes
+    # last.
+    for volume in volumes:
+        if volume.device in existing:
+            yield _emptied(volume.device)
+        if (path := volume.labels.get(PATH_LABEL)) and path != volume.device:
+            # The setting's directory, if nothing else is in it, and no disk is mounted there.
+            yield StringCommand("rmdir", QuoteString(path), "2>/dev/null || :")
+        yield StringCommand("docker volume rm", QuoteString(volume.name), ">/dev/null")
+    if plan.certificate.ca and trust in existing:
+        folder = QuoteString(str(PurePosixPath(trust).parent))
+        yield StringCommand("rm -f", QuoteString(trust), "; rmdir", folder, "2>/dev/null || :")
     if line:
         yield hosts_file.rewritten(MARK)
+    for directory in (ETC, VAR):
+        if directory in existing:
+            yield StringCommand("rm -rf", QuoteString(directory))
 
 
 @operation()
@@ -77,9 +110,10 @@ def credentials(plan: Plan) -> Generator[FunctionCommand]:
         host.noop(f"{plan.store.path} is not there")
 
 
-def _removed(directory: QuoteString) -> StringCommand:
-    """Remove a directory; what is mounted there is emptied and stays."""
+def _emptied(directory: str) -> StringCommand:
+    """Remove a directory of data; a disk that is mounted there is emptied and stays."""
+    name = QuoteString(directory)
     return StringCommand(
-        "if mountpoint -q", directory, "; then find", directory,
-        "-xdev -mindepth 1 -delete; else rm -rf", directory, "; fi",
+        "if mountpoint -q", name, "; then find", name, "-xdev -mindepth 1 -delete;",
+        "else rm -rf", name, "; fi",
     )  # fmt: skip

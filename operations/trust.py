@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pyinfra import host
-from pyinfra.api import StringCommand, operation
+from pyinfra.api import QuoteString, StringCommand, operation
 
+from facts.files import Files
 from facts.trust import BundleHolds, Name
 from operations import files, hosts_file
+from quaylab import ownership
 from quaylab.files import ManagedFile
 from quaylab.machine import Machine
+from quaylab.plan import Plan
+from quaylab.topology import docker_trust
 
 MARK = "# quaylab"
 
@@ -28,6 +32,26 @@ def name_known(hostname: str, address: str) -> Generator[StringCommand]:
         host.noop(f"{hostname} is known")
         return
     yield hosts_file.rewritten(MARK, f"{address} {hostname}")
+
+
+@operation()
+def registry_noted(plan: Plan) -> Generator[StringCommand]:
+    """Note the registry that a host serves. After a change of its name or port, Docker's CA for the
+    one before goes.
+
+    + plan: the run's plan
+    """
+    wanted = ownership.note(plan.topology, plan.credentials, plan.settings.lab_name)
+    found = host.get_fact(Files, paths=[wanted.path]).get(wanted.path)
+    if found and not found.differs(wanted):
+        host.noop(f"{wanted.path} is as it has to be")
+        return
+    before = ownership.noted(plan.machines[host.name])
+    if before and before[1] not in (plan.topology.registry, *plan.registries):
+        trust = docker_trust(before[1])
+        folder = QuoteString(str(PurePosixPath(trust).parent))
+        yield StringCommand("rm -f", QuoteString(trust), "; rmdir", folder, "2>/dev/null || :")
+    yield files.write(wanted)
 
 
 @operation()

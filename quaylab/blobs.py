@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from quaylab import checks
-from quaylab.credentials import Credentials, Store
+from quaylab.credentials import Credentials
 from quaylab.files import ManagedFile
 from quaylab.machine import Machine
 from quaylab.parts import STORAGE_VOLUME, VAR
@@ -32,24 +31,10 @@ def note(settings: Settings, topology: Topology, credentials: Credentials) -> Ma
     return ManagedFile(NOTE, f"{line}\n", mode=0o644)
 
 
-def owner(leader: Machine) -> str | None:
-    """The credentials that the note names; with all else elsewhere no volume does."""
-    return leader.storage.partition(" ")[0] if leader.storage else None
-
-
-def problems(
-    settings: Settings,
-    topology: Topology,
-    credentials: Credentials,
-    leader: Machine | None,
-    store: Store,
-) -> Iterator[str]:
+def problems(settings: Settings, topology: Topology, leader: Machine | None) -> Iterator[str]:
     """Why the blobs that there are would be lost to Quay."""
     if leader is None:
         return
-    if whose := owner(leader):
-        what = f"{NOTE} on {topology.leader}"
-        yield from checks.owner_problems(what, whose, credentials.fingerprint, store)
     local = any(volume.name == STORAGE_VOLUME for volume in leader.volumes)
     noted = leader.storage.partition(" ")[2] if leader.storage else None
     before = noted or (FIRST if local else None)

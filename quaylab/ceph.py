@@ -60,6 +60,7 @@ def part(settings: Settings, topology: Topology, credentials: Credentials) -> Pa
             name=name,
             image=image.reference,
             version=image.reference.rpartition(":")[2],
+            owner=credentials.fingerprint,
             command=("bash", f"{ETC}/run-ceph"),
             environment=(("CEPH_CONF", "/run/ceph/ceph.conf"),),
             health=(

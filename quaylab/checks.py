@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from quaylab.credentials import Store
+from quaylab import ownership
+from quaylab.containers import CREDENTIALS_LABEL
 from quaylab.machine import DEBIAN_FAMILY, RED_HAT_FAMILY, Machine
-from quaylab.parts import (
-    CREDENTIALS_LABEL,
-    DATA_LABEL,
-    PATH_LABEL,
-    REGISTRY_LABEL,
-    STORAGE_VOLUME,
-    Volume,
-)
+from quaylab.parts import DATA_LABEL, PATH_LABEL, REGISTRY_LABEL, STORAGE_VOLUME, Part, Volume
 from quaylab.topology import container_name
 
 # The setting that moves a label, for the error's first word.
@@ -51,27 +45,17 @@ def engine_problems(name: str, machine: Machine) -> Iterator[str]:
         yield f"{name}: its `docker` is {machine.engine.unsupported}"
 
 
-def owner_problems(what: str, owner: str, ours: str, store: Store) -> Iterator[str]:
-    """Data of other credentials than the run's."""
-    if owner == ours:
-        return
-    if owner.partition("-")[0] == ours.partition("-")[0]:
+def container_problems(name: str, machine: Machine, parts: Iterable[Part]) -> Iterator[str]:
+    """Containers in whose place this run would put its own."""
+    for container in ownership.made_by_hand(machine, parts):
         yield (
-            f"database_secret_key: {what} was encrypted with another key than {store.path} holds; "
-            "restore that file from a backup, or move it away and read it back with tasks/adopt.py"
+            f"{name}: container {container} was not made by Quaylab, which won't remove what may "
+            "hold somebody's data; remove it there yourself, or give it another name: "
+            f"docker rename {container} NAME"
         )
-        return
-    state = "is of another registry" if store.exists else "is missing"
-    yield (
-        f"lab_name: {what} belongs to the credentials {owner}, and "
-        f"{store.path} {state}; restore that file from a backup, read it back with tasks/adopt.py, "
-        "name the registry it belongs to, or remove the data: tasks/teardown.py --data purge=NAME"
-    )
 
 
-def data_problems(
-    name: str, machine: Machine, wanted: Mapping[str, Volume], store: Store
-) -> Iterator[str]:
+def data_problems(name: str, machine: Machine, wanted: Mapping[str, Volume]) -> Iterator[str]:
     """Data on a host that this run would put something else over."""
     for volume in machine.volumes:
         want = wanted.get(volume.name)
@@ -84,8 +68,6 @@ def data_problems(
                 f"{volume.name}"
             )
             continue
-        owner, ours = volume.labels[CREDENTIALS_LABEL], want.labels[CREDENTIALS_LABEL]
-        yield from owner_problems(f"volume {volume.name} on {name}", owner, ours, store)
         for label, setting in SETTINGS.items():
             found, right = volume.labels.get(label), want.labels[label]
             if found != right:

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 
 # The label that marks a container as ours and says what it was made from.
 DIGEST_LABEL = "io.quaylab.specification"
+# Whose a container or a volume is: the fingerprint of the credentials that made it.
+CREDENTIALS_LABEL = "io.quaylab.credentials"
 VERSION_LABEL = "io.quaylab.version"
 NETWORK = "quaylab"
 RESTART_POLICY = "always"
@@ -44,12 +46,14 @@ class Container:
     """All that makes one container.
 
     ``files`` are the sha256 of the mounted configuration files by path, so that a changed file
-    is a changed container. ``health`` is a shell command run inside; ``stop_timeout`` in seconds.
+    is a changed container. ``owner`` is the fingerprint of the registry's credentials, ``health`` a
+    shell command run inside; ``stop_timeout`` is in seconds.
     """
 
     name: str
     image: str
     version: str
+    owner: str
     health: str
     ports: tuple[PublishedPort, ...]
     mounts: tuple[Mount, ...]
@@ -64,8 +68,9 @@ class Container:
 
     @property
     def digest(self) -> str:
-        """The same for the same container, over every run and machine."""
-        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        """The same for the same container, over every run and machine, whosever it is."""
+        specified = {key: value for key, value in asdict(self).items() if key != "owner"}
+        canonical = json.dumps(specified, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def run_arguments(self) -> list[str]:
@@ -78,6 +83,7 @@ class Container:
             f"--stop-timeout={self.stop_timeout}",
             f"--label={DIGEST_LABEL}={self.digest}",
             f"--label={VERSION_LABEL}={self.version}",
+            f"--label={CREDENTIALS_LABEL}={self.owner}",
             "--log-driver=json-file",
             f"--log-opt=max-size={self.log_size}",
             f"--log-opt=max-file={self.log_files}",

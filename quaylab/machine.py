@@ -23,10 +23,17 @@ class Engine:
 
 @dataclass(frozen=True)
 class Volume:
-    """A volume that has a name of ours, with its labels; without ours somebody else made it."""
+    """A volume that has a name of ours, with its labels; without ours somebody else made it.
+
+    ``device`` is the host directory that it is, None: the engine's own. ``missing`` is whether that
+    directory is not there, as while its disk is not mounted; ``empty`` whether nothing is in it.
+    """
 
     name: str
     labels: Mapping[str, str]
+    device: str | None = None
+    missing: bool = False
+    empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,8 @@ class Machine:
     addresses: tuple[str, ...]
     engine: Engine | None
     volumes: tuple[Volume, ...]
+    # Labels of the containers that have a name of ours; without ours somebody else made them.
+    containers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     # Free space in MB by mount point; ports that something listens on, and those of them that
     # our own containers publish; how far the clock is ahead of ours, in seconds.
     free_mb: Mapping[str, int] = field(default_factory=dict)
@@ -54,6 +63,8 @@ class Machine:
     schema: str | None = None
     # Its note of where the blobs are; see quaylab/blobs.py.
     storage: str | None = None
+    # The note of the registry that the host serves; see quaylab/ownership.py.
+    registry: str | None = None
     # The ids of the clusters whose daemons cephadm keeps here, and the note of the one that a
     # bootstrap made here; see operations/cephadm.py.
     ceph: frozenset[str] = frozenset()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from quaylab import quay_config
 from quaylab.certificates import ServerCertificate
-from quaylab.containers import Container, Mount, PublishedPort
+from quaylab.containers import CREDENTIALS_LABEL, Container, Mount, PublishedPort
 from quaylab.credentials import Credentials
 from quaylab.files import ManagedFile
 from quaylab.images import Image, database_image, quay_image, redis_image
@@ -26,19 +26,32 @@ EVERYWHERE = "0.0.0.0"
 STORAGE_VOLUME = "quaylab-quay-storage"
 DATA_LABEL = "io.quaylab.data"
 PATH_LABEL = "io.quaylab.path"
-CREDENTIALS_LABEL = "io.quaylab.credentials"
 REGISTRY_LABEL = "io.quaylab.registry"
 POSTGRESQL_UID, MYSQL_UID, REDIS_UID, QUAY_UID = 26, 27, 1001, 1001
 
 
 @dataclass(frozen=True)
 class Volume:
-    """A data volume; ``path`` is the host directory it stands for, None: the engine's own."""
+    """A data volume; ``path`` is the host directory that holds it, None: the engine's own."""
 
     name: str
     path: str | None
     uid: int
     labels: Mapping[str, str]
+
+    @property
+    def device(self) -> str | None:
+        """The directory that the volume is. It lies in ``path``, which may be the mount point of a
+        disk: while that is not mounted there is no such directory, and no container starts."""
+        return f"{self.path}/{self.name}" if self.path else None
+
+    def create_arguments(self) -> list[str]:
+        """The arguments of ``docker volume create``."""
+        labels = [f"--label={name}={value}" for name, value in sorted(self.labels.items())]
+        options = (
+            ["--opt=type=none", "--opt=o=bind", f"--opt=device={self.device}"] if self.path else []
+        )
+        return [*options, *labels, self.name]
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,7 @@ def database(settings: Settings, topology: Topology, credentials: Credentials) -
             name=name,
             image=image.reference,
             version=image.reference.rpartition(":")[2],
+            owner=credentials.fingerprint,
             command=_with_environment("run-postgresql" if postgresql else "run-mysqld"),
             # By TCP: while the data is initialised the server listens on its socket only.
             health=(
@@ -121,6 +135,7 @@ def redis(settings: Settings, topology: Topology, credentials: Credentials) -> P
             name=container_name("redis"),
             image=image.reference,
             version=image.reference.rpartition(":")[2],
+            owner=credentials.fingerprint,
             command=_with_environment("run-redis"),
             # Without its password it answers NOAUTH, and that is an answer.
             health="redis-cli -h 127.0.0.1 ping | grep -qE 'PONG|NOAUTH'",
@@ -172,6 +187,7 @@ def quay(
             name=container_name("quay"),
             image=image.reference,
             version=quay_version(settings),
+            owner=credentials.fingerprint,
             # The schema is migrated once, by the leader, before any node starts.
             command=("registry-nomigrate",),
             environment=(
@@ -218,6 +234,7 @@ def _legacy_quay(settings: Settings, credentials: Credentials) -> Part:
             name=container_name("quay"),
             image=image.reference,
             version=quay_version(settings),
+            owner=credentials.fingerprint,
             health="",
             ports=(
                 PublishedPort(443, settings.quay_https_port, EVERYWHERE),

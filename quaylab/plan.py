@@ -16,6 +16,7 @@ from quaylab import (
     given_files,
     needed_credentials,
     object_storage,
+    ownership,
     parts,
     preconditions,
     quay_config,
@@ -134,6 +135,12 @@ class Plan:
             found.append(self.quay[host])
         return tuple(found)
 
+    @property
+    def connected_hosts(self) -> dict[str, Machine]:
+        """The hosts with an engine that this run is connected to."""
+        hosts = self.topology.engine_hosts()
+        return {name: machine for name, machine in self.machines.items() if name in hosts}
+
     def was_deployed(self, host: str) -> bool:
         """Whether a host had data of ours as the run began."""
         there = {volume.name for volume in self.machines[host].volumes}
@@ -205,7 +212,7 @@ def refuse_unfit(plan: Plan, disks: Mapping[str, Disks] | None = None) -> None:
     """
     problems = foreign_data(plan)
     leader = plan.machines.get(plan.topology.leader)
-    problems += blobs.problems(plan.settings, plan.topology, plan.credentials, leader, plan.store)
+    problems += blobs.problems(plan.settings, plan.topology, leader)
     if not problems:
         # Of data that isn't ours the schema says nothing.
         problems += upgrades.problems(plan.settings, plan.topology, plan.schema, plan.machines)
@@ -221,11 +228,30 @@ def refuse_unfit(plan: Plan, disks: Mapping[str, Disks] | None = None) -> None:
     refuse(problems)
 
 
-def foreign_data(plan: Plan) -> list[str]:
-    """Data on the hosts that is of another engine, store or registry than the plan's."""
+def refuse_teardown(plan: Plan) -> None:
+    """Stop if a host bears what another registry has made, or doesn't tell what it bears.
+
+    Raises:
+        Refusal: whose it is, or which engine does not answer.
+    """
     problems: list[str] = []
-    for name, machine in plan.machines.items():
-        problems += checks.data_problems(name, machine, plan.volumes_of(name), plan.store)
+    for name, machine in plan.connected_hosts.items():
+        problems += ownership.problems(name, machine, plan.credentials, plan.store)
+        if machine.hides_data:
+            problems.append(
+                f"{name}: its engine does not answer, so what it holds would stay; start it, and "
+                "run again"
+            )
+    refuse(problems)
+
+
+def foreign_data(plan: Plan) -> list[str]:
+    """What on the hosts is of another engine, store or registry than the plan's."""
+    problems: list[str] = []
+    for name, machine in plan.connected_hosts.items():
+        problems += ownership.problems(name, machine, plan.credentials, plan.store)
+        problems += checks.container_problems(name, machine, plan.parts_of(name))
+        problems += checks.data_problems(name, machine, plan.volumes_of(name))
     return problems
 
 

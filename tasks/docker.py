@@ -37,6 +37,8 @@ if host.name in lab.topology.engine_hosts():
         # Only an engine that answers tells whose data it holds, so this could not be told before.
         docker.fits(name="See whose data it holds", plan=lab)
 
+    trust.registry_noted(name="Note the registry that the host serves", plan=lab)
+
     if settings.pull_secret:
         pull_secret.merged(
             name="Merge the pull secret",

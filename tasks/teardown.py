@@ -9,6 +9,7 @@ from operations import ceph, cephadm, subscription, teardown
 from operations.plan import plan
 
 lab = plan(check=False)
+teardown.spare_others(lab)
 
 if host.name in lab.topology.engine_hosts():
     teardown.containers(name="Remove containers and network", plan=lab)

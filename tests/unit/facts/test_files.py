@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from facts.files import Directories, Files
+from facts.files import Files
 from quaylab.files import FileState, ManagedFile
 from tests.unit.shell import Shell
 
@@ -19,10 +19,3 @@ def test_files(shell: Shell, tmp_path: Path) -> None:
     states = Files().process(shell.lines(Files().command(paths=paths)))
     wanted = ManagedFile(str(odd), "content")
     assert states == {str(odd): FileState(os.getuid(), odd.stat().st_gid, 0o640, wanted.sha256)}
-
-
-def test_directories(shell: Shell, tmp_path: Path) -> None:
-    (tmp_path / "a file").touch()
-    paths = [str(tmp_path / name) for name in ("a file", "missing")] + [str(tmp_path)]
-    lines = shell.lines(Directories().command(paths=paths))
-    assert Directories().process(lines) == [str(tmp_path)]

@@ -10,7 +10,8 @@ from pyinfra.api.exceptions import FactProcessError
 from facts.machine import COMMAND, Machine
 from quaylab import machine
 from quaylab.blobs import NOTE
-from quaylab.machine import Engine
+from quaylab.machine import Engine, Volume
+from quaylab.ownership import NOTE as REGISTRY
 from quaylab.upgrades import SCHEMA
 from tests.unit.shell import Shell
 
@@ -50,6 +51,33 @@ def test_host_with_an_engine_and_data() -> None:
     (volume,) = found.volumes
     assert volume.name == "quaylab-database"
     assert volume.labels["io.quaylab.data"] == "postgresql-17"
+
+
+VOLUMES = r"""
+case "$*" in
+  "volume ls"*) printf 'quaylab-database\nquaylab-quay-storage\nquaylab-ceph\n' ;;
+  "volume inspect --format volume"*quaylab-ceph) echo 'volume quaylab-ceph null' ;;
+  "volume inspect --format volume"*) shift 4; printf 'volume %s {"a":"b"}\n' "$1" ;;
+  "volume inspect --format {{with"*quaylab-ceph) echo ROOT/absent/quaylab-ceph ;;
+  "volume inspect --format {{with"*quaylab-quay-storage) echo ROOT/blobs ;;
+  "volume inspect --format {{.Mountpoint}} quaylab-database") echo ROOT ;;
+  "ps --all --quiet --filter name=^quaylab-") printf '1\n2\n' ;;
+  "inspect --format container"*1) echo 'container /quaylab-redis {"c":"d"}' ;;
+  "inspect --format container"*2) echo 'container /quaylab-mirror null' ;;
+esac
+"""
+
+
+def test_data_is_looked_for_where_it_is(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    shell.stub("docker", VOLUMES.replace("ROOT", str(tmp_path)))
+    found = Machine().process(shell.lines(COMMAND))
+    assert found.volumes == (
+        Volume("quaylab-database", {"a": "b"}),
+        Volume("quaylab-quay-storage", {"a": "b"}, f"{tmp_path}/blobs", empty=True),
+        Volume("quaylab-ceph", {}, f"{tmp_path}/absent/quaylab-ceph", missing=True, empty=True),
+    )
+    assert found.containers == {"quaylab-redis": {"c": "d"}, "quaylab-mirror": {}}
 
 
 def test_engine_that_does_not_run() -> None:
@@ -151,6 +179,12 @@ def test_note_of_the_blobs() -> None:
     assert _process(f"storage {note}").storage == note
     assert _process("storage ").storage is None
     assert NOTE in COMMAND
+
+
+def test_note_of_the_registry() -> None:
+    assert _process("registry f quay.example.com lab").registry == "f quay.example.com lab"
+    assert _process("registry ").registry is None
+    assert REGISTRY in COMMAND
 
 
 def test_clusters_of_cephadm() -> None:

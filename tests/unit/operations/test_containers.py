@@ -99,9 +99,9 @@ def test_a_directory_of_data_becomes_the_volume(lab: Plan) -> None:
     volume = dataclasses.replace(lab.database.volume, path="/srv/db")
     part = dataclasses.replace(lab.database, volume=volume)
     commands = FakeHost().shell(containers.running, part=part, timeout=60)
-    assert any("/srv/db holds data" in command for command in commands)
+    assert any("/srv/db/quaylab-database holds data" in command for command in commands)
     (create,) = [command for command in commands if command.startswith("docker volume create")]
-    assert "--opt=device=/srv/db" in create
+    assert "--opt=device=/srv/db/quaylab-database" in create
 
 
 # --- waiting, by a real shell ---

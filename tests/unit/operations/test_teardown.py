@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from facts.containers import Engine, EngineState
-from facts.files import Directories
+from facts.files import Paths
 from facts.trust import Name, NameState
 from operations import teardown
+from quaylab.containers import CREDENTIALS_LABEL
 from quaylab.machine import Volume
 from quaylab.parts import PATH_LABEL
 from quaylab.plan import Plan
@@ -28,7 +29,7 @@ def test_containers_go_quay_first_and_volumes_stay(lab: Plan) -> None:
     commands = FakeHost({Engine: engine}).shell(teardown.containers, plan=lab)
     stopped = [command.split()[2] for command in commands if command.startswith("docker stop")]
     assert stopped == ["quaylab-quay", "quaylab-redis", "quaylab-database"]
-    assert commands[-1].startswith("docker network rm quaylab")
+    assert "docker network rm quaylab" in commands[-1]
     assert not any("volume rm" in command or "stranger" in command for command in commands)
 
 
@@ -39,38 +40,102 @@ def test_nothing_there_is_nothing_to_do(lab: Plan) -> None:
     assert len(host.noops) == 2
 
 
+@pytest.mark.parametrize(("left", "removed"), [("", True), ("c0ffee", False)])
+def test_a_network_that_others_use_stays(lab: Plan, shell: Shell, left: str, removed: bool) -> None:
+    log = shell.stubs / "log"
+    shell.stub("docker", f"case $1 in ps) echo {left} ;; *) echo $* >>{log}; esac")
+    host = FakeHost({Engine: EngineState({}, ("quaylab",), (), {})})
+    (command,) = host.shell(teardown.containers, plan=lab)
+    done = shell.run(command)
+    assert done.returncode == 0
+    assert log.exists() is removed
+    assert ("has containers of others" in done.stderr) is not removed
+
+
+def _bearing(lab: Plan, *volumes: Volume) -> Plan:
+    return dataclasses.replace(lab, machines={"quay.example.com": machine(volumes=volumes)})
+
+
+def _volume(
+    lab: Plan, name: str, path: str = "", device: str | None = None, owner: str | None = None
+) -> Volume:
+    labels = {CREDENTIALS_LABEL: owner or lab.credentials.fingerprint, PATH_LABEL: path}
+    return Volume(name, labels, device)
+
+
 @pytest.mark.parametrize("mounted", [True, False])
 def test_a_mount_point_is_emptied_and_stays(
     lab: Plan, shell: Shell, tmp_path: Path, mounted: bool
 ) -> None:
+    """As a volume was made by an earlier Quaylab: the setting's directory itself."""
     data = tmp_path / "data"
     (data / "sha256").mkdir(parents=True)
     shell.stub("mountpoint", f"exit {0 if mounted else 32}")
-    shell.stub("docker", ":")
-    bearing = machine(volumes=(Volume("quaylab-quay-storage", {PATH_LABEL: str(data)}),))
-    lab = dataclasses.replace(lab, machines={"quay.example.com": bearing})
-    host = FakeHost({Directories: [str(data)]})
-    (command,) = host.shell(teardown.data, plan=lab)
+    lab = _bearing(lab, _volume(lab, "quaylab-quay-storage", str(data), str(data)))
+    command, _ = FakeHost({Paths: [str(data)]}).shell(teardown.data, plan=lab)
     assert shell.run(command).returncode == 0
     assert data.exists() is mounted
     assert not (data / "sha256").exists()
 
 
-def test_data_goes_wherever_it_was_put(lab: Plan) -> None:
-    bearing = machine(volumes=(Volume("quaylab-database", {PATH_LABEL: "/srv/db"}),))
-    lab = dataclasses.replace(lab, machines={"quay.example.com": bearing})
-    there = ["/etc/quaylab", "/srv/db"]
+@pytest.mark.parametrize("beside", [True, False])
+def test_what_lies_beside_the_data_stays(
+    lab: Plan, shell: Shell, tmp_path: Path, beside: bool
+) -> None:
+    path = tmp_path / "srv"
+    data = path / "quaylab-database"
+    (data / "userdata").mkdir(parents=True)
+    if beside:
+        (path / "theirs").touch()
+    shell.stub("mountpoint", "exit 32")
+    lab = _bearing(lab, _volume(lab, "quaylab-database", str(path), str(data)))
+    directory, parent, _ = FakeHost({Paths: [str(data)]}).shell(teardown.data, plan=lab)
+    assert shell.run(f"{directory}; {parent}").returncode == 0
+    assert not data.exists()
+    assert path.exists() is beside
+
+
+def test_data_goes_wherever_it_was_put_and_the_notes_go_last(lab: Plan) -> None:
+    device = "/srv/db/quaylab-database"
+    lab = _bearing(lab, _volume(lab, "quaylab-database", "/srv/db", device))
     host = FakeHost(
         {
-            Engine: EngineState({}, (), ("quaylab-database",), {}),
-            Directories: there,
+            Paths: ["/etc/quaylab", "/var/lib/quaylab", device],
             Name: NameState(True, "127.0.0.1"),
         }
     )
-    commands = host.shell(teardown.data, plan=lab)
-    assert [command.split()[3] for command in commands[:2]] == there
-    assert commands[2].startswith("docker volume rm quaylab-database")
-    assert "/etc/hosts" in commands[3]
+    directory, parent, volume, line, etc, var = host.shell(teardown.data, plan=lab)
+    assert f"rm -rf {device} ;" in directory
+    assert parent.startswith("rmdir /srv/db ")
+    assert volume.startswith("docker volume rm quaylab-database")
+    assert "/etc/hosts" in line
+    assert (etc, var) == ("rm -rf /etc/quaylab", "rm -rf /var/lib/quaylab")
+
+
+def test_volumes_of_others_stay(lab: Plan) -> None:
+    lab = _bearing(
+        lab,
+        _volume(lab, "quaylab-database", "/srv/db", "/srv/db", "fedcba9876543210-01234567"),
+        Volume("quaylab-quay-storage", {}),
+    )
+    host = FakeHost({Paths: ["/srv/db"]})
+    assert host.shell(teardown.data, plan=lab) == []
+
+
+def test_of_the_registrys_trust_our_own_file_goes(lab: Plan, shell: Shell, tmp_path: Path) -> None:
+    """A client's certificate beside it is somebody else's."""
+    trust = lab.topology.docker_trust
+    (command,) = FakeHost({Paths: [trust]}).shell(teardown.data, plan=lab)
+    folder = tmp_path / "quay.example.com"
+    for left in ((), ("client.cert",)):
+        folder.mkdir(exist_ok=True)
+        for name in ("ca.crt", *left):
+            (folder / name).touch()
+        assert shell.run(command.replace(str(Path(trust).parent), str(folder))).returncode == 0
+        assert [path.name for path in folder.glob("*")] == list(left)
+    theirs = dataclasses.replace(lab.certificate, ca=None)
+    lab = dataclasses.replace(lab, certificate=theirs)
+    assert FakeHost({Paths: [trust]}).shell(teardown.data, plan=lab) == []
 
 
 def test_credentials_go_last_of_all(lab: Plan) -> None:

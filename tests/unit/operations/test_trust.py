@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from facts.files import Files
 from facts.trust import BundleHolds, Name, NameState
 from operations import trust
+from quaylab import ownership
+from quaylab.files import FileState, ManagedFile
+from quaylab.plan import Plan
 from tests.unit.fake_host import FakeHost, text
 from tests.unit.samples import certified, machine
 from tests.unit.shell import Shell
@@ -77,3 +83,38 @@ def test_bundle_is_searched_for_what_only_this_certificate_has(
     host.operate(trust.authority_trusted, machine=machine(), authority=path)
     (asked,) = host.asked
     assert asked["line"] in certificate.splitlines()[1:-1]
+
+
+# --- the registry's note ---
+
+
+def _noted(lab: Plan, before: str | None, **facts: Any) -> list[str]:
+    name = "quay.example.com"
+    lab = dataclasses.replace(lab, machines={name: machine(registry=before)})
+    return FakeHost(facts.get("facts"), name).shell(trust.registry_noted, plan=lab)
+
+
+def _note(lab: Plan, port: int = 443) -> ManagedFile:
+    where = dataclasses.replace(lab.topology, https_port=port)
+    return ownership.note(where, lab.credentials, lab.settings.lab_name)
+
+
+def test_a_host_knows_the_registry_that_it_serves(lab: Plan) -> None:
+    (command,) = _noted(lab, None)
+    assert "/var/lib/quaylab/registry.new" in command
+    note = _note(lab)
+    there = {Files: {note.path: FileState(0, 0, note.mode, note.sha256)}}
+    assert _noted(lab, note.content, facts=there) == []
+
+
+def test_the_ca_of_a_port_before_goes(lab: Plan) -> None:
+    removed, written = _noted(lab, _note(lab, port=8443).content)
+    folder = "/etc/docker/certs.d/quay.example.com:8443"
+    assert removed == f"rm -f {folder}/ca.crt ; rmdir {folder} 2>/dev/null || :"
+    assert "/var/lib/quaylab/registry.new" in written
+
+
+def test_the_ca_of_a_registry_that_images_come_from_stays(lab: Plan) -> None:
+    (source,) = lab.registries
+    (written,) = _noted(lab, f"{lab.credentials.fingerprint} {source} lab")
+    assert "/var/lib/quaylab/registry.new" in written

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from pydantic import SecretStr
 
 from quaylab import checks
-from quaylab.credentials import Store
 from quaylab.machine import Engine
 from quaylab.machine import Volume as Found
 from quaylab.parts import (
@@ -29,19 +25,12 @@ LABELS = {
 }
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    kept = Store("lab", tmp_path)
-    kept.save(CREDENTIALS)
-    return kept
-
-
-def _problems(store: Store, name: str = "quaylab-database", **found: str) -> list[str]:
+def _problems(name: str = "quaylab-database", **found: str) -> list[str]:
     """Of a host whose volume differs from the wanted one in some labels."""
     labels = {**LABELS, **{f"io.quaylab.{key}": value for key, value in found.items()}}
     bearing = machine(volumes=(Found(name, labels),))
     wanted = {name: Volume(name, None, 26, LABELS)}
-    return list(checks.data_problems("db.example.com", bearing, wanted, store))
+    return list(checks.data_problems("db.example.com", bearing, wanted))
 
 
 def test_bare_debian_host_is_fine() -> None:
@@ -70,13 +59,13 @@ def test_unsupported_engine_is_refused_with_its_reason() -> None:
     )
 
 
-def test_own_data_is_fine(store: Store) -> None:
-    assert _problems(store) == []
+def test_own_data_is_fine() -> None:
+    assert _problems() == []
 
 
-def test_data_of_other_parts_is_none_of_ours(store: Store) -> None:
+def test_data_of_other_parts_is_none_of_ours() -> None:
     bearing = machine(volumes=(Found("quaylab-other", {}),))
-    assert list(checks.data_problems("db.example.com", bearing, {}, store)) == []
+    assert list(checks.data_problems("db.example.com", bearing, {})) == []
 
 
 @pytest.mark.parametrize(
@@ -88,51 +77,25 @@ def test_data_of_other_parts_is_none_of_ours(store: Store) -> None:
     ],
     ids=["engine", "directory", "stand-in"],
 )
-def test_foreign_data_is_refused(
-    store: Store, found: dict[str, str], setting: str, told: str
-) -> None:
-    (problem,) = _problems(store, **found)
+def test_foreign_data_is_refused(found: dict[str, str], setting: str, told: str) -> None:
+    (problem,) = _problems(**found)
     assert problem.startswith(f"{setting}: volume quaylab-database on db.example.com {told}")
     assert "dump the data" in problem
 
 
-def test_directory_of_the_storage_has_another_setting(store: Store) -> None:
-    (problem,) = _problems(store, STORAGE_VOLUME, path="/srv/blobs")
+def test_directory_of_the_storage_has_another_setting() -> None:
+    (problem,) = _problems(STORAGE_VOLUME, path="/srv/blobs")
     assert problem.startswith("quay_storage_path: ")
 
 
-def test_data_of_other_credentials_is_refused_with_the_ways_out(store: Store) -> None:
-    (problem,) = _problems(store, credentials="fedcba9876543210")
-    assert "belongs to the credentials fedcba9876543210" in problem
-    assert f"{store.path} is of another registry" in problem
-    for way in ("restore that file", "name the registry", "purge=NAME"):
-        assert way in problem
+def test_all_differences_are_told() -> None:
+    problems = _problems(data="mysql-80-c9s", path="/srv/old")
+    assert len(problems) == 2
 
 
-def test_data_whose_credentials_are_lost_is_refused(tmp_path: Path) -> None:
-    store = Store("lab", tmp_path)
-    (problem,) = _problems(store, credentials="fedcba9876543210")
-    assert f"{store.path} is missing" in problem
-
-
-def test_all_differences_are_told(store: Store) -> None:
-    problems = _problems(store, data="mysql-80-c9s", path="/srv/old", credentials="other")
-    assert len(problems) == 3
-
-
-def test_a_volume_of_somebody_elses_is_refused(store: Store) -> None:
+def test_a_volume_of_somebody_elses_is_refused() -> None:
     bearing = machine(volumes=(Found("quaylab-database", {}),))
     wanted = {"quaylab-database": Volume("quaylab-database", None, 26, LABELS)}
-    (problem,) = checks.data_problems("db.example.com", bearing, wanted, store)
+    (problem,) = checks.data_problems("db.example.com", bearing, wanted)
     assert "db.example.com: volume quaylab-database was not made by Quaylab" in problem
     assert "docker volume rm quaylab-database" in problem
-
-
-def test_another_key_of_the_same_registry_is_told_as_such(store: Store) -> None:
-    changed = CREDENTIALS.model_copy(update={"database_secret_key": SecretStr("another-key")})
-    assert changed.fingerprint.partition("-")[0] == CREDENTIALS.fingerprint.partition("-")[0]
-    name = "quaylab-database"
-    want = Volume(name, None, 26, {**LABELS, CREDENTIALS_LABEL: changed.fingerprint})
-    found = machine(volumes=(Found(name, LABELS),))
-    (problem,) = checks.data_problems("db", found, {name: want}, store)
-    assert problem.startswith("database_secret_key: ")

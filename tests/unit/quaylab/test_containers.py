@@ -9,12 +9,20 @@ from typing import Any
 
 import pytest
 
-from quaylab.containers import DIGEST_LABEL, VERSION_LABEL, Container, Mount, PublishedPort
+from quaylab.containers import (
+    CREDENTIALS_LABEL,
+    DIGEST_LABEL,
+    VERSION_LABEL,
+    Container,
+    Mount,
+    PublishedPort,
+)
 from tests.unit.samples import ROOT
 
 CONTAINER = Container(
     name="quaylab-redis",
     image="quay.io/sclorg/redis-7-c9s:c9s",
+    owner="0123456789abcdef-01234567",
     version="c9s",
     health="redis-cli ping",
     ports=(PublishedPort(6379, 6380, "127.0.0.1"),),
@@ -41,6 +49,8 @@ OTHERS: dict[str, Any] = {
     "privileged": True,
     "devices": ("/dev/ceph/osd",),
 }
+# A container that was made before it said whose it is stays as it is.
+NOT_IN_THE_DIGEST = {"owner"}
 
 
 def test_digest_is_the_same_in_every_process() -> None:
@@ -64,7 +74,14 @@ def test_equal_containers_have_equal_digests() -> None:
 
 
 def test_table_has_every_field() -> None:
-    assert set(OTHERS) == {field.name for field in dataclasses.fields(Container)}
+    fields = {field.name for field in dataclasses.fields(Container)}
+    assert set(OTHERS) == fields - NOT_IN_THE_DIGEST
+
+
+def test_digest_is_that_of_containers_from_before_they_had_an_owner() -> None:
+    assert dataclasses.replace(CONTAINER, owner="another").digest == CONTAINER.digest
+    before = "5baf7583f01c9d583cb452e7fa98bb64643fd7cc0cf004dfb69af634b0c87d48"
+    assert CONTAINER.digest == before
 
 
 @pytest.mark.parametrize("field", OTHERS)
@@ -82,6 +99,7 @@ def test_digest_changes_with(field: str) -> None:
         "--stop-timeout=30",
         f"--label={DIGEST_LABEL}={CONTAINER.digest}",
         f"--label={VERSION_LABEL}=c9s",
+        f"--label={CREDENTIALS_LABEL}=0123456789abcdef-01234567",
         "--log-opt=max-size=10m",
         "--log-opt=max-file=3",
         "--health-cmd=redis-cli ping",

@@ -1,0 +1,158 @@
+"""What another registry, or somebody by hand, has put on a host: refused, and never removed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from quaylab.credentials import Credentials, Store, generate
+from tests.deploy.house import REPORT, House, Result, fake
+
+OTHERS = "fedcba9876543210-01234567"
+ENGINE = (
+    'docker /usr/bin/docker\ninfo {"ServerVersion":"26.1.5","Driver":"overlay2",'
+    '"DockerRootDir":"/var/lib/docker","SecurityOptions":[]}'
+)
+SPECIFIED = {"io.quaylab.specification": "0" * 64}
+PURGE = ("--data", "purge=quay.quaylab.lan")
+TEARDOWN = ("tasks/teardown.py",)
+# The fact of containers as teardown reads it: nothing is there by our labels.
+EMPTY = {"docker ps --all --quiet --filter label": ""}
+
+
+def _volume(name: str = "quaylab-database", owner: str = OTHERS, path: str = "") -> str:
+    labels = {
+        "io.quaylab.data": "postgresql-15-c9s",
+        "io.quaylab.path": path,
+        "io.quaylab.credentials": owner,
+        "io.quaylab.registry": "quay",
+    }
+    return f"volume {name} {json.dumps(labels)}"
+
+
+def _container(name: str, **labels: str) -> str:
+    return f"container /{name} {json.dumps(labels)}"
+
+
+def _credentials(house: House) -> Credentials:
+    """Credentials as an earlier run has left them."""
+    store = Store("quaylab", house.credentials.parent)
+    store.path.parent.mkdir()
+    store.save(made := generate())
+    return made
+
+
+def _run(house: House, task: str, *lines: str, options: tuple[str, ...] = ()) -> Result:
+    one: list[tuple[str, dict[str, Any]]] = [
+        fake("quay", "\n".join((REPORT, ENGINE, *lines)), EMPTY)
+    ]
+    inventory = house.inventory(quay=one, database=one, redis=one)
+    return house.run("-y", "-vv", inventory, task, *options)
+
+
+def _refused(result: Result, *told: str) -> None:
+    assert result.code == 1, result.output
+    for words in told:
+        assert words in result.output
+    assert "Traceback" not in result.output
+    assert result.operations == []
+    assert result.commands("quay") == []
+
+
+@pytest.mark.parametrize("options", [(), PURGE], ids=["down", "purge"])
+@pytest.mark.parametrize("known", [True, False], ids=["with credentials", "without"])
+@pytest.mark.parametrize(
+    "bears",
+    [
+        _volume(),
+        _volume("quaylab-quay-storage", path="/srv/blobs"),
+        _container("quaylab-redis", **SPECIFIED, **{"io.quaylab.credentials": OTHERS}),
+        f"storage {OTHERS} default s3 s3.example.com:443/quay-storage/blobs",
+    ],
+    ids=["database", "blobs", "container", "note"],
+)
+def test_another_registry_is_not_taken_down(
+    house: House, bears: str, known: bool, options: tuple[str, ...]
+) -> None:
+    if known:
+        _credentials(house)
+    result = _run(house, *TEARDOWN, bears, options=options)
+    state = "is of another registry" if known else "is missing"
+    _refused(result, f"belongs to the credentials {OTHERS}", f"quaylab.yaml {state}")
+    assert house.credentials.exists() is known
+
+
+@pytest.mark.parametrize("task", ["deploy.py", *TEARDOWN])
+def test_whose_it_is_and_what_removes_it_are_named(house: House, task: str) -> None:
+    _credentials(house)
+    note = f"registry {OTHERS} quay.other.example:8443 other"
+    _refused(
+        _run(house, task, _volume(), note),
+        "(registry quay.other.example:8443, lab_name other)",
+        "--data purge=quay.other.example",
+    )
+
+
+def test_a_container_older_than_its_label_is_whose_the_data_is(house: House) -> None:
+    ours = _credentials(house).fingerprint
+    old = _container("quaylab-redis", **SPECIFIED)
+    taken_down = _run(house, *TEARDOWN, old, _volume(owner=ours))
+    assert taken_down.code == 0, taken_down.output
+    _refused(
+        _run(house, *TEARDOWN, old, f"registry {OTHERS} quay.other.example other"),
+        "container quaylab-redis on @fake/quay belongs to",
+    )
+
+
+def test_an_engine_that_is_down_hides_what_would_stay(house: House) -> None:
+    _credentials(house)
+    one = [fake("quay", f"{REPORT}\ndocker /usr/bin/docker\ninfo ", EMPTY)]
+    inventory = house.inventory(quay=one, database=one, redis=one)
+    result = house.run("-y", "-vv", inventory, *TEARDOWN, *PURGE)
+    _refused(result, "@fake/quay: its engine does not answer")
+    assert house.credentials.exists()
+
+
+@pytest.mark.parametrize("options", [(), PURGE], ids=["down", "purge"])
+def test_nothing_there_is_nothing_to_refuse(house: House, options: tuple[str, ...]) -> None:
+    result = _run(house, *TEARDOWN, options=options)
+    assert result.code == 0, result.output
+    assert not house.credentials.exists()
+
+
+def test_a_purge_removes_what_bears_its_own_credentials(house: House) -> None:
+    ours = _credentials(house).fingerprint
+    volume = _volume("quaylab-quay-storage", owner=ours, path="/srv/blobs")
+    device = "device quaylab-quay-storage /srv/blobs/quaylab-quay-storage"
+    result = _run(house, *TEARDOWN, volume, device, options=PURGE)
+    assert result.code == 0, result.output
+    assert any("docker volume rm quaylab-quay-storage" in each for each in result.commands("quay"))
+    assert not house.credentials.exists()
+
+
+# --- made by hand ---
+
+BY_HAND = _container("quaylab-redis")
+
+
+def test_a_container_made_by_hand_is_refused(house: House) -> None:
+    _refused(
+        _run(house, "deploy.py", BY_HAND),
+        "@fake/quay: container quaylab-redis was not made by Quaylab",
+        "docker rename quaylab-redis",
+    )
+
+
+def test_a_container_made_by_hand_outlives_the_teardown(house: House) -> None:
+    _credentials(house)
+    result = _run(house, *TEARDOWN, BY_HAND, options=PURGE)
+    assert result.code == 0, result.output
+    assert "@fake/quay: container quaylab-redis was not made by Quaylab, and stays" in result.output
+    assert not any("quaylab-redis" in each for each in result.commands("quay"))
+
+
+def test_a_container_of_another_name_is_nobodys_business(house: House) -> None:
+    result = _run(house, "tasks/redis.py", _container("quaylab-mirror"))
+    assert result.code == 0, result.output
