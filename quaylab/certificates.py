@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
-from collections.abc import Sequence
+import ssl
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pydantic import SecretStr
 
+from quaylab import tls
 from quaylab.credentials import Credentials
 
 CA_LIFE = dt.timedelta(days=3650)
@@ -92,18 +94,21 @@ def own(credentials: Credentials) -> ServerCertificate:
 
 
 def check(certificate: Path, key: Path, hostname: str, now: dt.datetime | None = None) -> list[str]:
-    """What is wrong with the user's own certificate: form, key, name and date."""
+    """What is wrong with the user's own certificate: form, key, name, date and chain."""
     now = now or dt.datetime.now(dt.timezone.utc)
     try:
-        leaf = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
-    except (ValueError, IndexError):
+        leaf, *chain = x509.load_pem_x509_certificates(certificate.read_bytes())
+    except ValueError:
         return [f"tls_certificate: {certificate} is no PEM certificate"]
     try:
         private = _load_key(key.read_text())
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return [f"tls_key: {key} is no PEM private key without a passphrase"]
     problems = []
-    if _public(private.public_key()) != _public(leaf.public_key()):
+    belonging = _public(private.public_key())
+    if belonging in [_public(each.public_key()) for each in chain]:
+        return [f"tls_certificate: in {certificate} the registry's own has to be the first one"]
+    if belonging != _public(leaf.public_key()):
         problems.append(f"tls_key: {key} does not belong to {certificate}")
     names = _names(leaf)
     if not any(_covers(name, hostname) for name in names):
@@ -115,7 +120,56 @@ def check(certificate: Path, key: Path, hostname: str, now: dt.datetime | None =
         problems.append(f"tls_certificate: expired on {leaf.not_valid_after_utc:%Y-%m-%d}")
     if leaf.not_valid_before_utc > now:
         problems.append(f"tls_certificate: not valid before {leaf.not_valid_before_utc:%Y-%m-%d}")
+    problems += _chain_problems(certificate, leaf, chain, now)
+    if not problems:
+        # What else a client could have against it, such as a key that is too short.
+        try:
+            tls.rehearse(certificate, key, hostname)
+        except ssl.SSLError as error:
+            problems.append(f"tls_certificate: {certificate} can't be served: {error}")
     return problems
+
+
+def _chain_problems(
+    file: Path, leaf: x509.Certificate, chain: Sequence[x509.Certificate], now: dt.datetime
+) -> Iterator[str]:
+    """What keeps clients from getting from a certificate to its root by what stands after it."""
+    left = list(chain)
+    if left and not any(_is_issuer(each, leaf) for each in left):
+        yield (
+            f"tls_certificate: none of the {len(left)} after the first in {file} issued that; put "
+            "the issuer's there, and then the issuer's issuer's"
+        )
+    below = leaf
+    while issuers := [each for each in left if _is_issuer(each, below)]:
+        # A root may be there in two versions.
+        below = max(issuers, key=lambda each: each.not_valid_after_utc)
+        if below.not_valid_after_utc <= now:
+            name, last = below.subject.rfc4514_string(), below.not_valid_after_utc
+            yield f"tls_certificate: {name} in its chain expired on {last:%Y-%m-%d}"
+        left.remove(below)
+
+
+def authority_problems(setting: str, file: Path, now: dt.datetime | None = None) -> Iterator[str]:
+    """Why a file of CAs can't be what a server's certificate is verified with."""
+    now = now or dt.datetime.now(dt.timezone.utc)
+    try:
+        found = x509.load_pem_x509_certificates(file.read_bytes())
+    except ValueError:
+        yield f"{setting}: {file} is no PEM certificate"
+        return
+    # A provider's bundle holds old ones beside new ones.
+    last = max(each.not_valid_after_utc for each in found)
+    if last <= now:
+        yield (
+            f"{setting}: {file} expired on {last:%Y-%m-%d}; get the one that signs the server's "
+            "certificate now"
+        )
+    if not any(_is_issuer(each, each) for each in found):
+        yield (
+            f"{setting}: {file} holds no root, at which a chain ends; Quay takes no other for its "
+            "end: add the CA that issued what is in it"
+        )
 
 
 def is_certificate(path: Path) -> bool:
@@ -124,6 +178,14 @@ def is_certificate(path: Path) -> bool:
         return bool(x509.load_pem_x509_certificates(path.read_bytes()))
     except ValueError:
         return False
+
+
+def _is_issuer(above: x509.Certificate, below: x509.Certificate) -> bool:
+    try:
+        below.verify_directly_issued_by(above)
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+        return False
+    return True
 
 
 def _authority(credentials: Credentials) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
@@ -138,12 +200,7 @@ def _issued(credentials: Credentials) -> bool:
     """Whether Ceph's certificate is by the CA that there is: a lost one is made anew."""
     assert credentials.ca_certificate and credentials.ceph_certificate
     leaf = x509.load_pem_x509_certificate(credentials.ceph_certificate.encode())
-    ca = x509.load_pem_x509_certificate(credentials.ca_certificate.encode())
-    try:
-        leaf.verify_directly_issued_by(ca)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
+    return _is_issuer(x509.load_pem_x509_certificate(credentials.ca_certificate.encode()), leaf)
 
 
 def _due(certificate: str | None, names: Sequence[str], now: dt.datetime) -> bool:

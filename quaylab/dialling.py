@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NewConnectionError
+
+from quaylab import tls
 
 # Opens a connection to a name or an address and a port, as some host sees them.
 Dial = Callable[[str, int], socket.socket]
@@ -45,9 +46,7 @@ def manager(
     Args:
         authorities: PEM of CAs to trust beside the public ones.
     """
-    context = ssl.create_default_context()
-    for authority in authorities:
-        context.load_verify_locations(cadata=authority)
+    context = tls.context(*authorities, public=True)
     timeout = urllib3.Timeout(TIMEOUT)
     made = (
         urllib3.ProxyManager(proxy, ssl_context=context, timeout=timeout, retries=False)

@@ -17,10 +17,9 @@ def problems(settings: Settings) -> list[str]:
         found.append(f"{missing}: not set; a certificate and its key go together")
     if (settings.image_source == "archive") != (settings.image_archive is not None):
         found.append("image_archive: set it together with image_source=archive, and only with that")
-    for key in ("company_ca", "storage_ca"):
-        file = getattr(settings, key)
-        if file and not certificates.is_certificate(file):
-            found.append(f"{key}: {file} is no PEM certificate")
+    for key in ("company_ca", "storage_ca", "database_ca", "redis_ca"):
+        if file := getattr(settings, key):
+            found += certificates.authority_problems(key, file)
     if settings.pull_secret and not _has_logins(settings.pull_secret):
         found.append(f"pull_secret: {settings.pull_secret} is no config.json with logins")
     return found

@@ -17,7 +17,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from quaylab import service_tls, sql
+from quaylab import sql, tls
 from quaylab.credentials import Credentials
 from quaylab.settings import Settings
 from quaylab.sql import Login
@@ -111,7 +111,7 @@ class _Redis(redis.Connection):
     """A connection that may go through a tunnel, and verifies the name of what is behind it."""
 
     def __init__(self, authority: Path | None, name: str, **options: Any) -> None:
-        self._trusted = service_tls.context(authority) if authority else None
+        self._trusted = tls.context(authority.read_text()) if authority else None
         self._name = name
         super().__init__(**options)  # type: ignore[no-untyped-call]
 
@@ -166,7 +166,7 @@ def _told(error: Exception, settings: Settings, part: str) -> str:
     reason = error.__context__ if isinstance(error, redis.ConnectionError) else None
     reason = reason or error
     if isinstance(reason, ssl.SSLError) and not isinstance(reason, ssl.SSLEOFError):
-        return service_tls.reason(reason, f"{part}_ca")
+        return tls.reason(reason, f"{part}_ca")
     # PyMySQL's errors are a code and a text.
     text = reason.args[-1] if isinstance(reason, pymysql.Error) and reason.args else reason
     line = (str(text).strip().splitlines() or [type(reason).__name__])[0]

@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from quaylab import tls
 from quaylab.dialling import root
 
 if TYPE_CHECKING:
@@ -72,9 +73,7 @@ class Registry:
         elsewhere: urllib3.PoolManager | None = None,
     ) -> None:
         host, _, port = registry.partition(":")
-        context = ssl.create_default_context(cadata=trusted)
-        # So that a user's own leaf certificate can be the anchor as well.
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context = tls.registry_context(trusted)
         self.registry = registry
         self._context = context
         self._elsewhere = elsewhere

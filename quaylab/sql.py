@@ -16,7 +16,7 @@ import psycopg2.extensions
 import pymysql
 from pydantic import SecretStr
 
-from quaylab import service_tls
+from quaylab import service_tls, tls
 from quaylab.settings import Settings
 
 TIMEOUT = 10
@@ -69,7 +69,7 @@ def postgresql(settings: Settings, login: Login, address: str, port: int) -> Ite
         )
     except psycopg2.OperationalError:
         if settings.database_ca:
-            trusted = service_tls.context(settings.database_ca)
+            trusted = tls.context(settings.database_ca.read_text())
             service_tls.greet_postgresql(address, port, name, trusted, TIMEOUT)
         raise
     try:
@@ -88,7 +88,8 @@ def mysql(settings: Settings, login: Login, address: str, port: int) -> Iterator
         pymysql.Error: no connection, or a failed statement.
         OSError: no trust in the server; as an :class:`ssl.SSLError` with the reason.
     """
-    trusted = service_tls.context(settings.database_ca) if settings.database_ca else None
+    authority = settings.database_ca
+    trusted = tls.context(authority.read_text()) if authority else None
     connection = pymysql.connect(
         # The name that is verified; the way is given below.
         host=settings.database_host or address,

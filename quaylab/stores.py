@@ -9,7 +9,7 @@ from typing import Protocol
 from urllib3 import PoolManager
 from urllib3.exceptions import HTTPError
 
-from quaylab import object_storage
+from quaylab import object_storage, tls
 from quaylab.credentials import Credentials
 from quaylab.dialling import Dial, manager, root
 from quaylab.probes import Answer, Unreachable
@@ -117,13 +117,12 @@ class _Told:
             raise Unreachable(f"{error.setting}: {where}: {error}") from error
         if isinstance(error, (HTTPError, OSError)):
             cause = root(error)
-            if isinstance(cause, ssl.SSLCertVerificationError):
-                raise Unreachable(
-                    f"storage_ca: {where}: its certificate is refused: {cause.verify_message}; "
-                    "give the CA that issued it, or have it renewed"
-                ) from error
-            said = str(cause) or type(cause).__name__
             setting = "swift_auth_url" if self._store.kind == "swift" else "storage_host"
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                setting = setting if tls.is_for_another_name(cause) else "storage_ca"
+                said = tls.reason(cause, "storage_ca")
+                raise Unreachable(f"{setting}: {where}: {said}") from error
+            said = str(cause) or type(cause).__name__
             raise Unreachable(f"{setting}: {where}: no answer: {said}") from error
 
 

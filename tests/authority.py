@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 DAY = dt.timedelta(days=1)
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,13 @@ class Authority:
     key: ec.EllipticCurvePrivateKey
 
     @classmethod
-    def new(cls, name: str = "Private CA", days: int = 30) -> Authority:
+    def new(
+        cls, name: str = "Private CA", days: int = 30, issuer: Authority | None = None
+    ) -> Authority:
+        """A root, or a CA that another has issued."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = _name(name)
+        above = issuer.certificate.subject if issuer else subject
         usage = x509.KeyUsage(
             digital_signature=False,
             content_commitment=False,
@@ -37,11 +43,25 @@ class Authority:
             decipher_only=False,
         )
         built = (
-            _builder(subject, subject, key, days)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            _builder(subject, above, key, days)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(usage, critical=True)
         )
-        return cls(built.sign(key, hashes.SHA256()), key)
+        return cls(built.sign(issuer.key if issuer else key, hashes.SHA256()), key)
+
+    @classmethod
+    def by_openssl(cls, folder: Path) -> Authority:
+        """As most private CAs are made: without keyUsage, so that Python's own default since 3.13
+        refuses it, and libpq, Docker and Quay take it."""
+        certificate, key = folder / "openssl.pem", folder / "openssl.key"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-subj", "/CN=Made by openssl", "-keyout", key, "-out", certificate],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        private = serialization.load_pem_private_key(key.read_bytes(), None)
+        assert isinstance(private, ec.EllipticCurvePrivateKey)
+        return cls(x509.load_pem_x509_certificate(certificate.read_bytes()), private)
 
     @property
     def pem(self) -> str:
@@ -51,9 +71,11 @@ class Authority:
         path.write_text(self.pem)
         return path
 
-    def sign(self, *names: str, days: int = 30) -> tuple[str, str]:
+    def sign(
+        self, *names: str, days: int = 30, own_key: PrivateKey | None = None
+    ) -> tuple[str, str]:
         """A server's certificate for names, and its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = own_key or ec.generate_private_key(ec.SECP256R1())
         alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         built = (
@@ -70,7 +92,7 @@ class Authority:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
+    subject: x509.Name, issuer: x509.Name, key: PrivateKey, days: int
 ) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.timezone.utc)
     return (

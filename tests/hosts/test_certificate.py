@@ -9,7 +9,7 @@ import ssl
 import pytest
 from cryptography import x509
 
-from quaylab import certificates, credentials
+from quaylab import certificates, credentials, tls
 from quaylab.topology import LOOPBACK
 from tests.hosts.lab import Lab, Target
 
@@ -45,14 +45,11 @@ def test_docker_trusts_the_labs_ca(lab_ca_host: Target, lab: Lab) -> None:
 
 def _served(target: Target, lab: Lab, trusted: str) -> x509.Certificate:
     where = lab.plan.topology
-    context = ssl.create_default_context(cadata=trusted)
-    # So that a user's own leaf certificate can be the anchor as well.
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     with (
         target.through(LOOPBACK, where.https_port) as address,
         socket.create_connection(address, TIMEOUT) as plain,
-        context.wrap_socket(plain, server_hostname=where.hostname) as tls,
+        tls.registry_context(trusted).wrap_socket(plain, server_hostname=where.hostname) as secure,
     ):
-        served = tls.getpeercert(binary_form=True)
+        served = secure.getpeercert(binary_form=True)
     assert served is not None  # a server without one fails in the handshake
     return x509.load_der_x509_certificate(served)

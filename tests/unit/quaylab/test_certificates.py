@@ -9,17 +9,19 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from quaylab import certificates
 from quaylab.credentials import Credentials
+from tests.authority import Authority, PrivateKey
 from tests.unit.samples import CREDENTIALS
 
 NAME = "quay.example.com"
-NOW = dt.datetime(2030, 1, 1, tzinfo=dt.timezone.utc)
+# A handshake looks at the clock itself.
+NOW = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)
 DAY = dt.timedelta(days=1)
 
 
@@ -227,6 +229,61 @@ def test_now_is_the_default(users: UserFiles) -> None:
     today = dt.datetime.now(dt.timezone.utc)
     users.write(start=today - DAY, end=today + DAY)
     assert certificates.check(users.certificate, users.key, NAME) == []
+
+
+# --- its chain ---
+
+
+def _served(
+    tmp_path: Path,
+    signed_by: Authority,
+    *others: Authority,
+    first: str = "",
+    own_key: PrivateKey | None = None,
+) -> list[str]:
+    """What is told of a certificate, with what stands before and after it in its file."""
+    certificate, key = signed_by.sign(NAME, own_key=own_key)
+    (tmp_path / "quay.crt").write_text(first + certificate + "".join(each.pem for each in others))
+    (tmp_path / "quay.key").write_text(key)
+    return certificates.check(tmp_path / "quay.crt", tmp_path / "quay.key", NAME, NOW)
+
+
+def test_a_whole_chain(tmp_path: Path) -> None:
+    root = Authority.new()
+    between = Authority.new("Between", issuer=root)
+    assert _served(tmp_path, between, between, root) == []
+    assert _served(tmp_path, between, root, between) == [], "clients put it in order"
+
+
+def test_a_private_ca_of_openssl(tmp_path: Path) -> None:
+    authority = Authority.by_openssl(tmp_path)
+    assert _served(tmp_path, authority, authority) == []
+    assert _served(tmp_path, authority) == []
+
+
+def test_a_chain_that_is_of_another_certificate(tmp_path: Path) -> None:
+    (problem,) = _served(tmp_path, Authority.new(), Authority.new("Another"))
+    assert problem.startswith("tls_certificate: none of the 1 after the first in ")
+
+
+def test_a_chain_with_an_expired_link(tmp_path: Path) -> None:
+    between = Authority.new("Between", days=-1, issuer=Authority.new())
+    (problem,) = _served(tmp_path, between, between)
+    assert problem.startswith("tls_certificate: CN=Between in its chain expired on ")
+
+
+def test_a_chain_that_begins_with_the_ca(tmp_path: Path) -> None:
+    root = Authority.new()
+    (problem,) = _served(tmp_path, root, first=root.pem)
+    assert problem.endswith("the registry's own has to be the first one")
+
+
+def test_a_certificate_that_no_client_takes(tmp_path: Path) -> None:
+    """Its key is too short for OpenSSL."""
+    key = rsa.generate_private_key(65537, 1024)  # noqa: S505
+    (problem,) = _served(tmp_path, Authority.new(), own_key=key)
+    assert problem.startswith("tls_certificate: ")
+    assert "KEY_TOO_SMALL" in problem
 
 
 @pytest.mark.parametrize(

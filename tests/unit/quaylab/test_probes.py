@@ -147,6 +147,15 @@ def test_tls_verifies_the_name_behind_the_tunnel(
 
 
 @pytest.mark.parametrize("service", SERVERS)
+def test_private_ca_of_openssl_is_trusted(service: str, tmp_path: Path) -> None:
+    authority = Authority.by_openssl(tmp_path)
+    handler, password, answer = SERVERS[service]
+    ca = authority.save(tmp_path / "ca.pem")
+    with serving(handler, password, answer, _tls(authority, tmp_path)) as port:
+        assert _ask_with_tls(service, port, ca).version
+
+
+@pytest.mark.parametrize("service", SERVERS)
 @pytest.mark.parametrize(
     ("name", "days", "trusted", "told"),
     [

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from quaylab.certificates import LEAF_LIFE
 from quaylab.credentials import Credentials
 from quaylab.registry import Health, Registry, RegistryError
+from tests.authority import Authority
 from tests.unit.quaylab.small_quay import EMAIL, PASSWORD, USER, SmallQuay, serving
-from tests.unit.samples import certified
+from tests.unit.samples import CREDENTIALS, certified
 
 NAME = "quay.example.com"
 
@@ -54,6 +56,18 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_trusting_the_leaf_itself_is_enough(credentials: Credentials, quay: SmallQuay) -> None:
     assert credentials.certificate
     assert Registry(NAME, credentials.certificate, quay.target).health().ok
+
+
+@pytest.mark.parametrize("anchor", ["CA", "certificate"])
+def test_private_ca_of_openssl_is_trusted(tmp_path: Path, anchor: str) -> None:
+    authority = Authority.by_openssl(tmp_path)
+    certificate, key = authority.sign(NAME)
+    served = {"certificate": certificate + authority.pem, "certificate_key": SecretStr(key)}
+    with serving(CREDENTIALS.model_copy(update=served), tmp_path) as quay:
+        trusted = authority.pem if anchor == "CA" else certificate + authority.pem
+        client = Registry(NAME, trusted, quay.target)
+        assert client.health().ok
+        client.close()
 
 
 @pytest.mark.parametrize("name", ["other.example.com", "other.example.com:8443"])

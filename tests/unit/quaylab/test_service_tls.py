@@ -1,4 +1,4 @@
-"""Settings of services elsewhere: what can't go together, and CAs that can't be used."""
+"""Settings of services elsewhere: what can't go together."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.authority import Authority
 from tests.unit.samples import settings
 
 
-def _problems(tmp_path: Path, days: int = 30, **changes: Any) -> list[str]:
-    ca = Authority.new(days=days).save(tmp_path / "ca.pem")
+def _problems(tmp_path: Path, **changes: Any) -> list[str]:
+    ca = Authority.new().save(tmp_path / "ca.pem")
     values = {key: ca if value == "CA" else value for key, value in changes.items()}
     return list(service_tls.problems(settings(**values)))
 
@@ -55,20 +55,3 @@ def test_what_can_not_go_together(tmp_path: Path, changes: dict[str, Any], told:
 )
 def test_what_can(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert _problems(tmp_path, **changes) == []
-
-
-def test_expired_authority(tmp_path: Path) -> None:
-    (problem,) = _problems(tmp_path, -1, redis_host="r.example.com", redis_ca="CA")
-    assert problem.startswith(f"redis_ca: {tmp_path}/ca.pem expired on ")
-
-
-def test_bundle_with_one_that_has_not_expired(tmp_path: Path) -> None:
-    bundle = tmp_path / "bundle.pem"
-    bundle.write_text(Authority.new(days=-1).pem + Authority.new().pem)
-    assert _problems(tmp_path, redis_host="r.example.com", redis_ca=bundle) == []
-
-
-def test_file_that_is_none(tmp_path: Path) -> None:
-    (tmp_path / "no.pem").write_text("hello")
-    (problem,) = _problems(tmp_path, redis_host="r.example.com", redis_ca=tmp_path / "no.pem")
-    assert problem == f"redis_ca: {tmp_path}/no.pem is no PEM certificate"

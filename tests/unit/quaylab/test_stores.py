@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from quaylab.probes import Unreachable
 from quaylab.stores import CONTENT, Client
+from tests.authority import Authority
 from tests.unit.quaylab.small_store import Answer, Request, certificate, small_store
 from tests.unit.samples import CREDENTIALS, build, host, settings
 
@@ -277,23 +278,40 @@ def test_nobody_listens() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "expired", "trusted", "told"),
+    ("names", "expired", "trusted", "setting", "told"),
     [
-        (("s3.example.com",), False, False, "self-signed certificate"),
-        (("s3.example.com",), True, True, "certificate has expired"),
-        (("other.example.com",), False, True, "Hostname mismatch"),
+        (("s3.example.com",), False, False, "storage_ca", "by a CA that storage_ca doesn't hold"),
+        (("s3.example.com",), True, True, "storage_ca", "certificate has expired"),
+        (("other.example.com",), False, True, "storage_host", "not valid for 's3.example.com'"),
     ],
     ids=["untrusted", "expired", "of another name"],
 )
 def test_a_certificate_that_is_refused(
-    tmp_path: Path, names: tuple[str, ...], expired: bool, trusted: bool, told: str
+    tmp_path: Path, names: tuple[str, ...], expired: bool, trusted: bool, setting: str, told: str
 ) -> None:
     file = certificate(tmp_path, *names, expired=expired)
     changes: dict[str, Any] = {"storage_ca": file} if trusted else {}
     with small_store(lambda _: Answer(), file) as server:
         said = _refusal(_client(server.port, "s3.example.com", storage_tls=True, **changes))
-    assert said.startswith("storage_ca: object store at s3.example.com:")
+    assert said.startswith(f"{setting}: object store at s3.example.com:")
     assert told in said
+
+
+def test_a_private_ca_of_openssl(tmp_path: Path) -> None:
+    authority = Authority.by_openssl(tmp_path)
+    (tmp_path / "server.pem").write_text("".join(authority.sign("s3.example.com")))
+    ca = authority.save(tmp_path / "ca.pem")
+    with small_store(lambda _: Answer(200, "<ListBucketResult/>"), tmp_path / "server.pem") as on:
+        assert _client(on.port, "s3.example.com", storage_tls=True, storage_ca=ca).ask()
+
+
+def test_a_ca_that_is_no_root_ends_no_chain_as_with_quay(tmp_path: Path) -> None:
+    below = Authority.new("Between", issuer=Authority.new())
+    (tmp_path / "server.pem").write_text("".join(below.sign("s3.example.com")))
+    ca = below.save(tmp_path / "ca.pem")
+    with small_store(lambda _: Answer(200, "<ListBucketResult/>"), tmp_path / "server.pem") as on:
+        said = _refusal(_client(on.port, "s3.example.com", storage_tls=True, storage_ca=ca))
+    assert said.startswith("storage_ca: ")
 
 
 def test_a_private_ca_under_the_store_s_own_name(tmp_path: Path) -> None:
