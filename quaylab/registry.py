@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import io
 import json
 import socket
 import ssl
-import tarfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,11 +17,11 @@ from urllib3.exceptions import HTTPError
 
 from quaylab import tls
 from quaylab.dialling import root
+from quaylab.sample_image import MANIFEST, digest, sample_image
 
 if TYPE_CHECKING:
     from urllib3._base_connection import BaseHTTPSConnection
 
-MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 TIMEOUT = 40.0  # /health/endtoend takes up to 28 s while Redis or the store is down
 # The token service allows 5 requests a second with a burst of 1 and answers 429 to the next.
 RETRY = urllib3.Retry(
@@ -154,20 +150,20 @@ class Registry:
         """
         name = f"{user}/{repository}"
         bearer = self._token(user, password, f"repository:{name}:pull,push")
-        layer, config, manifest = _small_image()
-        for blob in (layer, config):
+        image = sample_image("Quaylab verified this registry.\n")
+        for blob in (image.layer, image.configuration):
             self._upload(name, bearer, blob)
         pushed = self._send(
             "PUT",
             f"/v2/{name}/manifests/verify",
             headers={**bearer, "Content-Type": MANIFEST},
-            body=manifest,
+            body=image.manifest,
             expect=(201,),
         )
         headers = {**bearer, "Accept": MANIFEST}
         pulled = self._send("GET", f"/v2/{name}/manifests/verify", headers=headers)
-        content = self._blob(f"/v2/{name}/blobs/{_digest(layer)}", bearer)
-        if pulled.data != manifest or content != layer:
+        content = self._blob(f"/v2/{name}/blobs/{digest(image.layer)}", bearer)
+        if pulled.data != image.manifest or content != image.layer:
             raise RegistryError(f"{name} came back from the registry with another content")
         self._send("DELETE", f"/v2/{name}/manifests/verify", headers=bearer, expect=(202,))
         return pushed.headers["Docker-Content-Digest"]
@@ -213,7 +209,7 @@ class Registry:
             "PUT",
             _path(sent.headers["Location"]),
             headers=bearer,
-            fields={"digest": _digest(blob)},
+            fields={"digest": digest(blob)},
             expect=(201,),
         )
 
@@ -272,46 +268,6 @@ class _Pool(urllib3.HTTPSConnectionPool):
         return connection
 
 
-def _small_image() -> tuple[bytes, bytes, bytes]:
-    """Layer, configuration and manifest of an image with one small file."""
-    content = b"Quaylab verified this registry.\n"
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        entry = tarfile.TarInfo("quaylab.txt")
-        entry.size = len(content)
-        archive.addfile(entry, io.BytesIO(content))
-    layer = gzip.compress(buffer.getvalue(), mtime=0)
-    config = json.dumps(
-        {
-            "architecture": "amd64",
-            "os": "linux",
-            "config": {},
-            "rootfs": {"type": "layers", "diff_ids": [_digest(buffer.getvalue())]},
-        }
-    ).encode()
-    image = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": {
-            "mediaType": "application/vnd.docker.container.image.v1+json",
-            "size": len(config),
-            "digest": _digest(config),
-        },
-        "layers": [
-            {
-                "mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip",
-                "size": len(layer),
-                "digest": _digest(layer),
-            }
-        ],
-    }
-    return layer, config, json.dumps(image).encode()
-
-
-def _digest(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
-
-
 def _path(location: str) -> str:
     """The path and query of a Location, which Quay gives with scheme and host."""
     parsed = urllib3.util.parse_url(location)
@@ -340,4 +296,6 @@ def _reason(response: urllib3.BaseHTTPResponse) -> str:
     message = body.get("message") or body.get("error_message")
     with suppress(LookupError, TypeError):
         message = message or body["errors"][0]["message"]
+        # The first line: a JSON schema may follow.
+        message += f": {body['errors'][0]['detail']['message'].splitlines()[0]}"
     return f" ({message})" if message else ""

@@ -75,7 +75,7 @@ class Replay:
     stopped: str = ""
     # As long as the recorded ones, so that the ranges are the same.
     layer: bytes = b"l" * 96
-    config: bytes = b"c" * 245
+    config: bytes = json.dumps({"rootfs": {"type": "layers"}, "history": []}).ljust(245).encode()
     sent: bytes = b""
 
     def __post_init__(self) -> None:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from quaylab.registry import Registry
 from quaylab.versions import NEWEST
 from tests.machine.machines import run, wait_until
 from tests.machine.recording import Exchange, Replay, outline, recorded
@@ -225,13 +226,13 @@ def write_certificate(bundle: Path, host: str, address: str) -> None:
         os.chown(bundle / file, UIDS["quay"], 0)
 
 
-def test_tls(site: Site) -> None:
-    """8443 serves TLS with the mounted certificate, 8080 leads there; another's is refused."""
-    https: dict[str, Any] = {"PREFERRED_URL_SCHEME": "https", "DB_URI": site.make_database("tls")}
+@pytest.fixture
+def secure(site: Site) -> Iterator[tuple[Path, int]]:
+    """A stand-in that ends TLS itself: its bundle, and its port on this machine."""
     port = free_port()
+    https: dict[str, Any] = {"PREFERRED_URL_SCHEME": "https", "DB_URI": site.make_database("tls")}
     bundle = site.bundle(port, **https)
     write_certificate(bundle, "quay.example.com", "127.0.0.1")
-
     mounts = ("--volume", f"{bundle}:/conf/stack:ro")
     published = ("--publish", f"127.0.0.1:{port}:8443", "--publish", "127.0.0.1::8080")
     site.start("tls", *mounts, *published, image="quay", command=("registry",))
@@ -244,17 +245,40 @@ def test_tls(site: Site) -> None:
             return False
 
     wait_until(healthy, "TLS")
+    yield bundle, port
+    site.remove("tls")
+    site.exec("postgresql", "psql", "-qc", "DROP DATABASE tls WITH (FORCE)")
+
+
+@pytest.mark.usefixtures("secure")
+def test_tls(site: Site) -> None:
+    """8443 serves TLS with the mounted certificate, 8080 leads there; another's is refused."""
     plain = docker("port", site.container("tls"), "8080").split(":")[1]
     answer = requests.get(f"http://127.0.0.1:{plain}/v2/", allow_redirects=False, timeout=5)
     assert answer.status_code == 301
     assert answer.headers["Location"] == "https://127.0.0.1/v2/"
-    site.remove("tls")
 
+    https: dict[str, Any] = {"PREFERRED_URL_SCHEME": "https"}
     other = site.bundle(SERVER_HOSTNAME="registry.example.com", **https)
     write_certificate(other, "quay.example.com", "127.0.0.1")
     assert "does not name SERVER_HOSTNAME" in site.refusal(other, "registry")[1]
-    (bundle / "ssl.key").write_bytes((other / "ssl.key").read_bytes())
-    assert "do not belong together" in site.refusal(bundle, "registry")[1]
+    changed = site.bundle(**https)
+    write_certificate(changed, "quay.example.com", "127.0.0.1")
+    (changed / "ssl.key").write_bytes((other / "ssl.key").read_bytes())
+    assert "do not belong together" in site.refusal(changed, "registry")[1]
+
+
+def test_quaylabs_own_verification(secure: tuple[Path, int]) -> None:
+    """The client that each deploy proves itself with; its image is one that Quay takes."""
+    bundle, port = secure
+    trusted = (bundle / "ssl.cert").read_text()
+    quay = Registry(f"127.0.0.1:{port}", trusted, ("127.0.0.1", port))
+    assert quay.initialize(ADMIN, ADMIN_PASSWORD, "quayadmin@example.com")
+
+    for _ in range(2):
+        assert quay.round_trip(ADMIN, ADMIN_PASSWORD, "verification").startswith("sha256:")
+        assert quay.sign_in(ADMIN, ADMIN_PASSWORD)
+        quay.delete_repository(f"{ADMIN}/verification")
 
 
 def healthy_end_to_end(port: int) -> bool:

@@ -1,5 +1,7 @@
 """The registry under /v2, as Quay speaks Docker's protocol: listings and manifests are here."""
 
+from typing import NoReturn
+
 from flask import Blueprint, Response, jsonify, request
 from sqlalchemy import Engine
 
@@ -9,7 +11,16 @@ from standin.accounts import Accounts
 from standin.blobs import add_blobs, add_uploads
 from standin.config import Settings
 from standin.events import UserEvents
-from standin.repositories import DIGEST, TAG, ManifestError
+from standin.manifests import (
+    DOCKER_SCHEMA_1,
+    DOCKER_SCHEMA_1_SIGNED,
+    REQUIRED,
+    ManifestError,
+    Parsed,
+    parse,
+)
+from standin.refusals import not_done
+from standin.repositories import DIGEST, TAG
 
 
 def make_blueprint(
@@ -66,18 +77,15 @@ def _add_manifests(blueprint: Blueprint, access: Access) -> None:
             repository = access.repository(connection, path, WRITE)
             if not (is_digest or TAG.fullmatch(reference)):
                 access.fail(400, "TAG_INVALID", "manifest tag did not match URI")
+            parsed = _parse(access)
             try:
                 digest = repositories.put_manifest(
-                    connection,
-                    repository,
-                    request.content_type or "",
-                    request.get_data(),
-                    None if is_digest else reference,
+                    connection, repository, parsed, None if is_digest else reference
                 )
                 if is_digest and digest != reference:
                     raise ManifestError("manifest digest mismatch")
             except ManifestError as error:
-                access.fail(400, "MANIFEST_INVALID", "manifest invalid", {"message": str(error)})
+                _refuse_manifest(access, str(error))
         headers = {
             "Docker-Content-Digest": digest,
             # Relative, unlike all others: as Quay has it.
@@ -93,3 +101,23 @@ def _add_manifests(blueprint: Blueprint, access: Access) -> None:
             if not repositories.delete_manifest(connection, repository, reference):
                 access.fail(404, "MANIFEST_UNKNOWN", "manifest unknown")
         return Response(status=202)
+
+
+def _parse(access: Access) -> Parsed:
+    """The manifest that was sent; of none of Docker's and OCI's types it is one of schema 1."""
+    media_type = request.content_type or DOCKER_SCHEMA_1
+    if media_type in ("application/json", DOCKER_SCHEMA_1_SIGNED):
+        media_type = DOCKER_SCHEMA_1
+    if media_type not in REQUIRED:
+        _refuse_manifest(access, "manifest schema version not supported", 415)
+    try:
+        parsed = parse(media_type, request.get_data())
+    except ManifestError as error:
+        _refuse_manifest(access, f"failed to parse manifest: {error}")
+    if media_type == DOCKER_SCHEMA_1:
+        not_done("a push of Docker's schema 1")
+    return parsed
+
+
+def _refuse_manifest(access: Access, reason: str, status: int = 400) -> NoReturn:
+    access.fail(status, "MANIFEST_INVALID", "manifest invalid", {"message": reason})

@@ -1,34 +1,27 @@
 """Repositories, their manifests and tags, in the database."""
 
 import hashlib
-import json
 import re
 import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection, text
 
-from standin import database
+from standin import database, storage
+from standin.manifests import (
+    DOCKER_IMAGE,
+    LIST_TYPES,
+    ManifestError,
+    Parsed,
+    check_configuration,
+)
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
 TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 LIBRARY = "library"
-LIST_TYPES = (
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.oci.image.index.v1+json",
-)
-IMAGE_TYPES = (
-    "application/vnd.docker.distribution.manifest.v2+json",
-    "application/vnd.oci.image.manifest.v1+json",
-)
-
-
-class ManifestError(Exception):
-    """Why a manifest is not taken, in Quay's words."""
 
 
 @dataclass(frozen=True)
@@ -129,21 +122,31 @@ def add_blob(connection: Connection, repository: Repository, digest: str, size: 
 
 
 def put_manifest(
-    connection: Connection, repository: Repository, media_type: str, body: bytes, tag: str | None
+    connection: Connection, repository: Repository, parsed: Parsed, tag: str | None
 ) -> str:
     """Keep a manifest and point the tag at it; give its digest.
 
     Without a tag it is a part of a list that is still to come, and a hidden tag keeps it.
+
+    Raises:
+        ManifestError: what it names is not there, or is not as it must be.
     """
-    if media_type not in IMAGE_TYPES + LIST_TYPES:
-        raise ManifestError("manifest schema version not supported")
-    digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
-    size = _check_parts(connection, repository, media_type, body)
+    if parsed.media_type in LIST_TYPES:
+        for child in parsed.children:
+            if get_manifest(connection, repository, child) is None:
+                raise ManifestError(f"Could not find child manifest with digest `{child}`")
+    else:
+        _check_blobs(connection, repository, parsed)
+    digest = f"sha256:{hashlib.sha256(parsed.body).hexdigest()}"
     database.save(
         connection,
         "manifest",
         {"repository": repository.id, "digest": digest},
-        {"media_type": media_type, "body": body, "layers_size": size},
+        {
+            "media_type": parsed.media_type,
+            "body": parsed.body,
+            "layers_size": parsed.layers_size,
+        },
     )
     database.save(
         connection,
@@ -154,26 +157,17 @@ def put_manifest(
     return digest
 
 
-def _check_parts(
-    connection: Connection, repository: Repository, media_type: str, body: bytes
-) -> int:
-    """The size of all layers, all of which must be there, like the manifests of a list."""
-    try:
-        manifest: dict[str, Any] = json.loads(body)
-        if media_type in LIST_TYPES:
-            digests = [part["digest"] for part in manifest["manifests"]]
-            missing = [d for d in digests if get_manifest(connection, repository, d) is None]
-            if missing:
-                raise ManifestError(f"Manifest `{missing[0]}` not found")
-            return 0
-        # A layer with addresses of its own is fetched there (Windows base layers).
-        layers = [layer for layer in manifest["layers"] if not layer.get("urls")]
-        for part in [*layers, manifest["config"]]:
-            if blob_size(connection, repository, part["digest"]) is None:
-                raise ManifestError(f"Unknown blob `{part['digest']}`")
-        return sum(int(layer["size"]) for layer in layers)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ManifestError(f"failed to parse manifest: {error}") from error
+def _check_blobs(connection: Connection, repository: Repository, parsed: Parsed) -> None:
+    """An image's configuration and layers, in Quay's order and words."""
+    configuration = parsed.configuration
+    present = blob_size(connection, repository, configuration) is not None
+    if not present and parsed.media_type == DOCKER_IMAGE:
+        raise ManifestError("Could not load config blob for manifest")
+    if present:
+        check_configuration(parsed, storage.read(configuration))
+    for digest in [configuration, *(layer["digest"] for layer in parsed.layers)]:
+        if blob_size(connection, repository, digest) is None:
+            raise ManifestError(f"Unknown blob `{digest}`")
 
 
 def get_manifest(connection: Connection, repository: Repository, reference: str) -> Manifest | None:

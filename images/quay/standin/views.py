@@ -7,7 +7,8 @@ from typing import Any
 
 from standin.accounts import Account
 from standin.config import Settings
-from standin.repositories import LIST_TYPES, Repository, Tag
+from standin.manifests import LIST_TYPES
+from standin.repositories import Repository, Tag
 
 AVATAR_COLOR = "#ad494a"
 

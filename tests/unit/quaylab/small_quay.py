@@ -146,6 +146,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif kind == "uploads":
             quay.blobs[self.query["digest"]] = quay.blobs.pop("uploading")
             self._answer(201 if self.query["state"] == "b" else 400, "")
+        elif kind == "manifests" and self.command == "PUT" and not self._has_history():
+            reason = "config data does not match schema: 'history' is a required property"
+            error = {"code": "MANIFEST_INVALID", "message": "manifest invalid"}
+            self._answer(400, {"errors": [{**error, "detail": {"message": reason}}]})
         elif kind == "manifests" and self.command == "PUT":
             quay.manifests[reference] = self.body
             digest = f"sha256:{hashlib.sha256(self.body).hexdigest()}"
@@ -157,6 +161,12 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             found = (quay.manifests if kind == "manifests" else quay.blobs).get(reference)
             self._answer(404 if found is None else 200, found or b"")
+
+    def _has_history(self) -> bool:
+        """Whether the manifest that was sent is one whose configuration Quay can read."""
+        config = json.loads(self.body)["config"]
+        is_docker = config["mediaType"].startswith("application/vnd.docker.")
+        return not is_docker or "history" in json.loads(self.server.blobs[config["digest"]])
 
     def _answer(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
         if isinstance(body, str):

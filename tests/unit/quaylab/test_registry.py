@@ -235,13 +235,17 @@ def test_endless_rate_limit_ends(
     ("body", "told"),
     [
         ({"errors": [{"message": "access denied"}]}, "HTTP 500 (access denied)"),
+        (
+            {"errors": [{"message": "manifest invalid", "detail": {"message": "no layer\n\nIn"}}]},
+            "HTTP 500 (manifest invalid: no layer)",
+        ),
         ({"message": "out of order"}, "HTTP 500 (out of order)"),
         ({"error_message": "out of order"}, "HTTP 500 (out of order)"),
         ([], "HTTP 500"),
         ("<html>", "HTTP 500"),
         ({"errors": ["denied"]}, "HTTP 500"),
     ],
-    ids=["errors", "message", "error_message", "list", "page", "other errors"],
+    ids=["errors", "detail", "message", "error_message", "list", "page", "other errors"],
 )
 def test_registrys_own_words_are_told(
     client: Registry, quay: SmallQuay, body: Any, told: str

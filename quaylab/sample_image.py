@@ -1,0 +1,61 @@
+"""An image with one small file, as Docker's own client would push it."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from dataclasses import dataclass
+
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+CONFIGURATION = "application/vnd.docker.container.image.v1+json"
+LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+CREATED = "1970-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True)
+class SampleImage:
+    """The three parts that a registry keeps."""
+
+    layer: bytes
+    configuration: bytes
+    manifest: bytes
+
+
+def sample_image(content: str) -> SampleImage:
+    """The image whose one file has that content; another content makes all three parts others."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        entry = tarfile.TarInfo("quaylab.txt")
+        entry.size = len(content.encode())
+        tar.addfile(entry, io.BytesIO(content.encode()))
+    layer = gzip.compress(archive.getvalue(), mtime=0)
+    configuration = json.dumps(
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "created": CREATED,
+            "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [digest(archive.getvalue())]},
+            # Quay refuses an image of Docker's type without it, as no Docker makes one.
+            "history": [{"created": CREATED, "created_by": "Quaylab's verification"}],
+        }
+    ).encode()
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": _part(CONFIGURATION, configuration),
+        "layers": [_part(LAYER, layer)],
+    }
+    return SampleImage(layer, configuration, json.dumps(manifest).encode())
+
+
+def digest(content: bytes) -> str:
+    """Its name in a registry."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _part(media_type: str, content: bytes) -> dict[str, str | int]:
+    return {"mediaType": media_type, "size": len(content), "digest": digest(content)}
