@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import getpass
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pyinfra import logger
@@ -13,6 +13,7 @@ from pyinfra.api import Host, QuoteString, StringCommand
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
 
 from quaylab.problems import Refusal
+from quaylab.settings import HostInput
 
 LOCK = "/run/quaylab.lock"
 PATIENCE = 1800  # seconds: images are built over slow lines as well
@@ -68,6 +69,15 @@ def read_secret(host: Host, path: str) -> str | None:
     command = StringCommand("cat", QuoteString(path))
     ok, output = host.run_shell_command(command, **connector_arguments(host))
     return output.stdout + "\n" if ok else None
+
+
+def host_inputs(hosts: Iterable[Host]) -> list[HostInput]:
+    """Hosts as the core takes them."""
+    return [
+        # pyinfra has no type on dict()
+        HostInput(each.name, tuple(each.groups), each.data.dict())  # type: ignore[no-untyped-call]
+        for each in hosts
+    ]
 
 
 def connector_arguments(host: Host) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from rich.console import Console
 from facts.dumps import Dumps
 from operations import files
 from operations.commands import fail, quoted
-from quaylab import dumps
+from quaylab import checks, dumps
 from quaylab.again import again
 from quaylab.dumps import DIRECTORY, LOCK, REPLACED, SCRATCH, Dump, DumpsState, Upgrade
 from quaylab.files import ManagedFile
@@ -145,10 +145,7 @@ def chosen(plan: Plan) -> Dump | None:
     where, settings = plan.topology, plan.settings
     needed = {*where.quay, *filter(None, [where.database.host])}
     try:
-        refuse(
-            f"restore: {name} takes no part in this run; leave out --limit and --exclude"
-            for name in sorted(needed - plan.machines.keys())
-        )
+        refuse(checks.absent_problems("restore", sorted(needed), plan.machines))
         refuse(foreign_data(plan))
         if where.database.host is None:
             if settings.database_backup is None:

@@ -13,7 +13,7 @@ from pyinfra.context import ctx_host
 from facts.machine import Machine as MachineFact
 from facts.storage import Storage
 from operations import elsewhere
-from operations.commands import ask_at_terminal
+from operations.commands import ask_at_terminal, host_inputs
 from operations.hypervisor import report
 from quaylab import checks
 from quaylab import plan as plans
@@ -21,7 +21,7 @@ from quaylab.credentials import Store
 from quaylab.disks import Disks
 from quaylab.machine import Machine
 from quaylab.problems import Refusal, refuse
-from quaylab.settings import HostInput, load
+from quaylab.settings import load
 from quaylab.virtual import changes
 from quaylab.virtual.found import Hypervisor
 from quaylab.virtual.lab import Lab, build
@@ -74,7 +74,7 @@ def _virtually(check: bool) -> tuple[Lab, Machine, Store]:
     with _lock:
         try:
             if _virtual is None:
-                hosts = _hosts()
+                hosts = host_inputs(inventory)
                 settings, own = load(hosts)
                 store = Store(settings.lab_name)
                 store.lock()
@@ -96,17 +96,9 @@ def _there(lab: Lab) -> Hypervisor:
         return report(lab)
 
 
-def _hosts() -> list[HostInput]:
-    return [
-        # pyinfra has no type on dict()
-        HostInput(each.name, tuple(each.groups), each.data.dict())  # type: ignore[no-untyped-call]
-        for each in inventory
-    ]
-
-
 def _make(rotate: bool, demand: bool) -> plans.Plan:
     return plans.make(
-        _hosts(),
+        host_inputs(inventory),
         _machines(),
         exclusive=True,
         ask=ask_at_terminal(),

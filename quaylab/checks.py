@@ -45,6 +45,15 @@ def engine_problems(name: str, machine: Machine) -> Iterator[str]:
         yield f"{name}: its `docker` is {machine.engine.unsupported}"
 
 
+def absent_problems(
+    order: str, needed: Iterable[str], machines: Mapping[str, Machine]
+) -> Iterator[str]:
+    """Hosts without which an order would be done by half."""
+    for name in needed:
+        if name not in machines:
+            yield f"{order}: {name} takes no part in this run; leave out --limit and --exclude"
+
+
 def container_problems(name: str, machine: Machine, parts: Iterable[Part]) -> Iterator[str]:
     """Containers in whose place this run would put its own."""
     for container in ownership.made_by_hand(machine, parts):

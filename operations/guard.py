@@ -1,0 +1,94 @@
+"""What pyinfra lets through and ends with exit status 0 is refused; docs/pyinfra.md has the list.
+
+config.py calls it: pyinfra reads that before the inventory and before it connects, and with no
+host left it reads nothing else.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn, get_type_hints
+
+import click
+from pyinfra import logger
+from pyinfra.api import Config, Host, Inventory, State
+from pyinfra.api.arguments import all_global_arguments
+from pyinfra.api.connectors import get_all_connectors
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.util import raise_if_bad_type
+from pyinfra.context import ctx_state
+
+from operations.commands import host_inputs
+from quaylab import command_line, inventory_file, pyinfra_keys
+from quaylab.problems import Refusal, refuse
+from quaylab.settings import HostInput
+
+
+def guard() -> None:
+    """Check the command line and the inventory's file now, and its hosts as soon as they are read.
+
+    Raises ``PyinfraError`` with all problems at once.
+    """
+    signal.signal(signal.SIGINT, _interrupted)
+    options = click.get_current_context().params
+    _refuse(_given(options))
+    _check_hosts(ctx_state.get(), options)  # type: ignore[no-untyped-call]
+
+
+def _given(options: dict[str, Any]) -> Iterator[str]:
+    yield from command_line.option_problems(options)
+    given = Path(options["inventory"])
+    # Else it is a host, a list of hosts, or what a connector finds.
+    named_as_file = given.suffix == ".py" or ("/" in str(given) and "@" not in str(given))
+    if named_as_file or given.exists():
+        yield from inventory_file.problems(given)
+
+
+def _check_hosts(state: State, options: dict[str, Any]) -> None:
+    """pyinfra has no callback between reading an inventory and connecting to its hosts."""
+    initialise = state.init
+
+    def checked(inventory: Inventory, config: Config, initial_limit: list[Host] | None) -> None:
+        hosts = host_inputs(inventory)
+        chosen = len(hosts if initial_limit is None else initial_limit)
+        _refuse(
+            [
+                *(() if hosts else [f"{options['inventory']}: has no host"]),
+                *command_line.limit_problems(hosts, options, chosen),
+                *(line for host in hosts for line in _key_problems(host)),
+            ]
+        )
+        initialise(inventory, config, initial_limit=initial_limit)
+
+    state.init = checked  # type: ignore[method-assign, assignment]
+
+
+def _key_problems(host: HostInput) -> Iterator[str]:
+    """Host data of pyinfra's that it would ignore, or take for something else."""
+    connectors = get_all_connectors().values()  # type: ignore[no-untyped-call]
+    types = dict(all_global_arguments())
+    for connector in connectors:
+        types |= get_type_hints(connector.data_cls) if hasattr(connector, "data_cls") else {}
+    yield from pyinfra_keys.problems(host, types)
+    for key in types.keys() & host.data.keys():
+        if host.data[key] is not None:
+            try:
+                # The text has types and no value, which may be a password.
+                raise_if_bad_type(host.data[key], types[key], TypeError, f"{key}: of {host.name}")
+            except TypeError as error:
+                yield str(error)
+
+
+def _refuse(problems: Iterable[str]) -> None:
+    try:
+        refuse(problems)
+    except Refusal as refusal:
+        raise PyinfraError(str(refusal)) from None
+
+
+def _interrupted(signum: int, frame: object) -> NoReturn:
+    logger.error("Interrupted: the next run finishes what this one began")
+    sys.exit(128 + signum)

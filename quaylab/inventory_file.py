@@ -1,0 +1,78 @@
+"""An inventory as it is written: pyinfra ignores what isn't a group, and the run is green."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from quaylab.settings import HostSettings, Settings
+
+GROUPS = ("hypervisor", "lab", "database", "redis", "ceph", "quay", "all")
+# What writes a value down; a name or a call only tells its own when the file is run.
+_WRITTEN = (ast.Constant, ast.Dict, ast.Set, ast.JoinedStr)
+
+
+def problems(inventory: Path) -> Iterator[str]:
+    """What of it pyinfra would ignore or stumble over.
+
+    Args:
+        inventory: pyinfra's first argument, if that is to be a file.
+    """
+    if inventory.is_dir():
+        yield f"{inventory}: is a folder; name the .py file in it"
+    elif not inventory.is_file():
+        yield f"{inventory}: no such file; name an inventory, such as inventory.py"
+    else:
+        yield from _in_text(inventory)
+
+
+def _in_text(inventory: Path) -> Iterator[str]:
+    try:
+        tree = ast.parse(inventory.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        yield f"{inventory}{line}: can't be read as Python: {error}"
+        return
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign):
+            for target in statement.targets:
+                if isinstance(target, ast.Name):
+                    yield from _of_group(target.id, statement.value)
+
+
+def _of_group(name: str, value: ast.expr) -> Iterator[str]:
+    if name in Settings.model_fields or name in HostSettings.model_fields:
+        yield (
+            f"{name}: is a setting, which pyinfra ignores in an inventory; set it in "
+            "group_data/all.py beside the inventory, or in a host's data"
+        )
+        return
+    hosts = value
+    if isinstance(value, ast.Tuple) and len(value.elts) == 2:
+        hosts = value.elts[0]  # with the group's data
+    if isinstance(hosts, ast.List):
+        for index, item in enumerate(hosts.elts):
+            if _is_no_host(item):
+                yield (
+                    f"{name}[{index}]: {ast.unparse(item)} is no host, which is a name or "
+                    '("name", {"ssh_user": "admin"})'
+                )
+    elif name in GROUPS and isinstance(hosts, (*_WRITTEN, ast.Tuple)):
+        yield f"{name}: {ast.unparse(hosts)} is no list of hosts; {_remedy(name, hosts)}"
+
+
+def _is_no_host(item: ast.expr) -> bool:
+    if isinstance(item, ast.Tuple):
+        return len(item.elts) != 2 or isinstance(item.elts[1], (ast.Constant, ast.List, ast.Tuple))
+    if isinstance(item, ast.Constant):
+        return not isinstance(item.value, str)
+    return isinstance(item, (ast.Dict, ast.Set, ast.List))
+
+
+def _remedy(name: str, hosts: ast.expr) -> str:
+    if isinstance(hosts, ast.Tuple):
+        return f"write {name} = {ast.unparse(ast.List(hosts.elts, ast.Load()))}"
+    if isinstance(hosts, ast.Constant) and isinstance(hosts.value, str):
+        return f"write {name} = [{ast.unparse(hosts)}]"
+    return f'write {name} = ["quay.example.com"]'

@@ -1,0 +1,45 @@
+"""Data that pyinfra itself reads, of which it ignores what it doesn't know."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from quaylab.settings import PYINFRA_KEY, HostInput
+
+# An unknown key with an underscore may be a helper in a file of group_data, as pyinfra's own page
+# has it, unless it is as near as a typing error to a global argument.
+NEAR = 0.8
+
+
+def problems(host: HostInput, known: Collection[str]) -> Iterator[str]:
+    """Keys that are misspelt, and values that pyinfra takes for none.
+
+    Args:
+        known: the keys of pyinfra's connectors, and its global arguments.
+    """
+    for key, value in host.data.items():
+        if PYINFRA_KEY.match(key) and key not in known:
+            yield from _unknown(host.name, key, known)
+        elif key in known and value == "":
+            yield f"{key}: is empty for {host.name}; leave it out"
+    yield from _port(host.name, host.data)
+
+
+def _unknown(name: str, key: str, known: Collection[str]) -> Iterator[str]:
+    helper = key.startswith("_")
+    family = [each for each in known if each.startswith("_") == helper]
+    near = difflib.get_close_matches(key, family, n=1, cutoff=NEAR if helper else 0.6)
+    if near:
+        yield f"{key}: pyinfra has no such key for {name}; did you mean {near[0]}?"
+    elif not helper:
+        alike = ", ".join(sorted(each for each in family if each[:4] == key[:4]))
+        yield f"{key}: pyinfra has no such key for {name}; it has: {alike}"
+
+
+def _port(name: str, data: Mapping[str, Any]) -> Iterator[str]:
+    port = data.get("ssh_port")
+    # Of 0 pyinfra makes 22.
+    if isinstance(port, int) and not 1 <= port <= 65535:
+        yield f"ssh_port: {port} is no port of {name}; for example 22"

@@ -1,0 +1,172 @@
+"""What pyinfra itself would end with exit status 0 although nothing, or half of it, was done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.deploy.house import House, Result, fake
+
+ONE = [fake("quay")]
+THREE = {
+    part: [fake(part, ssh_hostname=f"192.168.254.{number}")]
+    for number, part in enumerate(("quay", "database", "redis"), 10)
+}
+
+
+def _refused(house: House, *arguments: str) -> Result:
+    """A run that changed nothing, and said so in lines rather than by a traceback."""
+    result = house.run("-y", "-vv", *arguments)
+    assert result.code == 1, result.output
+    assert "nothing was changed" in result.output
+    assert "Traceback" not in result.output
+    assert "pyinfra-debug.log" not in result.output
+    assert result.operations == []
+    assert not house.credentials.exists()
+    return result
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "{path}: has no host"),
+        ("quay = []", "{path}: has no host"),
+        ('quay = "bare1"', "quay: 'bare1' is no list of hosts; write quay = ['bare1']"),
+        ('quay = {"bare1": {}}', "quay: {{'bare1': {{}}}} is no list of hosts"),
+        ('quay = {"bare1"}', "quay: {{'bare1'}} is no list of hosts"),
+        ('quay = ("bare1", {"ssh_user": "me"})', "quay: 'bare1' is no list of hosts"),
+        ('quay = ("bare1",)', "quay: ('bare1',) is no list of hosts; write quay = ['bare1']"),
+        ("quay = None", "quay: None is no list of hosts"),
+        ("quay = [1]", "quay[0]: 1 is no host"),
+        ('quay = ["@fake/a", {"bare1": {}}]', "quay[1]: {{'bare1': {{}}}} is no host"),
+        ('quay = [("bare1", "me")]', "quay[0]: ('bare1', 'me') is no host"),
+        ('lab_name = "mine"', "lab_name: is a setting, which pyinfra ignores in an inventory"),
+        ("quay = [", "{path}, line 1: "),
+    ],
+)
+def test_an_inventory_that_pyinfra_takes_for_empty(house: House, text: str, told: str) -> None:
+    path = house.path / "inventory.py"
+    path.write_text(text)
+    result = _refused(house, str(path), "deploy.py")
+    assert told.format(path=path) in result.output
+
+
+def test_an_inventory_that_is_not_there(house: House) -> None:
+    assert "nowhere.py: no such file" in _refused(house, "nowhere.py", "deploy.py").output
+    assert "inventories/lab: no such file" in _refused(house, "inventories/lab", "deploy.py").output
+
+
+def test_a_folder_in_the_place_of_an_inventory(house: House) -> None:
+    result = _refused(house, "group_data", "deploy.py")
+    assert "group_data: is a folder; name the .py file in it" in result.output
+
+
+def test_a_limit_that_nothing_matches(house: House) -> None:
+    inventory = house.inventory(**THREE)
+    result = _refused(house, inventory, "deploy.py", "--limit", "nobody")
+    assert "--limit: 'nobody' is no host and no group of the inventory" in result.output
+    assert "@fake/redis" in result.output
+    also = _refused(house, inventory, "deploy.py", "--limit", "quay", "--limit", "databse")
+    assert "--limit: 'databse'" in also.output
+
+
+def test_a_limit_of_which_nothing_is_left(house: House) -> None:
+    inventory = house.inventory(**THREE)
+    result = _refused(house, inventory, "deploy.py", "--limit", "quay", "--exclude", "@fake/q*")
+    assert "--exclude: leaves no host of --limit" in result.output
+
+
+@pytest.mark.parametrize("option", ["--no-wait", "--serial", "--fail-percent=50"])
+def test_hosts_that_would_not_wait_for_each_other(house: House, option: str) -> None:
+    """With --no-wait, pyinfra ends with 0 although its table shows errors."""
+    result = _refused(house, house.inventory(**THREE), "deploy.py", option)
+    assert f"{option.partition('=')[0]}: leave it out" in result.output
+
+
+def test_data_without_a_value(house: House) -> None:
+    result = _refused(house, house.inventory(quay=ONE), "deploy.py", "--data", "purge")
+    assert "--data: purge is no KEY=VALUE" in result.output
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ({"ssh_usr": "me"}, "ssh_usr: pyinfra has no such key for bare1; did you mean ssh_user?"),
+        ({"_sudoo": True}, "_sudoo: pyinfra has no such key for bare1; did you mean _sudo?"),
+        ({"ssh_port": 0}, "ssh_port: 0 is no port of bare1; for example 22"),
+        ({"ssh_port": "22"}, "ssh_port: of bare1: str is not an instance of int"),
+        ({"_sudo": "no"}, "_sudo: of bare1: str is not an instance of bool"),
+        ({"ssh_key": ""}, "ssh_key: is empty for bare1; leave it out"),
+    ],
+)
+def test_data_of_pyinfras_that_it_would_ignore(
+    house: House, data: dict[str, object], told: str
+) -> None:
+    result = _refused(house, house.inventory(quay=[("bare1", data)]), "deploy.py")
+    assert told in result.output
+    assert "Connecting" not in result.output
+
+
+def test_a_password_of_the_wrong_kind_is_not_shown(house: House) -> None:
+    data = ("--data", "_sudo_password=471147114711")
+    result = _refused(house, house.inventory(quay=ONE), "deploy.py", *data)
+    assert "_sudo_password: of @fake/quay: int is not an instance of str" in result.output
+    assert "4711" not in result.output
+
+
+def test_a_port_that_pyinfra_takes_for_none(house: House) -> None:
+    result = _refused(house, house.inventory(quay=ONE), "deploy.py", "--port", "0")
+    assert "--ssh-port: 0 is no port" in result.output
+
+
+def test_half_a_rotation(house: House) -> None:
+    inventory = house.inventory(**THREE)
+    house.run("-y", inventory, "tasks/images.py")
+    before = house.credentials.read_text()
+    result = house.run("-y", "-vv", inventory, "tasks/rotate.py", "--limit", "database")
+    assert result.code == 1
+    for left_out in ("quay", "redis"):
+        assert f"rotate: @fake/{left_out} takes no part in this run" in result.output
+    assert result.operations == []
+    assert house.credentials.read_text() == before
+
+
+def test_half_of_what_is_left_of_a_rotation(house: House) -> None:
+    inventory = house.inventory(**THREE)
+    house.run("-y", inventory, "tasks/images.py")
+    house.run("-y", inventory, "tasks/rotate.py", until="Get the database's image")
+    assert "superuser_password_before" in house.credentials.read_text()
+    result = house.run("-y", "-vv", inventory, "deploy.py", "--limit", "database")
+    assert result.code == 1
+    assert "rotate: @fake/quay takes no part in this run" in result.output
+    assert result.operations == []
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_interrupted_run(house: House, times: int) -> None:
+    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
+    environment = {**os.environ, "PYINFRA_FAKE_DELAY": "3", "PYINFRA_PROGRESS": "off"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "pyinfra", "-y", inventory, "deploy.py"],
+        cwd=house.path,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if "Loading: deploy.py" in line:
+                break
+        for _ in range(times):
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    # By the signal itself if the second comes as Python ends; a shell tells 130 of both.
+    assert process.returncode in (128 + signal.SIGINT, -signal.SIGINT)
+    assert "Traceback" not in said
