@@ -20,9 +20,10 @@ from quaylab.parts import ETC
 class ContainerState:
     """A container as it is.
 
-    ``health`` is None for one without a health check; ``environment`` is what was given beside the
-    image's own, None if the image is gone; ``outdated`` is whether the image's name has since been
-    given to another; ``started`` is in seconds since the epoch.
+    ``health`` is None for one without a health check; ``environment`` begins with the image's own,
+    which is None if the image is gone; ``outdated`` is whether the image's name has since been
+    given to another; ``started`` is in seconds since the epoch; ``networks`` are ids by name, the
+    id being empty until the first start.
     """
 
     id: str
@@ -35,8 +36,9 @@ class ContainerState:
     started: float
     restart_policy: str
     command: tuple[str, ...]
-    environment: frozenset[str] | None
-    networks: tuple[str, ...]
+    environment: Mapping[str, str]
+    image_environment: Mapping[str, str] | None
+    networks: Mapping[str, str]
     ports: frozenset[str]
     mounts: Mapping[str, str]
 
@@ -51,10 +53,10 @@ class Written:
 
 @dataclass(frozen=True)
 class EngineState:
-    """What the engine holds of ours, and our files by path."""
+    """What the engine holds of ours, networks with their ids, and our files by path."""
 
     containers: Mapping[str, ContainerState]
-    networks: tuple[str, ...]
+    networks: Mapping[str, str]
     volumes: tuple[str, ...]
     files: Mapping[str, Written]
 
@@ -74,15 +76,17 @@ class Engine(FactBase[EngineState]):
             "docker image inspect "
             "--format '{{range .RepoTags}}tag {{$.Id}} {{.}}{{println}}{{end}}' "
             "$(docker inspect --format '{{.Config.Image}}' $containers) 2>/dev/null; fi; "
-            f"find {ETC} -type f -printf 'file %T@ ' -exec sha256sum {{}} \\; 2>/dev/null; "
-            "docker network ls --filter name=quaylab --format 'network {{.Name}}' 2>/dev/null; "
+            # -L: where our directory lies on another disk, there is a symbolic link in its place.
+            f"find -L {ETC} -type f -printf 'file %T@ ' -exec sha256sum {{}} \\; 2>/dev/null; "
+            "docker network ls --no-trunc --filter name=quaylab "
+            "--format 'network {{.Name}} {{.ID}}' 2>/dev/null; "
             "docker volume ls --filter label=io.quaylab.data --format 'volume {{.Name}}' "
             "2>/dev/null || :"  # an engine that doesn't run yet holds nothing
         )
 
     @staticmethod
     def default() -> EngineState:
-        return EngineState({}, (), (), {})
+        return EngineState({}, {}, (), {})
 
     def process(self, output: list[str]) -> EngineState:
         kinds = ("network", "volume", "image", "tag", "file")
@@ -96,13 +100,13 @@ class Engine(FactBase[EngineState]):
                 inspected.append(line)
         try:
             containers = json.loads("\n".join(inspected) or "[]")
-            images = {id: json.loads(env) for id, env in map(_two, said["image"])}
+            images = {id: _variables(json.loads(env)) for id, env in map(_two, said["image"])}
         except ValueError as error:
             raise FactProcessError(f"docker inspect: {error}") from error
         tags = {tag: id for id, tag in map(_two, said["tag"])}
         return EngineState(
             {item["Name"].lstrip("/"): _container(item, images, tags) for item in containers},
-            tuple(said["network"]),
+            dict(map(_two, said["network"])),
             tuple(said["volume"]),
             dict(_written(line) for line in said["file"]),
         )
@@ -164,6 +168,11 @@ def _two(line: str) -> tuple[str, str]:
     return first, rest
 
 
+def _variables(environment: list[str] | None) -> dict[str, str]:
+    pairs = (each.partition("=") for each in environment or [])
+    return {name: value for name, _, value in pairs}
+
+
 def _written(line: str) -> tuple[str, Written]:
     """``TIME SHA256  PATH``, where sha256sum keeps two columns between its two."""
     at, sha256, path = line.split(maxsplit=2)
@@ -171,16 +180,12 @@ def _written(line: str) -> tuple[str, Written]:
 
 
 def _container(
-    item: dict[str, Any], images: Mapping[str, list[str] | None], tags: Mapping[str, str]
+    item: dict[str, Any], images: Mapping[str, Mapping[str, str]], tags: Mapping[str, str]
 ) -> ContainerState:
     image = item["Config"]["Image"]
     labels = item["Config"].get("Labels") or {}
     bindings = item["HostConfig"].get("PortBindings") or {}
     health = item["State"].get("Health")
-    environment = None
-    if item["Image"] in images:
-        own = images[item["Image"]] or []
-        environment = frozenset(item["Config"].get("Env") or []) - frozenset(own)
     return ContainerState(
         id=item["Id"],
         image=image,
@@ -191,9 +196,13 @@ def _container(
         health=health["Status"] if health else None,
         started=_seconds(item["State"]["StartedAt"]),
         command=tuple(item["Config"].get("Cmd") or ()),
-        environment=environment,
+        environment=_variables(item["Config"].get("Env")),
+        image_environment=images.get(item["Image"]),
         restart_policy=item["HostConfig"]["RestartPolicy"]["Name"],
-        networks=tuple(item["NetworkSettings"]["Networks"]),
+        networks={
+            name: network["NetworkID"]
+            for name, network in item["NetworkSettings"]["Networks"].items()
+        },
         ports=frozenset(
             str(
                 PublishedPort(

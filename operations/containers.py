@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
@@ -13,6 +13,8 @@ from quaylab.containers import DIGEST_LABEL, NETWORK, RESTART_POLICY, Container
 from quaylab.parts import Part, Volume
 
 LOG_LINES = 15
+# Without root's configuration, whose `proxies` the client would give to every container.
+RUN = "DOCKER_CONFIG=/nonexistent docker run"
 
 
 @operation()
@@ -39,8 +41,7 @@ def running(part: Part, timeout: int) -> Generator[StringCommand]:
     wanted = part.container
     engine = host.get_fact(Engine)
     yield from ground(part, engine)
-    found = engine.containers.get(wanted.name)
-    change = due(found, wanted, engine.files)
+    change = due(engine, wanted)
     if change is None:
         host.noop(f"{wanted.name} runs as specified and is healthy")
         return
@@ -51,8 +52,11 @@ def running(part: Part, timeout: int) -> Generator[StringCommand]:
         ours = f"$(docker ps --all --quiet {ours})"
         yield StringCommand(f"docker stop {ours} >/dev/null 2>&1 || :")
         yield StringCommand(f"docker rm --force --volumes {ours} >/dev/null 2>&1 || :")
-        yield StringCommand("docker run", quoted(*wanted.run_arguments()), ">/dev/null")
+        yield StringCommand(RUN, quoted(*wanted.run_arguments()), ">/dev/null")
     elif change != "wait":
+        if change == "restart":
+            # A file whose time is in the future would have it restarted by every run.
+            yield StringCommand("touch", quoted(*(path for path, _ in wanted.files)))
         yield StringCommand(f"docker {change} {wanted.name} >/dev/null")
     if wanted.health:
         yield wait_until_healthy(wanted, timeout)
@@ -103,17 +107,16 @@ def wait_until_healthy(container: Container, timeout: int) -> StringCommand:
     )  # fmt: skip
 
 
-def due(
-    found: ContainerState | None, wanted: Container, files: Mapping[str, Written]
-) -> str | None:
+def due(engine: EngineState, wanted: Container) -> str | None:
     """What to do about a container: replace, start, unpause, restart, update, wait, or nothing."""
-    if found is None or found.digest != wanted.digest or not _is_made_as(found, wanted):
+    found = engine.containers.get(wanted.name)
+    if found is None or found.digest != wanted.digest or not _is_made_as(found, wanted, engine):
         return "replace"
     if found.state == "paused":
         return "unpause"
     if found.state != "running":
         return "start"
-    if any(_misread(files.get(path), sha256, found) for path, sha256 in wanted.files):
+    if any(_misread(engine.files.get(path), sha256, found) for path, sha256 in wanted.files):
         return "restart"
     if found.restart_policy != RESTART_POLICY:
         return f"update --restart={RESTART_POLICY}"
@@ -128,16 +131,18 @@ def _misread(file: Written | None, sha256: str, reader: ContainerState) -> bool:
     return file is None or file.sha256 != sha256 or file.at > reader.started
 
 
-def _is_made_as(found: ContainerState, wanted: Container) -> bool:
+def _is_made_as(found: ContainerState, wanted: Container, engine: EngineState) -> bool:
     """Whether a container is what its label says: it may have been made by hand."""
+    environment = {**(found.image_environment or {}), **dict(wanted.environment)}
     return (
         found.image == wanted.image
         and not found.outdated
-        and NETWORK in found.networks
+        # Of a network that was removed and made anew, a container has the name and the old id.
+        and found.networks.get(NETWORK) in ("", engine.networks.get(NETWORK))
         and found.ports == {str(port) for port in wanted.ports}
         and all(found.mounts.get(mount.target) == mount.source for mount in wanted.mounts)
         and (not wanted.command or found.command == wanted.command)
-        and found.environment in (None, {f"{key}={value}" for key, value in wanted.environment})
+        and (found.image_environment is None or found.environment == environment)
     )
 
 

@@ -15,7 +15,7 @@ from facts.containers import Engine
 from facts.files import Files
 from operations import dumps, files, reach
 from operations.commands import complain, fail, quoted
-from operations.containers import LOG_LINES, due, ground
+from operations.containers import LOG_LINES, RUN, due, ground
 from operations.reach import registry, through
 from quaylab.containers import NETWORK
 from quaylab.files import ManagedFile
@@ -49,7 +49,7 @@ def migrated(plan: Plan) -> Generator[StringCommand]:
     yield StringCommand(f"docker rm --force --volumes {MIGRATION} >/dev/null 2>&1 || :")
     mounts = [f"--volume={mount}" for mount in part.container.mounts]
     yield StringCommand(
-        f"log=$(docker run --rm --sig-proxy=false --name={MIGRATION} --network={NETWORK}",
+        f"log=$({RUN} --rm --sig-proxy=false --name={MIGRATION} --network={NETWORK}",
         quoted(*mounts, part.image.reference), "migrate head 2>&1) ||",
         f"{{ printf '%s\\n' \"$log\" | tail -n {LOG_LINES} >&2;",
         fail(_migration_failed(plan)), "; }",
@@ -120,7 +120,7 @@ def verified(plan: Plan) -> Generator[PyinfraCommand]:
     mark = ManagedFile(VERIFIED, f"{found.id if found else ''}\n", mode=0o644)
     before = host.get_fact(Files, paths=[VERIFIED]).get(VERIFIED)
     if not state.is_executing:
-        if not before or before.differs(mark) or due(found, wanted, engine.files) == "replace":
+        if not before or before.differs(mark) or due(engine, wanted) == "replace":
             yield FunctionCommand(_round_trip, (plan,), {})
         else:
             host.noop("asked when the run comes to it")
@@ -184,8 +184,7 @@ def _is_still_down(plan: Plan) -> bool:
     if state.is_executing:
         return False
     engine = host.get_fact(Engine)
-    wanted = [part.container for part in plan.parts_of(host.name)]
-    return any(due(engine.containers.get(each.name), each, engine.files) for each in wanted)
+    return any(due(engine, part.container) for part in plan.parts_of(host.name))
 
 
 def _knows_superuser(plan: Plan) -> bool | None:

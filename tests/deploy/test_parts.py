@@ -20,7 +20,7 @@ END = "Make the superuser"
 
 def _containers(result: Result, host: str) -> dict[str, str]:
     """The `docker run` command of each container."""
-    commands = [each for each in result.commands(host) if each.startswith("docker run --detach")]
+    commands = [each for each in result.commands(host) if "docker run --detach" in each]
     return {command.partition("--name=")[2].split()[0]: command for command in commands}
 
 

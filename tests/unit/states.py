@@ -22,8 +22,9 @@ def state(wanted: Container, **changes: Any) -> ContainerState:
         started=1000.0,
         restart_policy="always",
         command=wanted.command,
-        environment=frozenset(f"{name}={value}" for name, value in wanted.environment),
-        networks=(NETWORK,),
+        environment={"PATH": "/bin", **dict(wanted.environment)},
+        image_environment={"PATH": "/bin"},
+        networks={NETWORK: "n1"},
         ports=frozenset(str(port) for port in wanted.ports),
         mounts={mount.target: mount.source for mount in wanted.mounts},
     )
@@ -36,7 +37,7 @@ def engine(
     """An engine with that container; ``written`` is when its files were last written."""
     return EngineState(
         {wanted.name: state(wanted, **changes)},
-        (NETWORK,),
+        {NETWORK: "n1"},
         volumes,
         {path: Written(sha256, written) for path, sha256 in wanted.files},
     )

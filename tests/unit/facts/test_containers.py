@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
+from facts import containers
 from facts.containers import Engine, EngineState, Healthy, ImageIds
 from tests.unit.shell import Shell
 
+NETWORK_ID = "f5473f4c995a5cf245df0411c336c1203442938489671baaf161fffdce1d0756"
 RECORDED = Path(__file__).parent / "recorded" / "engine.txt"
 
 
@@ -25,7 +27,7 @@ def test_quays_container(engine: EngineState) -> None:
     assert (quay.version, quay.state, quay.health) == ("v3.18.0", "running", "healthy")
     assert quay.restart_policy == "always"
     assert quay.command == ("registry-nomigrate",)
-    assert quay.networks == ("quaylab",)
+    assert quay.networks == {"quaylab": NETWORK_ID}
     assert quay.ports == {"0.0.0.0:9080:8080", "0.0.0.0:9443:8443"}
     assert quay.mounts == {
         "/conf/stack": "/etc/quaylab/quay",
@@ -34,11 +36,12 @@ def test_quays_container(engine: EngineState) -> None:
     assert len(quay.digest) == 64
 
 
-def test_environment_is_what_was_given_beside_the_images_own(engine: EngineState) -> None:
-    assert engine.containers["quaylab-quay"].environment == frozenset(
-        {"WORKER_COUNT=8", "WORKER_COUNT_UNSUPPORTED_MINIMUM=8"}
-    )
-    assert engine.containers["quaylab-database"].environment == frozenset()
+def test_environment_and_the_images_own(engine: EngineState) -> None:
+    quay, database = engine.containers["quaylab-quay"], engine.containers["quaylab-database"]
+    assert quay.image_environment and database.image_environment
+    given = {"WORKER_COUNT": "8", "WORKER_COUNT_UNSUPPORTED_MINIMUM": "8"}
+    assert quay.environment == {**quay.image_environment, **given}
+    assert database.environment == database.image_environment
 
 
 def test_files_were_written_before_their_container_started(engine: EngineState) -> None:
@@ -52,7 +55,7 @@ def test_files_were_written_before_their_container_started(engine: EngineState) 
 
 
 def test_network_and_volumes(engine: EngineState) -> None:
-    assert engine.networks == ("quaylab",)
+    assert engine.networks == {"quaylab": NETWORK_ID}
     assert engine.volumes == ("quaylab-database", "quaylab-quay-storage")
 
 
@@ -65,7 +68,7 @@ def _changed(**changes: object) -> EngineState:
 
 
 def test_without_the_image_its_environment_is_not_known() -> None:
-    assert _changed().containers["quaylab-quay"].environment is None
+    assert _changed().containers["quaylab-quay"].image_environment is None
 
 
 def test_an_image_whose_name_now_means_another() -> None:
@@ -93,7 +96,7 @@ def test_ports_look_as_they_are_published() -> None:
 
 
 def test_bare_engine() -> None:
-    assert Engine().process([""]) == EngineState({}, (), (), {})
+    assert Engine().process([""]) == EngineState({}, {}, (), {})
 
 
 def test_half_an_answer_is_an_error() -> None:
@@ -104,7 +107,22 @@ def test_half_an_answer_is_an_error() -> None:
 def test_an_engine_that_does_not_run_holds_nothing(shell: Shell) -> None:
     shell.stub("docker", "echo 'Cannot connect to the Docker daemon' >&2; exit 1")
     state = Engine().process(shell.lines(Engine().command()) or [""])
-    assert (state.containers, state.networks, state.volumes) == ({}, (), ())
+    assert (state.containers, state.networks, state.volumes) == ({}, {}, ())
+
+
+def test_files_behind_a_symbolic_link(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where /etc/quaylab, or a directory in it, leads to another disk."""
+    shell.stub("docker", "exit 1")
+    for name in ("disk/quay", "other/redis"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "file").write_text("content")
+    (tmp_path / "disk" / "redis").symlink_to(tmp_path / "other" / "redis")
+    (tmp_path / "etc").symlink_to(tmp_path / "disk")
+    monkeypatch.setattr(containers, "ETC", str(tmp_path / "etc"))
+    found = Engine().process(shell.lines(Engine().command())).files
+    assert found.keys() == {f"{tmp_path}/etc/quay/file", f"{tmp_path}/etc/redis/file"}
 
 
 def test_image_ids(shell: Shell) -> None:

@@ -9,13 +9,14 @@ import pytest
 
 from facts.containers import Engine, Healthy
 from operations import containers
-from quaylab.containers import Container
+from quaylab.containers import NETWORK, Container
 from quaylab.parts import Part
 from quaylab.plan import Plan
 from tests.unit.fake_host import FakeHost
 from tests.unit.shell import Shell
 from tests.unit.states import engine
 
+VERBS = {"restarts()": "wait", "touch": "touch"}
 REPLACED = ["docker stop", "docker rm", "docker run", "wait"]
 
 
@@ -28,8 +29,8 @@ def _host(wanted: Container, healthy: bool = False, **changes: Any) -> FakeHost:
 def _verbs(commands: list[str]) -> list[str]:
     """The first words of each: `docker run`; waiting is `wait`."""
     return [
-        "wait" if command.startswith("restarts()") else " ".join(command.split()[:2])
-        for command in commands
+        VERBS.get(command.split()[0]) or " ".join(command.split()[:2])
+        for command in (each.replace(containers.RUN, "docker run") for each in commands)
     ]
 
 
@@ -55,20 +56,23 @@ def test_running_as_specified_is_nothing_to_do(lab: Plan) -> None:
         ({"digest": "other"}, REPLACED),
         ({"image": "other:1"}, REPLACED),
         ({"outdated": True}, REPLACED),
-        ({"networks": ("bridge",)}, REPLACED),
+        ({"networks": {"bridge": "b"}}, REPLACED),
+        ({"networks": {NETWORK: "one that was removed"}}, REPLACED),
         ({"ports": frozenset()}, REPLACED),
         ({"ports": frozenset({"0.0.0.0:5432:5432"})}, REPLACED),
         ({"mounts": {}}, REPLACED),
         ({"command": ("bash",)}, REPLACED),
-        ({"environment": frozenset({"POSTGRESQL_PASSWORD=x"})}, REPLACED),
+        ({"environment": {"PATH": "/bin", "POSTGRESQL_PASSWORD": "x"}}, REPLACED),
+        ({"environment": {}}, REPLACED),
         ({"state": "exited"}, ["docker start", "wait"]),
         ({"state": "created"}, ["docker start", "wait"]),
         ({"state": "paused"}, ["docker unpause", "wait"]),
-        ({"written": 2000.0}, ["docker restart", "wait"]),
+        ({"written": 2000.0}, ["touch", "docker restart", "wait"]),
         ({"restart_policy": "no"}, ["docker update", "wait"]),
         ({"health": "unhealthy"}, ["wait"]),
         ({"health": "starting"}, ["wait"]),
-        ({"environment": None}, []),
+        ({"environment": {}, "image_environment": None}, []),
+        ({"networks": {NETWORK: ""}, "state": "created"}, ["docker start", "wait"]),
         ({"health": None}, []),
     ],
     ids=str,
@@ -80,6 +84,20 @@ def test_drift_is_put_right(lab: Plan, change: dict[str, Any], verbs: list[str])
 def test_its_own_check_decides_while_the_engine_has_not_asked_yet(lab: Plan) -> None:
     host = _host(lab.database.container, healthy=True, health="starting")
     assert _run(lab.database, host) == []
+
+
+def test_a_variable_that_the_image_has_already(lab: Plan) -> None:
+    wanted = dataclasses.replace(lab.quay["quay.example.com"].container)
+    part = dataclasses.replace(lab.redis, container=wanted)
+    own = {"PATH": "/bin", "WORKER_COUNT": "1"}
+    for image in (own, own | dict(wanted.environment)):
+        found = {**own, **dict(wanted.environment)}
+        assert _run(part, _host(wanted, environment=found, image_environment=image)) == []
+
+
+def test_the_engines_client_is_not_asked_for_roots_proxies(lab: Plan) -> None:
+    *_, run, _ = FakeHost().shell(containers.running, part=lab.redis, timeout=60)
+    assert run.startswith("DOCKER_CONFIG=/nonexistent docker run ")
 
 
 def test_absent(lab: Plan) -> None:

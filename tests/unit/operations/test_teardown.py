@@ -25,7 +25,7 @@ def test_containers_go_quay_first_and_volumes_stay(lab: Plan) -> None:
     parts = lab.parts_of("quay.example.com")
     found = {part.container.name: state(part.container) for part in parts}
     found["quaylab-stranger"] = state(lab.redis.container)
-    engine = EngineState(found, ("quaylab",), ("quaylab-database",), {})
+    engine = EngineState(found, {"quaylab": "n1"}, ("quaylab-database",), {})
     commands = FakeHost({Engine: engine}).shell(teardown.containers, plan=lab)
     stopped = [command.split()[2] for command in commands if command.startswith("docker stop")]
     assert stopped == ["quaylab-quay", "quaylab-redis", "quaylab-database"]
