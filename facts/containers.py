@@ -1,4 +1,4 @@
-"""Our containers, networks and volumes, and the images that a host has."""
+"""Our containers, networks and volumes, and the files that containers read."""
 
 from __future__ import annotations
 
@@ -110,30 +110,6 @@ class Engine(FactBase[EngineState]):
             tuple(said["volume"]),
             dict(_written(line) for line in said["file"]),
         )
-
-
-class ImageIds(FactBase[dict[str, str]]):
-    """The ids of those of some images that a host has."""
-
-    def requires_command(self, references: list[str]) -> str:
-        return "docker"
-
-    def command(self, references: list[str]) -> StringCommand:
-        names = [QuoteString(reference) for reference in references]
-        return StringCommand(
-            "for image in",
-            *names,
-            "; do docker image inspect --format",
-            QuoteString("{{.Id}}"),
-            '"$image" 2>/dev/null | sed "s|^|$image |"; done',
-        )
-
-    @staticmethod
-    def default() -> dict[str, str]:
-        return {}
-
-    def process(self, output: list[str]) -> dict[str, str]:
-        return {name: id for name, _, id in (line.partition(" ") for line in output) if id}
 
 
 class Healthy(FactBase[bool]):

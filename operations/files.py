@@ -9,7 +9,7 @@ from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.files import Files
-from operations.commands import encoded, receive
+from operations.commands import encoded, fail, receive
 from quaylab.files import ManagedFile
 from quaylab.parts import ETC
 
@@ -49,14 +49,15 @@ def present(files: Iterable[ManagedFile]) -> Generator[StringCommand]:
 def write(file: ManagedFile) -> StringCommand:
     """Replace a file atomically. Its content goes through stdin, and what lies on disk before
     the last step is readable by root alone."""
-    parent = str(PurePosixPath(file.path).parent)
-    new = f"{file.path}.new"
+    path, new = QuoteString(file.path), QuoteString(f"{file.path}.new")
     content = file.content.encode()
+    occupied = f"{file.path} has to be a file and is a directory with something in it; move it away"
     return StringCommand(
-        f"install -d -o root -g root -m 0700 {ETC}; umask 022; mkdir -p", QuoteString(parent),
-        "; umask 077; rm -f", QuoteString(new), ";", receive(content, QuoteString(new)),
-        f"&& chown {file.uid}:{file.gid}", QuoteString(new),
-        f"&& chmod {file.mode:04o}", QuoteString(new),
-        "&& mv -f", QuoteString(new), QuoteString(file.path),
+        f"install -d -o root -g root -m 0700 {ETC} && umask 022 &&",
+        "mkdir -p", QuoteString(str(PurePosixPath(file.path).parent)), "&& umask 077 &&",
+        "{ test ! -d", path, "|| test -L", path, "|| rmdir", path, "2>/dev/null || {",
+        fail(occupied), "; }; } &&",
+        "rm -f", new, "&&", receive(content, new), f"&& chown {file.uid}:{file.gid}", new,
+        f"&& chmod {file.mode:04o}", new, "&& mv -fT", new, path,
         _stdin=encoded(content),
     )  # fmt: skip

@@ -2,72 +2,79 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Iterable
 
 from pyinfra import host
 from pyinfra.api import FileUploadCommand, QuoteString, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 
-from facts.containers import ImageIds
+from facts.images import Images
+from operations import files
 from operations.commands import encoded, fail, one_at_a_time, quoted, receive
+from quaylab.fetched_images import DIRECTORY, note, note_path, problems
 from quaylab.images import Image, base_image, context_archive
-from quaylab.parts import VAR
 from quaylab.settings import Settings
-
-DIRECTORY = f"{VAR}/images"
 
 
 @operation()
 def present(images: Iterable[Image], settings: Settings) -> Generator[PyinfraCommand]:
-    """Have images on the host. There is no fallback from one source to another.
+    """Have images on the host, the same as when they were first fetched.
 
-    + images: the images with their source
+    + images: the images with their source; there is no fallback from one to another
     + settings: the run's settings, for archive, login and proxy
+
+    What an image is, is remembered as soon as it is there. A name that stands for another one now,
+    pulled or given by hand, is refused with the plan, and here if this run has fetched it.
     """
     wanted = {image.reference: image for image in images}
-    base = base_image()
-    found = host.get_fact(ImageIds, references=[*wanted, base.reference])
+    base = base_image().reference
+    found = host.get_fact(Images, references=[*wanted, base])
     missing = [image for reference, image in wanted.items() if reference not in found]
-    if not missing:
-        host.noop(f"present: {', '.join(wanted)}")
+    if missing:
+        if built := [note_path(image.reference) for image in missing if image.context]:
+            # Each build is another image, and ours.
+            yield StringCommand("rm -f", quoted(*built))
+        yield from _fetch(missing, settings, base in found)
+        # As they are now; a run that is only planned has fetched nothing.
+        found = found | host.get_fact(Images, references=[each.reference for each in missing])
+    there = {reference: found[reference] for reference in wanted if reference in found}
+    if others := list(problems(host.name, there)):
+        for image in missing:
+            if image.reference in there and there[image.reference].is_another:
+                yield StringCommand("docker image rm", QuoteString(image.reference), ">/dev/null")
+        yield fail("\n".join(others))
         return
+    new = [reference for reference, state in there.items() if not state.remembered]
+    if not (missing or new):
+        host.noop(f"present: {', '.join(wanted)}")
+    for reference in new:
+        yield files.write(note(reference, there[reference]))
+
+
+def _fetch(missing: list[Image], settings: Settings, has_base: bool) -> Generator[PyinfraCommand]:
     if settings.image_source == "archive":
         yield from _load(missing, settings)
     elif settings.image_source == "registry":
         for image in missing:
             yield _pull(image, settings)
     else:
-        if base.reference not in found:
-            yield _build_base(base)
+        if not has_base:
+            yield _build_base(base_image())
         for image in missing:
             yield _build(image, settings)
 
 
 def _pull(image: Image, settings: Settings) -> StringCommand:
-    """Pull, and remember the digest that came: a tag that is moved later is refused."""
-    name = hashlib.sha256(image.reference.encode()).hexdigest()[:16]
-    memory = f"{DIRECTORY}/{name}"
     registry = image.reference.partition("/")[0]
     helpless = (
         f"{image.reference} can't be pulled. Next steps: behind a proxy set https_proxy and "
         f"company_ca; for a login to {registry} set pull_secret; without a network set "
         "image_source=archive; to try things out without any registry: ./lab demo"
     )
-    moved = (
-        f"{image.reference} is another image than the one pulled here before; nothing was "
-        f"replaced. If the change is right, remove {memory} on this host and run again"
-    )
     return StringCommand(
         f"home=$(getent passwd {settings.pull_secret_user} | cut -d: -f6);",
         'docker --config "$home/.docker" pull', QuoteString(image.reference), ">/dev/null",
-        "|| {", fail(helpless), "; };",
-        "digest=$(docker image inspect --format '{{join .RepoDigests \" \"}}'",
-        QuoteString(image.reference), ");",
-        f"mkdir -p {DIRECTORY};",
-        f'if test -f {memory} && test "$(cat {memory})" != "$digest"; then',
-        "docker image rm", QuoteString(image.reference), ">/dev/null;", fail(moved), "; fi;",
-        f'printf "%s\\n" "$digest" >{memory}.new && mv {memory}.new {memory}',
+        "|| {", fail(helpless), "; }",
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from pyinfra.api import Host
 from pyinfra.api.exceptions import DeployError
 from pyinfra.context import ctx_host
 
+from facts.images import Images
 from facts.machine import Machine as MachineFact
 from facts.storage import Storage
 from operations import elsewhere
@@ -19,6 +20,7 @@ from quaylab import checks
 from quaylab import plan as plans
 from quaylab.credentials import Store
 from quaylab.disks import Disks
+from quaylab.fetched_images import ImageState
 from quaylab.machine import Machine
 from quaylab.problems import Refusal, refuse
 from quaylab.settings import load
@@ -46,7 +48,7 @@ def plan(check: bool = True, rotate: bool = False) -> plans.Plan:
             if _made is None:
                 made = _make(rotate, check)
                 if check:
-                    plans.refuse_unfit(made, _disks(made))
+                    plans.refuse_unfit(made, _disks(made), _images(made))
                     made = elsewhere.answering(made)
                 _made = made
         except Refusal as refusal:
@@ -126,6 +128,17 @@ def _disks(made: plans.Plan) -> dict[str, Disks]:
             with ctx_host.use(host):
                 paths = [each.path for each in storages if each.path]
                 found[name] = host.get_fact(Storage, paths=paths)
+    return found
+
+
+def _images(made: plans.Plan) -> dict[str, dict[str, ImageState]]:
+    """What the hosts have of the images that their containers are made from."""
+    found = {}
+    for name in made.machines:
+        if references := [image.reference for image in made.images_of(name)]:
+            host = inventory.get_host(name)
+            with ctx_host.use(host):
+                found[name] = host.get_fact(Images, references=references)
     return found
 
 

@@ -13,6 +13,7 @@ from quaylab import (
     cephadm,
     certificates,
     checks,
+    fetched_images,
     given_files,
     needed_credentials,
     object_storage,
@@ -32,6 +33,8 @@ from quaylab.certificates import ServerCertificate
 from quaylab.credentials import Credentials, Store
 from quaylab.disks import Disks
 from quaylab.dumps import Upgrade
+from quaylab.fetched_images import ImageState
+from quaylab.images import Image, ceph_image
 from quaylab.machine import Machine
 from quaylab.parts import Part, Volume
 from quaylab.problems import Problems, refuse
@@ -141,6 +144,13 @@ class Plan:
         hosts = self.topology.engine_hosts()
         return {name: machine for name, machine in self.machines.items() if name in hosts}
 
+    def images_of(self, host: str) -> tuple[Image, ...]:
+        """The images that a connected host's containers are made from."""
+        daemons = (
+            [ceph_image(self.settings)] if host in self.topology.ceph and not self.ceph else []
+        )
+        return (*daemons, *(part.image for part in self.parts_of(host)))
+
     def was_deployed(self, host: str) -> bool:
         """Whether a host had data of ours as the run began."""
         there = {volume.name for volume in self.machines[host].volumes}
@@ -203,15 +213,20 @@ def make(
     return _assemble(settings, own, where, credentials, store, machines)
 
 
-def refuse_unfit(plan: Plan, disks: Mapping[str, Disks] | None = None) -> None:
+def refuse_unfit(
+    plan: Plan,
+    disks: Mapping[str, Disks] | None = None,
+    images: Mapping[str, Mapping[str, ImageState]] | None = None,
+) -> None:
     """Stop if a host can't do its part, or bears data that this run doesn't fit.
 
     Args:
         disks: what each connected host that has storages reports of its disks.
+        images: the images that each connected host has of those that it needs, by name.
 
     Raises:
-        Refusal: too small, a port taken, a clock out of step, a disk in use; or engine, store or
-            credentials changed under existing data.
+        Refusal: too small, a port taken, a clock out of step, a disk in use; an image that is
+            another than before; or engine, store or credentials changed under existing data.
     """
     problems = foreign_data(plan)
     leader = plan.machines.get(plan.topology.leader)
@@ -228,6 +243,8 @@ def refuse_unfit(plan: Plan, disks: Mapping[str, Disks] | None = None) -> None:
         problems += preconditions.problems(
             name, machine, plan.settings, plan.topology, plan.parts_of(name)
         )
+    for name, found in (images or {}).items():
+        problems += fetched_images.problems(name, found)
     refuse(problems)
 
 

@@ -92,15 +92,27 @@ def _disks(
 def _ports(
     name: str, machine: Machine, settings: Settings, topology: Topology, parts: tuple[Part, ...]
 ) -> Iterator[str]:
-    taken = machine.listening - machine.published
-    for part in parts:
-        for port in part.container.ports:
-            if port.host in taken:
-                setting = _port_setting(part, port.host, settings)
-                yield (
-                    f"{setting}: port {port.host} of {name} is taken by another program; stop "
-                    f"that, or set {setting} to a free port"
-                )
+    wanted = [
+        (port.host, _port_setting(part, port.host, settings))
+        for part in parts
+        for port in part.container.ports
+    ]
+    for port, setting in wanted:
+        if port in machine.listening - machine.published:
+            yield (
+                f"{setting}: port {port} of {name} is taken by another program; stop "
+                f"that, or set {setting} to a free port"
+            )
+    if topology.store and len(topology.ceph) > 1 and name in topology.ceph:
+        # By cephadm, so it is no part with a container of ours.
+        wanted.insert(0, (topology.store.port, "storage_port"))
+    first: dict[int, str] = {}
+    for port, setting in wanted:
+        if first.setdefault(port, setting) != setting:
+            yield (
+                f"{first[port]}: port {port} of {name} is {setting}'s too; give each a port of "
+                "its own"
+            )
 
 
 def _port_setting(part: Part, port: int, settings: Settings) -> str:

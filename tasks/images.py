@@ -9,7 +9,5 @@ lab = plan()
 
 credentials.kept(name="Keep the credentials", plan=lab)
 
-if parts := lab.parts_of(host.name):
-    images.present(
-        name="Get the images", images=[part.image for part in parts], settings=lab.settings
-    )
+if wanted := lab.images_of(host.name):
+    images.present(name="Get the images", images=wanted, settings=lab.settings)

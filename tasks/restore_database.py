@@ -8,7 +8,7 @@ Run again after a kill, it completes.
 
 from pyinfra import host
 
-from operations import containers, credentials, dumps, files
+from operations import containers, credentials, dumps, files, images
 from operations.plan import plan
 from quaylab import upgrades
 
@@ -31,6 +31,10 @@ if host.name == lab.topology.leader:
     )
 
 if host.name == lab.topology.database.host:
+    images.present(
+        name="Get the database's image", images=[lab.database.image], settings=lab.settings
+    )
+
     files.present(name="Write the database's environment", files=lab.database.files)
 
     containers.running(

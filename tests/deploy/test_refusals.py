@@ -48,6 +48,26 @@ def test_all_problems_are_told_at_once(house: House) -> None:
     assert len(problems) == 3
 
 
+def test_a_port_that_two_parts_want_is_told_by_both_settings(house: House) -> None:
+    result, (problem,) = _refused(house, "--data", "quay_https_port=6379")
+    assert result.code == 1
+    assert problem.startswith("redis_port: port 6379 of @fake/quay is quay_https_port's too")
+    assert result.operations == []
+
+
+def test_an_image_that_is_another_than_before_is_refused_with_the_plan(house: House) -> None:
+    name = "quay.io/projectquay/quay:v3.18.0"
+    answer = {"RepoDigests": f"{name}|sha256:2 elsewhere@sha256:3|sha256:1"}
+    there = [fake("quay", responses=answer)]
+    inventory = house.inventory(quay=there, database=there, redis=there)
+    for mode in ("-y", "--dry"):
+        result = house.run(mode, "-vv", inventory, "deploy.py")
+        assert result.code == 1
+        assert f"@fake/quay: {name} is another image" in result.output
+        assert result.operations == []
+        assert result.commands("quay") == []
+
+
 def test_a_host_that_does_not_tell_what_it_is(house: House) -> None:
     silent = [fake("quay", reports="")]
     inventory = house.inventory(quay=silent, database=silent, redis=silent)

@@ -9,7 +9,7 @@ import pytest
 from pyinfra.api.exceptions import FactProcessError
 
 from facts import containers
-from facts.containers import Engine, EngineState, Healthy, ImageIds
+from facts.containers import Engine, EngineState, Healthy
 from tests.unit.shell import Shell
 
 NETWORK_ID = "f5473f4c995a5cf245df0411c336c1203442938489671baaf161fffdce1d0756"
@@ -123,12 +123,6 @@ def test_files_behind_a_symbolic_link(
     monkeypatch.setattr(containers, "ETC", str(tmp_path / "etc"))
     found = Engine().process(shell.lines(Engine().command())).files
     assert found.keys() == {f"{tmp_path}/etc/quay/file", f"{tmp_path}/etc/redis/file"}
-
-
-def test_image_ids(shell: Shell) -> None:
-    shell.stub("docker", "case $5 in there:*) echo sha256:1 ;; *) exit 1 ;; esac")
-    command = ImageIds().command(references=["there:1", "missing:1"])
-    assert ImageIds().process(shell.lines(command)) == {"there:1": "sha256:1"}
 
 
 @pytest.mark.parametrize(("script", "healthy"), [("exit 0", True), ("exit 1", False)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -66,11 +67,48 @@ def test_half_of_a_content_replaces_nothing(tmp_path: Path, shell: Shell) -> Non
     assert target.read_text() == SECRET.content
 
 
+def _written(shell: Shell, target: Path) -> subprocess.CompletedProcess[str]:
+    """A run of the command that writes the secret there."""
+    shell.stub("install", ":")
+    shell.stub("chown", ":")
+    command = files.write(dataclasses.replace(SECRET, path=str(target)))
+    return shell.run(command, stdin(command))
+
+
+def test_an_empty_directory_in_its_place_gives_way(tmp_path: Path, shell: Shell) -> None:
+    """As Docker makes one, where it is told to mount a file that isn't there."""
+    target = tmp_path / "environment"
+    target.mkdir()
+    assert _written(shell, target).returncode == 0
+    assert target.read_text() == SECRET.content
+
+
+def test_a_directory_with_something_in_it_is_told(tmp_path: Path, shell: Shell) -> None:
+    target = tmp_path / "environment"
+    target.mkdir()
+    (target / "kept").touch()
+    done = _written(shell, target)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"{target} has to be a file and is a directory with something in it; move it away\n"
+    )
+    assert [each.name for each in target.iterdir()] == ["kept"]
+
+
+def test_a_link_to_a_directory_is_replaced_and_not_followed(tmp_path: Path, shell: Shell) -> None:
+    target, elsewhere = tmp_path / "environment", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    target.symlink_to(elsewhere)
+    assert _written(shell, target).returncode == 0
+    assert target.read_text() == SECRET.content
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_nothing_wide_is_on_disk_before_the_last_step() -> None:
     (command,) = FakeHost().operate(files.present, files=[SECRET])
     steps = text(command)
     order = [
         steps.index(step)
-        for step in ("umask 077; rm -f", "base64 -d", "chown 1001:0", "chmod 0400", "mv -f")
+        for step in ("umask 077", "rm -f", "base64 -d", "chown 1001:0", "chmod 0400", "mv -f")
     ]
     assert order == sorted(order)

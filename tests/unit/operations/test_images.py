@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyinfra.api import FileUploadCommand, StringCommand
+from pyinfra.api.facts import FactBase
 
-from facts.containers import ImageIds
+from facts.images import Images
 from operations import commands, images
+from quaylab.fetched_images import ImageState, note_path
 from quaylab.images import Image, base_image, packaged_image, redis_image
 from quaylab.settings import Settings
 from tests.unit.fake_host import FakeHost, stdin, text
@@ -19,29 +23,77 @@ from tests.unit.shell import Shell
 IMAGE = Image("quay.io/projectquay/quay:v3.18.0", "registry")
 
 
+SEEN = ImageState(("sha256:1", "quay.io/projectquay/quay@sha256:2"))
+KNOWN = dataclasses.replace(SEEN, remembered=SEEN.identities)
+OTHER = dataclasses.replace(KNOWN, identities=("sha256:3", "elsewhere/quay@sha256:4"))
+
+
+class Fetching(FakeHost):
+    """A host that has none of the images, until the operation asks again."""
+
+    def __init__(self, fetched: dict[str, ImageState]) -> None:
+        super().__init__()
+        self.answers = iter(({}, fetched))
+
+    def get_fact(self, fact: type[FactBase[Any]], **arguments: Any) -> Any:
+        return next(self.answers)
+
+
 def _present(host: FakeHost, image: Image, wanted: Settings) -> list[str]:
     return host.shell(images.present, images=[image], settings=wanted)
 
 
 def test_an_image_that_is_there_is_not_fetched() -> None:
-    host = FakeHost({ImageIds: {IMAGE.reference: "sha256:1"}})
+    host = FakeHost({Images: {IMAGE.reference: KNOWN}})
     assert _present(host, IMAGE, settings()) == []
     assert host.noops == [f"present: {IMAGE.reference}"]
+
+
+def test_an_image_that_no_run_has_seen_is_remembered() -> None:
+    host = FakeHost({Images: {IMAGE.reference: SEEN}})
+    (write,) = host.operate(images.present, images=[IMAGE], settings=settings())
+    assert base64.b64decode(stdin(write)).decode() == f"{' '.join(SEEN.identities)}\n"
+    assert note_path(IMAGE.reference) in text(write)
+
+
+def test_an_image_that_was_changed_since_the_plan_stops_the_run(shell: Shell) -> None:
+    """It is left as somebody has made it."""
+    (refuse,) = _present(FakeHost({Images: {IMAGE.reference: OTHER}}), IMAGE, settings())
+    done = shell.run(refuse)
+    assert done.returncode == 1
+    assert "is another image than the one that was fetched there before" in done.stderr
 
 
 def test_each_image_is_fetched_once() -> None:
     assert len(FakeHost().shell(images.present, images=[IMAGE, IMAGE], settings=settings())) == 1
 
 
-# --- registry, by a real shell ---
+# --- registry ---
+
+
+def test_a_pulled_image_is_remembered() -> None:
+    pull, write = _present(Fetching({IMAGE.reference: SEEN}), IMAGE, settings())
+    assert " pull " in pull
+    assert note_path(IMAGE.reference) in write
+
+
+def test_pulling_the_same_image_again_is_fine() -> None:
+    (pull,) = _present(Fetching({IMAGE.reference: KNOWN}), IMAGE, settings())
+    assert " pull " in pull
+
+
+def test_a_tag_that_was_moved_is_refused(shell: Shell) -> None:
+    _, remove, refuse = _present(Fetching({IMAGE.reference: OTHER}), IMAGE, settings())
+    assert remove.startswith(f"docker image rm {IMAGE.reference}")
+    done = shell.run(refuse)
+    assert done.returncode == 1
+    assert "is another image than the one that was fetched there before" in done.stderr
 
 
 @pytest.fixture
-def engine(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    """An engine whose registry has one image, with digest 1."""
-    monkeypatch.setattr(images, "DIRECTORY", str(tmp_path / "images"))
+def engine(shell: Shell) -> Shell:
     shell.stub("getent", "echo root:x:0:0::/home/puller:/bin/sh")
-    shell.stub("docker", 'case "$*" in *inspect*) echo quay@sha256:1 ;; esac')
+    shell.stub("docker", ":")
     return shell
 
 
@@ -54,20 +106,6 @@ def _pull(shell: Shell) -> tuple[int, str]:
 def test_pull_uses_the_login_of_pull_secret_user(engine: Shell) -> None:
     assert _pull(engine) == (0, "")
     assert f"docker --config /home/puller/.docker pull {IMAGE.reference}" in engine.calls
-
-
-def test_pulling_the_same_image_again_is_fine(engine: Shell) -> None:
-    assert [_pull(engine), _pull(engine)] == [(0, ""), (0, "")]
-
-
-def test_a_tag_that_was_moved_is_refused(engine: Shell) -> None:
-    _pull(engine)
-    engine.stub("docker", 'case "$*" in *inspect*) echo quay@sha256:2 ;; esac')
-    code, told = _pull(engine)
-    assert code == 1
-    assert "is another image than the one pulled here before" in told
-    assert f"docker image rm {IMAGE.reference}" in engine.calls
-    assert _pull(engine)[0] == 1
 
 
 def test_a_failed_pull_names_all_ways_out_in_one_line(engine: Shell) -> None:
@@ -125,7 +163,8 @@ def test_a_failed_load_fails_and_leaves_no_file(
 def test_packaged_images_are_built_on_their_base() -> None:
     image = packaged_image("redis", "8.0")
     wanted = settings(image_source="packages")
-    base, build = FakeHost().operate(images.present, images=[image], settings=wanted)
+    forget, base, build = FakeHost().operate(images.present, images=[image], settings=wanted)
+    assert text(forget) == f"rm -f {note_path(image.reference)}"
     assert base_image().reference in text(base)
     assert base64.b64decode(stdin(base)).startswith(b"#!")
     assert f"--tag {image.reference}" in text(build)
@@ -133,8 +172,8 @@ def test_packaged_images_are_built_on_their_base() -> None:
 
 
 def test_a_base_that_is_there_is_not_built_again() -> None:
-    host = FakeHost({ImageIds: {base_image().reference: "sha256:1"}})
-    (build,) = _present(host, packaged_image("redis", "8.0"), settings(image_source="packages"))
+    host = FakeHost({Images: {base_image().reference: SEEN}})
+    _, build = _present(host, packaged_image("redis", "8.0"), settings(image_source="packages"))
     assert "docker build" in build
 
 

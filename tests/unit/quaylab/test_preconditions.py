@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from quaylab import preconditions
+from quaylab import plan, preconditions
+from quaylab.credentials import Store
 from quaylab.machine import Engine, Machine, Volume
 from quaylab.plan import Plan
-from tests.unit.samples import machine
+from tests.unit.samples import PARTS, host, machine
 
 NAME = "quay.example.com"
 ENGINE = Engine("26.1.5", "overlay2", "/var/lib/docker", None)
@@ -95,3 +96,34 @@ def test_database_host_alone_needs_no_memory_for_quay(lab: Plan) -> None:
     tiny = machine(cpus=1, memory_mb=1024)
     parts = (lab.database,)
     assert list(preconditions.problems("db", tiny, lab.settings, lab.topology, parts)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "other"),
+    [
+        ({"quay_https_port": 6379}, "redis_port", "quay_https_port"),
+        ({"quay_http_port": 5432}, "database_port", "quay_http_port"),
+        ({"redis_port": 5432}, "database_port", "redis_port"),
+    ],
+    ids=str,
+)
+def test_no_two_parts_of_a_host_have_one_port(
+    store: Store, changes: dict[str, int], key: str, other: str
+) -> None:
+    lab = plan.make([host(NAME, **changes)], {NAME: machine()}, store)
+    (problem,) = _problems(lab, machine())
+    assert problem == (
+        f"{key}: port {changes[other]} of {NAME} is {other}'s too; give each a port of its own"
+    )
+
+
+def test_cephs_gateway_has_a_port_as_well(store: Store) -> None:
+    names = [NAME, "2.example.com", "3.example.com"]
+    common: dict[str, Any] = {"quay_https_port": 7480}
+    hosts = [
+        host(NAME, (*PARTS, "ceph"), address="192.0.2.1", **common),
+        *(host(name, ["ceph"], address=f"192.0.2.{name[0]}", **common) for name in names[1:]),
+    ]
+    lab = plan.make(hosts, dict.fromkeys(names, machine()), store)
+    (problem,) = _problems(lab, machine())
+    assert problem.startswith(f"storage_port: port 7480 of {NAME} is quay_https_port's too")
