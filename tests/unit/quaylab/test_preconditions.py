@@ -108,7 +108,7 @@ def test_database_host_alone_needs_no_memory_for_quay(lab: Plan) -> None:
     ids=str,
 )
 def test_no_two_parts_of_a_host_have_one_port(
-    store: Store, changes: dict[str, int], key: str, other: str
+    store: Store, changes: dict[str, Any], key: str, other: str
 ) -> None:
     lab = plan.make([host(NAME, **changes)], {NAME: machine()}, store)
     (problem,) = _problems(lab, machine())
