@@ -44,7 +44,7 @@ def test_nothing_there_is_nothing_to_do(lab: Plan) -> None:
 def test_a_network_that_others_use_stays(lab: Plan, shell: Shell, left: str, removed: bool) -> None:
     log = shell.stubs / "log"
     shell.stub("docker", f"case $1 in ps) echo {left} ;; *) echo $* >>{log}; esac")
-    host = FakeHost({Engine: EngineState({}, ("quaylab",), (), {})})
+    host = FakeHost({Engine: EngineState({}, {"quaylab": "n1"}, (), {})})
     (command,) = host.shell(teardown.containers, plan=lab)
     done = shell.run(command)
     assert done.returncode == 0
