@@ -28,6 +28,7 @@ from quaylab.upgrades import note
 
 MIGRATION = "quaylab-migration"
 VERIFIED = f"{VAR}/verified"
+VERIFICATION = "quaylab-verification-"
 
 
 @operation()
@@ -234,12 +235,11 @@ def _finish_rotation(quay: Registry, plan: Plan) -> None:
 def _round_trip(state: State, host: Host, plan: Plan) -> bool:
     user = plan.settings.quay_superuser
     password = plan.credentials.superuser_password.get_secret_value()
-    repository = "quaylab-verification"
     try:
         with registry(host, plan) as quay:
-            quay.round_trip(user, password, repository)
+            quay.round_trip(user, password, VERIFICATION)
             quay.sign_in(user, password)
-            quay.delete_repository(f"{user}/{repository}")
+            quay.delete_repositories(user, VERIFICATION)
     except RegistryError as error:
         return complain(host, f"Quay on {host.name}: {error}")
     return True

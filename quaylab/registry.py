@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 import ssl
 import time
@@ -142,15 +143,18 @@ class Registry:
         headers = {"X-CSRF-Token": self._csrf or ""}
         self._send("PUT", "/api/v1/user/", headers=headers, json_body={"password": password})
 
-    def round_trip(self, user: str, password: str, repository: str) -> str:
+    def round_trip(self, user: str, password: str, prefix: str) -> str:
         """Log in, push a small image, pull it back, delete it; the digest that came back.
+
+        Its repository is a new one whose name begins with ``prefix``, for ``delete_repositories``:
+        for two minutes Quay takes one that is made again for the one that was deleted.
 
         Raises:
             RegistryError: any step that failed, or content that came back changed.
         """
-        name = f"{user}/{repository}"
+        name = f"{user}/{prefix}{secrets.token_hex(4)}"
         bearer = self._token(user, password, f"repository:{name}:pull,push")
-        image = sample_image("Quaylab verified this registry.\n")
+        image = sample_image(f"Quaylab verified this registry by {name}.\n")
         for blob in (image.layer, image.configuration):
             self._upload(name, bearer, blob)
         pushed = self._send(
@@ -168,10 +172,24 @@ class Registry:
         self._send("DELETE", f"/v2/{name}/manifests/verify", headers=bearer, expect=(202,))
         return pushed.headers["Docker-Content-Digest"]
 
-    def delete_repository(self, name: str) -> None:
-        """Remove a repository; needs a session."""
+    def delete_repositories(self, namespace: str, prefix: str) -> None:
+        """Remove those whose names begin so, from killed runs too; needs a session."""
         headers = {"X-CSRF-Token": self._csrf or ""}
-        self._send("DELETE", f"/api/v1/repository/{name}", headers=headers, expect=(204, 404))
+        for name in self._repositories(namespace):
+            if name.startswith(prefix):
+                path = f"/api/v1/repository/{namespace}/{name}"
+                self._send("DELETE", path, headers=headers, expect=(204, 404))
+
+    def _repositories(self, namespace: str) -> list[str]:
+        """The names of a name space's repositories, from all pages."""
+        found: list[str] = []
+        fields = {"namespace": namespace}
+        while True:
+            page = _json(self._send("GET", "/api/v1/repository", fields=fields))
+            found += [entry["name"] for entry in page["repositories"]]
+            if not page.get("next_page"):
+                return found
+            fields["next_page"] = page["next_page"]
 
     def _token(self, user: str, password: str, scope: str) -> dict[str, str]:
         fields = {"account": user, "service": self.registry, "scope": scope}

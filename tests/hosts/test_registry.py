@@ -10,7 +10,7 @@ import pytest
 from quaylab.registry import Registry, RegistryError
 from tests.hosts.lab import Lab
 
-REPOSITORY = "quaylab-hosts-test"
+REPOSITORIES = "quaylab-hosts-test-"
 
 
 @pytest.mark.parametrize("scope", ["instance", "endtoend"])
@@ -36,7 +36,7 @@ def test_refuses_a_wrong_password(registry: Registry, lab: Lab) -> None:
         signed_in = registry.sign_in(user, wrong)
         assert not signed_in
         with pytest.raises(RegistryError, match="HTTP 401"):
-            registry.round_trip(user, wrong, REPOSITORY)
+            registry.round_trip(user, wrong, REPOSITORIES)
     finally:
         # Failures make Quay delay a user's next sign-in, more each time, until a right one.
         signed_in = registry.sign_in(user, password)
@@ -46,10 +46,10 @@ def test_refuses_a_wrong_password(registry: Registry, lab: Lab) -> None:
 def test_push_pull_and_delete(registry: Registry, lab: Lab) -> None:
     user, password = _superuser(lab)
     try:
-        registry.round_trip(user, password, REPOSITORY)
+        registry.round_trip(user, password, REPOSITORIES)
     finally:
         registry.sign_in(user, password)
-        registry.delete_repository(f"{user}/{REPOSITORY}")
+        registry.delete_repositories(user, REPOSITORIES)
 
 
 def _superuser(lab: Lab) -> tuple[str, str]:

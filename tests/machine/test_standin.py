@@ -276,9 +276,9 @@ def test_quaylabs_own_verification(secure: tuple[Path, int]) -> None:
     assert quay.initialize(ADMIN, ADMIN_PASSWORD, "quayadmin@example.com")
 
     for _ in range(2):
-        assert quay.round_trip(ADMIN, ADMIN_PASSWORD, "verification").startswith("sha256:")
+        assert quay.round_trip(ADMIN, ADMIN_PASSWORD, "verification-").startswith("sha256:")
         assert quay.sign_in(ADMIN, ADMIN_PASSWORD)
-        quay.delete_repository(f"{ADMIN}/verification")
+        quay.delete_repositories(ADMIN, "verification-")
 
 
 def healthy_end_to_end(port: int) -> bool:

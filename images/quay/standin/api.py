@@ -41,7 +41,7 @@ class Api:
             )
         )
 
-    def account(self, connection: Connection) -> Account:
+    def account_if_any(self, connection: Connection) -> Account | None:
         """Who asks: by bearer token, or by session. Never by basic authentication."""
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() == "bearer":
@@ -51,6 +51,11 @@ class Api:
             account = self.accounts.find(connection, name) if name else None
             if account and request.method != "GET" and not sessions.csrf_token_is_valid():
                 refuse_csrf()
+        return account
+
+    def account(self, connection: Connection) -> Account:
+        """Who asks; nobody is refused."""
+        account = self.account_if_any(connection)
         if account is None:
             self.fail(401, "invalid_token", "Requires authentication", session_required=False)
         return account
@@ -261,6 +266,19 @@ def _add_repositories(blueprint: Blueprint, api: Api) -> None:
             ):
                 api.fail(400, "invalid_request", "Repository already exists")
         return {"namespace": namespace, "name": name, "kind": "image"}, 201
+
+    @blueprint.get("/repository")
+    def list_repositories() -> Answer:
+        """The repositories of a name space that who asks may see."""
+        namespace = request.args.get("namespace", "")
+        if not namespace and request.args.get("public") != "true":
+            message = "namespace, starred or public are required for this API call"
+            api.fail(400, "invalid_request", message)
+        with api.engine.connect() as connection:
+            account = api.account_if_any(connection)
+            owned = api.accounts.owns(connection, account, namespace)
+            found = repositories.in_namespace(connection, namespace, only_public=not owned)
+        return {"repositories": [views.listed_repository(item) for item in found]}, 200
 
     @blueprint.get("/repository/<path:path>")
     def repository(path: str) -> Answer:

@@ -106,6 +106,19 @@ def paths(connection: Connection, namespaces: Iterable[str]) -> list[str]:
     return [f"{row.namespace}/{row.name}" for row in rows if row.is_public or row[0] in visible]
 
 
+def in_namespace(connection: Connection, namespace: str, *, only_public: bool) -> list[Repository]:
+    """The repositories of a name space, by name; of all without one."""
+    rows = connection.execute(
+        text(
+            "SELECT id, namespace, name, description, is_public FROM repository"
+            " WHERE (namespace = :namespace OR :namespace = '') ORDER BY namespace, name"
+        ),
+        {"namespace": namespace},
+    )
+    found = [Repository(*row) for row in rows]
+    return [item for item in found if item.is_public or not only_public]
+
+
 def blob_size(connection: Connection, repository: Repository, digest: str) -> int | None:
     """The size of a blob that the repository has."""
     size = connection.execute(

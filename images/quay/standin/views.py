@@ -107,6 +107,18 @@ def repository(
     }
 
 
+def listed_repository(found: Repository) -> dict[str, Any]:
+    """A repository, in a list of them."""
+    return {
+        "namespace": found.namespace,
+        "name": found.name,
+        "description": found.description,
+        "is_public": found.is_public,
+        "kind": "image",
+        "state": "NORMAL",
+    }
+
+
 def tag(item: Tag) -> dict[str, Any]:
     """A tag, in a list of tags."""
     return {

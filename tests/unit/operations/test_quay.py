@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import re
+import secrets
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ from tests.unit.samples import machine
 from tests.unit.shell import Shell
 from tests.unit.states import engine
 
-VERIFICATION = f"{USER}/quaylab-verification"
+VERIFICATION = f"{USER}/quaylab-verification-c0ffee"
 
 
 def _call(command: object, host: FakeHost) -> bool:
@@ -204,7 +205,7 @@ def test_a_container_not_verified_before_is_verified(site: Site) -> None:
     host = site.host({Engine: _engine(lab), Files: _mark(lab, "another\n")})
     prove, remember = host.operate(quay.verified, plan=lab)
     assert _call(prove, host)
-    assert f"PUT /v2/{VERIFICATION}/manifests/verify" in site.quay.seen
+    assert any(f"PUT /v2/{USER}/{quay.VERIFICATION}" in request for request in site.quay.seen)
     assert site.quay.repositories == set()
     assert quay.VERIFIED in text(remember)
 
@@ -232,7 +233,8 @@ def test_planning_tells_whether_the_proof_is_due(
     assert site.quay.seen == []
 
 
-def test_a_push_that_fails_is_told_in_one_line(site: Site) -> None:
+def test_a_push_that_fails_is_told_in_one_line(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrets, "token_hex", lambda size: "c0ffee")
     site.quay.users[USER] = PASSWORD
     site.quay.force(f"PUT /v2/{VERIFICATION}/manifests/verify", 500)
     host, lab = site.host(), site.lab()

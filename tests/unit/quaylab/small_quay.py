@@ -38,6 +38,8 @@ class SmallQuay(ThreadingHTTPServer):
         self.sends_to: str | None = None
         self.manifests: dict[str, bytes] = {}
         self.repositories: set[str] = set()
+        # What is pushed to a name that was deleted within two minutes is lost.
+        self.deleted: set[str] = set()
 
     def force(self, request: str, status: int, body: Any = "", times: int = 1) -> None:
         self.forced.setdefault(request, []).extend([(status, body)] * times)
@@ -117,10 +119,13 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(200, {})
             case "GET /v2/auth":
                 self._answer(200, {"token": f"bearer {self.query['scope']}"})
+            case "GET /api/v1/repository":
+                self._answer(200, self._page(self.query["namespace"]))
             case _ if request.startswith("DELETE /api/v1/repository/"):
                 allowed = self.headers["X-CSRF-Token"] == "next" and self._session in quay.users
                 name = request.removeprefix("DELETE /api/v1/repository/")
                 quay.repositories.discard(name)
+                quay.deleted.add(name)
                 self._answer(204 if allowed else 403, "")
             case _:
                 self._answer(404, {"error_message": "Not Found"})
@@ -151,7 +156,8 @@ class _Handler(BaseHTTPRequestHandler):
             error = {"code": "MANIFEST_INVALID", "message": "manifest invalid"}
             self._answer(400, {"errors": [{**error, "detail": {"message": reason}}]})
         elif kind == "manifests" and self.command == "PUT":
-            quay.manifests[reference] = self.body
+            if repository not in quay.deleted:
+                quay.manifests[reference] = self.body
             digest = f"sha256:{hashlib.sha256(self.body).hexdigest()}"
             self._answer(201, "", {"Docker-Content-Digest": digest})
         elif self.command == "DELETE":
@@ -161,6 +167,14 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             found = (quay.manifests if kind == "manifests" else quay.blobs).get(reference)
             self._answer(404 if found is None else 200, found or b"")
+
+    def _page(self, namespace: str) -> dict[str, Any]:
+        """The name space's repositories, one a page."""
+        names = sorted(name for name in self.server.repositories if name.startswith(namespace))
+        first = int(self.query.get("next_page", 0))
+        shown = [{"name": name.partition("/")[2]} for name in names[first : first + 1]]
+        more = {"next_page": str(first + 1)} if first + 1 < len(names) else {}
+        return {"repositories": shown, **more}
 
     def _has_history(self) -> bool:
         """Whether the manifest that was sent is one whose configuration Quay can read."""

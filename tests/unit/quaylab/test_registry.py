@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -167,44 +168,58 @@ def test_password_is_changed(client: Registry, quay: SmallQuay) -> None:
     assert quay.users == {USER: "another-password"}
 
 
-def test_delete_repository(client: Registry, quay: SmallQuay) -> None:
+def test_repositories_are_deleted_by_the_beginning_of_their_name(
+    client: Registry, quay: SmallQuay
+) -> None:
     quay.users[USER] = PASSWORD
-    quay.repositories.add(f"{USER}/check")
+    quay.repositories |= {f"{USER}/check-1", f"{USER}/mine", f"{USER}/check-2"}
     client.sign_in(USER, PASSWORD)
-    client.delete_repository(f"{USER}/check")
-    assert quay.repositories == set()
+    client.delete_repositories(USER, "check-")
+    assert quay.repositories == {f"{USER}/mine"}
 
 
-def test_delete_repository_needs_a_session(client: Registry) -> None:
+def test_deleting_repositories_needs_a_session(client: Registry, quay: SmallQuay) -> None:
+    quay.repositories.add(f"{USER}/check-1")
     with pytest.raises(RegistryError, match="HTTP 403"):
-        client.delete_repository(f"{USER}/check")
+        client.delete_repositories(USER, "check-")
 
 
 # --- push and pull ---
 
 
 def test_round_trip_leaves_no_image(client: Registry, quay: SmallQuay) -> None:
-    digest = client.round_trip(USER, PASSWORD, "check")
+    digest = client.round_trip(USER, PASSWORD, "check-")
     assert digest.startswith("sha256:")
     assert len(quay.blobs) == 2
     assert quay.manifests == {}
+    (name,) = quay.repositories
+    assert name.startswith(f"{USER}/check-")
     assert quay.seen[0] == "GET /v2/auth"
-    assert quay.seen[-1] == f"DELETE /v2/{USER}/check/manifests/verify"
+    assert quay.seen[-1] == f"DELETE /v2/{name}/manifests/verify"
 
 
-def test_round_trip_is_always_the_same_image(client: Registry) -> None:
-    assert client.round_trip(USER, PASSWORD, "check") == client.round_trip(USER, PASSWORD, "check")
+def test_each_round_trip_is_new_to_quays_caches(client: Registry, quay: SmallQuay) -> None:
+    quay.users[USER] = PASSWORD
+    digests = set()
+    for _ in range(2):
+        digests.add(client.round_trip(USER, PASSWORD, "check-"))
+        client.sign_in(USER, PASSWORD)
+        client.delete_repositories(USER, "check-")
+    assert len(digests) == 2
 
 
-def test_changed_content_is_found(client: Registry, quay: SmallQuay) -> None:
-    quay.force(f"GET /v2/{USER}/check/manifests/verify", 200, b"another manifest")
-    with pytest.raises(RegistryError, match=f"{USER}/check came back .* with another content"):
-        client.round_trip(USER, PASSWORD, "check")
+def test_changed_content_is_found(
+    client: Registry, quay: SmallQuay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "token_hex", lambda size: "1")
+    quay.force(f"GET /v2/{USER}/check-1/manifests/verify", 200, b"another manifest")
+    with pytest.raises(RegistryError, match=f"{USER}/check-1 came back .* with another content"):
+        client.round_trip(USER, PASSWORD, "check-")
 
 
 def test_rate_limit_is_waited_for(client: Registry, quay: SmallQuay) -> None:
     quay.force("GET /v2/auth", 429)
-    assert client.round_trip(USER, PASSWORD, "check")
+    assert client.round_trip(USER, PASSWORD, "check-")
     assert quay.seen.count("GET /v2/auth") == 2
 
 
@@ -214,7 +229,7 @@ def test_rate_limit_is_waited_for_longer_and_longer(
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
     quay.force("GET /v2/auth", 429, times=4)
-    assert client.round_trip(USER, PASSWORD, "check")
+    assert client.round_trip(USER, PASSWORD, "check-")
     assert slept == sorted(slept)
     assert sum(slept) > 2
 
@@ -225,7 +240,7 @@ def test_endless_rate_limit_ends(
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     quay.force("GET /v2/auth", 429, times=50)
     with pytest.raises(RegistryError, match=r"GET /v2/auth: .*429"):
-        client.round_trip(USER, PASSWORD, "check")
+        client.round_trip(USER, PASSWORD, "check-")
 
 
 # --- answers that are not Quay's ---
@@ -262,7 +277,7 @@ def test_registrys_own_words_are_told(
     [
         ("GET /health/endtoend", lambda client: client.health()),
         ("GET /csrf_token", lambda client: client.sign_in(USER, PASSWORD)),
-        ("GET /v2/auth", lambda client: client.round_trip(USER, PASSWORD, "check")),
+        ("GET /v2/auth", lambda client: client.round_trip(USER, PASSWORD, "check-")),
     ],
     ids=["health", "sign in", "token"],
 )
@@ -287,6 +302,6 @@ def test_redirect_is_not_followed(client: Registry, quay: SmallQuay) -> None:
 def test_errors_hold_no_password(client: Registry, quay: SmallQuay) -> None:
     quay.force("GET /v2/auth", 401, {"errors": [{"message": "invalid username or password"}]})
     with pytest.raises(RegistryError) as error:
-        client.round_trip(USER, PASSWORD, "check")
+        client.round_trip(USER, PASSWORD, "check-")
     assert PASSWORD not in str(error.value)
     assert "invalid username or password" in str(error.value)
