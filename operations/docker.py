@@ -12,6 +12,7 @@ from pyinfra.api import StringCommand, operation
 from facts.docker import Daemon
 from facts.machine import Machine as MachineFact
 from operations.commands import apt_installed, fail
+from quaylab import lost_data
 from quaylab.files import ManagedFile
 from quaylab.machine import Machine
 from quaylab.plan import Plan, foreign_data
@@ -81,14 +82,17 @@ def running(machine: Machine, settings: Settings) -> Generator[StringCommand]:
 
 @operation()
 def fits(plan: Plan) -> Generator[StringCommand]:
-    """Stop before anything is put over data that this run doesn't fit.
+    """Stop before anything is put over data that this run doesn't fit, or in the place of data that
+    is not there.
 
     + plan: the run's plan
     """
     found = host.get_fact(MachineFact) if state.is_executing else None
     problems = []
     if found:
+        machines = {**plan.machines, host.name: found}
         problems = foreign_data(replace(plan, machines={host.name: found}))
+        problems += lost_data.problems(host.name, machines, plan.topology, plan.volumes_of)
     if problems:
         yield fail("\n".join(problems))
     else:

@@ -13,11 +13,14 @@ from quaylab.topology import container_name
 # The setting that moves a label, for the error's first word.
 SETTINGS = {
     DATA_LABEL: "database_engine",
-    PATH_LABEL: "database_data",
     REGISTRY_LABEL: "image_source",
 }
-# And where another volume than the database's has moved.
-PATH_SETTINGS = {STORAGE_VOLUME: "quay_storage_path", container_name("ceph"): "ceph_data"}
+# And the setting that moves a volume.
+PATH_SETTINGS = {
+    container_name("database"): "database_data",
+    STORAGE_VOLUME: "quay_storage_path",
+    container_name("ceph"): "ceph_data",
+}
 
 
 def machine_problems(name: str, machine: Machine) -> Iterator[str]:
@@ -77,11 +80,10 @@ def data_problems(name: str, machine: Machine, wanted: Mapping[str, Volume]) -> 
                 f"{volume.name}"
             )
             continue
-        for label, setting in SETTINGS.items():
+        settings = {**SETTINGS, PATH_LABEL: PATH_SETTINGS[volume.name]}
+        for label, setting in settings.items():
             found, right = volume.labels.get(label), want.labels[label]
             if found != right:
-                if label == PATH_LABEL:
-                    setting = PATH_SETTINGS.get(volume.name, setting)
                 yield (
                     f"{setting}: volume {volume.name} on {name} is of {found or 'the engine'}, "
                     f"and this run would make it {right or 'the engine'}'s; nothing is put over "

@@ -15,6 +15,7 @@ from quaylab import (
     checks,
     fetched_images,
     given_files,
+    lost_data,
     needed_credentials,
     object_storage,
     ownership,
@@ -71,12 +72,8 @@ class Plan:
 
     @property
     def schema(self) -> str | None:
-        """The leader's note of the database's schema; None without one, or without the data."""
+        """The leader's note of the database's schema; None without one."""
         leader = self.machines.get(self.topology.leader)
-        home = self.machines.get(self.topology.database.host or "")
-        name = self.database.container.name
-        if home and not home.hides_data and name not in {each.name for each in home.volumes}:
-            return None
         return leader.schema if leader else None
 
     @property
@@ -236,8 +233,10 @@ def refuse_unfit(
         problems += upgrades.problems(plan.settings, plan.topology, plan.schema, plan.machines)
     problems += cephadm.problems(plan.settings, plan.topology, plan.credentials, plan.machines)
     for name, machine in plan.machines.items():
+        wanted = plan.storages.get(name, ())
+        if not (disks and name in disks and storage.unmounted(disks[name], wanted)):
+            problems += lost_data.problems(name, plan.machines, plan.topology, plan.volumes_of)
         if disks and name in disks:
-            wanted = plan.storages[name]
             problems += storage_problems.problems(name, machine, disks[name], wanted)
             machine = replace(machine, free_mb=storage.free_mb(machine, disks[name], wanted))
         problems += preconditions.problems(

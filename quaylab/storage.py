@@ -165,6 +165,11 @@ def work(storage: Storage, disks: Disks) -> Work:
     )
 
 
+def unmounted(disks: Disks, storages: Sequence[Storage]) -> bool:
+    """Whether this run is to mount a disk first, before its data can be seen."""
+    return any(disks.mounted_at(each.mount_point(disks)) is None for each in storages)
+
+
 def free_mb(machine: Machine, disks: Disks, storages: Sequence[Storage]) -> Mapping[str, int]:
     """A host's free space by mount point, with the file systems that this run is to mount."""
     expected = dict(machine.free_mb)

@@ -33,8 +33,9 @@ if host.name in lab.topology.engine_hosts():
 
     docker.running(name="Start the container engine", machine=machine, settings=settings)
 
-    if not (machine.engine and machine.engine.version):
-        # Only an engine that answers tells whose data it holds, so this could not be told before.
+    answered = machine.engine and machine.engine.version
+    if not answered or host.name in lab.storages:
+        # Only an engine that answers tells what data it holds, and only a disk that is mounted.
         docker.fits(name="See whose data it holds", plan=lab)
 
     trust.registry_noted(name="Note the registry that the host serves", plan=lab)
