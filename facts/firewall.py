@@ -6,13 +6,20 @@ from dataclasses import dataclass
 
 from pyinfra.api.facts import FactBase
 
+from quaylab.parts import VAR
+
+# The rules that runs have added, a line each; others may have been there before.
+NOTE = f"{VAR}/firewall"
+
 
 @dataclass(frozen=True)
 class FirewallState:
-    """``rules`` of the default zone that hold now and after a reboot, as options that add them."""
+    """``rules`` of the default zone that hold now and after a reboot, as options that add them;
+    ``noted`` are those that runs have added."""
 
     running: bool
     rules: frozenset[str]
+    noted: frozenset[str] = frozenset()
 
 
 class Firewall(FactBase[FirewallState]):
@@ -27,7 +34,8 @@ class Firewall(FactBase[FirewallState]):
             "for port in $(firewall-cmd $when --list-ports 2>/dev/null); do "
             'echo "rule$when --add-port=$port"; done; '
             "firewall-cmd $when --list-rich-rules 2>/dev/null | "
-            'sed "s/^/rule$when --add-rich-rule=/"; done'
+            'sed "s/^/rule$when --add-rich-rule=/"; done; '
+            f"sed 's/^/noted /' {NOTE} 2>/dev/null || :"
         )
 
     @staticmethod
@@ -36,7 +44,8 @@ class Firewall(FactBase[FirewallState]):
 
     def process(self, output: list[str]) -> FirewallState:
         said = [line.partition(" ") for line in output]
-        now, kept = (
-            {rule for key, _, rule in said if key == kind} for kind in ("rule", "rule--permanent")
+        now, permanent, noted = (
+            frozenset(rule for key, _, rule in said if key == kind)
+            for kind in ("rule", "rule--permanent", "noted")
         )
-        return FirewallState("state running" in output, frozenset(now & kept))
+        return FirewallState("state running" in output, now & permanent, noted)

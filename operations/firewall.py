@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
-from facts.firewall import Firewall
+from facts.firewall import NOTE, Firewall, FirewallState
+from operations import files
+from quaylab.files import ManagedFile
 from quaylab.parts import Part
 from quaylab.topology import LOOPBACK, container_name
 
@@ -15,6 +17,7 @@ from quaylab.topology import LOOPBACK, container_name
 @operation()
 def opened(parts: tuple[Part, ...], peer: str) -> Generator[StringCommand]:
     """Let the clients of a host's parts in: everybody to the registry, Quay's host to what it uses.
+    What an earlier run has opened for other ports or another peer is closed.
 
     firewalld lets in by itself what the engine forwards to a container. It does not where the
     engine's own proxy listens instead: with `iptables` off in daemon.json, or by IPv6.
@@ -22,19 +25,14 @@ def opened(parts: tuple[Part, ...], peer: str) -> Generator[StringCommand]:
     + parts: the host's parts with their published ports
     + peer: the address of Quay's host
     """
-    firewall = host.get_fact(Firewall)
     wanted = [rule for part in parts for rule in rules(part, peer)]
-    missing = [rule for rule in wanted if rule not in firewall.rules]
-    if not firewall.running:
-        host.noop("firewalld does not run")
-    elif not missing:
-        host.noop("nobody from outside needs it, or the ports are open")
-    for rule in missing if firewall.running else ():
-        # Not by --reload, which would take the engine's rules away for a moment.
-        yield StringCommand(
-            "firewall-cmd --quiet", QuoteString(rule),
-            "&& firewall-cmd --quiet --permanent", QuoteString(rule),
-        )  # fmt: skip
+    yield from _only(wanted, "nobody from outside needs it, or the ports are open")
+
+
+@operation()
+def closed() -> Generator[StringCommand]:
+    """Take back what runs have opened; what was open before them stays open."""
+    yield from _only([], "no run has opened a port")
 
 
 def rules(part: Part, peer: str) -> list[str]:
@@ -50,3 +48,37 @@ def rules(part: Part, peer: str) -> list[str]:
         f'port port="{port}" protocol="tcp" accept'
         for port in ports
     ]
+
+
+def _only(wanted: list[str], nothing: str) -> Generator[StringCommand]:
+    """Have these rules, and of those that runs have added no others."""
+    firewall: FirewallState = host.get_fact(Firewall)
+    if not firewall.running:
+        host.noop("firewalld does not run")
+        return
+    missing = [rule for rule in wanted if rule not in firewall.rules]
+    outdated = sorted(firewall.noted - set(wanted))
+    if not (missing or outdated):
+        host.noop(nothing)
+        return
+    # Noted before they hold and until they don't, so that a killed run's are known.
+    if not firewall.noted.issuperset(missing):
+        yield _note({*firewall.noted, *missing})
+    for rule in outdated:
+        yield _firewall(rule.replace("--add-", "--remove-", 1))
+    for rule in missing:
+        yield _firewall(rule)
+    if outdated:
+        yield _note({*firewall.noted, *missing}.difference(outdated))
+
+
+def _firewall(option: str) -> StringCommand:
+    # Not by --reload, which would take the engine's rules away for a moment.
+    return StringCommand(
+        "firewall-cmd --quiet", QuoteString(option),
+        "&& firewall-cmd --quiet --permanent", QuoteString(option),
+    )  # fmt: skip
+
+
+def _note(added: Iterable[str]) -> StringCommand:
+    return files.write(ManagedFile(NOTE, "".join(f"{rule}\n" for rule in sorted(added))))

@@ -131,13 +131,15 @@ def driver_set() -> Generator[StringCommand]:
 
 
 @operation()
-def awaited(wanted: tuple[Storage, ...]) -> Generator[StringCommand]:
+def awaited(wanted: tuple[Storage, ...], directories: tuple[str, ...]) -> Generator[StringCommand]:
     """Have systemd start the engine only when its file systems are mounted.
 
     + wanted: the host's storages
+    + directories: where else data is; what /etc/fstab mounts there, or above, is waited for
     """
-    disks = host.get_fact(StorageFact, paths=[])
-    points = " ".join(storage.mount_point(disks) for storage in wanted)
+    disks = host.get_fact(StorageFact, paths=[]) if wanted else Disks()
+    mounted = (storage.mount_point(disks) for storage in wanted)
+    points = " ".join(dict.fromkeys([*mounted, *directories]))
     file = ManagedFile(DROP_IN, f"[Unit]\nRequiresMountsFor={points}\n")
     found = host.get_fact(Files, paths=[DROP_IN]).get(DROP_IN)
     if found and not found.differs(file):

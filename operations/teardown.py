@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from pathlib import PurePosixPath
 
 from pyinfra import host, logger
 from pyinfra.api import FunctionCommand, QuoteString, StringCommand, operation
@@ -14,12 +13,13 @@ from facts.files import Paths
 from facts.trust import Name
 from operations import hosts_file
 from operations.containers import remove
-from operations.trust import MARK
+from operations.trust import MARK, distrusted
 from quaylab import ownership
 from quaylab.containers import CREDENTIALS_LABEL, NETWORK
 from quaylab.parts import ETC, PATH_LABEL, VAR
 from quaylab.plan import Plan, refuse_teardown
 from quaylab.problems import Refusal
+from quaylab.topology import docker_trust
 
 
 def spare_others(plan: Plan) -> None:
@@ -68,9 +68,11 @@ def data(plan: Plan) -> Generator[StringCommand]:
         for volume in plan.machines[host.name].volumes
         if volume.labels.get(CREDENTIALS_LABEL) == ours
     ]
-    trust = plan.topology.docker_trust
+    noted = ownership.noted(plan.machines[host.name])
+    registries = {plan.topology.registry, *([noted[1]] if noted else [])}
+    trusted = [docker_trust(registry) for registry in sorted(registries) if plan.certificate.ca]
     directories = [*(volume.device for volume in volumes if volume.device), ETC, VAR]
-    existing = host.get_fact(Paths, paths=[*directories, trust])
+    existing = host.get_fact(Paths, paths=[*directories, *trusted])
     line = host.get_fact(Name, hostname=plan.topology.hostname, mark=MARK).managed
     if not (volumes or existing or line):
         host.noop("nothing of ours is there")
@@ -83,9 +85,9 @@ def data(plan: Plan) -> Generator[StringCommand]:
             # The setting's directory, if nothing else is in it, and no disk is mounted there.
             yield StringCommand("rmdir", QuoteString(path), "2>/dev/null || :")
         yield StringCommand("docker volume rm", QuoteString(volume.name), ">/dev/null")
-    if plan.certificate.ca and trust in existing:
-        folder = QuoteString(str(PurePosixPath(trust).parent))
-        yield StringCommand("rm -f", QuoteString(trust), "; rmdir", folder, "2>/dev/null || :")
+    for trust in trusted:
+        if trust in existing:
+            yield distrusted(trust)
     if line:
         yield hosts_file.rewritten(MARK)
     for directory in (ETC, VAR):

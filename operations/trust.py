@@ -48,10 +48,14 @@ def registry_noted(plan: Plan) -> Generator[StringCommand]:
         return
     before = ownership.noted(plan.machines[host.name])
     if before and before[1] not in (plan.topology.registry, *plan.registries):
-        trust = docker_trust(before[1])
-        folder = QuoteString(str(PurePosixPath(trust).parent))
-        yield StringCommand("rm -f", QuoteString(trust), "; rmdir", folder, "2>/dev/null || :")
+        yield distrusted(docker_trust(before[1]))
     yield files.write(wanted)
+
+
+def distrusted(trust: str) -> StringCommand:
+    """Remove a CA that Docker trusts for a registry, and its folder if nothing else is in it."""
+    folder = QuoteString(str(PurePosixPath(trust).parent))
+    return StringCommand("rm -f", QuoteString(trust), "; rmdir", folder, "2>/dev/null || :")
 
 
 @operation()

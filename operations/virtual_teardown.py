@@ -33,18 +33,18 @@ def machines(lab: Lab) -> Generator[StringCommand]:
         yield StringCommand("rm -rf", QuoteString(f"{SEEDS}/{name}"))
         # Last: by its domain the rest is known to be ours.
         yield virsh("undefine --managed-save --snapshots-metadata", name)
+    # Without its domain a VM is known by its seed's directory, the first that is made of it: a disk
+    # of the same name may be somebody else's.
     left = [
-        path
+        machine
         for machine in lab.machines.values()
-        for path in (machine.root, machine.seed, *(disk.path for disk in machine.disks))
-        if path in there.there and machine.name not in there.domains
+        if machine.directory in there.there and machine.name not in there.domains
     ]
-    for path in left:
-        yield _gone(path)
-    for machine in lab.machines.values():
-        if machine.directory in there.there and machine.name not in there.domains:
-            yield StringCommand("rm -rf", QuoteString(machine.directory))
-            left.append(machine.directory)
+    for machine in left:
+        for path in (machine.root, machine.seed, *(disk.path for disk in machine.disks)):
+            if path in there.there:
+                yield _gone(path)
+        yield StringCommand("rm -rf", QuoteString(machine.directory))
     if not (ours or left):
         host.noop("no VM of this lab is there")
 

@@ -1,7 +1,7 @@
 """Disks for the engine's images and for Quay's blobs, mounted before the engine starts.
 
-What a disk holds is destroyed only where its setting says `wipe`; a run without disks in its
-settings does nothing here.
+What a disk holds is destroyed only where its setting says `wipe`. A run without disks and
+directories in its settings does nothing here.
 """
 
 from pyinfra import host
@@ -13,8 +13,12 @@ lab = plan()
 
 credentials.kept(name="Keep the credentials", plan=lab)
 
-if wanted := lab.storages.get(host.name):
-    machine = lab.machines[host.name]
+machine = lab.machines[host.name]
+wanted = lab.storages.get(host.name, ())
+volumes = lab.volumes_of(host.name).values()
+directories = tuple(volume.path for volume in volumes if volume.path)
+
+if wanted:
     by_setting = {each.setting: each for each in wanted}
 
     storage.tools_installed(name="Install LVM and xfs", machine=machine)
@@ -34,9 +38,11 @@ if wanted := lab.storages.get(host.name):
     if quay_storage := by_setting.get("quay_storage"):
         storage.mounted(name="Mount Quay's storage", storage=quay_storage, machine=machine)
 
-    if machine.systemd:
-        storage.awaited(name="Have the engine wait for its disks", wanted=wanted)
-
     if machine.engine and machine.engine.version:
         # It ran, and may have been stopped for its disks.
         docker.running(name="Start the container engine", machine=machine, settings=lab.settings)
+
+if machine.systemd and (wanted or directories):
+    storage.awaited(
+        name="Have the engine wait for its disks", wanted=wanted, directories=directories
+    )

@@ -5,7 +5,7 @@ With `--data purge=NAME`, NAME being the registry's own, the data goes too, for 
 
 from pyinfra import host
 
-from operations import ceph, cephadm, subscription, teardown
+from operations import ceph, cephadm, firewall, subscription, teardown
 from operations.plan import plan
 
 lab = plan(check=False)
@@ -13,6 +13,8 @@ teardown.spare_others(lab)
 
 if host.name in lab.topology.engine_hosts():
     teardown.containers(name="Remove containers and network", plan=lab)
+
+    firewall.closed(name="Close the firewall")
 
     if len(lab.topology.ceph) > 1 and host.name in lab.topology.ceph:
         cephadm.stopped(name="Stop Ceph's daemons", plan=lab)

@@ -77,6 +77,12 @@ def test_quays_volume_is_on_its_disk(house: House) -> None:
     assert any("--opt=device=/srv/quay-storage" in command for command in made)
 
 
+def test_the_engine_waits_for_directories_of_data(house: House) -> None:
+    result = _run(house, {"database_data": "/srv/db"})
+    assert result.code == 0, result.output
+    assert any("quaylab-storage.conf" in command for command in result.commands("quay"))
+
+
 def test_without_disks_nothing_is_asked_or_done(house: House) -> None:
     result = _run(house, {})
     assert result.code == 0, result.output

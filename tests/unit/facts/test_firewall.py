@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from facts.firewall import Firewall, FirewallState
+from pathlib import Path
+
+from facts.firewall import NOTE, Firewall, FirewallState
 from tests.unit.shell import Shell
 
 RULE = 'rule family="ipv4" source address="10.0.0.1" port port="5432" protocol="tcp" accept'
 
 
-def test_a_rule_has_to_hold_now_and_after_a_reboot(shell: Shell) -> None:
+def test_a_rule_has_to_hold_now_and_after_a_reboot(shell: Shell, tmp_path: Path) -> None:
+    note = tmp_path / "firewall"
+    note.write_text(f"--add-rich-rule={RULE}\n")
     shell.stub(
         "firewall-cmd",
         f"""case "$*" in
@@ -18,9 +22,11 @@ def test_a_rule_has_to_hold_now_and_after_a_reboot(shell: Shell) -> None:
   *--list-rich-rules) echo '{RULE}' ;;
 esac""",
     )
-    found = Firewall().process(shell.lines(Firewall().command()))
+    found = Firewall().process(shell.lines(Firewall().command().replace(NOTE, str(note))))
     assert found == FirewallState(
-        True, frozenset({"--add-port=443/tcp", f"--add-rich-rule={RULE}"})
+        True,
+        frozenset({"--add-port=443/tcp", f"--add-rich-rule={RULE}"}),
+        frozenset({f"--add-rich-rule={RULE}"}),
     )
 
 

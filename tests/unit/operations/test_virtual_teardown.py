@@ -75,6 +75,14 @@ def test_what_a_killed_run_left_without_a_vm() -> None:
     assert f"rm -rf {SEEDS}/{VM}" in commands
 
 
+def test_a_disk_without_a_seed_is_somebody_elses() -> None:
+    report = there(lab())
+    disks = report.there - {lab().machines[VM].directory}
+    host = _host(dataclasses.replace(report, domains={}, there=disks))
+    assert f"{IMAGES}/{VM}-seed.iso" in disks
+    assert host.shell(virtual_teardown.machines, lab=lab()) == []
+
+
 def test_a_vm_that_the_inventory_no_longer_names() -> None:
     made = lab(name="other.quaylab.lan")
     report = dataclasses.replace(there(lab()), there=frozenset())
