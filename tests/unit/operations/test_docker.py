@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from facts.docker import Daemon, DaemonState
 from facts.machine import Machine as MachineFact
 from operations import docker
-from quaylab.machine import Machine, Volume
-from quaylab.parts import CREDENTIALS_LABEL
+from quaylab.containers import CREDENTIALS_LABEL
+from quaylab.machine import Engine, Machine, Volume
 from quaylab.plan import Plan
 from tests.unit.fake_host import FakeHost, stdin, text
 from tests.unit.samples import machine, settings
@@ -46,6 +47,15 @@ def test_data_that_only_a_started_engine_shows_stops_the_run(lab: Plan) -> None:
     own = FakeHost({MachineFact: machine()})
     assert own.shell(docker.fits, plan=lab) == []
     assert own.noops == ["no data that this run doesn't fit"]
+
+
+def test_an_engine_that_comes_up_without_the_data_stops_the_run(lab: Plan) -> None:
+    down = machine(schema="v3.18.0", engine=Engine(None, None, None, None))
+    lab = dataclasses.replace(lab, machines={"quay.example.com": down})
+    up = machine(schema="v3.18.0", engine=Engine("26.1.5", "overlay2", "/var/lib/docker", None))
+    (command,) = FakeHost({MachineFact: up}).shell(docker.fits, plan=lab)
+    assert "volume quaylab-database is not on quay.example.com" in command
+    assert "exit 1" in command
 
 
 @pytest.mark.parametrize(
