@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import sys
 from collections.abc import Generator
 
 from pyinfra import host
 from pyinfra.api import FunctionCommand, Host, State, operation
 
-from operations.commands import complain, read_secret
+from operations.commands import ask_at_terminal, complain, read_secret
 from quaylab import ownership
 from quaylab.adoption import adopt
+from quaylab.credentials import Credentials, Store
 from quaylab.parts import ETC
+from quaylab.passwords import quay_takes
 from quaylab.plan import Plan
 from quaylab.problems import Refusal
 
@@ -33,7 +33,20 @@ def kept(plan: Plan) -> Generator[FunctionCommand]:
     if plan.store.keeps(plan.credentials):
         host.noop(f"{plan.store.path} is up to date")
         return
-    yield FunctionCommand(plan.store.save, (plan.credentials,), {})
+    yield FunctionCommand(_keep, (plan,), {})
+
+
+def _keep(state: State, host: Host, plan: Plan) -> bool:
+    return saved(host, plan.store, plan.credentials)
+
+
+def saved(host: Host, store: Store, credentials: Credentials) -> bool:
+    """Write the credentials file; whether that succeeded, or else was told in one line."""
+    try:
+        store.save(credentials)
+    except OSError as error:
+        return complain(host, f"{error.filename or store.path} can't be written: {error.strerror}")
+    return True
 
 
 @operation()
@@ -59,16 +72,20 @@ def _adopt(state: State, host: Host, plan: Plan) -> bool:
         if (text := read_secret(host, path)) is not None:
             bundle[name] = text
     try:
-        plan.store.save(adopt(owners.pop().partition("-")[0], _superuser_password(plan), bundle))
+        read_back = adopt(owners.pop().partition("-")[0], _superuser_password(plan), bundle)
     except Refusal as refusal:
         return complain(host, str(refusal))
-    return True
+    return saved(host, plan.store, read_back)
 
 
 def _superuser_password(plan: Plan) -> str:
     variable = "QUAYLAB_SUPERUSER_PASSWORD"
-    if variable in os.environ:
-        return os.environ[variable]
-    if not sys.stdin.isatty():
+    ask = ask_at_terminal()
+    if variable not in os.environ and ask is None:
         raise Refusal([f"{variable}: not set, and there is no terminal to ask for it"])
-    return getpass.getpass(f"password of {plan.settings.quay_superuser}: ")
+    password = os.environ.get(variable) or (
+        ask(f"password of {plan.settings.quay_superuser}: ") if ask else ""
+    )
+    if not quay_takes(password):
+        raise Refusal([f"{variable}: is none that Quay takes, so it is not the superuser's"])
+    return password

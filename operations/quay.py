@@ -16,6 +16,7 @@ from facts.files import Files
 from operations import dumps, files, reach
 from operations.commands import complain, fail, quoted
 from operations.containers import LOG_LINES, RUN, due, ground
+from operations.credentials import saved
 from operations.reach import registry, through
 from quaylab.containers import NETWORK
 from quaylab.files import ManagedFile
@@ -94,7 +95,7 @@ def superuser(plan: Plan) -> Generator[FunctionCommand]:
 
     + plan: the run's plan
     """
-    if plan.credentials.superuser_password_before is None:
+    if not plan.credentials.superuser_passwords_before:
         known = None if _is_still_down(plan) else _knows_superuser(plan)
         if known:
             host.noop(f"{plan.settings.quay_superuser} is there and a superuser")
@@ -209,10 +210,9 @@ def _make_superuser(state: State, host: Host, plan: Plan) -> bool:
         with registry(host, plan) as quay:
             made = quay.initialize(user, password, plan.settings.quay_superuser_email)
             if not made:
-                _finish_rotation(quay, plan)
+                _change_password(quay, plan)
             if _is_superuser(quay, plan):
-                plan.store.save(plan.credentials.settled())
-                return True
+                return saved(host, plan.store, plan.credentials.settled())
     except RegistryError as error:
         return complain(host, f"Quay on {host.name}: {error}")
     if made:
@@ -220,16 +220,19 @@ def _make_superuser(state: State, host: Host, plan: Plan) -> bool:
     return complain(
         host,
         f"superuser_password: Quay has users, but {user} is none who can sign in as a superuser "
-        f"with the password in {plan.store.path}; set the right one there, or give it as "
+        f"with a password in {plan.store.path}; give the one that Quay has as "
         "QUAYLAB_SUPERUSER_PASSWORD",
     )
 
 
-def _finish_rotation(quay: Registry, plan: Plan) -> None:
-    """Have Quay take the rotated password, unless it did before the last run was killed."""
-    before = plan.credentials.superuser_password_before
-    if before and quay.sign_in(plan.settings.quay_superuser, before.get_secret_value()):
-        quay.change_password(plan.credentials.superuser_password.get_secret_value())
+def _change_password(quay: Registry, plan: Plan) -> None:
+    """Have Quay take the password that is to be, by the one that it has."""
+    wanted = plan.credentials.superuser_password.get_secret_value()
+    for password in plan.credentials.superuser_passwords:
+        if quay.sign_in(plan.settings.quay_superuser, password):
+            if password != wanted:
+                quay.change_password(wanted)
+            return
 
 
 def _round_trip(state: State, host: Host, plan: Plan) -> bool:

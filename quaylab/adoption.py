@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import yaml
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
-from quaylab import object_storage
+from quaylab import certificates, object_storage
 from quaylab.credentials import Credentials
 from quaylab.problems import Refusal
 
@@ -29,7 +29,8 @@ def adopt(identity: str, superuser_password: str, bundle: Mapping[str, str]) -> 
     """
     try:
         config: dict[str, Any] = yaml.safe_load(bundle["config.yaml"])
-        own = "ca.crt" in bundle
+        # The lab's CA may still be there from before the user's own certificate.
+        own = "ca.crt" in bundle and certificates.is_by(bundle["ssl.cert"], bundle["ca.crt"])
         store_keys = object_storage.keys_of(config)
         return Credentials(
             identity=identity,
@@ -43,7 +44,7 @@ def adopt(identity: str, superuser_password: str, bundle: Mapping[str, str]) -> 
             certificate_key=SecretStr(bundle["ssl.key"]) if own else None,
             **{key: SecretStr(value) for key, value in store_keys.items()},  # type: ignore[arg-type]
         )
-    except (yaml.YAMLError, KeyError, TypeError, ValidationError):
+    except (yaml.YAMLError, KeyError, TypeError, ValueError):
         # The error's own text could quote a secret.
         raise Refusal(
             ["config.yaml: is not as Quaylab writes it; restore the credentials from a backup"]

@@ -70,8 +70,9 @@ def with_ceph(
 ) -> Credentials:
     """Credentials with Ceph's certificate for ``addresses``, by the CA of ``hostname``'s."""
     now = now or dt.datetime.now(dt.timezone.utc)
-    known = credentials.ca_certificate and credentials.ceph_certificate
-    if known and _issued(credentials) and not _due(credentials.ceph_certificate, addresses, now):
+    ca_pem, made = credentials.ca_certificate, credentials.ceph_certificate
+    # By a CA that was lost since, it is made anew.
+    if ca_pem and made and is_by(made, ca_pem) and not _due(made, addresses, now):
         return credentials
     if not credentials.ca_key:
         # Then there is no CA yet, or it was lost and nothing new can be signed by it.
@@ -172,6 +173,39 @@ def authority_problems(setting: str, file: Path, now: dt.datetime | None = None)
         )
 
 
+def mismatches(credentials: Credentials) -> list[str]:
+    """Which certificates and keys in the credentials can't be read, or don't belong together, as
+    when parts of two files were put into one."""
+    problems = []
+    for name, key_name in (
+        ("certificate", "certificate_key"),
+        ("ca_certificate", "ca_key"),
+        ("ceph_certificate", "ceph_certificate_key"),
+    ):
+        pem, key = getattr(credentials, name), getattr(credentials, key_name)
+        try:
+            public = pem and _public(x509.load_pem_x509_certificate(pem.encode()).public_key())
+            private = key and _public(_load_key(key.get_secret_value()).public_key())
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            problems.append(f"{name} or {key_name} is no PEM text")
+            continue
+        adopted = name == "ca_certificate" and pem and key is None
+        if public != private and not adopted:
+            problems.append(f"{name} and {key_name} don't belong together")
+    if problems:
+        return problems
+    ca, certificate = credentials.ca_certificate, credentials.certificate
+    if bool(ca) != bool(certificate) or (ca and certificate and not is_by(certificate, ca)):
+        problems.append("certificate is not by the CA in ca_certificate")
+    return problems
+
+
+def is_by(certificate: str, ca: str) -> bool:
+    """Whether a CA issued a certificate; both are PEM."""
+    leaf, issuer = (x509.load_pem_x509_certificate(pem.encode()) for pem in (certificate, ca))
+    return _is_issuer(issuer, leaf)
+
+
 def is_certificate(path: Path) -> bool:
     """Whether a file holds at least one PEM certificate."""
     try:
@@ -194,13 +228,6 @@ def _authority(credentials: Credentials) -> tuple[x509.Certificate, ec.EllipticC
     signer = _load_key(credentials.ca_key.get_secret_value())
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
     return x509.load_pem_x509_certificate(credentials.ca_certificate.encode()), signer
-
-
-def _issued(credentials: Credentials) -> bool:
-    """Whether Ceph's certificate is by the CA that there is: a lost one is made anew."""
-    assert credentials.ca_certificate and credentials.ceph_certificate
-    leaf = x509.load_pem_x509_certificate(credentials.ceph_certificate.encode())
-    return _is_issuer(x509.load_pem_x509_certificate(credentials.ca_certificate.encode()), leaf)
 
 
 def _due(certificate: str | None, names: Sequence[str], now: dt.datetime) -> bool:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import secrets
 import string
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from quaylab import credentials_file, passwords
+from quaylab.credentials_file import replace
+from quaylab.locking import FileLock, Held
 from quaylab.problems import Refusal
 
 DIRECTORY = Path("credentials")
@@ -41,8 +42,9 @@ class Credentials(BaseModel):
     database_password: SecretStr
     redis_password: SecretStr
     superuser_password: SecretStr = Field(min_length=8)
-    # Set from a rotation until Quay took the new one, so that a killed rotation can be finished.
-    superuser_password_before: SecretStr | None = None
+    # Those that Quay may still have, the likeliest first, until it is known to have the new one:
+    # a run may be killed both before Quay takes a password and before that is noted here.
+    superuser_passwords_before: tuple[SecretStr, ...] = ()
     # Quay takes at most 63 characters.
     database_secret_key: SecretStr = Field(max_length=63)
     secret_key: SecretStr
@@ -66,16 +68,27 @@ class Credentials(BaseModel):
         key = self.database_secret_key.get_secret_value()
         return f"{self.identity}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
 
+    @property
+    def superuser_passwords(self) -> tuple[str, ...]:
+        """What Quay may have, in the order to try: after three wrong ones it lets nobody in for
+        seconds, and the one to be is wrong until Quay was told."""
+        found = (*self.superuser_passwords_before, self.superuser_password)
+        plain = (each.get_secret_value() for each in found)
+        return tuple(each for each in plain if passwords.quay_takes(each))
+
     def settled(self) -> Credentials:
         """The same once a rotation is through."""
-        return self.model_copy(update={"superuser_password_before": None})
+        return self.model_copy(update={"superuser_passwords_before": ()})
 
-    def revealed(self) -> dict[str, str | None]:
-        """The plain values."""
-        return {
-            key: value.get_secret_value() if isinstance(value, SecretStr) else value
-            for key, value in self
-        }
+    def revealed(self) -> dict[str, Any]:
+        """The plain values: texts, lists of them, or None."""
+        return {key: _plain(value) for key, value in self}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
 def generate() -> Credentials:
@@ -120,12 +133,12 @@ def rotated(credentials: Credentials, passwords: Iterable[str]) -> Credentials:
     Args:
         passwords: which to change; the keys that encrypt data never are.
     """
-    if credentials.superuser_password_before is not None:
+    if credentials.superuser_passwords_before:
         return credentials
     fresh = with_swift_password(with_storage_keys(generate()))
     changes = {key: getattr(fresh, key) for key in passwords}
     if "superuser_password" in changes:
-        changes["superuser_password_before"] = credentials.superuser_password
+        changes["superuser_passwords_before"] = (credentials.superuser_password,)
     return credentials.model_copy(update=changes)
 
 
@@ -135,47 +148,60 @@ class Store:
     def __init__(self, lab_name: str, directory: Path = DIRECTORY) -> None:
         self.path = directory / f"{lab_name}.yaml"
         self.ca_path = directory / f"{lab_name}-ca.pem"
-        self._lock: int | None = None
+        self._lock: FileLock | None = None
 
     @property
     def exists(self) -> bool:
-        return self.path.exists()
+        return os.path.lexists(self.path)
 
-    def lock(self) -> None:
-        """Hold the file for this process; the kernel lets go when the process ends, however.
+    def lock(self) -> FileLock:
+        """Hold the file for this process, to be changed by no other.
 
         Raises:
-            Refusal: another run holds it.
+            Refusal: another run holds it, or the directory can't be written.
         """
-        self.path.parent.mkdir(mode=0o700, exist_ok=True)
-        lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        directory, path = self.path.parent, self.path.with_suffix(".lock")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
+            directory.mkdir(mode=0o700, exist_ok=True)
+            if not os.access(directory, os.W_OK | os.X_OK):
+                raise PermissionError(None, "no right to write there")
+            self._lock = FileLock(path)
+        except Held as held:
             raise Refusal(
-                [f"lab_name: another run uses {self.path} right now; wait until it has ended"]
+                [f"lab_name: another run uses {self.path}: {held}; wait until it has ended"]
             ) from None
-        self._lock = lock
+        except OSError as error:
+            raise Refusal(
+                [
+                    f"{error.filename or directory}: can't be written: {error.strerror}; run as a "
+                    f"user who may write in the directory {directory}: runs keep credentials there"
+                ]
+            ) from None
+        return self._lock
 
     def load(
         self,
         environment: Mapping[str, str] = os.environ,
         foreign: Iterable[str] = (),
         ask: Callable[[str], str] | None = None,
+        elsewhere: Collection[str] = (),
+        needs_ca: bool = False,
     ) -> Credentials:
         """The kept credentials, or fresh ones; the environment's values come first.
 
         Args:
             foreign: passwords of services that run elsewhere, which can't be made here.
             ask: how to ask for one of them at a terminal; None where there is none.
+            elsewhere: all passwords of services that run elsewhere.
+            needs_ca: whether a file without the lab's CA can only be a part of one; a checksum
+                shows that it is whole.
 
         Raises:
             Refusal: the file is damaged, too open, or a value is missing or impossible.
         """
         problems: list[str] = []
         given = {key: environment[name] for key, name in given_by(environment).items()}
-        kept = self._read() if self.exists else None
+        kept = self._read(needs_ca)
         for key in foreign:
             if getattr(kept, key, None) is not None:
                 continue
@@ -190,25 +216,29 @@ class Store:
         values = (kept or generate()).revealed()
         for key, value in given.items():
             variable = ENVIRONMENT_PREFIX + key.upper()
-            # What another made may be short.
-            shortest = 1 if key in STORAGE else 8
-            if len(value) < shortest or any(character.isspace() for character in value):
-                problems.append(
-                    f"{variable}: must be {shortest} characters or more, without white space"
-                )
-            elif kept and key in NEVER_CHANGED and value != values[key]:
+            if kept and value == values[key]:
+                continue
+            if problem := passwords.problem(key, value, elsewhere):
+                problems.append(f"{variable}: {problem}")
+            elif kept and key in NEVER_CHANGED:
                 problems.append(
                     f"{variable}: differs from {self.path}; it can never change, because the "
                     "database is encrypted with it: unset the variable"
                 )
             else:
-                if kept and key == "superuser_password" and value != values[key]:
-                    # Quay's users are in its database: it has to be told, and till then knows the
-                    # old one, which may not get lost.
-                    values["superuser_password_before"] = (
-                        values["superuser_password_before"] or values[key]
-                    )
+                if kept and key == "superuser_password":
+                    # Quay's users are in its database: it has to be told, and till then knows one
+                    # of the old ones.
+                    before = [values[key], *values["superuser_passwords_before"]]
+                    values["superuser_passwords_before"] = [
+                        each for each in before if each != value
+                    ]
                 values[key] = value
+        if kept and not problems and not passwords.quay_takes(values["superuser_password"]):
+            problems.append(
+                f"{self.path}: superuser_password is none that Quay takes; give another as "
+                f"{ENVIRONMENT_PREFIX}SUPERUSER_PASSWORD"
+            )
         try:
             credentials = Credentials.model_validate(values)
         except ValidationError as error:
@@ -221,59 +251,59 @@ class Store:
         return credentials
 
     def keeps(self, credentials: Credentials) -> bool:
-        """Whether the file holds just these, and the CA's file its part of them."""
-        ca = self.ca_path.read_text() if self.ca_path.exists() else None
-        return self.exists and self._read() == credentials and ca == credentials.ca_certificate
+        """Whether the file holds just these with their checksum, and the CA's file its part."""
+        try:
+            ca = self.ca_path.read_text() if self.ca_path.exists() else None
+        except (OSError, ValueError):
+            return False
+        return ca == credentials.ca_certificate and credentials_file.read(self.path) == (
+            _values(credentials),
+            True,
+        )
 
     def save(self, credentials: Credentials) -> None:
-        """Replace the file atomically; the CA's public certificate goes beside it for clients."""
-        given = {key: value for key, value in credentials.revealed().items() if value is not None}
-        text = yaml.dump(given, Dumper=_BlockDumper, sort_keys=False)
-        _replace(self.path, text, 0o600)
+        """Replace the file atomically; the CA's public certificate goes beside it for clients.
+
+        Raises:
+            OSError: a file can't be written; the old one is still there, whole.
+        """
+        replace(self.path, credentials_file.dump(_values(credentials)), 0o600)
         if credentials.ca_certificate:
-            _replace(self.ca_path, credentials.ca_certificate, 0o644)
+            replace(self.ca_path, credentials.ca_certificate, 0o644)
 
     def remove(self) -> None:
         """Forget the credentials, once the data that they belong to is gone."""
         for path in (self.path, self.ca_path):
             path.unlink(missing_ok=True)
 
-    def _read(self) -> Credentials:
-        if self.path.stat().st_mode & 0o077:
-            raise Refusal([f"{self.path}: readable by others; run: chmod 600 {self.path}"])
-        remedy = "restore it from a backup; never delete it while the registry has data"
+    def _read(self, needs_ca: bool) -> Credentials | None:
+        """What the file holds; None if it isn't there."""
+        found = credentials_file.read(self.path)
+        if found is None:
+            return None
+        values, whole = found
+        # As it was called while there was only one.
+        if before := values.pop("superuser_password_before", None):
+            values["superuser_passwords_before"] = [before]
+        if needs_ca and not whole and "ca_certificate" not in values:
+            raise credentials_file.unusable(
+                self.path, "is cut off: it has no ca_certificate, and no checksum at its end"
+            )
         try:
-            return Credentials.model_validate(yaml.safe_load(self.path.read_text()))
-        except (yaml.YAMLError, ValueError):
-            # The error's own text could quote a secret.
-            raise Refusal([f"{self.path}: damaged; {remedy}"]) from None
+            return Credentials.model_validate(values)
+        except ValidationError as error:
+            # The keys only: the error's own text could quote a secret.
+            keys = sorted({str(item["loc"][0]) for item in error.errors()})
+        raise credentials_file.unusable(
+            self.path, f"is damaged, or cut off: {', '.join(keys)} missing, unknown or wrong"
+        )
+
+
+def _values(credentials: Credentials) -> dict[str, Any]:
+    """What is written of them."""
+    return {key: value for key, value in credentials.revealed().items() if value}
 
 
 def _password(length: int = 32) -> SecretStr:
     alphabet = string.ascii_letters + string.digits
     return SecretStr("".join(secrets.choice(alphabet) for _ in range(length)))
-
-
-class _BlockDumper(yaml.SafeDumper):
-    """Keys and certificates as the blocks that they are, for people to read and copy."""
-
-
-def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_BlockDumper.add_representer(str, _represent)
-
-
-def _replace(path: Path, text: str, mode: int) -> None:
-    """Write ``path`` so that a reader or a crash sees the old or the new file, never a part."""
-    new = path.with_suffix(path.suffix + ".new")
-    with suppress(FileNotFoundError):
-        new.unlink()
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with open(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.rename(path)

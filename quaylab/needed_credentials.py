@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from quaylab import certificates
 from quaylab.credentials import (
     GIVEN,
     STORAGE,
@@ -15,6 +16,7 @@ from quaylab.credentials import (
     with_storage_keys,
     with_swift_password,
 )
+from quaylab.credentials_file import unusable
 from quaylab.problems import refuse
 from quaylab.settings import HostInput, Settings
 from quaylab.topology import storage_kind
@@ -47,7 +49,14 @@ def load(
     needs_keys = kind != "local" and not settings.storage_iam_role
     if needs_keys and not makes_store:
         unknown += STORAGE
-    credentials = store.load(foreign=unknown if demand else (), ask=ask)
+    credentials = store.load(
+        foreign=unknown if demand else (),
+        ask=ask,
+        elsewhere=elsewhere,
+        needs_ca=settings.tls_certificate is None,
+    )
+    if mismatches := certificates.mismatches(credentials):
+        raise unusable(store.path, "; ".join(mismatches))
     if needs_keys and makes_store:
         credentials = with_storage_keys(credentials)
         if settings.ceph_swift:

@@ -24,8 +24,18 @@ if TYPE_CHECKING:
     from urllib3._base_connection import BaseHTTPSConnection
 
 TIMEOUT = 40.0  # /health/endtoend takes up to 28 s while Redis or the store is down
+
+
+class _Retry(urllib3.Retry):
+    """After wrong passwords Quay asks to wait for longer each time, for hours in the end."""
+
+    def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
+        asked = super().get_retry_after(response)
+        return asked and min(asked, 10)
+
+
 # The token service allows 5 requests a second with a burst of 1 and answers 429 to the next.
-RETRY = urllib3.Retry(
+RETRY = _Retry(
     total=8,
     connect=0,
     read=0,
@@ -33,6 +43,7 @@ RETRY = urllib3.Retry(
     status_forcelist=[429],
     backoff_factor=0.5,
     allowed_methods=None,
+    raise_on_status=False,
 )
 
 
@@ -129,8 +140,14 @@ class Registry:
             "/api/v1/signin",
             headers={"X-CSRF-Token": token},
             json_body={"username": user, "password": password},
-            expect=(200, 403),
+            expect=(200, 403, 429),
         )
+        if response.status == 429:
+            seconds = response.headers.get("Retry-After", "some")
+            raise RegistryError(
+                f"Quay lets nobody in as {user} for {seconds} s, after too many wrong passwords; "
+                "run again after that"
+            )
         self._csrf = response.headers.get("X-Next-CSRF-Token", token)
         return response.status == 200
 

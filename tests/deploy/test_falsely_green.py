@@ -140,7 +140,7 @@ def test_half_of_what_is_left_of_a_rotation(house: House) -> None:
     inventory = house.inventory(**THREE)
     house.run("-y", inventory, "tasks/images.py")
     house.run("-y", inventory, "tasks/rotate.py", until="Get the database's image")
-    assert "superuser_password_before" in house.credentials.read_text()
+    assert "superuser_passwords_before" in house.credentials.read_text()
     result = house.run("-y", "-vv", inventory, "deploy.py", "--limit", "database")
     assert result.code == 1
     assert "rotate: @fake/quay takes no part in this run" in result.output

@@ -62,6 +62,12 @@ class FakeHost:
             inner: Callable[..., Iterable[Any]] = getattr(operation, "_inner")  # noqa: B009
             return list(inner(**arguments))
 
+    def call(self, command: object) -> bool:
+        """What pyinfra does with a function that an operation yields; whether it succeeded."""
+        assert isinstance(command, FunctionCommand)
+        with self.current():
+            return bool(command.function(None, self, *command.args))
+
     def shell(self, operation: Callable[..., Any], **arguments: Any) -> list[str]:
         """Those commands as the shell gets them."""
         return [text(command) for command in self.operate(operation, **arguments)]

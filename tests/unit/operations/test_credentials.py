@@ -10,7 +10,7 @@ from tests.unit.fake_host import FakeHost
 def test_new_credentials_are_saved_once(lab: Plan) -> None:
     host = FakeHost()
     (command,) = host.operate(credentials.kept, plan=lab)
-    command.function(*command.args)  # type: ignore[union-attr]
+    assert host.call(command)
     assert lab.store.load({}) == lab.credentials
     assert host.operate(credentials.kept, plan=lab) == []
     assert host.noops == [f"{lab.store.path} is up to date"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from pyinfra.api import FunctionCommand
 
 from operations import object_storage, reach
 from operations import quay as quay_operations
@@ -69,16 +68,10 @@ def host(site: Site) -> FakeHost:
     return site.host()
 
 
-def _call(command: object, host: FakeHost) -> bool:
-    assert isinstance(command, FunctionCommand)
-    with host.current():
-        return bool(command.function(None, host, *command.args))
-
-
 def test_a_missing_bucket_is_made(lab: Plan, host: FakeHost, bucket: Bucket) -> None:
     (command,) = host.operate(object_storage.bucket_present, plan=lab)
     assert not bucket.there
-    assert _call(command, host)
+    assert host.call(command)
     assert bucket.there
 
 
@@ -101,7 +94,7 @@ def test_a_bucket_that_is_there_stays(lab: Plan, host: FakeHost, bucket: Bucket)
 def test_one_that_a_killed_run_made(lab: Plan, host: FakeHost, bucket: Bucket) -> None:
     (command,) = host.operate(object_storage.bucket_present, plan=lab)
     bucket.there = True
-    assert _call(command, host)
+    assert host.call(command)
 
 
 def test_a_store_that_refuses_is_told_in_one_line(
@@ -109,7 +102,7 @@ def test_a_store_that_refuses_is_told_in_one_line(
 ) -> None:
     bucket.denied = True
     (command,) = host.operate(object_storage.bucket_present, plan=lab)
-    assert not _call(command, host)
+    assert not host.call(command)
     (line,) = host.told
     assert line.startswith("storage_secret_key: object store at ")
 

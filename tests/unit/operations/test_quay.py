@@ -8,6 +8,7 @@ import re
 import secrets
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -18,9 +19,9 @@ from pyinfra.api import FunctionCommand
 
 from facts.containers import Engine, EngineState
 from facts.files import Files
-from operations import dumps, quay
+from operations import credentials, dumps, quay
 from quaylab import plan
-from quaylab.credentials import Store
+from quaylab.credentials import Store, rotated
 from quaylab.files import FileState, ManagedFile
 from quaylab.machine import Volume
 from quaylab.plan import Plan
@@ -35,13 +36,6 @@ from tests.unit.states import engine
 VERIFICATION = f"{USER}/quaylab-verification-c0ffee"
 
 
-def _call(command: object, host: FakeHost) -> bool:
-    """What pyinfra does with a function; whether it succeeded."""
-    assert isinstance(command, FunctionCommand)
-    with host.current():
-        return bool(command.function(None, host, *command.args))
-
-
 def _engine(lab: Plan, **changes: Any) -> EngineState:
     return engine(lab.quay[NAME].container, **changes)
 
@@ -49,7 +43,7 @@ def _engine(lab: Plan, **changes: Any) -> EngineState:
 def _failure(command: object, host: FakeHost) -> str:
     """What a failing command tells in its one line."""
     if isinstance(command, FunctionCommand):
-        assert not _call(command, host)
+        assert not host.call(command)
         (line,) = host.told
         return line
     done = subprocess.run(["sh", "-c", text(command)], capture_output=True, text=True)
@@ -141,10 +135,87 @@ def test_a_service_that_does_not_answer_stops_the_run(site: Site) -> None:
 def test_superuser_is_made_once(site: Site) -> None:
     host, lab = site.host(), site.lab()
     (command,) = host.operate(quay.superuser, plan=lab)
-    assert _call(command, host)
+    assert host.call(command)
     assert site.quay.users == {USER: PASSWORD}
     assert host.operate(quay.superuser, plan=lab) == []
     assert host.noops == [f"{USER} is there and a superuser"]
+
+
+@pytest.mark.parametrize("has", ["before", "rotated"])
+def test_superuser_gets_the_given_password_whichever_quay_has(
+    site: Site, has: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rotation was killed before or after Quay took the new password; then one was given."""
+    begun = rotated(site.store.load({}), ["superuser_password"])
+    site.store.save(begun)
+    rotated_to = begun.superuser_password.get_secret_value()
+    site.quay.users[USER] = PASSWORD if has == "before" else rotated_to
+    monkeypatch.setenv("QUAYLAB_SUPERUSER_PASSWORD", "given-by-me")
+    host, lab = site.host(), site.lab()
+    (kept,) = host.operate(credentials.kept, plan=lab)
+    assert host.call(kept)
+    (command,) = host.operate(quay.superuser, plan=lab)
+    assert host.call(command), host.told
+    assert site.quay.users == {USER: "given-by-me"}
+    settled = site.store.load({})
+    assert settled.superuser_password.get_secret_value() == "given-by-me"
+    assert settled.superuser_passwords_before == ()
+
+
+def test_superuser_password_that_only_quay_knew_is_taken_from_the_environment(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.quay.users[USER] = "changed-by-hand"
+    monkeypatch.setenv("QUAYLAB_SUPERUSER_PASSWORD", "changed-by-hand")
+    host, lab = site.host(), site.lab()
+    (command,) = host.operate(quay.superuser, plan=lab)
+    assert host.call(command), host.told
+    assert site.store.load({}).superuser_passwords_before == ()
+
+
+def test_no_password_that_quay_may_have_is_forgotten_when_none_is_right(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.quay.users[USER] = "changed-by-hand"
+    monkeypatch.setenv("QUAYLAB_SUPERUSER_PASSWORD", "a-wrong-guess")
+    host, lab = site.host(), site.lab()
+    (kept,) = host.operate(credentials.kept, plan=lab)
+    assert host.call(kept)
+    (command,) = host.operate(quay.superuser, plan=lab)
+    assert not host.call(command)
+    assert "give the one that Quay has as QUAYLAB_SUPERUSER_PASSWORD" in host.told[0]
+    assert site.store.load({}).superuser_passwords == (PASSWORD, "a-wrong-guess")
+
+
+def test_too_many_wrong_passwords_are_told_with_how_long_to_wait(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.quay.users[USER] = PASSWORD
+    site.quay.wrong, site.quay.shut_until = 12, time.monotonic() + 2000
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    host, lab = site.host(), site.lab()
+    (command,) = host.operate(quay.superuser, plan=lab)
+    assert not host.call(command)
+    assert re.search(r"lets nobody in as quayadmin for \d+ s, after too many wrong", host.told[0])
+
+
+def test_a_password_that_can_not_be_noted_is_told_in_one_line(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.quay.users[USER] = PASSWORD
+    host, lab = site.host(), site.lab()
+    (command,) = host.operate(quay.superuser, plan=lab) or (None,)
+    assert command is None, "it is there"
+    site.store.save(rotated(lab.credentials, ["superuser_password"]))
+    lab = site.lab()
+    (command,) = host.operate(quay.superuser, plan=lab)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    assert not host.call(command)
+    assert host.told == [f"{lab.store.path} can't be written: No space left on device"]
 
 
 def test_planning_does_not_ask_for_a_superuser_what_the_run_will_bring_up(site: Site) -> None:
@@ -204,7 +275,7 @@ def test_a_container_not_verified_before_is_verified(site: Site) -> None:
     lab = site.lab()
     host = site.host({Engine: _engine(lab), Files: _mark(lab, "another\n")})
     prove, remember = host.operate(quay.verified, plan=lab)
-    assert _call(prove, host)
+    assert host.call(prove)
     assert any(f"PUT /v2/{USER}/{quay.VERIFICATION}" in request for request in site.quay.seen)
     assert site.quay.repositories == set()
     assert quay.VERIFIED in text(remember)
@@ -317,7 +388,7 @@ def test_wizard_is_waited_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(quay, "_wizard_answers", lambda host, plan: False)
         (command,) = host.operate(quay.wizard_reachable, plan=lab)
         monkeypatch.undo()
-        assert _call(command, host)
+        assert host.call(command)
 
 
 def test_wizard_that_does_not_come_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,6 +33,9 @@ class SmallQuay(ThreadingHTTPServer):
         self.forced: dict[str, list[tuple[int, Any]]] = {}
         self.seen: list[str] = []
         self.users: dict[str, str] = {}
+        # Wrong passwords in a row, and until when nobody is let in after them.
+        self.wrong = 0
+        self.shut_until = 0.0
         self.superusers = {USER}
         self.blobs: dict[str, bytes] = {}
         # Where it sends clients for a blob, in place of giving it.
@@ -101,6 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
             case "POST /api/v1/user/initialize" if quay.users:
                 message = "Cannot initialize user in a non-empty database"
                 self._answer(400, {"message": message})
+            case _ if not sent.get("password", "").isascii():
+                self._answer(500, "<html>")
             case "POST /api/v1/user/initialize":
                 quay.users[sent["username"]] = sent["password"]
                 self._answer(200, {"access_token": "token"})
@@ -108,10 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
                 cookie = {"Set-Cookie": "session=1; Path=/; HttpOnly"}
                 self._answer(200, {"csrf_token": "first"}, cookie)
             case "POST /api/v1/signin":
-                known = quay.users.get(sent["username"]) == sent["password"]
-                proven = self.headers["X-CSRF-Token"] == "first" and self._session == "anonymous"
-                cookie = {"Set-Cookie": f"session={sent['username']}", "X-Next-CSRF-Token": "next"}
-                self._answer(200 if known and proven else 403, {}, cookie if known else {})
+                self._sign_in(sent["username"], sent["password"])
             case "GET /api/v1/user/":
                 self._answer(200, {"super_user": self._session in quay.superusers})
             case "PUT /api/v1/user/" if self.headers["X-CSRF-Token"] == "next":
@@ -129,6 +132,18 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(204 if allowed else 403, "")
             case _:
                 self._answer(404, {"error_message": "Not Found"})
+
+    def _sign_in(self, user: str, password: str) -> None:
+        quay = self.server
+        if (left := quay.shut_until - time.monotonic()) > 0:
+            self._answer(429, "Too many login attempts.", {"Retry-After": str(int(left))})
+            return
+        known = quay.users.get(user) == password
+        proven = self.headers["X-CSRF-Token"] == "first" and self._session == "anonymous"
+        cookie = {"Set-Cookie": f"session={user}", "X-Next-CSRF-Token": "next"}
+        quay.wrong = 0 if known else quay.wrong + 1
+        quay.shut_until = time.monotonic() + (2**quay.wrong - 1) / 2
+        self._answer(200 if known and proven else 403, {}, cookie if known else {})
 
     @property
     def _session(self) -> str:

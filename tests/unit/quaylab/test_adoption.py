@@ -47,6 +47,11 @@ def test_users_own_certificate_is_none_of_the_credentials() -> None:
     assert adopt("id", PASSWORD, bundle).certificate is None
 
 
+def test_a_ca_left_from_before_the_users_own_certificate_is_not_its_ca() -> None:
+    other = certificates.own(certified())
+    assert adopt("id", PASSWORD, {**_bundle(), "ca.crt": other.ca or ""}).ca_certificate is None
+
+
 @pytest.mark.parametrize("config", ["{", "[]", "DB_URI: 7", "SERVER_HOSTNAME: x", ""])
 def test_foreign_configuration_is_refused_without_quoting_it(config: str) -> None:
     with pytest.raises(Refusal) as refused:

@@ -297,3 +297,47 @@ def test_is_no_certificate(tmp_path: Path, content: bytes, answer: bool) -> None
 
 def test_is_certificate(users: UserFiles) -> None:
     assert certificates.is_certificate(users.certificate)
+
+
+# --- whether what the credentials file holds fits together ---
+
+
+def test_what_was_made_fits_together(made: Credentials) -> None:
+    assert certificates.mismatches(CREDENTIALS) == []
+    assert certificates.mismatches(made) == []
+    assert certificates.mismatches(certificates.with_ceph(made, NAME, ["10.0.0.5"], NOW)) == []
+    assert certificates.mismatches(made.model_copy(update={"ca_key": None})) == []
+
+
+@pytest.mark.parametrize(
+    ("taken", "told"),
+    [
+        ("certificate", "certificate and certificate_key don't belong together"),
+        ("certificate_key", "certificate and certificate_key don't belong together"),
+        ("ca_certificate", "ca_certificate and ca_key don't belong together"),
+        ("ca_key", "ca_certificate and ca_key don't belong together"),
+    ],
+)
+def test_a_part_of_another_run_is_found(made: Credentials, taken: str, told: str) -> None:
+    other = certificates.own_authority(CREDENTIALS, NAME, NOW)
+    mixed = made.model_copy(update={taken: getattr(other, taken)})
+    assert certificates.mismatches(mixed) == [told]
+
+
+def test_a_certificate_by_another_ca_is_found(made: Credentials) -> None:
+    other = certificates.own_authority(CREDENTIALS, NAME, NOW)
+    changes = {key: getattr(other, key) for key in ("certificate", "certificate_key")}
+    (problem,) = certificates.mismatches(made.model_copy(update=changes))
+    assert problem == "certificate is not by the CA in ca_certificate"
+
+
+@pytest.mark.parametrize("key", ["certificate", "ca_certificate", "certificate_key"])
+def test_a_cut_certificate_or_key_is_found(made: Credentials, key: str) -> None:
+    whole = made.revealed()
+    cut = Credentials.model_validate({**whole, key: whole[key][:-40]})
+    assert any(problem.endswith("is no PEM text") for problem in certificates.mismatches(cut))
+
+
+@pytest.mark.parametrize("key", ["certificate", "certificate_key", "ca_certificate"])
+def test_a_missing_part_is_found(made: Credentials, key: str) -> None:
+    assert certificates.mismatches(made.model_copy(update={key: None}))

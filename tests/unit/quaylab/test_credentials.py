@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import SecretStr
 
+from quaylab import certificates
 from quaylab.credentials import GIVEN, NEVER_CHANGED, Credentials, Store, generate, rotated
 from quaylab.problems import Refusal
 from tests.unit.samples import CREDENTIALS, ROOT, SECRETS, certified
@@ -104,13 +107,38 @@ def test_remove_leaves_nothing(store: Store) -> None:
 @pytest.mark.parametrize("key", ["database_password", "redis_password", "superuser_password"])
 def test_environment_comes_first(store: Store, kept: Credentials, key: str) -> None:
     found = store.load({f"QUAYLAB_{key.upper()}": "given-by-me"}).revealed()
-    before = kept.revealed()["superuser_password"] if key == "superuser_password" else None
+    before = [kept.revealed()["superuser_password"]] if key == "superuser_password" else []
     assert found == {
         **kept.revealed(),
         key: "given-by-me",
         # Quay knows the old one until it is told; a typo must not lose it.
-        "superuser_password_before": before,
+        "superuser_passwords_before": before,
     }
+
+
+def test_what_quay_may_have_outlives_another_password_in_the_environment(store: Store) -> None:
+    """A rotation was killed after Quay took the new password, and before that was noted."""
+    begun = rotated(CREDENTIALS, GIVEN)
+    store.save(begun)
+    found = store.load({"QUAYLAB_SUPERUSER_PASSWORD": "given-by-me"})
+    old, new = CREDENTIALS.superuser_password, begun.superuser_password
+    assert found.superuser_passwords_before == (new, old)
+    assert found.superuser_passwords == (
+        new.get_secret_value(),
+        old.get_secret_value(),
+        "given-by-me",
+    )
+
+
+def test_the_same_password_given_again_changes_nothing(store: Store) -> None:
+    store.save(CREDENTIALS)
+    given = {"QUAYLAB_SUPERUSER_PASSWORD": "given-by-me"}
+    store.save(store.load(given))
+    before = store.load({})
+    assert store.load(given) == before
+    old = CREDENTIALS.superuser_password.get_secret_value()
+    back = store.load({"QUAYLAB_SUPERUSER_PASSWORD": old})
+    assert back.superuser_passwords == ("given-by-me", old)
 
 
 @pytest.mark.parametrize("key", ["database_secret_key", "secret_key"])
@@ -129,10 +157,42 @@ def test_environment_never_changes_a_key(store: Store, kept: Credentials, key: s
     assert "unset the variable" in problem
 
 
-@pytest.mark.parametrize("value", ["short", "white space", "tab\tinside", ""])
+@pytest.mark.parametrize(
+    "value", ["short", "white space", "tab\tinside", "", "bell\x07inside", "pässwörter", "'quoted'"]
+)
 def test_impossible_password_is_refused_unquoted(store: Store, value: str) -> None:
     (problem,) = _refused(store, {"QUAYLAB_REDIS_PASSWORD": value})
-    assert problem == "QUAYLAB_REDIS_PASSWORD: must be 8 characters or more, without white space"
+    assert problem.startswith("QUAYLAB_REDIS_PASSWORD: must be 8 to 256 characters: letters and")
+    assert value in ("", "white space") or value not in problem
+
+
+@pytest.mark.parametrize(
+    "value", ["pässwörter", "🔑🔑🔑🔑🔑🔑🔑🔑", "p" * 73, "no\x00null1", "\udce4-latin-1"]
+)
+def test_superuser_password_that_quay_can_not_take_is_refused(
+    store: Store, kept: Credentials, value: str
+) -> None:
+    (problem,) = _refused(store, {"QUAYLAB_SUPERUSER_PASSWORD": value})
+    assert problem.startswith("QUAYLAB_SUPERUSER_PASSWORD: must be 8 to 72 characters: letters")
+    assert store.load({}) == kept
+
+
+def test_passwords_of_services_elsewhere_may_have_any_sign(store: Store) -> None:
+    given = {"QUAYLAB_DATABASE_PASSWORD": """{"it's"}[\\]`#%"""}
+    assert len(_refused(store, given)) == 1
+    found = store.load(given, elsewhere=["database_password"])
+    assert found.database_password.get_secret_value() == given["QUAYLAB_DATABASE_PASSWORD"]
+
+
+def test_a_kept_password_that_quay_never_took_is_left_behind(store: Store) -> None:
+    """As was kept before such passwords were refused."""
+    never = {"superuser_password": SecretStr("pässwörter")}
+    store.save(rotated(CREDENTIALS, GIVEN).model_copy(update=never))
+    (problem,) = _refused(store)
+    assert problem.startswith(f"{store.path}: superuser_password is none that Quay takes")
+    found = store.load({"QUAYLAB_SUPERUSER_PASSWORD": "given-by-me"})
+    old = CREDENTIALS.superuser_password.get_secret_value()
+    assert found.superuser_passwords == (old, "given-by-me")
 
 
 def test_too_long_a_key_is_refused_unquoted(store: Store) -> None:
@@ -151,13 +211,13 @@ def test_rotation_changes_passwords_and_never_a_key() -> None:
         for key, value in rotated(CREDENTIALS, GIVEN).revealed().items()
         if value != CREDENTIALS.revealed()[key]
     }
-    assert changed == {*GIVEN, "superuser_password_before"}
+    assert changed == {*GIVEN, "superuser_passwords_before"}
     assert changed.isdisjoint(NEVER_CHANGED)
 
 
 def test_rotation_remembers_the_password_that_still_signs_in() -> None:
     after = rotated(CREDENTIALS, GIVEN)
-    assert after.superuser_password_before == CREDENTIALS.superuser_password
+    assert after.superuser_passwords_before == (CREDENTIALS.superuser_password,)
 
 
 def test_rotation_that_was_begun_is_not_begun_anew() -> None:
@@ -204,7 +264,7 @@ def test_password_of_a_service_elsewhere_is_asked_for_once(store: Store) -> None
 
 
 def test_impossible_password_is_refused_as_it_is_typed(store: Store) -> None:
-    with pytest.raises(Refusal, match="8 characters or more"):
+    with pytest.raises(Refusal, match="must be 8 to 256 characters"):
         store.load({}, foreign=["redis_password"], ask=lambda prompt: "short")
 
 
@@ -232,8 +292,9 @@ def test_too_open_a_file_is_refused(store: Store, kept: Credentials, mode: int) 
         b"identity: [hunter2hunter2\n",
         b"identity: x\nsecret_key: hunter2hunter2\n",
         b"database_password: \xff\xfehunter2hunter2\n",
+        b"hunter2hunter2",
     ],
-    ids=["empty", "another shape", "no YAML", "incomplete", "no text"],
+    ids=["empty", "list", "no YAML", "incomplete", "no text", "text"],
 )
 def test_damaged_file_is_refused_without_what_it_holds(store: Store, content: bytes) -> None:
     store.path.touch(0o600)
@@ -241,10 +302,123 @@ def test_damaged_file_is_refused_without_what_it_holds(store: Store, content: by
     with pytest.raises(Refusal) as refused:
         store.load({})
     (problem,) = refused.value.problems
-    assert problem.startswith(f"{store.path}: damaged; restore it from a backup")
+    assert problem.startswith(f"{store.path}: is damaged")
+    assert "restore it from a backup" in problem
     assert "hunter2" not in problem
     assert refused.value.__cause__ is None
-    assert refused.value.__suppress_context__
+    assert refused.value.__suppress_context__ or refused.value.__context__ is None
+
+
+# --- whole, or refused ---
+
+
+def test_every_cut_is_refused_or_has_lost_nothing(store: Store) -> None:
+    """A copy that ended early, at each of its lines and in the middle of them."""
+    whole = certified()
+    store.save(whole)
+    text = store.path.read_text()
+    ends = [end for end, sign in enumerate(text) if sign == "\n"]
+    taken = []
+    for cut in sorted({*(end + 1 for end in ends), *(end - 3 for end in ends)}):
+        store.path.write_text(text[:cut])
+        with suppress(Refusal):
+            found = store.load({}, needs_ca=True)
+            if not certificates.mismatches(found):
+                taken.append((cut, found))
+    checksum = text.index("checksum: ")
+    assert taken == [(checksum, whole), (len(text), whole)]
+
+
+def test_edited_file_is_refused_with_what_to_do(store: Store) -> None:
+    store.save(CREDENTIALS)
+    store.path.write_text(store.path.read_text().replace("redis-password", "edited-password"))
+    (problem,) = _refused(store)
+    assert problem.startswith(f"{store.path}: does not match its checksum. If you edited it on")
+    assert "remove its last line, the checksum, and run again" in problem
+    *lines, _ = store.path.read_text().splitlines(keepends=True)
+    store.path.write_text("".join(lines))
+    edited = store.load({})
+    assert edited.redis_password.get_secret_value() == "edited-password"
+    assert not store.keeps(edited)
+    store.save(edited)
+    assert store.keeps(edited)
+
+
+def test_file_from_before_checksums_is_taken_and_written_anew(store: Store) -> None:
+    whole = certified()
+    values = {key: value for key, value in whole.revealed().items() if value}
+    values["superuser_password_before"] = "rotated-before"
+    store.path.touch(0o600)
+    store.path.write_text(yaml.safe_dump(values))
+    found = store.load({}, needs_ca=True)
+    assert found == whole.model_copy(
+        update={"superuser_passwords_before": (SecretStr("rotated-before"),)}
+    )
+    assert not store.keeps(found)
+    store.save(found)
+    assert store.keeps(store.load({}, needs_ca=True))
+
+
+def test_comments_and_line_ends_are_no_edit(store: Store, kept: Credentials) -> None:
+    text = store.path.read_text()
+    store.path.write_bytes(f"# Ours\n{text}".replace("\n", "\r\n").encode())
+    assert store.load({}) == kept
+
+
+def test_what_can_not_be_read_is_told_in_one_line(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.path.mkdir()
+    (problem,) = _refused(store)
+    assert problem.startswith(f"{store.path}: is a directory; ")
+    store.path.rmdir()
+
+    store.path.symlink_to("/nowhere/lab.yaml")
+    (problem,) = _refused(store)
+    assert problem.startswith(f"{store.path}: is a link to /nowhere/lab.yaml, which isn't there")
+    store.path.unlink()
+
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    store.save(CREDENTIALS)
+    monkeypatch.setattr(Path, "read_text", refuse)
+    (problem,) = _refused(store)
+    assert problem.startswith(f"{store.path}: can't be read: Permission denied; run as its owner")
+
+
+def test_a_link_stays_one(store: Store, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "safe"
+    elsewhere.mkdir()
+    store.path.symlink_to(elsewhere / "lab.yaml")
+    store.save(CREDENTIALS)
+    assert store.path.is_symlink()
+    assert store.load({}) == CREDENTIALS
+
+
+def test_a_folder_that_can_not_be_written_is_told_in_one_line(
+    store: Store, kept: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Root, who may run this, may write everywhere.
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(Refusal) as refused:
+        store.lock()
+    (problem,) = refused.value.problems
+    assert problem.startswith(f"{store.path.parent}: can't be written: ")
+
+
+@pytest.mark.parametrize("kind", ["file", "lock"])
+def test_a_lock_that_can_not_be_written_is_told_in_one_line(tmp_path: Path, kind: str) -> None:
+    directory = tmp_path / "credentials"
+    if kind == "file":
+        directory.touch()
+    else:
+        (directory / "lab.lock").mkdir(parents=True)
+    with pytest.raises(Refusal) as refused:
+        Store("lab", directory).lock()
+    (problem,) = refused.value.problems
+    assert problem.startswith(f"{directory}")
+    assert ": can't be written: " in problem
 
 
 def test_a_crash_while_saving_keeps_the_old_file(
@@ -297,7 +471,10 @@ def test_two_runs_at_once_are_refused(store: Store) -> None:
     with _holder(store.path.parent), pytest.raises(Refusal) as refused:
         store.lock()
     (problem,) = refused.value.problems
-    assert problem.startswith("lab_name: another run uses")
+    assert problem.startswith(f"lab_name: another run uses {store.path}: ")
+    assert re.search(
+        r" on \S+, process \d+, since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC; wait", problem
+    )
 
 
 def test_lock_is_freed_by_sigkill(store: Store) -> None:

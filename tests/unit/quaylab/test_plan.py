@@ -192,6 +192,23 @@ def test_damaged_credentials_are_told_with_the_other_problems(store: Store) -> N
     assert {problem.split(":")[0] for problem in problems} == {"server_hostname", str(store.path)}
 
 
+def test_credentials_of_two_runs_are_refused_before_anything_is_changed(store: Store) -> None:
+    made = certified(QUAY)
+    store.save(made.model_copy(update={"certificate_key": certified(QUAY).certificate_key}))
+    (problem,) = _problems(store)
+    assert problem.startswith(
+        f"{store.path}: certificate and certificate_key don't belong together; restore it from"
+    )
+
+
+def test_a_file_cut_off_before_its_ca_does_not_become_a_new_ca(store: Store) -> None:
+    store.save(certified(QUAY))
+    text = store.path.read_text()
+    store.path.write_text(text[: text.index("ca_certificate")])
+    (problem,) = _problems(store)
+    assert problem.startswith(f"{store.path}: is cut off: it has no ca_certificate")
+
+
 def test_an_administrator_sets_the_roles_password_so_it_is_made(tmp_path: Path) -> None:
     empty = Store("lab", tmp_path / "credentials")
     data = {"database_host": "db.example.com", "database_admin": "postgres"}

@@ -1,0 +1,129 @@
+"""A credentials file as text, with the checksum that tells a whole one from a part."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from quaylab.problems import Refusal
+
+CHECKSUM = "checksum"
+HEAD = """\
+# The secrets of a registry, made by Quaylab: back this file up.
+# After editing it by hand, remove its last line, the checksum; the next run writes it anew.
+"""
+
+
+# What helps with a file that isn't whole.
+REMEDY = (
+    "restore it from a backup, or move it away and read it back from the hosts by tasks/adopt.py; "
+    "never delete it while the registry has data"
+)
+
+
+class WrongChecksum(ValueError):
+    """The text was edited, or some of it is lost."""
+
+
+def read(path: Path) -> tuple[dict[str, Any], bool] | None:
+    """A file's values, and whether a checksum shows them to be whole; None without a file.
+
+    Raises:
+        Refusal: it is too open, can't be read, or is not as :func:`dump` writes it.
+    """
+    try:
+        if path.is_dir():
+            raise unusable(path, "is a directory")
+        if path.stat().st_mode & 0o077:
+            raise Refusal([f"{path}: readable by others; run: chmod 600 {path}"])
+        return parse(path.read_text())
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise Refusal(
+                [f"{path}: is a link to {path.readlink()}, which isn't there; bring that back"]
+            ) from None
+        return None
+    except OSError as error:
+        raise Refusal(
+            [f"{path}: can't be read: {error.strerror}; run as its owner, or chown it"]
+        ) from None
+    except WrongChecksum:
+        raise unusable(
+            path,
+            "does not match its checksum. If you edited it on purpose, remove its last line, the "
+            "checksum, and run again. If not, it is damaged",
+        ) from None
+    except ValueError:
+        raise unusable(path, "is damaged: it has not the keys and values of credentials") from None
+
+
+def unusable(path: Path, told: str) -> Refusal:
+    """Why a file is refused, with the ways out."""
+    return Refusal([f"{path}: {told}; {REMEDY}"])
+
+
+def dump(values: Mapping[str, Any]) -> str:
+    """The text for values, whose last line is their checksum."""
+    marked = {**values, CHECKSUM: _checksum(values)}
+    return HEAD + yaml.dump(marked, Dumper=_BlockDumper, sort_keys=False)
+
+
+def parse(text: str) -> tuple[dict[str, Any], bool]:
+    """The values, and whether a checksum shows them to be whole.
+
+    Raises:
+        WrongChecksum: there is one, of other values.
+        ValueError: the text is none of a mapping.
+    """
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError:
+        # The error's own text could quote a secret.
+        raise ValueError("no YAML") from None
+    if not isinstance(values, dict):
+        raise ValueError("no mapping")
+    if CHECKSUM not in values:
+        return values, False
+    if values.pop(CHECKSUM) != _checksum(values):
+        raise WrongChecksum
+    return values, True
+
+
+def replace(path: Path, text: str, mode: int) -> None:
+    """Write ``path``, or what it is a link to, so that a reader or a crash sees the old or the new
+    file, never a part."""
+    target = path.resolve()
+    new = target.with_suffix(target.suffix + ".new")
+    with suppress(FileNotFoundError):
+        new.unlink()
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with open(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.rename(target)
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+    """Of the values, not of their text: comments and line ends may change."""
+    canonical = json.dumps(values, sort_keys=True, default=str)
+    return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+
+
+class _BlockDumper(yaml.SafeDumper):
+    """Keys and certificates as the blocks that they are, for people to read and copy."""
+
+
+def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_BlockDumper.add_representer(str, _represent)
