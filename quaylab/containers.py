@@ -13,6 +13,9 @@ CREDENTIALS_LABEL = "io.quaylab.credentials"
 VERSION_LABEL = "io.quaylab.version"
 NETWORK = "quaylab"
 RESTART_POLICY = "always"
+# Whose a container is and how often the engine asks for its health: neither makes it another one,
+# so what runs since before is not replaced.
+NOT_IN_THE_DIGEST = {"owner", "health_interval"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Container:
 
     ``files`` are the sha256 of the mounted configuration files by path, so that a changed file
     is a changed container. ``owner`` is the fingerprint of the registry's credentials, ``health`` a
-    shell command run inside; ``stop_timeout`` is in seconds.
+    shell command run inside; ``stop_timeout`` and ``health_interval`` are in seconds.
     """
 
     name: str
@@ -63,13 +66,14 @@ class Container:
     command: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     stop_timeout: int = 30
+    health_interval: int = 10
     privileged: bool = False
     devices: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
         """The same for the same container, over every run and machine, whosever it is."""
-        specified = {key: value for key, value in asdict(self).items() if key != "owner"}
+        specified = {k: v for k, v in asdict(self).items() if k not in NOT_IN_THE_DIGEST}
         canonical = json.dumps(specified, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -89,7 +93,10 @@ class Container:
             f"--log-opt=max-file={self.log_files}",
         ]
         if self.health:
-            arguments += [f"--health-cmd={self.health}", "--health-interval=10s"]
+            arguments += [
+                f"--health-cmd={self.health}",
+                f"--health-interval={self.health_interval}s",
+            ]
         if self.privileged:
             arguments.append("--privileged")
         arguments += [f"--device={device}" for device in self.devices]

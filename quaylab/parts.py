@@ -200,6 +200,8 @@ def quay(
                 "curl --fail --silent --insecure --output /dev/null "
                 "https://127.0.0.1:8443/health/instance"
             ),
+            # Each answer is 13 lines in Quay's log. A deploy asks by itself, and does not wait.
+            health_interval=30,
             ports=(
                 PublishedPort(8443, settings.quay_https_port, EVERYWHERE),
                 PublishedPort(8080, settings.quay_http_port, EVERYWHERE),

@@ -8,7 +8,7 @@ from quaylab.containers import DIGEST_LABEL, NETWORK, RESTART_POLICY
 from tests.hosts.lab import Lab, Target
 from tests.hosts.places import PartPlace
 
-# The engine asks every 10 s, so a container that was just started is "starting" for a while.
+# The engine asks Quay every 30 s, so a container that was just started is "starting" for a while.
 HEALTH_PATIENCE = 60
 
 
