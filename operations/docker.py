@@ -12,7 +12,7 @@ from pyinfra.api import StringCommand, operation
 from facts.docker import Daemon
 from facts.machine import Machine as MachineFact
 from operations.commands import apt_installed, fail
-from quaylab import lost_data
+from quaylab import lost_data, quoting
 from quaylab.files import ManagedFile
 from quaylab.machine import Machine
 from quaylab.plan import Plan, foreign_data
@@ -104,9 +104,8 @@ def proxy_file(settings: Settings) -> ManagedFile | None:
     variables = _variables(settings)
     if not variables:
         return None
-    # systemd takes % for a specifier.
     lines = "".join(
-        f'Environment="{name}={value}"\n'.replace("%", "%%") for name, value in variables.items()
+        f"Environment={quoting.systemd(f'{name}={value}')}\n" for name, value in variables.items()
     )
     path = "/etc/systemd/system/docker.service.d/quaylab-proxy.conf"
     return ManagedFile(path, f"[Service]\n{lines}")

@@ -274,7 +274,7 @@ def container_name(part: str) -> str:
 def _full_name(quay: list[str]) -> str | None:
     """The Quay host's name in the inventory, if it is a full DNS name."""
     name = quay[0].lower() if quay else ""
-    return name if FULL_NAME.match(name) and not _is_ip(name) else None
+    return name if FULL_NAME.fullmatch(name) and not _is_ip(name) else None
 
 
 def _is_ip(text: object) -> bool:

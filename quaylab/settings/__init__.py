@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,11 @@ from quaylab.settings.virtual_machine import VirtualMachine
 PYINFRA_KEY = re.compile(
     r"^(_|ssh_(?!pub_key$)|fake_|dockerssh_|docker_(identifier|platform|architecture)$)"
 )
+
+# What was found is shown, but not a whole file of it.
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
+_SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 10
 
 
 # pydantic lists the fields of the last base first.
@@ -118,7 +124,7 @@ def _explain(error: ValidationError, model: type[Section]) -> Iterator[str]:
             yield f"{key}: not set; group_data/all.py has its default ({field.description})"
         else:
             # A proxy's address may hold a password: such values are not repeated.
-            found = f"{problem['input']!r}: " if field.repr else ""
+            found = f"{_SHORT.repr(problem['input'])}: " if field.repr else ""
             yield f"{_path(problem)}: {found}{_wrong(problem)} ({field.description})"
 
 
@@ -136,6 +142,8 @@ def _wrong(problem: ErrorDetails) -> str:
         return f"does not have the right form, which is for example {example}"
     if problem["type"] == "is_instance_of":
         return "it should be a file's path"
-    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":  # our own
+        return str(problem["ctx"]["error"])
+    message = problem["msg"]
     message = message[0].lower() + message[1:]
     return message.replace("input should", "it should").replace("string should", "it should")

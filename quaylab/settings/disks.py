@@ -8,7 +8,13 @@ from pydantic import Field
 
 from quaylab.settings.forms import Section, form
 
-Device = Annotated[str, form(r"^(/dev/[\w.:@+=/-]*[\w.:@+=-]|[\w.][\w.+-]*)$", "/dev/vdb")]
+Device = Annotated[
+    str,
+    form(
+        r"^(/dev/[A-Za-z0-9_.:@+=/-]*[A-Za-z0-9_.:@+=-]|[A-Za-z0-9_.][A-Za-z0-9_.+-]*)$", "/dev/vdb"
+    ),
+    Field(max_length=255),
+]
 VolumeGroup = Annotated[
     str, form(r"^[A-Za-z0-9_+.][A-Za-z0-9_+.-]*$", "docker-vg"), Field(max_length=60)
 ]

@@ -28,15 +28,26 @@ def form(pattern: str, example: str) -> Any:
 def _no_detour(path: str) -> str:
     if ".." in path.split("/"):
         raise ValueError("must not hold '..'")
+    if any(len(name) > 255 for name in path.split("/")):
+        raise ValueError("holds a name of more than 255 characters, which no file system takes")
     return path
 
 
 _LABEL = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+# A host in an address: its name, an IPv4 address, or an IPv6 address in brackets.
+HOST = r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
+# What needs quoting in no shell, unit, XML or YAML.
+_PATH = "[A-Za-z0-9._~%+@=,:-]+"
+QUERY = "[A-Za-z0-9._~%+@=,:/?&-]+"
 Port = Annotated[int, Field(ge=1, le=65535)]
-Size = Annotated[str, form(r"^[1-9][0-9]*[km]$", "10m")]
+Size = Annotated[str, form(r"^[1-9][0-9]{0,5}[km]$", "10m")]
 FULL_NAME = re.compile(rf"^{_LABEL}(\.{_LABEL})+$")
 HostName = Annotated[str, form(FULL_NAME.pattern, "quay.example.com"), Field(max_length=253)]
-Address = Annotated[str, form(r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$", "192.168.254.10")]
+Address = Annotated[
+    str,
+    form(r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$", "192.168.254.10"),
+    Field(max_length=253),
+]
 Identifier = Annotated[str, form(r"^[a-z_][a-z0-9_]{0,62}$", "quay")]
 # As providers name them: with MySQL at Azure it was admin@server.
 Administrator = Annotated[str, form(r"^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,62}$", "postgres")]
@@ -46,37 +57,73 @@ Image = Annotated[
         r"^[a-z0-9][a-zA-Z0-9._:/-]*:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$",
         "quay.io/sclorg/redis-7-c9s:c9s",
     ),
+    Field(max_length=255),
 ]
 Repository = Annotated[
     str,
     form(r"^[a-z0-9][a-z0-9._-]*(:[0-9]+)?(/[a-z0-9._-]+)+$", "quay.io/projectquay/quay"),
+    Field(max_length=255),
 ]
-Proxy = Annotated[str, form(r"^https?://[^@\s]+$", "http://proxy.example.com:3128")]
+Proxy = Annotated[
+    str, form(rf"^https?://{HOST}/?$", "http://proxy.example.com:3128"), Field(max_length=300)
+]
+_SPARED = r"[A-Za-z0-9.*_\[][A-Za-z0-9.*:_/\[\]-]*"
+Spared = Annotated[
+    str,
+    form(rf"^{_SPARED}(, ?{_SPARED})*$", "localhost,.example.com,10.0.0.0/8"),
+    Field(max_length=4000),
+]
 HostPath = Annotated[
-    str, form(r"^/[A-Za-z0-9._/-]*[A-Za-z0-9._-]$", "/srv/quay"), AfterValidator(_no_detour)
+    str,
+    form(r"^/[A-Za-z0-9._/-]*[A-Za-z0-9._-]$", "/srv/quay"),
+    Field(max_length=1000),
+    AfterValidator(_no_detour),
 ]
 # As S3 has it, and the underscore that Ceph and Google take too.
 Bucket = Annotated[str, form(r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$", "quay-storage")]
-Region = Annotated[str, form(r"^[a-z0-9]+(-[a-z0-9]+)*$", "eu-central-1")]
+Region = Annotated[str, form(r"^[a-z0-9]+(-[a-z0-9]+)*$", "eu-central-1"), Field(max_length=63)]
 LabName = Annotated[str, form(r"^[a-z0-9][a-z0-9-]{0,30}$", "quaylab")]
-DumpName = Annotated[str, form(r"^[a-z0-9][A-Za-z0-9.-]*$", "v3.16.5-to-v3.18.0-20260131T120000Z")]
-Version = Annotated[str, form(r"^v[0-9]+\.[0-9]+\.[0-9]+$", "v3.18.0")]
+DumpName = Annotated[
+    str,
+    form(r"^[a-z0-9][A-Za-z0-9.-]*$", "v3.16.5-to-v3.18.0-20260131T120000Z"),
+    Field(max_length=200),
+]
+Version = Annotated[str, form(r"^v[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}$", "v3.18.0")]
 # Quay's own rule for a name space.
 UserName = Annotated[
     str,
     form(r"^[a-z0-9]+([._-][a-z0-9]+)*$", "quayadmin"),
     Field(min_length=2, max_length=255),
 ]
-Email = Annotated[str, form(r"^[^@\s]+@[^@\s]+$", "quayadmin@example.com")]
-Url = Annotated[str, form(r"^https?://\S+[^/]$", "https://mirror.example.com/path")]
+Email = Annotated[
+    str,
+    form(
+        r"^[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$", "quayadmin@example.com"
+    ),
+    Field(max_length=254),
+]
+Url = Annotated[
+    str,
+    form(rf"^https?://{HOST}(/{_PATH})*$", "https://mirror.example.com/path"),
+    Field(max_length=1000),
+]
+# Free text in one line: what is no letter, digit, sign or blank (\p{C}: control characters, and
+# those that turn a line's direction) is refused, and what is written is quoted where it lands.
+Line = Annotated[
+    str, form(r"^[^\p{C}\p{Zl}\p{Zp}]+$", "a line of printable text"), Field(max_length=1000)
+]
 
 
 def _local_file(value: object) -> object:
     """A path on the machine that runs pyinfra, with ``~`` expanded; the file has to be there."""
-    if isinstance(value, str):
-        value = Path(value).expanduser()
-    if isinstance(value, Path) and not value.is_file():
-        raise ValueError("no such file on this machine")
+    if isinstance(value, (str, Path)):
+        try:
+            value = Path(value).expanduser()
+            there = value.is_file()
+        except (OSError, RuntimeError, ValueError):  # too long, of a user that isn't there, a NUL
+            there = False
+        if not there:
+            raise ValueError("no such file on this machine")
     return value
 
 

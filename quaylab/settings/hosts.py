@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from quaylab.settings.forms import Address, LocalFile, Proxy, Section, Size, Url
+from quaylab.settings.forms import Address, LocalFile, Proxy, Section, Size, Spared, Url
 
 
 class Engine(Section):
@@ -20,7 +20,7 @@ class Engine(Section):
         description="Proxy for http, for the engine, builds and Quay; without a password in it",
     )
     https_proxy: Proxy | None = Field(repr=False, description="Proxy for https, likewise")
-    no_proxy: str | None = Field(description="Hosts reached without the proxy, comma separated")
+    no_proxy: Spared | None = Field(description="Hosts reached without the proxy, comma separated")
     company_ca: LocalFile | None = Field(
         description="Your company's CA (PEM) on this machine, trusted by the hosts and by Quay",
     )

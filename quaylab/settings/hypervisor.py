@@ -11,7 +11,10 @@ from quaylab.settings.forms import HostName, HostPath, Section, form
 
 
 def _ipv4(text: str) -> str:
-    ipaddress.IPv4Address(text)
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        raise ValueError("is no IPv4 address, which is for example 192.168.254.1") from None
     return text
 
 

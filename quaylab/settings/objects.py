@@ -11,6 +11,7 @@ from quaylab.settings.forms import (
     Bucket,
     HostPath,
     Identifier,
+    Line,
     LocalFile,
     Port,
     Region,
@@ -73,6 +74,6 @@ class Objects(Section):
     swift_auth_version: Literal[1, 2, 3] = Field(
         description="With swift: 1 (its own), 2 or 3 (Keystone)"
     )
-    swift_options: dict[SwiftOption, str] = Field(
+    swift_options: dict[SwiftOption, Line] = Field(
         description="With swift 2 and 3: os_options, such as project_name and user_domain_name",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from quaylab.settings.forms import DumpName, Section
+from quaylab.settings.forms import DumpName, HostName, Section
 
 
 class Restoring(Section):
@@ -18,6 +18,6 @@ class Restoring(Section):
 class Teardown(Section):
     """Removing a registry, with tasks/teardown.py."""
 
-    purge: str | None = Field(
+    purge: HostName | None = Field(
         description="With tasks/teardown.py: the registry's name, to remove all data too"
     )

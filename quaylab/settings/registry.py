@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field
 
 from quaylab.settings.forms import (
@@ -17,6 +15,7 @@ from quaylab.settings.forms import (
     UserName,
     Version,
 )
+from quaylab.settings.plain_data import ConfigKeys
 
 
 class Registry(Section):
@@ -44,8 +43,9 @@ class Registry(Section):
     quay_workers: int | None = Field(
         ge=1, le=64, description="Workers of each kind (WORKER_COUNT); None: fitted to the memory"
     )
-    quay_config: dict[str, Any] = Field(
-        description="Further keys of Quay's config.yaml, such as FEATURE_PROXY_CACHE"
+    quay_config: ConfigKeys = Field(
+        repr=False,  # it may have a password of somebody else's
+        description="Further keys of Quay's config.yaml, such as FEATURE_PROXY_CACHE",
     )
     health_timeout: int = Field(
         ge=10, le=3600, description="Seconds that a started service has to become healthy"

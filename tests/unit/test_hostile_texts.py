@@ -1,0 +1,326 @@
+"""Every text setting against texts that mean something to a shell, a unit, YAML, XML or a URL.
+
+A text is refused by its setting's name, or carried as the data that it is: then it is read back
+from where it lands by that place's own parser. The settings come from the models, so a new one is
+tried as well, and fails here until it has a form or a place in CARRIED.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import shlex
+import types
+import typing
+from collections.abc import Callable, Iterator
+from datetime import date
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from passlib.hash import sha512_crypt
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from facts.subscription import AttachedPools
+from operations.commands import quoted
+from operations.docker import proxy_file
+from quaylab import quay_config, quoting, subscription
+from quaylab.problems import Refusal
+from quaylab.settings import HostSettings, Settings, load
+from quaylab.settings.forms import EXAMPLES, LocalFile
+from quaylab.virtual.cloud_init import user_data
+from tests.unit import virtual
+from tests.unit.samples import CREDENTIALS, DEFAULTS, HOST_DEFAULTS, host, one_host, settings
+
+HOSTILE = {
+    "line": "a\nExecStartPre=/bin/touch /pwned",
+    "carriage return": "a\rb",
+    "next line": "a\x85b",
+    "line separator": "a\u2028b",
+    "NUL": "a\0b",
+    "escape": "\x1b[2J",
+    "turned line": "a\u202eb",
+    "half a character": "a\udcffb",
+    "double quote": 'a"b',
+    "single quote": "a'b",
+    "substitution": "$(touch /pwned)",
+    "backtick": "`touch /pwned`",
+    "variable": "a$HOME",
+    "semicolon": ";touch /pwned;",
+    "ampersand": "a&&touch /pwned",
+    "pipe": "a|b",
+    "redirection": "a>/pwned",
+    "backslash": "a\\nb",
+    "specifier": "%n%i",
+    "comment": "a #b",
+    "flow": "]}, {a: b",
+    "mapping": "a: b",
+    "tag": "!!python/object",
+    "XML": "<a b='c'>&d;]]>",
+    "template": "{{ a }}",
+    "option": "--privileged",
+    "blank": " a b ",
+    "tab": "a\tb",
+    "letters": "äß漢字",
+    "emoji": "😀",
+    "long": "a" * 5000,
+    "empty": "",
+}
+# A valid value of each setting that is no single text, or has neither default nor example.
+SAMPLES: dict[str, Any] = {
+    "quay_config": {"REGISTRY_TITLE": "a"},
+    "swift_options": {"tenant_name": "a"},
+    "libvirt_bridges": [{**virtual.BRIDGE, "dns_forwarder": ["192.0.2.1"]}],
+    "libvirt_pools": virtual.POOLS,
+    "ceph_osd_devices": ["/dev/sdb"],
+    "rhsm_repositories": ["rhel-9"],
+    "docker_storage": {"devices": ["/dev/vdb"], "volume_group": "docker-vg"},
+    "quay_storage": {"devices": ["/dev/vdb"], "volume_group": "quay-vg"},
+    "resources": virtual.RESOURCES,
+    "install_packages": ["vim"],
+    "run_cmds": ["true"],
+    "ssh_pub_key": "ssh-ed25519 AAAA me",
+}
+Place = tuple[str | int, ...]
+
+
+def _texts(annotation: Any, value: Any, place: Place) -> Iterator[tuple[Place, Any]]:
+    """The places of texts in a setting of this type, each with its own type."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation is str or annotation == LocalFile or annotation is Path:
+        yield place, annotation
+    elif origin is typing.Annotated:
+        inner = arguments[0]
+        if inner in (str, Path):
+            yield place, annotation
+        else:
+            yield from _texts(inner, value, place)
+    elif origin in (typing.Union, types.UnionType):
+        for each in arguments:
+            yield from _texts(each, value, place)
+    elif origin in (list, tuple):
+        yield from _texts(arguments[0], value[0], (*place, 0))
+    elif origin is dict:
+        (key,) = list(value)[:1]
+        item = str if arguments[1] is Any else arguments[1]
+        yield from _texts(item, value[key], (*place, key))
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for name, field in annotation.model_fields.items():
+            if name in value:
+                yield from _texts(_typed(field), value[name], (*place, name))
+
+
+def _typed(field: Any) -> Any:
+    """A field's type with its form, which pydantic keeps apart."""
+    inner = (field.annotation, *field.metadata)
+    return typing.Annotated[inner] if field.metadata else field.annotation
+
+
+def _places() -> Iterator[tuple[Place, Any]]:
+    for model in (Settings, HostSettings):
+        for key, field in model.model_fields.items():
+            yield from _texts(_typed(field), SAMPLES.get(key), (key,))
+
+
+def _good(place: Place, annotation: Any) -> str:
+    """A valid text for it: its default, or the example that its own error shows."""
+    value: Any = {**DEFAULTS, **HOST_DEFAULTS, **SAMPLES}[str(place[0])]
+    if value is not None:
+        for step in place[1:]:
+            value = value[step]
+        return str(value)
+    adapter = TypeAdapter(annotation)
+    for example in EXAMPLES.values():
+        try:
+            adapter.validate_python(example)
+        except ValidationError:
+            continue
+        return example
+    return __file__  # of a local file
+
+
+def _with(place: Place, text: str) -> Any:
+    """The setting's value with a text in its place."""
+    if len(place) == 1:
+        return text
+    value = copy.deepcopy(SAMPLES[str(place[0])])
+    inner = value
+    for step in place[1:-1]:
+        inner = inner[step]
+    inner[place[-1]] = text
+    return value
+
+
+def _leaves(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [leaf for each in value for leaf in _leaves(each)]
+    return [value]
+
+
+def _config(key: str) -> Callable[[Any, str], bool]:
+    def carried(value: Any, text: str) -> bool:
+        given = {key: value} if key == "quay_config" else SWIFT | {key: value}
+        made = settings(**given)
+        built = quay_config.build(made, one_host(**given), CREDENTIALS)
+        read = yaml.safe_load(quay_config.render(built))
+        return bool(read == built) and text in _leaves(read)
+
+    return carried
+
+
+SWIFT = {
+    "storage": "swift",
+    "storage_bucket": "quay",
+    "swift_auth_url": "https://swift.example.com/v3",
+}
+
+
+def _first_boot(key: str) -> Callable[[Any, str], bool]:
+    def carried(value: Any, text: str) -> bool:
+        (machine,) = virtual.lab(**{key: value}).machines.values()
+        read = yaml.safe_load(user_data(machine))
+        (user,) = read["users"]
+        if key == "cloud_user_passwd":
+            return bool(sha512_crypt.verify(text, user["passwd"]))
+        return text in (user.get("ssh_authorized_keys", []) + read.get("runcmd", []))
+
+    return carried
+
+
+def _login(value: Any, text: str) -> bool:
+    words = subscription.register(settings(rhsm_user=value))
+    return f"--username={text}" in shlex.split(quoted(*words).get_raw_value())
+
+
+def _pattern(value: Any, text: str) -> bool:
+    command = AttachedPools().command(matches=value)
+    raw = command if isinstance(command, str) else command.get_raw_value()
+    return any(text in word for word in shlex.split(raw))
+
+
+def _spared(value: Any, text: str) -> bool:
+    file = proxy_file(settings(http_proxy="http://proxy.example.com", no_proxy=value))
+    assert file
+    lines = file.content.splitlines()
+    return shlex.split(lines[-1].removeprefix("Environment=")) == [f"NO_PROXY={text}"]
+
+
+# Where a text lands that may hold what means something there, and whether it is read back.
+CARRIED: dict[str, Callable[[Any, str], bool]] = {
+    "quay_config": _config("quay_config"),
+    "swift_options": _config("swift_options"),
+    "cloud_user_passwd": _first_boot("cloud_user_passwd"),
+    "ssh_pub_key": _first_boot("ssh_pub_key"),
+    "run_cmds": _first_boot("run_cmds"),
+    "no_proxy": _spared,
+    "rhsm_user": _login,
+    "rhsm_pool_matches": _pattern,
+}
+# What means nothing to any of them where it is quoted as words are, and is no option.
+PLAIN = re.compile(r"[A-Za-z0-9._~%+@=,:/?&*^\[\]][A-Za-z0-9._~%+@=,:/?&*^\[\]-]{0,3999}")
+PLACES = dict(_places())
+
+
+def test_the_table_has_the_texts_of_every_setting() -> None:
+    keys = {place[0] for place in PLACES}
+    assert len(PLACES) > 70
+    assert {"no_proxy", "purge", "tls_key", "libvirt_bridges", "quay_config", "address"} <= keys
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: ".".join(map(str, place)))
+def test_a_text_is_refused_by_name_or_carried_as_data(place: Place) -> None:
+    key = str(place[0])
+    good = _good(place, PLACES[place])
+    load([host("quay.example.com", **{key: _with(place, good)})])
+    for name, hostile in HOSTILE.items():
+        for text in {hostile, good + hostile, hostile + good, good[:1] + hostile + good[1:]}:
+            if text == good:
+                continue
+            value = _with(place, text)
+            try:
+                load([host("quay.example.com", **{key: value})])
+            except Refusal as refusal:
+                (problem,) = refusal.problems
+                assert problem.removeprefix("quay.example.com: ").startswith(key), name
+                assert len(problem) < 1200, name
+            else:
+                if key in CARRIED:
+                    assert CARRIED[key](value, text), f"{name}: {text[:50]!r} is not carried"
+                else:
+                    assert PLAIN.fullmatch(text), f"{name}: {text[:50]!r} is taken"
+
+
+@pytest.mark.parametrize("text", [text for text in HOSTILE.values() if not {*text} & {*"\n\0"}])
+def test_a_units_word_is_read_back(text: str) -> None:
+    """systemd's double quotes are the shell's, but for $ and the backtick, which mean nothing."""
+    (word,) = shlex.split(quoting.systemd(text))
+    assert word.replace("%%", "%") == text
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\0b"])
+def test_lines_fit_no_units_word(text: str) -> None:
+    with pytest.raises(ValueError, match="one line"):
+        quoting.systemd(text)
+
+
+class Level(str, Enum):
+    """An enum that passes for a text."""
+
+    DEBUG = "debug"
+
+
+class Opaque:
+    """An object of somebody's."""
+
+
+LOOP: dict[str, Any] = {"a": []}
+LOOP["a"].append(LOOP)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"lower": 1}, "'lower' has not the form of a key"),
+        ({"A B": 1}, "'A B' has not the form of a key"),
+        ({"A\n": 1}, "'A\\n' has not the form of a key"),
+        ({1: 1}, "1 has not the form of a key"),
+        ({None: 1}, "None has not the form of a key"),
+        ({Level.DEBUG: 1}, "has not the form of a key"),
+        ({"A": float("nan")}, "A is nan, which is no number"),
+        ({"A": {"b": [float("-inf")]}}, "A.b[0] is -inf, which is no number"),
+        ({"A": b"x"}, "A is of the type bytes"),
+        ({"A": [Path("/x")]}, "A[0] is of the type PosixPath"),
+        ({"A": date(2026, 1, 1)}, "A is of the type date"),
+        ({"A": Level.DEBUG}, "A is of the type Level"),
+        ({"A": Opaque()}, "A is of the type Opaque"),
+        ({"A": {1}}, "A is of the type set"),
+        ({"A": {"b": {2: 1}}}, "A.b has the key 2, which is no text"),
+        ({"A": LOOP}, "A.a[0] holds itself"),
+        ({"A": len}, "A is of the type builtin_function_or_method"),
+    ],
+)
+def test_what_no_config_yaml_carries(value: Any, told: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        load([host("quay.example.com", quay_config=value)])
+    (problem,) = refused.value.problems
+    assert problem.startswith("quay_config: ")
+    assert told in problem
+
+
+def test_all_that_is_wrong_in_it_is_told_and_none_of_its_passwords() -> None:
+    wrong = {"LDAP_ADMIN_PASSWD": "hunter2", "a": 1, "B": b"", "C": [b"", float("nan")]}
+    with pytest.raises(Refusal) as refused:
+        load([host("quay.example.com", quay_config=wrong)])
+    (problem,) = refused.value.problems
+    assert all(told in problem for told in ("'a' has", "B is", "C[0] is", "C[1] is"))
+    assert "hunter2" not in problem
+
+
+def test_what_it_does_carry() -> None:
+    value = {"A": {"b": [1, 1.5, True, None, "x", {"c": ("d",)}]}, "A_B2": "", "C": [[]]}
+    made, _ = load([host("quay.example.com", quay_config=value)])
+    assert made.quay_config == value
