@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import gevent
@@ -13,7 +14,7 @@ from pyinfra.context import ctx_host
 from facts.images import Images
 from facts.machine import Machine as MachineFact
 from facts.storage import Storage
-from operations import elsewhere
+from operations import elsewhere, host_locks
 from operations.commands import ask_at_terminal, host_inputs
 from operations.hypervisor import report
 from quaylab import checks
@@ -78,8 +79,7 @@ def _virtually(check: bool) -> tuple[Lab, Machine, Store]:
             if _virtual is None:
                 hosts = host_inputs(inventory)
                 settings, own = load(hosts)
-                store = Store(settings.lab_name)
-                store.lock()
+                store = _locked(settings.lab_name)
                 lab = build(settings, own, hosts)
                 machine = _machines()[lab.hypervisor]
                 refuse(checks.hypervisor_problems(lab.hypervisor, machine))
@@ -99,14 +99,26 @@ def _there(lab: Lab) -> Hypervisor:
 
 
 def _make(rotate: bool, demand: bool) -> plans.Plan:
+    hosts = host_inputs(inventory)
+    settings, _ = load(hosts)
+    store = _locked(settings.lab_name)
     return plans.make(
-        host_inputs(inventory),
+        hosts,
         _machines(),
-        exclusive=True,
+        store,
         ask=ask_at_terminal(),
         rotate=rotate,
         demand=demand,
     )
+
+
+def _locked(lab_name: str) -> Store:
+    """The credentials' store, which nobody else changes while this run lasts, nor its hosts."""
+    store = Store(lab_name)
+    # A dry run writes nothing, and keeps nobody from working. pyinfra doesn't tell of it.
+    if "--dry" not in sys.argv:
+        host_locks.take(state.inventory.get_active_hosts(), store.lock().identity)
+    return store
 
 
 def _machines() -> dict[str, Machine]:

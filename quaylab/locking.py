@@ -55,3 +55,49 @@ class FileLock:
         boot = Path("/proc/sys/kernel/random/boot_id")
         kernel = boot.read_text().strip() if boot.exists() else socket.gethostname()
         return f"{kernel}/{found.st_dev}/{found.st_ino}"
+
+
+# Takes a host's lock and holds it until its standard input ends; $1 is an identity, $2 a holder.
+# Login files may print before it, so its answer is marked.
+HOST_LOCK = """
+test "$(id -u)" = 0 || { echo 'quaylab-lock: none'; exit; }
+command -v flock >/dev/null ||
+    { echo 'quaylab-lock: failed: it has no flock; install util-linux'; exit; }
+lock=/run/quaylab-run.lock
+umask 077
+(: >>$lock) 2>/dev/null || { echo "quaylab-lock: failed: $lock can't be written"; exit; }
+exec 9>>$lock
+if ! flock --nonblock 9; then
+    read -r identity pid rest <$lock
+    # A run of this folder, which has ended, and whose connection this host still takes for one.
+    test "$identity" != "$1" || kill "$pid"
+    if ! flock --timeout 10 9; then
+        read -r identity pid rest <$lock
+        echo "quaylab-lock: held: $pid $rest"
+        exit
+    fi
+fi
+echo "$1 $$ $2" >$lock
+echo 'quaylab-lock: taken'
+# A connection that was cut is noticed only by what doesn't get through.
+trap '' PIPE
+{ while sleep 10 && echo; do :; done; kill $$; } 9>&- &
+cat >/dev/null 9>&-
+kill $!
+"""
+
+
+def told(line: str) -> str | None:
+    """What a line of :data:`HOST_LOCK` tells: a problem, an empty text for none, or None for a line
+    that isn't its answer."""
+    mark, _, answer = line.strip().partition("quaylab-lock: ")
+    if mark or not answer:
+        return None
+    kind, _, reason = answer.partition(": ")
+    if kind == "held":
+        pid, _, who = reason.partition(" ")
+        return (
+            f"another run works on it: {who}; wait until it has ended. If it has, and its "
+            f"connection is only not yet given up, run there: kill {pid}"
+        )
+    return f"can't be locked for this run: {reason}" if kind == "failed" else ""

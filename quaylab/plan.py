@@ -161,7 +161,6 @@ def make(
     hosts: list[HostInput],
     machines: Mapping[str, Machine],
     store: Store | None = None,
-    exclusive: bool = False,
     ask: Callable[[str], str] | None = None,
     rotate: bool = False,
     demand: bool = True,
@@ -172,7 +171,6 @@ def make(
         machines: what each connected host reports.
         store: where the credentials are; by default ``credentials/LAB_NAME.yaml``.
         ask: how to ask at a terminal for what can't be made.
-        exclusive: hold the credentials for this process, so that no two runs work at once.
         demand: refuse a run without the passwords of services that run elsewhere.
         rotate: take new passwords for what runs here.
 
@@ -182,8 +180,6 @@ def make(
     settings, own = load(hosts)
     settings = storage.with_quays_path(settings, own.values())
     store = store or Store(settings.lab_name)
-    if exclusive:
-        store.lock()
     problems = Problems(versions.problems(settings) + given_files.problems(settings))
     problems += object_storage.problems(settings, topology.storage_kind(settings, hosts))
     problems += service_tls.problems(settings)

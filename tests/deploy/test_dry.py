@@ -33,7 +33,12 @@ def test_dry_run_of(house: House, task: str) -> None:
 
 def test_first_dry_run_keeps_no_credentials(house: House) -> None:
     assert house.run("--dry", _inventory(house), "deploy.py").code == 0
-    assert not house.credentials.exists()
+    assert not house.credentials.parent.exists(), "not even a lock is written"
+
+
+def test_dry_run_neither_waits_for_a_run_nor_keeps_one_from_working(house: House) -> None:
+    Store("quaylab", house.credentials.parent).lock()
+    assert house.run("--dry", _inventory(house), "deploy.py").code == 0
 
 
 def test_dry_run_tells_what_is_missing(house: House) -> None:

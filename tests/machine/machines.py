@@ -263,6 +263,17 @@ class Machine:
         run("docker", "kill", self.container)
         self.start()
 
+    @contextmanager
+    def unplugged(self) -> Iterator[None]:
+        """The machine without its network; whoever speaks to it gets no answer at all."""
+        names = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}}"
+        network = run("docker", "inspect", "--format", names, self.container).stdout.strip()
+        run("docker", "network", "disconnect", network, self.container)
+        try:
+            yield
+        finally:
+            run("docker", "network", "connect", "--ip", self.address, network, self.container)
+
     def stop(self) -> None:
         """Shut down in order; a machine that has to be killed fails the test."""
         run("docker", "stop", "--time", "120", self.container)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from tests.machine.deployment import Deployment
+from tests.machine.machines import Result
 
 
 class Running:
@@ -37,6 +38,15 @@ class Running:
     def freeze(self) -> None:
         """Stop it where it is, with all that it holds."""
         self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen run go on."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def ends(self, seconds: float) -> Result:
+        """How it ends, which it has to within some time."""
+        stdout, stderr = self._process.communicate(timeout=seconds)
+        return Result(self._process.returncode, stdout, "".join(self.said) + stderr)
 
 
 @contextmanager

@@ -1,39 +1,119 @@
-"""Two runs against one inventory at once, and what becomes of the lock when its holder dies."""
+"""Two runs at once, and what becomes of the locks when their holder dies or is cut off."""
 
 from __future__ import annotations
 
+import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from quaylab.locking import HOST_LOCK, told
+from quaylab.tunnel import LOST_AFTER
 from tests.machine.deployment import Deployment
-from tests.machine.machines import MachineFactory, Operator
+from tests.machine.machines import Machine, MachineFactory, Operator, wait_until
 from tests.machine.observed import IMAGE_OF
 from tests.machine.running import running
 
-TASK = "tasks/docker.py"
+TASK, OPERATION = "tasks/docker.py", "Know the registry's name"
+HOLDER = r"\S+ on \S+, process \d+, since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC; wait"
+
+
+@pytest.fixture(scope="module")
+def machine(machine_factory: MachineFactory) -> Iterator[Machine]:
+    machine = machine_factory("locked")
+    yield machine
+    machine.destroy()
+
+
+def _deployment(operator: Operator, folder: Path, machine: Machine) -> Iterator[Deployment]:
+    lab = Deployment.of(operator, folder, {part: [machine] for part in IMAGE_OF})
+    yield lab
+    lab.forget()
 
 
 @pytest.fixture
-def lab(
-    machine_factory: MachineFactory, operator: Operator, tmp_path: Path
-) -> Iterator[Deployment]:
-    machine = machine_factory("locked")
-    lab = Deployment.of(operator, tmp_path, {part: [machine] for part in IMAGE_OF})
-    yield lab
-    lab.forget()
-    machine.destroy()
+def lab(operator: Operator, tmp_path: Path, machine: Machine) -> Iterator[Deployment]:
+    yield from _deployment(operator, tmp_path / "lab", machine)
+
+
+@pytest.fixture
+def other(operator: Operator, tmp_path: Path, machine: Machine) -> Iterator[Deployment]:
+    """One that shares no file with it, as in another folder or on another machine."""
+    yield from _deployment(operator, tmp_path / "other", machine)
 
 
 def test_second_run_is_refused_and_a_killed_one_holds_nothing(lab: Deployment) -> None:
     with running(lab, TASK) as first:
-        assert first.begins("Know the registry's name")
+        assert first.begins(OPERATION)
         first.freeze()
         refused = lab.run(TASK)
         assert refused.returncode != 0
         (line,) = [line for line in refused.output.splitlines() if "another run" in line]
         assert str(lab.store.path.relative_to(lab.store.path.parents[1])) in line
+        assert re.search(HOLDER, line)
         assert "Traceback" not in refused.output
     lab.run(TASK).check()
     assert lab.run(TASK).changed() == []
+
+
+def test_a_run_from_another_folder_is_refused_by_the_host(
+    lab: Deployment, other: Deployment
+) -> None:
+    with running(lab, TASK) as first:
+        assert first.begins(OPERATION)
+        first.freeze()
+        refused = other.run(TASK)
+        assert refused.returncode == 1
+        (line,) = [line for line in refused.output.splitlines() if "another run" in line]
+        assert re.search(f"locked: another run works on it: {HOLDER}", line)
+        assert "Traceback" not in refused.output
+        other.run(TASK, "--dry").check()
+    other.run(TASK).check()
+
+
+def test_a_run_that_is_cut_off_ends_and_holds_nothing(
+    lab: Deployment, other: Deployment, machine: Machine
+) -> None:
+    with running(lab, TASK) as cut:
+        assert cut.begins(OPERATION)
+        cut.freeze()
+        with machine.unplugged():
+            cut.thaw()
+            ended = cut.ends(within := LOST_AFTER + 15)
+            assert ended.returncode == 1, within
+            assert "Traceback" not in ended.output
+        # Its own folder knows that it has ended, and needn't wait.
+        lab.run(TASK).check()
+    # Whatever it left on the host is gone with the next run of its folder, or by itself.
+    other.run(TASK).check()
+
+
+def test_a_lock_that_a_cut_off_run_left_on_a_host_ends_by_itself(
+    lab: Deployment, other: Deployment, machine: Machine
+) -> None:
+    with running(lab, TASK) as cut:
+        assert cut.begins(OPERATION)
+        cut.freeze()
+        with machine.unplugged():
+            cut.thaw()
+            cut.ends(LOST_AFTER + 15)
+    wait_until(lambda: other.run(TASK).returncode == 0, "the host gives it up", timeout=180)
+
+
+def test_a_run_on_this_machine_is_refused_by_it_as_well(operator: Operator, tmp_path: Path) -> None:
+    inventory = operator.inventory(tmp_path, {}, {"lab_name": "test-local"})
+    inventory.write_text('quay = database = redis = ["@local"]\n')
+    script = f"set -- elsewhere 'somebody on this machine'; {HOST_LOCK}"
+    with subprocess.Popen(
+        ["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout and told(first.stdout.readline()) == ""
+        refused = operator.pyinfra(inventory, "tasks/status.py")
+        assert refused.returncode == 1
+        said = "@local: another run works on it: somebody on this machine; wait until it has ended"
+        assert said in refused.output
+        # What ends the holder is the end of its input.
+        first.communicate(timeout=20)
+    assert "another run" not in operator.pyinfra(inventory, "tasks/status.py").output

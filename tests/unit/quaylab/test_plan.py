@@ -97,13 +97,6 @@ def test_credentials_are_by_default_those_of_the_labs_name(
     assert made.store.path == Path("credentials/mine.yaml")
 
 
-def test_exclusive_holds_the_credentials(store: Store) -> None:
-    made = plan.make([host(QUAY)], {QUAY: machine()}, store, exclusive=True)
-    with pytest.raises(Refusal) as refused:
-        Store("lab", made.store.path.parent).lock()
-    assert "another run" in str(refused.value)
-
-
 @pytest.mark.parametrize(
     ("source", "standin"), [("registry", False), ("packages", True)], ids=["quay", "stand-in"]
 )

@@ -10,7 +10,8 @@ import paramiko
 import pytest
 from paramiko.common import AUTH_SUCCESSFUL, OPEN_FAILED_CONNECT_FAILED, OPEN_SUCCEEDED
 
-from quaylab.tunnel import forward
+from quaylab.topology import LOOPBACK
+from quaylab.tunnel import LOST_AFTER, forward, prompt_transport
 
 SERVICE = ("db.internal", 5432)
 
@@ -106,3 +107,22 @@ def test_it_ends_with_its_use(transport: paramiko.Transport) -> None:
         pass
     with pytest.raises(ConnectionRefusedError):
         _say(target, b"hello")
+
+
+def _gives_up(connection: socket.socket) -> tuple[bool, int]:
+    """Whether a connection asks an idle peer, and after how long without an answer it ends."""
+    asks = bool(connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+    return asks, connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+
+
+def test_connection_to_a_lost_host_ends(transport: paramiko.Transport) -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        with socket.create_connection(server.getsockname()) as connection:
+            prompt_transport(connection)
+            assert _gives_up(connection) == (True, LOST_AFTER * 1000)
+        with socket.create_connection(server.getsockname()) as jump:
+            # A jump host's connection is its own; what goes by way of it has no socket.
+            channel = paramiko.Channel(1)
+            channel.transport = paramiko.Transport(jump)
+            prompt_transport(channel)
+            assert _gives_up(jump) == (True, LOST_AFTER * 1000)
