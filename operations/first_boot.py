@@ -99,6 +99,19 @@ def _failed(host: Host, lab: Lab, machine: Machine, what: str) -> str:
 
 
 @operation()
+def remembered(lab: Lab) -> Generator[FunctionCommand]:
+    """Have the list of host keys, by which a teardown knows that the lab was made from here.
+
+    + lab: the virtual lab
+    """
+    path = Path(lab.known_hosts)
+    if path.is_file():
+        host.noop(f"{path} is there")
+    else:
+        yield FunctionCommand(known_hosts.save, (path, ""), {})
+
+
+@operation()
 def trusted(lab: Lab) -> Generator[FunctionCommand]:
     """Keep the VMs' host keys for the deploy, beside the credentials.
 

@@ -7,11 +7,28 @@ from pathlib import Path
 
 from pyinfra import host, inventory
 from pyinfra.api import FunctionCommand, QuoteString, StringCommand, operation
+from pyinfra.api.exceptions import DeployError
 
 from operations.hypervisor import no_answer, report, silent, virsh
 from quaylab.credentials import Store
 from quaylab.virtual import changes, found
 from quaylab.virtual.lab import SEEDS, Lab
+
+
+def spare_others(lab: Lab) -> None:
+    """Stop where a lab of this name is there that was not made from here.
+
+    Raises ``DeployError`` with what is missing here.
+    """
+    there, store = report(lab), Store(lab.settings.lab_name)
+    kinds = {"domain": there.domains, "network": there.networks, "pool": there.pools}
+    ours = [name for kind, objects in kinds.items() for name in changes.ours(lab, kind, objects)]
+    if ours and not (store.exists or Path(lab.known_hosts).exists()):
+        raise DeployError(
+            f"lab_name: the lab {lab.settings.lab_name} on {host.name} ({', '.join(ours)}) was "
+            f"made from another folder, as neither {store.path} nor {lab.known_hosts} is here; run "
+            "there, or restore one of them from a backup"
+        )
 
 
 @operation()

@@ -18,6 +18,8 @@ if "hypervisor" in host.groups:
 
     hypervisor.fits(name="See whether what is there fits", lab=lab)
 
+    first_boot.remembered(name="Begin the list of host keys", lab=lab)
+
     hypervisor.networks(name="Make the networks", lab=lab)
 
     hypervisor.pools(name="Make the storage pools", lab=lab)

@@ -12,6 +12,8 @@ if "hypervisor" in host.groups:
     lab = plan.virtual_lab(check=False)
 
     if lab.settings.purge:
+        virtual_teardown.spare_others(lab)
+
         resolver.forgotten(name="Forget the lab's domain", lab=lab)
 
         virtual_teardown.machines(name="Remove the VMs", lab=lab)

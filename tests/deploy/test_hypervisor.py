@@ -45,6 +45,7 @@ def test_everything_comes_in_its_order(seed: Result) -> None:
         "Install libvirt and QEMU",
         "Start libvirt",
         "See whether what is there fits",
+        "Begin the list of host keys",
         "Make the networks",
         "Make the storage pools",
         "Fetch the base images",
@@ -197,14 +198,30 @@ def test_deploy_leaves_the_hypervisor_out(house: House) -> None:
     ids=["without the word", "with it"],
 )
 def test_teardown(house: House, options: tuple[str, ...], operations: list[str]) -> None:
-    made = lab()
-    packed = base64.b64encode(xml.domain(made, made.machines[VM]).encode()).decode()
-    told = f"{READY}\ndomain|running|enable|{packed}"
-    result = house.run(
-        "-y", "-vv", _inventory(house, told), "tasks/teardown_hypervisor.py",
-        "--limit", "hypervisor", *options,
-    )  # fmt: skip
+    (house.path / lab().known_hosts).parent.mkdir()
+    (house.path / lab().known_hosts).touch()
+    result = _teardown(house, *options)
     assert result.code == 0, result.output
     assert result.operations == operations
     undefined = [each for each in result.commands("metal") if "undefine" in each]
     assert len(undefined) == (1 if options else 0)
+
+
+def _teardown(house: House, *options: str) -> Result:
+    """A teardown where the VM is there."""
+    made = lab()
+    packed = base64.b64encode(xml.domain(made, made.machines[VM]).encode()).decode()
+    told = f"{READY}\ndomain|running|enable|{packed}"
+    return house.run(
+        "-y", "-vv", _inventory(house, told), "tasks/teardown_hypervisor.py",
+        "--limit", "hypervisor", *options,
+    )  # fmt: skip
+
+
+def test_a_lab_of_the_same_name_from_another_folder_stays(house: House) -> None:
+    result = _teardown(house, "--data", f"purge={VM}")
+    assert result.code == 1
+    assert f"lab_name: the lab quaylab on @fake/metal ({VM}) was made from another" in result.output
+    assert "Traceback" not in result.output
+    assert result.operations == []
+    assert result.commands("metal") == []

@@ -17,8 +17,9 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 DUMP_FACT = "flock --shared"
 
 
-def _site(house: House, owner: str | None = None, *dumps: str) -> str:
-    """An inventory whose database has the old schema, and the dumps of it that there are."""
+def _site(house: House, owner: str | None = None, *dumps: str, lost: bool = False) -> str:
+    """An inventory whose database has the old schema, or has ``lost`` its volume, and the dumps of
+    it that there are."""
     store = Store("quaylab", house.credentials.parent)
     store.path.parent.mkdir()
     credentials = generate()
@@ -49,9 +50,12 @@ def _site(house: House, owner: str | None = None, *dumps: str) -> str:
         *(f"dump {name} {json.dumps(told)}" for name in dumps),
     ]
     volume = f"quaylab-database {json.dumps(labels)}"
-    engine = "docker /usr/bin/docker"
+    engine = (
+        'docker /usr/bin/docker\ninfo {"ServerVersion":"26.1.5","Driver":"overlay2",'
+        '"DockerRootDir":"/var/lib/docker"}'
+    )
     quay = report() + f"\n{engine}\nschema {OLD}"
-    database = report() + f"\n{engine}\nvolume {volume}"
+    database = report() + f"\n{engine}" + ("" if lost else f"\nvolume {volume}")
     return house.inventory(
         quay=[fake("quay", quay, ssh_hostname="192.0.2.1")],
         redis=[fake("quay", quay, ssh_hostname="192.0.2.1")],
@@ -110,8 +114,9 @@ def test_restore_stops_quay_and_replaces_the_database(house: House) -> None:
         "Keep the credentials",
         "See that the dump is intact",
         "Stop Quay",
-        "Write the database's environment",
+        "Get the database's image",
         "Note that the database is being restored",
+        "Write the database's environment",
         "Run the database",
         "Restore the dump",
         "Note the schema's version",
@@ -122,6 +127,17 @@ def test_restore_stops_quay_and_replaces_the_database(house: House) -> None:
     assert len(positions) == 3
     assert positions == sorted(positions)
     assert f"deploy.py --data quay_version={OLD}" in result.output
+
+
+def test_a_lost_database_is_restored_and_not_made_anew(house: House) -> None:
+    inventory = _site(house, None, DUMP, lost=True)
+    refused = house.run("-y", "-vv", inventory, "deploy.py")
+    assert refused.code == 1
+    assert "volume quaylab-database is not on @fake/database" in refused.output
+    assert refused.operations == []
+    result = house.run("-y", "-vv", inventory, "tasks/restore_database.py")
+    assert result.code == 0, result.output
+    assert _commands(result, "database", "docker volume create", " quaylab swap")
 
 
 @pytest.mark.parametrize(

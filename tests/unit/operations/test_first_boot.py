@@ -128,9 +128,13 @@ def test_errors_are_told_by_the_next_run_as_well(monkeypatch: pytest.MonkeyPatch
 def test_host_keys_are_kept_for_the_deploy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     host = FakeHost(FACTS)
+    kept = tmp_path / "credentials" / "quaylab-known_hosts"
+    (begin,) = host.operate(first_boot.remembered, lab=lab())
+    begin.function(*begin.args)  # type: ignore[union-attr]
+    assert kept.read_text() == ""
+    assert host.operate(first_boot.remembered, lab=lab()) == []
     (save,) = host.operate(first_boot.trusted, lab=lab())
     save.function(*save.args)  # type: ignore[union-attr]
-    kept = tmp_path / "credentials" / "quaylab-known_hosts"
     assert kept.read_text() == f"{VM},192.168.254.12 {KEY}\n"
     assert kept.parent.stat().st_mode & 0o777 == 0o700
     assert host.operate(first_boot.trusted, lab=lab()) == []
