@@ -112,24 +112,21 @@ class Engine(FactBase[EngineState]):
         )
 
 
-class Healthy(FactBase[bool]):
-    """Whether a container's own health check is content right now.
+class Succeeds(FactBase[bool]):
+    """Whether a shell command succeeds in a container.
 
-    The engine asks on its own only every few seconds, so a container that was just started is
-    "starting" for it although it is healthy.
+    + container: the container's name
+    + command: the command
     """
 
-    def requires_command(self, container: str, check: str) -> str:
+    def requires_command(self, container: str, command: str) -> str:
         return "docker"
 
-    def command(self, container: str, check: str) -> StringCommand:
+    def command(self, container: str, command: str) -> StringCommand:
         return StringCommand(
-            "docker exec",
-            container,
-            "sh -c",
-            QuoteString(check),
+            "docker exec", container, "sh -c", QuoteString(command),
             ">/dev/null 2>&1 && echo yes || :",
-        )
+        )  # fmt: skip
 
     @staticmethod
     def default() -> bool:

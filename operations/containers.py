@@ -7,7 +7,7 @@ from collections.abc import Generator
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
-from facts.containers import ContainerState, Engine, EngineState, Healthy, Written
+from facts.containers import ContainerState, Engine, EngineState, Succeeds, Written
 from operations.commands import fail, quoted
 from quaylab.containers import DIGEST_LABEL, NETWORK, RESTART_POLICY, Container
 from quaylab.parts import Part, Volume
@@ -42,6 +42,9 @@ def running(part: Part, timeout: int) -> Generator[StringCommand]:
     engine = host.get_fact(Engine)
     yield from ground(part, engine)
     change = due(engine, wanted)
+    if change is None and _refuses_password(part):
+        # Changed by hand, in the service or in a file of its container: each start sets it again.
+        change = "replace"
     if change is None:
         host.noop(f"{wanted.name} runs as specified and is healthy")
         return
@@ -122,7 +125,14 @@ def due(engine: EngineState, wanted: Container) -> str | None:
         return f"update --restart={RESTART_POLICY}"
     if found.health in ("healthy", None):
         return None
-    return None if host.get_fact(Healthy, container=wanted.name, check=wanted.health) else "wait"
+    # The engine asks only every few seconds: one that was just started is "starting" for it.
+    healthy = host.get_fact(Succeeds, container=wanted.name, command=wanted.health)
+    return None if healthy else "wait"
+
+
+def _refuses_password(part: Part) -> bool:
+    name, command = part.container.name, part.password_refused
+    return bool(command) and host.get_fact(Succeeds, container=name, command=command)
 
 
 def _misread(file: Written | None, sha256: str, reader: ContainerState) -> bool:

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pyinfra import host, state
 from pyinfra.api import StringCommand, operation
 
-from facts.docker import Daemon
+from facts.docker import Daemon, DaemonState
+from facts.files import Paths
 from facts.machine import Machine as MachineFact
-from operations.commands import apt_installed, fail
-from quaylab import lost_data, quoting
+from operations.commands import apt_installed, fail, read_secret
+from quaylab import daemon_settings, lost_data, quoting
 from quaylab.files import ManagedFile
 from quaylab.machine import Machine
 from quaylab.plan import Plan, foreign_data
@@ -20,6 +21,9 @@ from quaylab.settings import Settings
 
 START_TIMEOUT = 60
 LOG = "/var/log/dockerd.log"
+LOG_LINES = 5
+PROXY_FILE = "/etc/systemd/system/docker.service.d/quaylab-proxy.conf"
+UNUSED_PROXY_FILE = f"{PROXY_FILE}.unused"
 
 
 @operation()
@@ -52,32 +56,69 @@ def running(machine: Machine, settings: Settings) -> Generator[StringCommand]:
     """
     daemon = host.get_fact(Daemon)
     wanted = _proxies(settings)
-    # Without a proxy in the settings, one that the host's admin set up is left alone.
-    proxied = not any(wanted) or daemon.proxies == wanted
-    if daemon.answers and proxied and (daemon.enabled or not machine.systemd):
+    # Without a proxy in the settings, one that the host's admin set up is left alone; ours is not.
+    unused = [] if any(wanted) else host.get_fact(Paths, paths=[PROXY_FILE, UNUSED_PROXY_FILE])
+    proxied = daemon.proxies == wanted or not (any(wanted) or unused)
+    due = daemon.answers and (daemon.flushed or not proxied)
+    if daemon.answers and not due and not unused and (daemon.enabled or not machine.systemd):
         host.noop("the engine answers")
-    elif machine.systemd:
-        action = "restart" if daemon.answers and not proxied else "start"
-        yield StringCommand(
-            "systemctl daemon-reload && systemctl enable --quiet docker &&",
-            f"systemctl {action} docker",
+        return
+    if problem := _problem(machine, daemon, proxied):
+        yield fail(problem)
+        return
+    if unused:
+        # systemd reads the first only; from the second the next run knows what a killed one began.
+        yield StringCommand(f"test ! -e {PROXY_FILE} || mv -f {PROXY_FILE} {UNUSED_PROXY_FILE}")
+    if machine.systemd:
+        yield from _by_systemd("restart" if due else "start")
+    elif not daemon.answers:
+        yield _directly(settings)
+    if unused:
+        yield StringCommand(f"rm -f {UNUSED_PROXY_FILE}")
+
+
+def _problem(machine: Machine, daemon: DaemonState, proxied: bool) -> str | None:
+    """Why the engine can't be started, or must not be restarted."""
+    text = read_secret(host, daemon_settings.PATH)
+    if problem := daemon_settings.form_problem(text or ""):
+        return f"{daemon_settings.PATH} of {host.name} {problem}, else the engine can't start"
+    if daemon.answers and daemon.flushed and not (machine.systemd and daemon.live_restore):
+        return (
+            f"{host.name}: the engine's rules are gone from iptables, so containers are not "
+            "reached and none can be started; restart the engine there (systemctl restart docker; "
+            "its containers stop meanwhile), and have it restarted after whatever flushes them"
         )
-    elif daemon.answers:
-        yield fail(
+    if daemon.answers and not proxied and not machine.systemd:
+        return (
             "https_proxy: dockerd on this host runs with another proxy, and without systemd it is "
             "yours to restart: stop it and run again"
         )
-    else:
-        # As on WSL or in a container. It outlives the session that starts it.
-        variables = " ".join(
-            f"{name}={shlex.quote(value)}" for name, value in _variables(settings).items()
-        )
-        yield StringCommand(
-            f"rm -f /var/run/docker.pid; {variables} setsid dockerd >>{LOG} 2>&1 </dev/null &",
-            f"for second in $(seq {START_TIMEOUT}); do",
-            "docker info >/dev/null 2>&1 && exit 0; sleep 1; done;",
-            f"tail -n 5 {LOG} >&2; exit 1",
-        )
+    return None
+
+
+def _by_systemd(action: str) -> Generator[StringCommand]:
+    yield StringCommand("systemctl daemon-reload && systemctl enable --quiet docker")
+    yield StringCommand(
+        # One that failed several times in a row would not be started again at once.
+        "systemctl reset-failed docker 2>/dev/null;",
+        f"systemctl {action} docker || {{ journalctl --unit=docker",
+        "--identifier=dockerd --identifier=dockerd-current --output=cat --no-pager",
+        f"--lines={LOG_LINES} >&2;",
+        fail(f"{host.name}: the engine does not start; what it said is above"), "; }",
+    )  # fmt: skip
+
+
+def _directly(settings: Settings) -> StringCommand:
+    """As on WSL or in a container. It outlives the session that starts it."""
+    variables = " ".join(
+        f"{name}={shlex.quote(value)}" for name, value in _variables(settings).items()
+    )
+    return StringCommand(
+        f"rm -f /var/run/docker.pid; {variables} setsid dockerd >>{LOG} 2>&1 </dev/null &",
+        f"for second in $(seq {START_TIMEOUT}); do",
+        "docker info >/dev/null 2>&1 && exit 0; sleep 1; done;",
+        f"tail -n {LOG_LINES} {LOG} >&2; exit 1",
+    )
 
 
 @operation()
@@ -107,8 +148,7 @@ def proxy_file(settings: Settings) -> ManagedFile | None:
     lines = "".join(
         f"Environment={quoting.systemd(f'{name}={value}')}\n" for name, value in variables.items()
     )
-    path = "/etc/systemd/system/docker.service.d/quaylab-proxy.conf"
-    return ManagedFile(path, f"[Service]\n{lines}")
+    return ManagedFile(PROXY_FILE, f"[Service]\n{lines}")
 
 
 def _proxies(settings: Settings) -> tuple[str, str, str]:

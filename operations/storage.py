@@ -18,7 +18,6 @@ from quaylab.files import ManagedFile
 from quaylab.machine import Machine
 from quaylab.storage import OPTIONS, TAG, UNFORMATTED, Storage, Work
 
-DAEMON = "/etc/docker/daemon.json"
 SETUP = "/etc/sysconfig/docker-storage-setup"
 DROP_IN = "/etc/systemd/system/docker.service.d/quaylab-storage.conf"
 STOP = "systemctl stop docker.socket >/dev/null 2>&1; systemctl stop docker"
@@ -107,19 +106,19 @@ def driver_set() -> Generator[StringCommand]:
     An engine that runs with another driver is stopped, and started by the next operation.
     """
     disks: Disks = host.get_fact(StorageFact, paths=[])
-    text = read_secret(host, DAEMON) if disks.daemon else ""
+    text = read_secret(host, daemon_settings.PATH) if disks.daemon else ""
     if text is None:
-        yield fail(f"docker_storage: {DAEMON} of {host.name} can't be read")
+        yield fail(f"docker_storage: {daemon_settings.PATH} of {host.name} can't be read")
         return
-    if reason := daemon_settings.daemon_problem(text):
-        yield fail(f"docker_storage: {DAEMON} of {host.name} {reason}")
+    if reason := daemon_settings.driver_problem(text):
+        yield fail(f"docker_storage: {daemon_settings.PATH} of {host.name} {reason}")
         return
     content = daemon_settings.with_driver(text)
     if content:
         # A proxy in it may have a password, so whoever could not read it still can't.
-        found = host.get_fact(Files, paths=[DAEMON]).get(DAEMON)
+        found = host.get_fact(Files, paths=[daemon_settings.PATH]).get(daemon_settings.PATH)
         mode = found.mode if found else 0o644
-        yield files.write(ManagedFile(DAEMON, content, mode=mode))
+        yield files.write(ManagedFile(daemon_settings.PATH, content, mode=mode))
     if disks.driver not in ("", daemon_settings.DRIVER):
         yield StringCommand(
             f"if test -d /run/systemd/system; then {STOP}; else",

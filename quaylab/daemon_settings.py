@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 
+PATH = "/etc/docker/daemon.json"
 DRIVER = "overlay2"
 
 
-def daemon_problem(text: str) -> str | None:
-    """Why the engine's settings can't be told the storage driver."""
+def form_problem(text: str) -> str | None:
+    """Why the engine can't read its settings at all."""
     try:
         found = json.loads(text) if text.strip() else {}
     except ValueError as error:
         return f"is no valid JSON ({error}); put it right"
-    if not isinstance(found, dict):
-        return "holds no JSON object; put it right"
-    features = found.get("features")
+    return None if isinstance(found, dict) else "holds no JSON object; put it right"
+
+
+def driver_problem(text: str) -> str | None:
+    """Why the engine's settings can't be told the storage driver."""
+    if problem := form_problem(text):
+        return problem
+    features = json.loads(text or "{}").get("features")
     if isinstance(features, dict) and features.get("containerd-snapshotter"):
         return (
             "turns on containerd-snapshotter, with which images are kept outside of the engine's "

@@ -27,6 +27,23 @@ STORAGE_VOLUME = "quaylab-quay-storage"
 DATA_LABEL = "io.quaylab.data"
 PATH_LABEL = "io.quaylab.path"
 REGISTRY_LABEL = "io.quaylab.registry"
+# Whether a service refuses its own password, and for no other reason. PostgreSQL is asked by the
+# container's own address, as sclorg's images trust whoever comes from loopback; and Redis without
+# its client, of which older ones take a password as an argument only.
+POSTGRESQL_REFUSES = (
+    "PGCONNECT_TIMEOUT=5 PGPASSWORD=$POSTGRESQL_PASSWORD psql --no-psqlrc --no-password "
+    "--host=$HOSTNAME --username=$POSTGRESQL_USER --dbname=$POSTGRESQL_DATABASE --command=SELECT "
+    "2>&1 | grep -q 'password authentication failed'"
+)
+MYSQL_REFUSES = (
+    "MYSQL_PWD=$MYSQL_PASSWORD mysqladmin --host=127.0.0.1 --user=$MYSQL_USER --connect-timeout=5 "
+    "status 2>&1 | grep -q 'Access denied'"
+)
+REDIS_REFUSES = (
+    f"LC_ALL=C; exec 3<>/dev/tcp/127.0.0.1/{REDIS_PORT} && "
+    r"""printf '*2\r\n$4\r\nAUTH\r\n$%s\r\n%s\r\n' ${#REDIS_PASSWORD} "$REDIS_PASSWORD" >&3 && """
+    "read -t 5 -r answer <&3 && [[ $answer == -*password* ]]"
+)
 POSTGRESQL_UID, MYSQL_UID, REDIS_UID, QUAY_UID = 26, 27, 1001, 1001
 
 
@@ -56,12 +73,17 @@ class Volume:
 
 @dataclass(frozen=True)
 class Part:
-    """All that one host needs to run one part."""
+    """All that one host needs to run one part.
+
+    ``password_refused`` is a shell command that succeeds inside the container if the service
+    refuses the password that it was started with; empty if it is not to be asked.
+    """
 
     image: Image
     files: tuple[ManagedFile, ...]
     volume: Volume | None
     container: Container
+    password_refused: str = ""
 
 
 def database(settings: Settings, topology: Topology, credentials: Credentials) -> Part:
@@ -116,6 +138,7 @@ def database(settings: Settings, topology: Topology, credentials: Credentials) -
             # PostgreSQL waits for Quay's connection pool before it stops.
             stop_timeout=60,
         ),
+        _in_environment(POSTGRESQL_REFUSES if postgresql else MYSQL_REFUSES),
     )
 
 
@@ -145,6 +168,7 @@ def redis(settings: Settings, topology: Topology, credentials: Credentials) -> P
             log_size=settings.container_log_size,
             log_files=settings.container_log_files,
         ),
+        _in_environment(REDIS_REFUSES),
     )
 
 
@@ -291,6 +315,10 @@ def _environment(part: str, uid: int, values: Mapping[str, str]) -> ManagedFile:
 
 def _with_environment(command: str) -> tuple[str, ...]:
     return ("bash", "-c", f"set -a && . {ETC}/{ENVIRONMENT} && set +a && exec {command}")
+
+
+def _in_environment(script: str) -> str:
+    return f"bash -c {shlex.quote(f'. {ETC}/{ENVIRONMENT}; {script}')}"
 
 
 def _configuration(part: str) -> Mount:

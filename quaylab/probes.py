@@ -33,6 +33,10 @@ SILENCE = re.compile(
     "closed the connection unexpectedly|Lost connection|Connection closed|reset by peer"
     "|EOF occurred"
 )
+# What servers say of a wrong password.
+PASSWORD_REFUSED = (
+    "password authentication failed|using password|WRONGPASS|invalid .*password|any password"
+)
 # What servers say, and what helps where they run elsewhere.
 REMEDIES = {
     """password authentication failed for user "{user}"|user '{user}'.* password""": (
@@ -176,7 +180,10 @@ def _told(error: Exception, settings: Settings, part: str) -> str:
             "the connection ends without an answer; nobody listens there, a firewall is between, "
             f"or it takes TLS only and {part}_ca isn't set"
         )
-    if getattr(settings, f"{part}_host"):
+    if not getattr(settings, f"{part}_host"):
+        if re.search(PASSWORD_REFUSED, line):
+            return f"{line}; it was changed there by hand: tasks/{part}.py sets it again"
+    else:
         names = {"user": settings.database_user, "database": settings.database_name}
         for words, remedy in REMEDIES.items():
             if re.search(words.format(**names), line):

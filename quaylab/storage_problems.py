@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-from quaylab.daemon_settings import daemon_problem
+from quaylab.daemon_settings import driver_problem
 from quaylab.disks import Device, Disks
 from quaylab.machine import Machine
 from quaylab.storage import QUOTAS, Storage, is_ours, members_on
@@ -26,7 +26,7 @@ def problems(
         for problem in _mount_problems(name, machine, disks, storage):
             yield f"{key}: {problem}"
         told = storage.path is None and not machine.is_rhel_7
-        if told and (reason := daemon_problem(disks.daemon)):
+        if told and (reason := driver_problem(disks.daemon)):
             yield f"{key}: /etc/docker/daemon.json of {name} {reason}"
 
 

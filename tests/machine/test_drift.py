@@ -42,9 +42,11 @@ EVERY_CONTAINER = ("quaylab-database", "quaylab-redis", "quaylab-quay")
 # A Quay that is replaced is verified.
 REPLACED_QUAY = (QUAY, VERIFY)
 
+DAEMON = "/etc/docker/daemon.json"
 CA = f"/etc/docker/certs.d/{HOSTNAME}/ca.crt"
 CONFIG = "/etc/quaylab/quay/config.yaml"
 DATABASE_ENVIRONMENT = "/etc/quaylab/database/environment"
+ROOTS_PROXIES = json.dumps({"proxies": {"default": {"httpsProxy": "http://192.0.2.1:3128"}}})
 PUSHED = f"{ADMIN}/redis:kept"
 
 
@@ -152,6 +154,11 @@ def sql(statement: str) -> str:
     return f'docker exec quaylab-database psql -q -d quay -c "{statement}"'
 
 
+def redis(command: str) -> str:
+    """A command to Redis with its password, for bash in its container."""
+    return f'. /etc/quaylab/environment; printf "AUTH $REDIS_PASSWORD\\n{command}\\n" | redis-cli'
+
+
 DRIFTS = {
     "stopped, paused, removed": Drift(
         shell(
@@ -240,12 +247,39 @@ DRIFTS = {
     "network removed while the containers are down": Drift(
         shell(
             "docker stop quaylab-quay quaylab-redis quaylab-database",
-            *(f"docker network disconnect --force {NETWORK} {name}" for name in EVERY_CONTAINER),
+            f"docker network disconnect --force {NETWORK} quaylab-database",
+            # The others have its name still, and the id of one that is gone.
             f"docker network rm {NETWORK}",
         ),
         (DATABASE, REDIS, *REPLACED_QUAY),
         replaced=EVERY_CONTAINER,
     ),
+    "a role's and Redis' password": Drift(
+        shell(
+            sql("ALTER ROLE quay PASSWORD 'by-hand'"),
+            f"docker exec quaylab-redis bash -c {shlex.quote(redis('CONFIG SET requirepass x'))}",
+        ),
+        (DATABASE, REDIS),
+        replaced=("quaylab-database", "quaylab-redis"),
+    ),
+    "times in the future, a directory in place of a file": Drift(
+        shell(
+            "touch --date=tomorrow /etc/quaylab/redis/environment",
+            "rm /etc/quaylab/quay/ssl.cert; mkdir /etc/quaylab/quay/ssl.cert",
+        ),
+        (REDIS, BUNDLE, QUAY),
+        restarted=("quaylab-redis", "quaylab-quay"),
+    ),
+    "our directory on another disk, and proxies for whatever root runs": Drift(
+        shell(
+            "mv /etc/quaylab /srv/quaylab && ln -s /srv/quaylab /etc/quaylab",
+            f"mkdir -p .docker && echo {shlex.quote(ROOTS_PROXIES)} >.docker/config.json",
+            "docker rm --force quaylab-redis",
+        ),
+        (REDIS,),
+        replaced=("quaylab-redis",),
+    ),
+    "nothing, after what did not look right but was": Drift(shell(), ()),
     "extension dropped, superuser, CA and name removed": Drift(
         shell(
             sql("DROP EXTENSION pg_trgm CASCADE"),
@@ -293,6 +327,69 @@ def test_image_removed_while_its_container_runs(registry: Registry) -> None:
     registry.machine.run(f"docker image rm --force {image}")
     assert registry.planned() == [IMAGES, REDIS_IMAGE]
     assert registry.changed() == [IMAGES, REDIS]
+
+
+def test_image_whose_name_was_given_to_another(registry: Registry) -> None:
+    """By `docker tag`, or by pulling what a registry has now: what runs is not replaced by it."""
+    machine, before = registry.machine, containers(registry.machine)
+    redis = before["quaylab-redis"]
+    name, id = redis["Config"]["Image"], redis["Image"]
+    machine.run(f"docker tag {before['quaylab-database']['Image']} {name}")
+    for refused in (registry.lab.run("deploy.py", "--dry"), registry.lab.run()):
+        assert refused.returncode != 0
+        assert f"drifting: {name} is another image" in refused.output
+        assert f"docker tag {id} {name}" in refused.output
+        assert "Traceback" not in refused.output
+    assert containers(machine) == before
+    machine.run(f"docker tag {id} {name}")
+    assert registry.planned() == []
+
+
+def test_engine_that_does_not_start_tells_why(registry: Registry) -> None:
+    machine = registry.machine
+    machine.run("systemctl stop docker.service docker.socket")
+    for text, told in (("{", "is no valid JSON"), ('{"no-such": 1}', "no-such")):
+        machine.run(f"cat >{DAEMON}", input=text)
+        refused = registry.lab.run()
+        assert refused.returncode != 0
+        assert DAEMON in refused.output
+        assert told in refused.output
+        assert "Traceback" not in refused.output
+    machine.run(f"rm {DAEMON}")
+    assert registry.changed() in ([START], [START, QUAY])
+
+
+def test_rules_flushed_from_iptables(registry: Registry) -> None:
+    """The engine makes them again as it starts: without stopping containers only if told so."""
+    machine = registry.machine
+    flush = "iptables -F; iptables -t nat -F"
+    machine.run(flush)
+    assert registry.planned() == [START]
+    refused = registry.lab.run()
+    assert refused.returncode != 0
+    assert "the engine's rules are gone from iptables" in refused.output
+    machine.run(f"echo '{{\"live-restore\": true}}' >{DAEMON}; systemctl restart docker")
+    assert registry.changed() in ([], [QUAY])
+    before = containers(machine)
+    machine.run(flush)
+    assert registry.changed() == [START]
+    after = containers(machine)
+    assert {name: _started(each) for name, each in after.items()} == {
+        name: _started(each) for name, each in before.items()
+    }
+    assert registry.client.pull(PUSHED) == registry.image
+    machine.run(f"rm {DAEMON}; systemctl restart docker")
+    assert registry.changed() in ([], [QUAY])
+
+
+def test_proxy_that_is_not_set_any_more(registry: Registry) -> None:
+    proxy = "http://192.0.2.1:3128"
+    registry.lab.run("tasks/docker.py", f"--data=https_proxy={proxy}").check()
+    asked = "docker info --format '{{.HTTPSProxy}}'; ls /etc/systemd/system/docker.service.d"
+    assert registry.machine.run(asked).stdout.splitlines() == [proxy, "quaylab-proxy.conf"]
+    assert registry.planned()[0] == START
+    assert START in registry.changed()
+    assert registry.machine.run(asked).stdout.splitlines() == [""]
 
 
 def test_engine_stopped_and_disabled(registry: Registry) -> None:

@@ -128,12 +128,26 @@ def test_pulls_with_the_company_s_ca_and_a_login(
     assert machine.run("stat -c '%a %U' /root/.docker/config.json").stdout == "600 root\n"
     assert lab.run("deploy.py", *given).changed() == []
 
-    # The tag is moved to another image: with the old one gone here, that would go unnoticed.
+    # Another registry's digest makes it no other image.
+    wanted, mirrored = SETTINGS["redis_image"], f"{MIRROR}/quaylab/another-redis:1"
+    machine.run(f"docker tag {wanted} {mirrored} && docker push {mirrored}")
+    assert lab.run("deploy.py", *given).changed() == []
+
+    # The tag is moved to another image, and pulled by hand.
+    running = "docker inspect --format '{{.Id}} {{.State.StartedAt}}' quaylab-redis"
+    before = machine.run(running).stdout
     mirror.client.push(images["postgresql"], NAMES["redis"])
-    machine.run(f"docker rm -f quaylab-redis && docker image rm {SETTINGS['redis_image']}")
+    machine.run(f"docker pull {wanted}")
     refused = lab.run("deploy.py", *given)
     assert refused.returncode != 0
-    assert "is another image than the one pulled here before" in refused.output
+    assert "is another image than the one that was fetched there before" in refused.output
+    assert machine.run(running).stdout == before
+
+    # With no image here, the run itself would pull it.
+    machine.run(f"docker rm -f quaylab-redis && docker image rm {wanted}")
+    refused = lab.run("deploy.py", *given)
+    assert refused.returncode != 0
+    assert "is another image than the one that was fetched there before" in refused.output
     assert machine.run(f"docker images -q {SETTINGS['redis_image']}").stdout == ""
     lab.run("tasks/teardown.py", *given, "--data", "purge=quay.quaylab.test").check()
 

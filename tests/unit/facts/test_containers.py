@@ -9,7 +9,7 @@ import pytest
 from pyinfra.api.exceptions import FactProcessError
 
 from facts import containers
-from facts.containers import Engine, EngineState, Healthy
+from facts.containers import Engine, EngineState, Succeeds
 from tests.unit.shell import Shell
 
 NETWORK_ID = "f5473f4c995a5cf245df0411c336c1203442938489671baaf161fffdce1d0756"
@@ -125,9 +125,9 @@ def test_files_behind_a_symbolic_link(
     assert found.keys() == {f"{tmp_path}/etc/quay/file", f"{tmp_path}/etc/redis/file"}
 
 
-@pytest.mark.parametrize(("script", "healthy"), [("exit 0", True), ("exit 1", False)])
-def test_healthy(shell: Shell, script: str, healthy: bool) -> None:
+@pytest.mark.parametrize(("script", "succeeds"), [("exit 0", True), ("exit 1", False)])
+def test_a_command_in_a_container(shell: Shell, script: str, succeeds: bool) -> None:
     shell.stub("docker", script)
-    lines = shell.lines(Healthy().command(container="quaylab-redis", check="it's fine"))
-    assert Healthy().process(lines) is healthy
+    lines = shell.lines(Succeeds().command(container="quaylab-redis", command="it's fine"))
+    assert Succeeds().process(lines) is succeeds
     assert shell.calls == ["docker exec quaylab-redis sh -c it's fine"]

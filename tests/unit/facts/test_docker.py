@@ -32,10 +32,63 @@ def test_state(lines: list[str], state: DaemonState) -> None:
 def test_command_of_a_running_daemon(shell: Shell) -> None:
     shell.stub("dockerd", ":")
     shell.stub("systemctl", "exit 0")
-    shell.stub("docker", "case $1 in info) echo 'proxies|||' ;; esac")
+    shell.stub("docker", "case $1 in info) echo 'proxies|||'; echo 'live restore true' ;; esac")
+    for tool in ("iptables", "iptables-nft", "iptables-legacy"):
+        shell.stub(tool, "exit 1")
     assert Daemon().process(shell.lines(Daemon().command())) == DaemonState(
-        True, True, True, ("", "", "")
+        True, True, True, ("", "", ""), live_restore=True
     )
+
+
+# As iptables lists them with Docker 26.
+NAT = "-P PREROUTING ACCEPT\n-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER"
+FILTER = "-P FORWARD DROP\n-A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-ISOLATION-STAGE-1"
+
+
+@pytest.mark.parametrize(
+    ("nat", "filter_", "legacy", "network", "backend", "flushed"),
+    [
+        (NAT, FILTER, "exit 1", "exit 0", "", False),
+        (NAT.splitlines()[0], FILTER, "exit 1", "exit 0", "", True),
+        (NAT, FILTER.splitlines()[0], "exit 1", "exit 0", "", True),
+        (None, None, "exit 1", "exit 0", "", False),
+        (NAT.splitlines()[0], FILTER.splitlines()[0], f"echo '{NAT}\n{FILTER}'", ":", "", False),
+        (NAT.splitlines()[0], FILTER.splitlines()[0], "exit 1", "exit 1", "", False),
+        (NAT.splitlines()[0], FILTER.splitlines()[0], "exit 1", "exit 0", "nftables", False),
+    ],
+    ids=[
+        "as they are made",
+        "nat flushed",
+        "filter flushed",
+        "no iptables",
+        "with the other tool",
+        "no network of ours",
+        "with nftables",
+    ],
+)
+def test_rules_in_iptables(
+    shell: Shell,
+    nat: str | None,
+    filter_: str | None,
+    legacy: str,
+    network: str,
+    backend: str,
+    flushed: bool,
+) -> None:
+    shell.stub("dockerd", ":")
+    shell.stub("systemctl", "exit 0")
+    shell.stub("pidof", "exit 1")
+    shell.stub(
+        "docker",
+        f"case $1 in network) {network} ;;\n"
+        f"info) if test $# = 1; then echo ' Firewall Backend: {backend}'; else echo 'proxies|||';"
+        " fi ;; esac",
+    )
+    rules = f"case $* in *nat*) printf '%s\n' '{nat}' ;; *) printf '%s\n' '{filter_}' ;; esac"
+    shell.stub("iptables", rules if nat else "exit 1")
+    shell.stub("iptables-nft", "exit 1")
+    shell.stub("iptables-legacy", legacy)
+    assert Daemon().process(shell.lines(Daemon().command())).flushed is flushed
 
 
 def test_command_of_a_stopped_daemon(shell: Shell) -> None:

@@ -6,8 +6,9 @@ import dataclasses
 from typing import Any
 
 import pytest
+from pyinfra.api.facts import FactBase
 
-from facts.containers import Engine, Healthy
+from facts.containers import Engine, Succeeds
 from operations import containers
 from quaylab.containers import NETWORK, Container
 from quaylab.parts import Part
@@ -20,10 +21,22 @@ VERBS = {"restarts()": "wait", "touch": "touch"}
 REPLACED = ["docker stop", "docker rm", "docker run", "wait"]
 
 
-def _host(wanted: Container, healthy: bool = False, **changes: Any) -> FakeHost:
+class Asked(FakeHost):
+    """A host in whose containers the ``successful`` commands succeed."""
+
+    successful: tuple[str, ...] = ()
+
+    def get_fact(self, fact: type[FactBase[Any]], **arguments: Any) -> Any:
+        if fact is Succeeds:
+            return arguments["command"] in self.successful
+        return super().get_fact(fact, **arguments)
+
+
+def _host(wanted: Container, *successful: str, **changes: Any) -> FakeHost:
     """A host that runs a container which differs in some respect."""
-    found = engine(wanted, ("quaylab-database",), **changes)
-    return FakeHost({Engine: found, Healthy: healthy})
+    found = Asked({Engine: engine(wanted, ("quaylab-database",), **changes)})
+    found.successful = successful
+    return found
 
 
 def _verbs(commands: list[str]) -> list[str]:
@@ -82,8 +95,14 @@ def test_drift_is_put_right(lab: Plan, change: dict[str, Any], verbs: list[str])
 
 
 def test_its_own_check_decides_while_the_engine_has_not_asked_yet(lab: Plan) -> None:
-    host = _host(lab.database.container, healthy=True, health="starting")
-    assert _run(lab.database, host) == []
+    wanted = lab.database.container
+    assert _run(lab.database, _host(wanted, wanted.health, health="starting")) == []
+
+
+def test_a_service_that_refuses_its_own_password_is_made_anew(lab: Plan) -> None:
+    for part in (lab.database, lab.redis):
+        assert part.password_refused
+        assert _run(part, _host(part.container, part.password_refused)) == REPLACED
 
 
 def test_a_variable_that_the_image_has_already(lab: Plan) -> None:

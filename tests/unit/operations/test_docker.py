@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from facts.docker import Daemon, DaemonState
+from facts.files import Paths
 from facts.machine import Machine as MachineFact
 from operations import docker
 from quaylab.containers import CREDENTIALS_LABEL
@@ -23,9 +24,15 @@ RHEL = machine(os_id="rhel", os_version="9.4", os_like=("fedora",))
 
 
 def _daemon(
-    answers: bool = True, enabled: bool = True, proxies: tuple[str, str, str] = NO_PROXIES
+    answers: bool = True,
+    enabled: bool = True,
+    proxies: tuple[str, str, str] = NO_PROXIES,
+    left: list[str] | None = None,
+    **state: bool,
 ) -> FakeHost:
-    return FakeHost({Daemon: DaemonState(True, enabled, answers, proxies)})
+    """A host with an engine, and with ``left`` of the files of a proxy."""
+    daemon = DaemonState(True, enabled, answers, proxies, **state)
+    return FakeHost({Daemon: daemon, Paths: left or []})
 
 
 def _running(host: FakeHost, found: Machine, **changes: Any) -> list[str]:
@@ -85,10 +92,66 @@ def test_an_engine_that_answers_is_left_alone() -> None:
     ("answers", "enabled"), [(False, True), (True, False)], ids=["stopped", "not enabled"]
 )
 def test_systemd_starts_it_now_and_at_boot(answers: bool, enabled: bool) -> None:
-    (command,) = _running(_daemon(answers, enabled), machine())
-    assert command == (
-        "systemctl daemon-reload && systemctl enable --quiet docker && systemctl start docker"
-    )
+    enable, start = _running(_daemon(answers, enabled), machine())
+    assert enable == "systemctl daemon-reload && systemctl enable --quiet docker"
+    assert "systemctl start docker || " in start
+
+
+def test_an_engine_that_does_not_start_tells_why(shell: Shell) -> None:
+    shell.stub("systemctl", "exit 1")
+    shell.stub("journalctl", "echo 'failed to start daemon: no such directive'")
+    _, start = _running(_daemon(answers=False), machine())
+    done = shell.run(start)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "failed to start daemon: no such directive",
+        "quay.example.com: the engine does not start; what it said is above",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [(["{"], "is no valid JSON"), (["[]"], "holds no JSON object")],
+    ids=["no JSON", "no object"],
+)
+@pytest.mark.parametrize("answers", [False, True], ids=["down", "to be restarted"])
+def test_settings_that_the_engine_can_not_read_are_told_before(
+    shell: Shell, answers: bool, lines: list[str], told: str
+) -> None:
+    host = _daemon(answers)
+    host.shell_output = (True, lines)
+    (command,) = _running(host, machine(), https_proxy=PROXY)
+    done = shell.run(command)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"/etc/docker/daemon.json of quay.example.com {told}")
+
+
+def test_rules_that_were_flushed_are_made_again_where_containers_go_on(shell: Shell) -> None:
+    *_, restart = _running(_daemon(flushed=True, live_restore=True), machine())
+    assert "systemctl restart docker || " in restart
+    for found, live_restore in ((machine(), False), (machine(systemd=False), True)):
+        (refuse,) = _running(_daemon(flushed=True, live_restore=live_restore), found)
+        done = shell.run(refuse)
+        assert done.returncode == 1
+        assert "the engine's rules are gone from iptables" in done.stderr
+        assert "systemctl restart docker" in done.stderr
+
+
+@pytest.mark.parametrize("left", [docker.PROXY_FILE, docker.UNUSED_PROXY_FILE])
+def test_a_proxy_that_is_not_set_any_more_is_taken_away(left: str) -> None:
+    """Killed in between, the next run does the rest."""
+    commands = _running(_daemon(proxies=("", PROXY, ""), left=[left]), machine())
+    assert commands[0].endswith(f"mv -f {docker.PROXY_FILE} {docker.UNUSED_PROXY_FILE}")
+    assert "systemctl restart docker || " in commands[-2]
+    assert commands[-1] == f"rm -f {docker.UNUSED_PROXY_FILE}"
+
+
+def test_an_engine_without_the_proxy_is_not_restarted_for_its_file() -> None:
+    commands = _running(_daemon(left=[docker.PROXY_FILE]), machine())
+    assert "systemctl start docker || " in commands[-2]
+    move, remove = _running(_daemon(left=[docker.PROXY_FILE]), machine(systemd=False))
+    assert "mv -f" in move
+    assert remove.startswith("rm -f")
 
 
 def test_without_systemd_nothing_is_enabled() -> None:
@@ -109,7 +172,8 @@ def test_a_new_proxy_restarts_it(
     proxies: tuple[str, str, str], changes: dict[str, str], action: str | None
 ) -> None:
     commands = _running(_daemon(proxies=proxies), machine(), **changes)
-    assert [command.split()[-2] for command in commands] == ([action] if action else [])
+    done = [each for each in ("start", "restart") if f"systemctl {each} docker" in str(commands)]
+    assert done == ([action] if action else [])
 
 
 def test_a_new_proxy_without_systemd_is_the_users_to_bring_about(shell: Shell) -> None:

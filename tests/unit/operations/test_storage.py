@@ -168,7 +168,7 @@ def test_fstab_stays_where_the_file_system_is_not_known(shell: Shell, tmp_path: 
 
 
 def _driver(disks: Disks, daemon: str = "") -> tuple[FakeHost, list[Any]]:
-    private = {storage.DAEMON: FileState(0, 0, 0o600, "")}
+    private = {daemon_settings.PATH: FileState(0, 0, 0o600, "")}
     host = FakeHost({StorageFact: disks, Files: private}, NAME)
     host.shell_output = (True, daemon.splitlines())
     return host, host.operate(storage.driver_set)
@@ -177,7 +177,7 @@ def _driver(disks: Disks, daemon: str = "") -> tuple[FakeHost, list[Any]]:
 def test_driver_is_merged_into_what_is_there() -> None:
     before = '{\n  "log-driver": "journald"\n}'
     _, (write,) = _driver(bare('daemon {   "log-driver": "journald" }'), before)
-    assert f"chmod 0600 {storage.DAEMON}" in text(write)
+    assert f"chmod 0600 {daemon_settings.PATH}" in text(write)
     content = daemon_settings.with_driver(before)
     assert content
     assert json.loads(content) == {"log-driver": "journald", "storage-driver": "overlay2"}

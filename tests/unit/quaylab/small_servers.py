@@ -190,7 +190,11 @@ class MySQL(Handler):
             if not self.secure():
                 return
         if self._scramble() not in self._receive():
-            self._send(b"\xff" + struct.pack("<H", 1045) + b"#28000Access denied")
+            self._send(
+                b"\xff"
+                + struct.pack("<H", 1045)
+                + b"#28000Access denied for user 'quay'@'127.0.0.1' (using password: YES)"
+            )
             return
         self._send(b"\0\0\0\2\0\0\0")
         while (command := self._receive())[:1] == b"\x03":
