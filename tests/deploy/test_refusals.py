@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
+import yaml
 
 from quaylab.credentials import Store
 from tests.deploy.house import REPORT, House, Result, fake
@@ -104,6 +109,52 @@ def test_an_inventory_without_quay(house: House) -> None:
     result = house.run("-y", "-vv", house.inventory(database=ONE, redis=ONE), "deploy.py")
     assert result.code == 1
     assert "quay: no host in group `quay`" in result.output
+    assert result.operations == []
+
+
+def _cut(path: Path) -> None:
+    path.write_text(path.read_text()[:-200])
+
+
+def _mixed(path: Path) -> None:
+    """Of two runs: one's certificate with the other's key."""
+    before = yaml.safe_load(path.read_text())
+    values = {**before, "certificate_key": before["ca_key"]}
+    del values["checksum"]
+    path.write_text(yaml.safe_dump(values))
+
+
+def _listed(path: Path) -> None:
+    path.write_text("- identity\n")
+
+
+def _directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _lock(path: Path) -> None:
+    path.with_suffix(".lock").unlink()
+    path.with_suffix(".lock").mkdir()
+
+
+def _folder(path: Path) -> None:
+    shutil.rmtree(path.parent)
+    path.parent.touch()
+
+
+@pytest.mark.parametrize("damaged", [_cut, _mixed, _listed, _directory, _lock, _folder])
+def test_credentials_that_are_not_whole_are_told_in_one_line_and_nothing_is_done(
+    house: House, damaged: Callable[[Path], None]
+) -> None:
+    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
+    assert house.run("-y", inventory, "tasks/images.py").code == 0
+    damaged(house.credentials)
+    result, problems = _refused(house)
+    assert result.code == 1
+    assert len(problems) == 1
+    assert problems[0].startswith("credentials")
+    assert "Traceback" not in result.output
     assert result.operations == []
 
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from quaylab import credentials_file
 from quaylab.credentials import Store
 from tests.machine.machines import (
     PROJECT,
@@ -85,7 +84,9 @@ class Deployment:
     @property
     def secrets(self) -> dict[str, str]:
         """The credentials file's values that no one else may see."""
-        values: dict[str, Any] = yaml.safe_load(self.store.path.read_text())
+        found = credentials_file.read(self.store.path)
+        assert found
+        values, _ = found
         public = ("identity", "ca_certificate", "certificate")
         return {key: value for key, value in values.items() if value and key not in public}
 
