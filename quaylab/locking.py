@@ -90,8 +90,9 @@ kill $!
 def told(line: str) -> str | None:
     """What a line of :data:`HOST_LOCK` tells: a problem, an empty text for none, or None for a line
     that isn't its answer."""
-    mark, _, answer = line.strip().partition("quaylab-lock: ")
-    if mark or not answer:
+    # A login file's last words may lack their line's end.
+    answer = line.strip().partition("quaylab-lock: ")[2]
+    if not answer:
         return None
     kind, _, reason = answer.partition(": ")
     if kind == "held":
