@@ -70,8 +70,8 @@ class Credentials(BaseModel):
 
     @property
     def superuser_passwords(self) -> tuple[str, ...]:
-        """What Quay may have, in the order to try: after three wrong ones it lets nobody in for
-        seconds, and the one to be is wrong until Quay was told."""
+        """Those that Quay may have, in the order to try: after each wrong one it lets nobody in for
+        longer, and the one that is to be is wrong until Quay was told."""
         found = (*self.superuser_passwords_before, self.superuser_password)
         plain = (each.get_secret_value() for each in found)
         return tuple(each for each in plain if passwords.quay_takes(each))
