@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from quaylab.settings.forms import LocalFile, Section, Url, form
+from quaylab.settings.forms import HOST, LocalFile, Section, form
 
 
 def _digits(value: object) -> object:
@@ -19,6 +20,23 @@ Organization = Annotated[
     form(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", "1234567"),
     Field(max_length=255),
     BeforeValidator(_digits),
+]
+
+
+def _port(url: str) -> str:
+    try:
+        urlsplit(url).port  # noqa: B018
+    except ValueError:
+        raise ValueError("has no port between 0 and 65535") from None
+    return url
+
+
+# The client asks by TLS, whatever a URL says, and rhsm.conf gives "%" a meaning of its own.
+Service = Annotated[
+    str,
+    form(rf"^https://{HOST}(/[A-Za-z0-9._~-]+)*$", "https://satellite.example.com/rhsm"),
+    Field(max_length=1000),
+    AfterValidator(_port),
 ]
 # As Satellite takes it: https://github.com/theforeman/foreman (app/models/user.rb).
 Login = Annotated[
@@ -49,11 +67,11 @@ class Subscription(Section):
     rhsm_user: Login | None = Field(
         description="User who registers them, by a password instead of an activation key",
     )
-    rhsm_server: Url | None = Field(
+    rhsm_server: Service | None = Field(
         description="Subscription service, such as https://satellite.example.com/rhsm; None: the "
         "one that the host has, which is Red Hat's",
     )
-    rhsm_content: Url | None = Field(
+    rhsm_content: Service | None = Field(
         description="With rhsm_server: where its content is, such as "
         "https://satellite.example.com/pulp/content; None: Red Hat's",
     )
