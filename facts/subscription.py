@@ -10,9 +10,9 @@ from quaylab import subscription
 from quaylab.subscription import Pools, answers
 
 CLIENT = "subscription-manager"
-# `ask WORDS`: what a call says on both streams, in English, and its exit code.
+# `ask COMMAND`: what it says on both streams, in English, and its exit code.
 ASK = (
-    f'ask() {{ said=$(LC_ALL=C {CLIENT} "$@" 2>&1); code=$?; '
+    'ask() { said=$(LC_ALL=C "$@" 2>&1); code=$?; '
     "printf '%s\\n' \"$said\" | sed 's/^/| /'; printf 'rc=%s\\n' \"$code\"; };"
 )
 
@@ -24,7 +24,10 @@ class Registration(FactBase[subscription.Registration]):
         return CLIENT
 
     def command(self) -> str:
-        return f"{ASK} ask version; ask identity; ask release --show"
+        calls = "; ".join(
+            f"ask {CLIENT} {words}" for words in ("version", "identity", "release --show", "config")
+        )
+        return f"{ASK} {calls}; ask ls -A {subscription.CONSUMER}"
 
     @staticmethod
     def default() -> subscription.Registration:
@@ -46,9 +49,9 @@ class AttachedPools(FactBase[Pools]):
     def command(self, matches: str = "*") -> StringCommand:
         pattern = QuoteString(matches)
         return StringCommand(
-            f"{ASK} ask status;",
-            "ask list --consumed --pool-only --matches", pattern, ";",
-            "ask list --available --pool-only --matches", pattern,
+            f"{ASK} ask {CLIENT} status;",
+            f"ask {CLIENT} list --consumed --pool-only --matches", pattern, ";",
+            f"ask {CLIENT} list --available --pool-only --matches", pattern,
         )  # fmt: skip
 
     @staticmethod
@@ -66,7 +69,7 @@ class Repositories(FactBase[dict[str, bool]]):
         return CLIENT
 
     def command(self) -> str:
-        return f"{ASK} ask repos --list"
+        return f"{ASK} ask {CLIENT} repos --list"
 
     @staticmethod
     def default() -> dict[str, bool]:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 
-from pyinfra import host
-from pyinfra.api import StringCommand, operation
+from pyinfra import host, state
+from pyinfra.api import QuoteString, StringCommand, operation
 from pyinfra.api.exceptions import DeployError
 
+from facts.files import Files
 from facts.subscription import CLIENT, AttachedPools, Registration, Repositories
-from operations.commands import ask_at_terminal, fail, quoted
+from operations.commands import ask_at_terminal, fail, one_at_a_time, quoted
+from operations.files import write
 from quaylab import subscription
+from quaylab.files import ManagedFile
 from quaylab.plan import Plan
 from quaylab.problems import Refusal, refuse
 from quaylab.settings import Settings
+from quaylab.subscription import Pools
 
 # Hosts are planned at once; the first that isn't registered asks for all of them.
 _lock = threading.Lock()
@@ -36,19 +40,39 @@ def found(plan: Plan) -> subscription.Registration | str:
     return told if told.installed else f"no subscription: {host.name} has no {CLIENT}"
 
 
+def check(settings: Settings, found: subscription.Registration) -> None:
+    """Raise ``DeployError`` before anything is changed if the host can't be brought to what the
+    settings say.
+
+    + settings: the run's settings
+    + found: what the host's client says
+    """
+    ca_is_due = _due_ca(settings, found) is not None
+    problems = list(subscription.host_problems(host.name, found, settings, ca_is_due))
+    if found.identity and settings.rhsm_repositories and not problems:
+        wants_pool = settings.rhsm_pool or settings.rhsm_pool_matches
+        # What is to be attached may bring them.
+        if not (wants_pool and subscription.lacks_pool(settings, _pools(settings))):
+            known = host.get_fact(Repositories)
+            problems += subscription.lacking(host.name, settings.rhsm_repositories, known)
+    try:
+        refuse(problems)
+    except Refusal as refusal:
+        raise DeployError(str(refusal)) from None
+
+
 def secret(settings: Settings, found: subscription.Registration) -> str:
     """What to register this host with; empty if it is registered.
 
     + settings: the run's settings
     + found: what the host's client says
 
-    Raises ``DeployError`` before anything is changed if the host can't be brought to what they say.
+    Raises ``DeployError`` if nobody gives it.
     """
     global _secret
+    if found.identity or found.trouble:
+        return ""
     try:
-        refuse(subscription.host_problems(host.name, found, settings))
-        if found.identity:
-            return ""
         with _lock:
             if _secret is None:
                 _secret = subscription.secret(settings, os.environ, ask_at_terminal())
@@ -69,28 +93,40 @@ def left_alone(reason: str) -> Generator[StringCommand]:
 
 @operation()
 def registered(settings: Settings, secret: str) -> Generator[StringCommand]:
-    """Have the host registered.
+    """Have the host registered, and its client told where its service is.
 
     + settings: the run's settings
     + secret: the password or activation key; empty for a host that is registered
     """
     told = host.get_fact(Registration)
-    if told.identity:
+    due = subscription.differing(settings, told)
+    if told.identity and due:
+        yield _configure(due)
+    elif told.identity:
         host.noop(f"registered as {told.identity}")
-        return
-    if told.deleted:
-        yield _call("rhsm_organization", "clean")
-    if settings.rhsm_ca:
-        yield _call("rhsm_ca", "config", f"--rhsm.repo_ca_cert={subscription.CA_PATH}")
-    *words, last = subscription.register(settings)
-    # 70 follows a registration as well, if the server won't have the list of packages.
-    yield StringCommand(
-        "IFS= read -r secret; export LC_ALL=C;",
-        f"said=$({CLIENT}", quoted(*words), f'{last}"$secret" 2>&1);', "code=$?;",
-        f"if test $code = 70 && {CLIENT} identity >/dev/null 2>&1; then exit 0; fi;",
-        "test $code = 0 ||", _complaint("rhsm_user" if settings.rhsm_user else "rhsm_organization"),
-        _stdin=f"{secret}\n",
-    )  # fmt: skip
+    elif told.trouble and not state.is_executing:
+        host.noop("registered, as far as can be told before its CA is there")
+    elif told.trouble:
+        yield fail(subscription.trouble(host.name, told))
+    elif not secret:
+        yield fail(
+            f"rhsm_organization: {host.name} turned out not to be registered; run this again"
+        )
+    else:
+        # A killed run's registration goes on for a while: a second beside it would make another
+        # consumer. Where the server is has to be known before, as the client itself notes it only
+        # after a registration that went well; and it fails over what is left of a lost identity.
+        yield StringCommand(
+            one_at_a_time(
+                StringCommand(
+                    "cd / && export LC_ALL=C && exec 3<&0 </dev/null;",
+                    f"{CLIENT} identity >/dev/null 2>&1 && {CLIENT} release >/dev/null 2>&1 &&",
+                    "exit 0;", _call("rhsm_organization", "clean"), ";",
+                    *((_configure(due), ";") if due else ()), _register(settings),
+                )
+            ),
+            _stdin=f"{secret}\n",
+        )  # fmt: skip
 
 
 @operation()
@@ -101,10 +137,10 @@ def pool_attached(settings: Settings) -> Generator[StringCommand]:
     """
     pattern = settings.rhsm_pool_matches
     key = "rhsm_pool_matches" if pattern else "rhsm_pool"
-    pools = host.get_fact(AttachedPools, matches=pattern or "*")
+    pools = _pools(settings)
     if pools.simple_content_access:
         host.noop("Simple Content Access: there is no pool to attach")
-    elif pools.attached if pattern else settings.rhsm_pool in pools.attached:
+    elif not subscription.lacks_pool(settings, pools):
         host.noop(f"attached: {', '.join(pools.attached)}")
     elif pool := settings.rhsm_pool or next(iter(pools.available), None):
         # A killed run may have attached it without taking the certificate, which this call does.
@@ -133,22 +169,16 @@ def repositories_enabled(ids: list[str]) -> Generator[StringCommand]:
 
     + ids: their ids
     """
-    key = "rhsm_repositories"
     known = host.get_fact(Repositories)
-    if not known.keys() >= set(ids):
-        # What the account has since got.
-        yield _call(key, "refresh")
-        known = host.get_fact(Repositories)
-    if unknown := sorted(set(ids) - known.keys()):
-        yield fail(
-            f"{key}: {host.name} may not use {', '.join(unknown)}; none was enabled or disabled; "
-            f"`{CLIENT} repos --list` shows there which it may"
-        )
+    problem = next(subscription.lacking(host.name, ids, known), None)
+    if problem:
+        yield fail(problem)
     elif {name for name, enabled in known.items() if enabled} == set(ids):
         host.noop(f"enabled: {', '.join(sorted(ids)) or 'none'}")
     else:
         # The last word holds for each of them.
-        yield _call(key, "repos", "--disable=*", *(f"--enable={name}" for name in sorted(ids)))
+        enabled = (f"--enable={name}" for name in sorted(ids))
+        yield _call("rhsm_repositories", "repos", "--disable=*", *enabled)
 
 
 @operation()
@@ -160,29 +190,86 @@ def unregistered(plan: Plan) -> Generator[StringCommand]:
     told = found(plan)
     if isinstance(told, str):
         host.noop(told)
-    elif told.identity or told.deleted:
-        yield _call("rhsm_unregister", "clean" if told.deleted else "unregister")
+        return
+    ca = _due_ca(plan.settings, told)
+    if ca:
+        yield write(ca)
+    if told.void:
+        yield _call("rhsm_unregister", "clean")
+    elif told.identity or ca:
+        yield _call("rhsm_unregister", "unregister")
     elif told.trouble:
-        yield fail(f"rhsm_unregister: {told.trouble}")
+        yield fail(subscription.trouble(host.name, told))
     else:
         host.noop("not registered")
+
+
+def _due_ca(settings: Settings, found: subscription.Registration) -> ManagedFile | None:
+    """The CA that a registered host needs to ask its server, where it was deleted or renewed."""
+    if not subscription.waits_for_ca(settings, found):
+        return None
+    ca = subscription.certificate(settings)
+    there = host.get_fact(Files, paths=[subscription.CA_PATH]).get(subscription.CA_PATH)
+    return ca if ca and (there is None or there.differs(ca)) else None
+
+
+def _pools(settings: Settings) -> Pools:
+    return host.get_fact(AttachedPools, matches=settings.rhsm_pool_matches or "*")
+
+
+def _configure(values: Mapping[str, str]) -> StringCommand:
+    """A call that writes rhsm.conf.
+
+    + values: by keys such as ``server.hostname``
+    """
+    return _call("rhsm_server", "config", *(f"--{key}={value}" for key, value in values.items()))
+
+
+def _register(settings: Settings) -> StringCommand:
+    """A registration, with the secret read from descriptor 3.
+
+    + settings: the run's settings
+    """
+    *words, last = subscription.register(settings)
+    key = "rhsm_user" if settings.rhsm_user else "rhsm_organization"
+    # In /usr/bin RHEL may have consolehelper under the client's name.
+    return StringCommand(
+        f'client=$(PATH="/usr/sbin:$PATH" command -v {CLIENT});',
+        "python=$(sed -n '1s/^#! *//p' \"$client\");",
+        "said=$($python -c", QuoteString(subscription.CALL_WITH_SECRET), '"$client"',
+        quoted(*words, last), "<&3 2>&1); code=$?;",
+        # It may have come to a registration all the same: 1 is an activation key whose pools don't
+        # cover the host, 70 a server that failed afterwards.
+        f"test $code = 0 || {CLIENT} identity >/dev/null 2>&1 ||", _complaint(key),
+    )  # fmt: skip
 
 
 def _call(key: str, *words: str, unless: str | None = None) -> StringCommand:
     """A call of the client, whose complaint begins with the setting that it is about.
 
-    + key: the setting
+    + key: the setting, unless the connection is to blame
     + words: the call
     + unless: what it may complain about
     """
     allowed = f'case "$said" in *"{unless}"*) exit 0;; esac;' if unless else ""
     return StringCommand(
-        f"said=$(LC_ALL=C {CLIENT}", quoted(*words), "2>&1) ||",
+        f"said=$(LC_ALL=C {CLIENT}", quoted(*words), "2>&1); code=$?; test $code = 0 ||",
         "{", allowed, _complaint(key), "; }",
     )  # fmt: skip
 
 
 def _complaint(key: str) -> str:
-    """What the client said, in one line, and failure."""
-    said = "$(printf '%s\\n' \"$said\" | grep -v '^Registering to:' | paste -s -d ' ')"
-    return f"{{ printf '%s: %s\\n' {key} \"{said}\" >&2; exit 1; }}"
+    """What the client said, in one line, and failure.
+
+    + key: the setting, unless the connection is to blame
+    """
+    cases = ""
+    for setting, texts in subscription.COMPLAINTS.items():
+        patterns = "|".join(f'*"{text}"*' for text in texts)
+        cases += f"{patterns}) about={setting};; "
+    return (
+        f'{{ about={key}; case "$said" in {cases}esac; '
+        "said=$(printf '%s\\n' \"$said\" | grep -v '^Registering to:\\|^Unregistering from:' | "
+        "paste -s -d ' '); "
+        'printf \'%s: %s\\n\' "$about" "${said:-it ended with exit code $code}" >&2; exit 1; }'
+    )

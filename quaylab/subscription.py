@@ -7,18 +7,43 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from quaylab import certificates
+from quaylab.files import ManagedFile
 from quaylab.problems import refuse
 from quaylab.settings import Settings
 from quaylab.settings.subscription import Subscription
 
 # The client takes every .pem of this folder for a CA of its server.
 CA_PATH = "/etc/rhsm/ca/quaylab.pem"
+# Where it keeps its certificate and key.
+CONSUMER = "/etc/pki/consumer"
 WITHOUT_POOLS = (1, 30)
 SIMPLE_CONTENT_ACCESS = "Content Access Mode is set to Simple Content Access"
 POOL = re.compile(r"^[0-9a-f]+$")
+UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+# Candlepin's 410 and 404, and Satellite's own 404: the server has no such consumer.
+FORGOTTEN = re.compile(f"{UUID}.*(has been deleted|could not be found)|find consumer '{UUID}'")
+# A certificate or key that isn't whole, or two that don't belong together.
+DAMAGED = re.compile(r"is corrupted|server's identity: \[(SSL\] PEM lib|X509: KEY_VALUES_MISMATCH)")
+# The setting that a complaint of the client is about, by texts in it. A CA that is missing makes a
+# registration by key complain of a certificate that isn't there yet.
+COMPLAINTS = {
+    "rhsm_ca": ("CERTIFICATE_VERIFY_FAILED", "CA certificate", "Error loading certificate"),
+    "rhsm_server": (
+        *("Unable to reach the server", "Connection error", "Network error", "Proxy error"),
+        *("Remote server error", "ALERT_UNKNOWN_CA"),
+    ),
+}
+# Calls a Python program, named by the first word, with a line of standard input added to the last:
+# who sees the command line, as `ps` and the journal do, doesn't see the secret.
+CALL_WITH_SECRET = (
+    "import runpy, sys; sys.argv = sys.argv[1:]; "
+    "sys.argv[-1] += sys.stdin.readline().rstrip(chr(10)); "
+    "runpy.run_path(sys.argv[0], run_name='__main__')"
+)
 
 
 @dataclass(frozen=True)
@@ -65,8 +90,10 @@ def answers(output: Iterable[str]) -> list[Answer]:
 class Registration:
     """Whether a host is registered, and the release that it is locked to.
 
-    ``version`` is None where it isn't told, ``identity`` where it isn't registered. ``deleted`` is
-    a registration that the server forgot, and ``trouble`` why the client doesn't know.
+    ``version`` is None where it isn't told, ``identity`` where it isn't registered. ``void`` is a
+    registration that can't be used any more, as the server forgot it or the host lost some of it,
+    and ``trouble`` why the client doesn't know. ``configuration`` is rhsm.conf, with keys such as
+    ``server.hostname``.
     """
 
     installed: bool = False
@@ -74,39 +101,73 @@ class Registration:
     identity: str | None = None
     organization: str | None = None
     release: str | None = None
-    deleted: bool = False
+    void: bool = False
     trouble: str | None = None
+    configuration: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def server(self) -> str:
+        """The server that the client is told to ask."""
+        keys = ("server.hostname", "server.port", "server.prefix")
+        host, port, prefix = (self.configuration.get(key, "") for key in keys)
+        return f"https://{host}:{port}{prefix}"
 
     @property
     def has_pools(self) -> bool:
         return self.version is not None and self.version < WITHOUT_POOLS
 
 
-def registration(version: Answer, identity: Answer, release: Answer) -> Registration:
-    """From three calls. `status` stays content with what the server has deleted, and `identity` may
-    answer from its cache; `release` always asks the server."""
+def registration(
+    version: Answer, identity: Answer, release: Answer, config: Answer, files: Answer
+) -> Registration:
+    """From four calls, and from the files of the identity. `status` stays content with what the
+    server has deleted, and `identity` may answer from its cache; `release` always asks the server.
+    """
     numbers = re.match(r"(\d+)\.(\d+)", version.value("subscription-manager") or "")
     uuid = identity.value("system identity")
-    # 1.24 ends with 70 and the server's own words, "Unit UUID has been deleted".
-    deleted = any(
-        answer.code in (69, 70) and answer.says("has been deleted")
+    is_new = identity.says("not yet registered")
+    void = (is_new and bool({"cert.pem", "key.pem"} & set(files.lines))) or any(
+        answer.code and (FORGOTTEN.search(answer.reason) or DAMAGED.search(answer.reason))
         for answer in (identity, release)
     )
     trouble = None
-    if not deleted:
-        if not uuid and not identity.says("not yet registered"):
+    if not void:
+        if not uuid and not is_new:
             trouble = identity.reason
         elif uuid and release.code and not release.says("not supported by the server"):
             trouble = release.reason
     return Registration(
         installed=True,
         version=(int(numbers[1]), int(numbers[2])) if numbers else None,
-        identity=None if deleted else uuid,
-        organization=None if deleted else identity.value("org ID"),
+        identity=None if void else uuid,
+        organization=None if void else identity.value("org ID"),
         release=release.value("Release"),
-        deleted=deleted,
+        void=void,
         trouble=trouble,
+        configuration=_configuration(config),
     )
+
+
+def _configuration(listed: Answer) -> dict[str, str]:
+    """From `config`, which puts a default in brackets."""
+    found = {}
+    section = ""
+    for line in listed.lines:
+        key, is_value, value = (part.strip() for part in line.partition("="))
+        if is_value:
+            found[f"{section}.{key}"] = value.removeprefix("[").removesuffix("]")
+        else:
+            section = key.strip("[]")
+    return found
+
+
+def blamed(complaint: str) -> str | None:
+    """The setting that a complaint of the client is about; None if another than those of the
+    connection."""
+    settings = (
+        key for key, texts in COMPLAINTS.items() if any(text in complaint for text in texts)
+    )
+    return next(settings, None)
 
 
 @dataclass(frozen=True)
@@ -121,6 +182,17 @@ class Pools:
 def pools(status: Answer, attached: Answer, available: Answer) -> Pools:
     """From `status`, and `list` of each kind."""
     return Pools(status.says(SIMPLE_CONTENT_ACCESS), attached.ids, available.ids)
+
+
+def lacks_pool(settings: Settings, found: Pools) -> bool:
+    """Whether the settings' pool, or one of those that match, is still to be attached."""
+    if found.simple_content_access:
+        return False
+    return (
+        not found.attached
+        if settings.rhsm_pool_matches
+        else settings.rhsm_pool not in found.attached
+    )
 
 
 def repositories(told: Answer) -> dict[str, bool]:
@@ -159,10 +231,57 @@ def settings_problems(settings: Settings) -> Iterator[str]:
         yield f"rhsm_ca: {settings.rhsm_ca} is no PEM certificate"
 
 
-def host_problems(name: str, found: Registration, settings: Settings) -> Iterator[str]:
-    """What a host's client can't do or tell, as the settings are."""
-    if found.trouble:
-        yield f"{name}: subscription-manager can't tell whether it is registered: {found.trouble}"
+def certificate(settings: Settings) -> ManagedFile | None:
+    """The CA of the settings' server, if they have one."""
+    return ManagedFile(CA_PATH, settings.rhsm_ca.read_text()) if settings.rhsm_ca else None
+
+
+def configuration(settings: Settings) -> dict[str, str]:
+    """What rhsm.conf has to say of the settings' server; nothing if they name none."""
+    if not settings.rhsm_server:
+        return {}
+    url = urlsplit(settings.rhsm_server)
+    wanted = {
+        "server.hostname": url.hostname,
+        "server.port": str(url.port or 443),
+        "server.prefix": url.path or "/subscription",
+        "rhsm.baseurl": settings.rhsm_content,
+        "rhsm.repo_ca_cert": CA_PATH if settings.rhsm_ca else None,
+    }
+    return {key: value for key, value in wanted.items() if value}
+
+
+def differing(settings: Settings, found: Registration) -> dict[str, str]:
+    """What of that rhsm.conf doesn't say yet."""
+    told = found.configuration
+    return {key: value for key, value in configuration(settings).items() if told.get(key) != value}
+
+
+def is_elsewhere(settings: Settings, found: Registration) -> bool:
+    """Whether its client is told to ask another server than the settings'."""
+    return any(key.startswith("server.") for key in differing(settings, found))
+
+
+def waits_for_ca(settings: Settings, found: Registration) -> bool:
+    """Whether it is the settings' CA that a registered host may lack to ask its server."""
+    lacks = blamed(found.trouble or "") == "rhsm_ca"
+    return lacks and bool(settings.rhsm_ca) and not is_elsewhere(settings, found)
+
+
+def host_problems(
+    name: str, found: Registration, settings: Settings, ca_is_due: bool = False
+) -> Iterator[str]:
+    """What a host's client can't do or tell, as the settings are; a CA that is still to come may
+    help with the latter."""
+    about = blamed(found.trouble or "")
+    if (found.identity or about) and is_elsewhere(settings, found):
+        yield (
+            f"rhsm_server: {name} is registered with {found.server}, not {settings.rhsm_server}; "
+            "to move it, run there first: subscription-manager unregister (or clean, if that "
+            "server is gone)"
+        )
+    elif found.trouble and not ca_is_due:
+        yield trouble(name, found)
     key = "rhsm_pool" if settings.rhsm_pool else "rhsm_pool_matches"
     if getattr(settings, key) and not found.has_pools:
         version = ".".join(map(str, found.version)) if found.version else "of an unknown version"
@@ -175,6 +294,24 @@ def host_problems(name: str, found: Registration, settings: Settings) -> Iterato
         yield (
             f"rhsm_organization: {name} is registered with {found.organization}, not {wanted}; run "
             "there first: subscription-manager unregister"
+        )
+
+
+def trouble(name: str, found: Registration) -> str:
+    """Why a host's client doesn't know whether it is registered, and what helps."""
+    return (
+        f"{blamed(found.trouble or '') or 'rhsm_server'}: {name} can't tell whether it is "
+        f"registered with {found.server}: {found.trouble}; mend that, or if that server is gone or "
+        "doesn't know it any more, run there: subscription-manager clean"
+    )
+
+
+def lacking(name: str, wanted: Iterable[str], known: Mapping[str, bool]) -> Iterator[str]:
+    """Repositories that a host may not use."""
+    if unknown := sorted(set(wanted) - known.keys()):
+        yield (
+            f"rhsm_repositories: {name} may not use {', '.join(unknown)}; none was enabled or "
+            "disabled; `subscription-manager repos --list` shows there which it may"
         )
 
 
@@ -211,8 +348,6 @@ def register(settings: Settings) -> tuple[str, ...]:
         words.append(f"--org={settings.rhsm_organization}")
     if settings.rhsm_server:
         words.append(f"--serverurl={settings.rhsm_server}")
-    if settings.rhsm_content:
-        words.append(f"--baseurl={settings.rhsm_content}")
     if settings.rhsm_user:
         return (*words, f"--username={settings.rhsm_user}", "--password=")
     return (*words, "--activationkey=")

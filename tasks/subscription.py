@@ -2,8 +2,7 @@
 
 from operations import credentials, files, subscription
 from operations.plan import plan
-from quaylab.files import ManagedFile
-from quaylab.subscription import CA_PATH
+from quaylab.subscription import certificate
 
 lab = plan()
 
@@ -15,18 +14,18 @@ if isinstance(found, str):
     subscription.left_alone(name="Leave the subscription as it is", reason=found)
 else:
     settings = lab.settings
+    subscription.check(settings, found)
     secret = subscription.secret(settings, found)
 
-    if settings.rhsm_ca:
-        files.present(
-            name="Trust the subscription service's CA",
-            files=[ManagedFile(CA_PATH, settings.rhsm_ca.read_text())],
-        )
+    if ca := certificate(settings):
+        files.present(name="Trust the subscription service's CA", files=[ca])
 
     subscription.registered(name="Register the host", settings=settings, secret=secret)
 
     if settings.rhsm_pool or settings.rhsm_pool_matches:
-        subscription.pool_attached(name="Attach a pool", settings=settings)
+        subscription.pool_attached(
+            name="Attach a pool, unless Simple Content Access", settings=settings
+        )
 
     subscription.release_locked(name="Lock the release", release=settings.rhsm_release)
 

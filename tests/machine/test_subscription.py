@@ -11,12 +11,17 @@ from typing import Any
 
 import pytest
 
+from tests.authority import Authority
 from tests.machine.deployment import Deployment
 from tests.machine.machines import PROJECT, Machine, MachineFactory, Operator, Result, run
 
 TASK = "tasks/subscription.py"
 DOUBLE = Path(__file__).parent / "subscription" / "subscription-manager"
 STATE = "/var/lib/subscription-double.json"
+RED_HAT = "subscription.rhsm.redhat.com:443/subscription"
+SATELLITE = "satellite.example.com:443/rhsm"
+CA_PATH = "/etc/rhsm/ca/quaylab.pem"
+CERTIFICATE, IDENTITY_KEY = "/etc/pki/consumer/cert.pem", "/etc/pki/consumer/key.pem"
 EMPLOYEE = "8a85f9833e1404a9013e3cddf95a0599"
 CEPH = "8a85f98460bfb0470160c2ff25e10f2b"
 RPMS, EXTRAS = "rhel-7-server-rpms", "rhel-7-server-extras-rpms"
@@ -27,7 +32,8 @@ PASSWORD = {"QUAYLAB_RHSM_PASSWORD": "labpass"}
 SCA = {"rhsm_organization": "sca"}
 SCA_KEY = {"QUAYLAB_RHSM_ACTIVATION_KEY": "sca-key"}
 REGISTER = "Register the host"
-ATTACH = "Attach a pool"
+TRUST = "Trust the subscription service's CA"
+ATTACH = "Attach a pool, unless Simple Content Access"
 RELEASE = "Lock the release"
 REPOSITORIES = "Enable the repositories"
 
@@ -39,30 +45,46 @@ class Rhel:
     machine: Machine
     lab: Deployment
 
-    def reset(self, version: str, faults: tuple[str, ...] = (), seconds: float = 0) -> None:
+    def reset(self, version: str, faults: tuple[str, ...] = (), slow: float = 0) -> None:
         """A machine that was never registered, with a client of that version."""
-        self.set(
-            version=f"{version}.1-1",
-            faults=faults,
-            seconds=seconds,
-            identity=None,
-            consumers={},
-            config={},
-        )
+        self.machine.run("rm -rf /etc/pki/consumer /etc/rhsm")
+        self._write({"version": f"{version}.1-1", "servers": {}})
+        self.serve(RED_HAT, faults=faults, slow=slow)
 
-    def set(self, **changes: Any) -> None:
-        self.machine.run(f"cat >{STATE}", input=json.dumps({**self.state(), **changes}))
+    def serve(self, address: str, **changes: Any) -> None:
+        """Have a server, and change what it is like."""
+        state = self.state()
+        found = state["servers"].get(address, {})
+        state["servers"][address] = {"consumers": {}, "deleted": [], **found, **changes}
+        self._write(state)
+
+    def _write(self, state: Mapping[str, Any]) -> None:
+        self.machine.run(f"cat >{STATE}", input=json.dumps(state))
 
     def state(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.machine.run(f"cat {STATE} || echo {{}}").stdout)
+        found: dict[str, Any] = json.loads(self.machine.run(f"cat {STATE}").stdout)
         return found
 
     @property
+    def identity(self) -> str | None:
+        """What its client believes to be."""
+        return self.machine.run(f"sed -n 2p {CERTIFICATE}", check=False).stdout.strip() or None
+
+    @property
+    def consumers(self) -> dict[str, Any]:
+        """What all servers know."""
+        servers = self.state()["servers"].values()
+        return {id: each for one in servers for id, each in one["consumers"].items()}
+
+    @property
     def consumer(self) -> dict[str, Any] | None:
-        """What the server knows of the machine."""
-        state = self.state()
-        found: dict[str, Any] | None = state["consumers"].get(state["identity"])
+        """What one of them knows of the machine."""
+        found: dict[str, Any] | None = self.consumers.get(str(self.identity))
         return found
+
+    def forget(self, deleted: bool) -> None:
+        """Have the server lose the machine; it may remember that it had it."""
+        self.serve(RED_HAT, consumers={}, deleted=[self.identity] if deleted else [])
 
     def run(
         self,
@@ -161,20 +183,48 @@ def test_dry_run_tells_the_truth(rhel: Rhel) -> None:
     assert _names(subscribed) == [RELEASE]
 
 
-def test_a_consumer_that_the_server_has_deleted_is_registered_again(rhel: Rhel) -> None:
+@pytest.mark.parametrize("deleted", [True, False], ids=["410", "404"])
+def test_a_host_that_the_server_has_forgotten_is_registered_again(
+    rhel: Rhel, deleted: bool
+) -> None:
     rhel.reset("1.29")
     rhel.run(BY_KEY, KEY).check()
-    lost = rhel.state()["identity"]
-    rhel.set(consumers={})
+    lost = rhel.identity
+    rhel.forget(deleted)
     assert _names(rhel.run(BY_KEY, KEY).changed()) == [REGISTER]
     assert rhel.consumer
-    assert rhel.state()["identity"] != lost
+    assert rhel.identity != lost
+    rhel.forget(deleted)
+    rhel.run({**BY_KEY, "rhsm_unregister": True}, {}, task="tasks/teardown.py").check()
+    assert rhel.identity is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [f"rm {IDENTITY_KEY}", f"truncate -s 40 {CERTIFICATE}", f"truncate -s 0 {IDENTITY_KEY}"],
+)
+def test_an_identity_that_is_not_whole_is_made_anew(rhel: Rhel, damage: str) -> None:
+    rhel.reset("1.29")
+    rhel.run(BY_KEY, KEY).check()
+    rhel.machine.run(damage)
+    assert _names(rhel.run(BY_KEY, KEY).changed()) == [REGISTER]
+    assert rhel.consumer
+    rhel.machine.run(damage)
+    rhel.run({**BY_KEY, "rhsm_unregister": True}, {}, task="tasks/teardown.py").check()
+    assert rhel.machine.run("ls /etc/pki/consumer").stdout == ""
 
 
 def test_a_registration_that_ends_with_70_is_one(rhel: Rhel) -> None:
-    rhel.reset("1.29", faults=("profile",))
+    rhel.reset("1.29", faults=("fails",))
     assert _names(rhel.run(BY_KEY, KEY).changed()) == [REGISTER]
     assert rhel.consumer
+
+
+def test_a_key_whose_pools_do_not_cover_the_host(rhel: Rhel) -> None:
+    rhel.reset("1.29")
+    settings = {**BY_KEY, "rhsm_pool": EMPLOYEE, "rhsm_repositories": [RPMS]}
+    done = rhel.run(settings, {"QUAYLAB_RHSM_ACTIVATION_KEY": "bare-key"})
+    assert _names(done.changed()) == [REGISTER, ATTACH, REPOSITORIES]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +238,7 @@ def test_a_registration_that_ends_with_70_is_one(rhel: Rhel) -> None:
         (
             {**BY_KEY, "rhsm_server": "https://localhost:9/candlepin"},
             KEY,
-            "rhsm_organization: Unable to reach the server at localhost:9/candlepin",
+            "rhsm_server: Unable to reach the server at localhost:9/candlepin",
         ),
         (BY_KEY, {}, "QUAYLAB_RHSM_ACTIVATION_KEY: not set, and there is no terminal"),
     ],
@@ -219,6 +269,9 @@ def test_unknown_pool_and_repository(rhel: Rhel) -> None:
     assert "rhsm_repositories: rhel1 may not use no-such-rpms; none was enabled" in result.stderr
     consumer = rhel.consumer
     assert consumer and consumer["overrides"] == {}
+    planned = rhel.run({**BY_PASSWORD, **wanted}, {}, "--dry")
+    assert planned.returncode == 1
+    assert "rhsm_repositories: rhel1 may not use no-such-rpms" in planned.stderr
 
 
 def test_simple_content_access_has_no_pools(rhel: Rhel) -> None:
@@ -241,7 +294,7 @@ def test_a_client_without_pools(rhel: Rhel) -> None:
 
 
 def test_killed_after_the_registration_it_is_completed(rhel: Rhel) -> None:
-    rhel.reset("1.29", seconds=0.3)
+    rhel.reset("1.29")
     settings = {**BY_KEY, "rhsm_repositories": [RPMS]}
     start = rhel.lab.operator.start
     with start(rhel.lab.inventory, TASK, *_data(settings), env=KEY) as running:
@@ -252,8 +305,22 @@ def test_killed_after_the_registration_it_is_completed(rhel: Rhel) -> None:
             running.kill()
     consumer = rhel.consumer
     assert consumer and consumer["overrides"] == {}
-    rhel.set(seconds=0)
     assert _names(rhel.run(settings, {}).changed()) == [REPOSITORIES]
+
+
+def test_killed_while_the_server_takes_its_time_there_is_one_registration(rhel: Rhel) -> None:
+    rhel.reset("1.29", slow=20)
+    start = rhel.lab.operator.start
+    registering = "pgrep -f '[s]ubscription-manager register'"
+    with start(rhel.lab.inventory, TASK, *_data(BY_KEY), env=KEY) as running:
+        try:
+            while rhel.machine.run(registering, check=False).returncode:
+                assert running.poll() is None, running.communicate()
+        finally:
+            running.kill()
+    assert rhel.identity is None
+    rhel.run(BY_KEY, KEY).check()
+    assert list(rhel.consumers) == [rhel.identity]
 
 
 def test_no_secret_is_told_at_the_highest_verbosity(rhel: Rhel) -> None:
@@ -265,22 +332,110 @@ def test_no_secret_is_told_at_the_highest_verbosity(rhel: Rhel) -> None:
     assert "labpass" not in rhel.lab.store.path.read_text()
 
 
-def test_satellite_and_its_ca(rhel: Rhel) -> None:
+@pytest.mark.parametrize("how", ["key", "password"])
+def test_no_secret_is_on_a_command_line_or_in_the_journal(rhel: Rhel, how: str) -> None:
+    rhel.reset("1.29", slow=3)
+    by_key = how == "key"
+    settings, secret = (BY_KEY, "quay-key") if by_key else (BY_PASSWORD, "labpass")
+    env = {"QUAYLAB_RHSM_ACTIVATION_KEY" if by_key else "QUAYLAB_RHSM_PASSWORD": secret}
+    lines = ""
+    start = rhel.lab.operator.start
+    with start(rhel.lab.inventory, TASK, *_data(settings), env=env) as running:
+        while running.poll() is None:
+            lines += rhel.machine.run("cat /proc/[0-9]*/cmdline | tr '\\0' ' '").stdout
+    assert running.returncode == 0
+    assert "subscription-manager register" in lines
+    assert secret not in lines
+    journal = rhel.machine.run("journalctl -o json --since=-5min").stdout
+    (logged,) = [json.loads(line) for line in journal.splitlines() if str(rhel.identity) in line]
+    assert logged["MESSAGE"] == f"Registered system with identity: {rhel.identity}"
+    assert "subscription-manager register" in logged["_CMDLINE"]
+    assert secret not in journal
+
+
+@pytest.fixture
+def satellite(rhel: Rhel) -> dict[str, Any]:
+    """The settings for a server whose CA is none that the client has: any certificate will do."""
     rhel.reset("1.28")
-    satellite = {
+    rhel.serve(SATELLITE, ca=rhel.lab.ca)
+    return {
         **BY_KEY,
         "rhsm_server": "https://satellite.example.com/rhsm",
         "rhsm_content": "https://satellite.example.com/pulp/content",
-        "rhsm_ca": str(rhel.lab.store.ca_path),  # any certificate will do
+        "rhsm_ca": str(rhel.lab.store.ca_path),
     }
+
+
+def test_satellite_and_its_ca(rhel: Rhel, satellite: dict[str, Any]) -> None:
     done = rhel.run(satellite, KEY)
-    assert _names(done.changed()) == ["Trust the subscription service's CA", REGISTER]
-    ca = "/etc/rhsm/ca/quaylab.pem"
-    state = rhel.state()
-    assert state["server"] == "satellite.example.com:443/rhsm"
-    assert state["config"] == {"repo_ca_cert": ca, "baseurl": satellite["rhsm_content"]}
-    assert rhel.machine.run(f"cat {ca}").stdout == rhel.lab.ca
+    assert _names(done.changed()) == [TRUST, REGISTER]
+    assert list(rhel.state()["servers"][SATELLITE]["consumers"]) == [rhel.identity]
+    conf = rhel.machine.run("cat /etc/rhsm/rhsm.conf").stdout
+    assert f"repo_ca_cert = {CA_PATH}" in conf
+    assert f"baseurl = {satellite['rhsm_content']}" in conf
+    assert rhel.machine.run(f"cat {CA_PATH}").stdout == rhel.lab.ca
     assert _names(rhel.run(satellite, {}).changed()) == []
+
+
+@pytest.mark.parametrize("fault", ["fails", "refuses", "kills before", "kills after"])
+def test_a_registration_that_breaks_off_is_completed(
+    rhel: Rhel, satellite: dict[str, Any], fault: str
+) -> None:
+    """With the server that it was begun with."""
+    rhel.serve(SATELLITE, faults=[fault])
+    begun = rhel.run(satellite, KEY)
+    assert "Traceback" not in begun.output
+    assert begun.returncode == (1 if fault in ("refuses", "kills before") else 0)
+    rhel.serve(SATELLITE, faults=[])
+    rhel.run(satellite, KEY).check()
+    assert rhel.consumer
+    assert _names(rhel.run(satellite, {}).changed()) == []
+
+
+def test_a_ca_that_was_deleted_or_renewed(
+    rhel: Rhel, satellite: dict[str, Any], tmp_path: Path
+) -> None:
+    rhel.run(satellite, KEY).check()
+    rhel.machine.run(f"rm {CA_PATH}")
+    assert _names(rhel.run(satellite, {}).changed()) == [TRUST]
+
+    renewed = Authority.new().save(tmp_path / "renewed.pem")
+    rhel.serve(SATELLITE, ca=renewed.read_text())
+    refused = rhel.run(satellite, {})
+    assert refused.returncode == 1
+    assert "rhsm_ca: rhel1 can't tell whether it is registered" in refused.stderr
+    with_new = {**satellite, "rhsm_ca": str(renewed)}
+    assert _names(rhel.run(with_new, {}).changed()) == [TRUST]
+    assert _names(rhel.run(with_new, {}).changed()) == []
+
+    rhel.machine.run(f"rm {CA_PATH}")
+    down = {**with_new, "rhsm_unregister": True}
+    rhel.run(down, {}, task="tasks/teardown.py").check()
+    assert rhel.consumers == {}
+
+
+def test_a_registered_host_is_moved_by_unregistering_it(
+    rhel: Rhel, satellite: dict[str, Any], tmp_path: Path
+) -> None:
+    rhel.run(satellite, KEY).check()
+    other = Authority.new().save(tmp_path / "other.pem")
+    rhel.serve("new.example.com:443/rhsm", ca=other.read_text())
+    moved = {
+        **satellite,
+        "rhsm_server": "https://new.example.com/rhsm",
+        "rhsm_content": "https://new.example.com/pulp/content",
+        "rhsm_ca": str(other),
+    }
+    refused = rhel.run(moved, KEY)
+    assert refused.returncode == 1
+    told = "rhsm_server: rhel1 is registered with https://satellite.example.com:443/rhsm, not"
+    assert told in refused.stderr
+    assert _names(rhel.run(satellite, {}).changed()) == []  # it still verifies its server
+
+    rhel.run({**moved, "rhsm_unregister": True}, {}, task="tasks/teardown.py").check()
+    assert rhel.consumers == {}
+    assert _names(rhel.run(moved, KEY).changed()) == [TRUST, REGISTER]
+    assert list(rhel.state()["servers"]["new.example.com:443/rhsm"]["consumers"])
 
 
 def test_teardown_unregisters_when_asked(rhel: Rhel) -> None:

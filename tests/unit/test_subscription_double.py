@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -15,7 +16,7 @@ from unittest import mock
 
 import pytest
 
-from tests.unit.samples import ROOT
+from tests.unit.samples import ROOT, certified
 
 FOLDER = ROOT / "tests" / "machine" / "subscription"
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -99,10 +100,108 @@ def test_double_says_what_was_recorded(
     played: int,
 ) -> None:
     state = tmp_path / "state.json"
-    state.write_text(json.dumps({"version": version}))
+    servers: dict[str, object] = {"localhost:8443/candlepin": {}}
+    state.write_text(json.dumps({"version": version, "servers": servers}))
     monkeypatch.setattr(double, "STATE", state)
+    monkeypatch.setattr(double, "ROOT", tmp_path)
     monkeypatch.setenv("SUBSCRIPTION_DOUBLE", str(state))  # so that anybody may call it
     calls = [call for call in _recorded(recording) if not LEFT_OUT.match(call.words)]
     assert len(calls) >= played
     for number, call in enumerate(calls):
         assert _play(double, call) == call, f"call {number}: {call.words}"
+
+
+# What the real 1.29.54 and 1.30.15 said, registered with a server of an own CA.
+HERE = "localhost:8443/candlepin"
+ID = "1b6e5464-0001-4351-90c5-4852b4548a65"
+NOT_YET = (
+    "This system is not yet registered. Try 'subscription-manager register --help' for more "
+    "information."
+)
+REFUSED = "Connection error: Connection refused (error code 111)"
+UNVERIFIED = (
+    "Unable to verify server's identity: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify "
+    "failed: unable to get local issuer certificate (_ssl.c:1029)"
+)
+CORRUPTED = "System certificates corrupted. Please reregister."
+UNKNOWN = f'Unit with ID "{ID}" could not be found. (HTTP error code 404: Not Found)'
+DELETED = (
+    f'Consumer profile "{ID}" has been deleted from the server. You can use command clean or '
+    "unregister to remove local profile."
+)
+DAMAGED = "Consumer identity either does not exist or is corrupted. Try register --help"
+NETWORK = (
+    "Network error, unable to connect to server. Please see /var/log/rhsm/rhsm.log for more "
+    "information."
+)
+NO_KEY = "Unable to verify server's identity: [SSL] PEM lib (_ssl.c:4114)"
+ALREADY = "This system is already registered. Use --force to override"
+REGISTER = "register --org=sca --activationkey=sca-key"
+TO_HERE = f"{REGISTER} --serverurl=https://{HERE}"
+
+
+def _registered(root: Path) -> None:
+    """The files of a client that is."""
+    for name, text in {
+        "pki/consumer/cert.pem": f"-----BEGIN CERTIFICATE-----\n{ID}\n-----END CERTIFICATE-----\n",
+        "pki/consumer/key.pem": f"-----BEGIN PRIVATE KEY-----\n{ID}\n-----END PRIVATE KEY-----\n",
+        "rhsm/rhsm.conf": "[server]\nhostname=localhost\nport=8443\nprefix=/candlepin\n",
+    }.items():
+        path = root / "etc" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ("ca", {"identity": (70, UNVERIFIED), "release": (70, CORRUPTED), TO_HERE: (78, None)}),
+        ("ca", {"unregister": (70, UNVERIFIED), "refresh": (70, CORRUPTED)}),
+        (
+            "down",
+            {"identity": (70, REFUSED), "release": (70, REFUSED), "unregister": (70, REFUSED)},
+        ),
+        ("404", {"identity": (70, UNKNOWN), "release": (70, UNKNOWN), "unregister": (70, UNKNOWN)}),
+        ("404", {REGISTER: (64, ALREADY), f"{REGISTER} --force": (70, UNKNOWN), "clean": (0, "")}),
+        ("410", {"identity": (69, DELETED), "release": (69, DELETED), "unregister": (0, "")}),
+        ("key.pem", {"identity": (1, NOT_YET), "release": (1, NOT_YET), REGISTER: (70, NETWORK)}),
+        ("cert.pem", {"identity": (1, NOT_YET), "release": (1, NOT_YET), REGISTER: (0, "")}),
+        ("cert.pem 40", {"identity": (65, DAMAGED), "release": (65, DAMAGED)}),
+        ("cert.pem 0", {"unregister": (1, "This system is currently not registered.")}),
+        (
+            "key.pem 0",
+            {"identity": (70, NO_KEY), "release": (70, CORRUPTED), REGISTER: (64, ALREADY)},
+        ),
+    ],
+)
+def test_double_says_what_the_real_ones_do_where_something_fails(
+    double: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    case: str,
+    said: dict[str, tuple[int, str | None]],
+) -> None:
+    consumer = {"name": "x", "org": "sca", "pools": [], "overrides": {}, "release": ""}
+    server = {
+        "ca": certified().ca_certificate if case == "ca" else None,
+        "consumers": {} if case in ("404", "410") else {ID: consumer},
+        "deleted": [ID] if case == "410" else [],
+        "faults": ["down"] if case == "down" else [],
+    }
+    state = tmp_path / "state.json"
+    state.write_text(json.dumps({"version": "1.29.54-1", "servers": {HERE: server}}))
+    monkeypatch.setattr(double, "STATE", state)
+    monkeypatch.setattr(double, "ROOT", tmp_path)
+    monkeypatch.setenv("SUBSCRIPTION_DOUBLE", str(state))
+    _registered(tmp_path)
+    name, _, length = case.partition(" ")
+    damaged = tmp_path / "etc/pki/consumer" / name
+    if length:
+        os.truncate(damaged, int(length))
+    elif damaged.is_file():
+        damaged.unlink()
+    for words, (code, stderr) in said.items():
+        played = _play(double, Call(words, [], [], 0))
+        assert played.code == code, words
+        if stderr is not None:
+            assert played.stderr == _equal([stderr] if stderr else []), words

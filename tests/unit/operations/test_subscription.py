@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
+from time import sleep
 from typing import Any
 
 import pytest
 from pyinfra.api.exceptions import DeployError
 
 from facts.subscription import AttachedPools, Registration, Repositories
-from operations import subscription
+from operations import commands, subscription
+from quaylab import subscription as core
 from quaylab.plan import Plan, make
 from quaylab.settings import Settings
 from quaylab.subscription import Registration as Found
 from tests.unit.fake_host import FakeHost, stdin, text
-from tests.unit.samples import ROOT, host, machine, settings
+from tests.unit.samples import ROOT, certified, host, machine, settings
 from tests.unit.shell import Shell
 
 DOUBLE = ROOT / "tests" / "machine" / "subscription" / "subscription-manager"
@@ -25,32 +30,60 @@ BY_KEY = settings(rhsm_organization="acme")
 BY_PASSWORD = settings(rhsm_user="quay")
 
 
+UUID = "eeb161eb-1acb-434f-aa56-57a902325e93"
+RED_HAT = "subscription.rhsm.redhat.com:443/subscription"
+SATELLITE = "satellite.example.com:443/rhsm"
+CERTIFICATE, KEY = "etc/pki/consumer/cert.pem", "etc/pki/consumer/key.pem"
+
+
 class Rhel(FakeHost):
     """A host whose facts and commands are run here, by the double."""
 
-    def __init__(self, shell: Shell, state: Path) -> None:
+    def __init__(self, shell: Shell, root: Path) -> None:
         super().__init__(name="rhel1")
         self._shell = shell
-        self._state = state
+        self.root = root
         (shell.stubs / "subscription-manager").symlink_to(DOUBLE)
 
     def get_fact(self, fact: type[Any], **arguments: Any) -> Any:
         return fact().process(self._shell.lines(fact().command(**arguments)))
 
     def set(self, **changes: Any) -> None:
-        self._state.write_text(json.dumps({**self.state, **changes}))
+        (self.root / "state.json").write_text(json.dumps({**self.state, **changes}))
+
+    def serve(self, address: str = RED_HAT, **changes: Any) -> None:
+        """Have a server, and change what it is like."""
+        servers = self.state.get("servers", {})
+        self.set(servers={**servers, address: {**servers.get(address, {}), **changes}})
 
     def shell_of(self, command: str) -> int:
         return self._shell.run(command).returncode
 
+    def run(self, command: Any) -> subprocess.CompletedProcess[str]:
+        given = stdin(command) if "_stdin" in command.connector_arguments else None
+        return self._shell.run(text(command), given)
+
     @property
     def state(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self._state.read_text()) if self._state.exists() else {}
+        path = self.root / "state.json"
+        found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
         return found
 
     @property
+    def identity(self) -> str | None:
+        """The id in its certificate."""
+        path = self.root / CERTIFICATE
+        return path.read_text().splitlines()[1] if path.exists() else None
+
+    @property
+    def consumers(self) -> dict[str, Any]:
+        """What all servers know."""
+        servers = self.state.get("servers", {}).values()
+        return {id: each for one in servers for id, each in one.get("consumers", {}).items()}
+
+    @property
     def consumer(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.state["consumers"][self.state["identity"]]
+        found: dict[str, Any] = self.consumers[str(self.identity)]
         return found
 
     def perform(self, operation: Any, **arguments: Any) -> list[str]:
@@ -59,18 +92,20 @@ class Rhel(FakeHost):
         with self.current():
             commands: Iterator[Any] = operation._inner(**arguments)
             for command in commands:
-                given = stdin(command) if "_stdin" in command.connector_arguments else None
-                done = self._shell.run(text(command), given)
+                done = self.run(command)
                 assert done.stdout == ""
                 if done.returncode:
                     failed.append(done.stderr.strip())
                     break
         return failed
 
-    def known(self, *pools: str) -> None:
+    def known(self, *pools: str, address: str = RED_HAT) -> None:
         """Registered, with these pools."""
         consumer = {"name": "rhel1", "org": "acme", "pools": pools, "overrides": {}, "release": ""}
-        self.set(identity="0123", consumers={"0123": consumer})
+        self.serve(address, consumers={UUID: consumer})
+        for path, kind in ((CERTIFICATE, "CERTIFICATE"), (KEY, "PRIVATE KEY")):
+            (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / path).write_text(f"-----BEGIN {kind}-----\n{UUID}\n-----END {kind}-----\n")
 
     def register(self, how: Settings = BY_KEY, secret: str = "quay-key") -> list[str]:
         return self.perform(subscription.registered, settings=how, secret=secret)
@@ -78,22 +113,26 @@ class Rhel(FakeHost):
 
 @pytest.fixture
 def rhel(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rhel:
-    state = tmp_path / "state.json"
-    monkeypatch.setenv("SUBSCRIPTION_DOUBLE", str(state))
-    return Rhel(shell, state)
+    monkeypatch.setenv("SUBSCRIPTION_DOUBLE", str(tmp_path / "state.json"))
+    monkeypatch.setattr(core, "CONSUMER", str(tmp_path / "etc/pki/consumer"))
+    monkeypatch.setattr(core, "CA_PATH", str(tmp_path / "etc/rhsm/ca/quaylab.pem"))
+    monkeypatch.setattr(commands, "LOCK", str(tmp_path / "lock"))
+    return Rhel(shell, tmp_path)
 
 
 @pytest.mark.parametrize("version", ["1.24.54-1.el7", "1.29.40-1.el9"])
 def test_facts_before_and_after(rhel: Rhel, version: str) -> None:
     rhel.set(version=version)
     found = rhel.get_fact(Registration)
-    assert found == Found(True, (1, int(version[2:4])))
+    assert (found.installed, found.version) == (True, (1, int(version[2:4])))
+    assert (found.identity, found.void, found.trouble) == (None, False, None)
+    assert found.server == "https://subscription.rhsm.redhat.com:443/subscription"
     assert rhel.get_fact(Repositories) == {}
     assert rhel.get_fact(AttachedPools).attached == ()
 
     assert rhel.register() == []
     found = rhel.get_fact(Registration)
-    assert (found.identity, found.organization) == (rhel.state["identity"], "acme")
+    assert (found.identity, found.organization) == (rhel.identity, "acme")
     assert rhel.get_fact(Repositories)["rhel-7-server-optional-rpms"] is False
     pools = rhel.get_fact(AttachedPools, matches="*Employee*")
     assert pools.attached == pools.available == (EMPLOYEE,)
@@ -114,17 +153,18 @@ def test_simple_content_access(rhel: Rhel, version: str) -> None:
 @pytest.mark.parametrize("version", ["1.24.54-1", "1.29.40-1"])
 def test_deleted_on_the_server(rhel: Rhel, version: str) -> None:
     rhel.known()
-    rhel.set(version=version, consumers={})
-    assert rhel.get_fact(Registration).deleted
+    rhel.set(version=version)
+    rhel.serve(consumers={}, deleted=[UUID])
+    assert rhel.get_fact(Registration).void
     assert rhel.register() == []
     assert rhel.consumer["org"] == "acme"
 
 
 def test_registered_although_it_ended_with_70(rhel: Rhel) -> None:
-    rhel.set(faults=["profile"])
+    rhel.serve(faults=["fails"])
     assert rhel.register() == []
     assert rhel.register() == []
-    assert rhel.noops == [f"registered as {rhel.state['identity']}"]
+    assert rhel.noops == [f"registered as {rhel.identity}"]
 
 
 @pytest.mark.parametrize(
@@ -143,13 +183,209 @@ def test_refused_registration(rhel: Rhel, how: dict[str, Any], secret: str, told
     assert told in line
     assert "\n" not in line
     assert "hunter2" not in line
-    assert rhel.state.get("identity") is None
+    assert rhel.identity is None
 
 
 def test_the_secret_goes_in_by_standard_input(rhel: Rhel) -> None:
     (command,) = rhel.operate(subscription.registered, settings=BY_PASSWORD, secret="hunter2")
     assert "hunter2" not in text(command)
     assert stdin(command) == "hunter2\n"
+
+
+@pytest.mark.parametrize("how", [BY_KEY, BY_PASSWORD], ids=["key", "password"])
+def test_the_secret_is_on_no_command_line(rhel: Rhel, how: Settings) -> None:
+    secret = "labpass" if how.rhsm_user else "quay-key"
+    assert rhel.register(how, secret) == []
+    (logged,) = rhel.state["log"]
+    assert logged["message"].startswith("Registered system with identity")
+    assert "subscription-manager register" in logged["command_line"]
+    assert secret not in logged["command_line"]
+
+
+def test_a_key_whose_pools_do_not_cover_the_host(rhel: Rhel) -> None:
+    assert rhel.register(secret="bare-key") == []
+    assert rhel.consumer["pools"] == []
+
+
+def test_a_registration_beside_a_killed_runs(rhel: Rhel) -> None:
+    """Which goes on, on the host, and has its certificate later."""
+    rhel.serve(slow=3)
+    with rhel.current():
+        (command,) = subscription.registered._inner(settings=BY_KEY, secret="quay-key")
+    first = Thread(target=rhel.run, args=[command])
+    first.start()
+    sleep(1)
+    assert rhel.run(command).returncode == 0
+    first.join()
+    assert list(rhel.consumers) == [rhel.identity]
+
+
+@pytest.mark.parametrize(
+    ("path", "length"),
+    [(KEY, None), (CERTIFICATE, None), (CERTIFICATE, 40), (CERTIFICATE, 0), (KEY, 0)],
+    ids=["no key", "no certificate", "certificate cut", "certificate empty", "key empty"],
+)
+def test_an_identity_that_is_not_whole(
+    rhel: Rhel, lab: Plan, path: str, length: int | None
+) -> None:
+    rhel.known(EMPLOYEE)
+    if length is None:
+        (rhel.root / path).unlink()
+    else:
+        os.truncate(rhel.root / path, length)
+    found = rhel.get_fact(Registration)
+    assert (found.identity, found.void) == (None, True)
+    assert rhel.register() == []
+    assert rhel.identity in rhel.consumers
+
+    (rhel.root / path).unlink()
+    plan = _lab(lab, rhsm_organization="acme", rhsm_unregister=True)
+    assert rhel.perform(subscription.unregistered, plan=plan) == []
+    assert list((rhel.root / CERTIFICATE).parent.iterdir()) == []
+
+
+def test_a_server_that_does_not_know_the_host(rhel: Rhel, lab: Plan) -> None:
+    """As after it was installed anew: its answer is 404, not 410."""
+    rhel.known()
+    rhel.serve(consumers={})
+    assert rhel.register() == []
+    assert list(rhel.consumers) == [rhel.identity]
+    rhel.serve(consumers={})
+    plan = _lab(lab, rhsm_organization="acme", rhsm_unregister=True)
+    assert rhel.perform(subscription.unregistered, plan=plan) == []
+    assert rhel.identity is None
+
+
+# --- a server of one's own ---
+
+CA = certified().ca_certificate or ""
+
+
+def _satellite(rhel: Rhel, **given: Any) -> Settings:
+    """The settings for it, and its CA in a file beside the inventory."""
+    path = rhel.root / "satellite-ca.pem"
+    path.write_text(CA)
+    urls = {
+        "rhsm_server": "https://satellite.example.com/rhsm",
+        "rhsm_content": "https://satellite.example.com/pulp/content",
+    }
+    return settings(rhsm_organization="acme", rhsm_ca=path, **{**urls, **given})
+
+
+def _trust(wanted: Settings) -> None:
+    """As the task does before the registration."""
+    ca = core.certificate(wanted)
+    assert ca
+    Path(core.CA_PATH).parent.mkdir(parents=True, exist_ok=True)
+    Path(core.CA_PATH).write_text(ca.content)
+
+
+@pytest.mark.parametrize("fault", ["fails", "kills after", "refuses", "kills before"])
+def test_the_server_is_noted_before_the_registration(rhel: Rhel, fault: str) -> None:
+    """Else a host would have the identity of one server and ask another."""
+    wanted = _satellite(rhel)
+    _trust(wanted)
+    rhel.serve(SATELLITE, ca=CA, faults=[fault])
+    said = rhel.register(wanted)
+    assert (said == []) is (fault in ("fails", "kills after"))
+    if fault == "kills before":
+        assert said[0].endswith("rhsm_organization: it ended with exit code 137")
+    found = rhel.get_fact(Registration)
+    assert found.server == "https://satellite.example.com:443/rhsm"
+    assert found.configuration["rhsm.baseurl"] == wanted.rhsm_content
+    assert found.trouble is None
+    rhel.serve(SATELLITE, faults=[])
+    assert rhel.register(wanted) == []
+    assert rhel.identity in rhel.consumers
+
+
+@pytest.mark.parametrize(
+    ("server", "ca", "told"),
+    [
+        ({}, False, "rhsm_ca: Error: CA certificate for subscription service has not been"),
+        ({"faults": ["down"]}, True, "rhsm_server: Unable to reach the server at satellite."),
+        ({"faults": ["refuses"]}, True, "rhsm_server: Remote server error."),
+    ],
+    ids=["CA", "down", "error"],
+)
+def test_the_connection_is_to_blame(
+    rhel: Rhel, server: dict[str, Any], ca: bool, told: str
+) -> None:
+    wanted = _satellite(rhel)
+    if ca:
+        _trust(wanted)
+    rhel.serve(SATELLITE, ca=CA, **server)
+    (line,) = rhel.register(wanted)
+    assert line.startswith(told)
+
+
+@pytest.mark.parametrize("there", [None, "not a certificate\n"], ids=["deleted", "damaged"])
+def test_a_ca_that_is_gone_is_written_again(rhel: Rhel, there: str | None) -> None:
+    wanted = _satellite(rhel)
+    _trust(wanted)
+    rhel.serve(SATELLITE, ca=CA)
+    assert rhel.register(wanted) == []
+    if there is None:
+        Path(core.CA_PATH).unlink()
+    else:
+        Path(core.CA_PATH).write_text(there)
+    with rhel.current():
+        found = rhel.get_fact(Registration)
+        assert found.trouble
+        subscription.check(wanted, found)
+        assert subscription.secret(wanted, found) == ""
+        with pytest.raises(DeployError, match="rhsm_ca: rhel1 can't tell whether"):
+            subscription.check(BY_KEY, found)
+    rhel.executing = False
+    assert rhel.operate(subscription.registered, settings=wanted, secret="") == []
+    rhel.executing = True
+    (line,) = rhel.register(wanted, "")
+    assert line.startswith("rhsm_ca: rhel1 can't tell whether")
+    _trust(wanted)
+    assert rhel.register(wanted, "") == []
+    assert rhel.noops[-1] == f"registered as {rhel.identity}"
+
+
+def test_teardown_with_a_ca_that_is_gone(rhel: Rhel, lab: Plan) -> None:
+    wanted = _satellite(rhel)
+    _trust(wanted)
+    rhel.serve(SATELLITE, ca=CA)
+    assert rhel.register(wanted) == []
+    Path(core.CA_PATH).unlink()
+    given = {key: getattr(wanted, key) for key in ("rhsm_server", "rhsm_content", "rhsm_ca")}
+    plan = _lab(lab, rhsm_organization="acme", rhsm_unregister=True, **given)
+    commands = rhel.operate(subscription.unregistered, plan=plan)
+    assert len(commands) == 2
+    assert core.CA_PATH in text(commands[0])
+    _trust(wanted)
+    assert rhel.shell_of(text(commands[1])) == 0
+    assert rhel.consumers == {}
+
+
+def test_a_registered_host_stays_with_its_server_and_its_ca(rhel: Rhel) -> None:
+    rhel.known(EMPLOYEE)
+    wanted = _satellite(rhel)
+    rhel.serve(SATELLITE, ca=CA)
+    with (
+        rhel.current(),
+        pytest.raises(DeployError, match="rhsm_server: rhel1 is registered with https://subscr"),
+    ):
+        subscription.check(wanted, rhel.get_fact(Registration))
+
+
+def test_other_content_is_noted_without_a_registration(rhel: Rhel) -> None:
+    wanted = _satellite(rhel)
+    _trust(wanted)
+    rhel.serve(SATELLITE, ca=CA)
+    assert rhel.register(wanted) == []
+    known = rhel.consumers
+    other = _satellite(rhel, rhsm_content="https://cache.example.com/pulp/content")
+    assert rhel.register(other, "") == []
+    found = rhel.get_fact(Registration)
+    assert found.configuration["rhsm.baseurl"] == "https://cache.example.com/pulp/content"
+    assert rhel.consumers == known
+    assert rhel.register(other, "") == []
+    assert rhel.noops == [f"registered as {rhel.identity}"]
 
 
 def test_pool_by_its_id(rhel: Rhel) -> None:
@@ -211,6 +447,22 @@ def test_repositories_are_just_those(rhel: Rhel) -> None:
     assert not any(rhel.get_fact(Repositories).values())
 
 
+@pytest.mark.parametrize("pool", [None, EMPLOYEE], ids=["no pool wanted", "pool attached"])
+def test_unknown_repository_is_refused_while_planning(rhel: Rhel, pool: str | None) -> None:
+    rhel.known(EMPLOYEE)
+    wanted = settings(rhsm_user="quay", rhsm_repositories=["no-such-rpms"], rhsm_pool=pool)
+    with rhel.current(), pytest.raises(DeployError, match="rhsm_repositories: rhel1 may not use"):
+        subscription.check(wanted, rhel.get_fact(Registration))
+
+
+def test_repositories_of_a_pool_that_is_still_to_be_attached(rhel: Rhel) -> None:
+    rhel.known()
+    ids = ["rhel-7-server-rpms"]
+    wanted = settings(rhsm_user="quay", rhsm_repositories=ids, rhsm_pool=EMPLOYEE)
+    with rhel.current():
+        subscription.check(wanted, rhel.get_fact(Registration))
+
+
 def test_unknown_repository_changes_none(rhel: Rhel) -> None:
     rhel.known(EMPLOYEE)
     ids = ["rhel-7-server-optional-rpms", "no-such-rpms"]
@@ -256,7 +508,7 @@ def test_no_secret_is_asked_for_when_registered(monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(DeployError, match="QUAYLAB_RHSM_ACTIVATION_KEY: not set"):
             subscription.secret(BY_KEY, Found(True, (1, 29)))
         monkeypatch.setenv("QUAYLAB_RHSM_ACTIVATION_KEY", "key")
-        assert subscription.secret(BY_KEY, Found(True, (1, 29), deleted=True)) == "key"
+        assert subscription.secret(BY_KEY, Found(True, (1, 29), void=True)) == "key"
 
 
 @pytest.mark.parametrize("forgotten", [False, True])
@@ -266,20 +518,21 @@ def test_unregistered(rhel: Rhel, lab: Plan, forgotten: bool) -> None:
     assert rhel.noops == ["not registered"]
     rhel.known(EMPLOYEE)
     if forgotten:
-        rhel.set(consumers={})
+        rhel.serve(consumers={}, deleted=[UUID])
     assert rhel.perform(subscription.unregistered, plan=plan) == []
-    assert rhel.state["identity"] is None
-    assert rhel.state["consumers"] == {}
+    assert rhel.identity is None
+    assert rhel.consumers == {}
 
 
 def test_a_server_that_is_down_stops_the_run(rhel: Rhel, lab: Plan) -> None:
     rhel.known(EMPLOYEE)
-    rhel.set(faults=["unreachable"])
+    rhel.serve(faults=["down"])
     plan = _lab(lab, rhsm_organization="acme", rhsm_unregister=True)
     (line,) = rhel.perform(subscription.unregistered, plan=plan)
-    assert line.startswith("rhsm_unregister: Unable to reach the server")
+    assert line.startswith("rhsm_server: rhel1 can't tell whether it is registered")
+    assert "Connection error: Connection refused (error code 111)" in line
     with rhel.current():
         found = subscription.found(plan)
         assert isinstance(found, Found)
-        with pytest.raises(DeployError, match="can't tell whether it is registered: Unable to"):
-            subscription.secret(BY_KEY, found)
+        with pytest.raises(DeployError, match=r"rhsm_server: rhel1 .* Connection refused"):
+            subscription.check(BY_KEY, found)

@@ -11,6 +11,9 @@ from quaylab.problems import Refusal
 from quaylab.subscription import (
     Answer,
     Registration,
+    blamed,
+    configuration,
+    differing,
     host_problems,
     register,
     registration,
@@ -26,9 +29,37 @@ UNLOCKED = Answer(("Release not set",), 0)
 NOT_YET = Answer(("This system is not yet registered. Try 'subscription-manager register'",), 1)
 DELETED = Answer((f'Consumer profile "{UUID}" has been deleted from the server.',), 69)
 DELETED_1_24 = Answer((f"Unit {UUID} has been deleted",), 70)
-DOWN = Answer(("Unable to reach the server at satellite:443/rhsm: Connection refused",), 70)
+UNKNOWN = Answer((f'Unit with ID "{UUID}" could not be found. (HTTP error code 404)',), 70)
+UNKNOWN_TO_SATELLITE = Answer((f"Couldn't find consumer '{UUID}' (HTTP error code 404)",), 70)
+CORRUPTED = Answer(("Consumer identity either does not exist or is corrupted. Try register",), 65)
+NO_KEY = Answer(("Unable to verify server's identity: [SSL] PEM lib (_ssl.c:4114)",), 70)
+OTHER_KEY = Answer(("Unable to verify server's identity: [X509: KEY_VALUES_MISMATCH] key",), 70)
+UNUSABLE = Answer(("System certificates corrupted. Please reregister.",), 70)
+UNVERIFIED = Answer(("Unable to verify server's identity: [SSL: CERTIFICATE_VERIFY_FAILED]",), 70)
+BAD_CA = Answer(("Bad CA certificate: /etc/rhsm/ca/quaylab.pem: [SSL] PEM lib (_ssl.c:4149)",), 70)
+WRONG_PREFIX = Answer(("Could not find resource for full path: /x (HTTP error code 404)",), 70)
+DOWN = Answer(("Connection error: Connection refused (error code 111)",), 70)
 NO_RELEASES = Answer(("Error: The 'release' command is not supported by the server.",), 69)
 REGISTERED = Registration(True, (1, 29), UUID, "acme")
+VOID = Registration(True, (1, 29), void=True)
+NOTHING = Answer((), 0)
+FILES = Answer(("cert.pem", "key.pem"), 0)
+CONFIG = Answer(
+    (
+        *(
+            "[server]",
+            "   hostname = satellite.example.com",
+            "   port = [443]",
+            "   prefix = /rhsm",
+        ),
+        *("[rhsm]", "   baseurl = [https://cdn.redhat.com]", "[] - Default value in use"),
+    ),
+    0,
+)
+
+
+def _read(identity: Answer, release: Answer, files: Answer = NOTHING) -> Registration:
+    return registration(VERSION, identity, release, NOTHING, files)
 
 
 @pytest.mark.parametrize(
@@ -38,14 +69,29 @@ REGISTERED = Registration(True, (1, 29), UUID, "acme")
         (IDENTITY, Answer(("Release: 9.4",), 0), Registration(True, (1, 29), UUID, "acme", "9.4")),
         (IDENTITY, NO_RELEASES, REGISTERED),
         (NOT_YET, NOT_YET, Registration(True, (1, 29))),
-        (DELETED, DELETED, Registration(True, (1, 29), deleted=True)),
-        (DELETED_1_24, DELETED, Registration(True, (1, 29), deleted=True)),
-        (IDENTITY, DELETED, Registration(True, (1, 29), deleted=True)),
+        (DELETED, DELETED, VOID),
+        (DELETED_1_24, DELETED, VOID),
+        (IDENTITY, DELETED, VOID),
+        (UNKNOWN, UNKNOWN, VOID),
+        (UNKNOWN_TO_SATELLITE, UNKNOWN_TO_SATELLITE, VOID),
+        (CORRUPTED, CORRUPTED, VOID),
+        (NO_KEY, UNUSABLE, VOID),
+        (OTHER_KEY, UNUSABLE, VOID),
     ],
-    ids=["yes", "locked", "no releases", "no", "deleted", "deleted, 1.24", "deleted, cached"],
+    ids=[
+        *("yes", "locked", "no releases", "no", "deleted", "deleted, 1.24", "deleted, cached"),
+        *("404", "404 of Satellite", "certificate cut", "key empty", "another's key"),
+    ],
 )
 def test_registration(identity: Answer, release: Answer, found: Registration) -> None:
-    assert registration(VERSION, identity, release) == found
+    assert _read(identity, release) == found
+
+
+@pytest.mark.parametrize("name", ["cert.pem", "key.pem"])
+def test_half_an_identity_is_a_void_registration(name: str) -> None:
+    """Of which the client says that there is none."""
+    assert _read(NOT_YET, NOT_YET, Answer((name,), 0)) == VOID
+    assert _read(IDENTITY, UNLOCKED, FILES) == REGISTERED
 
 
 @pytest.mark.parametrize(
@@ -53,15 +99,83 @@ def test_registration(identity: Answer, release: Answer, found: Registration) ->
     [
         (DOWN, DOWN, DOWN.lines[0]),
         (IDENTITY, DOWN, DOWN.lines[0]),
-        (Answer((), 78), Answer((), 78), "exit code 78"),
+        (Answer((), 137), Answer((), 137), "exit code 137"),
+        (UNVERIFIED, UNUSABLE, UNVERIFIED.lines[0]),
+        (BAD_CA, BAD_CA, BAD_CA.lines[0]),
+        (WRONG_PREFIX, WRONG_PREFIX, WRONG_PREFIX.lines[0]),
     ],
-    ids=["down", "down, identity cached", "silent"],
+    ids=["down", "down, identity cached", "killed", "unverified", "bad CA", "another 404"],
 )
 def test_trouble(identity: Answer, release: Answer, trouble: str) -> None:
-    found = registration(VERSION, identity, release)
+    found = _read(identity, release)
     assert found.trouble == trouble
     (problem,) = host_problems("rhel1", found, settings(rhsm_organization="acme"))
     assert trouble in problem
+    assert problem.startswith(("rhsm_server: rhel1 can't tell", "rhsm_ca: rhel1 can't tell"))
+    assert list(host_problems("rhel1", found, settings(rhsm_organization="acme"), True)) == []
+
+
+@pytest.mark.parametrize(
+    ("complaint", "setting"),
+    [
+        ("Error: CA certificate for subscription service has not been installed.", "rhsm_ca"),
+        ("Bad CA certificate: /etc/rhsm/ca/quaylab.pem: no certificate", "rhsm_ca"),
+        (UNVERIFIED.lines[0], "rhsm_ca"),
+        ("Error loading certificate: [Errno 2] No such file or directory: 'cert.pem'", "rhsm_ca"),
+        ("Unable to reach the server at satellite.example.com:443/rhsm", "rhsm_server"),
+        ("Connection error: Connection refused (error code 111)", "rhsm_server"),
+        ("Network error: Name or service not known (error code -2)", "rhsm_server"),
+        ("Network error, unable to connect to server. Please see the log", "rhsm_server"),
+        ("Remote server error. Please check the connection details", "rhsm_server"),
+        ("Proxy error: unable to connect to proxy.example.com", "rhsm_server"),
+        ("Unable to verify server's identity: [SSL: TLSV1_ALERT_UNKNOWN_CA]", "rhsm_server"),
+        ("Invalid Credentials (HTTP error code 401: Unauthorized)", None),
+        ("Subscription pool deadbeef does not exist.", None),
+    ],
+)
+def test_the_setting_that_is_to_blame(complaint: str, setting: str | None) -> None:
+    assert blamed(complaint) == setting
+
+
+SATELLITE = {
+    "rhsm_organization": "acme",
+    "rhsm_server": "https://satellite.example.com/rhsm",
+    "rhsm_content": "https://satellite.example.com/pulp/content",
+}
+
+
+def test_rhsm_conf() -> None:
+    found = registration(VERSION, IDENTITY, UNLOCKED, CONFIG, FILES)
+    assert found.server == "https://satellite.example.com:443/rhsm"
+    wanted = settings(**SATELLITE)
+    assert configuration(wanted) == {
+        "server.hostname": "satellite.example.com",
+        "server.port": "443",
+        "server.prefix": "/rhsm",
+        "rhsm.baseurl": "https://satellite.example.com/pulp/content",
+    }
+    assert differing(wanted, found) == {"rhsm.baseurl": wanted.rhsm_content}
+    assert configuration(settings(rhsm_organization="acme")) == {}
+    plain = settings(rhsm_organization="acme", rhsm_server="https://candlepin.example.com:8443")
+    assert configuration(plain)["server.port"] == "8443"
+    assert configuration(plain)["server.prefix"] == "/subscription"
+
+
+@pytest.mark.parametrize(
+    ("identity", "told"),
+    [
+        (IDENTITY, "rhsm_server: rhel1 is registered with https://satellite.example.com:443/rhsm"),
+        (UNVERIFIED, "rhsm_server: rhel1 is registered with https://satellite.example.com:443/"),
+        (Answer((), 137), "rhsm_server: rhel1 can't tell whether it is registered with"),
+    ],
+    ids=["it is", "its CA is gone", "unknown"],
+)
+def test_a_registered_host_is_not_moved(identity: Answer, told: str) -> None:
+    found = registration(VERSION, identity, UNLOCKED, CONFIG, FILES)
+    moved = settings(**{**SATELLITE, "rhsm_server": "https://new.example.com/rhsm"})
+    (problem,) = host_problems("rhel1", found, moved)
+    assert problem.startswith(told)
+    assert list(host_problems("rhel1", found, settings(**SATELLITE), True)) == []
 
 
 @pytest.mark.parametrize(
@@ -75,7 +189,8 @@ def test_trouble(identity: Answer, release: Answer, trouble: str) -> None:
     ],
 )
 def test_pools_by_version(told: str, version: tuple[int, int] | None, pools: bool) -> None:
-    found = registration(Answer((f"subscription-manager: {told}",), 0), NOT_YET, NOT_YET)
+    version_told = Answer((f"subscription-manager: {told}",), 0)
+    found = registration(version_told, NOT_YET, NOT_YET, NOTHING, NOTHING)
     assert found.version == version
     assert found.has_pools is pools
 
@@ -172,7 +287,6 @@ def test_the_words_of_the_call() -> None:
         "register",
         "--org=acme",
         "--serverurl=https://satellite/rhsm",
-        "--baseurl=https://satellite/content",
         "--username=me",
         "--password=",
     )
