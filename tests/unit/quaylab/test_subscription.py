@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from quaylab.problems import Refusal
 from quaylab.subscription import (
@@ -295,3 +296,16 @@ def test_the_words_of_the_call() -> None:
 def test_red_hats_organizations_are_numbers() -> None:
     """As `--data rhsm_organization=1234567` gives one."""
     assert settings(rhsm_organization=1234567).rhsm_organization == "1234567"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://satellite/rhsm", "https://satellite:99999/rhsm", "https://satellite/rhsm/"),
+        *("https://satellite/%(prefix)s", "https://me:secret@satellite/rhsm", "https://a b/rhsm"),
+    ],
+)
+@pytest.mark.parametrize("key", ["rhsm_server", "rhsm_content"])
+def test_urls_that_rhsm_conf_does_not_take(key: str, url: str) -> None:
+    with pytest.raises(ValidationError, match=key):
+        settings(rhsm_organization="acme", **{key: url})
