@@ -29,9 +29,13 @@ FORGOTTEN = re.compile(f"{UUID}.*(has been deleted|could not be found)|find cons
 # A certificate or key that isn't whole, or two that don't belong together.
 DAMAGED = re.compile(r"is corrupted|server's identity: \[(SSL\] PEM lib|X509: KEY_VALUES_MISMATCH)")
 # The setting that a complaint of the client is about, by texts in it. A CA that is missing makes a
-# registration by key complain of a certificate that isn't there yet.
+# registration by key complain of a certificate that isn't there yet, and most other commands of
+# corrupted ones.
 COMPLAINTS = {
-    "rhsm_ca": ("CERTIFICATE_VERIFY_FAILED", "CA certificate", "Error loading certificate"),
+    "rhsm_ca": (
+        *("CERTIFICATE_VERIFY_FAILED", "CA certificate", "Error loading certificate"),
+        "System certificates corrupted",
+    ),
     "rhsm_server": (
         *("Unable to reach the server", "Connection error", "Network error", "Proxy error"),
         *("Remote server error", "ALERT_UNKNOWN_CA"),

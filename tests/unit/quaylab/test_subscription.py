@@ -122,6 +122,7 @@ def test_trouble(identity: Answer, release: Answer, trouble: str) -> None:
         ("Error: CA certificate for subscription service has not been installed.", "rhsm_ca"),
         ("Bad CA certificate: /etc/rhsm/ca/quaylab.pem: no certificate", "rhsm_ca"),
         (UNVERIFIED.lines[0], "rhsm_ca"),
+        (UNUSABLE.lines[0], "rhsm_ca"),
         ("Error loading certificate: [Errno 2] No such file or directory: 'cert.pem'", "rhsm_ca"),
         ("Unable to reach the server at satellite.example.com:443/rhsm", "rhsm_server"),
         ("Connection error: Connection refused (error code 111)", "rhsm_server"),
