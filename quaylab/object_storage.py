@@ -8,9 +8,9 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 
 from quaylab.credentials import Credentials
 from quaylab.settings import Settings
-from quaylab.settings.objects import Objects
+from quaylab.settings.objects import Objects, SwiftOption
 from quaylab.topology import Store, Topology
-from quaylab.versions import is_legacy, quay_version
+from quaylab.versions import is_legacy, parse, quay_version
 
 # Where a local store's volume is mounted, and the blobs in it.
 MOUNT = "/datastorage"
@@ -40,6 +40,11 @@ TAKES: Mapping[str, tuple[str, ...]] = {
 }
 # Those that say something even when nobody set them.
 ALWAYS = ("storage", "storage_bucket", "storage_path", "storage_location")
+# What Quay's check at its start wants of version 3, where Swift itself has other names for it.
+SWIFT_3_OPTIONS: Mapping[SwiftOption, str] = {
+    "tenant_id": "the project's id",
+    "user_domain_name": "the name of the user's domain, such as Default",
+}
 UNSET: Mapping[str, object] = {"storage_tls": True, "swift_auth_version": 3}
 # Driver, and its names for access key, secret key and bucket. An unknown driver would silently be
 # a store in memory.
@@ -103,14 +108,32 @@ def problems(settings: Settings, kind: str) -> Iterator[str]:
         yield "storage_path: is for object storage; a local one has quay_storage_path"
     if kind == "s3":
         yield from _s3_problems(settings)
-    if kind == "swift" and settings.swift_auth_url is None:
+    if kind == "swift":
+        yield from _swift_problems(settings)
+
+
+def _swift_problems(settings: Settings) -> Iterator[str]:
+    if settings.swift_auth_url is None:
         yield (
             "swift_auth_url: not set; swift needs the address that hands out tokens, for example "
             "https://keystone.example.com:5000/v3"
         )
+    needed = SWIFT_3_OPTIONS if settings.swift_auth_version == 3 else {}
+    for key, meaning in needed.items():
+        if not settings.swift_options.get(key):
+            yield (
+                f"swift_options: {key} not set; with version 3 Quay does not start without "
+                f"{meaning}"
+            )
 
 
 def _s3_problems(settings: Settings) -> Iterator[str]:
+    version = quay_version(settings)
+    if settings.storage_host and not settings.storage_tls and parse(version) < (3, 17, 0):
+        yield (
+            f"storage_tls: {version} looks for an s3 store by TLS alone when it starts; give the "
+            "store TLS, set storage to radosgw, or take v3.17.0 or newer"
+        )
     if settings.storage_host and settings.storage_region:
         yield (
             "storage_region: Quay's driver for s3 asks AWS itself once it has a region; leave it "
@@ -138,8 +161,10 @@ def _end_point(settings: Settings, store: Store) -> dict[str, Any]:
             }
         case "s3":
             # With a region Quay asks AWS, and takes no other address.
-            region = settings.storage_region
-            return {"s3_region": region} if region else {"endpoint_url": store.url}
+            if settings.storage_region:
+                return {"s3_region": settings.storage_region}
+            # What checks the store as v3.16 starts knows `host` only, which means TLS.
+            return {"host": store.netloc} if store.tls else {"endpoint_url": store.url}
         case "swift":
             return {
                 "auth_url": settings.swift_auth_url,

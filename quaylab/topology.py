@@ -46,10 +46,15 @@ class Store(Service):
     tls: bool
 
     @property
-    def url(self) -> str:
+    def netloc(self) -> str:
+        """``host[:port]``, as in its addresses."""
         address = f"[{self.address}]" if ":" in self.address else self.address
         usual = self.port == (443 if self.tls else 80)
-        return f"{'https' if self.tls else 'http'}://{address}{'' if usual else f':{self.port}'}"
+        return address if usual else f"{address}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{self.netloc}"
 
 
 @dataclass(frozen=True)

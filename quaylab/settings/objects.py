@@ -75,5 +75,5 @@ class Objects(Section):
         description="With swift: 1 (its own), 2 or 3 (Keystone)"
     )
     swift_options: dict[SwiftOption, Line] = Field(
-        description="With swift 2 and 3: os_options, such as project_name and user_domain_name",
+        description="With swift 2 and 3: os_options; 3 needs tenant_id and user_domain_name",
     )

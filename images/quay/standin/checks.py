@@ -17,6 +17,7 @@ LAST_WITH_MYSQL = (3, 16)
 def check_bundle(settings: Settings) -> None:
     """What can be told without the network: the storage's driver, and the certificate."""
     storage.registry_configuration(settings)
+    storage.check(settings)
     _check_certificate(settings)
 
 

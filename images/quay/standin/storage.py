@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from standin import StartError, runtime
+from standin import StartError, minor_version, runtime
 from standin.config import Settings
 
 BLOBS = "/v2/quay/blobs"
@@ -24,6 +24,9 @@ PROBE = b"The stand-in looks whether it can write here.\n"
 PROBE_DIGEST = f"sha256:{hashlib.sha256(PROBE).hexdigest()}"
 # Google's S3-compatible interface, for which GoogleCloudStorage's keys are made.
 GOOGLE_ENDPOINT = "https://storage.googleapis.com"
+
+# Until then Quay's check of a store of S3's kind knows no endpoint_url.
+WITHOUT_ENDPOINT_URL = (3, 16)
 
 
 class StorageError(Exception):
@@ -54,6 +57,19 @@ def registry_configuration(settings: Settings) -> dict[str, Any]:
             "secret": settings.derived_key("registry").hex(),
         },
     }
+
+
+def check(settings: Settings) -> None:
+    """What Quay's own check of the store can't do without."""
+    driver, arguments = settings.storage
+    if driver == "SwiftStorage" and int(arguments.get("auth_version", 2)) == 3:
+        options = arguments.get("os_options") or {}
+        for key in ("user_domain_name", "tenant_id"):
+            if not isinstance(options.get(key), str):
+                raise StartError(f"Swift auth v3 requires {key} (string) in os_options")
+    named = "s3_region" in arguments or "host" in arguments
+    if driver == "S3Storage" and not named and minor_version() <= WITHOUT_ENDPOINT_URL:
+        raise StartError("S3Storage lacks host: Quay looks for the bucket at s3.amazonaws.com")
 
 
 def _redirects(settings: Settings) -> bool:

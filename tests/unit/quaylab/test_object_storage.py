@@ -19,7 +19,13 @@ RADOSGW = {"storage": "radosgw", "storage_host": "rgw.example.com"}
 S3 = {"storage": "s3", "storage_region": "eu-central-1"}
 COMPATIBLE = {"storage": "s3", "storage_host": "s3.example.com"}
 GCS = {"storage": "gcs"}
-SWIFT = {"storage": "swift", "swift_auth_url": "https://keystone.example.com:5000/v3"}
+OPTIONS = {"tenant_id": "8b1c", "user_domain_name": "company"}
+SWIFT = {
+    "storage": "swift",
+    "swift_auth_url": "https://keystone.example.com:5000/v3",
+    "swift_options": OPTIONS,
+}
+PLAIN_3_16 = {"storage_tls": False, "quay_version": "v3.16.5"}
 COMMON = {"storage_path": "/datastorage/registry"}
 
 
@@ -89,6 +95,17 @@ def _config(credentials: Credentials = KEYED, **changes: Any) -> dict[str, Any]:
             },
         ),
         (
+            {**COMPATIBLE, "storage_port": 9000},
+            "S3Storage",
+            {
+                **COMMON,
+                "host": "s3.example.com:9000",
+                "s3_access_key": ACCESS,
+                "s3_secret_key": SECRET,
+                "s3_bucket": "quay-storage",
+            },
+        ),
+        (
             GCS,
             "GoogleCloudStorage",
             {
@@ -99,7 +116,7 @@ def _config(credentials: Credentials = KEYED, **changes: Any) -> dict[str, Any]:
             },
         ),
         (
-            {**SWIFT, "swift_options": {"project_name": "images", "user_domain_name": "company"}},
+            SWIFT,
             "SwiftStorage",
             {
                 **COMMON,
@@ -108,7 +125,7 @@ def _config(credentials: Credentials = KEYED, **changes: Any) -> dict[str, Any]:
                 "swift_container": "quay-storage",
                 "auth_url": "https://keystone.example.com:5000/v3",
                 "auth_version": 3,
-                "os_options": {"project_name": "images", "user_domain_name": "company"},
+                "os_options": OPTIONS,
             },
         ),
         (
@@ -116,6 +133,7 @@ def _config(credentials: Credentials = KEYED, **changes: Any) -> dict[str, Any]:
                 **SWIFT,
                 "swift_auth_url": "http://rgw.example.com:7480/auth/v1.0",
                 "swift_auth_version": 1,
+                "swift_options": {},
             },
             "SwiftStorage",
             {
@@ -128,7 +146,18 @@ def _config(credentials: Credentials = KEYED, **changes: Any) -> dict[str, Any]:
             },
         ),
     ],
-    ids=["local", "radosgw", "plain radosgw", "s3", "role", "compatible", "gcs", "swift", "v1"],
+    ids=[
+        "local",
+        "radosgw",
+        "plain radosgw",
+        "s3",
+        "role",
+        "plain s3",
+        "s3 at",
+        "gcs",
+        "swift",
+        "v1",
+    ],
 )
 def test_driver_and_its_arguments(
     changes: dict[str, Any], driver: str, arguments: dict[str, Any]
@@ -160,7 +189,14 @@ def test_good_combinations(changes: dict[str, Any]) -> None:
         ({**RADOSGW, "swift_auth_version": 1}, "swift_auth_version", "no meaning with radosgw"),
         ({**SWIFT, "storage_host": "swift.example.com"}, "storage_host", "no meaning with swift"),
         ({**SWIFT, "storage_proxy": True}, "storage_proxy", "no meaning with swift"),
-        ({"storage": "swift"}, "swift_auth_url", "not set; swift needs the address"),
+        ({**SWIFT, "swift_auth_url": None}, "swift_auth_url", "not set; swift needs the address"),
+        (
+            {**SWIFT, "swift_options": {"tenant_id": "8b1c"}},
+            "swift_options",
+            "user_domain_name not",
+        ),
+        ({**SWIFT, "swift_options": {"user_domain_name": "x"}}, "swift_options", "tenant_id not"),
+        ({**COMPATIBLE, **PLAIN_3_16}, "storage_tls", "v3.16.5 looks for an s3 store by TLS alone"),
         ({"storage": "s3"}, "storage_region", "not set; s3 needs AWS's region"),
         ({**COMPATIBLE, "storage_region": "eu"}, "storage_region", "set storage to radosgw"),
         ({**S3, "storage_tls": False}, "storage_host", "AWS is reached by TLS"),

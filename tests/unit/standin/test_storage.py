@@ -16,7 +16,7 @@ sys.path.append(str(ROOT / "images" / "quay"))
 
 from standin import StartError
 from standin.config import Settings
-from standin.storage import registry_configuration
+from standin.storage import check, registry_configuration
 
 KEYED = with_storage_keys(CREDENTIALS)
 ACCESS, SECRET = (
@@ -26,13 +26,16 @@ KEYS = {"accesskey": ACCESS, "secretkey": SECRET}
 COMMON = {"bucket": "quay-storage", "rootdirectory": "/datastorage/registry"}
 
 
-def _storage(**changes: Any) -> dict[str, Any]:
-    """What docker-registry is told, for what Quaylab writes into config.yaml."""
+def _settings(**changes: Any) -> Settings:
+    """What Quaylab writes into config.yaml."""
     topology = build([host("quay.example.com")], **changes)
     config = object_storage.config(settings(**changes), topology, KEYED)
-    found: dict[str, Any] = registry_configuration(
-        Settings(Path("/conf/stack"), {"SECRET_KEY": "a-secret", **config})
-    )["storage"]
+    return Settings(Path("/conf/stack"), {"SECRET_KEY": "a-secret", **config})
+
+
+def _storage(**changes: Any) -> dict[str, Any]:
+    """What docker-registry is told of it."""
+    found: dict[str, Any] = registry_configuration(_settings(**changes))["storage"]
     return found
 
 
@@ -143,3 +146,29 @@ def test_what_quay_would_not_start_with(driver: str, arguments: dict[str, Any], 
     }
     with pytest.raises(StartError, match=told):
         registry_configuration(Settings(Path("/conf/stack"), values))
+
+
+@pytest.mark.parametrize("version", ["v3.16.5", "v3.18.0"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"storage": "s3", "storage_host": "s3.example.com"},
+        {
+            "storage": "swift",
+            "swift_auth_url": "https://keystone.example.com/v3",
+            "swift_options": {"tenant_id": "8b1c", "user_domain_name": "Default"},
+        },
+    ],
+    ids=["s3", "swift"],
+)
+def test_is_what_quays_own_check_wants(
+    version: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUAY_VERSION", version)
+    check(_settings(**changes))
+
+
+def test_quays_own_check_wants_more_than_swift_itself() -> None:
+    settings = _settings(storage="swift", swift_auth_url="https://keystone.example.com/v3")
+    with pytest.raises(StartError, match="Swift auth v3 requires user_domain_name"):
+        check(settings)
