@@ -228,7 +228,7 @@ def quay(
             health_interval=30,
             ports=(
                 PublishedPort(8443, settings.quay_https_port, EVERYWHERE),
-                PublishedPort(8080, settings.quay_http_port, EVERYWHERE),
+                *_redirect(settings),
             ),
             mounts=(
                 Mount(directory, "/conf/stack", read_only=True),
@@ -241,6 +241,13 @@ def quay(
             stop_timeout=90,
         ),
     )
+
+
+def _redirect(settings: Settings) -> tuple[PublishedPort, ...]:
+    """Quay's http, which redirects to port 443 whatever the registry's port is."""
+    if settings.quay_https_port != 443:
+        return ()
+    return (PublishedPort(8080, settings.quay_http_port, EVERYWHERE),)
 
 
 def _legacy_quay(settings: Settings, credentials: Credentials) -> Part:

@@ -29,7 +29,10 @@ class Registry(Section):
         "full one, else quay.quaylab.lan",
     )
     quay_https_port: Port = Field(description="Port of the registry on its host")
-    quay_http_port: Port = Field(description="Port that redirects to https on its host")
+    quay_http_port: Port = Field(
+        description="Port that redirects to https on its host, to 443 alone: "
+        "with another quay_https_port it isn't open"
+    )
     quay_version: Version | None = Field(
         description="Quay's version, which is its image's tag; None: v3.18.0, with MySQL v3.16.5",
     )

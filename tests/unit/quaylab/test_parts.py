@@ -201,12 +201,18 @@ def test_cas_of_services_elsewhere_are_in_the_bundle(tmp_path: Path, part: str, 
 
 
 def test_quays_ports_and_mounts() -> None:
-    container = _quay(quay_https_port=9443, quay_http_port=9080).container
-    assert [str(port) for port in container.ports] == ["0.0.0.0:9443:8443", "0.0.0.0:9080:8080"]
+    container = _quay(quay_http_port=9080).container
+    assert [str(port) for port in container.ports] == ["0.0.0.0:443:8443", "0.0.0.0:9080:8080"]
     assert {mount.target: mount.read_only for mount in container.mounts} == {
         "/conf/stack": True,
         "/datastorage": False,
     }
+
+
+def test_no_redirect_to_a_port_where_the_registry_is_not() -> None:
+    """Quay's own leads to 443, whatever it is told of its port."""
+    container = _quay(quay_https_port=8443, quay_http_port=8080).container
+    assert [str(port) for port in container.ports] == ["0.0.0.0:8443:8443"]
 
 
 def test_quay_does_not_migrate_by_itself_and_has_time_to_stop() -> None:
