@@ -9,10 +9,10 @@ from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.containers import ContainerState, Engine, EngineState, Succeeds, Written
 from operations.commands import fail, quoted
+from quaylab.container_log import LINES, SUMMARY
 from quaylab.containers import DIGEST_LABEL, NETWORK, RESTART_POLICY, Container
 from quaylab.parts import Part, Volume
 
-LOG_LINES = 15
 # Without root's configuration, whose `proxies` the client would give to every container.
 RUN = "DOCKER_CONFIG=/nonexistent docker run"
 
@@ -94,7 +94,7 @@ def ground(part: Part, engine: EngineState) -> Generator[StringCommand]:
 def wait_until_healthy(container: Container, timeout: int) -> StringCommand:
     """Ask the container's own health check until it is content.
 
-    A container that keeps exiting is not waited for. The error shows its last lines.
+    A container that keeps exiting is not waited for. The error shows what it complained of.
     """
     late = f"{container.name} does not become healthy (health_timeout: {timeout} s); it said:"
     return StringCommand(
@@ -105,7 +105,8 @@ def wait_until_healthy(container: Container, timeout: int) -> StringCommand:
         ">/dev/null 2>&1; do",
         'if test $(($(restarts) - first)) -ge 3 || test "$(date +%s)" -ge "$end"; then',
         "printf '%s\\n'", QuoteString(late), ">&2;",
-        f"docker logs --tail {LOG_LINES} {container.name} >&2; exit 1; fi;",
+        f"docker logs --tail {LINES} {container.name} 2>&1 | awk", QuoteString(SUMMARY),
+        ">&2; exit 1; fi;",
         "sleep 0.5; done",
     )  # fmt: skip
 

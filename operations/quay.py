@@ -7,7 +7,7 @@ from collections.abc import Generator
 
 import urllib3
 from pyinfra import host, state
-from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
+from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 from urllib3.exceptions import HTTPError
 
@@ -15,9 +15,10 @@ from facts.containers import Engine
 from facts.files import Files
 from operations import dumps, files, reach
 from operations.commands import complain, fail, quoted
-from operations.containers import LOG_LINES, RUN, due, ground
+from operations.containers import RUN, due, ground
 from operations.credentials import saved
 from operations.reach import registry, through
+from quaylab.container_log import SUMMARY
 from quaylab.containers import NETWORK
 from quaylab.files import ManagedFile
 from quaylab.parts import VAR
@@ -53,7 +54,7 @@ def migrated(plan: Plan) -> Generator[StringCommand]:
     yield StringCommand(
         f"log=$({RUN} --rm --sig-proxy=false --name={MIGRATION} --network={NETWORK}",
         quoted(*mounts, part.image.reference), "migrate head 2>&1) ||",
-        f"{{ printf '%s\\n' \"$log\" | tail -n {LOG_LINES} >&2;",
+        "{ printf '%s\\n' \"$log\" | awk", QuoteString(SUMMARY), ">&2;",
         fail(_migration_failed(plan)), "; }",
     )  # fmt: skip
     yield files.write(note(plan.version))
@@ -61,9 +62,9 @@ def migrated(plan: Plan) -> Generator[StringCommand]:
 
 def _migration_failed(plan: Plan) -> str:
     if plan.schema is None:
-        return f"migrating to {plan.version} failed; its last lines are above"
+        return f"migrating to {plan.version} failed; what it said is above"
     return (
-        f"migrating to {plan.version} failed, its last lines are above; {plan.schema} still "
+        f"migrating to {plan.version} failed, what it said is above; {plan.schema} still "
         "serves. Repair the cause and run again, or go back to before the upgrade, losing what was "
         f"pushed since: {dumps.way_back(plan)}"
     )

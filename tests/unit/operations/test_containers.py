@@ -162,6 +162,37 @@ def test_waiting_ends_with_the_containers_last_words(lab: Plan, shell: Shell) ->
     ]
 
 
+# As v3.18.0 said it with a value in SSL_PROTOCOLS that nginx doesn't know.
+UNWELL = """\
+   | Redis | Could not connect to Redis with values provided in BUILDLOGS_REDIS | x |
+gunicorn-web stdout | 2026-11-25 00:54:15,871 [74] [INFO] [gunicorn.error] Listening at: unix
+nginx stderr | 2026/11/25 00:54:17 [emerg] 216#216: invalid value "TLSv9" in nginx.conf:21
+gunicorn-web stdout | KeyError: 'HOME'
+2026-11-25 00:55:10,843 WARN exited: nginx (exit status 1; not expected)
+"""
+
+
+def test_waiting_tells_what_each_service_complains_of(lab: Plan, shell: Shell) -> None:
+    """nginx is started again and again, so that its own words are far above the last ones."""
+    (shell.stubs / "log").write_text(
+        UNWELL + "2026-11-25 00:55:11,277 INFO spawned: 'nginx' with pid 318\n" * 2500
+    )
+    shell.stub(
+        "docker", f"case $1 in inspect) echo 0 ;; logs) cat {shell.stubs}/log ;; *) exit 1; esac"
+    )
+    said = shell.run(containers.wait_until_healthy(lab.quay[lab.topology.leader].container, 0))
+    lines = said.stderr.splitlines()
+    assert [line.split("|")[0].strip() or line for line in lines[1:4]] == [
+        UNWELL.splitlines()[0],
+        "nginx stderr",
+        "gunicorn-web stdout",
+    ]
+    assert "[emerg]" in lines[2]
+    assert "KeyError" in lines[3]
+    assert lines[4] == "its last lines:"
+    assert len(lines) == 15
+
+
 def test_waiting_ends_early_for_a_container_that_keeps_exiting(lab: Plan, shell: Shell) -> None:
     count = shell.stubs / "count"
     count.write_text("0")

@@ -1,0 +1,33 @@
+"""What of a container's log tells why it isn't well."""
+
+from __future__ import annotations
+
+# Enough for all that a start of Quay says, several times over.
+LINES = 3000
+
+# An awk program, which any host has: of each service that speaks in a container (in Quay's log its
+# name stands before each line) the last three different complaints, and then the last ten lines. A
+# service that is started again and again would else fill them with one and the same.
+SUMMARY = r"""
+{
+    line = substr($0, 1, 300)
+    last[NR % 10] = line
+    low = tolower(line)
+    if (low ~ /[[ ](info|debug)[] ]/) next
+    if (low !~ /emerg|crit|error|fatal|panic|exception|refused|denied|could not|cannot/) next
+    service = match(line, /^[a-z0-9_-]+ std(out|err) \|/) ? substr(line, 1, RLENGTH) : ""
+    words = line
+    gsub(/[0-9]+/, "", words)
+    if (words in seen) next
+    seen[words] = 1
+    if (!(service in count)) order[++services] = service
+    complaint[service, count[service]++ % 3] = line
+}
+END {
+    for (i = 1; i <= services; i++)
+        for (j = count[order[i]] - 3; j < count[order[i]]; j++)
+            if (j >= 0) print complaint[order[i], j % 3]
+    if (services) print "its last lines:"
+    for (i = NR - 9; i <= NR; i++) if (i >= 1) print last[i % 10]
+}
+"""
