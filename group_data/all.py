@@ -11,7 +11,8 @@ lab_name = "quaylab"
 server_hostname = None
 # Port of the registry on its host.
 quay_https_port = 443
-# Port that redirects to https on its host.
+# Port that redirects to https on its host, to 443 alone: with another quay_https_port it isn't
+# open.
 quay_http_port = 80
 # Quay's version, which is its image's tag; None: v3.18.0, with MySQL v3.16.5.
 quay_version = None
@@ -99,7 +100,7 @@ storage_iam_role = False
 swift_auth_url = None
 # With swift: 1 (its own), 2 or 3 (Keystone).
 swift_auth_version = 3
-# With swift 2 and 3: os_options, such as project_name and user_domain_name.
+# With swift 2 and 3: os_options; 3 needs tenant_id and user_domain_name.
 swift_options: dict[str, str] = {}
 
 # --- Ceph ---

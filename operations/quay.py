@@ -13,11 +13,13 @@ from urllib3.exceptions import HTTPError
 
 from facts.containers import Engine
 from facts.files import Files
+from facts.network import OutOfReach
 from operations import dumps, files, reach
 from operations.commands import complain, fail, quoted
 from operations.containers import RUN, due, ground
 from operations.credentials import saved
 from operations.reach import registry, through
+from quaylab import outgoing
 from quaylab.container_log import SUMMARY
 from quaylab.containers import NETWORK
 from quaylab.files import ManagedFile
@@ -72,8 +74,8 @@ def _migration_failed(plan: Plan) -> str:
 
 @operation()
 def services_answer(plan: Plan) -> Generator[StringCommand]:
-    """Ask database, Redis and object store with exactly Quay's credentials, before Quay does.
-    Nothing changes.
+    """Ask database, Redis and object store with exactly Quay's credentials, before Quay does, and
+    see that containers on this host get there as well. Nothing changes.
 
     + plan: the run's plan
     """
@@ -86,8 +88,30 @@ def services_answer(plan: Plan) -> Generator[StringCommand]:
     except (RegistryError, Unreachable) as error:
         yield fail(str(error))
         return
+    if out_of_reach := _out_of_reach(plan):
+        yield fail("\n".join(out_of_reach))
+        return
     said = f"database {database}, Redis {redis}"
     host.noop(f"{said}, {bucket}" if bucket else said)
+
+
+def _out_of_reach(plan: Plan) -> list[str]:
+    """What this host reaches, as was just seen, and its containers don't."""
+    needed = outgoing.connections(plan.settings, plan.topology)
+    part = plan.quay[host.name]
+    reasons = host.get_fact(
+        OutOfReach,
+        container=part.container.name,
+        image=part.image.reference,
+        targets=list(needed.values()),
+    )
+    return [
+        f"{name} at {address}:{port}: {host.name} reaches it, but its containers don't: "
+        f"{reasons[address, port]}; look at what its firewall forwards from Docker's networks, and "
+        "at DNS: containers don't read their host's /etc/hosts"
+        for name, (address, port) in needed.items()
+        if (address, port) in reasons
+    ]
 
 
 @operation()

@@ -105,7 +105,7 @@ def _run(lab: Deployment, *arguments: str, **keys: str) -> Any:
         (
             ("--data", "storage_ca=null"),
             KEYS,
-            "its certificate is refused: self-signed certificate",
+            "its certificate is signed by a CA that storage_ca doesn't hold",
         ),
         (("--data", "storage_port=9"), KEYS, "storage_host: object store at "),
     ],

@@ -19,6 +19,7 @@ from pyinfra.api import FunctionCommand
 
 from facts.containers import Engine, EngineState
 from facts.files import Files
+from facts.network import OutOfReach
 from operations import credentials, dumps, quay
 from quaylab import plan
 from quaylab.credentials import Store, rotated
@@ -127,6 +128,18 @@ def test_a_service_that_does_not_answer_stops_the_run(site: Site) -> None:
     host, lab = site.host(), site.lab(redis_port=1)
     (command,) = _services_answer(host, lab)
     assert _failure(command, host).startswith("Redis at quaylab-redis:")
+
+
+def test_a_service_that_containers_do_not_reach_stops_the_run(site: Site) -> None:
+    """Although the host does: what containers send is forwarded, and they have their own names."""
+    host = site.host({OutOfReach: {("quaylab-redis", 6379): "Connection refused"}})
+    (command,) = _services_answer(host, site.lab())
+    assert _failure(command, host).startswith(
+        f"Redis at quaylab-redis:6379: {NAME} reaches it, but its containers don't: "
+        "Connection refused; "
+    )
+    (asked,) = [arguments for arguments in host.asked if "targets" in arguments]
+    assert asked["targets"] == [("quaylab-database", 5432), ("quaylab-redis", 6379)]
 
 
 # --- the superuser ---

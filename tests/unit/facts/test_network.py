@@ -1,0 +1,43 @@
+"""What containers reach, asked of a real bash with an engine's client that is none."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from facts.network import OutOfReach
+from tests.unit.shell import Shell
+
+HERE = "127.0.0.1"
+# "Runs" the command after the container's name, or after the image's.
+RUNNING = 'shift 2; exec "$@"'
+STOPPED = """case $1 in
+exec) exit 1 ;;
+network) exit 0 ;;
+run) while test "$1" != quay:1; do shift; done; shift; exec bash "$@" ;;
+esac"""
+
+
+@pytest.mark.parametrize("engine", [RUNNING, STOPPED], ids=["in Quay's", "in one of its own"])
+def test_each_is_told_with_its_reason(shell: Shell, engine: str) -> None:
+    shell.stub("docker", engine)
+    with socket.create_server((HERE, 0)) as open_one, socket.create_server((HERE, 0)) as other:
+        there, closed = open_one.getsockname()[1], other.getsockname()[1]
+        other.close()
+        targets = [(HERE, there), (HERE, closed), ("nowhere.invalid", 5432)]
+        fact = OutOfReach()
+        found = fact.process(shell.lines(fact.command("quaylab-quay", "quay:1", targets)))
+    assert found.pop(("nowhere.invalid", 5432))
+    assert found == {(HERE, closed): "Connection refused"}
+    if engine == STOPPED:
+        (run,) = [call for call in shell.calls if call.startswith("docker run ")]
+        assert " --rm --network=quaylab " in run
+
+
+def test_silence_is_told(shell: Shell) -> None:
+    shell.stub("docker", RUNNING)
+    shell.stub("timeout", "exit 124")
+    fact = OutOfReach()
+    command = fact.command("quaylab-quay", "quay:1", [(HERE, 1)])
+    assert fact.process(shell.lines(command)) == {(HERE, 1): "no answer within 10 s"}
