@@ -203,6 +203,23 @@ def test_lost_password_is_set_again(elsewhere: Elsewhere, lab: Deployment) -> No
     assert [name for name, _ in _run(lab).changed()] == [MAKE]
 
 
+def test_what_only_the_host_reaches_is_told_before_quay_is_started(
+    elsewhere: Elsewhere, lab: Deployment
+) -> None:
+    lab.run("tasks/teardown.py").check()
+    rule = f"DOCKER-USER -p tcp -d {elsewhere.servers.machine.address} --dport 6379 -j REJECT"
+    elsewhere.quay.run(f"iptables -I {rule}")
+    try:
+        refused = _run(lab, **{VARIABLE: ""})
+    finally:
+        elsewhere.quay.run(f"iptables -D {rule}")
+    assert refused.returncode != 0
+    assert f"Redis at {NAME}:6379: " in refused.output
+    assert "reaches it, but its containers don't: " in refused.output
+    assert containers(elsewhere.quay) == {}
+    _run(lab, **{VARIABLE: ""}).check()
+
+
 def test_mariadb(elsewhere: Elsewhere, lab: Deployment) -> None:
     lab.run("tasks/teardown.py", f"--data=purge={HOSTNAME}").check()
     other = elsewhere.lab("mariadb", database_engine="mysql")
