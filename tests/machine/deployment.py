@@ -87,7 +87,7 @@ class Deployment:
         found = credentials_file.read(self.store.path)
         assert found
         values, _ = found
-        public = ("identity", "ca_certificate", "certificate")
+        public = ("checksum", "identity", "ca_certificate", "certificate")
         return {key: value for key, value in values.items() if value and key not in public}
 
     @property

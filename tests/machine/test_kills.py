@@ -20,6 +20,7 @@ FIRST_RUN = (
     "tasks/docker.py | Note the registry that the host serves",
     "tasks/docker.py | Trust the registry's CA",
     "tasks/docker.py | Know the registry's name",
+    "tasks/images.py | Get the images",
     "tasks/database.py | Write the database's environment",
     "tasks/database.py | Run the database",
     "tasks/database.py | Prepare Quay's database",
@@ -33,7 +34,10 @@ FIRST_RUN = (
     "tasks/verify.py | Verify: log in, push, pull, delete",
 )
 REPLACING = tuple(each for each in FIRST_RUN if " | Run " in each)
-IN_SHORT = (FIRST_RUN[5], FIRST_RUN[10])
+IN_SHORT = (
+    "tasks/database.py | Run the database",
+    "tasks/quay.py | Migrate the database's schema",
+)
 # From before an operation's first command to after its last; the same in every session.
 LONGEST = 0.8
 
