@@ -149,7 +149,8 @@ def _is_made_as(found: ContainerState, wanted: Container, engine: EngineState) -
         found.image == wanted.image
         and not found.outdated
         # Of a network that was removed and made anew, a container has the name and the old id.
-        and found.networks.get(NETWORK) in ("", engine.networks.get(NETWORK))
+        and NETWORK in found.networks
+        and found.networks[NETWORK] in ("", engine.networks.get(NETWORK))
         and found.ports == {str(port) for port in wanted.ports}
         and all(found.mounts.get(mount.target) == mount.source for mount in wanted.mounts)
         and (not wanted.command or found.command == wanted.command)

@@ -94,6 +94,13 @@ def test_drift_is_put_right(lab: Plan, change: dict[str, Any], verbs: list[str])
     assert _run(lab.database, _host(lab.database.container, **change)) == verbs
 
 
+@pytest.mark.parametrize("attached", [{}, {NETWORK: "n1"}], ids=["off it", "on the one before"])
+def test_a_network_that_is_gone(lab: Plan, attached: dict[str, str]) -> None:
+    found = engine(lab.redis.container, networks=attached, state="exited")
+    host = FakeHost({Engine: dataclasses.replace(found, networks={})})
+    assert _run(lab.redis, host) == ["docker network", *REPLACED]
+
+
 def test_its_own_check_decides_while_the_engine_has_not_asked_yet(lab: Plan) -> None:
     wanted = lab.database.container
     assert _run(lab.database, _host(wanted, wanted.health, health="starting")) == []
