@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from pyinfra import host
+from pyinfra import host, logger, state
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.containers import ContainerState, Engine, EngineState, Succeeds, Written
@@ -15,6 +15,8 @@ from quaylab.parts import Part, Volume
 
 # Without root's configuration, whose `proxies` the client would give to every container.
 RUN = "DOCKER_CONFIG=/nonexistent docker run"
+# What ends a container that runs, in words.
+ENDS = {"replace": "replaced", "restart": "restarted"}
 
 
 @operation()
@@ -48,6 +50,9 @@ def running(part: Part, timeout: int) -> Generator[StringCommand]:
     if change is None:
         host.noop(f"{wanted.name} runs as specified and is healthy")
         return
+    found = engine.containers.get(wanted.name)
+    if found and found.digest and found.state == "running" and change in ENDS:
+        yield from _end(part, ENDS[change])
     if change == "replace":
         # One that isn't ours stays: the engine gives no name a second time. A killed run's may have
         # come up only now. Anonymous volumes of the image would pile up; named ones stay.
@@ -63,6 +68,21 @@ def running(part: Part, timeout: int) -> Generator[StringCommand]:
         yield StringCommand(f"docker {change} {wanted.name} >/dev/null")
     if wanted.health:
         yield wait_until_healthy(wanted, timeout)
+
+
+def _end(part: Part, how: str) -> Generator[StringCommand]:
+    """Begin to stop a container that runs, in the way that its clients miss it the shortest."""
+    name = part.container.name
+    if part.interruption and not state.is_executing:
+        # While the run is planned, so that it is known before it is agreed to.
+        notice = f"{name} will be {how}: {part.interruption}"
+        host.log_styled(notice, fg="yellow", log_func=logger.warning)
+    if part.before_stop:
+        patience = part.container.stop_timeout
+        yield StringCommand(
+            f"timeout {patience} docker exec {name} sh -c", QuoteString(part.before_stop),
+            ">/dev/null 2>&1 || :",
+        )  # fmt: skip
 
 
 @operation()

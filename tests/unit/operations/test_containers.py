@@ -121,6 +121,61 @@ def test_a_variable_that_the_image_has_already(lab: Plan) -> None:
         assert _run(part, _host(wanted, environment=found, image_environment=image)) == []
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"digest": "other"}, ["quaylab-quay will be replaced: "]),
+        ({"written": 2000.0}, ["quaylab-quay will be restarted: "]),
+        ({"digest": "other", "state": "exited"}, []),
+        ({"restart_policy": "no"}, []),
+        ({}, []),
+    ],
+    ids=str,
+)
+def test_what_clients_will_meet_is_told_while_the_run_is_planned(
+    lab: Plan, change: dict[str, Any], told: list[str]
+) -> None:
+    quay = lab.quay[lab.topology.leader]
+    host = _host(quay.container, **change)
+    host.executing = False
+    _run(quay, host)
+    assert [line[: len(told[0])] for line in host.told] == told
+    host.executing, host.told = True, []
+    _run(quay, host)
+    assert host.told == []
+
+
+@pytest.mark.parametrize(
+    ("change", "verbs"),
+    [
+        ({"digest": "other"}, ["timeout 90", *REPLACED]),
+        ({"written": 2000.0}, ["timeout 90", "touch", "docker restart", "wait"]),
+        ({"digest": "other", "state": "exited"}, REPLACED),
+        ({"digest": ""}, REPLACED),
+        ({"restart_policy": "no"}, ["docker update", "wait"]),
+    ],
+    ids=str,
+)
+def test_quays_services_are_stopped_all_at_once(
+    lab: Plan, change: dict[str, Any], verbs: list[str]
+) -> None:
+    """supervisord, told to end, stops them one by one."""
+    quay = lab.quay[lab.topology.leader]
+    quay = dataclasses.replace(quay, volume=None)
+    commands = _host(quay.container, **change).shell(containers.running, part=quay, timeout=60)
+    assert _verbs(commands) == verbs
+    if verbs[0] == "timeout 90":
+        assert commands[0].startswith("timeout 90 docker exec quaylab-quay sh -c ")
+        assert "supervisorctl" in commands[0]
+
+
+def test_a_first_start_interrupts_nobody(lab: Plan) -> None:
+    host = FakeHost()
+    host.executing = False
+    _run(lab.quay[lab.topology.leader], host)
+    assert host.told == []
+
+
 def test_the_engines_client_is_not_asked_for_roots_proxies(lab: Plan) -> None:
     *_, run, _ = FakeHost().shell(containers.running, part=lab.redis, timeout=60)
     assert run.startswith("DOCKER_CONFIG=/nonexistent docker run ")
