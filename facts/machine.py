@@ -13,6 +13,10 @@ from quaylab import machine
 
 # One wide command instead of ten narrow ones: a fact costs a round trip.
 COMMAND = r"""
+# pyinfra reads UTF-8 only.
+note() {
+  test -e "$1" && LC_ALL=C tr -c '\12\40-\176' '?' <"$1"
+}
 printf 'uid %s\n' "$(id -u)"
 printf 'os %s\n' "$(. /etc/os-release 2>/dev/null; echo "${ID:-}|${VERSION_ID:-}|${ID_LIKE:-}")"
 printf 'arch %s\n' "$(uname -m)"
@@ -36,12 +40,12 @@ cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ local _ state _; 
   test "$state" != 0A || printf 'listening %s\n' "${local##*:}"
 done
 published
-printf 'storage %s\n' "$(cat /var/lib/quaylab/storage 2>/dev/null)"
-printf 'registry %s\n' "$(cat /var/lib/quaylab/registry 2>/dev/null)"
+printf 'storage %s\n' "$(note /var/lib/quaylab/storage)"
+printf 'registry %s\n' "$(note /var/lib/quaylab/registry)"
 for cluster in /var/lib/ceph/*-*-*-*-*/; do
   test ! -d "$cluster" || printf 'ceph %s\n' "$(basename "$cluster")"
 done
-printf 'ceph_made %s\n' "$(cat /var/lib/quaylab/ceph-cluster 2>/dev/null)"
+printf 'ceph_made %s\n' "$(note /var/lib/quaylab/ceph-cluster)"
 if test -d /run/systemd/system; then echo systemd yes; fi
 ip -o -4 address show scope global 2>/dev/null |
   while read -r _ link _ address _; do
@@ -53,7 +57,7 @@ if command -v docker >/dev/null 2>&1; then
   printf 'info %s\n' "$(docker info --format '{"ServerVersion":{{json .ServerVersion}},
     "Driver":{{json .Driver}},"DockerRootDir":{{json .DockerRootDir}},
     "SecurityOptions":{{json .SecurityOptions}}}' 2>/dev/null | tr -d '\n')"
-  printf 'schema %s\n' "$(cat /var/lib/quaylab/schema 2>/dev/null || docker inspect --format \
+  printf 'schema %s\n' "$(note /var/lib/quaylab/schema || docker inspect --format \
     '{{index .Config.Labels "io.quaylab.version"}}' quaylab-quay 2>/dev/null)"
   docker volume ls --quiet --filter name=^quaylab- 2>/dev/null | while read -r volume; do
     docker volume inspect --format 'volume {{.Name}} {{json .Labels}}' "$volume"

@@ -30,7 +30,8 @@ class Resolver(FactBase[ResolverState]):
             "echo 'kind NetworkManager'; fi;",
             "awk", QuoteString(f"-vmark= {mark}"),
             '\'substr($0, length($0) - length(mark) + 1) == mark {'
-            ' print "hosts " substr($0, 1, length($0) - length(mark)) }\' /etc/hosts',
+            ' print "hosts " substr($0, 1, length($0) - length(mark)) }\''
+            " /etc/hosts 2>/dev/null || :",
         )  # fmt: skip
 
     @staticmethod

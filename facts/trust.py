@@ -22,7 +22,7 @@ class Name(FactBase[NameState]):
     def command(self, hostname: str, mark: str) -> StringCommand:
         return StringCommand(
             "if getent hosts", QuoteString(hostname), ">/dev/null; then echo resolves; fi;",
-            f"sed -n 's/^\\([^ ]*\\) {hostname} {mark}$/managed \\1/p' /etc/hosts",
+            f"sed -n 's/^\\([^ ]*\\) {hostname} {mark}$/managed \\1/p' /etc/hosts 2>/dev/null || :",
         )  # fmt: skip
 
     @staticmethod

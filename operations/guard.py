@@ -19,9 +19,11 @@ from pyinfra.api.arguments import all_global_arguments
 from pyinfra.api.connectors import get_all_connectors
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.util import raise_if_bad_type
+from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.context import ctx_state
 
 from operations.commands import host_inputs
+from operations.ssh import Ssh
 from quaylab import command_line, inventory_file, pyinfra_keys
 from quaylab.problems import Refusal, refuse
 from quaylab.settings import HostInput
@@ -61,6 +63,9 @@ def _check_hosts(state: State, options: dict[str, Any]) -> None:
                 *(line for host in hosts for line in _key_problems(host)),
             ]
         )
+        for host in inventory:
+            if host.connector_cls is SSHConnector:
+                host.connector_cls = Ssh
         initialise(inventory, config, initial_limit=initial_limit)
 
     state.init = checked  # type: ignore[method-assign, assignment]

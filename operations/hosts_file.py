@@ -10,6 +10,6 @@ def rewritten(mark: str, *lines: str) -> StringCommand:
     # Not `sed -i`: in a container /etc/hosts is a mount, which can be written but not replaced.
     marked = (QuoteString(f"{line} {mark}") for line in lines)
     return StringCommand(
-        "kept=$(grep -v", QuoteString(f" {mark}$"), "/etc/hosts);",
-        "printf '%s\\n' \"$kept\"", *marked, ">/etc/hosts",
+        "kept=$(grep -v", QuoteString(f" {mark}$"), "/etc/hosts 2>/dev/null);",
+        "printf '%s\\n' ${kept:+\"$kept\"}", *marked, ">/etc/hosts",
     )  # fmt: skip

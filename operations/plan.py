@@ -6,9 +6,11 @@ import sys
 import threading
 
 import gevent
+from paramiko import SSHException
 from pyinfra import inventory, state
-from pyinfra.api import Host
-from pyinfra.api.exceptions import DeployError
+from pyinfra.api import Host, StringCommand
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
+from pyinfra.api.exceptions import DeployError, PyinfraError
 from pyinfra.context import ctx_host
 
 from facts.images import Images
@@ -164,4 +166,17 @@ def _ask(host: Host) -> Machine | str:
                 f"_sudo: {host.name} asks for a password, and there is no terminal to type it at; "
                 "set _sudo_password, or allow this user NOPASSWD in sudoers"
             )
+        except PyinfraError:  # the fact failed, and its error was printed
+            return checks.silent_problem(host.name, _says(host))
     return report or f"{host.name}: does not tell what it is; is it a Linux host?"
+
+
+def _says(host: Host) -> str | None:
+    """What a host says instead of running a command; None if it does run one."""
+    arguments, _ = pop_global_arguments(state, host, {})
+    known = {key: value for key, value in arguments.items() if key in CONNECTOR_ARGUMENT_KEYS}
+    try:
+        ok, output = host.run_shell_command(StringCommand(":"), **known)
+    except (OSError, SSHException) as error:
+        return str(error)
+    return None if ok else output.output

@@ -23,6 +23,26 @@ PATH_SETTINGS = {
 }
 
 
+def silent_problem(name: str, said: str | None) -> str:
+    """Why a host reports nothing.
+
+    Args:
+        said: the answer of sudo or of the user's login shell to any command; None if it runs them.
+    """
+    if said is None:
+        return f"{name}: its report can't be read; the error stands above"
+    if "must have a tty" in said:
+        return (
+            f"_sudo: sudo on {name} wants a terminal; write `Defaults:USER !requiretty` into its "
+            "sudoers, for the user that you log in as"
+        )
+    last = next((line for line in reversed(said.splitlines()) if line.strip()), "nothing")
+    return (
+        f"{name}: runs no command for this user, and says: {last.strip()}; log in as one with a "
+        "shell, by ssh_user, and who may become root, by _sudo"
+    )
+
+
 def machine_problems(name: str, machine: Machine) -> Iterator[str]:
     """Hosts on which nothing can be done."""
     if machine.uid != 0:

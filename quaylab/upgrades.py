@@ -8,7 +8,7 @@ from quaylab.files import ManagedFile
 from quaylab.parts import VAR
 from quaylab.settings import Settings
 from quaylab.topology import Topology
-from quaylab.versions import parse, quay_version
+from quaylab.versions import is_version, parse, quay_version
 
 # On the leader: the version of Quay that migrated the database last, or that it is being restored.
 SCHEMA = f"{VAR}/schema"
@@ -43,6 +43,12 @@ def problems(
         yield (
             f"restore: restoring {schema.removeprefix(RESTORING)} has begun and not ended; run "
             "tasks/restore_database.py again"
+        )
+        return
+    if not is_version(schema):
+        yield (
+            f"{SCHEMA}: holds {schema!r} on {topology.leader}, which is no version; write the one "
+            "into it whose schema the database has"
         )
         return
     step = list(_step_problems(schema, version))

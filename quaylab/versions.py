@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from quaylab.settings import Settings
 
 NEWEST = "v3.18.0"
@@ -21,6 +23,11 @@ def parse(version: str) -> tuple[int, int, int]:
     """``v3.18.0`` as (3, 18, 0)."""
     major, minor, patch = (int(number) for number in version.removeprefix("v").split("."))
     return major, minor, patch
+
+
+def is_version(text: str) -> bool:
+    """Whether it has a version's form."""
+    return re.fullmatch(r"v[0-9]+\.[0-9]+\.[0-9]+", text, re.ASCII) is not None
 
 
 def is_legacy(version: str) -> bool:

@@ -99,3 +99,16 @@ def test_a_volume_of_somebody_elses_is_refused() -> None:
     (problem,) = checks.data_problems("db.example.com", bearing, wanted)
     assert "db.example.com: volume quaylab-database was not made by Quaylab" in problem
     assert "docker volume rm quaylab-database" in problem
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (None, "quay: its report can't be read; the error stands above"),
+        ("sudo: sorry, you must have a tty to run sudo", "_sudo: sudo on quay wants a terminal"),
+        ("\nThis account is currently not available.\n\n", "says: This account is currently not"),
+        ("", "quay: runs no command for this user, and says: nothing; log in as one with a shell"),
+    ],
+)
+def test_a_host_that_reports_nothing(said: str | None, told: str) -> None:
+    assert told in checks.silent_problem("quay", said)

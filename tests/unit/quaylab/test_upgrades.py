@@ -61,6 +61,12 @@ def test_a_restore_that_did_not_end_comes_first(version: str) -> None:
     assert "tasks/restore_database.py again" in problem
 
 
+@pytest.mark.parametrize("schema", ["v3.18.0?", "3.18", "?", "", "v3.18.0 v3.18.1"])
+def test_a_note_that_is_no_version(schema: str) -> None:
+    (problem,) = _problems(schema, "v3.18.0")
+    assert problem.startswith(f"/var/lib/quaylab/schema: holds {schema!r} on {QUAY}")
+
+
 def test_note_is_a_line() -> None:
     assert upgrades.note("v3.18.0").content == "v3.18.0\n"
 

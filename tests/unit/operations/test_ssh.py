@@ -1,0 +1,36 @@
+"""What of a session's output is the command's own; for real in tests/machine/test_logins.py."""
+
+from __future__ import annotations
+
+import pytest
+from pyinfra.connectors.util import CommandOutput, OutputLine
+
+from operations.ssh import MARK, own_output
+
+
+def _own(*lines: str) -> list[str]:
+    """Lines of standard error begin with !."""
+    given = [
+        OutputLine("stderr", line[1:]) if line[:1] == "!" else OutputLine("stdout", line)
+        for line in lines
+    ]
+    kept = own_output(CommandOutput(given))
+    return [f"{'!' if line.buffer_name == 'stderr' else ''}{line.line}" for line in kept]
+
+
+@pytest.mark.parametrize(
+    ("lines", "own"),
+    [
+        ((MARK, "a", "b"), ["a", "b"]),
+        (("Welcome", MARK, "a"), ["a"]),
+        (("uid 7", f"no end{MARK}", "uid 0"), ["uid 0"]),
+        ((MARK,), []),
+        (("!warning", "Welcome", MARK, "!wrong", "a"), ["!warning", "!wrong", "a"]),
+        (("a", f"!{MARK}"), ["a", f"!{MARK}"]),
+        (("!sudo: a password is required",), ["!sudo: a password is required"]),
+        ((MARK, "a", MARK), ["a", MARK]),
+        ((), []),
+    ],
+)
+def test_output_begins_at_the_mark(lines: tuple[str, ...], own: list[str]) -> None:
+    assert _own(*lines) == own
