@@ -13,6 +13,7 @@ from pyinfra.connectors.util import CommandOutput
 from typing_extensions import Unpack, override
 
 MARK = "=== quaylab ==="
+BEGIN = f"echo '{MARK}'; "
 
 
 class Ssh(SSHConnector):
@@ -27,7 +28,7 @@ class Ssh(SSHConnector):
         **arguments: Unpack[ConnectorArguments],
     ) -> tuple[bool, CommandOutput]:
         ok, output = super().run_shell_command(
-            StringCommand(f"echo '{MARK}';", command), print_output, print_input, **arguments
+            StringCommand(BEGIN, command, _separator=""), print_output, print_input, **arguments
         )
         return ok, own_output(output)
 

@@ -23,6 +23,7 @@ from testinfra.backend.local import LocalBackend
 from testinfra.backend.paramiko import ParamikoBackend
 from testinfra.host import Host
 
+from operations.ssh import BEGIN, MARK
 from quaylab.settings import HostInput
 from quaylab.tunnel import Stream, serve
 
@@ -46,6 +47,12 @@ class PyinfraBackend(ParamikoBackend):  # type: ignore[misc]  # testinfra has no
             # With Nagle's algorithm each command takes 50 ms instead of 10.
             transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return client
+
+    def _exec_command(self, command: bytes) -> tuple[int, bytes, bytes]:
+        """A command with its own output only, without what a login file prints before it."""
+        code, output, errors = super()._exec_command(BEGIN.encode() + command)
+        before, mark, own = output.partition(f"{MARK}\n".encode())
+        return code, own if mark else before, errors
 
 
 def connect(host: HostInput, sudo: bool, sudo_user: str | None) -> Host:
@@ -103,7 +110,10 @@ def engine_of(shell: Host) -> Iterator[docker.DockerClient]:
     def dial() -> Stream:
         if transport:
             channel = transport.open_session()
-            channel.exec_command(command)
+            channel.exec_command(BEGIN + command)
+            said = b""
+            while not said.endswith(f"{MARK}\n".encode()) and (more := channel.recv(1)):
+                said += more
             return channel
         near, far = socket.socketpair()
         with far:

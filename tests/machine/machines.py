@@ -476,7 +476,7 @@ class Operator:
         + groups: the machines by the part that they play
         """
         lines = [
-            f"{group} = {[(machine.name, self._host_data(machine)) for machine in machines]!r}"
+            f"{group} = {[(machine.name, self.host_data(machine)) for machine in machines]!r}"
             for group, machines in groups.items()
         ]
         (folder / "group_data").mkdir(parents=True, exist_ok=True)
@@ -486,7 +486,8 @@ class Operator:
         (folder / "group_data" / "all.py").write_text("".join(settings))
         return inventory
 
-    def _host_data(self, machine: Machine) -> dict[str, Any]:
+    def host_data(self, machine: Machine) -> dict[str, Any]:
+        """How pyinfra reaches it."""
         return {
             "ssh_hostname": machine.address,
             "ssh_user": "admin",

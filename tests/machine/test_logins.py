@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from quaylab.settings import HostInput
+from tests.hosts.connection import connect, engine_of
 from tests.machine.machines import Machine, MachineFactory, Operator, Result
 
 PARTS = ("quay", "database", "redis")
@@ -53,6 +55,18 @@ def test_what_a_login_file_says_is_no_answer(
     finally:
         machine.run("sed -i 1d /home/admin/.bashrc")
         machine.run("sed -i 's/ALL$/NOPASSWD: ALL/' /etc/sudoers.d/admin")
+
+
+def test_the_hosts_tests_do_not_hear_it_either(machine: Machine, operator: Operator) -> None:
+    machine.run(f'sed -i "1i {SAYS}" /home/admin/.bashrc')
+    try:
+        host = connect(HostInput("login", PARTS, operator.host_data(machine)), False, None)
+        assert host.run("echo a; echo b >&2; exit 3").stdout == "a\n"
+        assert host.run("exit 3").rc == 3
+        with engine_of(host) as engine:
+            assert engine.version()["Os"] == "linux"
+    finally:
+        machine.run("sed -i 1d /home/admin/.bashrc")
 
 
 def test_sudo_wants_a_terminal(machine: Machine, operator: Operator, inventory: Path) -> None:
