@@ -18,6 +18,7 @@ from pyinfra.api import Config, Host, Inventory, State
 from pyinfra.api.arguments import all_global_arguments
 from pyinfra.api.connectors import get_all_connectors
 from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.state import BaseStateCallback
 from pyinfra.api.util import raise_if_bad_type
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.context import ctx_state
@@ -34,7 +35,7 @@ def guard() -> None:
 
     Raises ``PyinfraError`` with all problems at once.
     """
-    signal.signal(signal.SIGINT, _interrupted)
+    signal.signal(signal.SIGINT, Interrupts.handle)
     options = click.get_current_context().params
     _refuse(_given(options))
     _check_hosts(ctx_state.get(), options)  # type: ignore[no-untyped-call]
@@ -67,6 +68,7 @@ def _check_hosts(state: State, options: dict[str, Any]) -> None:
             if host.connector_cls is SSHConnector:
                 host.connector_cls = Ssh
         initialise(inventory, config, initial_limit=initial_limit)
+        state.add_callback_handler(Interrupts())  # type: ignore[no-untyped-call]
 
     state.init = checked  # type: ignore[method-assign, assignment]
 
@@ -94,6 +96,23 @@ def _refuse(problems: Iterable[str]) -> None:
         raise PyinfraError(str(refusal)) from None
 
 
-def _interrupted(signum: int, frame: object) -> NoReturn:
-    logger.error("Interrupted: the next run finishes what this one began")
-    sys.exit(128 + signum)
+class Interrupts(BaseStateCallback):
+    """Ctrl-C ends the run with the status that a shell gives it.
+
+    Python raises it wherever it is, and a greenlet or a destructor may be a place where it is lost:
+    then the run ends before its next operation.
+    """
+
+    came = False
+
+    @classmethod
+    def handle(cls, signum: int, frame: object) -> NoReturn:
+        if not cls.came:
+            logger.error("Interrupted: the next run finishes what this one began")
+        cls.came = True
+        sys.exit(128 + signum)
+
+    @staticmethod
+    def operation_start(state: State, op_hash: str) -> None:
+        if Interrupts.came:
+            sys.exit(128 + signal.SIGINT)
