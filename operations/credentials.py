@@ -36,6 +36,22 @@ def kept(plan: Plan) -> Generator[FunctionCommand]:
     yield FunctionCommand(_keep, (plan,), {})
 
 
+@operation()
+def restoring(plan: Plan) -> Generator[FunctionCommand]:
+    """Have the next deploy try the superuser's former passwords: a dump may bring one back.
+
+    + plan: the run's plan
+    """
+    if plan.credentials.restoring() == plan.credentials:
+        host.noop("the superuser has no former password that isn't tried anyway")
+        return
+    yield FunctionCommand(_remember, (plan,), {})
+
+
+def _remember(state: State, host: Host, plan: Plan) -> bool:
+    return saved(host, plan.store, plan.credentials.restoring())
+
+
 def _keep(state: State, host: Host, plan: Plan) -> bool:
     return saved(host, plan.store, plan.credentials)
 

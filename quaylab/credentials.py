@@ -33,6 +33,11 @@ _TITLES = {
 NEVER_CHANGED = ("database_secret_key", "secret_key")
 
 
+# How many of the superuser's passwords are remembered: after each wrong one Quay lets nobody in for
+# twice as long as before.
+RETIRED_PASSWORDS = 4
+
+
 class Credentials(BaseModel):
     """All secrets of one registry. ``identity`` is public, a part of the ``fingerprint``."""
 
@@ -45,6 +50,8 @@ class Credentials(BaseModel):
     # Those that Quay may still have, the likeliest first, until it is known to have the new one:
     # a run may be killed both before Quay takes a password and before that is noted here.
     superuser_passwords_before: tuple[SecretStr, ...] = ()
+    # Those that Quay had, the latest first: a dump that is restored brings one of them back.
+    superuser_passwords_retired: tuple[SecretStr, ...] = ()
     # Quay takes at most 63 characters.
     database_secret_key: SecretStr = Field(max_length=63)
     secret_key: SecretStr
@@ -73,12 +80,24 @@ class Credentials(BaseModel):
         """Those that Quay may have, in the order to try: after each wrong one it lets nobody in for
         longer, and the one that is to be is wrong until Quay was told."""
         found = (*self.superuser_passwords_before, self.superuser_password)
-        plain = (each.get_secret_value() for each in found)
+        plain = dict.fromkeys(each.get_secret_value() for each in found)
         return tuple(each for each in plain if passwords.quay_takes(each))
 
     def settled(self) -> Credentials:
-        """The same once a rotation is through."""
-        return self.model_copy(update={"superuser_passwords_before": ()})
+        """The same once Quay is known to have the superuser's password."""
+        had = dict.fromkeys((*self.superuser_passwords_before, *self.superuser_passwords_retired))
+        had.pop(self.superuser_password, None)
+        retired = tuple(had)[:RETIRED_PASSWORDS]
+        return self.model_copy(
+            update={"superuser_passwords_before": (), "superuser_passwords_retired": retired}
+        )
+
+    def restoring(self) -> Credentials:
+        """The same once Quay may have any password that it ever had, as its database is restored."""
+        if self.superuser_passwords_before or not self.superuser_passwords_retired:
+            return self
+        had = (self.superuser_password, *self.superuser_passwords_retired)
+        return self.model_copy(update={"superuser_passwords_before": had})
 
     def revealed(self) -> dict[str, Any]:
         """The plain values: texts, lists of them, or None."""

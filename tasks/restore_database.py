@@ -30,6 +30,8 @@ if host.name == lab.topology.leader:
         files=[upgrades.note(upgrades.restoring(dump.name if dump else "a backup"))],
     )
 
+    credentials.restoring(name="Remember the superuser's former passwords", plan=lab)
+
 if host.name == lab.topology.database.host:
     images.present(
         name="Get the database's image", images=[lab.database.image], settings=lab.settings

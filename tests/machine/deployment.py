@@ -88,6 +88,9 @@ class Deployment:
         assert found
         values, _ = found
         public = ("checksum", "identity", "ca_certificate", "certificate")
+        # The superuser's former passwords are in the file as well.
+        former = values.pop("superuser_passwords_retired", [])
+        values |= {f"retired {number}": value for number, value in enumerate(former)}
         return {key: value for key, value in values.items() if value and key not in public}
 
     @property

@@ -175,6 +175,19 @@ def test_superuser_gets_the_given_password_whichever_quay_has(
     assert settled.superuser_passwords_before == ()
 
 
+def test_superuser_has_the_present_password_again_after_an_older_dump(site: Site) -> None:
+    begun = rotated(site.store.load({}), ["superuser_password"])
+    site.store.save(begun.settled())
+    host = site.host()
+    (remember,) = host.operate(credentials.restoring, plan=site.lab())
+    assert host.call(remember)
+    site.quay.users[USER] = PASSWORD  # as the dump had it
+    (command,) = host.operate(quay.superuser, plan=site.lab())
+    assert host.call(command), host.told
+    assert site.quay.users == {USER: begun.superuser_password.get_secret_value()}
+    assert site.store.load({}) == begun.settled()
+
+
 def test_superuser_password_that_only_quay_knew_is_taken_from_the_environment(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -220,6 +220,20 @@ def test_rotation_remembers_the_password_that_still_signs_in() -> None:
     assert after.superuser_passwords_before == (CREDENTIALS.superuser_password,)
 
 
+def test_a_restored_dump_may_bring_a_retired_password_back() -> None:
+    first = CREDENTIALS.superuser_password
+    second = rotated(CREDENTIALS, GIVEN).settled()
+    third = rotated(second, GIVEN).settled()
+    assert third.superuser_passwords_before == ()
+    assert third.superuser_passwords_retired == (second.superuser_password, first)
+    wanted = [third.superuser_password, second.superuser_password, first]
+    restoring = third.restoring()
+    assert restoring.superuser_passwords == tuple(each.get_secret_value() for each in wanted)
+    assert restoring.restoring() == restoring
+    assert restoring.settled() == third
+    assert CREDENTIALS.restoring() == CREDENTIALS
+
+
 def test_rotation_that_was_begun_is_not_begun_anew() -> None:
     begun = rotated(CREDENTIALS, GIVEN)
     assert rotated(begun, GIVEN) == begun
