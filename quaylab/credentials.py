@@ -93,7 +93,7 @@ class Credentials(BaseModel):
         )
 
     def restoring(self) -> Credentials:
-        """The same once Quay may have any password that it ever had, as its database is restored."""
+        """The same while a restored database may bring back any of the former passwords."""
         if self.superuser_passwords_before or not self.superuser_passwords_retired:
             return self
         had = (self.superuser_password, *self.superuser_passwords_retired)
