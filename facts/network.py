@@ -22,8 +22,8 @@ class OutOfReach(FactBase[dict[tuple[str, int], str]]):
     """Of addresses and ports those that a container does not get to, with the reason.
 
     Names and routes are a container's: it reads no /etc/hosts of the host, and what it sends is
-    forwarded. Asked in the container if it runs, else in one of its image on the same network, for
-    as long as that takes.
+    forwarded. Asked in the container if it runs on our network, else in one of its image there, for
+    as long as that takes: one that is off the network is about to be replaced.
     """
 
     def requires_command(self, **_: object) -> str:
@@ -35,7 +35,9 @@ class OutOfReach(FactBase[dict[tuple[str, int], str]]):
         words = [str(word) for target in targets for word in target]
         script = StringCommand("-c", *map(QuoteString, (SCRIPT, "reach", *words)))
         return StringCommand(
-            "docker exec", container, "bash", script, "2>/dev/null || {",
+            f'test -n "$(docker ps --quiet --filter name=^/{container}$',
+            f'--filter network={NETWORK})" && docker exec', container, "bash", script,
+            "2>/dev/null || {",
             f"docker network inspect {NETWORK} >/dev/null 2>&1 && on={NETWORK} || on=bridge;",
             'docker run --rm --network="$on" --entrypoint=bash', QuoteString(image), script, "; }",
         )  # fmt: skip

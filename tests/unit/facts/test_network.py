@@ -11,15 +11,20 @@ from tests.unit.shell import Shell
 
 HERE = "127.0.0.1"
 # "Runs" the command after the container's name, or after the image's.
-RUNNING = 'shift 2; exec "$@"'
-STOPPED = """case $1 in
-exec) exit 1 ;;
+RUNNING = 'case $1 in ps) echo c0ffee ;; *) shift 2; exec "$@" ;; esac'
+# It runs, but off the network, and resolves nothing.
+STRAYED = """case $1 in
+ps) case "$*" in *network=*) ;; *) echo c0ffee ;; esac ;;
+exec) echo "$5 $6 bash: Temporary failure in name resolution" ;;
 network) exit 0 ;;
 run) while test "$1" != quay:1; do shift; done; shift; exec bash "$@" ;;
 esac"""
+STOPPED = STRAYED.replace("echo c0ffee", ":")
 
 
-@pytest.mark.parametrize("engine", [RUNNING, STOPPED], ids=["in Quay's", "in one of its own"])
+@pytest.mark.parametrize(
+    "engine", [RUNNING, STOPPED, STRAYED], ids=["up", "down", "off the network"]
+)
 def test_each_is_told_with_its_reason(shell: Shell, engine: str) -> None:
     shell.stub("docker", engine)
     with socket.create_server((HERE, 0)) as open_one, socket.create_server((HERE, 0)) as other:
@@ -30,7 +35,7 @@ def test_each_is_told_with_its_reason(shell: Shell, engine: str) -> None:
         found = fact.process(shell.lines(fact.command("quaylab-quay", "quay:1", targets)))
     assert found.pop(("nowhere.invalid", 5432))
     assert found == {(HERE, closed): "Connection refused"}
-    if engine == STOPPED:
+    if engine != RUNNING:
         (run,) = [call for call in shell.calls if call.startswith("docker run ")]
         assert " --rm --network=quaylab " in run
 
