@@ -331,16 +331,16 @@ def test_image_removed_while_its_container_runs(registry: Registry) -> None:
 
 def test_image_whose_name_was_given_to_another(registry: Registry) -> None:
     """By `docker tag`, or by pulling what a registry has now: what runs is not replaced by it."""
-    machine, before = registry.machine, containers(registry.machine)
-    redis = before["quaylab-redis"]
+    machine, before = registry.machine, _lives(registry.machine)
+    redis, database = (containers(machine)[f"quaylab-{part}"] for part in ("redis", "database"))
     name, id = redis["Config"]["Image"], redis["Image"]
-    machine.run(f"docker tag {before['quaylab-database']['Image']} {name}")
+    machine.run(f"docker tag {database['Image']} {name}")
     for refused in (registry.lab.run("deploy.py", "--dry"), registry.lab.run()):
         assert refused.returncode != 0
         assert f"drifting: {name} is another image" in refused.output
         assert f"docker tag {id} {name}" in refused.output
         assert "Traceback" not in refused.output
-    assert containers(machine) == before
+    assert _lives(machine) == before
     machine.run(f"docker tag {id} {name}")
     assert registry.planned() == []
 
@@ -356,7 +356,9 @@ def test_engine_that_does_not_start_tells_why(registry: Registry) -> None:
         assert told in refused.output
         assert "Traceback" not in refused.output
     machine.run(f"rm {DAEMON}")
-    assert registry.changed() in ([START], [START, QUAY])
+    # Its socket may wake the engine as soon as it is asked for.
+    assert {*registry.changed()} <= {START, QUAY}
+    assert registry.client.pull(PUSHED) == registry.image
 
 
 def test_rules_flushed_from_iptables(registry: Registry) -> None:
@@ -370,13 +372,10 @@ def test_rules_flushed_from_iptables(registry: Registry) -> None:
     assert "the engine's rules are gone from iptables" in refused.output
     machine.run(f"echo '{{\"live-restore\": true}}' >{DAEMON}; systemctl restart docker")
     assert registry.changed() in ([], [QUAY])
-    before = containers(machine)
+    before = _lives(machine)
     machine.run(flush)
     assert registry.changed() == [START]
-    after = containers(machine)
-    assert {name: _started(each) for name, each in after.items()} == {
-        name: _started(each) for name, each in before.items()
-    }
+    assert _lives(machine) == before
     assert registry.client.pull(PUSHED) == registry.image
     machine.run(f"rm {DAEMON}; systemctl restart docker")
     assert registry.changed() in ([], [QUAY])
@@ -472,6 +471,11 @@ def test_then_nothing_is_left_to_do(registry: Registry) -> None:
     assert registry.planned() == []
     assert registry.changed() == []
     registry.lab.verify()
+
+
+def _lives(machine: Machine) -> dict[str, tuple[str, str]]:
+    """Each container's id and when it was started."""
+    return {name: (each["Id"], _started(each)) for name, each in containers(machine).items()}
 
 
 def _started(container: dict[str, Any]) -> str:
