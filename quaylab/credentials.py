@@ -280,6 +280,15 @@ class Store:
             True,
         )
 
+    def replaces_passwords(self, credentials: Credentials) -> bool:
+        """Whether these bring new passwords to a registry that is there, or what a killed run has
+        left of that."""
+        if not self.exists:
+            return False
+        before = self.load(environment={})
+        changed = any(getattr(before, key) != getattr(credentials, key) for key in GIVEN)
+        return changed or bool(credentials.superuser_passwords_before)
+
     def save(self, credentials: Credentials) -> None:
         """Replace the file atomically; the CA's public certificate goes beside it for clients.
 

@@ -194,9 +194,9 @@ def make(
         where = _topology(settings, own, hosts, machines)
     with problems.collecting():
         credentials = needed_credentials.load(settings, store, hosts, ask, rotate, demand)
-    if where and credentials and (rotate or credentials.superuser_passwords_before):
+    if where and credentials and store.replaces_passwords(credentials):
         # A password of the database's that Quay is not told locks it out.
-        problems += checks.absent_problems("rotate", where.engine_hosts(), machines)
+        problems += checks.absent_problems("new passwords", where.engine_hosts(), machines)
     if where and settings.tls_certificate and settings.tls_key:
         problems += certificates.check(settings.tls_certificate, settings.tls_key, where.hostname)
     if where and credentials:

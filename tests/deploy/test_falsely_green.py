@@ -131,7 +131,7 @@ def test_half_a_rotation(house: House) -> None:
     result = house.run("-y", "-vv", inventory, "tasks/rotate.py", "--limit", "database")
     assert result.code == 1
     for left_out in ("quay", "redis"):
-        assert f"rotate: @fake/{left_out} takes no part in this run" in result.output
+        assert f"new passwords: @fake/{left_out} takes no part in this run" in result.output
     assert result.operations == []
     assert house.credentials.read_text() == before
 
@@ -143,8 +143,22 @@ def test_half_of_what_is_left_of_a_rotation(house: House) -> None:
     assert "superuser_passwords_before" in house.credentials.read_text()
     result = house.run("-y", "-vv", inventory, "deploy.py", "--limit", "database")
     assert result.code == 1
-    assert "rotate: @fake/quay takes no part in this run" in result.output
+    assert "new passwords: @fake/quay takes no part in this run" in result.output
     assert result.operations == []
+
+
+def test_a_given_password_for_half_of_the_hosts(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inventory = house.inventory(**THREE)
+    house.run("-y", inventory, "tasks/images.py")
+    monkeypatch.setenv("QUAYLAB_DATABASE_PASSWORD", "another-password")
+    result = house.run("-y", "-vv", inventory, "tasks/database.py", "--limit", "database")
+    assert result.code == 1
+    assert "new passwords: @fake/quay takes no part in this run" in result.output
+    assert result.operations == []
+    monkeypatch.delenv("QUAYLAB_DATABASE_PASSWORD")
+    assert house.run("-y", inventory, "tasks/database.py", "--limit", "database").code == 0
 
 
 @pytest.mark.parametrize("times", [1, 2])

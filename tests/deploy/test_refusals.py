@@ -30,6 +30,8 @@ def _refused(house: House, *options: str) -> tuple[Result, list[str]]:
         ("database_engine=sqlserver", "postgresql or mysql: Quay speaks no other"),
         ("quay_version=v4.0.0", "quay_version: v4.0.0 is not known"),
         ("quay_license=/nowhere", "quay_license: '/nowhere': no such file on this machine"),
+        ("no_proxy=a\nExecStartPre=/bin/touch /pwned", "which is for example localhost,"),
+        ('no_proxy=a"b', "no_proxy: 'a\"b': does not have the right form"),
         ("purge=other.example.com", "purge: 'other.example.com' is not this registry's name"),
     ],
 )
