@@ -121,6 +121,12 @@ class Site:
         (folder / "config.yaml").write_text(yaml.safe_dump(present))
         return folder
 
+    def reconfigure(self, part: str, bundle: Path, **changes: Any) -> None:
+        """Have a node start again with something else in its bundle."""
+        file = bundle / "config.yaml"
+        file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **changes}))
+        docker("restart", self.container(part))
+
     def start_quay(
         self,
         bundle: Path,

@@ -1,10 +1,11 @@
 """A stand-in for Quay where no Quay can be had: it follows Quay's contract, and is not Quay.
 
-It takes Quay's configuration bundle, entry points and environment, and answers Quay's documented
-requests as a recorded Quay did. Accounts, repositories, manifests and tags are in the database of
-DB_URI; blobs are in the configured object storage, written by Debian's docker-registry; Redis gets
-the user events. nginx stands in front, as in Quay. There is no browser interface, no builder,
-mirror, scanner, quota, team or garbage collection.
+It takes Quay's configuration bundle, entry points and environment, and answers requests as a
+recorded Quay did, its errors, caches and oddities too; what it does not do it refuses with 501.
+Accounts, repositories, manifests and tags are in the database of DB_URI; blobs are in the
+configured object storage, written by Debian's docker-registry; Redis gets the user events. nginx
+stands in front, as in Quay. There is no browser interface, no builder, mirror, scanner, quota, team
+or garbage collection.
 """
 
 import os

@@ -22,6 +22,7 @@ def serve(*, migrate: bool) -> NoReturn:
         migrations.upgrade(engine)
     else:
         migrations.require_current(engine)
+    migrations.complete(engine)
     engine.dispose()
     services.execute(settings)
 
@@ -34,6 +35,7 @@ def migrate(revision: str) -> None:
     engine = database.connect(settings, migrating=True)
     checks.check_database(engine)
     migrations.upgrade(engine)
+    migrations.complete(engine)
 
 
 def main(arguments: list[str]) -> int:

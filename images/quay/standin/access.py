@@ -1,16 +1,18 @@
-"""Who may do what under /v2: the token service, and the check of its tokens."""
+"""Who may do what under /v2: the tokens, and the check of them."""
 
+import json
 import time
 from typing import Any, NoReturn
 
 import jwt
-from flask import Blueprint, Response, abort, jsonify, make_response, request
+from flask import abort, make_response, request
 from sqlalchemy import Connection, Engine
 
 from standin import repositories
-from standin.accounts import LOGIN_MESSAGE, Account, Accounts
+from standin.account import Account
+from standin.accounts import Accounts
+from standin.cache import Cache
 from standin.config import Settings
-from standin.events import UserEvents
 from standin.repositories import Repository
 
 TOKEN_SECONDS = 3600
@@ -27,6 +29,7 @@ class Access:
         self.settings = settings
         self.engine = engine
         self.accounts = accounts
+        self.cache = Cache(settings)
         self._key = settings.derived_key("registry tokens")
 
     def challenge(self, scope: str = "") -> dict[str, str]:
@@ -40,7 +43,7 @@ class Access:
         self, status: int, code: str, message: str, detail: Any = None, *, scope: str = ""
     ) -> NoReturn:
         """End the request with the protocol's form of an error."""
-        error = {"code": code, "detail": detail or {}, "message": message}
+        error = {"code": code, "detail": {} if detail is None else detail, "message": message}
         headers = self.challenge(scope) if status == 401 else {}
         abort(make_response({"errors": [error]}, status, headers))
 
@@ -54,7 +57,7 @@ class Access:
         now = int(time.time())
         claims = {
             "iss": "quay",
-            "aud": self.settings.hostname,
+            "aud": request.args.get("service", self.settings.hostname),
             "sub": account.name if account else ANONYMOUS,
             "iat": now,
             "exp": now + TOKEN_SECONDS,
@@ -67,6 +70,8 @@ class Access:
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if not kind:
             return None
+        if kind.lower() != "bearer" or token.count(".") != 2:
+            self._refuse_token("Invalid bearer token format")
         try:
             claims: dict[str, Any] = jwt.decode(
                 # Clocks of several nodes are never quite equal.
@@ -77,85 +82,44 @@ class Access:
                 leeway=30,
             )
         except jwt.InvalidTokenError as error:
-            abort(make_response({"error": str(error)}, 401, self.challenge()))
+            self._refuse_token(str(error))
         return claims
+
+    def _refuse_token(self, reason: str) -> NoReturn:
+        abort(make_response(json.dumps({"error": reason}), 401, self.challenge()))
 
     def account(self, connection: Connection) -> Account | None:
         """Whose token the request carries."""
         claims = self.claims()
         return self.accounts.find(connection, claims["sub"]) if claims else None
 
-    def repository(self, connection: Connection, path: str, actions: tuple[str, ...]) -> Repository:
-        """The repository, if it is there and the request's token allows these actions on it."""
-        namespace, name = repositories.split(path)
+    def allows(self, path: str, actions: tuple[str, ...]) -> bool:
+        """Whether the request's token is for these actions on a repository."""
+        wanted = repositories.split(path)
         claims = self.claims() or {"access": []}
         granted = {
             action
             for grant in claims["access"]
-            if repositories.split(grant["name"]) == (namespace, name)
+            if repositories.split(grant["name"]) == wanted
             for action in grant["actions"]
         }
-        found = repositories.find(connection, namespace, name)
+        return granted.issuperset(actions)
+
+    def repository(
+        self, connection: Connection, path: str, actions: tuple[str, ...], *keys: str
+    ) -> Repository:
+        """The repository, if it is there and the request's token allows these actions on it.
+
+        With keys it is the one that was there when a request with the same was made not long ago.
+        """
+        namespace, name = repositories.split(path)
+        allowed = self.allows(path, actions)
+        found: Repository | None = repositories.find(connection, namespace, name)
         public_read = actions == READ and found is not None and found.is_public
-        if not (granted.issuperset(actions) or public_read):
+        if not (allowed or public_read):
             self.unauthorized(f"repository:{namespace}/{name}:{','.join(actions)}")
+        if keys:
+            found = self.cache.get(("repository", path, *keys), lambda: found)
         if found is None:
             self.fail(404, "NAME_UNKNOWN", "repository not found")
         return found
-
-
-def add_token_service(blueprint: Blueprint, access: Access, user_events: UserEvents) -> None:
-    """The routes that every docker login, push and pull begins with."""
-
-    @blueprint.get("/")
-    def support() -> Response:
-        """Whether the client has a token; where to get one if not."""
-        status = 401 if access.claims() is None else 200
-        return make_response("true", status, access.challenge())
-
-    @blueprint.get("/auth")
-    def token() -> Response:
-        """A token for as much of the wanted scopes as the account may have."""
-        credentials = request.authorization
-        scopes = [scope for scope in request.args.getlist("scope") if scope]
-        with access.engine.begin() as connection:
-            account = None
-            if credentials is not None:
-                account = access.accounts.verify(
-                    connection, credentials.username or "", credentials.password or ""
-                )
-                if account is None:
-                    access.fail(401, "UNAUTHORIZED", LOGIN_MESSAGE)
-            elif not scopes:
-                access.unauthorized()
-            grants = [_grant(access, connection, account, scope) for scope in scopes]
-        if account:
-            user_events.publish(account.name, "docker-cli", action="login")
-        return jsonify(token=access.issue(account, grants))
-
-
-def _grant(
-    access: Access, connection: Connection, account: Account | None, scope: str
-) -> dict[str, Any]:
-    """What of a scope the account gets. A scope to push makes the repository, as in Quay."""
-    kind, _, rest = scope.partition(":")
-    path, _, wanted = rest.rpartition(":")
-    actions = wanted.split(",")
-    if kind != "repository" or not path or not {"pull", "push", "*"}.issuperset(actions):
-        access.fail(400, "INVALID_REQUEST", f"Unable to decode repository and actions: {scope}")
-    namespace, name = repositories.split(path)
-    if not repositories.NAME.fullmatch(name):
-        access.fail(400, "NAME_INVALID", f"Invalid repository name: {path}")
-    owned = access.accounts.owns(connection, account, namespace)
-    found = repositories.find(connection, namespace, name)
-    granted = []
-    if "push" in actions and owned:
-        if found is None:
-            public = access.settings.values.get("CREATE_PRIVATE_REPO_ON_PUSH") is False
-            repositories.create(connection, namespace, name, "", is_public=public)
-        granted.append("push")
-    if "pull" in actions and (owned or (found is not None and found.is_public)):
-        granted.append("pull")
-    if "*" in actions and owned:
-        granted.append("*")
-    return {"type": "repository", "name": path, "actions": granted}

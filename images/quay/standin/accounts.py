@@ -1,61 +1,42 @@
-"""Users, organisations, robots, and what they prove themselves by."""
+"""Users and organisations, and what they prove themselves by."""
 
-import base64
 import hashlib
 import re
 import secrets
 import time
-from dataclasses import dataclass
+import uuid
 from typing import Any
 
-import bcrypt
 import cryptography.fernet
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
-from standin import database
+from standin import database, passwords
+from standin.account import Account, AccountError, select
 from standin.config import Settings
+from standin.passwords import LoginError
+from standin.robots import Robots
 
 NAME = re.compile(r"([a-z0-9]+(?:[._-][a-z0-9]+)*)")
 NAME_PATTERN = f"^{NAME.pattern}$"
 ACCESS_TOKEN_SECONDS = 9000
-LOGIN_MESSAGE = "Invalid Username or Password"
-
-
-class AccountError(Exception):
-    """Why an account cannot be made, in Quay's words."""
-
-
-@dataclass(frozen=True)
-class Account:
-    """A user, an organisation or a robot."""
-
-    name: str
-    kind: str
-    email: str | None
-    created: int
+TOKEN_USER = "$oauthtoken"
 
 
 class Accounts:
     """The accounts in the database, with the keys that their secrets need."""
 
     def __init__(self, settings: Settings) -> None:
-        self._robot_tokens = _fernet(settings.derived_key("robots", "DATABASE_SECRET_KEY"))
-        self._encrypted_passwords = _fernet(settings.derived_key("passwords"))
+        self.robots = Robots(settings)
+        self._encrypted_passwords = settings.cipher("passwords")
 
     def find(self, connection: Connection, name: str) -> Account | None:
         """The account of that name."""
-        row = connection.execute(
-            text("SELECT name, kind, email, created FROM account WHERE name = :name"),
-            {"name": name},
-        ).first()
-        return Account(*row) if row else None
+        found = select(connection, "name = :value", name)
+        return found[0] if found else None
 
     def users(self, connection: Connection) -> list[Account]:
         """All users, by name."""
-        rows = connection.execute(
-            text("SELECT name, kind, email, created FROM account WHERE kind = 'user' ORDER BY name")
-        )
-        return [Account(*row) for row in rows]
+        return select(connection, "kind = 'user'", "")
 
     def any(self, connection: Connection) -> bool:
         """Whether there is any account."""
@@ -64,65 +45,88 @@ class Accounts:
     def create_user(
         self, connection: Connection, name: str, password: str, email: str | None
     ) -> Account:
-        """Make a user."""
-        check_password(password)
-        if not self._create(connection, name, "user", email, password_hash=_hash(password)):
-            raise AccountError("The username already exists")
+        """Make a user. Without a mail address it gets one that is none, as in Quay."""
+        passwords.check(password)
+        email = email or str(uuid.uuid4())
+        if connection.execute(
+            text("SELECT 1 FROM account WHERE email = :email"), {"email": email}
+        ).first():
+            raise AccountError(
+                'duplicate key value violates unique constraint "user_email_unique_non_org"\n'
+                f"DETAIL:  Key (email)=({email}) already exists.\n"
+            )
+        if not self._create(
+            connection, name, "user", email=email, password_hash=passwords.hashed(password)
+        ):
+            raise AccountError(f"Username has already been taken by user cannot be reused: {name}")
         return Account(name, "user", email, int(time.time()))
 
     def change_password(self, connection: Connection, account: Account, password: str) -> None:
         """Give a user another password."""
-        check_password(password)
+        passwords.check(password)
         connection.execute(
-            text("UPDATE account SET password_hash = :hash WHERE name = :name"),
-            {"hash": _hash(password), "name": account.name},
+            text("UPDATE account SET password_hash = :hash, failed_logins = 0 WHERE name = :name"),
+            {"hash": passwords.hashed(password), "name": account.name},
+        )
+
+    def enable(self, connection: Connection, account: Account, *, enabled: bool) -> None:
+        """Let a user in, or no longer."""
+        connection.execute(
+            text("UPDATE account SET is_enabled = :enabled WHERE name = :name"),
+            {"enabled": enabled, "name": account.name},
         )
 
     def create_organization(
         self, connection: Connection, name: str, email: str | None, owner: Account
     ) -> None:
         """Make an organisation of which that account is the owner."""
-        if not self._create(connection, name, "organization", email):
+        if not self._create(connection, name, "organization", contact=email):
             raise AccountError("A user or organization with this name already exists")
         database.insert(connection, "membership", {"organization": name, "account": owner.name})
 
-    def create_robot(self, connection: Connection, name: str) -> str:
-        """Make a robot; give its token."""
-        token = secrets.token_urlsafe(48)
-        sealed = self._robot_tokens.encrypt(token.encode()).decode()
-        row = {"name": name, "kind": "robot", "robot_token": sealed, "created": int(time.time())}
-        if not database.insert(connection, "account", row):
-            raise AccountError(f"Existing robot with name: {name}")
-        return token
+    def delete(self, connection: Connection, account: Account) -> None:
+        """Forget an account with its robots and repositories."""
+        names = [robot.name for robot in self.robots.of(connection, account.name)]
+        for name in [*names, account.name]:
+            for statement in (
+                "DELETE FROM repository WHERE namespace = :name",
+                "DELETE FROM permission WHERE account = :name",
+                "DELETE FROM accesstoken WHERE account = :name",
+                "DELETE FROM membership WHERE account = :name OR organization = :name",
+                "DELETE FROM account WHERE name = :name",
+            ):
+                connection.execute(text(statement), {"name": name})
 
-    def _create(
-        self, connection: Connection, name: str, kind: str, email: str | None, **more: Any
-    ) -> bool:
+    def _create(self, connection: Connection, name: str, kind: str, **more: Any) -> bool:
         if not NAME.fullmatch(name):
             raise AccountError(
                 f"Invalid namespace {name}: Namespace must match expression {NAME_PATTERN}"
             )
-        row = {"name": name, "kind": kind, "email": email, "created": int(time.time()), **more}
+        row = {"name": name, "kind": kind, "created": int(time.time()), **more}
         return database.insert(connection, "account", row)
 
-    def verify(self, connection: Connection, name: str, password: str) -> Account | None:
-        """The account whose name and password, encrypted password or robot token these are."""
-        row = connection.execute(
-            text(
-                "SELECT name, kind, email, created, password_hash, robot_token FROM account"
-                " WHERE name = :name OR (kind = 'user' AND email = :name)"
-            ),
-            {"name": name},
-        ).first()
-        if row is None:
-            return None
-        if row.kind == "robot":
-            proven = secrets.compare_digest(self._open_robot_token(row.robot_token), password)
-        else:
-            proven = row.kind == "user" and bcrypt.checkpw(
-                self._open_password(password).encode(), row.password_hash.encode()
-            )
-        return Account(row.name, row.kind, row.email, row.created) if proven else None
+    def verify(self, engine: Engine, name: str, password: str) -> Account:
+        """Whose name and password, encrypted password, robot's or API's token these are.
+
+        Raises:
+            LoginError: nobody's. What counts wrong passwords is written before.
+        """
+        with engine.begin() as connection:
+            found = self._prove(connection, name, password)
+        if isinstance(found, LoginError):
+            raise found
+        return found
+
+    def _prove(self, connection: Connection, name: str, password: str) -> Account | LoginError:
+        if name == TOKEN_USER:
+            return self.by_access_token(connection, password) or LoginError(passwords.WRONG)
+        if "+" in name:
+            return self.robots.prove(connection, name, password)
+        found = select(connection, "kind = 'user' AND (name = :value OR email = :value)", name)
+        if not found:
+            return LoginError(passwords.WRONG)
+        refusal = passwords.check_login(connection, found[0].name, self._open_password(password))
+        return refusal or found[0]
 
     def encrypt_password(self, password: str) -> str:
         """A form of the password that docker's configuration file may hold."""
@@ -133,13 +137,6 @@ class Accounts:
             return self._encrypted_passwords.decrypt(password).decode()
         except cryptography.fernet.InvalidToken:
             return password
-
-    def _open_robot_token(self, sealed: str) -> str:
-        try:
-            return self._robot_tokens.decrypt(sealed).decode()
-        except cryptography.fernet.InvalidToken:
-            # Another DATABASE_SECRET_KEY: as in Quay, the token is lost.
-            return secrets.token_urlsafe()
 
     def create_access_token(self, connection: Connection, account: Account) -> str:
         """A bearer token for the API."""
@@ -175,21 +172,5 @@ class Accounts:
         return namespace in (account.name, *self.organizations(connection, account))
 
 
-def check_password(password: str) -> None:
-    """Quay's rule for passwords."""
-    if len(password) < 8 or re.search(r"\s", password):
-        raise AccountError(
-            "Invalid password, password must be at least 8 characters and contain no whitespace."
-        )
-
-
-def _hash(password: str) -> str:
-    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds=10)).decode()
-
-
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
-
-
-def _fernet(key: bytes) -> cryptography.fernet.Fernet:
-    return cryptography.fernet.Fernet(base64.urlsafe_b64encode(key))

@@ -1,40 +1,13 @@
-"""The routes for blobs. What a client sees as an upload is one of docker-registry's behind it."""
-
-import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
+"""Downloads of blobs."""
 
 from flask import Blueprint, Response, request
-from sqlalchemy import Connection, text
 
-from standin import repositories, storage
-from standin.access import READ, WRITE, Access
-from standin.repositories import Repository
-
-CHUNK = 64 * 1024
-
-
-@dataclass
-class Upload:
-    """An upload under way: its place in the back end, and how much has come."""
-
-    id: str
-    location: str
-    received: int = 0
-
-    def take(self) -> None:
-        """Send the request's body on to the storage."""
-
-        def content() -> Iterator[bytes]:
-            while chunk := request.stream.read(CHUNK):
-                self.received += len(chunk)
-                yield chunk
-
-        self.location = storage.append(self.location, content())
+from standin import repositories
+from standin.access import READ, Access
 
 
 def add_blobs(blueprint: Blueprint, access: Access) -> None:
-    """Downloads."""
+    """Their routes."""
 
     @blueprint.get("/<path:path>/blobs/<digest>")
     def blob(path: str, digest: str) -> Response:
@@ -48,135 +21,14 @@ def add_blobs(blueprint: Blueprint, access: Access) -> None:
         answer.headers["Docker-Content-Digest"] = digest
         if request.method == "HEAD":
             answer.headers["Content-Length"] = str(size)
+            # The two differ, as Quay has it.
+            answer.headers["Cache-Control"] = "max-age=31436000"
         else:
+            answer.headers["Cache-Control"] = "max-age=31536000"
             answer.headers["X-Accel-Redirect"] = f"/_blobs/{digest}"
         return answer
 
-
-def add_uploads(blueprint: Blueprint, access: Access) -> None:
-    """Uploads. No database connection is held while a client sends, which may take long."""
-
-    @blueprint.post("/<path:path>/blobs/uploads/")
-    def start(path: str) -> Response:
-        """Begin an upload, or take a blob over from another repository, or take it at once."""
-        with access.engine.begin() as connection:
-            repository = access.repository(connection, path, WRITE)
-            if _mount(access, connection, repository):
-                return _blob_created(access, repository, request.args["mount"])
-        upload = Upload(str(uuid.uuid4()), storage.start_upload())
-        if "digest" in request.args:
-            return _finish(access, repository, upload)
-        with access.engine.begin() as connection:
-            connection.execute(
-                text("INSERT INTO blobupload VALUES (:id, :repository, :location, 0)"),
-                {"id": upload.id, "repository": repository.id, "location": upload.location},
-            )
-        return _upload_accepted(access, repository, upload, "bytes=0--1")
-
-    @blueprint.get("/<path:path>/blobs/uploads/<upload_id>")
-    def progress(path: str, upload_id: str) -> Response:
-        """How much of an upload has come."""
-        _, upload = _find(access, path, upload_id)
-        headers = {"Docker-Upload-UUID": upload.id, "Range": f"bytes=0-{upload.received}"}
-        return Response(status=204, headers=headers)
-
-    @blueprint.patch("/<path:path>/blobs/uploads/<upload_id>")
-    def append(path: str, upload_id: str) -> Response:
-        """Take a part of a blob."""
-        repository, upload = _find(access, path, upload_id)
-        upload.take()
-        with access.engine.begin() as connection:
-            connection.execute(
-                text(
-                    "UPDATE blobupload SET location = :location, received = :received"
-                    " WHERE id = :id"
-                ),
-                {"location": upload.location, "received": upload.received, "id": upload.id},
-            )
-        return _upload_accepted(access, repository, upload, f"0-{upload.received - 1}")
-
-    @blueprint.put("/<path:path>/blobs/uploads/<upload_id>")
-    def finish(path: str, upload_id: str) -> Response:
-        """Take the last part of a blob, and check its digest."""
-        return _finish(access, *_find(access, path, upload_id))
-
-    @blueprint.delete("/<path:path>/blobs/uploads/<upload_id>")
-    def cancel(path: str, upload_id: str) -> Response:
-        """Give an upload up."""
-        _, upload = _find(access, path, upload_id)
-        storage.cancel(upload.location)
-        _forget(access, upload)
-        return Response(status=204)
-
-
-def _find(access: Access, path: str, upload_id: str) -> tuple[Repository, Upload]:
-    with access.engine.connect() as connection:
-        repository = access.repository(connection, path, WRITE)
-        row = connection.execute(
-            text(
-                "SELECT id, location, received FROM blobupload"
-                " WHERE id = :id AND repository = :repository"
-            ),
-            {"id": upload_id, "repository": repository.id},
-        ).first()
-    if row is None:
-        access.fail(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
-    return repository, Upload(*row)
-
-
-def _forget(access: Access, upload: Upload) -> None:
-    with access.engine.begin() as connection:
-        connection.execute(text("DELETE FROM blobupload WHERE id = :id"), {"id": upload.id})
-
-
-def _mount(access: Access, connection: Connection, repository: Repository) -> bool:
-    """Take a blob over from a repository that the account may read."""
-    digest, origin_path = request.args.get("mount"), request.args.get("from")
-    if not digest or not origin_path:
-        return False
-    origin = repositories.find(connection, *repositories.split(origin_path))
-    account = access.account(connection)
-    if origin is None or not (
-        origin.is_public or access.accounts.owns(connection, account, origin.namespace)
-    ):
-        return False
-    size = repositories.blob_size(connection, origin, digest)
-    if size is None:
-        return False
-    repositories.add_blob(connection, repository, digest, size)
-    return True
-
-
-def _finish(access: Access, repository: Repository, upload: Upload) -> Response:
-    digest = request.args.get("digest", "")
-    if not repositories.DIGEST.fullmatch(digest):
-        access.fail(400, "BLOB_UPLOAD_INVALID", "blob upload invalid")
-    upload.take()
-    try:
-        storage.finish(upload.location, digest)
-    except storage.DigestError:
-        _forget(access, upload)
-        access.fail(400, "BLOB_UPLOAD_INVALID", "blob upload invalid")
-    with access.engine.begin() as connection:
-        repositories.add_blob(connection, repository, digest, upload.received)
-    _forget(access, upload)
-    return _blob_created(access, repository, digest)
-
-
-def _blob_created(access: Access, repository: Repository, digest: str) -> Response:
-    headers = {
-        "Docker-Content-Digest": digest,
-        "Location": f"{access.settings.url}/v2/{repository.path}/blobs/{digest}",
-    }
-    return Response(status=201, headers=headers)
-
-
-def _upload_accepted(
-    access: Access, repository: Repository, upload: Upload, received: str
-) -> Response:
-    headers = {
-        "Docker-Upload-UUID": upload.id,
-        "Range": received,
-        "Location": f"{access.settings.url}/v2/{repository.path}/blobs/uploads/{upload.id}",
-    }
-    return Response(status=202, headers=headers)
+    @blueprint.delete("/<path:path>/blobs/<digest>")
+    def delete_blob(path: str, digest: str) -> Response:
+        """Blobs go with what names them, never alone."""
+        access.fail(405, "UNSUPPORTED", "The operation is unsupported.")

@@ -7,7 +7,7 @@ import redis
 from cryptography import x509
 from sqlalchemy import Engine, text
 
-from standin import StartError, events, minor_version, storage
+from standin import StartError, drivers, events, minor_version
 from standin.config import Settings
 
 # From v3.17.0 on upstream's migrations are written for PostgreSQL only.
@@ -16,8 +16,8 @@ LAST_WITH_MYSQL = (3, 16)
 
 def check_bundle(settings: Settings) -> None:
     """What can be told without the network: the storage's driver, and the certificate."""
-    storage.registry_configuration(settings)
-    storage.check(settings)
+    drivers.registry_configuration(settings)
+    drivers.check(settings)
     _check_certificate(settings)
 
 

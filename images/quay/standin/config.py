@@ -1,5 +1,6 @@
 """Quay's configuration bundle, read and checked without touching the network."""
 
+import base64
 import hmac
 import os
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from cryptography.fernet import Fernet
 
 from standin import StartError
 
@@ -34,6 +36,8 @@ DURATION = re.compile(r"[0-9]+[smhdw]")
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 SECRET_KEY_LENGTH = 63
 BUNDLE = "conf/stack/"
+# What would change the answers that the stand-in gives, and is not in it.
+NOT_DONE = ("FEATURE_QUOTA_MANAGEMENT", "FEATURE_AUTO_PRUNE", "FEATURE_SUPERUSERS_FULL_ACCESS")
 # Quay's own words.
 TESTING = (
     "Detected TESTING: true on startup. TESTING property is either missing from config.yaml or set "
@@ -106,6 +110,10 @@ class Settings:
         """A key of its own for each purpose, the same on every node that has this bundle."""
         return hmac.digest(str(self.values[setting]).encode(), purpose.encode(), "sha256")
 
+    def cipher(self, purpose: str, setting: str = "SECRET_KEY") -> Fernet:
+        """A cipher with such a key."""
+        return Fernet(base64.urlsafe_b64encode(self.derived_key(purpose, setting)))
+
 
 def load() -> Settings:
     """Read the bundle; refuse by name what Quay would refuse."""
@@ -131,6 +139,8 @@ def _check(settings: Settings) -> None:
     missing = [key for key in REQUIRED if values.get(key) in (None, "", [], {})]
     if missing:
         raise StartError(f"config.yaml lacks {', '.join(missing)}")
+    if unknown := [key for key in NOT_DONE if values.get(key) is True]:
+        raise StartError(f"the stand-in has no {', '.join(unknown)}")
     if not HOSTNAME.fullmatch(settings.hostname):
         raise StartError(
             f"SERVER_HOSTNAME {settings.hostname}: must be host[:port], "

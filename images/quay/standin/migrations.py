@@ -105,6 +105,38 @@ REVISIONS = (
     ),
 )
 
+# What the stand-in itself came to need, whatever Quay's version: made sure of at each start, as a
+# volume may be older than this. Nodes that know nothing of it are not disturbed.
+ADDITIONS = (
+    # An organisation's mail address, which several may share, unlike a user's.
+    "ALTER TABLE account ADD COLUMN IF NOT EXISTS contact VARCHAR(255)",
+    "ALTER TABLE account ADD COLUMN IF NOT EXISTS description TEXT",
+    "ALTER TABLE account ADD COLUMN IF NOT EXISTS is_enabled BOOLEAN NOT NULL DEFAULT TRUE",
+    "ALTER TABLE account ADD COLUMN IF NOT EXISTS failed_logins INT NOT NULL DEFAULT 0",
+    "ALTER TABLE account ADD COLUMN IF NOT EXISTS last_failure DOUBLE PRECISION NOT NULL DEFAULT 0",
+    "ALTER TABLE repository ADD COLUMN IF NOT EXISTS is_deleted BOOLEAN NOT NULL DEFAULT FALSE",
+    """CREATE TABLE IF NOT EXISTS permission (
+        repository CHAR(36) NOT NULL REFERENCES repository (id) ON DELETE CASCADE,
+        account VARCHAR(255) NOT NULL REFERENCES account (name) ON DELETE CASCADE,
+        role VARCHAR(16) NOT NULL,
+        PRIMARY KEY (repository, account)
+    )""",
+    """CREATE TABLE IF NOT EXISTS pasttag (
+        repository CHAR(36) NOT NULL REFERENCES repository (id) ON DELETE CASCADE,
+        name VARCHAR(255) NOT NULL,
+        digest CHAR(71) NOT NULL,
+        started BIGINT NOT NULL,
+        ended BIGINT NOT NULL
+    )""",
+)
+
+
+def complete(engine: Engine) -> None:
+    """Add what the stand-in needs to a schema of Quay's version."""
+    with engine.begin() as connection:
+        for statement in ADDITIONS:
+            connection.execute(text(statement))
+
 
 def known() -> list[Revision]:
     """The revisions that this version of Quay brings, oldest first."""

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import yaml
 
-from standin import runtime, storage, version
+from standin import drivers, runtime, storage, version
 from standin.config import Settings
 
 # One of Quay's worker processes serves about what eight threads do here.
@@ -59,7 +59,7 @@ class _Template(Template):
 def execute(settings: Settings) -> NoReturn:
     """Render the configurations and become supervisord."""
     registry = runtime.write(
-        "registry.yaml", yaml.safe_dump(storage.registry_configuration(settings))
+        "registry.yaml", yaml.safe_dump(drivers.registry_configuration(settings))
     )
     supervisor = Template(SUPERVISOR).substitute(
         common=COMMON,
@@ -81,16 +81,19 @@ def nginx_configuration(settings: Settings) -> str:
     """nginx in front: TLS or plain, Quay's rate limits, and blobs straight from docker-registry."""
     listen = "listen 8080;"
     redirect = ""
+    limits = settings.values.get("FEATURE_RATE_LIMITS") is True
     if settings.serves_tls:
         listen = (
             "listen 8443 ssl;\n        http2 on;\n"
             f"        ssl_certificate {settings.certificate};\n"
-            f"        ssl_certificate_key {settings.key};"
+            f"        ssl_certificate_key {settings.key};\n"
+            '        add_header Strict-Transport-Security "max-age=63072000; preload" always;'
         )
         redirect = "server { listen 8080; return 301 https://$host$request_uri; }"
     template = _Template(Path(__file__).with_name("nginx.conf").read_text())
     return template.substitute(
         LISTEN=listen,
+        LIMITED_CLIENT="$binary_remote_addr" if limits else '""',
         REDIRECT=redirect,
         FOLDER=runtime.FOLDER,
         WEB_SOCKET=runtime.WEB_SOCKET,

@@ -1,14 +1,14 @@
 """Accounts, repositories and tags in the form that Quay's API gives them."""
 
 import hashlib
-import uuid
 from email.utils import formatdate
 from typing import Any
 
-from standin.accounts import Account
+from standin.account import Account
 from standin.config import Settings
 from standin.manifests import LIST_TYPES
-from standin.repositories import Repository, Tag
+from standin.repositories import Repository
+from standin.tags import Tag
 
 AVATAR_COLOR = "#ad494a"
 
@@ -67,7 +67,7 @@ def user(settings: Settings, account: Account) -> dict[str, Any]:
         "avatar": avatar(account.name, "user", account.email),
         "super_user": account.name in settings.super_users,
         "global_readonly_super_user": False,
-        "enabled": True,
+        "enabled": bool(account.is_enabled),
     }
 
 
@@ -77,18 +77,16 @@ def repository(
     tags: list[Tag],
     *,
     is_organization: bool,
-    status_token: uuid.UUID,
 ) -> dict[str, Any]:
-    """A repository, as told to its owner."""
+    """A repository."""
     return {
         "namespace": found.namespace,
         "name": found.name,
         "kind": "image",
         "description": found.description,
-        "is_public": found.is_public,
+        "is_public": bool(found.is_public),
         "is_organization": is_organization,
         "is_starred": False,
-        "status_token": str(status_token),
         "trust_enabled": False,
         "tag_expiration_s": settings.tag_expiration_seconds,
         "is_free_account": True,
@@ -102,25 +100,79 @@ def repository(
             }
             for item in tags
         },
-        "can_write": True,
-        "can_admin": True,
     }
 
 
-def listed_repository(found: Repository) -> dict[str, Any]:
-    """A repository, in a list of them."""
+def listed_repository(found: Repository, *, starred: bool) -> dict[str, Any]:
+    """A repository, in a list of them; stars are told to users."""
     return {
         "namespace": found.namespace,
         "name": found.name,
         "description": found.description,
-        "is_public": found.is_public,
+        "is_public": bool(found.is_public),
         "kind": "image",
         "state": "NORMAL",
+        **({"is_starred": False} if starred else {}),
+    }
+
+
+def organization(settings: Settings, found: Account, *, is_owner: bool) -> dict[str, Any]:
+    """An organisation."""
+    told = {
+        "name": found.name,
+        "email": found.contact or "" if is_owner else "",
+        "avatar": avatar(found.name, "org", found.contact),
+        "is_admin": is_owner,
+        "is_member": is_owner,
+    }
+    if not is_owner:
+        return told
+    owners = {
+        "name": "owners",
+        "description": "",
+        "role": "admin",
+        "avatar": avatar("owners", "team"),
+        "can_view": True,
+        "repo_count": 0,
+        "member_count": 1,
+        "is_synced": False,
+    }
+    return {
+        **told,
+        "teams": {"owners": owners},
+        "ordered_teams": ["owners"],
+        "invoice_email": False,
+        "invoice_email_address": None,
+        "tag_expiration_s": settings.tag_expiration_seconds,
+        "is_free_account": True,
+    }
+
+
+def robot(account: Account) -> dict[str, Any]:
+    """A robot, without its token."""
+    return {
+        "name": account.name,
+        "created": formatdate(account.created),
+        "last_accessed": None,
+        "description": account.description or "",
+    }
+
+
+def permission(account: Account, role: str, *, is_org_member: bool) -> dict[str, Any]:
+    """Somebody's role in a repository."""
+    is_robot = account.kind == "robot"
+    return {
+        "role": role,
+        "name": account.name,
+        "is_robot": is_robot,
+        "avatar": avatar(account.name, "robot" if is_robot else "user", account.email),
+        "is_org_member": is_org_member,
     }
 
 
 def tag(item: Tag) -> dict[str, Any]:
     """A tag, in a list of tags."""
+    past = {"end_ts": item.ended, "expiration": formatdate(item.ended)} if item.ended else {}
     return {
         "name": item.name,
         "reversion": False,
@@ -129,4 +181,5 @@ def tag(item: Tag) -> dict[str, Any]:
         "is_manifest_list": item.media_type in LIST_TYPES,
         "size": item.layers_size,
         "last_modified": formatdate(item.started),
+        **past,
     }

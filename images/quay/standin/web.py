@@ -1,15 +1,13 @@
-"""The web application: health, pages and sessions; the API and the registry are beside it."""
+"""The web application: pages and sessions; health, the API and the registry are beside it."""
 
-from typing import Any
+from typing import NoReturn
 
-import redis
 import sqlalchemy.exc
-from flask import Flask, Response, jsonify
-from sqlalchemy import text
+from flask import Flask, Response, jsonify, request
 
-from standin import api, config, database, events, registry, sessions, storage, version
+from standin import api, config, database, events, health, registry, sessions, storage, version
 from standin.accounts import Accounts
-from standin.config import Settings
+from standin.refusals import not_done
 
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Stand-in for Quay {version}</title></head>
@@ -26,12 +24,18 @@ def create_app() -> Flask:
     sessions.configure(app, settings)
     engine = database.make_engine(settings)
     accounts = Accounts(settings)
-    app.register_blueprint(api.make_blueprint(settings, engine, accounts))
+    api.add_api(app, settings, engine, accounts)
     app.register_blueprint(
         registry.make_blueprint(settings, engine, accounts, events.UserEvents(settings))
     )
-    _add_health(app, settings, engine)
+    health.add_health(app, settings, engine)
     _add_pages(app)
+
+    @app.before_request
+    def read_body() -> None:
+        """Left unread it would reset the connection before nginx has the answer."""
+        if "/blobs/uploads/" not in request.path:
+            request.get_data()
 
     @app.errorhandler(sqlalchemy.exc.OperationalError)
     def database_is_away(_: Exception) -> tuple[str, int]:
@@ -45,64 +49,17 @@ def create_app() -> Flask:
     return app
 
 
-def _add_health(app: Flask, settings: Settings, engine: sqlalchemy.Engine) -> None:
-    def database_answers() -> bool:
-        try:
-            with engine.connect() as connection:
-                connection.execute(text("SELECT 1 FROM account LIMIT 1"))
-        except sqlalchemy.exc.SQLAlchemyError:
-            return False
-        return True
-
-    def redis_answers() -> bool:
-        try:
-            return all(
-                events.client(settings, key).ping()
-                for key in ("BUILDLOGS_REDIS", "USER_EVENTS_REDIS")
-            )
-        except redis.RedisError:
-            return False
-
-    def report(**services: bool) -> tuple[dict[str, Any], int]:
-        status = 200 if all(services.values()) else 503
-        return {"data": {"services": services}, "status_code": status}, status
-
-    @app.get("/health")
-    @app.get("/health/instance")
-    def instance() -> tuple[dict[str, Any], int]:
-        """This node alone: neither Redis nor storage, which all nodes share."""
-        return report(
-            auth=True,
-            database=database_answers(),
-            disk_space=storage.disk_has_space(),
-            registry_gunicorn=storage.answers(),
-            service_key=True,
-            web_gunicorn=True,
-        )
-
-    @app.get("/status")
-    @app.get("/health/endtoend")
-    def end_to_end() -> tuple[dict[str, Any], int]:
-        """Everything that a push needs."""
-        return report(
-            auth=True,
-            database=database_answers(),
-            redis=redis_answers(),
-            storage=storage.is_writable(),
-        )
-
-    @app.get("/health/warning")
-    def warning() -> tuple[dict[str, Any], int]:
-        """What may become trouble."""
-        return report(disk_space_warning=storage.disk_has_space())
-
-
 def _add_pages(app: Flask) -> None:
     @app.get("/")
     @app.get("/setup/")
     def page() -> Response:
         """Where Quay has its browser interface."""
         return Response(PAGE.format(version=version()), content_type="text/html")
+
+    @app.route("/oauth/<path:rest>", methods=["GET", "POST"])
+    def oauth(rest: str) -> NoReturn:
+        """Where applications get their tokens."""
+        not_done("a token of an application")
 
     @app.get("/csrf_token")
     def csrf_token() -> Response:

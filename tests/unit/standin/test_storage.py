@@ -16,7 +16,7 @@ sys.path.append(str(ROOT / "images" / "quay"))
 
 from standin import StartError
 from standin.config import Settings
-from standin.storage import check, registry_configuration
+from standin.drivers import check, registry_configuration
 
 KEYED = with_storage_keys(CREDENTIALS)
 ACCESS, SECRET = (
