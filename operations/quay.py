@@ -120,6 +120,7 @@ def superuser(plan: Plan) -> Generator[FunctionCommand]:
 
     + plan: the run's plan
     """
+    is_refused = False
     if not plan.credentials.superuser_passwords_before:
         known = None if _is_still_down(plan) else _knows_superuser(plan)
         if known:
@@ -128,8 +129,9 @@ def superuser(plan: Plan) -> Generator[FunctionCommand]:
         if known is None and not state.is_executing and plan.was_deployed(host.name):
             host.noop("asked when the run has brought Quay up")
             return
+        is_refused = known is False
     # Where Quay can't be asked (not up, or another registry) this will tell.
-    yield FunctionCommand(_make_superuser, (plan,), {})
+    yield FunctionCommand(_make_superuser, (plan, is_refused), {})
 
 
 @operation()
@@ -228,15 +230,19 @@ def _is_superuser(quay: Registry, plan: Plan) -> bool:
     return quay.sign_in(plan.settings.quay_superuser, password) and quay.is_superuser()
 
 
-def _make_superuser(state: State, host: Host, plan: Plan) -> bool:
+def _make_superuser(state: State, host: Host, plan: Plan, is_refused: bool) -> bool:
+    """``is_refused``: Quay was asked, and let nobody in with the password that is to be."""
     user = plan.settings.quay_superuser
     password = plan.credentials.superuser_password.get_secret_value()
     try:
         with registry(host, plan) as quay:
             made = quay.initialize(user, password, plan.settings.quay_superuser_email)
-            if not made:
-                _change_password(quay, plan)
-            if _is_superuser(quay, plan):
+            if made:
+                signed_in = quay.sign_in(user, password)
+            else:
+                # After each wrong one Quay lets nobody in for twice as long.
+                signed_in = not is_refused and _sign_in(quay, plan)
+            if signed_in and quay.is_superuser():
                 return saved(host, plan.store, plan.credentials.settled())
     except RegistryError as error:
         return complain(host, f"Quay on {host.name}: {error}")
@@ -250,14 +256,15 @@ def _make_superuser(state: State, host: Host, plan: Plan) -> bool:
     )
 
 
-def _change_password(quay: Registry, plan: Plan) -> None:
-    """Have Quay take the password that is to be, by the one that it has."""
+def _sign_in(quay: Registry, plan: Plan) -> bool:
+    """Start a session by the password that Quay has, and have it take the one that is to be."""
     wanted = plan.credentials.superuser_password.get_secret_value()
     for password in plan.credentials.superuser_passwords:
         if quay.sign_in(plan.settings.quay_superuser, password):
             if password != wanted:
                 quay.change_password(wanted)
-            return
+            return True
+    return False
 
 
 def _round_trip(state: State, host: Host, plan: Plan) -> bool:

@@ -34,7 +34,8 @@ class _Retry(urllib3.Retry):
         return asked and min(asked, 10)
 
 
-# The token service allows 5 requests a second with a burst of 1 and answers 429 to the next.
+# Quay answers 429 after wrong passwords, to the right one too; and with FEATURE_RATE_LIMITS to more
+# than five heavy requests a second.
 RETRY = _Retry(
     total=8,
     connect=0,
@@ -148,7 +149,6 @@ class Registry:
                 f"Quay lets nobody in as {user} for {seconds} s, after too many wrong passwords; "
                 "run again after that"
             )
-        self._csrf = response.headers.get("X-Next-CSRF-Token", token)
         return response.status == 200
 
     def is_superuser(self) -> bool:
@@ -273,6 +273,7 @@ class Registry:
             response = self._pool.urlopen(method, path, body=body, headers=headers, redirect=False)
         except (HTTPError, OSError) as error:
             raise RegistryError(f"{method} {plain}: {root(error)}") from error
+        self._csrf = response.headers.get("X-Next-CSRF-Token", self._csrf)
         for cookie in response.headers.getlist("Set-Cookie"):
             self._cookies.update({k: m.value for k, m in SimpleCookie(cookie).items()})
         if response.status not in expect:

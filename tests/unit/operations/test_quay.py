@@ -225,6 +225,16 @@ def test_too_many_wrong_passwords_are_told_with_how_long_to_wait(
     assert re.search(r"lets nobody in as quayadmin for \d+ s, after too many wrong", host.told[0])
 
 
+def test_a_wrong_password_is_tried_once(site: Site) -> None:
+    """Each one more has Quay shut the superuser out for twice as long."""
+    site.quay.users[USER] = "changed-by-hand"
+    host, lab = site.host(), site.lab()
+    (command,) = host.operate(quay.superuser, plan=lab)
+    assert not host.call(command)
+    assert "give the one that Quay has as QUAYLAB_SUPERUSER_PASSWORD" in host.told[0]
+    assert site.quay.seen.count("POST /api/v1/signin") == 1
+
+
 def test_a_password_that_can_not_be_noted_is_told_in_one_line(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
