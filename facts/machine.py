@@ -13,9 +13,9 @@ from quaylab import machine
 
 # One wide command instead of ten narrow ones: a fact costs a round trip.
 COMMAND = r"""
-# pyinfra reads UTF-8 only.
+# pyinfra reads UTF-8 only. A file without even a line's end is what a power cut left: no note.
 note() {
-  test -e "$1" && LC_ALL=C tr -c '\12\40-\176' '?' <"$1"
+  test -s "$1" && LC_ALL=C tr -c '\12\40-\176' '?' <"$1"
 }
 printf 'uid %s\n' "$(id -u)"
 printf 'os %s\n' "$(. /etc/os-release 2>/dev/null; echo "${ID:-}|${VERSION_ID:-}|${ID_LIKE:-}")"

@@ -162,8 +162,14 @@ def test_ports_of_a_container_that_keeps_exiting_are_ours(shell: Shell) -> None:
 
 @pytest.mark.parametrize(
     ("note", "schema"),
-    [(b"v3.18.0\n", "v3.18.0"), (b"\n", None), (None, "v3.16.5"), (b"v3\xff\xc3\n", "v3??")],
-    ids=["noted", "not known", "the container's label", "not a text"],
+    [
+        (b"v3.18.0\n", "v3.18.0"),
+        (b"\n", None),
+        (None, "v3.16.5"),
+        (b"", "v3.16.5"),
+        (b"v3\xff\xc3\n", "v3??"),
+    ],
+    ids=["noted", "not known", "the container's label", "emptied by a power cut", "not a text"],
 )
 def test_schema(shell: Shell, tmp_path: Path, note: bytes | None, schema: str | None) -> None:
     shell.stub("docker", 'case "$*" in *quaylab-quay) echo v3.16.5 ;; esac')
