@@ -72,8 +72,8 @@ def database(settings: Settings, credentials: Credentials, address: str, port: i
     """Connect as Quay does, and check what Quay needs of its database.
 
     Raises:
-        Unreachable: no answer, a refusal, too old, or pg_trgm or a right (PostgreSQL) or latin1
-            (MySQL) missing.
+        Unreachable: no answer, a refusal, too old, no writes, or pg_trgm or a right (PostgreSQL)
+            or latin1 (MySQL) missing.
     """
     login = Login(settings.database_user, credentials.database_password, settings.database_name)
     ask = _postgresql if settings.database_engine == "postgresql" else _mysql
@@ -81,10 +81,10 @@ def database(settings: Settings, credentials: Credentials, address: str, port: i
 
 
 def redis_server(settings: Settings, credentials: Credentials, address: str, port: int) -> Answer:
-    """PING Redis with its password.
+    """PING Redis with its password, and see that it is no replica.
 
     Raises:
-        Unreachable: no answer, a wrong password, or too old.
+        Unreachable: no answer, a wrong password, a replica, or too old.
     """
 
     def ask() -> str:
@@ -103,9 +103,14 @@ def redis_server(settings: Settings, credentials: Credentials, address: str, por
         client = redis.Redis.from_pool(pool)
         try:
             client.ping()
-            info: dict[str, Any] = client.info("server")
+            info: dict[str, Any] = {**client.info("server"), **client.info("replication")}
         finally:
             client.close()
+        if info["role"] != "master":
+            raise Unreachable(
+                "it takes no writes, as it is a replica; set redis_host to its primary, or make it "
+                "one: REPLICAOF NO ONE"
+            )
         return not_too_old("Redis", str(info["redis_version"]))
 
     return _timed(lambda: asked(ask, settings, "redis"))
@@ -209,17 +214,28 @@ def _postgresql(settings: Settings, login: Login, address: str, port: int) -> st
                 f"{login.user} may not make tables; run as the server's administrator: "
                 f"ALTER DATABASE {login.database} OWNER TO {login.user}"
             )
+        cursor.execute("SELECT current_setting('transaction_read_only') = 'off'")
+        if cursor.fetchone() != (True,):
+            raise Unreachable(
+                "it takes no writes; if it is a standby set database_host to its primary, else "
+                "reset default_transaction_read_only there"
+            )
     return version
 
 
 def _mysql(settings: Settings, login: Login, address: str, port: int) -> str:
     with sql.mysql(settings, login, address, port) as cursor:
-        cursor.execute("SELECT @@character_set_database, VERSION()")
-        ((charset, version),) = cursor.fetchall()
+        cursor.execute("SELECT @@character_set_database, VERSION(), @@read_only")
+        ((charset, version, read_only),) = cursor.fetchall()
     not_too_old(mysql_kind(version), version)
     if charset != "latin1":
         raise Unreachable(
             f"the database's character set is {charset}, and Quay's tables need latin1; run: "
             f"ALTER DATABASE {login.database} CHARACTER SET latin1"
+        )
+    if str(read_only) not in ("0", "OFF"):  # MariaDB 12 has a word
+        raise Unreachable(
+            "it takes no writes; if it is a replica set database_host to its primary, else run "
+            "there: SET GLOBAL read_only = OFF"
         )
     return str(version)

@@ -81,6 +81,8 @@ class Silent(Handler):
 class Redis(Handler):
     """Redis, as old as 3.2; ``answer`` is its version."""
 
+    role = "master"
+
     def handle(self) -> None:
         if self.server.tls and not self.secure():
             return
@@ -97,7 +99,11 @@ class Redis(Handler):
             elif not trusted:
                 self.wfile.write(b"-NOAUTH Authentication required.\r\n")
             elif name == "INFO":
-                text = f"# Server\r\nredis_version:{self.server.answer}\r\n"
+                told = {
+                    "server": f"redis_version:{self.server.answer}",
+                    "replication": f"role:{self.role}",
+                }
+                text = f"# {words[1]}\r\n{told[words[1]]}\r\n"
                 self.wfile.write(f"${len(text)}\r\n{text}\r\n".encode())
             else:
                 self.wfile.write(b"+PONG\r\n" if name == "PING" else b"+OK\r\n")
@@ -111,8 +117,16 @@ class Redis(Handler):
         return words
 
 
+class RedisReplica(Redis):
+    """One that takes no writes."""
+
+    role = "slave"
+
+
 class PostgreSQL(Handler):
     """PostgreSQL 15.4; ``answer`` is the row that a SELECT finds, None for no row."""
+
+    takes_writes = True
 
     def handle(self) -> None:
         while (wanted := self._start()) in (0, 80877103, 80877104):
@@ -139,7 +153,8 @@ class PostgreSQL(Handler):
             if b"SELECT" in received[1]:
                 self._send(b"T", struct.pack("!h2sihihih", 1, b"c", 0, 0, 23, 4, -1, 0))
                 if self.server.answer is not None:
-                    value = self.server.answer.encode()
+                    refused = b"read_only" in received[1] and not self.takes_writes
+                    value = b"0" if refused else self.server.answer.encode()
                     self._send(b"D", struct.pack("!hi", 1, len(value)) + value)
             self._send(b"C", b"SELECT 1\0")
             self._ready()
@@ -166,9 +181,16 @@ class PostgreSQL(Handler):
         self.wfile.write(kind + struct.pack("!i", len(payload) + 4) + payload)
 
 
+class PostgreSQLStandby(PostgreSQL):
+    """One that takes no writes."""
+
+    takes_writes = False
+
+
 class MySQL(Handler):
     """MySQL 8.0.36; ``answer`` is the database's character set."""
 
+    read_only = "0"
     salt = b"12345678abcdefghijkl"
 
     def handle(self) -> None:
@@ -199,7 +221,7 @@ class MySQL(Handler):
         self._send(b"\0\0\0\2\0\0\0")
         while (command := self._receive())[:1] == b"\x03":
             if b"SELECT" in command:
-                self._rows(self.server.answer or "", "8.0.36")
+                self._rows(self.server.answer or "", "8.0.36", self.read_only)
             elif b"Ssl_cipher" in command:
                 self._rows("Ssl_cipher", self.request.cipher()[0] if self.server.tls else "")
             else:
@@ -229,6 +251,12 @@ class MySQL(Handler):
     def _send(self, payload: bytes) -> None:
         self.wfile.write(len(payload).to_bytes(3, "little") + bytes([self._sequence]) + payload)
         self._sequence += 1
+
+
+class MySQLReplica(MySQL):
+    """One that takes no writes."""
+
+    read_only = "1"
 
 
 def _sha1(content: bytes) -> bytes:

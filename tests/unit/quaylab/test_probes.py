@@ -13,7 +13,17 @@ import pytest
 from quaylab import probes, sql
 from quaylab.probes import Answer, Unreachable
 from tests.authority import Authority
-from tests.unit.quaylab.small_servers import Handler, MySQL, PostgreSQL, Redis, Silent, serving
+from tests.unit.quaylab.small_servers import (
+    Handler,
+    MySQL,
+    MySQLReplica,
+    PostgreSQL,
+    PostgreSQLStandby,
+    Redis,
+    RedisReplica,
+    Silent,
+    serving,
+)
 from tests.unit.samples import CREDENTIALS, SECRETS, settings
 
 PASSWORD = CREDENTIALS.database_password.get_secret_value()
@@ -87,6 +97,26 @@ def test_silence_is_not_waited_for_without_end(
     monkeypatch.setattr(sql, "TIMEOUT", bound)
     with serving(Silent) as port, pytest.raises(Unreachable):
         _ask(service, port)
+
+
+@pytest.mark.parametrize(
+    ("service", "handler", "password", "answer"),
+    [
+        ("redis", RedisReplica, REDIS_PASSWORD, "7.2.4"),
+        ("postgresql", PostgreSQLStandby, PASSWORD, "1"),
+        ("mysql", MySQLReplica, PASSWORD, "latin1"),
+    ],
+    ids=["redis", "postgresql", "mysql"],
+)
+def test_a_service_that_takes_no_writes_is_refused(
+    service: str, handler: type[Handler], password: str, answer: str
+) -> None:
+    """It answers every question, and Quay can't push with it."""
+    with serving(handler, password, answer) as port, pytest.raises(Unreachable) as error:
+        _ask(service, port)
+    assert str(error.value).startswith("it takes no writes")
+    setting = "redis_host" if service == "redis" else "database_host"
+    assert setting in str(error.value)
 
 
 def test_missing_extension_is_told_with_its_remedy() -> None:
