@@ -27,6 +27,11 @@ printf 'epoch %s\n' "$(date +%s)"
 df -Plm 2>/dev/null | while read -r _ _ _ free _ mount; do
   case $free in [0-9]*) printf 'free %s %s\n' "$free" "$mount" ;; esac
 done
+# Before all others, as each of them would wait for ever for an engine that hangs.
+info=$(timeout 60 docker info --format '{"ServerVersion":{{json .ServerVersion}},
+    "Driver":{{json .Driver}},"DockerRootDir":{{json .DockerRootDir}},
+    "SecurityOptions":{{json .SecurityOptions}}}' 2>/dev/null)
+test $? != 124 || { echo hangs; docker() { return 1; }; }
 # By what they are to publish, as one that keeps exiting publishes nothing half of the time; and
 # both before and after looking who listens, as a killed run may still be starting or stopping one.
 published() {
@@ -54,9 +59,7 @@ ip -o -4 address show scope global 2>/dev/null |
 if command -v docker >/dev/null 2>&1; then
   printf 'docker %s\n' "$(readlink -f "$(command -v docker)")"
   printf 'cli %s\n' "$(docker --version 2>/dev/null | head -n 1)"
-  printf 'info %s\n' "$(docker info --format '{"ServerVersion":{{json .ServerVersion}},
-    "Driver":{{json .Driver}},"DockerRootDir":{{json .DockerRootDir}},
-    "SecurityOptions":{{json .SecurityOptions}}}' 2>/dev/null | tr -d '\n')"
+  printf 'info %s\n' "$(printf '%s' "$info" | tr -d '\n')"
   printf 'schema %s\n' "$(note /var/lib/quaylab/schema || docker inspect --format \
     '{{index .Config.Labels "io.quaylab.version"}}' quaylab-quay 2>/dev/null)"
   docker volume ls --quiet --filter name=^quaylab- 2>/dev/null | while read -r volume; do
@@ -107,7 +110,7 @@ class Machine(FactBase[machine.Machine | None]):
                 memory_mb=int(one("memory_kb")) // 1024,
                 systemd=one("systemd") == "yes",
                 addresses=tuple(said.get("address", [])),
-                engine=_engine(one("docker"), one("cli"), one("info"))
+                engine=_engine(one("docker"), one("cli"), one("info"), "hangs" in said)
                 if "docker" in said
                 else None,
                 volumes=_volumes(said),
@@ -127,7 +130,7 @@ class Machine(FactBase[machine.Machine | None]):
             raise FactProcessError(f"the host's report can't be read: {error}") from error
 
 
-def _engine(path: str, cli: str, info_json: str) -> machine.Engine:
+def _engine(path: str, cli: str, info_json: str, hangs: bool) -> machine.Engine:
     info: dict[str, Any] = json.loads(info_json) if info_json.startswith("{") else {}
     unsupported = None
     if "podman" in cli.lower() or "podman" in path:
@@ -136,6 +139,11 @@ def _engine(path: str, cli: str, info_json: str) -> machine.Engine:
         unsupported = "a snap, which can't read /etc; install the distribution's or Docker CE"
     elif any("rootless" in option for option in info.get("SecurityOptions") or []):
         unsupported = "rootless, and can't bind the registry's ports; use the system's engine"
+    elif hangs:
+        unsupported = (
+            "at a standstill: its engine gives no answer within 60 s; see what holds it up "
+            "(journalctl --unit=docker), then restart it: systemctl restart docker"
+        )
     return machine.Engine(
         version=info.get("ServerVersion") or None,
         storage_driver=info.get("Driver"),

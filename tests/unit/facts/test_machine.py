@@ -85,6 +85,15 @@ def test_engine_that_does_not_run() -> None:
     assert _process(*lines, "info ").engine == Engine(None, None, None, None)
 
 
+def test_engine_that_hangs(shell: Shell) -> None:
+    """It takes each question and answers none, as one does whose storage has gone away."""
+    shell.stub("docker", "exec sleep 20")
+    engine = Machine().process(shell.lines(COMMAND.replace("timeout 60", "timeout 1"))).engine
+    assert engine and engine.unsupported
+    assert "gives no answer within 60 s" in engine.unsupported
+    assert [call.split()[1] for call in shell.calls if call.startswith("docker ")] == ["info"]
+
+
 def test_kin_and_several_addresses() -> None:
     found = Machine().process(
         [
