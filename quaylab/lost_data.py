@@ -13,6 +13,8 @@ from quaylab.parts import PATH_LABEL, STORAGE_VOLUME, Volume
 from quaylab.topology import Topology, container_name
 
 DATABASE, CEPH = container_name("database"), container_name("ceph")
+# The group whose host has a volume.
+GROUPS = {DATABASE: "database", CEPH: "ceph", STORAGE_VOLUME: "quay"}
 
 
 def problems(
@@ -42,6 +44,10 @@ def problems(
                 "make it again, and put its data back from a backup: docker volume create "
                 + shlex.join(volume.create_arguments())
             )
+            for other, machine in machines.items():
+                if any(each.name == volume.name for each in machine.volumes):
+                    again = f"put that host into the group `{GROUPS[volume.name]}` again"
+                    remedy = f"it is on {other}: {again}; or {remedy}"
         elif found.device:
             what = (
                 f"{PATH_SETTINGS[volume.name]}: nothing is in {found.device} on {name}, {said} "

@@ -87,6 +87,18 @@ def test_data_that_is_gone_is_refused(
     assert problem in refused.value.problems
 
 
+def test_data_that_is_on_another_host_is_not_told_as_gone(store: Store) -> None:
+    """As when two hosts swapped their groups."""
+    (lost,) = _problems(_plan(store, {STORAGE_VOLUME: {}}))
+    lab = _plan(store, {STORAGE_VOLUME: {}})
+    there = machine(engine=ANSWERS, volumes=(Volume("quaylab-database", {}),))
+    lab = dataclasses.replace(lab, machines={**lab.machines, DATABASE: there})
+    (problem,) = lost_data.problems(QUAY, lab.machines, lab.topology, lab.volumes_of)
+    remedy = f"it is on {DATABASE}: put that host into the group `database` again"
+    assert remedy in problem
+    assert problem.replace(f"{remedy}; or ", "") == lost
+
+
 def test_how_to_make_a_lost_volume_is_told_in_full(store: Store) -> None:
     (problem,) = _problems(_plan(store, {STORAGE_VOLUME: {}}, database_data="/srv/db"))
     lab = _plan(store, BOTH)
