@@ -41,11 +41,17 @@ def migrated(plan: Plan) -> Generator[StringCommand]:
 
     + plan: the run's plan
 
-    Due unless this host notes that it was done. Doing it again changes nothing, so a run killed in
-    it is finished by the next. Nodes of the version before go on serving meanwhile.
+    Due unless this host notes that it was done, or its container tells where the note is lost.
+    Doing it again changes nothing, so a run killed in it is finished by the next. Nodes of the
+    version before go on serving meanwhile.
     """
+    done = note(plan.version)
     if not plan.migrates:
-        host.noop(f"the schema is that of {plan.schema}")
+        there = host.get_fact(Files, paths=[done.path]).get(done.path)
+        if there and there.differs(done) is None:
+            host.noop(f"the schema is that of {plan.schema}")
+        else:
+            yield files.write(done)
         return
     part = plan.quay[host.name]
     yield from ground(part, host.get_fact(Engine))
@@ -59,7 +65,7 @@ def migrated(plan: Plan) -> Generator[StringCommand]:
         "{ printf '%s\\n' \"$log\" | awk", QuoteString(SUMMARY), ">&2;",
         fail(_migration_failed(plan)), "; }",
     )  # fmt: skip
-    yield files.write(note(plan.version))
+    yield files.write(done)
 
 
 def _migration_failed(plan: Plan) -> str:
