@@ -54,6 +54,7 @@ printf 'ceph_made %s\n' "$(note /var/lib/quaylab/ceph-cluster)"
 if test -d /run/systemd/system; then echo systemd yes; fi
 ip -o -4 address show scope global 2>/dev/null |
   while read -r _ link _ address _; do
+    printf 'own_address %s\n' "${address%/*}"
     case $link in docker*|br-*|veth*|virbr*) ;; *) printf 'address %s\n' "${address%/*}" ;; esac
   done
 if command -v docker >/dev/null 2>&1; then
@@ -110,6 +111,7 @@ class Machine(FactBase[machine.Machine | None]):
                 memory_mb=int(one("memory_kb")) // 1024,
                 systemd=one("systemd") == "yes",
                 addresses=tuple(said.get("address", [])),
+                own_addresses=frozenset(said.get("own_address", [])),
                 engine=_engine(one("docker"), one("cli"), one("info"), "hangs" in said)
                 if "docker" in said
                 else None,

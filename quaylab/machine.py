@@ -53,6 +53,8 @@ class Machine:
     volumes: tuple[Volume, ...]
     # Labels of the containers that have a name of ours; without ours somebody else made them.
     containers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    # All addresses in IPv4 but loopback's; those of bridges are none at which peers reach it.
+    own_addresses: frozenset[str] = frozenset()
     # Free space in MB by mount point; ports that something listens on, and those of them that
     # our own containers publish; how far the clock is ahead of ours, in seconds.
     free_mb: Mapping[str, int] = field(default_factory=dict)

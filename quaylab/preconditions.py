@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from quaylab.disks import ENGINE_ROOT
@@ -16,6 +17,7 @@ ARCHITECTURES = ("x86_64", "aarch64", "ppc64le", "s390x")
 OLDEST_ENGINE = (1, 13)
 # Tokens and certificates carry times; Quay's own tolerance for a token is 30 s.
 CLOCK_TOLERANCE = 30
+IPV4 = re.compile(r"[0-9]+(\.[0-9]+){3}$")
 PURPOSES = {STORAGE_VOLUME: "Quay's blobs", container_name("ceph"): "Ceph's objects"}
 
 
@@ -37,6 +39,7 @@ def problems(
     yield from _engine(name, machine)
     yield from _disks(name, machine, settings, parts)
     yield from _ports(name, machine, settings, topology, parts)
+    yield from _addresses(name, machine, settings, parts)
 
 
 def _size(name: str, machine: Machine, settings: Settings, topology: Topology) -> Iterator[str]:
@@ -112,6 +115,26 @@ def _ports(
             yield (
                 f"{first[port]}: port {port} of {name} is {setting}'s too; give each a port of "
                 "its own"
+            )
+
+
+def _addresses(
+    name: str, machine: Machine, settings: Settings, parts: tuple[Part, ...]
+) -> Iterator[str]:
+    """Addresses at which nothing can listen: a container would be removed, and the new one not
+    start."""
+    here = {"127.0.0.1", "0.0.0.0", *machine.own_addresses}
+    for part in parts:
+        service = part.container.name.removeprefix("quaylab-")
+        for port in part.container.ports:
+            # A name or IPv6 is left to the engine, and so is a host that tells no address.
+            if not (machine.own_addresses and IPV4.match(port.address)) or port.address in here:
+                continue
+            setting = f"{service}_listen"
+            told = setting if getattr(settings, setting, None) else "address"
+            yield (
+                f"{told}: {name} has no address {port.address} for {service} to listen on; it has "
+                f"{', '.join(machine.addresses)}; set {told} to one that it has"
             )
 
 

@@ -147,13 +147,15 @@ def test_this_machine(shell: Shell) -> None:
     shell.stub(
         "ip",
         "echo '2: eth0    inet 192.0.2.7/24 scope global eth0'\n"
-        "echo '3: docker0    inet 172.17.0.1/16 scope global docker0'",
+        "echo '3: br-lan    inet 192.0.2.8/24 scope global br-lan'\n"
+        "echo '4: docker0    inet 172.17.0.1/16 scope global docker0'",
     )
     shell.stub("docker", "case $1 in --version) echo 'Docker version 27' ;; *) exit 1 ;; esac")
     found = Machine().process(shell.lines(COMMAND))
     assert found.cpus > 0
     assert found.memory_mb > 0
     assert found.addresses == ("192.0.2.7",)
+    assert found.own_addresses == {"192.0.2.7", "192.0.2.8", "172.17.0.1"}
     assert found.engine == Engine(None, None, None, None)
 
 

@@ -51,6 +51,22 @@ def test_what_is_missing_is_told(
         assert word in problem
 
 
+@pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.1", "192.0.2.9"])
+def test_an_address_that_the_host_has_not_is_not_listened_on(store: Store, address: str) -> None:
+    """Else its container is removed first, and the new one can't start."""
+    lab = plan.make([host(NAME, redis_listen=address)], {NAME: machine()}, store)
+    there = machine(engine=ENGINE, addresses=("192.0.2.1",), own_addresses=frozenset({"192.0.2.1"}))
+    problems = _problems(lab, there)
+    if address != "192.0.2.9":
+        assert problems == []
+    else:
+        (problem,) = problems
+        assert problem.startswith(f"redis_listen: {NAME} has no address 192.0.2.9")
+        assert problem.endswith("; it has 192.0.2.1; set redis_listen to one that it has")
+    # A host without `ip` tells none.
+    assert _problems(lab, machine(engine=ENGINE)) == []
+
+
 @pytest.mark.parametrize(
     "found",
     [
