@@ -12,7 +12,7 @@ from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
-from quaylab.containers import DIGEST_LABEL, VERSION_LABEL, PublishedPort
+from quaylab.containers import DIGEST_LABEL, NETWORK, VERSION_LABEL, PublishedPort
 from quaylab.parts import ETC
 
 
@@ -53,12 +53,14 @@ class Written:
 
 @dataclass(frozen=True)
 class EngineState:
-    """What the engine holds of ours, networks with their ids, and our files by path."""
+    """What the engine holds of ours, networks with their ids, and our files by path;
+    ``network_is_internal`` is whether ours has no way out, nor one in for published ports."""
 
     containers: Mapping[str, ContainerState]
     networks: Mapping[str, str]
     volumes: tuple[str, ...]
     files: Mapping[str, Written]
+    network_is_internal: bool = False
 
 
 class Engine(FactBase[EngineState]):
@@ -79,7 +81,7 @@ class Engine(FactBase[EngineState]):
             # -L: where our directory lies on another disk, there is a symbolic link in its place.
             f"find -L {ETC} -type f -printf 'file %T@ ' -exec sha256sum {{}} \\; 2>/dev/null; "
             "docker network ls --no-trunc --filter name=quaylab "
-            "--format 'network {{.Name}} {{.ID}}' 2>/dev/null; "
+            "--format 'network {{.Name}} {{.ID}} {{.Internal}}' 2>/dev/null; "
             "docker volume ls --filter label=io.quaylab.data --format 'volume {{.Name}}' "
             "2>/dev/null || :"  # an engine that doesn't run yet holds nothing
         )
@@ -104,11 +106,13 @@ class Engine(FactBase[EngineState]):
         except ValueError as error:
             raise FactProcessError(f"docker inspect: {error}") from error
         tags = {tag: id for id, tag in map(_two, said["tag"])}
+        networks = {words[0]: words[1:] for words in map(str.split, said["network"])}
         return EngineState(
             {item["Name"].lstrip("/"): _container(item, images, tags) for item in containers},
-            dict(map(_two, said["network"])),
+            {name: words[0] for name, words in networks.items()},
             tuple(said["volume"]),
             dict(_written(line) for line in said["file"]),
+            network_is_internal=networks.get(NETWORK, [])[1:] == ["true"],
         )
 
 

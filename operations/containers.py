@@ -42,6 +42,13 @@ def running(part: Part, timeout: int) -> Generator[StringCommand]:
     """
     wanted = part.container
     engine = host.get_fact(Engine)
+    if engine.network_is_internal:
+        yield fail(
+            f"{host.name}: the network {NETWORK} was made by hand with --internal, so published "
+            "ports lead nowhere; disconnect what is in it (docker network disconnect), remove it "
+            f"(docker network rm {NETWORK}), and run again"
+        )
+        return
     yield from ground(part, engine)
     change = due(engine, wanted)
     if change is None and _refuses_password(part):

@@ -57,6 +57,18 @@ def test_files_were_written_before_their_container_started(engine: EngineState) 
 def test_network_and_volumes(engine: EngineState) -> None:
     assert engine.networks == {"quaylab": NETWORK_ID}
     assert engine.volumes == ("quaylab-database", "quaylab-quay-storage")
+    assert not engine.network_is_internal
+
+
+def test_a_network_that_was_made_without_a_way_out() -> None:
+    found = Engine().process(["network other 1 true", f"network quaylab {NETWORK_ID} true"])
+    assert found.networks["quaylab"] == NETWORK_ID
+    assert found.network_is_internal
+    assert (
+        not Engine()
+        .process(["network other 1 true", "network quaylab 2 false"])
+        .network_is_internal
+    )
 
 
 def _changed(**changes: object) -> EngineState:

@@ -101,6 +101,15 @@ def test_a_network_that_is_gone(lab: Plan, attached: dict[str, str]) -> None:
     assert _run(lab.redis, host) == ["docker network", *REPLACED]
 
 
+def test_a_network_without_a_way_out_is_told(lab: Plan) -> None:
+    """As one that was made anew by hand: what is published leads nowhere."""
+    found = engine(lab.redis.container)
+    host = FakeHost({Engine: dataclasses.replace(found, network_is_internal=True)})
+    (refusal,) = host.shell(containers.running, part=lab.redis, timeout=60)
+    assert "network quaylab" in refusal
+    assert "docker network rm quaylab" in refusal
+
+
 def test_its_own_check_decides_while_the_engine_has_not_asked_yet(lab: Plan) -> None:
     wanted = lab.database.container
     assert _run(lab.database, _host(wanted, wanted.health, health="starting")) == []
