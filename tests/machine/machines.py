@@ -92,7 +92,7 @@ def apt_sources() -> list[Path]:
 
 @contextmanager
 def building() -> Iterator[None]:
-    """Hold what only one process at a time builds; the next one then finds it there."""
+    """Hold what only one process at a time makes or sweeps; the next one then finds it done."""
     with Path(tempfile.gettempdir(), f"{LABEL}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -318,8 +318,10 @@ class MachineFactory:
         self._operator = operator
         self._prefix = f"{LABEL}-{os.getpid()}"
         self._label = f"--label={LABEL}={os.getpid()}"
-        sweep_dead_sessions()
-        self._network, subnet = self._make_network()
+        # Two sessions that sweep at once would stumble over what the other has just removed.
+        with building():
+            sweep_dead_sessions()
+            self._network, subnet = self._make_network()
         hosts = subnet.hosts()
         next(hosts)  # the first address is the CI machine's own
         self._addresses = map(str, hosts)  # none is given out twice: known_hosts stays true
