@@ -22,6 +22,9 @@ from pyinfra.api.state import BaseStateCallback
 from pyinfra.api.util import raise_if_bad_type
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.context import ctx_state
+from pyinfra_cli import inventory as pyinfra_inventory  # type: ignore[import-untyped]
+from pyinfra_cli.exceptions import UnexpectedExternalError  # type: ignore[import-untyped]
+from pyinfra_cli.util import exec_file  # type: ignore[import-untyped]
 
 from operations.commands import host_inputs
 from operations.ssh import Ssh
@@ -36,6 +39,7 @@ def guard() -> None:
     Raises ``PyinfraError`` with all problems at once.
     """
     signal.signal(signal.SIGINT, Interrupts.handle)
+    pyinfra_inventory.exec_file = _executed
     options = click.get_current_context().params
     _refuse(_given(options))
     _check_hosts(ctx_state.get(), options)  # type: ignore[no-untyped-call]
@@ -48,6 +52,22 @@ def _given(options: dict[str, Any]) -> Iterator[str]:
     named_as_file = given.suffix == ".py" or ("/" in str(given) and "@" not in str(given))
     if named_as_file or given.exists():
         yield from inventory_file.problems(given)
+
+
+def _executed(filename: str, **options: Any) -> Any:
+    """An inventory or a file of group_data as pyinfra executes it, whose failure is told in a line.
+
+    pyinfra itself prints a traceback, and an exit in such a file ends the run with its status.
+    """
+    try:
+        return exec_file(filename, **options)
+    except PyinfraError:
+        raise
+    except (Exception, SystemExit) as error:
+        if Interrupts.came:
+            raise
+        cause = error.exception if isinstance(error, UnexpectedExternalError) else error
+        raise PyinfraError(inventory_file.failure(filename, cause)) from None
 
 
 def _check_hosts(state: State, options: dict[str, Any]) -> None:

@@ -38,13 +38,16 @@ def merged(secret: Path, user: str) -> Generator[StringCommand]:
     _, _, uid, gid, _, home, *_ = entry.split(":")
     state, text = (rest[0], "\n".join(rest[1:])) if rest else ("", "{}")
     path = f"{home}/.docker/config.json"
+    logins = json.loads(secret.read_text())["auths"]
     try:
         found: dict[str, Any] = json.loads(text)
-    except ValueError:
-        yield fail(f"{path} is no JSON; repair or remove it, its owner may need what it holds")
+        wanted = {**found, "auths": {**(found.get("auths") or {}), **logins}}
+    except (ValueError, TypeError, AttributeError):
+        yield fail(
+            f"{path} is no JSON as Docker has it; repair or remove it, its owner may need "
+            "what it holds"
+        )
         return
-    logins = json.loads(secret.read_text())["auths"]
-    wanted = {**found, "auths": {**found.get("auths", {}), **logins}}
     if wanted == found and state == f"{uid}:{gid}:600":
         host.noop(f"{path} has the logins")
         return

@@ -98,9 +98,10 @@ def check(certificate: Path, key: Path, hostname: str, now: dt.datetime | None =
     """What is wrong with the user's own certificate: form, key, name, date and chain."""
     now = now or dt.datetime.now(dt.timezone.utc)
     try:
-        leaf, *chain = x509.load_pem_x509_certificates(certificate.read_bytes())
-    except ValueError:
-        return [f"tls_certificate: {certificate} is no PEM certificate"]
+        leaf, *chain = read(certificate)
+        names = _names(leaf)
+    except ValueError as error:
+        return [f"tls_certificate: {certificate} {error}"]
     try:
         private = _load_key(key.read_text())
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -111,7 +112,6 @@ def check(certificate: Path, key: Path, hostname: str, now: dt.datetime | None =
         return [f"tls_certificate: in {certificate} the registry's own has to be the first one"]
     if belonging != _public(leaf.public_key()):
         problems.append(f"tls_key: {key} does not belong to {certificate}")
-    names = _names(leaf)
     if not any(_covers(name, hostname) for name in names):
         problems.append(
             f"tls_certificate: is for {', '.join(names) or 'no name'}, not for the registry's "
@@ -155,9 +155,9 @@ def authority_problems(setting: str, file: Path, now: dt.datetime | None = None)
     """Why a file of CAs can't be what a server's certificate is verified with."""
     now = now or dt.datetime.now(dt.timezone.utc)
     try:
-        found = x509.load_pem_x509_certificates(file.read_bytes())
-    except ValueError:
-        yield f"{setting}: {file} is no PEM certificate"
+        found = read(file)
+    except ValueError as error:
+        yield f"{setting}: {file} {error}"
         return
     # A provider's bundle holds old ones beside new ones.
     last = max(each.not_valid_after_utc for each in found)
@@ -206,12 +206,25 @@ def is_by(certificate: str, ca: str) -> bool:
     return _is_issuer(issuer, leaf)
 
 
-def is_certificate(path: Path) -> bool:
-    """Whether a file holds at least one PEM certificate."""
+def read(file: Path) -> list[x509.Certificate]:
+    """The certificates of a file that is handed to hosts and clients as it is.
+
+    Raises:
+        ValueError: why it can't be, as the end of a sentence that begins with the file's name.
+    """
     try:
-        return bool(x509.load_pem_x509_certificates(path.read_bytes()))
+        found = x509.load_pem_x509_certificates(file.read_bytes())
+        text = file.read_text()
+    except UnicodeDecodeError:
+        raise ValueError("is no text in UTF-8; leave only the PEM blocks in it") from None
     except ValueError:
-        return False
+        raise ValueError("is no PEM certificate") from None
+    if "PRIVATE KEY-----" in text:
+        raise ValueError(
+            "holds a private key as well, and everybody may read a certificate's file on the "
+            "hosts; leave only the certificates in it"
+        )
+    return found
 
 
 def _is_issuer(above: x509.Certificate, below: x509.Certificate) -> bool:
@@ -304,6 +317,8 @@ def _names(certificate: x509.Certificate) -> list[str]:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
         return []
+    except ValueError:
+        raise ValueError("has an extension that can't be read; get another certificate") from None
     return extension.value.get_values_for_type(x509.DNSName)
 
 

@@ -20,7 +20,7 @@ def option_problems(options: Mapping[str, Any]) -> Iterator[str]:
             option = f"--{name.replace('_', '-')}"
             yield f"{option}: leave it out; hosts wait for each other, and one that fails stops all"
     for item in options["data"]:
-        if "=" not in item:
+        if item.find("=") < 1:
             yield f"--data: {item} is no KEY=VALUE"
     port = options["ssh_port"]
     if port is not None and not 1 <= port <= 65535:

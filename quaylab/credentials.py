@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 import secrets
 import string
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ _TITLES = {
     "storage_access_key": "access key (with Swift the user) of the object store",
     "storage_secret_key": "secret key (with Swift the password) of the object store",
 }
+# What is given for one run, and kept nowhere.
+PASSING = ("database_admin_password", "rhsm_activation_key", "rhsm_password")
 # Losing or changing these loses the registry: encrypted rows can't be read any more.
 NEVER_CHANGED = ("database_secret_key", "secret_key")
 
@@ -146,6 +149,17 @@ def given_by(environment: Mapping[str, str]) -> dict[str, str]:
     return {key: variable for key, variable in variables.items() if variable in environment}
 
 
+def misspelt(environment: Mapping[str, str]) -> Iterator[str]:
+    """Variables that nobody reads, so that what they give would be made here instead."""
+    known = [
+        ENVIRONMENT_PREFIX + key.upper() for key in (*GIVEN, *STORAGE, *NEVER_CHANGED, *PASSING)
+    ]
+    for name in environment:
+        if name.upper().startswith(ENVIRONMENT_PREFIX) and name not in known:
+            for near in difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.8):
+                yield f"{name}: no such variable; did you mean {near}?"
+
+
 def rotated(credentials: Credentials, passwords: Iterable[str]) -> Credentials:
     """Credentials with new passwords; a rotation that was not finished is not begun anew.
 
@@ -218,7 +232,7 @@ class Store:
         Raises:
             Refusal: the file is damaged, too open, or a value is missing or impossible.
         """
-        problems: list[str] = []
+        problems = list(misspelt(environment))
         given = {key: environment[name] for key, name in given_by(environment).items()}
         kept = self._read(needs_ca)
         for key in foreign:

@@ -41,6 +41,8 @@ def read(path: Path) -> tuple[dict[str, Any], bool] | None:
     try:
         if path.is_dir():
             raise unusable(path, "is a directory")
+        if path.exists() and not path.is_file():
+            raise unusable(path, "is no file, but a pipe, a socket or a device")
         if path.stat().st_mode & 0o077:
             raise Refusal([f"{path}: readable by others; run: chmod 600 {path}"])
         return parse(path.read_text())
@@ -84,10 +86,10 @@ def parse(text: str) -> tuple[dict[str, Any], bool]:
     """
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         # The error's own text could quote a secret.
         raise ValueError("no YAML") from None
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ValueError("no mapping")
     if CHECKSUM not in values:
         return values, False

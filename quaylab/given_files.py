@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
 
 from quaylab import certificates
 from quaylab.settings import Settings
+
+# What `docker load` unpacks, and tarfile only from Python 3.14 on.
+ZSTANDARD = b"\x28\xb5\x2f\xfd"
 
 
 def problems(settings: Settings) -> list[str]:
@@ -20,13 +24,35 @@ def problems(settings: Settings) -> list[str]:
     for key in ("company_ca", "storage_ca", "database_ca", "redis_ca"):
         if file := getattr(settings, key):
             found += certificates.authority_problems(key, file)
+    archive = settings.image_archive
+    if settings.image_source == "archive" and archive and not _is_archive(archive):
+        found.append(f"image_archive: {archive} is no archive; make it with: docker save --output")
     if settings.pull_secret and not _has_logins(settings.pull_secret):
-        found.append(f"pull_secret: {settings.pull_secret} is no config.json with logins")
+        found.append(
+            f"pull_secret: {settings.pull_secret} is no config.json with logins; where Docker "
+            "keeps them in a credential store, log in without one (`credsStore`)"
+        )
     return found
+
+
+def _is_archive(path: Path) -> bool:
+    with path.open("rb") as file:
+        if file.read(len(ZSTANDARD)) == ZSTANDARD:
+            return True
+    try:
+        return tarfile.is_tarfile(path)
+    except EOFError:  # cut off before its first file
+        return False
 
 
 def _has_logins(path: Path) -> bool:
     try:
-        return isinstance(json.loads(path.read_text())["auths"], dict)
-    except (ValueError, LookupError, TypeError):
+        logins = json.loads(path.read_text())["auths"]
+        return bool(logins) and all(map(_is_login, logins.values()))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return False
+
+
+def _is_login(entry: dict[str, object]) -> bool:
+    """With a credential store Docker leaves an entry empty."""
+    return any(isinstance(entry.get(key), str) for key in ("auth", "identitytoken", "username"))

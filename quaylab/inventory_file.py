@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,18 @@ def problems(inventory: Path) -> Iterator[str]:
         yield f"{inventory}: no such file; name an inventory, such as inventory.py"
     else:
         yield from _in_text(inventory)
+
+
+def failure(file: str, error: BaseException) -> str:
+    """Why a file of an inventory could not be executed, and in which of its lines."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == file]
+    if isinstance(error, SyntaxError) and error.filename == file:
+        lines = [error.lineno]
+    place = f"{file}, line {lines[-1]}" if lines else file
+    if isinstance(error, SystemExit):
+        return f"{place}: ends pyinfra; leave the exit out, or raise an error that says why"
+    return f"{place}: {type(error).__name__}: {error}"
 
 
 def _in_text(inventory: Path) -> Iterator[str]:
@@ -66,7 +79,7 @@ def _is_no_host(item: ast.expr) -> bool:
     if isinstance(item, ast.Tuple):
         return len(item.elts) != 2 or isinstance(item.elts[1], (ast.Constant, ast.List, ast.Tuple))
     if isinstance(item, ast.Constant):
-        return not isinstance(item.value, str)
+        return not (isinstance(item.value, str) and item.value.strip())
     return isinstance(item, (ast.Dict, ast.Set, ast.List))
 
 

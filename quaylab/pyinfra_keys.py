@@ -20,7 +20,9 @@ def problems(host: HostInput, known: Collection[str]) -> Iterator[str]:
         known: the keys of pyinfra's connectors, and its global arguments.
     """
     for key, value in host.data.items():
-        if PYINFRA_KEY.match(key) and key not in known:
+        if not isinstance(key, str):
+            yield f"{key!r}: in the data of {host.name}, whose keys are texts"
+        elif PYINFRA_KEY.match(key) and key not in known:
             yield from _unknown(host.name, key, known)
         elif key in known and value == "":
             yield f"{key}: is empty for {host.name}; leave it out"

@@ -231,8 +231,11 @@ def settings_problems(settings: Settings) -> Iterator[str]:
     for key in ("rhsm_content", "rhsm_ca"):
         if getattr(settings, key) and not settings.rhsm_server:
             yield f"{key}: set without rhsm_server, to which it belongs"
-    if settings.rhsm_ca and not certificates.is_certificate(settings.rhsm_ca):
-        yield f"rhsm_ca: {settings.rhsm_ca} is no PEM certificate"
+    if settings.rhsm_ca:
+        try:
+            certificates.read(settings.rhsm_ca)
+        except ValueError as error:
+            yield f"rhsm_ca: {settings.rhsm_ca} {error}"
 
 
 def certificate(settings: Settings) -> ManagedFile | None:

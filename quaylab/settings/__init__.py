@@ -35,6 +35,8 @@ PYINFRA_KEY = re.compile(
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 200
 _SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 10
+# USER:PASSWORD in an address such as postgresql://USER:PASSWORD@HOST/NAME.
+_LOGIN = re.compile(r"//[^/]*@")
 
 
 # pydantic lists the fields of the last base first.
@@ -124,8 +126,16 @@ def _explain(error: ValidationError, model: type[Section]) -> Iterator[str]:
             yield f"{key}: not set; group_data/all.py has its default ({field.description})"
         else:
             # A proxy's address may hold a password: such values are not repeated.
-            found = f"{_SHORT.repr(problem['input'])}: " if field.repr else ""
+            found = f"{_shown(problem['input'])}: " if field.repr else ""
             yield f"{_path(problem)}: {found}{_wrong(problem)} ({field.description})"
+
+
+def _shown(value: object) -> str:
+    """What was found, without the login of an address that was given in another's place."""
+    try:
+        return _LOGIN.sub("//…@", _SHORT.repr(value))
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def _path(problem: ErrorDetails) -> str:

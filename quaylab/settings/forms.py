@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -33,7 +35,36 @@ def _no_detour(path: str) -> str:
     return path
 
 
-_LABEL = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+def _reachable(address: str) -> str:
+    """A form alone lets through what no resolver takes, as a name with a port behind it."""
+    if ":" in address or re.fullmatch("[0-9.]+", address):
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            raise ValueError(
+                "is no address; a port has a setting of its own"
+                if ":" in address
+                else "is no address; an IPv4 one has four numbers up to 255"
+            ) from None
+    elif not all(0 < len(label) < 64 for label in address.split(".")):
+        raise ValueError("holds a label, between dots, that hasn't 1 to 63 characters")
+    return address
+
+
+def _dialled(url: str) -> str:
+    """The same for the host in an address, and its port."""
+    try:
+        host, port = urlsplit(url).hostname, urlsplit(url).port
+    except ValueError as error:
+        raise ValueError(f"holds a host or port that is none: {error}") from None
+    if port == 0:
+        raise ValueError("holds the port 0, which is none")
+    _reachable(host or "")
+    return url
+
+
+# Of a name in DNS, which takes no more.
+_LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 # A host in an address: its name, an IPv4 address, or an IPv6 address in brackets.
 HOST = r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
 # What needs quoting in no shell, unit, XML or YAML.
@@ -47,6 +78,7 @@ Address = Annotated[
     str,
     form(r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$", "192.168.254.10"),
     Field(max_length=253),
+    AfterValidator(_reachable),
 ]
 Identifier = Annotated[str, form(r"^[a-z_][a-z0-9_]{0,62}$", "quay")]
 # As providers name them: with MySQL at Azure it was admin@server.
@@ -65,7 +97,10 @@ Repository = Annotated[
     Field(max_length=255),
 ]
 Proxy = Annotated[
-    str, form(rf"^https?://{HOST}/?$", "http://proxy.example.com:3128"), Field(max_length=300)
+    str,
+    form(rf"^https?://{HOST}/?$", "http://proxy.example.com:3128"),
+    Field(max_length=300),
+    AfterValidator(_dialled),
 ]
 _SPARED = r"[A-Za-z0-9.*_\[][A-Za-z0-9.*:_/\[\]-]*"
 Spared = Annotated[
@@ -106,6 +141,7 @@ Url = Annotated[
     str,
     form(rf"^https?://{HOST}(/{_PATH})*$", "https://mirror.example.com/path"),
     Field(max_length=1000),
+    AfterValidator(_dialled),
 ]
 # Free text in one line: what is no letter, digit, sign or blank (\p{C}: control characters, and
 # those that turn a line's direction) is refused, and what is written is quoted where it lands.
@@ -118,12 +154,20 @@ def _local_file(value: object) -> object:
     """A path on the machine that runs pyinfra, with ``~`` expanded; the file has to be there."""
     if isinstance(value, (str, Path)):
         try:
-            value = Path(value).expanduser()
-            there = value.is_file()
+            path = Path(value).expanduser()
+            there, regular = path.exists(), path.is_file()
         except (OSError, RuntimeError, ValueError):  # too long, of a user that isn't there, a NUL
             there = False
         if not there:
             raise ValueError("no such file on this machine")
+        if not regular:
+            raise ValueError("is a folder, a pipe or a device; name a file")
+        try:
+            with path.open("rb") as file:
+                file.read(1)
+        except OSError as error:
+            raise ValueError(f"can't be read: {error.strerror}") from None
+        return path
     return value
 
 

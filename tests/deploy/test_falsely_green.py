@@ -184,3 +184,34 @@ def test_an_interrupted_run(house: House, times: int) -> None:
     # By the signal itself if the second comes as Python ends; a shell tells 130 of both.
     assert process.returncode in (128 + signal.SIGINT, -signal.SIGINT)
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("import sys\nsys.exit()\n", "line 2: ends pyinfra"),
+        ("\nraise RuntimeError('no vault')\n", "line 2: RuntimeError: no vault"),
+        ("import nowhere\n", "line 1: ModuleNotFoundError: No module named 'nowhere'"),
+        ("a = [\n", "line 1: SyntaxError: '[' was never closed"),
+    ],
+    ids=["exit", "error", "import", "syntax"],
+)
+def test_files_of_an_inventory_that_fail(house: House, text: str, told: str) -> None:
+    given = {"inventory.py": "quay = ['@fake/quay']\n", "group_data/all.py": text}
+    (house.path / "group_data").unlink()
+    (house.path / "group_data").mkdir()
+    for path, content in given.items():
+        (house.path / path).write_text(content)
+    inventory = house.path / "inventory.py"
+    _failed(house, f"{house.path}/group_data/all.py, {told}")
+    if "SyntaxError" not in told:  # refused by name before, with all else that is wrong
+        inventory.write_text(text)
+        _failed(house, f"{inventory}, {told}")
+
+
+def _failed(house: House, told: str) -> None:
+    result = house.run("-y", str(house.path / "inventory.py"), "deploy.py")
+    assert result.code == 1, result.output
+    assert told in result.output
+    assert "Traceback" not in result.output
+    assert "pyinfra-debug.log" not in result.output

@@ -70,8 +70,10 @@ def test_owner_and_mode_are_put_right(secret: Path, state: str) -> None:
     [
         ([], False, "pull_secret_user: puller is no user of quay.example.com"),
         ([ENTRY, "1000:1000:600", "{"], True, "/home/puller/.docker/config.json is no JSON"),
+        ([ENTRY, "1000:1000:600", "[]"], True, "/home/puller/.docker/config.json is no JSON"),
+        ([ENTRY, "1000:1000:600", '{"auths": 1}'], True, "/home/puller/.docker/config.json is no"),
     ],
-    ids=["no user", "no JSON"],
+    ids=["no user", "no JSON", "a list", "no logins"],
 )
 def test_refused(secret: Path, shell: Shell, lines: list[str], ok: bool, told: str) -> None:
     ((command,), _) = _merge(secret, *lines, ok=ok)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -198,6 +199,10 @@ def _encrypt(files: UserFiles) -> None:
     files.write_key(serialization.BestAvailableEncryption(b"passphrase"))
 
 
+def _put_before(files: UserFiles, content: bytes) -> None:
+    files.certificate.write_bytes(content + files.certificate.read_bytes())
+
+
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
@@ -205,11 +210,23 @@ def _encrypt(files: UserFiles) -> None:
         (lambda files: files.write(start=NOW + DAY / 2), "tls_certificate: not valid before"),
         (lambda files: files.certificate.write_bytes(b"\x30\x82"), "is no PEM certificate"),
         (lambda files: files.certificate.write_text(""), "is no PEM certificate"),
+        (lambda files: _put_before(files, "# München\n".encode("latin-1")), "no text in UTF-8"),
+        (lambda files: _put_before(files, files.key.read_bytes()), "holds a private key as well"),
         (lambda files: files.key.write_text("hunter2"), "is no PEM private key"),
         (lambda files: files.key.write_bytes(b"\xff\x00"), "is no PEM private key"),
         (_encrypt, "is no PEM private key without a passphrase"),
     ],
-    ids=["expired", "not yet", "DER", "empty", "garbage key", "binary key", "encrypted key"],
+    ids=[
+        "expired",
+        "not yet",
+        "DER",
+        "empty",
+        "Latin-1",
+        "with its key",
+        "garbage key",
+        "binary key",
+        "encrypted key",
+    ],
 )
 def test_unusable_files(
     users: UserFiles, spoil: Callable[[UserFiles], object], problem: str
@@ -286,22 +303,6 @@ def test_a_certificate_that_no_client_takes(tmp_path: Path) -> None:
     assert "KEY_TOO_SMALL" in problem
 
 
-@pytest.mark.parametrize(
-    ("content", "answer"), [(b"", False), (b"\x30\x82\x01", False), (b"text", False)]
-)
-def test_is_no_certificate(tmp_path: Path, content: bytes, answer: bool) -> None:
-    path = tmp_path / "ca.pem"
-    path.write_bytes(content)
-    assert certificates.is_certificate(path) is answer
-
-
-def test_is_certificate(users: UserFiles) -> None:
-    assert certificates.is_certificate(users.certificate)
-
-
-# --- whether what the credentials file holds fits together ---
-
-
 def test_what_was_made_fits_together(made: Credentials) -> None:
     assert certificates.mismatches(CREDENTIALS) == []
     assert certificates.mismatches(made) == []
@@ -341,3 +342,15 @@ def test_a_cut_certificate_or_key_is_found(made: Credentials, key: str) -> None:
 @pytest.mark.parametrize("key", ["certificate", "certificate_key", "ca_certificate"])
 def test_a_missing_part_is_found(made: Credentials, key: str) -> None:
     assert certificates.mismatches(made.model_copy(update={key: None}))
+
+
+def test_a_certificate_whose_names_can_not_be_read(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "quay.crt", tmp_path / "quay.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-subj", "/CN=quay", "-addext", "subjectAltName=DER:04:02:05:00",
+         "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (problem,) = certificates.check(certificate, key, NAME)
+    assert problem.startswith(f"tls_certificate: {certificate} has an extension that can't be read")

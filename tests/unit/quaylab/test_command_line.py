@@ -34,6 +34,7 @@ def test_good_options(changes: dict[str, Any]) -> None:
         ({"serial": True}, "--serial"),
         ({"fail_percent": 50}, "--fail-percent"),
         ({"data": ("a=b", "purge")}, "--data"),
+        ({"data": ("=b",)}, "--data"),
         ({"ssh_port": 0}, "--ssh-port"),
         ({"ssh_port": 70000}, "--ssh-port"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -518,3 +519,33 @@ def test_a_run_killed_before_the_cas_file_was_written_is_finished_by_the_next(
     assert store.keeps(kept)
     store.ca_path.unlink()
     assert not store.keeps(kept)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("QUAYLAB_DATABSE_PASSWORD", "QUAYLAB_DATABASE_PASSWORD"),
+        ("QUAYLAB_SUPERUSER_PASWORD", "QUAYLAB_SUPERUSER_PASSWORD"),
+        ("quaylab_redis_password", "QUAYLAB_REDIS_PASSWORD"),
+    ],
+)
+def test_variable_that_nobody_reads(tmp_path: Path, name: str, near: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        Store("quaylab", tmp_path).load({name: "hunter2hunter2", "QUAYLAB_HOME": "/srv"})
+    assert refused.value.problems == (f"{name}: no such variable; did you mean {near}?",)
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 5000, "1: 2\nidentity: x\nchecksum: x\n"])
+def test_file_whose_yaml_is_odd(tmp_path: Path, text: str) -> None:
+    store = Store("quaylab", tmp_path)
+    store.path.write_text(text)
+    store.path.chmod(0o600)
+    with pytest.raises(Refusal, match="is damaged"):
+        store.load({})
+
+
+def test_pipe_in_the_files_place_is_not_waited_for(tmp_path: Path) -> None:
+    store = Store("quaylab", tmp_path)
+    os.mkfifo(store.path, 0o600)
+    with pytest.raises(Refusal, match="is no file, but a pipe"):
+        store.load({})

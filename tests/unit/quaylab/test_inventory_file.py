@@ -53,3 +53,11 @@ def test_bytes_that_are_no_python(tmp_path: Path) -> None:
     assert "can't be read as Python" in "".join(problems(path))
     path.write_bytes(b"quay = \0\n")
     assert "can't be read as Python" in "".join(problems(path))
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_host_without_a_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "inventory.py"
+    path.write_text(f"quay = [{name!r}]\n")
+    (problem,) = problems(path)
+    assert problem.startswith(f"quay[0]: {name!r} is no host")

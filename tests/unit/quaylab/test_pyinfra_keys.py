@@ -50,3 +50,8 @@ def test_no_port(port: int) -> None:
 def test_good_data() -> None:
     assert _problems(ssh_port=22, ssh_user="me", _sudo=True, _env={}) == []
     assert _problems(ssh_user="") == ["ssh_user: is empty for bare1; leave it out"]
+
+
+def test_key_that_is_no_text() -> None:
+    host = HostInput("bare1", ("quay",), {1: 2})  # type: ignore[dict-item]
+    assert list(problems(host, [])) == ["1: in the data of bare1, whose keys are texts"]

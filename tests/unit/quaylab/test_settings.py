@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -265,3 +266,51 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_good_values(key: str, value: str) -> None:
     settings, _ = load([host("quay.example.com", **{key: value})])
     assert getattr(settings, key) == value
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("db.example.com:5433", "is no address; a port has a setting of its own"),
+        ("a::::1", "is no address"),
+        ("999.1.1.1", "is no address; an IPv4 one has four numbers"),
+        ("10.1", "is no address"),
+        ("a..b", "holds a label"),
+        ("a" * 64 + ".example.com", "holds a label"),
+    ],
+)
+def test_address_that_no_resolver_takes(address: str, told: str) -> None:
+    (problem,) = _problems(host("quay.example.com", database_host=address))
+    assert problem.startswith(f"database_host: {address!r}: {told}")
+
+
+def test_name_with_a_label_that_is_too_long() -> None:
+    (problem,) = _problems(host("quay.example.com", server_hostname="a" * 64 + ".example.com"))
+    assert problem.startswith("server_hostname: ")
+
+
+def test_login_in_what_should_be_a_name_is_not_repeated() -> None:
+    url = "postgresql://me:hunter2@db.example.com/quay"
+    (problem,) = _problems(host("quay.example.com", database_host=url))
+    assert "'postgresql://…@db.example.com/quay'" in problem
+
+
+def test_number_that_is_too_long_to_be_shown() -> None:
+    (problem,) = _problems(host("quay.example.com", redis_port=10**5000))
+    assert problem.startswith("redis_port: a number of thousands of digits: ")
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/null")):
+        (problem,) = _problems(host("quay.example.com", image_archive=str(path)))
+        assert "is a folder, a pipe or a device; name a file" in problem
+    (problem,) = _problems(host("quay.example.com", pull_secret="/proc/self/mem"))
+    assert "pull_secret: '/proc/self/mem': can't be read: Input/output error" in problem
+
+
+@pytest.mark.parametrize("host_of_url", ["k:99999", "k:0", "[::::]", "a..b", "999.1.1.1"])
+@pytest.mark.parametrize("key", ["swift_auth_url", "https_proxy"])
+def test_url_that_can_not_be_dialled(key: str, host_of_url: str) -> None:
+    (problem,) = _problems(host("quay.example.com", **{key: f"http://{host_of_url}"}))
+    assert problem.startswith(f"{key}: ")
