@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,7 @@ def test_credentials_are_kept_before_they_are_used(three: Result, shared_house: 
 
 def test_archive_is_loaded_and_nothing_pulled(house: House, tmp_path: Path) -> None:
     archive = tmp_path / "images.tar"
-    archive.touch()
+    tarfile.open(archive, "w").close()
     inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
     options = ("--data=image_source=archive", f"--data=image_archive={archive}")
     result = house.run("-y", "-vv", inventory, "tasks/images.py", *options)

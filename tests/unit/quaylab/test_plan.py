@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ def test_an_archive_is_for_the_source_archive_only(
     store: Store, tmp_path: Path, source: str
 ) -> None:
     archive = tmp_path / "images.tar"
-    archive.touch()
+    tarfile.open(archive, "w").close()
     (problem,) = _problems(store, image_archive=archive, image_source=source)
     assert problem.startswith("image_archive: set it together with image_source=archive")
     assert _make(store, image_archive=archive, image_source="archive")
