@@ -117,6 +117,7 @@ def test_restore_stops_quay_and_replaces_the_database(house: House) -> None:
         "Get the database's image",
         "Note that the database is being restored",
         "Write the database's environment",
+        "Remember the superuser's former passwords",
         "Run the database",
         "Restore the dump",
         "Note the schema's version",
