@@ -47,8 +47,10 @@ def own_authority(
     now = now or dt.datetime.now(dt.timezone.utc)
     if not _due(credentials.certificate, [hostname], now):
         return credentials
-    # Adopted credentials have no key of the CA: then clients get to know a new one.
-    if not credentials.ca_certificate or not credentials.ca_key:
+    # Adopted credentials have no key of the CA, and no certificate outlives its CA: then clients
+    # get to know a new one.
+    ca_pem = credentials.ca_certificate
+    if not ca_pem or not credentials.ca_key or _ends(ca_pem) < now + LEAF_LIFE:
         ca_key = ec.generate_private_key(ec.SECP256R1())
         made = _make_ca(ca_key, f"Quaylab CA {credentials.identity}", now)
         credentials = credentials.model_copy(
@@ -248,7 +250,11 @@ def _due(certificate: str | None, names: Sequence[str], now: dt.datetime) -> boo
         return True
     leaf = x509.load_pem_x509_certificate(certificate.encode())
     missing = set(names) - {*_names(leaf), *_addresses(leaf)}
-    return bool(missing) or leaf.not_valid_after_utc - now < RENEW_BEFORE
+    return bool(missing) or _ends(certificate) - now < RENEW_BEFORE
+
+
+def _ends(certificate: str) -> dt.datetime:
+    return x509.load_pem_x509_certificate(certificate.encode()).not_valid_after_utc
 
 
 def _make_ca(key: ec.EllipticCurvePrivateKey, name: str, now: dt.datetime) -> x509.Certificate:

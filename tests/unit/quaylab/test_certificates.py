@@ -86,6 +86,17 @@ def test_certificate_is_renewed_before_it_ends(
     _verify(after, NAME, later)
 
 
+def test_no_certificate_outlives_its_ca(made: Credentials) -> None:
+    """Runs renew for longer than a CA's life, and clients take each certificate to its last day."""
+    credentials, authorities = made, {made.ca_certificate}
+    for _ in range(24):
+        last = _certificate(credentials).not_valid_after_utc - DAY
+        _verify(credentials, NAME, last)
+        credentials = certificates.own_authority(credentials, NAME, last)
+        authorities.add(credentials.ca_certificate)
+    assert len(authorities) == 3
+
+
 def test_new_name_is_a_new_certificate_of_the_same_ca(made: Credentials) -> None:
     after = certificates.own_authority(made, "registry.example.com", NOW)
     assert after.ca_certificate == made.ca_certificate
