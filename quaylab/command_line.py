@@ -22,6 +22,11 @@ def option_problems(options: Mapping[str, Any]) -> Iterator[str]:
     for item in options["data"]:
         if item.find("=") < 1:
             yield f"--data: {item} is no KEY=VALUE"
+    # With a negative one pyinfra runs nothing, and calls that no change.
+    if (options["retry"] or 0) < 0:
+        yield f"--retry: {options['retry']} is no number of retries; leave it out for none"
+    if (options["parallel"] or 0) < 0:
+        yield f"--parallel: {options['parallel']} is no number of hosts; leave it out for all"
     port = options["ssh_port"]
     if port is not None and not 1 <= port <= 65535:
         yield f"--ssh-port: {port} is no port; leave it out for 22"

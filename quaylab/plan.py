@@ -13,6 +13,7 @@ from quaylab import (
     cephadm,
     certificates,
     checks,
+    directories,
     fetched_images,
     given_files,
     lost_data,
@@ -183,6 +184,7 @@ def make(
     problems = Problems(versions.problems(settings) + given_files.problems(settings))
     problems += object_storage.problems(settings, topology.storage_kind(settings, hosts))
     problems += service_tls.problems(settings)
+    problems += directories.problems(settings)
     problems += subscription.settings_problems(settings)
     for host in hosts:
         if machine := machines.get(host.name):

@@ -27,6 +27,10 @@ def problems(host: HostInput, known: Collection[str]) -> Iterator[str]:
         elif key in known and value == "":
             yield f"{key}: is empty for {host.name}; leave it out"
     yield from _port(host.name, host.data)
+    retries = host.data.get("_retries")
+    # With a negative one pyinfra runs nothing, and calls that no change.
+    if isinstance(retries, int) and retries < 0:
+        yield f"_retries: {retries} is no number of retries of {host.name}; leave it out for none"
 
 
 def _unknown(name: str, key: str, known: Collection[str]) -> Iterator[str]:

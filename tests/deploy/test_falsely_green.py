@@ -215,3 +215,15 @@ def _failed(house: House, told: str) -> None:
     assert told in result.output
     assert "Traceback" not in result.output
     assert "pyinfra-debug.log" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--retry=-1", "--retry: -1 is no number of retries"),
+        ("--parallel=-1", "--parallel: -1 is no number of hosts"),
+        ("--data=_retries=-1", "_retries: -1 is no number of retries of @fake/quay"),
+    ],
+)
+def test_a_number_by_which_nothing_would_run(house: House, option: str, told: str) -> None:
+    assert told in _refused(house, house.inventory(quay=ONE), "deploy.py", option).output

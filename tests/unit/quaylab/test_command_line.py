@@ -14,6 +14,8 @@ GOOD = {
     "serial": False,
     "fail_percent": None,
     "data": ("purge=a=b",),
+    "parallel": None,
+    "retry": 0,
     "ssh_port": None,
 }
 HOSTS = [
@@ -35,6 +37,8 @@ def test_good_options(changes: dict[str, Any]) -> None:
         ({"fail_percent": 50}, "--fail-percent"),
         ({"data": ("a=b", "purge")}, "--data"),
         ({"data": ("=b",)}, "--data"),
+        ({"parallel": -1}, "--parallel"),
+        ({"retry": -1}, "--retry"),
         ({"ssh_port": 0}, "--ssh-port"),
         ({"ssh_port": 70000}, "--ssh-port"),
     ],

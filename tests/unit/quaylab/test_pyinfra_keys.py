@@ -55,3 +55,9 @@ def test_good_data() -> None:
 def test_key_that_is_no_text() -> None:
     host = HostInput("bare1", ("quay",), {1: 2})  # type: ignore[dict-item]
     assert list(problems(host, [])) == ["1: in the data of bare1, whose keys are texts"]
+
+
+def test_retries_by_which_nothing_would_run() -> None:
+    host = HostInput("bare1", ("quay",), {"_retries": -1})
+    (problem,) = problems(host, ["_retries"])
+    assert problem.startswith("_retries: -1 is no number of retries of bare1")

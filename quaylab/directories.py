@@ -1,0 +1,21 @@
+"""Directories on the hosts that settings name for data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from quaylab.settings import Settings
+
+KEYS = ("quay_storage_path", "database_data", "ceph_data")
+# They get the owner and the mode that a part needs, and the host needs its own.
+SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "sys", "usr")
+SHARED = ("/home", "/root", "/var", "/var/lib", "/var/lib/docker", "/var/log")
+
+
+def problems(settings: Settings) -> Iterator[str]:
+    """Those that are the host's own."""
+    for key in KEYS:
+        path = getattr(settings, key)
+        if path and (PurePosixPath(path).parts[1] in SYSTEM or path in SHARED):
+            yield f"{key}: {path} is the system's own; name another, such as /srv/quaylab"
