@@ -32,6 +32,8 @@ def main(inventory: str, *data: str) -> None:
         except UnexpectedExternalError as error:
             # pyinfra's wrapping of what an inventory raises has no text of its own.
             sys.exit(f"{type(error.exception).__name__}: {error.exception}")
+        except SystemExit:
+            sys.exit("ends Python; leave the exit out, or raise an error that says why")
     hosts = [
         {"name": host.name, "groups": host.groups, "data": _plain(host.data.dict())}
         for host in made

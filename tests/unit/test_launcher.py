@@ -86,3 +86,15 @@ def test_version(folder: Path) -> None:
     shutil.copy(ROOT / "quaylab" / "__init__.py", folder / "quaylab")
     done = subprocess.run(["bash", "lab", "version"], cwd=folder, capture_output=True, text=True)
     assert done.stdout == f"{__version__}\n"
+
+
+def test_called_by_a_link_in_another_folder(folder: Path) -> None:
+    (folder / "quaylab").mkdir()
+    shutil.copy(ROOT / "quaylab" / "__init__.py", folder / "quaylab")
+    (folder / "elsewhere").mkdir()
+    (folder / "elsewhere" / "quaylab").symlink_to("../lab")
+    done = subprocess.run(
+        ["bash", folder / "elsewhere" / "quaylab", "version"],
+        cwd="/", capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout == f"{__version__}\n"
