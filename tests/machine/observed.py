@@ -19,8 +19,10 @@ FOLDERS = "/etc/quaylab /etc/docker/certs.d /var/lib/quaylab /etc/hosts"
 DUMPS = f"-path '{DIRECTORY}*' -o -path {SCRIPT}"
 ROWS = (
     "SELECT name, kind FROM account ORDER BY 1",
-    "SELECT namespace, name FROM repository ORDER BY 1, 2",
-    "SELECT tag.name, digest FROM tag ORDER BY 1",
+    # Deleted ones keep a row under another name, as in Quay: each verification leaves one.
+    "SELECT namespace, name FROM repository WHERE NOT is_deleted ORDER BY 1, 2",
+    "SELECT tag.name, digest FROM tag JOIN repository ON repository.id = tag.repository"
+    " WHERE NOT is_deleted ORDER BY 1",
     "SELECT version_num FROM alembic_version",
     "SELECT extname FROM pg_extension ORDER BY 1",
     "SELECT rolname, rolsuper FROM pg_roles WHERE rolname = 'quay'",
