@@ -47,10 +47,10 @@ INVENTORY = """\
 from quaylab.virtual.addresses import of_machines
 
 VM = {name!r}
-address = of_machines({libvirt!r}, [VM]).get(VM)
+_address = of_machines({libvirt!r}, [VM]).get(VM)
 
 hypervisor = ["@local"]
-lab = [(VM, {{**({{"ssh_hostname": address}} if address else {{}}), **{data!r}}})]
+lab = [(VM, {{**({{"ssh_hostname": _address}} if _address else {{}}), **{data!r}}})]
 quay = [VM]
 database = [VM]
 redis = [VM]
