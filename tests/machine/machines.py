@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import configparser
 import fcntl
+import functools
 import hashlib
 import io
 import ipaddress
@@ -373,7 +374,9 @@ class MachineFactory:
 
 def sweep_dead_sessions() -> None:
     """Remove what sessions left that were killed before they could."""
-    _sweep(lambda owner: not _is_alive(owner))
+    # Asked once: of a session that ends meanwhile, nothing is taken away by halves.
+    alive = functools.cache(_is_alive)
+    _sweep(lambda owner: not alive(owner))
 
 
 def _sweep(condemned: Callable[[int], bool]) -> None:
