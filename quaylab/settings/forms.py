@@ -51,7 +51,7 @@ def _reachable(address: str) -> str:
     return address
 
 
-def _dialled(url: str) -> str:
+def dialled(url: str) -> str:
     """The same for the host in an address, and its port."""
     try:
         host, port = urlsplit(url).hostname, urlsplit(url).port
@@ -100,7 +100,7 @@ Proxy = Annotated[
     str,
     form(rf"^https?://{HOST}/?$", "http://proxy.example.com:3128"),
     Field(max_length=300),
-    AfterValidator(_dialled),
+    AfterValidator(dialled),
 ]
 _SPARED = r"[A-Za-z0-9.*_\[][A-Za-z0-9.*:_/\[\]-]*"
 Spared = Annotated[
@@ -141,7 +141,7 @@ Url = Annotated[
     str,
     form(rf"^https?://{HOST}(/{_PATH})*$", "https://mirror.example.com/path"),
     Field(max_length=1000),
-    AfterValidator(_dialled),
+    AfterValidator(dialled),
 ]
 # Free text in one line: what is no letter, digit, sign or blank (\p{C}: control characters, and
 # those that turn a line's direction) is refused, and what is written is quoted where it lands.

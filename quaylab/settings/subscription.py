@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from quaylab.settings.forms import HOST, LocalFile, Section, form
+from quaylab.settings.forms import HOST, LocalFile, Section, dialled, form
 
 
 def _digits(value: object) -> object:
@@ -23,20 +22,12 @@ Organization = Annotated[
 ]
 
 
-def _port(url: str) -> str:
-    try:
-        urlsplit(url).port  # noqa: B018
-    except ValueError:
-        raise ValueError("has no port between 0 and 65535") from None
-    return url
-
-
 # The client asks by TLS, whatever a URL says, and rhsm.conf gives "%" a meaning of its own.
 Service = Annotated[
     str,
     form(rf"^https://{HOST}(/[A-Za-z0-9._~-]+)*$", "https://satellite.example.com/rhsm"),
     Field(max_length=1000),
-    AfterValidator(_port),
+    AfterValidator(dialled),
 ]
 # As Satellite takes it: https://github.com/theforeman/foreman (app/models/user.rb).
 Login = Annotated[
