@@ -195,7 +195,7 @@ def test_dump_was_checked_and_is_roots_alone(lab: Deployment, machine: Machine) 
     (dump,) = _dumps(machine)
     assert (dump["before"], dump["after"], dump["engine"]) == (OLD, NEW, "postgresql")
     assert dump["credentials"] == lab.store.load().fingerprint
-    assert dump["tables"] == 10
+    assert dump["tables"] == 12
     assert dump["rows"] > 10
     listed = machine.run(f"stat -c '%a %n' {DUMPS} {DUMPS}/*.dump {DUMPS}/*.json").stdout.split()
     assert listed[::2] == ["700", "600", "600"]
