@@ -256,6 +256,10 @@ DRIFTS = {
     ),
     "a role's and Redis' password": Drift(
         shell(
+            # While the engine has not yet called Quay healthy, each run asks it; and without its
+            # database it is not.
+            "until docker inspect --format '{{.State.Health.Status}}' quaylab-quay"
+            " | grep -qx healthy; do sleep 1; done",
             sql("ALTER ROLE quay PASSWORD 'by-hand'"),
             f"docker exec quaylab-redis bash -c {shlex.quote(redis('CONFIG SET requirepass x'))}",
         ),
