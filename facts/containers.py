@@ -13,7 +13,7 @@ from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
 from quaylab.containers import DIGEST_LABEL, NETWORK, VERSION_LABEL, PublishedPort
-from quaylab.parts import ETC
+from quaylab.paths import ETC
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
-from quaylab.dumps import DIRECTORY, LOCK, Dump, DumpsState
+from quaylab.upgrade.dumps import DIRECTORY, LOCK, Dump, DumpsState
 
 POSTGRESQL = (
     "psql --no-psqlrc --tuples-only --no-align --field-separator=' ' --dbname={database} "
@@ -25,7 +25,7 @@ QUERIES = {"postgresql": POSTGRESQL, "mysql": MYSQL}
 
 
 class Dumps(FactBase[DumpsState]):
-    """A :class:`quaylab.dumps.DumpsState`.
+    """A :class:`quaylab.upgrade.dumps.DumpsState`.
 
     + container: the database's container
     + engine: postgresql or mysql

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pyinfra.api.facts import FactBase
 
-from quaylab.parts import VAR
+from quaylab.paths import VAR
 
 # The rules that runs have added, a line each; others may have been there before.
 NOTE = f"{VAR}/firewall"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.facts import FactBase
 
-from quaylab.fetched_images import ImageState, note_path
+from quaylab.checks.fetched_images import ImageState, note_path
 
 IDENTITIES = "{{.Id}}{{range .RepoDigests}} {{.}}{{end}}"
 

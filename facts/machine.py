@@ -9,7 +9,7 @@ from typing import Any
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
-from quaylab import machine
+from quaylab.hosts import machine
 
 # One wide command instead of ten narrow ones: a fact costs a round trip.
 COMMAND = r"""
@@ -80,7 +80,7 @@ fi
 
 
 class Machine(FactBase[machine.Machine | None]):
-    """A :class:`quaylab.machine.Machine`."""
+    """A :class:`quaylab.hosts.machine.Machine`."""
 
     def command(self) -> str:
         return COMMAND

@@ -10,7 +10,7 @@ from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
-from quaylab.disks import (
+from quaylab.hosts.disks import (
     ENGINE_ROOT,
     Device,
     Disks,
@@ -88,7 +88,7 @@ done"""
 
 
 class Storage(FactBase[Disks]):
-    """:class:`quaylab.disks.Disks`, in one command."""
+    """:class:`quaylab.hosts.disks.Disks`, in one command."""
 
     def requires_command(self, paths: list[str]) -> str:
         return "lsblk"

@@ -6,8 +6,8 @@ from __future__ import annotations
 from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.facts import FactBase
 
-from quaylab import subscription
-from quaylab.subscription import Pools, answers
+from quaylab.hosts import subscription
+from quaylab.hosts.subscription import Pools, answers
 
 CLIENT = "subscription-manager"
 # `ask COMMAND`: what it says on both streams, in English, and its exit code.
@@ -18,7 +18,7 @@ ASK = (
 
 
 class Registration(FactBase[subscription.Registration]):
-    """A :class:`quaylab.subscription.Registration`."""
+    """A :class:`quaylab.hosts.subscription.Registration`."""
 
     def requires_command(self) -> str:
         return CLIENT
@@ -38,7 +38,7 @@ class Registration(FactBase[subscription.Registration]):
 
 
 class AttachedPools(FactBase[Pools]):
-    """A :class:`quaylab.subscription.Pools`.
+    """A :class:`quaylab.hosts.subscription.Pools`.
 
     + matches: the pattern that pools have to match
     """

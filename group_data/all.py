@@ -1,7 +1,7 @@
 """Every setting once, with its default. Override one beside your inventory, in its own
 group_data/all.py, or for one run with `--data KEY=VALUE`."""
 
-from quaylab.tunnel import prompt_transport
+from quaylab.clients.tunnel import prompt_transport
 
 # --- The registry ---
 # Names this registry's credentials and CA, in credentials/ on this machine.

@@ -12,9 +12,9 @@ from pyinfra.api import QuoteString, StringCommand, operation
 from facts.ceph import Ceph, Osds
 from facts.files import Paths
 from operations.commands import quoted
-from quaylab import ceph
 from quaylab.plan import Plan
 from quaylab.scripts import ceph_report
+from quaylab.services import ceph
 
 
 @operation()

@@ -9,10 +9,10 @@ from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.ceph import AUTHORIZED_KEYS, Ceph, Cephadm, CephadmState
 from operations.commands import apt_installed, fail, quoted
-from quaylab import ceph, cephadm
-from quaylab.cephadm import NOTE
-from quaylab.parts import VAR
+from quaylab.paths import VAR
 from quaylab.plan import Plan
+from quaylab.services import ceph, cephadm
+from quaylab.services.cephadm import NOTE
 
 
 @operation()

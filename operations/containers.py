@@ -9,8 +9,8 @@ from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.containers import ContainerState, Engine, EngineState, Succeeds, Written
 from operations.commands import fail, quoted
-from quaylab.container_log import LINES, SUMMARY
 from quaylab.containers import DIGEST_LABEL, NETWORK, RESTART_POLICY, Container
+from quaylab.engines.log_summary import LINES, SUMMARY
 from quaylab.parts import Part, Volume
 
 # Without root's configuration, whose `proxies` the client would give to every container.

@@ -9,13 +9,13 @@ from pyinfra import host
 from pyinfra.api import FunctionCommand, Host, State, operation
 
 from operations.commands import ask_at_terminal, complain, read_secret
-from quaylab import ownership
-from quaylab.adoption import adopt
-from quaylab.credentials import Credentials, Store
-from quaylab.parts import ETC
-from quaylab.passwords import quay_takes
+from quaylab.checks import ownership
+from quaylab.paths import ETC
 from quaylab.plan import Plan
 from quaylab.problems import Refusal
+from quaylab.secrets.adoption import adopt
+from quaylab.secrets.credentials import Credentials, Store
+from quaylab.secrets.passwords import quay_takes
 
 BUNDLE = f"{ETC}/quay"
 

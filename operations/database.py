@@ -12,9 +12,9 @@ from pyinfra.api.command import PyinfraCommand
 from facts.database import Database
 from operations import reach
 from operations.commands import complain, fail
+from quaylab.clients.probes import Unreachable
+from quaylab.clients.sql import Step
 from quaylab.plan import Plan
-from quaylab.probes import Unreachable
-from quaylab.sql import Step
 
 
 @operation()

@@ -13,9 +13,11 @@ from facts.docker import Daemon, DaemonState
 from facts.files import Paths
 from facts.machine import Machine as MachineFact
 from operations.commands import apt_installed, fail, read_secret
-from quaylab import daemon_settings, lost_data, quoting
+from quaylab import quoting
+from quaylab.checks import lost_data
+from quaylab.engines import daemon_settings
 from quaylab.files import ManagedFile
-from quaylab.machine import Machine
+from quaylab.hosts.machine import Machine
 from quaylab.plan import Plan, foreign_data
 from quaylab.settings import Settings
 

@@ -16,13 +16,14 @@ from rich.console import Console
 from facts.dumps import Dumps
 from operations import files
 from operations.commands import fail, quoted
-from quaylab import checks, dumps
-from quaylab.again import again
-from quaylab.dumps import DIRECTORY, LOCK, REPLACED, SCRATCH, Dump, DumpsState, Upgrade
+from quaylab.checks import host_reports
 from quaylab.files import ManagedFile
-from quaylab.parts import VAR
+from quaylab.next_command import again
+from quaylab.paths import VAR
 from quaylab.plan import Plan, foreign_data
 from quaylab.problems import Refusal, refuse
+from quaylab.upgrade import dumps
+from quaylab.upgrade.dumps import DIRECTORY, LOCK, REPLACED, SCRATCH, Dump, DumpsState, Upgrade
 
 RESTORE = "tasks/restore_database.py"
 # Where the engine's script is on the host. Bash in the container gets it as an argument: standard
@@ -145,7 +146,7 @@ def chosen(plan: Plan) -> Dump | None:
     where, settings = plan.topology, plan.settings
     needed = {*where.quay, *filter(None, [where.database.host])}
     try:
-        refuse(checks.absent_problems("restore", sorted(needed), plan.machines))
+        refuse(host_reports.absent_problems("restore", sorted(needed), plan.machines))
         refuse(foreign_data(plan))
         if where.database.host is None:
             if settings.database_backup is None:

@@ -10,12 +10,12 @@ from pyinfra.api import Host
 
 from operations import reach
 from operations.commands import ask_at_terminal
-from quaylab import administrator
-from quaylab.credentials import given_by
+from quaylab.clients import database_administrator
+from quaylab.clients.probes import Unreachable
+from quaylab.clients.sql import Login
 from quaylab.plan import Plan
-from quaylab.probes import Unreachable
 from quaylab.problems import Problems, Refusal, refuse
-from quaylab.sql import Login
+from quaylab.secrets.credentials import given_by
 
 
 def answering(made: Plan) -> Plan:
@@ -58,7 +58,7 @@ def _with_administrator(leader: Host, made: Plan, error: Unreachable) -> Plan:
     name = made.settings.database_admin
     if name is None:
         raise Refusal([f"database_host: {error}"])
-    password = administrator.password(os.environ, ask_at_terminal())
+    password = database_administrator.password(os.environ, ask_at_terminal())
     made = dataclasses.replace(made, administrator=Login(name, password, None))
     try:
         lacking = reach.missing(leader, made)

@@ -11,7 +11,7 @@ from pyinfra.api import QuoteString, StringCommand, operation
 from facts.files import Files
 from operations.commands import encoded, fail, receive
 from quaylab.files import ManagedFile
-from quaylab.parts import ETC
+from quaylab.paths import ETC
 
 
 @operation()

@@ -15,7 +15,7 @@ from operations import reach
 from operations.commands import complain, connector_arguments
 from operations.hypervisor import report
 from operations.virtual_machines import HOST_KEY
-from quaylab.registry import RegistryError
+from quaylab.clients.registry import RegistryError
 from quaylab.virtual import known_hosts
 from quaylab.virtual.lab import Lab, Machine
 from quaylab.virtual.login import NotYet, Way, first_boot

@@ -28,7 +28,7 @@ from pyinfra_cli.util import exec_file  # type: ignore[import-untyped]
 
 from operations.commands import host_inputs
 from operations.ssh import Ssh
-from quaylab import command_line, inventory_file, pyinfra_keys
+from quaylab.checks import command_line, inventory_file, pyinfra_data
 from quaylab.problems import Refusal, refuse
 from quaylab.settings import HostInput
 
@@ -99,7 +99,7 @@ def _key_problems(host: HostInput) -> Iterator[str]:
     types = dict(all_global_arguments())
     for connector in connectors:
         types |= get_type_hints(connector.data_cls) if hasattr(connector, "data_cls") else {}
-    yield from pyinfra_keys.problems(host, types)
+    yield from pyinfra_data.problems(host, types)
     for key in types.keys() & host.data.keys():
         if host.data[key] is not None:
             try:

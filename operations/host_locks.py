@@ -17,7 +17,7 @@ from pyinfra.connectors.local import LocalConnector
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.connectors.util import extract_control_arguments, make_unix_command_for_host
 
-from quaylab.locking import HOST_LOCK, holder, told
+from quaylab.locks import HOST_LOCK, holder, told
 from quaylab.problems import Problems, Refusal
 
 # What holds the locks; it ends when these are collected.

@@ -9,7 +9,7 @@ from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.libvirt import TAG, Libvirt
 from operations.commands import apt_installed, encoded, fail
-from quaylab.machine import Machine
+from quaylab.hosts.machine import Machine
 from quaylab.virtual import changes, xml
 from quaylab.virtual.found import Hypervisor
 from quaylab.virtual.lab import Lab

@@ -11,7 +11,7 @@ from pyinfra.api.command import PyinfraCommand
 from facts.images import Images
 from operations import files
 from operations.commands import encoded, fail, one_at_a_time, quoted, receive
-from quaylab.fetched_images import DIRECTORY, note, note_path, problems
+from quaylab.checks.fetched_images import DIRECTORY, note, note_path, problems
 from quaylab.images import Image, base_image, context_archive
 from quaylab.settings import Settings
 

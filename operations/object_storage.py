@@ -9,8 +9,8 @@ from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
 from operations import reach
 from operations.commands import complain, fail
+from quaylab.clients.probes import Unreachable
 from quaylab.plan import Plan
-from quaylab.probes import Unreachable
 
 
 @operation()

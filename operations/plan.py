@@ -19,13 +19,13 @@ from facts.storage import Storage
 from operations import elsewhere, host_locks
 from operations.commands import ask_at_terminal, host_inputs
 from operations.hypervisor import report
-from quaylab import checks
 from quaylab import plan as plans
-from quaylab.credentials import Store
-from quaylab.disks import Disks
-from quaylab.fetched_images import ImageState
-from quaylab.machine import Machine
+from quaylab.checks import host_reports
+from quaylab.checks.fetched_images import ImageState
+from quaylab.hosts.disks import Disks
+from quaylab.hosts.machine import Machine
 from quaylab.problems import Refusal, refuse
+from quaylab.secrets.credentials import Store
 from quaylab.settings import load
 from quaylab.virtual import changes
 from quaylab.virtual.found import Hypervisor
@@ -84,7 +84,7 @@ def _virtually(check: bool) -> tuple[Lab, Machine, Store]:
                 store = _locked(settings.lab_name)
                 lab = build(settings, own, hosts)
                 machine = _machines()[lab.hypervisor]
-                refuse(checks.hypervisor_problems(lab.hypervisor, machine))
+                refuse(host_reports.hypervisor_problems(lab.hypervisor, machine))
                 if check:
                     refuse(changes.refusals(lab, _there(lab)))
                 # The store is kept for its lock.
@@ -167,7 +167,7 @@ def _ask(host: Host) -> Machine | str:
                 "set _sudo_password, or allow this user NOPASSWD in sudoers"
             )
         except PyinfraError:  # the fact failed, and its error was printed
-            return checks.silent_problem(host.name, _says(host))
+            return host_reports.silent_problem(host.name, _says(host))
     return report or f"{host.name}: does not tell what it is; is it a Linux host?"
 
 

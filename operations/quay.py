@@ -19,16 +19,16 @@ from operations.commands import complain, fail, quoted
 from operations.containers import RUN, due, ground
 from operations.credentials import saved
 from operations.reach import registry, through
-from quaylab import outgoing
-from quaylab.container_log import SUMMARY
+from quaylab.clients.probes import Answer, Unreachable
+from quaylab.clients.registry import Registry, RegistryError
 from quaylab.containers import NETWORK
+from quaylab.engines.log_summary import SUMMARY
 from quaylab.files import ManagedFile
-from quaylab.parts import VAR
+from quaylab.paths import VAR
 from quaylab.plan import Plan
-from quaylab.probes import Answer, Unreachable
-from quaylab.registry import Registry, RegistryError
+from quaylab.services import quay_connections
 from quaylab.topology import LOOPBACK
-from quaylab.upgrades import note
+from quaylab.upgrade.schema_version import note
 
 MIGRATION = "quaylab-migration"
 VERIFIED = f"{VAR}/verified"
@@ -103,7 +103,7 @@ def services_answer(plan: Plan) -> Generator[StringCommand]:
 
 def _out_of_reach(plan: Plan) -> list[str]:
     """What this host reaches, as was just seen, and its containers don't."""
-    needed = outgoing.connections(plan.settings, plan.topology)
+    needed = quay_connections.connections(plan.settings, plan.topology)
     part = plan.quay[host.name]
     reasons = host.get_fact(
         OutOfReach,

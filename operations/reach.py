@@ -12,15 +12,15 @@ from pyinfra.api import Host
 from pyinfra.connectors.local import LocalConnector
 from pyinfra.connectors.ssh import SSHConnector
 
-from quaylab import administrator, probes, stores
-from quaylab.dialling import dialling
+from quaylab.clients import database_administrator, object_store, probes
+from quaylab.clients.http import dialling
+from quaylab.clients.object_store import Client
+from quaylab.clients.probes import Answer, Unreachable
+from quaylab.clients.registry import Registry, RegistryError
+from quaylab.clients.sql import Step
+from quaylab.clients.tunnel import forward
 from quaylab.plan import Plan
-from quaylab.probes import Answer, Unreachable
-from quaylab.registry import Registry, RegistryError
-from quaylab.sql import Step
-from quaylab.stores import Client
 from quaylab.topology import LOOPBACK, Service
-from quaylab.tunnel import forward
 
 T = TypeVar("T")
 
@@ -65,7 +65,9 @@ def missing(host: Host, plan: Plan) -> tuple[Step, ...]:
         Unreachable: the administrator isn't let in, or may not make it.
     """
     assert plan.administrator
-    ask = partial(administrator.missing, plan.settings, plan.credentials, plan.administrator)
+    ask = partial(
+        database_administrator.missing, plan.settings, plan.credentials, plan.administrator
+    )
     return _asked(host, "database", plan.topology.database, ask)
 
 
@@ -76,7 +78,7 @@ def take(host: Host, plan: Plan, step: Step) -> None:
         Unreachable: the server refuses.
     """
     assert plan.administrator
-    do = partial(administrator.take, plan.settings, plan.administrator, step)
+    do = partial(database_administrator.take, plan.settings, plan.administrator, step)
     _asked(host, "database", plan.topology.database, do)
 
 
@@ -117,7 +119,9 @@ def registry(host: Host, plan: Plan) -> Iterator[Registry]:
         through(host, LOOPBACK, plan.topology.https_port) as target,
         dialling(partial(through, host)) as dial,
     ):
-        elsewhere = stores.way(plan.settings, store, plan.credentials, dial) if store else None
+        elsewhere = (
+            object_store.way(plan.settings, store, plan.credentials, dial) if store else None
+        )
         client = Registry(plan.topology.registry, plan.certificate.trusted, target, elsewhere)
         try:
             yield client

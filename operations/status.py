@@ -13,9 +13,9 @@ from rich.table import Table
 from facts.quay import Quay
 from operations import quay, reach
 from operations.commands import fail
+from quaylab.clients.probes import Unreachable
+from quaylab.clients.registry import RegistryError
 from quaylab.plan import Plan
-from quaylab.probes import Unreachable
-from quaylab.registry import RegistryError
 
 
 @operation()

@@ -11,12 +11,13 @@ from facts.files import Files
 from facts.storage import Storage as StorageFact
 from operations import files
 from operations.commands import apt_installed, fail, quoted, read_secret
-from quaylab import daemon_settings, storage_problems
-from quaylab import storage as storages
-from quaylab.disks import Disks
+from quaylab.engines import daemon_settings
 from quaylab.files import ManagedFile
-from quaylab.machine import Machine
-from quaylab.storage import OPTIONS, TAG, UNFORMATTED, Storage, Work
+from quaylab.hosts import storage as storages
+from quaylab.hosts import storage_problems
+from quaylab.hosts.disks import Disks
+from quaylab.hosts.machine import Machine
+from quaylab.hosts.storage import OPTIONS, TAG, UNFORMATTED, Storage, Work
 
 SETUP = "/etc/sysconfig/docker-storage-setup"
 DROP_IN = "/etc/systemd/system/docker.service.d/quaylab-storage.conf"

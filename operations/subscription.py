@@ -14,12 +14,12 @@ from facts.files import Files
 from facts.subscription import CLIENT, AttachedPools, Registration, Repositories
 from operations.commands import ask_at_terminal, fail, one_at_a_time, quoted
 from operations.files import write
-from quaylab import subscription
 from quaylab.files import ManagedFile
+from quaylab.hosts import subscription
+from quaylab.hosts.subscription import Pools
 from quaylab.plan import Plan
 from quaylab.problems import Refusal, refuse
 from quaylab.settings import Settings
-from quaylab.subscription import Pools
 
 # Hosts are planned at once; the first that isn't registered asks for all of them.
 _lock = threading.Lock()

@@ -12,9 +12,9 @@ from rich.panel import Panel
 from rich.table import Table
 
 from operations.quay import observe
+from quaylab.clients.probes import Unreachable
+from quaylab.clients.registry import RegistryError
 from quaylab.plan import Plan
-from quaylab.probes import Unreachable
-from quaylab.registry import RegistryError
 from quaylab.topology import LOOPBACK
 from quaylab.versions import MYSQL_REASON, is_legacy
 

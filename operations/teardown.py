@@ -14,9 +14,10 @@ from facts.trust import Name
 from operations import hosts_file
 from operations.containers import remove
 from operations.trust import MARK, distrusted
-from quaylab import ownership
+from quaylab.checks import ownership
 from quaylab.containers import CREDENTIALS_LABEL, NETWORK
-from quaylab.parts import ETC, PATH_LABEL, VAR
+from quaylab.parts import PATH_LABEL
+from quaylab.paths import ETC, VAR
 from quaylab.plan import Plan, refuse_teardown
 from quaylab.problems import Refusal
 from quaylab.topology import docker_trust

@@ -11,9 +11,9 @@ from pyinfra.api import QuoteString, StringCommand, operation
 from facts.files import Files
 from facts.trust import BundleHolds, Name
 from operations import files, hosts_file
-from quaylab import ownership
+from quaylab.checks import ownership
 from quaylab.files import ManagedFile
-from quaylab.machine import Machine
+from quaylab.hosts.machine import Machine
 from quaylab.plan import Plan
 from quaylab.topology import docker_trust
 

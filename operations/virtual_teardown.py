@@ -10,7 +10,7 @@ from pyinfra.api import FunctionCommand, QuoteString, StringCommand, operation
 from pyinfra.api.exceptions import DeployError
 
 from operations.hypervisor import no_answer, report, silent, virsh
-from quaylab.credentials import Store
+from quaylab.secrets.credentials import Store
 from quaylab.virtual import changes, found
 from quaylab.virtual.lab import SEEDS, Lab
 

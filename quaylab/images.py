@@ -8,10 +8,10 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from quaylab.paths import IMAGES
 from quaylab.settings import Settings
 from quaylab.versions import quay_version
 
-CONTEXTS = Path(__file__).parent.parent / "images"
 # The major versions that Debian 13 packages.
 PACKAGED_POSTGRESQL = "17"
 PACKAGED_MARIADB = "11.8"
@@ -65,13 +65,13 @@ def quay_image(settings: Settings) -> Image:
 
 def base_image() -> Image:
     """The Debian base that all packaged images stand on; its context is a script."""
-    context = CONTEXTS / "base"
+    context = IMAGES / "base"
     return Image(f"quaylab/base:trixie-{_digest(context)}", "packages", context)
 
 
 def packaged_image(part: str, version: str) -> Image:
     """An image of ``images/PART``. Its tag tells the content, so a change there is a new image."""
-    context = CONTEXTS / part
+    context = IMAGES / part
     base = base_image()
     arguments = [("BASE", base.reference)]
     name = f"quaylab/{part}"

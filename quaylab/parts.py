@@ -6,21 +6,18 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from quaylab import quay_config, quay_services
-from quaylab.certificates import ServerCertificate
 from quaylab.containers import CREDENTIALS_LABEL, Container, Mount, PublishedPort
-from quaylab.credentials import Credentials
 from quaylab.files import ManagedFile
 from quaylab.images import Image, database_image, quay_image, redis_image
-from quaylab.object_storage import MOUNT
+from quaylab.paths import ETC
+from quaylab.secrets.certificates import ServerCertificate
+from quaylab.secrets.credentials import Credentials
+from quaylab.services import quay_config, quay_programs
+from quaylab.services.object_storage import MOUNT
 from quaylab.settings import Settings
 from quaylab.topology import DATABASE_PORTS, REDIS_PORT, Topology, container_name
 from quaylab.versions import is_legacy, quay_version
 
-# Only root may enter: below it, files belong to the uid of the container that reads them.
-ETC = "/etc/quaylab"
-# What runs note on a host, and what they keep there.
-VAR = "/var/lib/quaylab"
 ENVIRONMENT = "environment"
 EVERYWHERE = "0.0.0.0"
 STORAGE_VOLUME = "quaylab-quay-storage"
@@ -232,7 +229,7 @@ def quay(
                 ("WORKER_COUNT", workers),
                 # Quay takes fewer than its own minimum only with this.
                 ("WORKER_COUNT_UNSUPPORTED_MINIMUM", workers),
-                ("QUAY_OVERRIDE_SERVICES", quay_services.overrides(config)),
+                ("QUAY_OVERRIDE_SERVICES", quay_programs.overrides(config)),
                 *_proxy(settings, topology),
             ),
             health=(
@@ -322,7 +319,7 @@ def _storage(settings: Settings, credentials: Credentials, uid: int) -> Volume:
 def volume_labels(
     settings: Settings, credentials: Credentials, data: str, path: str | None
 ) -> dict[str, str]:
-    """What a data volume bears; quaylab/checks.py refuses a run that it doesn't fit."""
+    """What a data volume bears; checks/host_reports.py refuses a run that it doesn't fit."""
     return {
         DATA_LABEL: data,
         PATH_LABEL: path or "",

@@ -7,43 +7,35 @@ from dataclasses import dataclass, replace
 
 from pydantic import SecretStr
 
-from quaylab import (
-    blobs,
-    ceph,
-    cephadm,
-    certificates,
-    checks,
+from quaylab import parts, topology, versions
+from quaylab.checks import (
+    blob_location,
     directories,
     fetched_images,
     given_files,
+    host_reports,
     lost_data,
-    needed_credentials,
-    object_storage,
     ownership,
-    parts,
     preconditions,
-    quay_config,
-    service_tls,
-    storage,
-    storage_problems,
-    subscription,
-    topology,
-    upgrades,
-    versions,
 )
-from quaylab.certificates import ServerCertificate
-from quaylab.credentials import Credentials, Store
-from quaylab.disks import Disks
-from quaylab.dumps import Upgrade
-from quaylab.fetched_images import ImageState
+from quaylab.checks.fetched_images import ImageState
+from quaylab.clients import postgresql_tls
+from quaylab.clients.sql import Login
+from quaylab.hosts import storage, storage_problems, subscription
+from quaylab.hosts.disks import Disks
+from quaylab.hosts.machine import Machine
+from quaylab.hosts.storage import Storage
 from quaylab.images import Image, ceph_image
-from quaylab.machine import Machine
 from quaylab.parts import Part, Volume
 from quaylab.problems import Problems, refuse
+from quaylab.secrets import certificates, needed
+from quaylab.secrets.certificates import ServerCertificate
+from quaylab.secrets.credentials import Credentials, Store
+from quaylab.services import ceph, cephadm, object_storage, quay_config
 from quaylab.settings import HostInput, HostSettings, Settings, load
-from quaylab.sql import Login
-from quaylab.storage import Storage
 from quaylab.topology import LOOPBACK, Topology
+from quaylab.upgrade import schema_version
+from quaylab.upgrade.dumps import Upgrade
 
 
 @dataclass(frozen=True)
@@ -183,22 +175,22 @@ def make(
     store = store or Store(settings.lab_name)
     problems = Problems(versions.problems(settings) + given_files.problems(settings))
     problems += object_storage.problems(settings, topology.storage_kind(settings, hosts))
-    problems += service_tls.problems(settings)
+    problems += postgresql_tls.problems(settings)
     problems += directories.problems(settings)
     problems += subscription.settings_problems(settings)
     for host in hosts:
         if machine := machines.get(host.name):
-            problems += checks.machine_problems(host.name, machine)
+            problems += host_reports.machine_problems(host.name, machine)
             if "hypervisor" not in host.groups:  # it runs VMs, and no container
-                problems += checks.engine_problems(host.name, machine)
+                problems += host_reports.engine_problems(host.name, machine)
     where = credentials = None
     with problems.collecting():
         where = _topology(settings, own, hosts, machines)
     with problems.collecting():
-        credentials = needed_credentials.load(settings, store, hosts, ask, rotate, demand)
+        credentials = needed.load(settings, store, hosts, ask, rotate, demand)
     if where and credentials and store.replaces_passwords(credentials):
         # A password of the database's that Quay is not told locks it out.
-        problems += checks.absent_problems("new passwords", where.engine_hosts(), machines)
+        problems += host_reports.absent_problems("new passwords", where.engine_hosts(), machines)
     if where and settings.tls_certificate and settings.tls_key:
         problems += certificates.check(settings.tls_certificate, settings.tls_key, where.hostname)
     if where and credentials:
@@ -225,10 +217,12 @@ def refuse_unfit(
     """
     problems = foreign_data(plan)
     leader = plan.machines.get(plan.topology.leader)
-    problems += blobs.problems(plan.settings, plan.topology, leader)
+    problems += blob_location.problems(plan.settings, plan.topology, leader)
     if not problems:
         # Of data that isn't ours the schema says nothing.
-        problems += upgrades.problems(plan.settings, plan.topology, plan.schema, plan.machines)
+        problems += schema_version.problems(
+            plan.settings, plan.topology, plan.schema, plan.machines
+        )
     problems += cephadm.problems(plan.settings, plan.topology, plan.credentials, plan.machines)
     for name, machine in plan.machines.items():
         wanted = plan.storages.get(name, ())
@@ -267,8 +261,8 @@ def foreign_data(plan: Plan) -> list[str]:
     problems: list[str] = []
     for name, machine in plan.connected_hosts.items():
         problems += ownership.problems(name, machine, plan.credentials, plan.store)
-        problems += checks.container_problems(name, machine, plan.parts_of(name))
-        problems += checks.data_problems(name, machine, plan.volumes_of(name))
+        problems += host_reports.container_problems(name, machine, plan.parts_of(name))
+        problems += host_reports.data_problems(name, machine, plan.volumes_of(name))
     return problems
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from quaylab.problems import refuse
 from quaylab.settings import HostInput, HostSettings, Settings
-from quaylab.settings.forms import FULL_NAME
+from quaylab.settings.types import FULL_NAME
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_HOSTNAME = "quay.quaylab.lan"

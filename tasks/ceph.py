@@ -4,8 +4,8 @@ from pyinfra import host
 
 from operations import ceph, cephadm, containers, credentials, files, images, object_storage
 from operations.plan import plan
-from quaylab.cephadm import files as cephadm_files
 from quaylab.images import ceph_image
+from quaylab.services.cephadm import files as cephadm_files
 
 lab = plan()
 

@@ -4,7 +4,7 @@ from pyinfra import host
 
 from operations import containers, credentials, dumps, files, images, quay
 from operations.plan import plan
-from quaylab import blobs
+from quaylab.checks import blob_location
 from quaylab.versions import is_legacy
 
 lab = plan()
@@ -28,7 +28,7 @@ if host.name in lab.topology.quay:
         # Not before there is a place for them: a run that lacks what is noted is refused.
         files.present(
             name="Note where the blobs are",
-            files=[blobs.note(lab.settings, lab.topology, lab.credentials)],
+            files=[blob_location.note(lab.settings, lab.topology, lab.credentials)],
         )
 
     containers.running(name="Run Quay", part=part, timeout=lab.settings.health_timeout)

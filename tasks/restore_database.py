@@ -10,7 +10,7 @@ from pyinfra import host
 
 from operations import containers, credentials, dumps, files, images
 from operations.plan import plan
-from quaylab import upgrades
+from quaylab.upgrade import schema_version
 
 lab = plan(check=False)
 dump = dumps.chosen(lab)
@@ -27,7 +27,7 @@ if host.name in lab.topology.quay:
 if host.name == lab.topology.leader:
     files.present(
         name="Note that the database is being restored",
-        files=[upgrades.note(upgrades.restoring(dump.name if dump else "a backup"))],
+        files=[schema_version.note(schema_version.restoring(dump.name if dump else "a backup"))],
     )
 
     credentials.restoring(name="Remember the superuser's former passwords", plan=lab)
@@ -46,6 +46,6 @@ if host.name == lab.topology.database.host:
 dumps.restored(name="Restore the dump", plan=lab, dump=dump)
 
 if host.name == lab.topology.leader:
-    files.present(name="Note the schema's version", files=[upgrades.note(version or "")])
+    files.present(name="Note the schema's version", files=[schema_version.note(version or "")])
 
     dumps.told(name="Tell the next command", plan=lab, version=version)

@@ -2,7 +2,7 @@
 
 from operations import credentials, files, subscription
 from operations.plan import plan
-from quaylab.subscription import certificate
+from quaylab.hosts.subscription import certificate
 
 lab = plan()
 

@@ -13,17 +13,17 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from quaylab.problems import refuse
+from quaylab.settings.actions import Restoring, Teardown
 from quaylab.settings.ceph import Ceph
 from quaylab.settings.disks import Disks
-from quaylab.settings.forms import EXAMPLES, Section
 from quaylab.settings.hosts import Engine, Host, Needs
 from quaylab.settings.hypervisor import Hypervisor
 from quaylab.settings.images import Images
 from quaylab.settings.objects import Objects
-from quaylab.settings.orders import Restoring, Teardown
 from quaylab.settings.registry import Certificates, Registry
 from quaylab.settings.services import Database, Redis
 from quaylab.settings.subscription import Subscription
+from quaylab.settings.types import EXAMPLES, Section
 from quaylab.settings.virtual_machine import VirtualMachine
 
 # Data that belongs to pyinfra itself: its connectors' keys and, by "_", its global arguments.

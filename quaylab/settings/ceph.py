@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from quaylab.settings.forms import HostPath, Image, Section
+from quaylab.settings.types import HostPath, Image, Section
 
 
 class Ceph(Section):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from quaylab.settings.forms import Section, form
+from quaylab.settings.types import Section, form
 
 Device = Annotated[
     str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from quaylab.settings.forms import Address, LocalFile, Proxy, Section, Size, Spared, Url
+from quaylab.settings.types import Address, LocalFile, Proxy, Section, Size, Spared, Url
 
 
 class Engine(Section):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from quaylab.settings.forms import HostName, HostPath, Section, form
+from quaylab.settings.types import HostName, HostPath, Section, form
 
 
 def _ipv4(text: str) -> str:

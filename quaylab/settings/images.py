@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from quaylab.settings.forms import Identifier, Image, LocalFile, Repository, Section
+from quaylab.settings.types import Identifier, Image, LocalFile, Repository, Section
 
 
 class Images(Section):

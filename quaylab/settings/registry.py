@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from quaylab.settings.forms import (
+from quaylab.settings.plain_data import ConfigKeys
+from quaylab.settings.types import (
     Email,
     HostName,
     HostPath,
@@ -15,7 +16,6 @@ from quaylab.settings.forms import (
     UserName,
     Version,
 )
-from quaylab.settings.plain_data import ConfigKeys
 
 
 class Registry(Section):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from quaylab.settings.forms import (
+from quaylab.settings.types import (
     Address,
     Administrator,
     HostPath,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from quaylab.settings.forms import HOST, LocalFile, Section, dialled, form
+from quaylab.settings.types import HOST, LocalFile, Section, dialled, form
 
 
 def _digits(value: object) -> object:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from quaylab.settings.forms import HOST, QUERY, Line, Section, form
 from quaylab.settings.hypervisor import Name
+from quaylab.settings.types import HOST, QUERY, Line, Section, form
 
 ImageUri = Annotated[
     str,

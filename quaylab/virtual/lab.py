@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from quaylab import topology
-from quaylab.credentials import DIRECTORY
 from quaylab.problems import Problems, refuse
+from quaylab.secrets.credentials import DIRECTORY
 from quaylab.settings import HostInput, HostSettings, Settings
 from quaylab.settings.hypervisor import Network, Pool
 from quaylab.settings.virtual_machine import Resources

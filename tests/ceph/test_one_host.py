@@ -14,9 +14,9 @@ import pytest
 import requests
 
 from facts.ceph import Ceph, CephState
-from quaylab.ceph import SWIFT_USER
+from quaylab.clients.registry import Registry, RegistryError
 from quaylab.containers import DIGEST_LABEL
-from quaylab.registry import Registry, RegistryError
+from quaylab.services.ceph import SWIFT_USER
 from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
 from tests.machine.machines import Machine, MachineFactory, Operator, wait_until
 from tests.machine.registry_client import RegistryClient

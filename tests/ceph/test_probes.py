@@ -13,11 +13,11 @@ import boto3
 import pytest
 from pydantic import SecretStr
 
-from quaylab import ceph
-from quaylab.credentials import Credentials, with_storage_keys, with_swift_password
-from quaylab.probes import Unreachable
+from quaylab.clients.object_store import Client
+from quaylab.clients.probes import Unreachable
+from quaylab.secrets.credentials import Credentials, with_storage_keys, with_swift_password
+from quaylab.services import ceph
 from quaylab.settings import Settings
-from quaylab.stores import Client
 from quaylab.topology import RADOSGW_PORT, Store
 from tests.machine.machines import LABEL, CommandFailed, run, wait_until
 from tests.unit.samples import CREDENTIALS, build, host, settings

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from quaylab import plan
-from quaylab.credentials import Store
 from quaylab.problems import Refusal
+from quaylab.secrets.credentials import Store
 from tests.deploy.house import ROOT
 from tests.hosts import inventory
 from tests.unit.samples import certified, machine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quaylab.credentials import Store, generate
+from quaylab.secrets.credentials import Store, generate
 from tests.deploy.house import ROOT, House, fake
 
 ONE = [fake("quay")]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from quaylab.credentials import Credentials, Store, generate
+from quaylab.secrets.credentials import Credentials, Store, generate
 from tests.deploy.house import REPORT, House, Result, fake
 
 OTHERS = "fedcba9876543210-01234567"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from quaylab.credentials import Store
+from quaylab.secrets.credentials import Store
 from tests.deploy.house import REPORT, House, Result, fake
 
 ONE = [fake("quay")]

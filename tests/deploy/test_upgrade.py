@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from quaylab.credentials import Store, generate
+from quaylab.secrets.credentials import Store, generate
 from tests.deploy.house import House, Result, fake, report
 
 OLD, NEW = "v3.16.5", "v3.18.0"

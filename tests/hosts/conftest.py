@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from quaylab.registry import Registry
+from quaylab.clients.registry import Registry
 from tests.hosts.lab import LAB, Lab, Target
 from tests.hosts.places import PLACES
 

@@ -24,8 +24,8 @@ from testinfra.backend.paramiko import ParamikoBackend
 from testinfra.host import Host
 
 from operations.ssh import BEGIN, MARK
+from quaylab.clients.tunnel import Stream, serve
 from quaylab.settings import HostInput
-from quaylab.tunnel import Stream, serve
 
 
 class PyinfraBackend(ParamikoBackend):  # type: ignore[misc]  # testinfra has no types

@@ -15,14 +15,15 @@ from testinfra.host import Host
 
 from facts.machine import Machine as MachineFact
 from quaylab import plan as plans
-from quaylab import settings, stores
-from quaylab.dialling import dialling
-from quaylab.machine import Machine
+from quaylab import settings
+from quaylab.clients import object_store
+from quaylab.clients.http import dialling
+from quaylab.clients.registry import Registry
+from quaylab.clients.tunnel import forward
+from quaylab.hosts.machine import Machine
 from quaylab.parts import Part
 from quaylab.problems import Refusal
-from quaylab.registry import Registry
 from quaylab.topology import LOOPBACK
-from quaylab.tunnel import forward
 from quaylab.virtual import lab as virtual
 from tests.hosts import inventory as inventories
 from tests.hosts.connection import connect, engine_of, transport_of
@@ -111,7 +112,9 @@ class Lab:
         where = self.plan.topology
         with target.through(address, where.https_port) as way, dialling(target.through) as dial:
             plan, store = self.plan, where.store
-            elsewhere = stores.way(plan.settings, store, plan.credentials, dial) if store else None
+            elsewhere = (
+                object_store.way(plan.settings, store, plan.credentials, dial) if store else None
+            )
             client = Registry(where.registry, plan.certificate.trusted, way, elsewhere)
             try:
                 yield client

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from facts.subscription import CLIENT
+from quaylab.hosts.storage import Storage
+from quaylab.hosts.subscription import is_wanted
 from quaylab.parts import Part
-from quaylab.storage import Storage
-from quaylab.subscription import is_wanted
 from quaylab.topology import LOOPBACK, Service
 from quaylab.versions import is_legacy
 from tests.hosts.lab import Lab, Target

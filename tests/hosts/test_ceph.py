@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from facts.ceph import Ceph, CephState
-from quaylab import ceph
 from quaylab.scripts import ceph_report
+from quaylab.services import ceph
 from tests.hosts.lab import Lab, Target
 
 

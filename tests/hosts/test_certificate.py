@@ -9,7 +9,8 @@ import ssl
 import pytest
 from cryptography import x509
 
-from quaylab import certificates, credentials, tls
+from quaylab import tls
+from quaylab.secrets import certificates, credentials
 from quaylab.topology import LOOPBACK
 from tests.hosts.lab import Lab, Target
 

@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from facts.database import Database, DatabaseState
-from quaylab import probes
-from quaylab.probes import Unreachable
+from quaylab.clients import probes
+from quaylab.clients.probes import Unreachable
 from tests.hosts.lab import Lab, Target
 
 

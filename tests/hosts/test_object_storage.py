@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import yaml
 
-from quaylab import blobs
-from quaylab.dialling import dialling
-from quaylab.parts import ETC
-from quaylab.stores import Client
+from quaylab.checks import blob_location
+from quaylab.clients.http import dialling
+from quaylab.clients.object_store import Client
+from quaylab.paths import ETC
 from tests.hosts.lab import Lab, Target
 
 
@@ -27,8 +27,10 @@ def test_answers_quays_credentials(
 
 def test_quay_has_one_location_and_it_is_the_noted(leader: Target, lab: Lab) -> None:
     """Blobs are found by the location's name, so it has to be what it was."""
-    noted = leader.shell.file(blobs.NOTE).content_string.strip()
+    noted = leader.shell.file(blob_location.NOTE).content_string.strip()
     plan = lab.plan
-    assert noted == blobs.note(plan.settings, plan.topology, plan.credentials).content.strip()
+    assert (
+        noted == blob_location.note(plan.settings, plan.topology, plan.credentials).content.strip()
+    )
     config = yaml.safe_load(leader.shell.file(f"{ETC}/quay/config.yaml").content_string)
     assert list(config["DISTRIBUTED_STORAGE_CONFIG"]) == [noted.split()[1]]

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from pydantic import SecretStr
 
-from quaylab import probes
-from quaylab.probes import Unreachable
+from quaylab.clients import probes
+from quaylab.clients.probes import Unreachable
 from tests.hosts.lab import Lab, Target
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from quaylab.registry import Registry, RegistryError
+from quaylab.clients.registry import Registry, RegistryError
 from tests.hosts.lab import Lab
 
 REPOSITORIES = "quaylab-hosts-test-"

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from facts.files import Files
 from quaylab.files import FileState
-from quaylab.parts import ETC
+from quaylab.paths import ETC
 from tests.hosts.lab import Lab, Target
 from tests.hosts.places import PartPlace
 

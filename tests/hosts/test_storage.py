@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 
 from facts.storage import Storage as StorageFact
-from quaylab import storage as storages
-from quaylab.daemon_settings import DRIVER
-from quaylab.disks import Disks
-from quaylab.storage import OPTIONS, QUOTAS, TAG, Work
+from quaylab.engines.daemon_settings import DRIVER
+from quaylab.hosts import storage as storages
+from quaylab.hosts.disks import Disks
+from quaylab.hosts.storage import OPTIONS, QUOTAS, TAG, Work
 from tests.hosts.lab import Lab, Target
 from tests.hosts.places import StoragePlace
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quaylab import credentials_file
-from quaylab.credentials import Store
+from quaylab.secrets import credentials_file
+from quaylab.secrets.credentials import Store
 from tests.machine.machines import (
     PROJECT,
     CommandFailed,

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from quaylab import certificates
 from quaylab.containers import NETWORK
 from quaylab.images import base_image
+from quaylab.secrets import certificates
 from tests.machine.deployment import ADMIN, HOSTNAME, TASKS, Deployment
 from tests.machine.machines import Machine, MachineFactory, Operator
 from tests.machine.observed import IMAGE_OF, containers, rows

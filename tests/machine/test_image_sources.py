@@ -10,8 +10,8 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from quaylab import certificates, credentials
 from quaylab.images import base_image
+from quaylab.secrets import certificates, credentials
 from quaylab.versions import NEWEST
 from tests.machine.deployment import Deployment
 from tests.machine.machines import Machine, MachineFactory, Operator, run

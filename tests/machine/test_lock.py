@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from quaylab.locking import HOST_LOCK, told
-from quaylab.tunnel import LOST_AFTER
+from quaylab.clients.tunnel import LOST_AFTER
+from quaylab.locks import HOST_LOCK, told
 from tests.machine.deployment import Deployment
 from tests.machine.machines import Machine, MachineFactory, Operator, wait_until
 from tests.machine.observed import IMAGE_OF

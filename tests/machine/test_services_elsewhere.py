@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from quaylab.administrator import VARIABLE
+from quaylab.clients.database_administrator import VARIABLE
 from tests.authority import Authority
 from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
 from tests.machine.machines import Machine, MachineFactory, Operator, Result

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from quaylab.registry import Registry
+from quaylab.clients.registry import Registry
 from quaylab.versions import NEWEST
 from tests.machine.machines import run, wait_until
 from tests.machine.recorded_answers import check_body, check_header, check_token

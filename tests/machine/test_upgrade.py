@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from quaylab.dumps import DIRECTORY as DUMPS
-from quaylab.upgrades import SCHEMA
+from quaylab.upgrade.dumps import DIRECTORY as DUMPS
+from quaylab.upgrade.schema_version import SCHEMA
 from quaylab.versions import NEWEST, NEWEST_ON_MYSQL
 from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
 from tests.machine.machines import Machine, MachineFactory, Operator, wait_until

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from quaylab import plan
-from quaylab.credentials import Store
 from quaylab.plan import Plan
+from quaylab.secrets.credentials import Store
 from tests.unit.samples import CREDENTIALS, host, machine
 from tests.unit.shell import Shell
 

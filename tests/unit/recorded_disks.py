@@ -4,7 +4,7 @@ serial numbers) before and after its disks were made into storages."""
 from __future__ import annotations
 
 from facts.storage import Storage
-from quaylab.disks import Disks
+from quaylab.hosts.disks import Disks
 
 BARE = """\
 disk KNAME="sr0" PKNAME="" TYPE="rom" SIZE="1073741312" FSTYPE="" MOUNTPOINT="" SERIAL="QM00003" UUID=""

@@ -10,9 +10,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from quaylab import certificates, topology
-from quaylab.credentials import Credentials
-from quaylab.machine import Machine
+from quaylab import topology
+from quaylab.hosts.machine import Machine
+from quaylab.secrets import certificates
+from quaylab.secrets.credentials import Credentials
 from quaylab.settings import HostInput, HostSettings, Settings
 from quaylab.topology import Topology
 

@@ -26,10 +26,12 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from facts.subscription import AttachedPools
 from operations.commands import quoted
 from operations.docker import proxy_file
-from quaylab import quay_config, quoting, subscription
+from quaylab import quoting
+from quaylab.hosts import subscription
 from quaylab.problems import Refusal
+from quaylab.services import quay_config
 from quaylab.settings import HostSettings, Settings, load
-from quaylab.settings.forms import EXAMPLES, LocalFile
+from quaylab.settings.types import EXAMPLES, LocalFile
 from quaylab.virtual.cloud_init import user_data
 from tests.unit import virtual
 from tests.unit.samples import CREDENTIALS, DEFAULTS, HOST_DEFAULTS, host, one_host, settings

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from quaylab import disks, storage
+from quaylab.hosts import disks, storage
 from tests.machine.deployment import ADMIN, HOSTNAME
 from tests.machine.machines import ThisMachine, wait_until
 from tests.machine.observed import containers

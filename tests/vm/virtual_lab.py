@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quaylab.credentials import Store
+from quaylab.secrets.credentials import Store
 from quaylab.virtual import lab
 from quaylab.virtual.addresses import of_machines
 from tests.machine.deployment import HOSTNAME, Deployment

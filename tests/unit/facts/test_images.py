@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from facts.images import Images
-from quaylab import fetched_images
-from quaylab.fetched_images import ImageState, note_path
+from quaylab.checks import fetched_images
+from quaylab.checks.fetched_images import ImageState, note_path
 from tests.unit.shell import Shell
 
 

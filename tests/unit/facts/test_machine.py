@@ -8,11 +8,11 @@ import pytest
 from pyinfra.api.exceptions import FactProcessError
 
 from facts.machine import COMMAND, Machine
-from quaylab import machine
-from quaylab.blobs import NOTE
-from quaylab.machine import Engine, Volume
-from quaylab.ownership import NOTE as REGISTRY
-from quaylab.upgrades import SCHEMA
+from quaylab.checks.blob_location import NOTE
+from quaylab.checks.ownership import NOTE as REGISTRY
+from quaylab.hosts import machine
+from quaylab.hosts.machine import Engine, Volume
+from quaylab.upgrade.schema_version import SCHEMA
 from tests.unit.shell import Shell
 
 BARE = """\

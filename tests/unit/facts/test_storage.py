@@ -8,7 +8,7 @@ import pytest
 from pyinfra.api.exceptions import FactProcessError
 
 from facts.storage import COMMAND, Storage
-from quaylab.disks import FstabLine, PhysicalVolume, XfsState
+from quaylab.hosts.disks import FstabLine, PhysicalVolume, XfsState
 from tests.unit.recorded_disks import bare, disk, made
 from tests.unit.shell import Shell
 

@@ -12,11 +12,12 @@ import pytest
 from facts.ceph import Ceph, CephState, Osds
 from facts.files import Paths
 from operations import ceph as operations
-from quaylab import ceph, plan
-from quaylab.credentials import Store
-from quaylab.machine import Volume
+from quaylab import plan
+from quaylab.hosts.machine import Volume
 from quaylab.plan import Plan
 from quaylab.scripts import ceph_report
+from quaylab.secrets.credentials import Store
+from quaylab.services import ceph
 from tests.unit.fake_host import FakeHost, stdin
 from tests.unit.samples import host, machine
 

@@ -9,10 +9,11 @@ import pytest
 
 from facts.ceph import Ceph, Cephadm, CephadmState, CephState
 from operations import cephadm as operations
-from quaylab import ceph, cephadm, plan
-from quaylab.credentials import Store
+from quaylab import plan
 from quaylab.plan import Plan
 from quaylab.scripts.ceph_report import service
+from quaylab.secrets.credentials import Store
+from quaylab.services import ceph, cephadm
 from tests.unit.fake_host import FakeHost, stdin, text
 from tests.unit.samples import host, machine
 from tests.unit.shell import Shell

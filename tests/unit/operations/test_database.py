@@ -11,11 +11,11 @@ from pydantic import SecretStr
 from facts.database import Database, DatabaseState, Extension
 from operations import database, reach
 from quaylab import plan
-from quaylab.credentials import Store
-from quaylab.machine import Volume
+from quaylab.clients.probes import Answer, Unreachable
+from quaylab.clients.sql import Login, Step
+from quaylab.hosts.machine import Volume
 from quaylab.plan import Plan
-from quaylab.probes import Answer, Unreachable
-from quaylab.sql import Login, Step
+from quaylab.secrets.credentials import Store
 from tests.unit.fake_host import FakeHost, text
 from tests.unit.samples import host, machine
 from tests.unit.shell import Shell

@@ -12,7 +12,7 @@ from facts.files import Paths
 from facts.machine import Machine as MachineFact
 from operations import docker
 from quaylab.containers import CREDENTIALS_LABEL
-from quaylab.machine import Engine, Machine, Volume
+from quaylab.hosts.machine import Engine, Machine, Volume
 from quaylab.plan import Plan
 from tests.unit.fake_host import FakeHost, stdin, text
 from tests.unit.samples import machine, settings

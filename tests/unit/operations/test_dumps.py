@@ -14,12 +14,12 @@ from pyinfra.context import ctx_state
 from facts.dumps import Dumps
 from operations import dumps
 from quaylab import plan
-from quaylab.credentials import Store
-from quaylab.dumps import Dump, DumpsState
-from quaylab.machine import Volume
+from quaylab.hosts.machine import Volume
 from quaylab.plan import Plan
+from quaylab.secrets.credentials import Store
+from quaylab.upgrade.dumps import Dump, DumpsState
 from tests.unit.fake_host import FakeHost
-from tests.unit.quaylab.test_dumps import NOW, UPGRADE
+from tests.unit.quaylab.upgrade.test_dumps import NOW, UPGRADE
 from tests.unit.samples import CREDENTIALS, host, machine
 from tests.unit.shell import Shell
 

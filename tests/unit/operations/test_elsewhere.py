@@ -10,12 +10,12 @@ import pytest
 from pyinfra.api import Host
 
 from operations import elsewhere, reach
-from quaylab.administrator import VARIABLE
-from quaylab.credentials import Store
+from quaylab.clients.database_administrator import VARIABLE
+from quaylab.clients.probes import Unreachable
+from quaylab.clients.sql import Step
 from quaylab.plan import Plan
-from quaylab.probes import Unreachable
 from quaylab.problems import Refusal
-from quaylab.sql import Step
+from quaylab.secrets.credentials import Store
 from tests.unit.samples import settings
 
 REFUSED = Unreachable("the password is wrong")

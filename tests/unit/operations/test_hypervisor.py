@@ -10,7 +10,7 @@ import pytest
 
 from facts.libvirt import Libvirt
 from operations import hypervisor
-from quaylab.machine import Machine
+from quaylab.hosts.machine import Machine
 from quaylab.virtual.found import Hypervisor, Object
 from tests.unit.fake_host import FakeHost, stdin
 from tests.unit.samples import machine

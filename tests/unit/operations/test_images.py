@@ -13,7 +13,7 @@ from pyinfra.api.facts import FactBase
 
 from facts.images import Images
 from operations import commands, images
-from quaylab.fetched_images import ImageState, note_path
+from quaylab.checks.fetched_images import ImageState, note_path
 from quaylab.images import Image, base_image, packaged_image, redis_image
 from quaylab.settings import Settings
 from tests.unit.fake_host import FakeHost, stdin, text

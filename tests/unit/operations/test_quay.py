@@ -21,11 +21,12 @@ from facts.containers import Engine, EngineState
 from facts.files import Files
 from facts.network import OutOfReach
 from operations import credentials, dumps, quay
-from quaylab import plan, upgrades
-from quaylab.credentials import Store, rotated
+from quaylab import plan
 from quaylab.files import FileState, ManagedFile
-from quaylab.machine import Volume
+from quaylab.hosts.machine import Volume
 from quaylab.plan import Plan
+from quaylab.secrets.credentials import Store, rotated
+from quaylab.upgrade import schema_version
 from tests.unit.fake_host import FakeHost, stdin, text
 from tests.unit.operations.conftest import NAME, Site
 from tests.unit.quaylab.small_quay import PASSWORD, USER
@@ -69,7 +70,7 @@ def test_schema_is_migrated_before_the_first_start(lab: Plan) -> None:
 
 
 def test_schema_that_is_there_is_not_migrated_again(store: Store) -> None:
-    note = upgrades.note("v3.18.0")
+    note = schema_version.note("v3.18.0")
     host = FakeHost({Files: {note.path: FileState(0, 0, note.mode, note.sha256)}})
     assert host.shell(quay.migrated, plan=_noting("v3.18.0", store)) == []
     assert host.noops == ["the schema is that of v3.18.0"]
@@ -78,7 +79,7 @@ def test_schema_that_is_there_is_not_migrated_again(store: Store) -> None:
 def test_a_schema_that_only_the_container_tells_is_noted_again(store: Store) -> None:
     """The container may be removed at any time, and the note is what misses the database then."""
     (note,) = FakeHost().operate(quay.migrated, plan=_noting("v3.18.0", store))
-    assert upgrades.SCHEMA in text(note)
+    assert schema_version.SCHEMA in text(note)
     assert base64.b64decode(stdin(note)) == b"v3.18.0\n"
 
 

@@ -8,7 +8,7 @@ import pytest
 from pyinfra.connectors.ssh import SSHConnector
 
 from operations import reach
-from quaylab.registry import RegistryError
+from quaylab.clients.registry import RegistryError
 from tests.unit.fake_host import FakeHost
 from tests.unit.operations.conftest import Site
 

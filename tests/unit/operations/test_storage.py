@@ -12,13 +12,13 @@ import pytest
 from facts.files import Files
 from facts.storage import Storage as StorageFact
 from operations import files, storage
-from quaylab import daemon_settings
-from quaylab import storage as storages
-from quaylab.disks import Disks
+from quaylab.engines import daemon_settings
 from quaylab.files import FileState, ManagedFile
-from quaylab.machine import Machine
+from quaylab.hosts import storage as storages
+from quaylab.hosts.disks import Disks
+from quaylab.hosts.machine import Machine
 from tests.unit.fake_host import FakeHost, stdin, text
-from tests.unit.quaylab.test_storage import DOCKER, FOREIGN, NAME, QUAY, RHEL_7
+from tests.unit.quaylab.hosts.test_storage import DOCKER, FOREIGN, NAME, QUAY, RHEL_7
 from tests.unit.recorded_disks import bare, made
 from tests.unit.samples import machine
 from tests.unit.shell import Shell

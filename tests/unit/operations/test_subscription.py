@@ -16,10 +16,10 @@ from pyinfra.api.exceptions import DeployError
 
 from facts.subscription import AttachedPools, Registration, Repositories
 from operations import commands, subscription
-from quaylab import subscription as core
+from quaylab.hosts import subscription as core
+from quaylab.hosts.subscription import Registration as Found
 from quaylab.plan import Plan, make
 from quaylab.settings import Settings
-from quaylab.subscription import Registration as Found
 from tests.unit.fake_host import FakeHost, stdin, text
 from tests.unit.samples import ROOT, certified, host, machine, settings
 from tests.unit.shell import Shell

@@ -12,7 +12,7 @@ from facts.files import Paths
 from facts.trust import Name, NameState
 from operations import teardown
 from quaylab.containers import CREDENTIALS_LABEL
-from quaylab.machine import Volume
+from quaylab.hosts.machine import Volume
 from quaylab.parts import PATH_LABEL
 from quaylab.plan import Plan
 from tests.unit.fake_host import FakeHost

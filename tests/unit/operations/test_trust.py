@@ -11,7 +11,7 @@ import pytest
 from facts.files import Files
 from facts.trust import BundleHolds, Name, NameState
 from operations import trust
-from quaylab import ownership
+from quaylab.checks import ownership
 from quaylab.files import FileState, ManagedFile
 from quaylab.plan import Plan
 from tests.unit.fake_host import FakeHost, text

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from quaylab.credentials import Credentials
+from quaylab.secrets.credentials import Credentials
 
 USER, PASSWORD, EMAIL = "quayadmin", "superuser-password", "quayadmin@example.com"
 

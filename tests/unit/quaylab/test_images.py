@@ -22,7 +22,7 @@ def contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "redis" / "conf.d").mkdir()
     (tmp_path / "redis" / "conf.d" / "redis.conf").write_text("port 6379\n")
     (tmp_path / "base" / "build").write_text("#!/bin/sh\n")
-    monkeypatch.setattr(images, "CONTEXTS", tmp_path)
+    monkeypatch.setattr(images, "IMAGES", tmp_path)
     return tmp_path
 
 

@@ -10,10 +10,11 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from quaylab import certificates, parts
+from quaylab import parts
 from quaylab.containers import Mount
-from quaylab.credentials import Credentials
 from quaylab.parts import CREDENTIALS_LABEL, DATA_LABEL, PATH_LABEL, REGISTRY_LABEL, Part
+from quaylab.secrets import certificates
+from quaylab.secrets.credentials import Credentials
 from tests.unit.samples import SECRETS, build, certified, host, one_host, settings
 
 LOGGED_SIZE = {"container_log_size": "5m", "container_log_files": 7}

@@ -11,13 +11,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from quaylab import certificates, plan
+from quaylab import plan
 from quaylab.containers import Container
-from quaylab.credentials import Store
-from quaylab.machine import Machine
-from quaylab.machine import Volume as Found
+from quaylab.hosts.machine import Machine
+from quaylab.hosts.machine import Volume as Found
 from quaylab.plan import Plan
 from quaylab.problems import Refusal
+from quaylab.secrets import certificates
+from quaylab.secrets.credentials import Store
 from quaylab.topology import LOOPBACK
 from tests.unit.samples import CREDENTIALS, certified, host, machine
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from quaylab.parts import ETC, VAR
+from quaylab.paths import ETC, VAR
 from quaylab.problems import Refusal
 from quaylab.settings import load
 from quaylab.virtual.lab import IMAGES, build, is_own

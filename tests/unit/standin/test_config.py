@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quaylab import quay_config
+from quaylab.services import quay_config
 from tests.unit.samples import CREDENTIALS, ROOT, one_host, settings
 
 sys.path.append(str(ROOT / "images" / "quay"))

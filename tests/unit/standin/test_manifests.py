@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from quaylab.sample_image import sample_image
+from quaylab.clients.sample_image import sample_image
 from tests.unit.samples import ROOT
 
 sys.path.append(str(ROOT / "images" / "quay"))

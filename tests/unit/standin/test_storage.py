@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from quaylab import object_storage
-from quaylab.credentials import with_storage_keys
+from quaylab.secrets.credentials import with_storage_keys
+from quaylab.services import object_storage
 from tests.unit.samples import CREDENTIALS, ROOT, build, host, settings
 
 sys.path.append(str(ROOT / "images" / "quay"))

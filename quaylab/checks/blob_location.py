@@ -1,0 +1,51 @@
+"""Where a registry's blobs are: noted on the leader, as Quay finds none that is elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from quaylab.files import ManagedFile
+from quaylab.hosts.machine import Machine
+from quaylab.parts import STORAGE_VOLUME
+from quaylab.paths import VAR
+from quaylab.secrets.credentials import Credentials
+from quaylab.settings import Settings
+from quaylab.topology import Topology
+
+NOTE = f"{VAR}/storage"
+# Of a registry that was made before there was a note.
+FIRST = "default local"
+
+
+def place(settings: Settings, topology: Topology) -> str:
+    """Location, kind of store, and where in it, in one line."""
+    location, store = settings.storage_location, topology.store
+    if store is None:
+        return f"{location} local"
+    bucket = f"{store.address}:{store.port}/{settings.storage_bucket}{settings.storage_path}"
+    return f"{location} {store.kind} {bucket}"
+
+
+def note(settings: Settings, topology: Topology, credentials: Credentials) -> ManagedFile:
+    """The leader's note: whose the blobs are, and the place."""
+    line = f"{credentials.fingerprint} {place(settings, topology)}"
+    return ManagedFile(NOTE, f"{line}\n", mode=0o644)
+
+
+def problems(settings: Settings, topology: Topology, leader: Machine | None) -> Iterator[str]:
+    """Why the blobs that there are would be lost to Quay."""
+    if leader is None:
+        return
+    local = any(volume.name == STORAGE_VOLUME for volume in leader.volumes)
+    noted = leader.storage.partition(" ")[2] if leader.storage else None
+    before = noted or (FIRST if local else None)
+    now = place(settings, topology)
+    if before is None or before == now:
+        return
+    location = before.split()[0]
+    setting = "storage_location" if location != settings.storage_location else "storage"
+    yield (
+        f"{setting}: Quay's blobs are in {before!r} (location, store, place), and this run would "
+        f"have it look in {now!r}: it would find none of them; set it back, or copy all blobs "
+        f"there, keep the location's name, and remove {NOTE} on {topology.leader}"
+    )

@@ -1,0 +1,58 @@
+"""Files that settings name: those that only go together, and those of the wrong kind."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+from quaylab.secrets import certificates
+from quaylab.settings import Settings
+
+# What `docker load` unpacks, and tarfile only from Python 3.14 on.
+ZSTANDARD = b"\x28\xb5\x2f\xfd"
+
+
+def problems(settings: Settings) -> list[str]:
+    """What is wrong with them, each by its setting."""
+    found = []
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        missing = "tls_key" if settings.tls_certificate else "tls_certificate"
+        found.append(f"{missing}: not set; a certificate and its key go together")
+    if (settings.image_source == "archive") != (settings.image_archive is not None):
+        found.append("image_archive: set it together with image_source=archive, and only with that")
+    for key in ("company_ca", "storage_ca", "database_ca", "redis_ca"):
+        if file := getattr(settings, key):
+            found += certificates.authority_problems(key, file)
+    archive = settings.image_archive
+    if settings.image_source == "archive" and archive and not _is_archive(archive):
+        found.append(f"image_archive: {archive} is no archive; make it with: docker save --output")
+    if settings.pull_secret and not _has_logins(settings.pull_secret):
+        found.append(
+            f"pull_secret: {settings.pull_secret} is no config.json with logins; where Docker "
+            "keeps them in a credential store, log in without one (`credsStore`)"
+        )
+    return found
+
+
+def _is_archive(path: Path) -> bool:
+    with path.open("rb") as file:
+        if file.read(len(ZSTANDARD)) == ZSTANDARD:
+            return True
+    try:
+        return tarfile.is_tarfile(path)
+    except EOFError:  # cut off before its first file
+        return False
+
+
+def _has_logins(path: Path) -> bool:
+    try:
+        logins = json.loads(path.read_text())["auths"]
+        return bool(logins) and all(map(_is_login, logins.values()))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return False
+
+
+def _is_login(entry: dict[str, object]) -> bool:
+    """With a credential store Docker leaves an entry empty."""
+    return any(isinstance(entry.get(key), str) for key in ("auth", "identitytoken", "username"))

@@ -1,0 +1,93 @@
+"""Whose a host is: what is on it bears the fingerprint of the credentials that it was made with.
+
+A host serves one registry, as configuration, notes and the containers' network are shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from quaylab.checks import blob_location
+from quaylab.containers import CREDENTIALS_LABEL, DIGEST_LABEL
+from quaylab.files import ManagedFile
+from quaylab.hosts.machine import Machine
+from quaylab.parts import Part
+from quaylab.paths import VAR
+from quaylab.secrets.credentials import Credentials, Store
+from quaylab.services import ceph
+from quaylab.topology import Topology
+
+# On every host with an engine: the credentials' fingerprint, the registry, and its lab_name.
+NOTE = f"{VAR}/registry"
+
+
+def note(topology: Topology, credentials: Credentials, lab_name: str) -> ManagedFile:
+    """The note of the registry that a host serves."""
+    return ManagedFile(NOTE, f"{credentials.fingerprint} {topology.registry} {lab_name}\n")
+
+
+def noted(machine: Machine) -> tuple[str, str, str] | None:
+    """Fingerprint, registry and lab_name of the note; None without one."""
+    words = (machine.registry or "").split()
+    return (words[0], words[1], words[2]) if len(words) == 3 else None
+
+
+def owners(machine: Machine) -> dict[str, list[str]]:
+    """What is on a host, by the fingerprint of the credentials that it belongs to."""
+    found: dict[str, list[str]] = {}
+    for volume in machine.volumes:
+        if owner := volume.labels.get(CREDENTIALS_LABEL):
+            found.setdefault(owner, []).append(f"volume {volume.name}")
+    if machine.storage:
+        found.setdefault(machine.storage.split()[0], []).append(blob_location.NOTE)
+    note = noted(machine)
+    for name, labels in machine.containers.items():
+        # Containers that are older than this label are whose the note is.
+        before = note[0] if note and DIGEST_LABEL in labels else None
+        if owner := labels.get(CREDENTIALS_LABEL, before):
+            found.setdefault(owner, []).append(f"container {name}")
+    return found
+
+
+def made_by_hand(machine: Machine, parts: Iterable[Part]) -> list[str]:
+    """The containers that have the names of a host's parts, and that Quaylab has not made."""
+    names = [part.container.name for part in parts]
+    return [
+        name
+        for name in names
+        if name in machine.containers and DIGEST_LABEL not in machine.containers[name]
+    ]
+
+
+def problems(name: str, machine: Machine, credentials: Credentials, store: Store) -> Iterator[str]:
+    """What on a host is another registry's."""
+    ours = credentials.fingerprint
+    note = noted(machine)
+    for owner, things in owners(machine).items():
+        if owner == ours:
+            continue
+        what = f"{', '.join(things)} on {name}"
+        if owner.partition("-")[0] == ours.partition("-")[0]:
+            yield (
+                f"database_secret_key: {what} was encrypted with another key than {store.path} "
+                "holds; restore that file from a backup, or move it away and read it back with "
+                "tasks/adopt.py"
+            )
+            continue
+        whose, purge = f"the credentials {owner}", "NAME"
+        if note and note[0] == owner:
+            _, registry, lab_name = note
+            whose += f" (registry {registry}, lab_name {lab_name})"
+            purge = registry.partition(":")[0]
+        state = "is of another registry" if store.exists else "is missing"
+        yield (
+            f"lab_name: {what} belongs to {whose}, and {store.path} {state}; restore that file "
+            "from a backup, read it back with tasks/adopt.py, or run with the inventory and the "
+            "credentials of the registry that it belongs to, which also remove it: "
+            f"tasks/teardown.py --data purge={purge}"
+        )
+    if machine.ceph_made not in (None, ceph.cluster_id(credentials)):
+        yield (
+            f"ceph: the Ceph cluster {machine.ceph_made} on {name} belongs to another registry; "
+            "take that one down with its own inventory, or choose another host"
+        )

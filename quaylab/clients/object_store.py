@@ -1,0 +1,131 @@
+"""Object stores as Quay uses them: one bucket, and objects in it."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from typing import Protocol
+
+from urllib3 import PoolManager
+from urllib3.exceptions import HTTPError
+
+from quaylab import tls
+from quaylab.clients.http import Dial, manager, root
+from quaylab.clients.probes import Answer, Unreachable
+from quaylab.clients.s3 import S3
+from quaylab.clients.store_errors import StoreError
+from quaylab.clients.swift import Swift
+from quaylab.secrets.credentials import Credentials
+from quaylab.services import object_storage
+from quaylab.settings import Settings
+from quaylab.topology import Store
+
+PROBE = "quaylab-probe"
+CONTENT = b"Quaylab looks whether it can write here.\n"
+
+
+class Objects(Protocol):
+    """What each kind of store can do; every method raises :class:`StoreError`."""
+
+    def has_bucket(self) -> bool:
+        """Whether the bucket is there, and is open to our keys."""
+
+    def make_bucket(self) -> None: ...
+
+    def write(self, name: str, content: bytes) -> None: ...
+
+    def read(self, name: str) -> bytes: ...
+
+    def delete(self, name: str) -> None: ...
+
+
+def way(settings: Settings, store: Store, credentials: Credentials, dial: Dial) -> PoolManager:
+    """HTTP to a store as Quay has it: the CAs that it trusts, and its proxy."""
+    files = (settings.company_ca, settings.storage_ca)
+    trusted = [file.read_text() for file in files if file]
+    if store.host and credentials.ca_certificate:
+        trusted.append(credentials.ca_certificate)
+    return manager(dial, trusted, object_storage.proxy(settings, store))
+
+
+class Client:
+    """A store as a host reaches it, with Quay's credentials; what goes wrong is told in one line.
+
+    Args:
+        dial: how the host opens a connection.
+    """
+
+    def __init__(
+        self, settings: Settings, store: Store, credentials: Credentials, dial: Dial
+    ) -> None:
+        http = way(settings, store, credentials, dial)
+        self._store = store
+        self._settings = settings
+        self._objects: Objects = (
+            Swift(settings, credentials, http)
+            if store.kind == "swift"
+            else S3(settings, store, credentials, http, manager(dial))
+        )
+
+    def ask(self) -> Answer | None:
+        """Whether the bucket is there; None without it. It changes nothing.
+
+        Raises:
+            Unreachable: no answer, or the keys are refused; it begins with the setting.
+        """
+        started = time.monotonic()
+        with _Told(self._store):
+            there = self._objects.has_bucket()
+        name = f"{self._store.kind}, bucket {self._settings.storage_bucket},"
+        return Answer(name, (time.monotonic() - started) * 1000) if there else None
+
+    def make_bucket(self) -> None:
+        """Make the bucket.
+
+        Raises:
+            Unreachable: it can't be made, or is another's.
+        """
+        with _Told(self._store):
+            self._objects.make_bucket()
+
+    def round_trip(self) -> None:
+        """Write an object where Quay's are, read it back, delete it.
+
+        Raises:
+            Unreachable: one of them can't be done.
+        """
+        name = f"{self._settings.storage_path.strip('/')}/{PROBE}"
+        with _Told(self._store):
+            self._objects.write(name, CONTENT)
+            came = self._objects.read(name)
+            self._objects.delete(name)
+        if came != CONTENT:
+            raise Unreachable(f"storage_host: {_where(self._store)} gave back another content")
+
+
+class _Told:
+    """Turns what a store's client raises into one line that begins with the setting."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        where = _where(self._store)
+        if isinstance(error, StoreError):
+            raise Unreachable(f"{error.setting}: {where}: {error}") from error
+        if isinstance(error, (HTTPError, OSError)):
+            cause = root(error)
+            setting = "swift_auth_url" if self._store.kind == "swift" else "storage_host"
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                setting = setting if tls.is_for_another_name(cause) else "storage_ca"
+                said = tls.reason(cause, "storage_ca")
+                raise Unreachable(f"{setting}: {where}: {said}") from error
+            said = str(cause) or type(cause).__name__
+            raise Unreachable(f"{setting}: {where}: no answer: {said}") from error
+
+
+def _where(store: Store) -> str:
+    return f"object store at {store.address}:{store.port}"

@@ -1,0 +1,155 @@
+"""What Quay lacks on a PostgreSQL that runs elsewhere, and the statements that make it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg2
+from psycopg2.extensions import encrypt_password
+
+from quaylab.clients import probes, sql
+from quaylab.clients.probes import Unreachable
+from quaylab.clients.sql import Login, Step, first
+from quaylab.secrets.credentials import Credentials
+from quaylab.settings import Settings
+
+# The database that every PostgreSQL has.
+MAINTENANCE = "postgres"
+
+
+@dataclass(frozen=True)
+class PostgreSQL:
+    """What an administrator sees. ``owner`` is None without the database, ``member`` is whether
+    the administrator may act as Quay's role, and ``others`` are tables that aren't Quay's."""
+
+    makes_roles: bool
+    makes_databases: bool
+    superuser: bool
+    role: bool
+    logs_in: bool
+    member: bool
+    owner: str | None
+    others: int
+    trigram_available: bool
+    trigram: bool
+
+
+def missing(
+    settings: Settings, credentials: Credentials, admin: Login, address: str, port: int
+) -> tuple[Step, ...]:
+    """The steps to what Quay needs, as the administrator and Quay's role see the server.
+
+    Raises:
+        Unreachable: the server is too old, or the administrator can't do it.
+        psycopg2.Error, OSError: the administrator isn't let in.
+    """
+    user, database = settings.database_user, settings.database_name
+    secret = credentials.database_password
+    way = settings, Login(admin.user, admin.password, MAINTENANCE), address, port
+    with sql.postgresql(*way) as cursor:
+        told = cursor.connection.info.parameter_status("server_version")
+        probes.not_too_old("PostgreSQL", str(told))
+        cursor.execute(
+            "SELECT rolsuper, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = current_user"
+        )
+        superuser, makes_roles, makes_databases = cursor.fetchone()
+        # From 16 on membership alone doesn't do.
+        right = "SET" if cursor.connection.server_version >= 160000 else "MEMBER"
+        cursor.execute(
+            "SELECT pg_has_role(oid, %s) FROM pg_roles WHERE rolname = %s", (right, user)
+        )
+        role = cursor.fetchone()
+        cursor.execute(
+            "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s", (database,)
+        )
+        owner = first(cursor)
+        cursor.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'")
+        available = first(cursor)
+        cursor.execute("SHOW password_encryption")
+        # The server, and so its log, never sees the password itself. Older ones say "on".
+        algorithm = "scram-sha-256" if first(cursor) == "scram-sha-256" else "md5"
+        verifier = encrypt_password(secret.get_secret_value(), user, cursor.connection, algorithm)
+    others, trigram = 0, None
+    if owner:
+        inside = settings, Login(admin.user, admin.password, database), address, port
+        with sql.postgresql(*inside) as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tableowner <> %s",
+                (user,),
+            )
+            others = first(cursor)
+            cursor.execute("SELECT 1 FROM pg_extension WHERE extname = 'pg_trgm'")
+            trigram = first(cursor)
+    try:
+        with sql.postgresql(settings, Login(user, secret, MAINTENANCE), address, port):
+            logs_in = True
+    except psycopg2.OperationalError:
+        logs_in = False
+    found = PostgreSQL(
+        makes_roles=superuser or makes_roles,
+        makes_databases=superuser or makes_databases,
+        superuser=superuser,
+        role=role is not None,
+        logs_in=logs_in,
+        member=superuser or bool(role and role[0]),
+        owner=owner,
+        others=others,
+        trigram_available=available is not None,
+        trigram=trigram is not None,
+    )
+    return tuple(steps(found, settings, admin.user, verifier))
+
+
+def steps(found: PostgreSQL, settings: Settings, admin: str, verifier: str) -> Iterator[Step]:
+    """The steps from what was found to what Quay needs.
+
+    Args:
+        verifier: what the server keeps of the password of Quay's role.
+
+    Raises:
+        Unreachable: the administrator has no right to one, or the database is another's.
+    """
+    user, database = settings.database_user, settings.database_name
+    if not found.trigram_available:
+        raise Unreachable(
+            "the server has no pg_trgm, which Quay needs; install PostgreSQL's contrib modules "
+            "there"
+        )
+    if found.others and found.owner != user:
+        raise Unreachable(
+            f"the database {database} holds {found.others} tables of others; set database_name to "
+            "one of Quay's own"
+        )
+    if not found.logs_in:
+        if not found.makes_roles:
+            raise Unreachable(
+                f"database_admin: {admin} may not make roles or set their passwords (CREATEROLE)"
+            )
+        verb = "ALTER" if found.role else "CREATE"
+        what = "set the password of" if found.role else "make"
+        yield Step(
+            f"{what} the role {user}",
+            MAINTENANCE,
+            f"{verb} ROLE \"{user}\" LOGIN PASSWORD '{verifier}'",
+            takes_over=found.role,
+        )
+    if found.owner != user and not found.member:
+        # Who gives a database to a role has to be able to act as that role.
+        yield Step(f"let {admin} act as {user}", MAINTENANCE, f'GRANT "{user}" TO CURRENT_USER')
+    if found.owner is None:
+        if not found.makes_databases:
+            raise Unreachable(f"database_admin: {admin} may not make databases (CREATEDB)")
+        yield Step(
+            f"make the database {database}",
+            MAINTENANCE,
+            f'CREATE DATABASE "{database}" OWNER "{user}"',
+        )
+    elif found.owner != user:
+        yield Step(
+            f"give the database {database} to {user}",
+            MAINTENANCE,
+            f'ALTER DATABASE "{database}" OWNER TO "{user}"',
+        )
+    if not found.trigram:
+        yield Step("make pg_trgm", database, "CREATE EXTENSION IF NOT EXISTS pg_trgm")

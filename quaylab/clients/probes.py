@@ -1,0 +1,242 @@
+"""Asking database and Redis with exactly Quay's own credentials."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg2
+import pymysql
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from quaylab import tls
+from quaylab.clients import sql
+from quaylab.clients.sql import Login
+from quaylab.secrets.credentials import Credentials
+from quaylab.settings import Settings
+
+T = TypeVar("T")
+
+# The oldest of each that upstream's own tests run on; Redis 3.2 is the seed's.
+OLDEST = {"PostgreSQL": (11,), "MySQL": (5, 7), "MariaDB": (10, 2), "Redis": (3, 2)}
+# What comes before libpq's reason: the tunnel's end, which means nothing to anybody.
+LIBPQ_PREFIX = re.compile(r"^connection to server .*? failed: ")
+# What clients say when a connection ends without an answer.
+SILENCE = re.compile(
+    "closed the connection unexpectedly|Lost connection|Connection closed|reset by peer"
+    "|EOF occurred"
+)
+# What servers say of a wrong password.
+PASSWORD_REFUSED = (
+    "password authentication failed|using password|WRONGPASS|invalid .*password|any password"
+)
+# What servers say, and what helps where they run elsewhere.
+REMEDIES = {
+    """password authentication failed for user "{user}"|user '{user}'.* password""": (
+        "give the right one as QUAYLAB_DATABASE_PASSWORD, or set database_admin"
+    ),
+    "WRONGPASS|invalid username-password": "give the right one as QUAYLAB_REDIS_PASSWORD",
+    "database .* does not exist|Unknown database": (
+        "make it, owned by {user}, or set database_admin"
+    ),
+    "user '{user}'.* to database": (
+        "run there: GRANT ALL ON {database}.* TO {user}, or set database_admin"
+    ),
+    "insecure transport": "it takes TLS only: set database_ca",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A service that answered: its version, and how long the question took."""
+
+    version: str
+    milliseconds: float
+
+    def __str__(self) -> str:
+        return f"{self.version} answers in {self.milliseconds:.0f} ms"
+
+
+class Unreachable(Exception):
+    """The service did not answer Quay's credentials, with the reason in one line."""
+
+
+def database(settings: Settings, credentials: Credentials, address: str, port: int) -> Answer:
+    """Connect as Quay does, and check what Quay needs of its database.
+
+    Raises:
+        Unreachable: no answer, a refusal, too old, no writes, or pg_trgm or a right (PostgreSQL)
+            or latin1 (MySQL) missing.
+    """
+    login = Login(settings.database_user, credentials.database_password, settings.database_name)
+    ask = _postgresql if settings.database_engine == "postgresql" else _mysql
+    return _timed(lambda: asked(lambda: ask(settings, login, address, port), settings, "database"))
+
+
+def redis_server(settings: Settings, credentials: Credentials, address: str, port: int) -> Answer:
+    """PING Redis with its password, and see that it is no replica.
+
+    Raises:
+        Unreachable: no answer, a wrong password, a replica, or too old.
+    """
+
+    def ask() -> str:
+        pool = redis.ConnectionPool(
+            connection_class=_Redis,
+            authority=settings.redis_ca,
+            name=settings.redis_host or address,
+            host=address,
+            port=port,
+            password=credentials.redis_password.get_secret_value(),
+            socket_timeout=sql.TIMEOUT,
+            # The newer protocol starts with a command that Redis knows from 6 on only.
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
+        )
+        client = redis.Redis.from_pool(pool)
+        try:
+            client.ping()
+            info: dict[str, Any] = {**client.info("server"), **client.info("replication")}
+        finally:
+            client.close()
+        if info["role"] != "master":
+            raise Unreachable(
+                "it takes no writes, as it is a replica; set redis_host to its primary, or make it "
+                "one: REPLICAOF NO ONE"
+            )
+        return not_too_old("Redis", str(info["redis_version"]))
+
+    return _timed(lambda: asked(ask, settings, "redis"))
+
+
+class _Redis(redis.Connection):
+    """A connection that may go through a tunnel, and verifies the name of what is behind it."""
+
+    def __init__(self, authority: Path | None, name: str, **options: Any) -> None:
+        self._trusted = tls.context(authority.read_text()) if authority else None
+        self._name = name
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+
+    def _connect(self) -> socket.socket:
+        plain: socket.socket = super()._connect()  # type: ignore[no-untyped-call]
+        if self._trusted is None:
+            return plain
+        return self._trusted.wrap_socket(plain, server_hostname=self._name)
+
+
+def asked(ask: Callable[[], T], settings: Settings, part: str) -> T:
+    """What a question to a service gives.
+
+    Args:
+        part: database or redis, as its settings are called.
+
+    Raises:
+        Unreachable: the client's or the server's reason, in one line.
+    """
+    try:
+        return ask()
+    except (psycopg2.Error, pymysql.Error, redis.RedisError, OSError) as error:
+        raise Unreachable(_told(error, settings, part)) from error
+
+
+def not_too_old(kind: str, version: str) -> str:
+    """The version that a server tells, if Quay can use it.
+
+    Raises:
+        Unreachable: it is too old.
+    """
+    numbers = tuple(int(number) for number in re.findall(r"[0-9]+", version)[:3])
+    if numbers < OLDEST[kind]:
+        needed = ".".join(map(str, OLDEST[kind]))
+        raise Unreachable(f"found {kind} {version}, needed {needed} or newer")
+    return version
+
+
+def mysql_kind(version: str) -> str:
+    """MariaDB tells a version like MySQL's, with its name in it."""
+    return "MariaDB" if "MariaDB" in version else "MySQL"
+
+
+def _timed(ask: Callable[[], str]) -> Answer:
+    started = time.monotonic()
+    version = ask()
+    return Answer(version, (time.monotonic() - started) * 1000)
+
+
+def _told(error: Exception, settings: Settings, part: str) -> str:
+    # redis-py puts its own words over the reason, and the tunnel's end into them.
+    reason = error.__context__ if isinstance(error, redis.ConnectionError) else None
+    reason = reason or error
+    if isinstance(reason, ssl.SSLError) and not isinstance(reason, ssl.SSLEOFError):
+        return tls.reason(reason, f"{part}_ca")
+    # PyMySQL's errors are a code and a text.
+    text = reason.args[-1] if isinstance(reason, pymysql.Error) and reason.args else reason
+    line = (str(text).strip().splitlines() or [type(reason).__name__])[0]
+    line = LIBPQ_PREFIX.sub("", line)
+    if SILENCE.search(line):
+        return (
+            "the connection ends without an answer; nobody listens there, a firewall is between, "
+            f"or it takes TLS only and {part}_ca isn't set"
+        )
+    if not getattr(settings, f"{part}_host"):
+        if re.search(PASSWORD_REFUSED, line):
+            return f"{line}; it was changed there by hand: tasks/{part}.py sets it again"
+    else:
+        names = {"user": settings.database_user, "database": settings.database_name}
+        for words, remedy in REMEDIES.items():
+            if re.search(words.format(**names), line):
+                return f"{line}; {remedy.format(**names)}"
+    return line
+
+
+def _postgresql(settings: Settings, login: Login, address: str, port: int) -> str:
+    with sql.postgresql(settings, login, address, port) as cursor:
+        # Told by the server when the connection was made.
+        version = str(cursor.connection.info.parameter_status("server_version"))
+        not_too_old("PostgreSQL", version)
+        cursor.execute("SELECT 1 FROM pg_extension WHERE extname = 'pg_trgm'")
+        if cursor.fetchone() is None:
+            raise Unreachable(
+                "pg_trgm is missing; run in Quay's database as its administrator: "
+                "CREATE EXTENSION pg_trgm"
+            )
+        # Since PostgreSQL 15 by default only the owner of the database may.
+        cursor.execute("SELECT has_schema_privilege(current_schema(), 'CREATE')")
+        if cursor.fetchone() != (True,):
+            raise Unreachable(
+                f"{login.user} may not make tables; run as the server's administrator: "
+                f"ALTER DATABASE {login.database} OWNER TO {login.user}"
+            )
+        cursor.execute("SELECT current_setting('transaction_read_only') = 'off'")
+        if cursor.fetchone() != (True,):
+            raise Unreachable(
+                "it takes no writes; if it is a standby set database_host to its primary, else "
+                "reset default_transaction_read_only there"
+            )
+    return version
+
+
+def _mysql(settings: Settings, login: Login, address: str, port: int) -> str:
+    with sql.mysql(settings, login, address, port) as cursor:
+        cursor.execute("SELECT @@character_set_database, VERSION(), @@read_only")
+        ((charset, version, read_only),) = cursor.fetchall()
+    not_too_old(mysql_kind(version), version)
+    if charset != "latin1":
+        raise Unreachable(
+            f"the database's character set is {charset}, and Quay's tables need latin1; run: "
+            f"ALTER DATABASE {login.database} CHARACTER SET latin1"
+        )
+    if str(read_only) not in ("0", "OFF"):  # MariaDB 12 has a word
+        raise Unreachable(
+            "it takes no writes; if it is a replica set database_host to its primary, else run "
+            "there: SET GLOBAL read_only = OFF"
+        )
+    return str(version)

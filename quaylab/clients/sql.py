@@ -1,0 +1,147 @@
+"""Connections to Quay's database server, made as Quay makes them."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg2
+import psycopg2.extensions
+import pymysql
+from pydantic import SecretStr
+
+from quaylab import tls
+from quaylab.clients import postgresql_tls
+from quaylab.settings import Settings
+
+TIMEOUT = 10
+
+
+@dataclass(frozen=True)
+class Login:
+    """Who connects to which database; None with MySQL: to none."""
+
+    user: str
+    password: SecretStr
+    database: str | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One statement, in which database it runs (MySQL: none), and what it is for; ``takes_over``
+    is whether somebody who logs in now can't any more."""
+
+    told: str
+    database: str | None
+    statement: str = field(repr=False)
+    takes_over: bool = False
+
+
+@contextmanager
+def postgresql(settings: Settings, login: Login, address: str, port: int) -> Iterator[Any]:
+    """A cursor that commits each statement; ``address`` may be a tunnel's end.
+
+    Raises:
+        psycopg2.Error: no connection, or a failed statement.
+        OSError: no trust in the server; as an :class:`ssl.SSLError` with the reason.
+    """
+    # pyinfra runs on gevent, and libpq would block it, tunnel and all.
+    psycopg2.extensions.set_wait_callback(_wait)
+    target: dict[str, Any] = {"host": address}
+    name = settings.database_host or address
+    if settings.database_ca:
+        target = {"host": name, "sslmode": "verify-full", "sslrootcert": str(settings.database_ca)}
+        if name != address:
+            target["hostaddr"] = address
+    try:
+        connection = psycopg2.connect(
+            **target,
+            port=port,
+            user=login.user,
+            password=login.password.get_secret_value(),
+            dbname=login.database,
+            connect_timeout=TIMEOUT,
+        )
+    except psycopg2.OperationalError:
+        if settings.database_ca:
+            trusted = tls.context(settings.database_ca.read_text())
+            postgresql_tls.greet_postgresql(address, port, name, trusted, TIMEOUT)
+        raise
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            yield cursor
+    finally:
+        connection.close()
+
+
+@contextmanager
+def mysql(settings: Settings, login: Login, address: str, port: int) -> Iterator[Any]:
+    """Likewise.
+
+    Raises:
+        pymysql.Error: no connection, or a failed statement.
+        OSError: no trust in the server; as an :class:`ssl.SSLError` with the reason.
+    """
+    authority = settings.database_ca
+    trusted = tls.context(authority.read_text()) if authority else None
+    connection = pymysql.connect(
+        # The name that is verified; the way is given below.
+        host=settings.database_host or address,
+        user=login.user,
+        password=login.password.get_secret_value(),
+        database=login.database,
+        autocommit=True,
+        read_timeout=TIMEOUT,
+        ssl=trusted,
+        # Newer releases than Quay's would else try TLS, and verify nothing.
+        ssl_disabled=trusted is None,
+        defer_connect=True,
+    )
+    try:
+        connection.connect(socket.create_connection((address, port), TIMEOUT))
+    except pymysql.OperationalError as error:
+        if isinstance(cause := getattr(error, "original_exception", None), ssl.SSLError):
+            raise cause from None
+        raise
+    try:
+        with connection.cursor() as cursor:
+            if trusted:
+                _demand_tls(cursor)
+            yield cursor
+    finally:
+        connection.close()
+
+
+def _demand_tls(cursor: Any) -> None:
+    """PyMySQL as Quay has it goes on without TLS where a server offers none."""
+    cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+    if not dict(cursor.fetchall()).get("Ssl_cipher"):
+        raise ssl.SSLError("the server has no TLS")
+
+
+def _wait(connection: Any) -> None:
+    """Wait for libpq in a way that gevent can interrupt; without gevent it is plain waiting."""
+    end = time.monotonic() + TIMEOUT
+    while (state := connection.poll()) != psycopg2.extensions.POLL_OK:
+        # libpq's own time-out ends only the waiting that libpq does itself.
+        left = end - time.monotonic()
+        if left <= 0:
+            raise psycopg2.OperationalError(f"no answer within {TIMEOUT} s")
+        sockets = [connection.fileno()]
+        if state == psycopg2.extensions.POLL_READ:
+            select.select(sockets, [], [], left)
+        else:
+            select.select([], sockets, [], left)
+
+
+def first(cursor: Any) -> Any:
+    """The first column of the first row; None without one."""
+    row = cursor.fetchone()
+    return row[0] if row else None

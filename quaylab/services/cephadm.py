@@ -1,0 +1,195 @@
+"""A Ceph cluster of several hosts, as cephadm is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import SecretStr
+
+from quaylab.files import ManagedFile
+from quaylab.hosts.machine import Machine
+from quaylab.paths import ETC, VAR
+from quaylab.scripts.ceph_report import CERTIFICATE, service
+from quaylab.secrets.credentials import Credentials
+from quaylab.services.ceph import cluster_id
+from quaylab.settings import Settings
+from quaylab.topology import Topology
+
+DIRECTORY = f"{ETC}/cephadm"
+CONFIGURATION = f"{DIRECTORY}/ceph.conf"
+KEY = f"{DIRECTORY}/ssh_key"
+PUBLIC_KEY = f"{KEY}.pub"
+# On the first host, once its bootstrap came to its end: the cluster's id.
+NOTE = f"{VAR}/ceph-cluster"
+SERVICE = "quaylab"
+# What cephadm asks of a host beside its engine: LVM and a clock that is kept.
+PACKAGES = ("cephadm", "lvm2", "chrony")
+Specification = dict[str, Any]
+
+
+def with_ssh_key(credentials: Credentials) -> Credentials:
+    """Credentials with the key by which the cluster's manager reaches its hosts."""
+    if credentials.ceph_ssh_key:
+        return credentials
+    private = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.OpenSSH,
+        serialization.NoEncryption(),
+    )
+    return credentials.model_copy(update={"ceph_ssh_key": SecretStr(private.decode())})
+
+
+def public_key(credentials: Credentials) -> str:
+    """The line of authorized_keys."""
+    assert credentials.ceph_ssh_key  # made with the plan
+    text = credentials.ceph_ssh_key.get_secret_value().encode()
+    key = serialization.load_ssh_private_key(text, password=None).public_key()
+    line = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    return f"{line.decode()} quaylab-ceph"
+
+
+def files(settings: Settings, credentials: Credentials) -> tuple[ManagedFile, ...]:
+    """What the first host bootstraps the cluster from."""
+    assert credentials.ceph_ssh_key
+    memory = settings.ceph_osd_memory_mb * 1024**2
+    conf = f"[osd]\nosd_memory_target = {memory}\nosd_memory_target_autotune = false\n"
+    if settings.image_source != "registry":
+        # An image that no registry gave has no digest to be known by.
+        conf += "[mgr]\nmgr/cephadm/use_repo_digest = false\n"
+    return (
+        ManagedFile(CONFIGURATION, conf, mode=0o400),
+        ManagedFile(KEY, credentials.ceph_ssh_key.get_secret_value(), mode=0o400),
+        ManagedFile(PUBLIC_KEY, f"{public_key(credentials)}\n", mode=0o400),
+    )
+
+
+def bootstrap(settings: Settings, credentials: Credentials, address: str) -> tuple[str, ...]:
+    """The command that makes a cluster of the first host."""
+    return (
+        *("cephadm", "--image", settings.ceph_image, "bootstrap"),
+        *("--fsid", cluster_id(credentials), "--mon-ip", address, "--config", CONFIGURATION),
+        *("--ssh-private-key", KEY, "--ssh-public-key", PUBLIC_KEY),
+        # Images are there already. Which daemons are where is told by specifications.
+        *("--skip-pull", "--skip-dashboard", "--skip-monitoring-stack", "--skip-firewalld"),
+        *("--orphan-initial-daemons", "--allow-fqdn-hostname", "--allow-overwrite"),
+    )
+
+
+def specifications(
+    settings: Settings,
+    topology: Topology,
+    credentials: Credentials,
+    machines: Mapping[str, Machine],
+) -> list[Specification]:
+    """Hosts and services as they have to be. Ceph knows hosts by the names that they have."""
+    assert topology.store
+    names = [machines[host].hostname for host in topology.ceph]
+    hosts = [
+        {"service_type": "host", "hostname": name, "addr": address}
+        for name, address in zip(names, topology.ceph.values(), strict=True)
+    ]
+    devices = settings.ceph_osd_devices
+    gateway: dict[str, Any] = {"rgw_frontend_port": topology.store.port}
+    if settings.storage_tls:
+        assert credentials.ceph_certificate and credentials.ceph_certificate_key
+        key = credentials.ceph_certificate_key.get_secret_value()
+        gateway |= {"ssl": True, CERTIFICATE: key + credentials.ceph_certificate}
+    return [
+        *hosts,
+        # An odd number: a majority decides.
+        {"service_type": "mon", "placement": {"hosts": names[: 5 if len(names) >= 5 else 3]}},
+        {"service_type": "mgr", "placement": {"hosts": names[:2]}},
+        {
+            "service_type": "osd",
+            "service_id": SERVICE,
+            "placement": {"hosts": names},
+            "spec": {"data_devices": {"paths": list(devices)} if devices else {"all": True}},
+        },
+        {
+            "service_type": "rgw",
+            "service_id": SERVICE,
+            "placement": {"hosts": names},
+            "spec": gateway,
+        },
+    ]
+
+
+def render(specifications: Iterable[Specification]) -> str:
+    """What ``ceph orch apply -i -`` reads."""
+    return yaml.safe_dump_all(specifications, sort_keys=False)
+
+
+def differing(wanted: Sequence[Specification], found: Sequence[Specification]) -> list[str]:
+    """The names of what is to be applied, as Ceph says "scheduled" whatever it is given.
+
+    Args:
+        found: hosts and services as facts/ceph.py reports them, certificates as their digests.
+    """
+    known = {_name(each): each for each in found}
+    return [
+        _name(each)
+        for each in wanted
+        if not _holds(known.get(_name(each)), service(each) if "spec" in each else each)
+    ]
+
+
+def _name(specification: Specification) -> str:
+    kind = specification.get("service_type", "host")
+    name = specification.get("hostname") or specification.get("service_id")
+    return f"{kind}.{name}" if name else str(kind)
+
+
+def _holds(found: Any, wanted: Any) -> bool:
+    """Whether all that is wanted is there; Ceph adds keys of its own."""
+    if isinstance(wanted, Mapping):
+        return isinstance(found, Mapping) and all(
+            _holds(found.get(key), value) for key, value in wanted.items()
+        )
+    if isinstance(wanted, list) and isinstance(found, list) and len(found) == len(wanted):
+        return all(map(_holds, found, wanted))
+    # `paths` come back as devices with more keys.
+    if isinstance(found, Mapping) and isinstance(wanted, str):
+        return bool(found.get("path") == wanted)
+    return bool(found == wanted)
+
+
+def problems(
+    settings: Settings,
+    topology: Topology,
+    credentials: Credentials,
+    hosts: Mapping[str, Machine],
+) -> Iterator[str]:
+    """Why cephadm can't make a cluster of these hosts."""
+    if len(topology.ceph) < 3:
+        return
+    if settings.image_source == "packages":
+        yield (
+            "image_source: packages, but with several hosts in group `ceph` cephadm needs "
+            "upstream's image, as Debian's manager can't load cephadm's module; use registry or "
+            "archive, or keep one Ceph host"
+        )
+    if settings.ceph_data:
+        yield "ceph_data: is for a single Ceph host; cephadm keeps its own place, leave it out"
+    if any(not path.startswith("/dev/") for path in settings.ceph_osd_devices):
+        yield "ceph_osd_devices: holds a file, and cephadm takes block devices only"
+    names = [hosts[host].hostname for host in topology.ceph if host in hosts]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"ceph: several hosts say that their name is {name}; give each its own"
+    for host in topology.ceph:
+        if host in hosts and not hosts[host].systemd:
+            yield f"{host}: runs no systemd, which cephadm needs"
+    first, *others = topology.ceph
+    fsid = cluster_id(credentials)
+    if first in hosts and hosts[first].ceph_made != fsid:
+        # To begin anew would be to lose it.
+        having = [host for host in others if host in hosts and fsid in hosts[host].ceph]
+        if having:
+            yield (
+                f"ceph: this cluster is on {', '.join(having)} already, and did not begin on "
+                f"{first}; put the host that it began on first in group `ceph` (if that is "
+                f"{first}, its note is lost: write {fsid} to {NOTE} there)"
+            )

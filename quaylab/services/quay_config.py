@@ -1,0 +1,156 @@
+"""Quay's config.yaml, from settings, topology and credentials."""
+
+from __future__ import annotations
+
+import hmac
+from base64 import urlsafe_b64encode
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import yaml
+
+from quaylab.secrets.credentials import Credentials
+from quaylab.services import object_storage
+from quaylab.settings import Settings
+from quaylab.topology import LOOPBACK, Topology
+
+SCHEMES = {"postgresql": "postgresql", "mysql": "mysql+pymysql"}
+# The bundle as Quay's working directory and its own check of MySQL's CA know it.
+BUNDLE = "conf/stack"
+DATABASE_CA, REDIS_CA = "database.pem", "redis.pem"
+
+
+def database_uri(settings: Settings, topology: Topology, credentials: Credentials) -> str:
+    """DB_URI, with the password quoted for a URI."""
+    password = quote(credentials.database_password.get_secret_value(), safe="")
+    scheme = SCHEMES[settings.database_engine]
+    address = topology.database.address
+    address = f"[{address}]" if ":" in address else address
+    target = f"{address}:{topology.database.port}/{settings.database_name}"
+    uri = f"{scheme}://{settings.database_user}:{password}@{target}"
+    if settings.database_ca and settings.database_engine == "postgresql":
+        # Quay's migration looks for TLS here alone, and what serves in DB_CONNECTION_ARGS alone.
+        uri += "?" + urlencode(_database_tls(settings), safe="/")
+    return uri
+
+
+def _database_tls(settings: Settings) -> dict[str, Any]:
+    """What libpq or PyMySQL has to be told to verify chain and name."""
+    if settings.database_ca is None:
+        return {}
+    authority = f"{BUNDLE}/{DATABASE_CA}"
+    if settings.database_engine == "postgresql":
+        return {"sslmode": "verify-full", "sslrootcert": authority}
+    return {"ssl": {"ca": authority}}
+
+
+def _redis_tls(settings: Settings) -> dict[str, Any]:
+    """Likewise for redis-py, whose release in Quay 3.16 checks no name unless told."""
+    if settings.redis_ca is None:
+        return {}
+    authority = f"{BUNDLE}/{REDIS_CA}"
+    return {"ssl": True, "ssl_ca_certs": authority, "ssl_check_hostname": True}
+
+
+def build(settings: Settings, topology: Topology, credentials: Credentials) -> dict[str, Any]:
+    """config.yaml: what makes a private registry, unless ``quay_config`` says otherwise, and what
+    nothing else may say. docs/quay-config.md tells the reason of each key."""
+    owned = _owned(settings, topology, credentials)
+    return _defaults(topology) | settings.quay_config | owned
+
+
+def _owned(settings: Settings, topology: Topology, credentials: Credentials) -> dict[str, Any]:
+    # Upstream's validator checks one Redis entry with the other's port: they are one.
+    redis = {
+        "host": topology.redis.address,
+        "port": topology.redis.port,
+        "password": credentials.redis_password.get_secret_value(),
+        **_redis_tls(settings),
+    }
+    secret_key = credentials.secret_key.get_secret_value()
+    return {
+        # True by default: then pushes take no lock against garbage collection, no mail is sent,
+        # and the signatures of OIDC's tokens go unchecked.
+        "TESTING": False,
+        "AUTHENTICATION_TYPE": "Database",
+        "SERVER_HOSTNAME": topology.registry,
+        "PREFERRED_URL_SCHEME": "https",
+        "SETUP_COMPLETE": True,
+        "DATABASE_SECRET_KEY": credentials.database_secret_key.get_secret_value(),
+        "SECRET_KEY": secret_key,
+        "PAGE_TOKEN_KEY": _page_token_key(secret_key),
+        "DB_URI": database_uri(settings, topology, credentials),
+        "DB_CONNECTION_ARGS": {
+            "threadlocals": True,
+            "autorollback": True,
+            **_database_tls(settings),
+        },
+        "BUILDLOGS_REDIS": redis,
+        "USER_EVENTS_REDIS": dict(redis),
+        # Read with FEATURE_IMAGE_PULL_STATS only; a Redis that is given by a provider may have no
+        # database 1, which is Quay's own choice.
+        "PULL_METRICS_REDIS": {**redis, "db": 0},
+        **object_storage.config(settings, topology, credentials),
+        "USERFILES_LOCATION": settings.storage_location,
+        "LOG_ARCHIVE_LOCATION": settings.storage_location,
+        "ACTION_LOG_ARCHIVE_LOCATION": settings.storage_location,
+        "FEATURE_USER_INITIALIZE": True,
+        "SUPER_USERS": [settings.quay_superuser],
+    }
+
+
+def _defaults(topology: Topology) -> dict[str, Any]:
+    return {
+        "DEFAULT_TAG_EXPIRATION": "2w",
+        "TAG_EXPIRATION_OPTIONS": ["0s", "1d", "1w", "2w", "4w"],
+        "FEATURE_MAILING": False,
+        # A private registry: accounts are made by the superuser, not by whoever finds the page.
+        "FEATURE_USER_CREATION": False,
+        # Nobody runs builders here: builds would wait for ever.
+        "FEATURE_BUILD_SUPPORT": False,
+        # The protocol of Docker before 1.6.
+        "FEATURE_RESTRICTED_V1_PUSH": True,
+        # No other site's scripts may read what the API answers.
+        "CORS_ORIGIN": [topology.url],
+        # Else whoever sends X-Forwarded-For writes the address in the usage logs.
+        "TRUSTED_PROXY_CIDR": [f"{LOOPBACK}/32"],
+    }
+
+
+def _page_token_key(secret_key: str) -> str:
+    """A Fernet key in place of the published one, the same wherever SECRET_KEY is."""
+    return urlsafe_b64encode(hmac.digest(secret_key.encode(), b"PAGE_TOKEN_KEY", "sha256")).decode()
+
+
+def problems(settings: Settings, topology: Topology, credentials: Credentials) -> list[str]:
+    """Keys in ``quay_config`` that other settings own."""
+    owned = _owned(settings, topology, credentials)
+    return [
+        f"quay_config: {key} is worked out from the other settings; leave it out"
+        for key in settings.quay_config
+        if key in owned
+    ]
+
+
+def render(config: dict[str, Any]) -> str:
+    """config.yaml, the same text for the same values."""
+    return yaml.dump(config, Dumper=_PlainDumper, sort_keys=True)
+
+
+def workers(memory_mb: int) -> int:
+    """Workers of each kind that fit a host's memory, at most the 8 that Quay starts at least.
+
+    Measured: the core services with one worker of each kind take 640 MB, and the 24 workers of
+    Quay's own count 3.6 GB, so about 125 MB each, of three kinds. Half of the memory is left to
+    the host and the other parts.
+    """
+    # Whole gigabytes: a new kernel, which reports a little less, must not change the container.
+    half = round(memory_mb / 1024) * 1024 // 2
+    return max(1, min(8, (half - 640) // (3 * 125)))
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """No anchors: people read the file, and both Redis entries are the same values."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True

@@ -1,0 +1,27 @@
+"""Where Quay connects to, from inside its container."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from quaylab.services import object_storage
+from quaylab.settings import Settings
+from quaylab.topology import Topology
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def connections(settings: Settings, topology: Topology) -> dict[str, tuple[str, int]]:
+    """Address and port of each service that Quay can't do without, by what it is called."""
+    found = {
+        "database": (topology.database.address, topology.database.port),
+        "Redis": (topology.redis.address, topology.redis.port),
+    }
+    if topology.store:
+        found["object store"] = (topology.store.address, topology.store.port)
+        if proxy := object_storage.proxy(settings, topology.store):
+            way = urlsplit(proxy)
+            port = way.port or DEFAULT_PORTS[way.scheme]
+            found["proxy before the object store"] = (str(way.hostname), port)
+            del found["object store"]
+    return found

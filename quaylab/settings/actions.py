@@ -1,0 +1,23 @@
+"""What a run is told by --data: which dump, which registry."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from quaylab.settings.types import DumpName, HostName, Section
+
+
+class Restoring(Section):
+    """Restoring a dump, with tasks/restore_database.py."""
+
+    restore: DumpName | None = Field(
+        description="With tasks/restore_database.py: the dump to restore; None: the newest",
+    )
+
+
+class Teardown(Section):
+    """Removing a registry, with tasks/teardown.py."""
+
+    purge: HostName | None = Field(
+        description="With tasks/teardown.py: the registry's name, to remove all data too"
+    )

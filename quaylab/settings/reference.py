@@ -1,0 +1,83 @@
+"""The page of all settings; ``python -m quaylab.settings.reference`` prints it."""
+
+from __future__ import annotations
+
+import runpy
+import types
+import typing
+
+from pydantic.fields import FieldInfo
+
+from quaylab.paths import ROOT
+from quaylab.settings import HostSettings, Settings
+from quaylab.settings.types import LocalFile, Section
+
+DEFAULTS = ROOT / "group_data" / "all.py"
+INTRODUCTION = """\
+# Settings
+
+<!-- made by: python -m quaylab.settings.reference >docs/settings.md -->
+
+Every setting has its default in [group_data/all.py](../group_data/all.py). Set yours in
+`group_data/all.py` beside your inventory, or for one run with `--data KEY=VALUE`. A key that does
+not exist, a value of the wrong kind, and what can't go together are all reported at once, each by
+its name, before a host is changed. With `--data`, lists and the like are written as JSON
+(`--data 'rhsm_repositories=["a","b"]'`), and so is a text that looks like a number
+(`--data 'rhsm_release="9.4"'`). Secrets are no settings: see [credentials](credentials.md).
+
+What holds for the whole run comes first. The last tables are for single hosts or groups.
+"""
+
+
+def defaults() -> dict[str, object]:
+    """Every setting's default, as group_data/all.py has it."""
+    return {
+        key: value
+        for key, value in runpy.run_path(str(DEFAULTS)).items()
+        if not key.startswith("__")
+    }
+
+
+def settings_page() -> str:
+    """The page: a table for each section of the settings, those of single hosts last."""
+    given = defaults()
+    sections = [
+        section for model in (Settings, HostSettings) for section in reversed(model.__bases__)
+    ]
+    return INTRODUCTION + "".join(_table(section, given) for section in sections)
+
+
+def _table(section: type[Section], given: dict[str, object]) -> str:
+    """A Markdown table of a section: key, type, default, meaning."""
+    title = (section.__doc__ or "").partition("\n")[0].rstrip(".")
+    rows = [f"\n## {title}\n", "| setting | type | default | meaning |", "|---|---|---|---|"]
+    for key, field in section.model_fields.items():
+        default = f"`{given[key]!r}`".replace("'", '"')
+        meaning = (field.description or "").replace("|", "\\|")
+        rows.append(f"| `{key}` | {_type(field)} | {default} | {meaning} |")
+    return "\n".join(rows) + "\n"
+
+
+def _type(field: FieldInfo) -> str:
+    """A field's type in a user's words."""
+    annotation = field.annotation
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        annotation = next(
+            part for part in typing.get_args(annotation) if part is not types.NoneType
+        )
+    if annotation == LocalFile:
+        return "file"
+    if typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
+    if typing.get_origin(annotation) in (tuple, list):
+        return "list"
+    if typing.get_origin(annotation) is typing.Literal:
+        return " or ".join(f"`{choice}`" for choice in typing.get_args(annotation))
+    if typing.get_origin(annotation) is list:
+        return "list"
+    words = {str: "text", int: "number", bool: "`True` or `False`"}
+    return words.get(annotation, "dict")  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    print(settings_page(), end="")

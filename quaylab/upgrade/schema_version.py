@@ -1,0 +1,90 @@
+"""The database's schema: which version's it is, and where a run may take it from there."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+
+from quaylab.files import ManagedFile
+from quaylab.paths import VAR
+from quaylab.settings import Settings
+from quaylab.topology import Topology
+from quaylab.versions import is_version, parse, quay_version
+
+# On the leader: the version of Quay that migrated the database last, or that it is being restored.
+SCHEMA = f"{VAR}/schema"
+RESTORING = "restoring "
+# Upstream supports upgrades from the three minor versions before.
+MOST_MINORS = 3
+
+
+def note(schema: str) -> ManagedFile:
+    """The leader's note of the schema."""
+    return ManagedFile(SCHEMA, f"{schema}\n")
+
+
+def restoring(dump: str) -> str:
+    """What the note says while a dump is being restored: the database is in no version's state."""
+    return f"{RESTORING}{dump}"
+
+
+def problems(
+    settings: Settings, topology: Topology, schema: str | None, connected: Container[str]
+) -> Iterator[str]:
+    """Why the database can't be taken from its schema to the version that is wanted.
+
+    Args:
+        schema: the leader's note; None if there is none.
+        connected: the hosts that this run works on.
+    """
+    version = quay_version(settings)
+    if schema is None or schema == version:
+        return
+    if schema.startswith(RESTORING):
+        yield (
+            f"restore: restoring {schema.removeprefix(RESTORING)} has begun and not ended; run "
+            "tasks/restore_database.py again"
+        )
+        return
+    if not is_version(schema):
+        yield (
+            f"{SCHEMA}: holds {schema!r} on {topology.leader}, which is no version; write the one "
+            "into it whose schema the database has"
+        )
+        return
+    step = list(_step_problems(schema, version))
+    yield from step
+    if step:
+        return
+    database = topology.database
+    if database.host is None and settings.database_backup != schema:
+        yield (
+            f"database_backup: an upgrade from {schema} to {version} changes the database at "
+            f"{database.address}, which runs elsewhere and is not dumped by Quaylab; make a backup "
+            f"by its provider's means, then set database_backup to {schema}"
+        )
+    if database.host is not None and database.host not in connected:
+        yield (
+            f"quay_version: an upgrade from {schema} to {version} dumps the database first, and "
+            f"its host {database.host} takes no part in this run; leave out --limit and --exclude"
+        )
+
+
+def _step_problems(before: str, after: str) -> Iterator[str]:
+    old, new = parse(before), parse(after)
+    if new < old:
+        yield (
+            f"quay_version: the database has the schema of {before}, and Quay knows no way back to "
+            f"{after}; set {before}, or restore the dump that was made before the upgrade: "
+            "tasks/restore_database.py"
+        )
+    elif new[0] != old[0]:
+        yield (
+            f"quay_version: there is no upgrade from {before} to {after} by Quaylab; set {before}, "
+            "or set up a new registry and copy the images"
+        )
+    elif new[1] - old[1] > MOST_MINORS:
+        yield (
+            f"quay_version: {after} is {new[1] - old[1]} minor versions after the database's "
+            f"{before}, and Quay upgrades over {MOST_MINORS} at most; set a version of "
+            f"v{old[0]}.{old[1] + MOST_MINORS} first"
+        )

@@ -1,0 +1,19 @@
+"""Directories for data that the host needs itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from quaylab.checks.directories import problems
+from tests.unit.samples import settings
+
+
+@pytest.mark.parametrize("path", ["/etc", "/usr/share/quay", "/proc/x", "/var/lib", "/home"])
+def test_the_systems_own(path: str) -> None:
+    (problem,) = problems(settings(database_data=path))
+    assert problem.startswith(f"database_data: {path} is the system's own; ")
+
+
+@pytest.mark.parametrize("path", ["/srv", "/var/lib/quay", "/home/quay", "/usrdata"])
+def test_another(path: str) -> None:
+    assert list(problems(settings(quay_storage_path=path))) == []

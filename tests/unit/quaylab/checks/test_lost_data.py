@@ -1,0 +1,167 @@
+"""Data that the notes say must be there, and isn't."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from quaylab import plan
+from quaylab.checks import lost_data
+from quaylab.hosts.machine import Engine, Volume
+from quaylab.parts import STORAGE_VOLUME
+from quaylab.plan import Plan
+from quaylab.problems import Refusal
+from quaylab.secrets.credentials import Store
+from tests.unit.samples import host, machine
+
+QUAY, DATABASE, CEPH = "quay.example.com", "db.example.com", "ceph.example.com"
+ANSWERS = Engine("26.1.5", "overlay2", "/var/lib/docker", None)
+LOCAL = "0123456789abcdef-01234567 default local"
+# What a leader notes of a registry that has served.
+SERVED = {"schema": "v3.18.0", "storage": LOCAL}
+
+
+def _plan(store: Store, volumes: dict[str, dict[str, Any]], **changes: Any) -> Plan:
+    """The plan of a host that has served, with these volumes as they are found."""
+    notes = {key: changes.pop(key, value) for key, value in SERVED.items()}
+    bare = machine(engine=ANSWERS)
+    lab = plan.make([host(QUAY, **changes)], {QUAY: bare}, store)
+    found = tuple(
+        Volume(name, lab.volumes_of(QUAY)[name].labels, **state) for name, state in volumes.items()
+    )
+    return dataclasses.replace(
+        lab, machines={QUAY: dataclasses.replace(bare, volumes=found, **notes)}
+    )
+
+
+def _problems(lab: Plan) -> list[str]:
+    found = (
+        lost_data.problems(name, lab.machines, lab.topology, lab.volumes_of)
+        for name in lab.machines
+    )
+    return [problem for each in found for problem in each]
+
+
+BOTH: dict[str, dict[str, Any]] = {"quaylab-database": {}, STORAGE_VOLUME: {}}
+
+
+@pytest.mark.parametrize(
+    ("volumes", "notes"),
+    [
+        (BOTH, {}),
+        ({}, {"schema": None, "storage": None}),
+        ({"quaylab-database": {"empty": True}}, {"schema": None, "storage": None}),
+        ({**BOTH, STORAGE_VOLUME: {"empty": True}}, {}),
+    ],
+    ids=["all there", "new", "killed in its first run", "no image yet"],
+)
+def test_nothing_is_lost(
+    store: Store, volumes: dict[str, dict[str, Any]], notes: dict[str, None]
+) -> None:
+    assert _problems(_plan(store, volumes, **notes)) == []
+
+
+@pytest.mark.parametrize(
+    ("volumes", "told"),
+    [
+        ({STORAGE_VOLUME: {}}, "volume quaylab-database is not on quay.example.com"),
+        (
+            {**BOTH, "quaylab-database": {"empty": True}},
+            "volume quaylab-database on quay.example.com is empty",
+        ),
+        ({"quaylab-database": {}}, f"volume {STORAGE_VOLUME} is not on quay.example.com"),
+    ],
+    ids=["database gone", "database empty", "blobs gone"],
+)
+def test_data_that_is_gone_is_refused(
+    store: Store, volumes: dict[str, dict[str, Any]], told: str
+) -> None:
+    lab = _plan(store, volumes)
+    (problem,) = _problems(lab)
+    assert told in problem
+    assert "tasks/teardown.py --data purge=quay.example.com" in problem
+    assert ("tasks/restore_database.py" in problem) is ("quaylab-database" in told)
+    with pytest.raises(Refusal) as refused:
+        plan.refuse_unfit(lab)
+    assert problem in refused.value.problems
+
+
+def test_data_that_is_on_another_host_is_not_told_as_gone(store: Store) -> None:
+    """As when two hosts swapped their groups."""
+    (lost,) = _problems(_plan(store, {STORAGE_VOLUME: {}}))
+    lab = _plan(store, {STORAGE_VOLUME: {}})
+    there = machine(engine=ANSWERS, volumes=(Volume("quaylab-database", {}),))
+    lab = dataclasses.replace(lab, machines={**lab.machines, DATABASE: there})
+    (problem,) = lost_data.problems(QUAY, lab.machines, lab.topology, lab.volumes_of)
+    remedy = f"it is on {DATABASE}: put that host into the group `database` again"
+    assert remedy in problem
+    assert problem.replace(f"{remedy}; or ", "") == lost
+
+
+def test_how_to_make_a_lost_volume_is_told_in_full(store: Store) -> None:
+    (problem,) = _problems(_plan(store, {STORAGE_VOLUME: {}}, database_data="/srv/db"))
+    lab = _plan(store, BOTH)
+    assert f"--label=io.quaylab.credentials={lab.credentials.fingerprint}" in problem
+    assert "--opt=device=/srv/db/quaylab-database" in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [("quaylab-database", "database_data"), (STORAGE_VOLUME, "quay_storage_path")],
+)
+@pytest.mark.parametrize(
+    "state",
+    [{"device": "/srv/data/sub", "missing": True, "empty": True}],
+)
+def test_a_disk_that_is_not_mounted_is_refused(
+    store: Store, name: str, setting: str, state: dict[str, Any]
+) -> None:
+    lab = _plan(store, {**BOTH, name: state}, **{setting: "/srv/data"})
+    (problem,) = _problems(lab)
+    assert problem.startswith(f"{setting}: ")
+    assert "/srv/data/sub on quay.example.com" in problem
+    assert "mount the disk of /srv/data" in problem
+
+
+def test_an_older_volume_is_the_mount_point_itself(store: Store) -> None:
+    """Blobs are there from the first verification on, so that an empty one is a missing disk."""
+    state = {"device": "/srv/data", "empty": True}
+    lab = _plan(store, {**BOTH, STORAGE_VOLUME: state}, quay_storage_path="/srv/data")
+    (problem,) = _problems(lab)
+    assert "mount the disk of /srv/data" in problem
+
+
+def test_an_engine_that_is_down_says_nothing(store: Store) -> None:
+    lab = _plan(store, {})
+    down = dataclasses.replace(lab.machines[QUAY], engine=Engine(None, None, None, None))
+    assert _problems(dataclasses.replace(lab, machines={QUAY: down})) == []
+
+
+def test_hosts_that_take_no_part_say_nothing(store: Store) -> None:
+    hosts = [
+        host(QUAY, ["quay", "redis"], address="10.0.0.1"),
+        host(DATABASE, ["database"], address="10.0.0.2"),
+    ]
+    served = machine(engine=ANSWERS, **SERVED, volumes=(Volume(STORAGE_VOLUME, {}),))
+    both = {QUAY: served, DATABASE: machine(engine=ANSWERS)}
+    lab = plan.make(hosts, both, store)
+    (problem,) = _problems(lab)
+    assert "volume quaylab-database is not on db.example.com" in problem
+    for left in (QUAY, DATABASE):
+        assert _problems(dataclasses.replace(lab, machines={left: both[left]})) == []
+
+
+def test_cephs_data_is_gone(store: Store) -> None:
+    hosts = [
+        host(QUAY, ["quay", "redis", "database"], address="10.0.0.1"),
+        host(CEPH, ["ceph"], address="10.0.0.2"),
+    ]
+    blobs = "0123456789abcdef-01234567 default radosgw 10.0.0.2:7480/quay-storage/datastorage"
+    served = machine(
+        engine=ANSWERS, schema="v3.18.0", storage=blobs, volumes=(Volume("quaylab-database", {}),)
+    )
+    lab = plan.make(hosts, {QUAY: served, CEPH: machine(engine=ANSWERS)}, store)
+    (problem,) = _problems(lab)
+    assert "volume quaylab-ceph is not on ceph.example.com" in problem

@@ -1,0 +1,146 @@
+"""What a host needs is told with what was found, and asked of those who play a part only."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from quaylab import plan
+from quaylab.checks import preconditions
+from quaylab.hosts.machine import Engine, Machine, Volume
+from quaylab.plan import Plan
+from quaylab.secrets.credentials import Store
+from tests.unit.samples import PARTS, host, machine
+
+NAME = "quay.example.com"
+ENGINE = Engine("26.1.5", "overlay2", "/var/lib/docker", None)
+
+
+def _problems(lab: Plan, found: Machine, **settings: Any) -> list[str]:
+    changed = lab.settings.model_copy(update=settings)
+    return list(preconditions.problems(NAME, found, changed, lab.topology, lab.parts_of(NAME)))
+
+
+@pytest.mark.parametrize(
+    ("found", "key", "words"),
+    [
+        ({"architecture": "i686"}, NAME, ("found architecture i686", "x86_64")),
+        ({"cpus": 1}, "minimum_cpus", ("has 1,", "needed are 2")),
+        ({"memory_mb": 3900}, "minimum_memory_mb", ("has 3900 MB", "8192 MB")),
+        ({"clock_ahead": -95.0}, NAME, ("-95 s off", "30 s", "chrony")),
+        (
+            {"engine": dataclasses.replace(ENGINE, version="1.12.6")},
+            NAME,
+            ("found Docker 1.12.6", "1.13"),
+        ),
+        ({"free_mb": {"/": 900}}, "minimum_disk_mb", ("900 MB free on /,", "10240 MB", "images")),
+        ({"listening": frozenset({443})}, "quay_https_port", ("port 443", "another program")),
+        ({"listening": frozenset({80})}, "quay_http_port", ("port 80",)),
+        ({"listening": frozenset({5432})}, "database_port", ("port 5432",)),
+        ({"listening": frozenset({6379})}, "redis_port", ("port 6379",)),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_is_missing_is_told(
+    lab: Plan, found: dict[str, Any], key: str, words: tuple[str, ...]
+) -> None:
+    (problem,) = _problems(lab, machine(**{"engine": ENGINE, **found}))
+    assert problem.startswith(f"{key}: ")
+    for word in words:
+        assert word in problem
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.1", "192.0.2.9"])
+def test_an_address_that_the_host_has_not_is_not_listened_on(store: Store, address: str) -> None:
+    """Else its container is removed first, and the new one can't start."""
+    lab = plan.make([host(NAME, redis_listen=address)], {NAME: machine()}, store)
+    there = machine(engine=ENGINE, addresses=("192.0.2.1",), own_addresses=frozenset({"192.0.2.1"}))
+    problems = _problems(lab, there)
+    if address != "192.0.2.9":
+        assert problems == []
+    else:
+        (problem,) = problems
+        assert problem.startswith(f"redis_listen: {NAME} has no address 192.0.2.9")
+        assert problem.endswith("; it has 192.0.2.1; set redis_listen to one that it has")
+    # A host without `ip` tells none.
+    assert _problems(lab, machine(engine=ENGINE)) == []
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"memory_mb": 7900},  # what a machine of 8 GB reports
+        {"clock_ahead": 2.0},
+        {"listening": frozenset({22, 443, 5432}), "published": frozenset({443, 5432})},
+        {"free_mb": {"/": 20000, "/boot": 100}},
+    ],
+    ids=["8 GB", "clock", "own ports", "other mount"],
+)
+def test_what_suffices_is_no_reason_to_stop(lab: Plan, found: dict[str, Any]) -> None:
+    assert _problems(lab, machine(**found)) == []
+
+
+def test_less_is_enough_where_the_settings_say_so(lab: Plan) -> None:
+    small = machine(cpus=1, memory_mb=1500, free_mb={"/": 2000})
+    assert _problems(lab, small, minimum_cpus=1, minimum_memory_mb=1024, minimum_disk_mb=1024) == []
+
+
+def test_all_is_told_at_once(lab: Plan) -> None:
+    found = machine(cpus=1, memory_mb=1500, free_mb={"/": 2000}, listening=frozenset({80, 443}))
+    assert len(_problems(lab, found)) == 5
+
+
+def test_space_is_asked_for_each_mount_by_what_will_lie_there(lab: Plan) -> None:
+    found = machine(free_mb={"/": 500, "/var/lib/docker": 600, "/srv": 700})
+    (problem,) = _problems(lab, found)
+    assert "600 MB free on /var/lib/docker" in problem
+    assert "images, the database, Quay's blobs" in problem
+
+
+def test_data_that_is_there_has_its_space_already(lab: Plan) -> None:
+    volumes = tuple(Volume(name, {}) for name in lab.volumes_of(NAME))
+    assert _problems(lab, machine(volumes=volumes, free_mb={"/": 500})) == []
+
+
+def test_host_without_a_part_needs_nothing(lab: Plan) -> None:
+    tiny = machine(cpus=1, memory_mb=200, architecture="i686", clock_ahead=9999.0)
+    assert list(preconditions.problems("other", tiny, lab.settings, lab.topology, ())) == []
+
+
+def test_database_host_alone_needs_no_memory_for_quay(lab: Plan) -> None:
+    tiny = machine(cpus=1, memory_mb=1024)
+    parts = (lab.database,)
+    assert list(preconditions.problems("db", tiny, lab.settings, lab.topology, parts)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "other"),
+    [
+        ({"quay_https_port": 6379}, "redis_port", "quay_https_port"),
+        ({"quay_http_port": 5432}, "database_port", "quay_http_port"),
+        ({"redis_port": 5432}, "database_port", "redis_port"),
+    ],
+    ids=str,
+)
+def test_no_two_parts_of_a_host_have_one_port(
+    store: Store, changes: dict[str, Any], key: str, other: str
+) -> None:
+    lab = plan.make([host(NAME, **changes)], {NAME: machine()}, store)
+    (problem,) = _problems(lab, machine())
+    assert problem == (
+        f"{key}: port {changes[other]} of {NAME} is {other}'s too; give each a port of its own"
+    )
+
+
+def test_cephs_gateway_has_a_port_as_well(store: Store) -> None:
+    names = [NAME, "2.example.com", "3.example.com"]
+    common: dict[str, Any] = {"quay_https_port": 7480}
+    hosts = [
+        host(NAME, (*PARTS, "ceph"), address="192.0.2.1", **common),
+        *(host(name, ["ceph"], address=f"192.0.2.{name[0]}", **common) for name in names[1:]),
+    ]
+    lab = plan.make(hosts, dict.fromkeys(names, machine()), store)
+    (problem,) = _problems(lab, machine())
+    assert problem.startswith(f"storage_port: port 7480 of {NAME} is quay_https_port's too")

@@ -1,0 +1,63 @@
+"""Data of pyinfra's own: typing errors, and values that it takes for none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from quaylab.checks.pyinfra_data import problems
+from quaylab.settings import HostInput
+
+KNOWN = ("ssh_user", "ssh_hostname", "ssh_port", "_sudo", "_sudo_password", "_su_user", "_env")
+
+
+def _problems(**data: Any) -> list[str]:
+    return list(problems(HostInput("bare1", ("quay",), data), KNOWN))
+
+
+@pytest.mark.parametrize(
+    ("key", "near"),
+    [
+        ("ssh_usr", "ssh_user"),
+        ("ssh_host_name", "ssh_hostname"),
+        ("_sudoo", "_sudo"),
+        ("_sudo_pasword", "_sudo_password"),
+        ("_sudopassword", "_sudo_password"),
+        ("_su_usr", "_su_user"),
+    ],
+)
+def test_a_typing_error_is_told_with_the_nearest(key: str, near: str) -> None:
+    (problem,) = _problems(**{key: "x"})
+    assert problem == f"{key}: pyinfra has no such key for bare1; did you mean {near}?"
+
+
+def test_nothing_is_near() -> None:
+    (problem,) = _problems(ssh_xyzzy=1)
+    assert problem.endswith("it has: ssh_hostname, ssh_port, ssh_user")
+
+
+@pytest.mark.parametrize("key", ["_domain", "_packages", "_VM", "lab_name", "ssh_pub_key"])
+def test_helpers_and_settings_are_none_of_its(key: str) -> None:
+    assert _problems(**{key: "x"}) == []
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536])
+def test_no_port(port: int) -> None:
+    assert _problems(ssh_port=port) == [f"ssh_port: {port} is no port of bare1; for example 22"]
+
+
+def test_good_data() -> None:
+    assert _problems(ssh_port=22, ssh_user="me", _sudo=True, _env={}) == []
+    assert _problems(ssh_user="") == ["ssh_user: is empty for bare1; leave it out"]
+
+
+def test_key_that_is_no_text() -> None:
+    host = HostInput("bare1", ("quay",), {1: 2})  # type: ignore[dict-item]
+    assert list(problems(host, [])) == ["1: in the data of bare1, whose keys are texts"]
+
+
+def test_retries_by_which_nothing_would_run() -> None:
+    host = HostInput("bare1", ("quay",), {"_retries": -1})
+    (problem,) = problems(host, ["_retries"])
+    assert problem.startswith("_retries: -1 is no number of retries of bare1")

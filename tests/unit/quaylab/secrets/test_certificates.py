@@ -1,0 +1,367 @@
+"""The lab's own CA and certificate, and the check of the user's."""
+
+from __future__ import annotations
+
+import datetime as dt
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+
+from quaylab.secrets import certificates
+from quaylab.secrets.credentials import Credentials
+from tests.authority import Authority, PrivateKey
+from tests.unit.samples import CREDENTIALS
+
+NAME = "quay.example.com"
+# A handshake looks at the clock itself.
+NOW = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)
+DAY = dt.timedelta(days=1)
+
+
+def _certificate(credentials: Credentials) -> x509.Certificate:
+    assert credentials.certificate
+    return x509.load_pem_x509_certificate(credentials.certificate.encode())
+
+
+def _verify(credentials: Credentials, name: str, at: dt.datetime) -> None:
+    """Verify as a TLS client does, with nothing trusted but the lab's CA."""
+    assert credentials.ca_certificate
+    ca = x509.load_pem_x509_certificate(credentials.ca_certificate.encode())
+    verifier = PolicyBuilder().store(Store([ca])).time(at).build_server_verifier(x509.DNSName(name))
+    verifier.verify(_certificate(credentials), [])
+
+
+@pytest.fixture(scope="module")
+def made() -> Credentials:
+    return certificates.own_authority(CREDENTIALS, NAME, NOW)
+
+
+def test_clients_accept_the_labs_certificate(made: Credentials) -> None:
+    _verify(made, NAME, NOW)
+
+
+def test_clients_with_slow_clocks_accept_it(made: Credentials) -> None:
+    _verify(made, NAME, NOW - dt.timedelta(minutes=50))
+
+
+@pytest.mark.parametrize(
+    ("name", "at"),
+    [("other.example.com", NOW), (NAME, NOW + 400 * DAY), (NAME, NOW - DAY)],
+    ids=["another name", "too late", "too early"],
+)
+def test_clients_refuse_it(made: Credentials, name: str, at: dt.datetime) -> None:
+    with pytest.raises(VerificationError):
+        _verify(made, name, at)
+
+
+def test_key_belongs_to_the_certificate(made: Credentials) -> None:
+    served = certificates.own(made)
+    key = serialization.load_pem_private_key(served.key.get_secret_value().encode(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    assert _certificate(made).public_key() == key.public_key()
+    assert served.ca == made.ca_certificate
+
+
+def test_name_longer_than_a_common_name_may_be() -> None:
+    name = f"{'quay.' * 20}example.com"
+    _verify(certificates.own_authority(CREDENTIALS, name, NOW), name, NOW)
+
+
+@pytest.mark.parametrize(("days_left", "renewed"), [(31, False), (29, True), (-1, True)], ids=str)
+def test_certificate_is_renewed_before_it_ends(
+    made: Credentials, days_left: int, renewed: bool
+) -> None:
+    later = _certificate(made).not_valid_after_utc - days_left * DAY
+    after = certificates.own_authority(made, NAME, later)
+    assert (after.certificate != made.certificate) is renewed
+    assert after.ca_certificate == made.ca_certificate
+    _verify(after, NAME, later)
+
+
+def test_no_certificate_outlives_its_ca(made: Credentials) -> None:
+    """Runs renew for longer than a CA's life, and clients take each certificate to its last day."""
+    credentials, authorities = made, {made.ca_certificate}
+    for _ in range(24):
+        last = _certificate(credentials).not_valid_after_utc - DAY
+        _verify(credentials, NAME, last)
+        credentials = certificates.own_authority(credentials, NAME, last)
+        authorities.add(credentials.ca_certificate)
+    assert len(authorities) == 3
+
+
+def test_new_name_is_a_new_certificate_of_the_same_ca(made: Credentials) -> None:
+    after = certificates.own_authority(made, "registry.example.com", NOW)
+    assert after.ca_certificate == made.ca_certificate
+    assert after.ca_key == made.ca_key
+    _verify(after, "registry.example.com", NOW)
+
+
+def test_nothing_due_is_nothing_changed(made: Credentials) -> None:
+    assert certificates.own_authority(made, NAME, NOW + DAY) == made
+
+
+def test_each_lab_has_its_own_ca(made: Credentials) -> None:
+    other = certificates.own_authority(CREDENTIALS, NAME, NOW)
+    assert other.ca_certificate != made.ca_certificate
+    with pytest.raises(VerificationError):
+        _verify(made.model_copy(update={"ca_certificate": other.ca_certificate}), NAME, NOW)
+
+
+# --- the user's own ---
+
+
+class UserFiles:
+    """A user's certificate and key on this machine."""
+
+    def __init__(self, directory: Path) -> None:
+        self.certificate = directory / "quay.crt"
+        self.key = directory / "quay.key"
+        self._key = ec.generate_private_key(ec.SECP256R1())
+
+    def write(
+        self,
+        names: tuple[str, ...] = (NAME,),
+        start: dt.datetime = NOW - DAY,
+        end: dt.datetime = NOW + DAY,
+    ) -> None:
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "The user's")])
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(subject)
+            .public_key(self._key.public_key())
+            .serial_number(1)
+            .not_valid_before(start)
+            .not_valid_after(end)
+        )
+        if names:
+            alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
+            builder = builder.add_extension(alternatives, critical=False)
+        pem = serialization.Encoding.PEM
+        self.certificate.write_bytes(builder.sign(self._key, SHA256()).public_bytes(pem))
+        self.write_key(serialization.NoEncryption())
+
+    def write_key(self, encryption: serialization.KeySerializationEncryption) -> None:
+        form = serialization.PrivateFormat.PKCS8
+        self.key.write_bytes(self._key.private_bytes(serialization.Encoding.PEM, form, encryption))
+
+    def check(self, hostname: str = NAME) -> list[str]:
+        return certificates.check(self.certificate, self.key, hostname, NOW)
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> UserFiles:
+    files = UserFiles(tmp_path)
+    files.write()
+    return files
+
+
+@pytest.mark.parametrize(
+    ("name", "hostname"),
+    [
+        (NAME, NAME),
+        ("QUAY.example.com", NAME),
+        ("*.example.com", NAME),
+        ("*.Example.com", NAME),
+    ],
+)
+def test_name_that_covers(users: UserFiles, name: str, hostname: str) -> None:
+    users.write(names=("other.example.org", name))
+    assert users.check(hostname) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("registry.example.com",), "registry.example.com"),
+        (("*.example.com",), "*.example.com"),
+        (("*.lab.example.com",), "*.lab.example.com"),
+        (("q*.lab.example.com", "*"), "q*.lab.example.com, *"),
+        ((), "no name"),
+    ],
+    ids=["another", "wildcard for one label", "wildcard is no name", "partial wildcard", "none"],
+)
+def test_name_that_does_not_cover(users: UserFiles, names: tuple[str, ...], told: str) -> None:
+    users.write(names=names)
+    hostname = "lab.example.com" if names == ("*.lab.example.com",) else "quay.lab.example.com"
+    (problem,) = users.check(hostname)
+    assert problem.startswith(f"tls_certificate: is for {told}, not for")
+    assert hostname in problem
+
+
+def test_key_of_another_certificate(users: UserFiles, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = UserFiles(tmp_path / "other")
+    other.write()
+    users.key.write_bytes(other.key.read_bytes())
+    (problem,) = users.check()
+    assert problem == f"tls_key: {users.key} does not belong to {users.certificate}"
+
+
+def _encrypt(files: UserFiles) -> None:
+    files.write_key(serialization.BestAvailableEncryption(b"passphrase"))
+
+
+def _put_before(files: UserFiles, content: bytes) -> None:
+    files.certificate.write_bytes(content + files.certificate.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda files: files.write(end=NOW - dt.timedelta(hours=1)), "tls_certificate: expired on"),
+        (lambda files: files.write(start=NOW + DAY / 2), "tls_certificate: not valid before"),
+        (lambda files: files.certificate.write_bytes(b"\x30\x82"), "is no PEM certificate"),
+        (lambda files: files.certificate.write_text(""), "is no PEM certificate"),
+        (lambda files: _put_before(files, "# München\n".encode("latin-1")), "no text in UTF-8"),
+        (lambda files: _put_before(files, files.key.read_bytes()), "holds a private key as well"),
+        (lambda files: files.key.write_text("hunter2"), "is no PEM private key"),
+        (lambda files: files.key.write_bytes(b"\xff\x00"), "is no PEM private key"),
+        (_encrypt, "is no PEM private key without a passphrase"),
+    ],
+    ids=[
+        "expired",
+        "not yet",
+        "DER",
+        "empty",
+        "Latin-1",
+        "with its key",
+        "garbage key",
+        "binary key",
+        "encrypted key",
+    ],
+)
+def test_unusable_files(
+    users: UserFiles, spoil: Callable[[UserFiles], object], problem: str
+) -> None:
+    spoil(users)
+    (found,) = users.check()
+    assert problem in found
+    assert "hunter2" not in found
+
+
+def test_all_that_is_wrong_is_told(users: UserFiles) -> None:
+    users.write(names=("other.example.com",), end=NOW - dt.timedelta(hours=1))
+    assert len(users.check()) == 2
+
+
+def test_now_is_the_default(users: UserFiles) -> None:
+    today = dt.datetime.now(dt.timezone.utc)
+    users.write(start=today - DAY, end=today + DAY)
+    assert certificates.check(users.certificate, users.key, NAME) == []
+
+
+# --- its chain ---
+
+
+def _served(
+    tmp_path: Path,
+    signed_by: Authority,
+    *others: Authority,
+    first: str = "",
+    own_key: PrivateKey | None = None,
+) -> list[str]:
+    """What is told of a certificate, with what stands before and after it in its file."""
+    certificate, key = signed_by.sign(NAME, own_key=own_key)
+    (tmp_path / "quay.crt").write_text(first + certificate + "".join(each.pem for each in others))
+    (tmp_path / "quay.key").write_text(key)
+    return certificates.check(tmp_path / "quay.crt", tmp_path / "quay.key", NAME, NOW)
+
+
+def test_a_whole_chain(tmp_path: Path) -> None:
+    root = Authority.new()
+    between = Authority.new("Between", issuer=root)
+    assert _served(tmp_path, between, between, root) == []
+    assert _served(tmp_path, between, root, between) == [], "clients put it in order"
+
+
+def test_a_private_ca_of_openssl(tmp_path: Path) -> None:
+    authority = Authority.by_openssl(tmp_path)
+    assert _served(tmp_path, authority, authority) == []
+    assert _served(tmp_path, authority) == []
+
+
+def test_a_chain_that_is_of_another_certificate(tmp_path: Path) -> None:
+    (problem,) = _served(tmp_path, Authority.new(), Authority.new("Another"))
+    assert problem.startswith("tls_certificate: none of the 1 after the first in ")
+
+
+def test_a_chain_with_an_expired_link(tmp_path: Path) -> None:
+    between = Authority.new("Between", days=-1, issuer=Authority.new())
+    (problem,) = _served(tmp_path, between, between)
+    assert problem.startswith("tls_certificate: CN=Between in its chain expired on ")
+
+
+def test_a_chain_that_begins_with_the_ca(tmp_path: Path) -> None:
+    root = Authority.new()
+    (problem,) = _served(tmp_path, root, first=root.pem)
+    assert problem.endswith("the registry's own has to be the first one")
+
+
+def test_a_certificate_that_no_client_takes(tmp_path: Path) -> None:
+    """Its key is too short for OpenSSL."""
+    key = rsa.generate_private_key(65537, 1024)  # noqa: S505
+    (problem,) = _served(tmp_path, Authority.new(), own_key=key)
+    assert problem.startswith("tls_certificate: ")
+    assert "KEY_TOO_SMALL" in problem
+
+
+def test_what_was_made_fits_together(made: Credentials) -> None:
+    assert certificates.mismatches(CREDENTIALS) == []
+    assert certificates.mismatches(made) == []
+    assert certificates.mismatches(certificates.with_ceph(made, NAME, ["10.0.0.5"], NOW)) == []
+    assert certificates.mismatches(made.model_copy(update={"ca_key": None})) == []
+
+
+@pytest.mark.parametrize(
+    ("taken", "told"),
+    [
+        ("certificate", "certificate and certificate_key don't belong together"),
+        ("certificate_key", "certificate and certificate_key don't belong together"),
+        ("ca_certificate", "ca_certificate and ca_key don't belong together"),
+        ("ca_key", "ca_certificate and ca_key don't belong together"),
+    ],
+)
+def test_a_part_of_another_run_is_found(made: Credentials, taken: str, told: str) -> None:
+    other = certificates.own_authority(CREDENTIALS, NAME, NOW)
+    mixed = made.model_copy(update={taken: getattr(other, taken)})
+    assert certificates.mismatches(mixed) == [told]
+
+
+def test_a_certificate_by_another_ca_is_found(made: Credentials) -> None:
+    other = certificates.own_authority(CREDENTIALS, NAME, NOW)
+    changes = {key: getattr(other, key) for key in ("certificate", "certificate_key")}
+    (problem,) = certificates.mismatches(made.model_copy(update=changes))
+    assert problem == "certificate is not by the CA in ca_certificate"
+
+
+@pytest.mark.parametrize("key", ["certificate", "ca_certificate", "certificate_key"])
+def test_a_cut_certificate_or_key_is_found(made: Credentials, key: str) -> None:
+    whole = made.revealed()
+    cut = Credentials.model_validate({**whole, key: whole[key][:-40]})
+    assert any(problem.endswith("is no PEM text") for problem in certificates.mismatches(cut))
+
+
+@pytest.mark.parametrize("key", ["certificate", "certificate_key", "ca_certificate"])
+def test_a_missing_part_is_found(made: Credentials, key: str) -> None:
+    assert certificates.mismatches(made.model_copy(update={key: None}))
+
+
+def test_a_certificate_whose_names_can_not_be_read(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "quay.crt", tmp_path / "quay.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-subj", "/CN=quay", "-addext", "subjectAltName=DER:04:02:05:00",
+         "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (problem,) = certificates.check(certificate, key, NAME)
+    assert problem.startswith(f"tls_certificate: {certificate} has an extension that can't be read")

@@ -1,0 +1,551 @@
+"""Credentials: made once, never lost, never shown, never in two runs at once."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import SecretStr
+
+from quaylab.problems import Refusal
+from quaylab.secrets import certificates
+from quaylab.secrets.credentials import GIVEN, NEVER_CHANGED, Credentials, Store, generate, rotated
+from tests.unit.samples import CREDENTIALS, ROOT, SECRETS, certified
+
+# Takes the lock, says so, and holds it until its stdin ends or it is killed.
+HOLDER = """
+import sys
+from pathlib import Path
+from quaylab.secrets.credentials import Store
+
+store = Store("lab", Path(sys.argv[1]))
+store.lock()
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store("lab", tmp_path)
+
+
+@pytest.fixture
+def kept(store: Store) -> Credentials:
+    """Credentials that an earlier run has saved."""
+    store.save(CREDENTIALS)
+    return CREDENTIALS
+
+
+def _refused(store: Store, environment: dict[str, str] | None = None) -> tuple[str, ...]:
+    with pytest.raises(Refusal) as refused:
+        store.load(environment or {})
+    return refused.value.problems
+
+
+def test_generated_passwords_need_no_quoting() -> None:
+    made = generate()
+    for secret in (made.database_password, made.redis_password, made.superuser_password):
+        assert secret.get_secret_value().isalnum()
+        assert len(secret) >= 24
+
+
+def test_generated_values_are_all_different() -> None:
+    both = [value for made in (generate(), generate()) for value in made.revealed().values()]
+    given = [value for value in both if value]
+    assert len(set(given)) == len(given) == 12
+
+
+def test_generated_key_fits_quay() -> None:
+    assert len(generate().database_secret_key) <= 63
+
+
+def test_repr_hides_every_secret() -> None:
+    made = certified()
+    shown = f"{made!r} {made} {made.model_dump()}"
+    hidden = [value.get_secret_value() for _, value in made if isinstance(value, SecretStr)]
+    assert len(hidden) == len(SECRETS) + 2
+    assert not [secret for secret in hidden if secret in shown]
+
+
+def test_first_load_makes_and_keeps_nothing(store: Store) -> None:
+    assert store.load({}) != store.load({})
+    assert not store.exists
+
+
+def test_saved_credentials_come_back(store: Store) -> None:
+    made = certified()
+    store.save(made)
+    assert store.load({}) == made
+
+
+def test_file_is_for_its_owner_alone(store: Store, kept: Credentials) -> None:
+    assert store.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_ca_is_beside_it_for_everyone(store: Store) -> None:
+    made = certified()
+    store.save(made)
+    assert store.ca_path.read_text() == made.ca_certificate
+    assert store.ca_path.stat().st_mode & 0o777 == 0o644
+
+
+def test_remove_leaves_nothing(store: Store) -> None:
+    store.save(certified())
+    store.remove()
+    store.remove()
+    assert not store.exists
+    assert not store.ca_path.exists()
+
+
+@pytest.mark.parametrize("key", ["database_password", "redis_password", "superuser_password"])
+def test_environment_comes_first(store: Store, kept: Credentials, key: str) -> None:
+    found = store.load({f"QUAYLAB_{key.upper()}": "given-by-me"}).revealed()
+    before = [kept.revealed()["superuser_password"]] if key == "superuser_password" else []
+    assert found == {
+        **kept.revealed(),
+        key: "given-by-me",
+        # Quay knows the old one until it is told; a typo must not lose it.
+        "superuser_passwords_before": before,
+    }
+
+
+def test_what_quay_may_have_outlives_another_password_in_the_environment(store: Store) -> None:
+    """A rotation was killed after Quay took the new password, and before that was noted."""
+    begun = rotated(CREDENTIALS, GIVEN)
+    store.save(begun)
+    found = store.load({"QUAYLAB_SUPERUSER_PASSWORD": "given-by-me"})
+    old, new = CREDENTIALS.superuser_password, begun.superuser_password
+    assert found.superuser_passwords_before == (new, old)
+    assert found.superuser_passwords == (
+        new.get_secret_value(),
+        old.get_secret_value(),
+        "given-by-me",
+    )
+
+
+def test_the_same_password_given_again_changes_nothing(store: Store) -> None:
+    store.save(CREDENTIALS)
+    given = {"QUAYLAB_SUPERUSER_PASSWORD": "given-by-me"}
+    store.save(store.load(given))
+    before = store.load({})
+    assert store.load(given) == before
+    old = CREDENTIALS.superuser_password.get_secret_value()
+    back = store.load({"QUAYLAB_SUPERUSER_PASSWORD": old})
+    assert back.superuser_passwords == ("given-by-me", old)
+
+
+@pytest.mark.parametrize("key", ["database_secret_key", "secret_key"])
+def test_environment_may_give_a_key_at_first(store: Store, key: str) -> None:
+    assert store.load({f"QUAYLAB_{key.upper()}": "given-by-me"}).revealed()[key] == "given-by-me"
+
+
+@pytest.mark.parametrize("key", ["database_secret_key", "secret_key"])
+def test_environment_never_changes_a_key(store: Store, kept: Credentials, key: str) -> None:
+    variable = f"QUAYLAB_{key.upper()}"
+    same = kept.revealed()[key]
+    assert same
+    assert store.load({variable: same}) == kept
+    (problem,) = _refused(store, {variable: "another-key"})
+    assert problem.startswith(f"{variable}: differs from {store.path}")
+    assert "unset the variable" in problem
+
+
+@pytest.mark.parametrize(
+    "value", ["short", "white space", "tab\tinside", "", "bell\x07inside", "pässwörter", "'quoted'"]
+)
+def test_impossible_password_is_refused_unquoted(store: Store, value: str) -> None:
+    (problem,) = _refused(store, {"QUAYLAB_REDIS_PASSWORD": value})
+    assert problem.startswith("QUAYLAB_REDIS_PASSWORD: must be 8 to 256 characters: letters and")
+    assert value in ("", "white space") or value not in problem
+
+
+@pytest.mark.parametrize(
+    "value", ["pässwörter", "🔑🔑🔑🔑🔑🔑🔑🔑", "p" * 73, "no\x00null1", "\udce4-latin-1"]
+)
+def test_superuser_password_that_quay_can_not_take_is_refused(
+    store: Store, kept: Credentials, value: str
+) -> None:
+    (problem,) = _refused(store, {"QUAYLAB_SUPERUSER_PASSWORD": value})
+    assert problem.startswith("QUAYLAB_SUPERUSER_PASSWORD: must be 8 to 72 characters: letters")
+    assert store.load({}) == kept
+
+
+def test_passwords_of_services_elsewhere_may_have_any_sign(store: Store) -> None:
+    given = {"QUAYLAB_DATABASE_PASSWORD": """{"it's"}[\\]`#%"""}
+    assert len(_refused(store, given)) == 1
+    found = store.load(given, elsewhere=["database_password"])
+    assert found.database_password.get_secret_value() == given["QUAYLAB_DATABASE_PASSWORD"]
+
+
+def test_a_kept_password_that_quay_never_took_is_left_behind(store: Store) -> None:
+    """As was kept before such passwords were refused."""
+    never = {"superuser_password": SecretStr("pässwörter")}
+    store.save(rotated(CREDENTIALS, GIVEN).model_copy(update=never))
+    (problem,) = _refused(store)
+    assert problem.startswith(f"{store.path}: superuser_password is none that Quay takes")
+    found = store.load({"QUAYLAB_SUPERUSER_PASSWORD": "given-by-me"})
+    old = CREDENTIALS.superuser_password.get_secret_value()
+    assert found.superuser_passwords == (old, "given-by-me")
+
+
+def test_too_long_a_key_is_refused_unquoted(store: Store) -> None:
+    (problem,) = _refused(store, {"QUAYLAB_DATABASE_SECRET_KEY": "k" * 64})
+    assert problem.startswith("QUAYLAB_DATABASE_SECRET_KEY: ")
+    assert "63" in problem
+    assert "kkk" not in problem
+
+
+# --- rotation ---
+
+
+def test_rotation_changes_passwords_and_never_a_key() -> None:
+    changed = {
+        key
+        for key, value in rotated(CREDENTIALS, GIVEN).revealed().items()
+        if value != CREDENTIALS.revealed()[key]
+    }
+    assert changed == {*GIVEN, "superuser_passwords_before"}
+    assert changed.isdisjoint(NEVER_CHANGED)
+
+
+def test_rotation_remembers_the_password_that_still_signs_in() -> None:
+    after = rotated(CREDENTIALS, GIVEN)
+    assert after.superuser_passwords_before == (CREDENTIALS.superuser_password,)
+
+
+def test_a_restored_dump_may_bring_a_retired_password_back() -> None:
+    first = CREDENTIALS.superuser_password
+    second = rotated(CREDENTIALS, GIVEN).settled()
+    third = rotated(second, GIVEN).settled()
+    assert third.superuser_passwords_before == ()
+    assert third.superuser_passwords_retired == (second.superuser_password, first)
+    wanted = [third.superuser_password, second.superuser_password, first]
+    restoring = third.restoring()
+    assert restoring.superuser_passwords == tuple(each.get_secret_value() for each in wanted)
+    assert restoring.restoring() == restoring
+    assert restoring.settled() == third
+    assert CREDENTIALS.restoring() == CREDENTIALS
+
+
+def test_rotation_that_was_begun_is_not_begun_anew() -> None:
+    begun = rotated(CREDENTIALS, GIVEN)
+    assert rotated(begun, GIVEN) == begun
+
+
+def test_rotation_leaves_out_what_runs_elsewhere() -> None:
+    after = rotated(CREDENTIALS, ["redis_password"])
+    assert after.database_password == CREDENTIALS.database_password
+    assert after.redis_password != CREDENTIALS.redis_password
+
+
+# --- passwords of services that run elsewhere ---
+
+
+def test_password_of_a_service_elsewhere_is_not_made(store: Store) -> None:
+    with pytest.raises(Refusal) as refused:
+        store.load({}, foreign=["database_password", "redis_password"])
+    first, second = refused.value.problems
+    assert first.startswith("QUAYLAB_DATABASE_PASSWORD: not set, the password of Quay's role")
+    assert second.startswith("QUAYLAB_REDIS_PASSWORD: ")
+
+
+def test_password_of_a_service_elsewhere_is_given_by_the_environment(store: Store) -> None:
+    given = {"QUAYLAB_REDIS_PASSWORD": "given-by-me"}
+    found = store.load(given, foreign=["redis_password"], ask=pytest.fail)
+    assert found.redis_password.get_secret_value() == "given-by-me"
+
+
+def test_password_of_a_service_elsewhere_is_asked_for_once(store: Store) -> None:
+    asked: list[str] = []
+
+    def ask(prompt: str) -> str:
+        asked.append(prompt)
+        return "typed-by-me"
+
+    found = store.load({}, foreign=["redis_password"], ask=ask)
+    assert found.redis_password.get_secret_value() == "typed-by-me"
+    store.save(found)
+    assert store.load({}, foreign=["redis_password"], ask=ask) == found
+    assert len(asked) == 1
+    assert asked[0].startswith("password of Redis")
+
+
+def test_impossible_password_is_refused_as_it_is_typed(store: Store) -> None:
+    with pytest.raises(Refusal, match="must be 8 to 256 characters"):
+        store.load({}, foreign=["redis_password"], ask=lambda prompt: "short")
+
+
+def test_keeps(store: Store, kept: Credentials) -> None:
+    assert store.keeps(kept)
+    assert not store.keeps(generate())
+
+
+def test_keeps_nothing_before_it_is_saved(store: Store) -> None:
+    assert not store.keeps(CREDENTIALS)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+def test_too_open_a_file_is_refused(store: Store, kept: Credentials, mode: int) -> None:
+    store.path.chmod(mode)
+    (problem,) = _refused(store)
+    assert f"chmod 600 {store.path}" in problem
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"- database_password: hunter2hunter2\n",
+        b"identity: [hunter2hunter2\n",
+        b"identity: x\nsecret_key: hunter2hunter2\n",
+        b"database_password: \xff\xfehunter2hunter2\n",
+        b"hunter2hunter2",
+    ],
+    ids=["empty", "list", "no YAML", "incomplete", "no text", "text"],
+)
+def test_damaged_file_is_refused_without_what_it_holds(store: Store, content: bytes) -> None:
+    store.path.touch(0o600)
+    store.path.write_bytes(content)
+    with pytest.raises(Refusal) as refused:
+        store.load({})
+    (problem,) = refused.value.problems
+    assert problem.startswith(f"{store.path}: is damaged")
+    assert "restore it from a backup" in problem
+    assert "hunter2" not in problem
+    assert refused.value.__cause__ is None
+    assert refused.value.__suppress_context__ or refused.value.__context__ is None
+
+
+# --- whole, or refused ---
+
+
+def test_every_cut_is_refused_or_has_lost_nothing(store: Store) -> None:
+    """A copy that ended early, at each of its lines and in the middle of them."""
+    whole = certified()
+    store.save(whole)
+    text = store.path.read_text()
+    ends = [end for end, sign in enumerate(text) if sign == "\n"]
+    taken = []
+    for cut in sorted({*(end + 1 for end in ends), *(end - 3 for end in ends)}):
+        store.path.write_text(text[:cut])
+        with suppress(Refusal):
+            found = store.load({}, needs_ca=True)
+            if not certificates.mismatches(found):
+                taken.append((cut, found))
+    checksum = text.index("checksum: ")
+    assert taken == [(checksum, whole), (len(text), whole)]
+
+
+def test_edited_file_is_refused_with_what_to_do(store: Store) -> None:
+    store.save(CREDENTIALS)
+    store.path.write_text(store.path.read_text().replace("redis-password", "edited-password"))
+    (problem,) = _refused(store)
+    assert problem.startswith(f"{store.path}: does not match its checksum. If you edited it on")
+    assert "remove its last line, the checksum, and run again" in problem
+    *lines, _ = store.path.read_text().splitlines(keepends=True)
+    store.path.write_text("".join(lines))
+    edited = store.load({})
+    assert edited.redis_password.get_secret_value() == "edited-password"
+    assert not store.keeps(edited)
+    store.save(edited)
+    assert store.keeps(edited)
+
+
+def test_file_from_before_checksums_is_taken_and_written_anew(store: Store) -> None:
+    whole = certified()
+    values = {key: value for key, value in whole.revealed().items() if value}
+    values["superuser_password_before"] = "rotated-before"
+    store.path.touch(0o600)
+    store.path.write_text(yaml.safe_dump(values))
+    found = store.load({}, needs_ca=True)
+    assert found == whole.model_copy(
+        update={"superuser_passwords_before": (SecretStr("rotated-before"),)}
+    )
+    assert not store.keeps(found)
+    store.save(found)
+    assert store.keeps(store.load({}, needs_ca=True))
+
+
+def test_comments_and_line_ends_are_no_edit(store: Store, kept: Credentials) -> None:
+    text = store.path.read_text()
+    store.path.write_bytes(f"# Ours\n{text}".replace("\n", "\r\n").encode())
+    assert store.load({}) == kept
+
+
+def test_what_can_not_be_read_is_told_in_one_line(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.path.mkdir()
+    (problem,) = _refused(store)
+    assert problem.startswith(f"{store.path}: is a directory; ")
+    store.path.rmdir()
+
+    store.path.symlink_to("/nowhere/lab.yaml")
+    (problem,) = _refused(store)
+    assert problem.startswith(f"{store.path}: is a link to /nowhere/lab.yaml, which isn't there")
+    store.path.unlink()
+
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    store.save(CREDENTIALS)
+    monkeypatch.setattr(Path, "read_text", refuse)
+    (problem,) = _refused(store)
+    assert problem.startswith(f"{store.path}: can't be read: Permission denied; run as its owner")
+
+
+def test_a_link_stays_one(store: Store, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "safe"
+    elsewhere.mkdir()
+    store.path.symlink_to(elsewhere / "lab.yaml")
+    store.save(CREDENTIALS)
+    assert store.path.is_symlink()
+    assert store.load({}) == CREDENTIALS
+
+
+def test_a_folder_that_can_not_be_written_is_told_in_one_line(
+    store: Store, kept: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Root, who may run this, may write everywhere.
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(Refusal) as refused:
+        store.lock()
+    (problem,) = refused.value.problems
+    assert problem.startswith(f"{store.path.parent}: can't be written: ")
+
+
+@pytest.mark.parametrize("kind", ["file", "lock"])
+def test_a_lock_that_can_not_be_written_is_told_in_one_line(tmp_path: Path, kind: str) -> None:
+    directory = tmp_path / "credentials"
+    if kind == "file":
+        directory.touch()
+    else:
+        (directory / "lab.lock").mkdir(parents=True)
+    with pytest.raises(Refusal) as refused:
+        Store("lab", directory).lock()
+    (problem,) = refused.value.problems
+    assert problem.startswith(f"{directory}")
+    assert ": can't be written: " in problem
+
+
+def test_a_crash_while_saving_keeps_the_old_file(
+    store: Store, kept: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(descriptor: int) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("os.fsync", crash)
+    with pytest.raises(OSError, match="no space"):
+        store.save(generate())
+    monkeypatch.undo()
+    assert store.load({}) == kept
+    later = generate()
+    store.save(later)
+    assert store.load({}) == later
+
+
+def test_file_is_narrow_before_it_holds_anything(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[int] = []
+
+    def look(descriptor: int) -> None:
+        modes.extend(path.stat().st_mode & 0o777 for path in store.path.parent.iterdir())
+
+    monkeypatch.setattr("os.fsync", look)
+    store.save(CREDENTIALS)
+    assert modes == [0o600]
+
+
+@contextmanager
+def _holder(directory: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(directory)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout and process.stdout.readline() == "locked\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_two_runs_at_once_are_refused(store: Store) -> None:
+    with _holder(store.path.parent), pytest.raises(Refusal) as refused:
+        store.lock()
+    (problem,) = refused.value.problems
+    assert problem.startswith(f"lab_name: another run uses {store.path}: ")
+    assert re.search(
+        r" on \S+, process \d+, since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC; wait", problem
+    )
+
+
+def test_lock_is_freed_by_sigkill(store: Store) -> None:
+    with _holder(store.path.parent) as process:
+        process.kill()
+        process.wait()
+        store.lock()
+
+
+def test_labs_do_not_lock_each_other(tmp_path: Path) -> None:
+    with _holder(tmp_path):
+        Store("other", tmp_path).lock()
+
+
+def test_directory_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    directory = tmp_path / "credentials"
+    Store("lab", directory).lock()
+    assert directory.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_run_killed_before_the_cas_file_was_written_is_finished_by_the_next(
+    tmp_path: Path,
+) -> None:
+    store = Store("lab", tmp_path)
+    kept = certified("quay.example.com")
+    store.save(kept)
+    assert store.keeps(kept)
+    store.ca_path.unlink()
+    assert not store.keeps(kept)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("QUAYLAB_DATABSE_PASSWORD", "QUAYLAB_DATABASE_PASSWORD"),
+        ("QUAYLAB_SUPERUSER_PASWORD", "QUAYLAB_SUPERUSER_PASSWORD"),
+        ("quaylab_redis_password", "QUAYLAB_REDIS_PASSWORD"),
+    ],
+)
+def test_variable_that_nobody_reads(tmp_path: Path, name: str, near: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        Store("quaylab", tmp_path).load({name: "hunter2hunter2", "QUAYLAB_HOME": "/srv"})
+    assert refused.value.problems == (f"{name}: no such variable; did you mean {near}?",)
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 5000, "1: 2\nidentity: x\nchecksum: x\n"])
+def test_file_whose_yaml_is_odd(tmp_path: Path, text: str) -> None:
+    store = Store("quaylab", tmp_path)
+    store.path.write_text(text)
+    store.path.chmod(0o600)
+    with pytest.raises(Refusal, match="is damaged"):
+        store.load({})
+
+
+def test_pipe_in_the_files_place_is_not_waited_for(tmp_path: Path) -> None:
+    store = Store("quaylab", tmp_path)
+    os.mkfifo(store.path, 0o600)
+    with pytest.raises(Refusal, match="is no file, but a pipe"):
+        store.load({})

@@ -1,0 +1,259 @@
+"""Ceph as a part: its files, its container, its place in the plan, and Quay's user."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography import x509
+from pydantic import SecretStr
+
+from quaylab import parts
+from quaylab.parts import Part
+from quaylab.paths import SCRIPTS
+from quaylab.problems import Refusal
+from quaylab.scripts import ceph_report
+from quaylab.secrets import certificates
+from quaylab.secrets.credentials import Credentials, with_storage_keys, with_swift_password
+from quaylab.services import ceph
+from quaylab.topology import Topology
+from tests.unit.samples import CREDENTIALS, build, certified, host, settings
+
+ADDRESS = "192.168.254.20"
+
+RUN_CEPH = SCRIPTS / "run-ceph"
+
+
+def _where(*, hosts: int = 1, **changes: Any) -> Topology:
+    lab = [host("quay.example.com", address="192.168.254.10")]
+    for number in range(hosts):
+        lab.append(host(f"ceph{number}", ["ceph"], address=f"192.168.254.{20 + number}"))
+    return build(lab, **changes)
+
+
+def _credentials() -> Credentials:
+    made = with_swift_password(with_storage_keys(certified()))
+    return certificates.with_ceph(made, "quay.example.com", [ADDRESS])
+
+
+def _part(credentials: Credentials | None = None, **changes: Any) -> Part:
+    credentials = credentials or _credentials()
+    return ceph.part(settings(**changes), _where(**changes), credentials)
+
+
+def _file(part: Part, name: str) -> str:
+    return next(file.content for file in part.files if file.path.endswith(f"/{name}"))
+
+
+def test_files_are_for_root_alone() -> None:
+    assert {(file.uid, file.mode) for file in _part().files} == {(0, 0o400)}
+
+
+def test_no_secret_is_in_the_command_line() -> None:
+    credentials = _credentials()
+    line = " ".join(_part(credentials).container.run_arguments())
+    secrets = [value for _, value in credentials if isinstance(value, SecretStr)]
+    assert not [each for each in secrets if each.get_secret_value() in line]
+
+
+def test_gateway_listens_where_quay_looks_for_it() -> None:
+    where, part = _where(), _part()
+    assert where.store is not None
+    assert where.store.url == f"https://{ADDRESS}:7480"
+    assert [str(port) for port in part.container.ports] == [f"{ADDRESS}:7480:7480"]
+
+
+def test_gateway_without_tls_has_no_certificate() -> None:
+    part = _part(storage_tls=False)
+    assert "port=7480\n" in _file(part, "ceph.conf")
+    assert "ssl_port" not in _file(part, "ceph.conf")
+    assert not [file.path for file in part.files if "tls" in file.path]
+
+
+def test_monitor_keeps_its_address_whatever_the_engine_gives() -> None:
+    part = _part()
+    assert "mon_host = [v2:127.0.0.1:3300" in _file(part, "ceph.conf")
+    assert "ADDRESS=127.0.0.1\n" in _file(part, "cluster")
+
+
+def test_cluster_is_the_same_for_the_same_credentials() -> None:
+    assert ceph.cluster_id(CREDENTIALS) == ceph.cluster_id(_credentials())
+    other = CREDENTIALS.model_copy(update={"identity": "another"})
+    assert ceph.cluster_id(other) != ceph.cluster_id(CREDENTIALS)
+
+
+def test_memory_is_bounded() -> None:
+    assert f"osd_memory_target = {2 * 1024**3}" in _file(
+        _part(ceph_osd_memory_mb=2048), "ceph.conf"
+    )
+
+
+def test_osds_are_block_devices_files_or_one_in_the_volume(tmp_path: Path) -> None:
+    assert "DEVICES=('')" in _file(_part(), "cluster")
+    part = _part(ceph_osd_devices=("/dev/ceph/a", "/srv/osd"))
+    assert "DEVICES=(/dev/ceph/a /srv/osd)" in _file(part, "cluster")
+    arguments = part.container.run_arguments()
+    assert "--device=/dev/ceph/a" in arguments
+    assert "--volume=/srv/osd:/srv/osd:z" in arguments
+    assert "--privileged" not in arguments
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_script_and_its_variables_are_bash(tmp_path: Path) -> None:
+    (tmp_path / "cluster").write_text(_file(_part(ceph_osd_devices=("/dev/a", "/b")), "cluster"))
+    told = subprocess.run(
+        ["bash", "-c", f". {tmp_path}/cluster && echo ${{#DEVICES[@]}} $OSD_SIZE"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout == "2 20G\n"
+
+
+# One partition of 1 MiB in a table of DOS's, which bears no file system's type.
+PARTITIONED = bytes(450) + b"\x83" + bytes(3) + bytes([0, 8, 0, 0] * 2) + bytes(48) + b"\x55\xaa"
+
+
+@pytest.mark.skipif(shutil.which("blkid") is None, reason="needs blkid")
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", ""),
+        (PARTITIONED, "holds data already (blkid says"),
+        (b"bluestore block device\n", "holds data already (blkid says"),
+        (None, "can't be read"),
+    ],
+    ids=["empty", "partitioned", "another OSD", "not there"],
+)
+def test_only_an_empty_device_is_taken(tmp_path: Path, content: bytes | None, said: str) -> None:
+    device = tmp_path / "device"
+    if content is not None:
+        device.write_bytes(content.ljust(4 * 1024**2, b"\0"))
+    functions = "/^fail()/,/^}/p; /^require_empty()/,/^}/p"
+    told = subprocess.run(
+        ["bash", "-c", f"set -euo pipefail; . <(sed -n '{functions}' {RUN_CEPH}); "
+         f"require_empty {device}"],
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert (told.returncode == 0) == (not said), told.stderr
+    assert said in told.stderr
+    subprocess.run(["bash", "-n", str(RUN_CEPH)], check=True)
+
+
+def test_volume_tells_whose_it_is() -> None:
+    volume = _part(ceph_data="/srv/ceph").volume
+    assert volume is not None
+    assert (volume.name, volume.path) == ("quaylab-ceph", "/srv/ceph")
+    assert volume.labels[parts.DATA_LABEL] == "ceph"
+    assert volume.labels[parts.CREDENTIALS_LABEL] == CREDENTIALS.fingerprint
+
+
+def test_quay_trusts_the_labs_ca_and_needs_no_volume() -> None:
+    credentials, where = _credentials(), _where()
+    served = certificates.own(credentials)
+    quay = parts.quay(settings(), where, credentials, served, 8192)
+    assert _file(quay, "extra_ca_certs/lab.crt") == credentials.ca_certificate
+    assert quay.volume is None
+    config = yaml.safe_load(_file(quay, "config.yaml"))
+    ((driver, arguments),) = config["DISTRIBUTED_STORAGE_CONFIG"].values()
+    assert driver == "RadosGWStorage"
+    assert (arguments["hostname"], arguments["port"], arguments["is_secure"]) == (
+        ADDRESS,
+        7480,
+        True,
+    )
+
+
+# --- certificate ---
+
+
+def test_certificate_is_by_the_labs_ca_for_the_address() -> None:
+    credentials = _credentials()
+    assert credentials.ceph_certificate is not None
+    assert credentials.ca_certificate == certified().ca_certificate or credentials.ca_key
+    leaf = x509.load_pem_x509_certificate(credentials.ceph_certificate.encode())
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [str(each) for each in names.get_values_for_type(x509.IPAddress)] == [ADDRESS]
+    assert certificates.with_ceph(credentials, "quay.example.com", [ADDRESS]) == credentials
+
+
+@pytest.mark.parametrize(
+    ("changes", "addresses"),
+    [
+        ({}, [ADDRESS, "192.168.254.21"]),
+        ({"ceph_certificate": None}, [ADDRESS]),
+        ({"ca_key": None, "ceph_certificate": None}, [ADDRESS]),
+    ],
+    ids=["another address", "none yet", "a lost CA"],
+)
+def test_certificate_is_made_anew(changes: dict[str, Any], addresses: list[str]) -> None:
+    before = _credentials().model_copy(update=changes)
+    after = certificates.with_ceph(before, "quay.example.com", addresses)
+    assert after.ceph_certificate != before.ceph_certificate
+    assert after.ceph_certificate and after.ca_certificate
+    leaf = x509.load_pem_x509_certificate(after.ceph_certificate.encode())
+    leaf.verify_directly_issued_by(x509.load_pem_x509_certificate(after.ca_certificate.encode()))
+
+
+# --- user ---
+
+
+def test_user_has_the_keys_of_the_credentials() -> None:
+    credentials = _credentials()
+    user = ceph.user(settings(), credentials)
+    assert credentials.storage_access_key and credentials.storage_secret_key
+    assert user["keys"][0]["secret_key"] == credentials.storage_secret_key.get_secret_value()
+    assert user["swift_keys"] == user["subusers"] == []
+    assert not user["user_quota"]["enabled"]
+    assert json.loads(ceph.metadata(user))["key"] == "user:quay"
+
+
+def test_quota_and_swift_are_the_settings() -> None:
+    user = ceph.user(settings(ceph_quota_gb=3, ceph_swift=True), _credentials())
+    assert user["user_quota"]["max_size"] == 3 * 1024**3
+    assert user["swift_keys"][0]["user"] == user["subusers"][0]["id"] == "quay:swift"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"ceph_quota_gb": 3}, {"ceph_swift": True}, {}], ids=["quota", "swift", "keys"]
+)
+def test_digest_tells_a_changed_user(changes: dict[str, Any]) -> None:
+    credentials = _credentials()
+    before = ceph_report.digest(ceph.user(settings(), credentials))
+    if not changes:
+        update = {"storage_secret_key": SecretStr("another")}
+        credentials = credentials.model_copy(update=update)
+    assert ceph_report.digest(ceph.user(settings(**changes), credentials)) != before
+
+
+def test_digest_holds_no_key_and_looks_at_no_more_than_it_must() -> None:
+    user = ceph.user(settings(), _credentials())
+    later = {**user, "max_buckets": 5, "keys": [{**user["keys"][0], "active": True}]}
+    assert ceph_report.digest(later) == ceph_report.digest(user)
+    assert user["keys"][0]["secret_key"] not in ceph_report.digest(user)
+
+
+# --- topology ---
+
+
+@pytest.mark.parametrize(
+    ("hosts", "changes", "said"),
+    [
+        (2, {}, "ceph: 2 hosts in group `ceph`"),
+        (1, {"storage": "local"}, "storage: local, but group `ceph` has ceph0"),
+        (1, {"storage_host": "s3.example.com"}, "storage_host: s3.example.com runs elsewhere"),
+    ],
+)
+def test_what_can_not_be_is_refused(hosts: int, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(Refusal, match=said):
+        _where(hosts=hosts, **changes)
+
+
+def test_ceph_hosts_need_an_engine() -> None:
+    assert _where().engine_hosts() == ("ceph0", "quay.example.com")

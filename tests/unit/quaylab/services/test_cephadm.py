@@ -1,0 +1,200 @@
+"""What cephadm is told, and how what it tells is compared with that."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any
+
+import pytest
+import yaml
+
+from quaylab.hosts.machine import Machine
+from quaylab.scripts.ceph_report import CERTIFICATE, service
+from quaylab.secrets import certificates
+from quaylab.secrets.credentials import Credentials, with_storage_keys
+from quaylab.services import ceph, cephadm
+from quaylab.topology import Topology
+from tests.unit.samples import build, certified, host, machine, settings
+
+NAMES = ("ceph0", "ceph1", "ceph2")
+
+
+def _where(**changes: Any) -> Topology:
+    hosts = [host(name, ["ceph"], address=f"192.168.254.2{name[-1]}") for name in NAMES]
+    return build([host("quay.example.com", address="192.168.254.10"), *hosts], **changes)
+
+
+def _machines(**changes: Any) -> dict[str, Machine]:
+    return {name: machine(hostname=name, **changes) for name in NAMES}
+
+
+def _credentials() -> Credentials:
+    made = cephadm.with_ssh_key(with_storage_keys(certified()))
+    return certificates.with_ceph(made, "quay.example.com", [*_where().ceph.values()])
+
+
+def _specifications(credentials: Credentials | None = None, **changes: Any) -> list[dict[str, Any]]:
+    credentials = credentials or _credentials()
+    return cephadm.specifications(settings(**changes), _where(**changes), credentials, _machines())
+
+
+def _problems(machines: dict[str, Machine], **changes: Any) -> list[str]:
+    where = _where(**changes)
+    return [*cephadm.problems(settings(**changes), where, _credentials(), machines)]
+
+
+def _reported(wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As Ceph exports what it was given."""
+    found = []
+    for each in copy.deepcopy(wanted):
+        if each["service_type"] == "host":
+            found.append({**each, "labels": [], "status": ""})
+        else:
+            found.append({**service(each), "service_name": each["service_type"]})
+    return found
+
+
+def test_gateway_has_the_labs_certificate_and_quays_port() -> None:
+    credentials = _credentials()
+    (gateway,) = [each for each in _specifications(credentials) if each["service_type"] == "rgw"]
+    assert gateway["spec"]["rgw_frontend_port"] == 7480
+    assert credentials.ceph_certificate is not None
+    assert gateway["spec"][CERTIFICATE].endswith(credentials.ceph_certificate)
+    (plain,) = [
+        each for each in _specifications(storage_tls=False) if each["service_type"] == "rgw"
+    ]
+    assert plain["spec"] == {"rgw_frontend_port": 7480}
+
+
+@pytest.mark.parametrize(
+    ("devices", "wanted"),
+    [((), {"all": True}), (("/dev/sdb", "/dev/sdc"), {"paths": ["/dev/sdb", "/dev/sdc"]})],
+)
+def test_osds_take_what_they_are_given(devices: tuple[str, ...], wanted: object) -> None:
+    (osd,) = [
+        each for each in _specifications(ceph_osd_devices=devices) if each["service_type"] == "osd"
+    ]
+    assert osd["spec"]["data_devices"] == wanted
+
+
+def test_rendering_is_a_document_each() -> None:
+    wanted = _specifications()
+    assert list(yaml.safe_load_all(cephadm.render(wanted))) == wanted
+
+
+def test_what_was_applied_is_not_applied_again() -> None:
+    wanted = _specifications(ceph_osd_devices=("/dev/sdb",))
+    assert cephadm.differing(wanted, _reported(wanted)) == []
+    found = _reported(wanted)
+    (osd,) = [each for each in found if each.get("service_type") == "osd"]
+    osd["spec"]["data_devices"]["paths"] = [{"path": "/dev/sdb"}]
+    assert cephadm.differing(wanted, found) == []
+
+
+def test_everything_is_due_at_first() -> None:
+    assert cephadm.differing(_specifications(), []) == [
+        "host.ceph0",
+        "host.ceph1",
+        "host.ceph2",
+        "mon",
+        "mgr",
+        "osd.quaylab",
+        "rgw.quaylab",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "due"),
+    [
+        ({"storage_port": 8443}, ["rgw.quaylab"]),
+        ({"ceph_osd_devices": ("/dev/sdz",)}, ["osd.quaylab"]),
+    ],
+)
+def test_a_change_is_due(changes: dict[str, Any], due: list[str]) -> None:
+    credentials = _credentials()
+    before = _reported(_specifications(credentials))
+    assert cephadm.differing(_specifications(credentials, **changes), before) == due
+
+
+def test_another_certificate_is_due_and_no_key_is_reported() -> None:
+    before = _reported(_specifications())
+    assert "PRIVATE KEY" not in str(before)
+    assert cephadm.differing(_specifications(), before) == ["rgw.quaylab"]
+
+
+def test_manager_gets_in_by_the_key_of_the_credentials() -> None:
+    credentials = _credentials()
+    assert cephadm.with_ssh_key(credentials) == credentials
+    assert cephadm.public_key(credentials).startswith("ssh-ed25519 ")
+    files = cephadm.files(settings(), credentials)
+    assert {(file.uid, file.mode) for file in files} == {(0, 0o400)}
+
+
+def test_bootstrap_has_no_secret_in_it() -> None:
+    credentials = _credentials()
+    command = cephadm.bootstrap(settings(), credentials, "192.168.254.20")
+    assert credentials.ceph_ssh_key is not None
+    assert credentials.ceph_ssh_key.get_secret_value() not in " ".join(command)
+    assert ceph.cluster_id(credentials) in command
+
+
+@pytest.mark.parametrize("source", ["registry", "archive"])
+def test_images_without_a_registry_have_no_digest(source: str) -> None:
+    conf = cephadm.files(settings(image_source=source), _credentials())[0].content
+    assert ("use_repo_digest = false" in conf) == (source == "archive")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"image_source": "packages"}, "image_source: packages"),
+        ({"ceph_data": "/srv/ceph"}, "ceph_data: is for a single"),
+        ({"ceph_osd_devices": ("/srv/osd",)}, "ceph_osd_devices: holds a file"),
+    ],
+)
+def test_settings_of_one_host_are_refused(changes: dict[str, Any], said: str) -> None:
+    (problem,) = _problems(_machines(), **changes)
+    assert problem.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"systemd": False}, "ceph1: runs no systemd"),
+        ({"hostname": "ceph0"}, "ceph: several hosts say that their name is ceph0"),
+    ],
+)
+def test_hosts_that_can_not_are_refused(changes: dict[str, Any], said: str) -> None:
+    machines = _machines()
+    machines["ceph1"] = dataclasses.replace(machines["ceph1"], **changes)
+    (problem,) = _problems(machines)
+    assert problem.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("note", "there", "refused"),
+    [
+        (None, {"ceph1"}, True),
+        (None, {"ceph0", "ceph2"}, True),
+        ("another", {"ceph1"}, True),
+        ("ours", {"ceph0", "ceph1", "ceph2"}, False),
+        (None, {"ceph0"}, False),
+        (None, set(), False),
+    ],
+    ids=["another first", "a lost note", "another's note", "made", "half-made", "new"],
+)
+def test_cluster_that_began_elsewhere_is_refused(
+    note: str | None, there: set[str], refused: bool
+) -> None:
+    fsid = ceph.cluster_id(_credentials())
+    machines = _machines()
+    for name in there:
+        machines[name] = dataclasses.replace(machines[name], ceph=frozenset({fsid}))
+    made = fsid if note == "ours" else note
+    machines["ceph0"] = dataclasses.replace(machines["ceph0"], ceph_made=made)
+    told = _problems(machines)
+    assert len(told) == refused
+    assert all("did not begin on ceph0" in problem for problem in told)
+    del machines["ceph0"]
+    assert not _problems(machines)

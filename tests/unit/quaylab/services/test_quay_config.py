@@ -1,0 +1,229 @@
+"""Quay's config.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pytest
+import yaml
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
+
+from quaylab.services import quay_config
+from tests.authority import Authority
+from tests.unit.samples import CREDENTIALS, build, host, one_host, settings
+
+REQUIRED = (
+    "AUTHENTICATION_TYPE",
+    "BUILDLOGS_REDIS",
+    "USER_EVENTS_REDIS",
+    "DATABASE_SECRET_KEY",
+    "SECRET_KEY",
+    "DB_URI",
+    "DISTRIBUTED_STORAGE_CONFIG",
+    "DISTRIBUTED_STORAGE_PREFERENCE",
+    "DISTRIBUTED_STORAGE_DEFAULT_LOCATIONS",
+    "SERVER_HOSTNAME",
+    "PREFERRED_URL_SCHEME",
+    "SETUP_COMPLETE",
+    "DEFAULT_TAG_EXPIRATION",
+    "TAG_EXPIRATION_OPTIONS",
+)
+
+
+def _config(**changes: Any) -> dict[str, Any]:
+    built = quay_config.build(settings(**changes), one_host(**changes), CREDENTIALS)
+    read: dict[str, Any] = yaml.safe_load(quay_config.render(built))
+    return read
+
+
+@pytest.mark.parametrize("key", REQUIRED)
+def test_required_key_is_there(key: str) -> None:
+    assert _config()[key]
+
+
+def test_first_user_can_be_made_through_the_api() -> None:
+    config = _config(quay_superuser="root-user")
+    assert config["FEATURE_USER_INITIALIZE"] is True
+    assert config["SUPER_USERS"] == ["root-user"]
+
+
+def test_is_not_in_testing_mode() -> None:
+    """Which is Quay's default: pushes without a lock, OIDC's signatures unchecked, no mail."""
+    assert _config()["TESTING"] is False
+
+
+def test_only_the_own_pages_may_read_the_api() -> None:
+    assert _config(quay_https_port=8443)["CORS_ORIGIN"] == ["https://quay.example.com:8443"]
+
+
+def test_no_client_is_believed_who_it_forwards_for() -> None:
+    assert _config()["TRUSTED_PROXY_CIDR"] == ["127.0.0.1/32"]
+
+
+def test_page_tokens_have_a_key_of_their_own() -> None:
+    key = _config()["PAGE_TOKEN_KEY"]
+    Fernet(key)  # else Quay could not read it
+    assert key == _config()["PAGE_TOKEN_KEY"]
+    other = CREDENTIALS.model_copy(update={"secret_key": SecretStr("another")})
+    assert quay_config.build(settings(), one_host(), other)["PAGE_TOKEN_KEY"] != key
+
+
+def test_every_location_is_the_store_there_is() -> None:
+    config = _config(storage_location="here")
+    for key in ("USERFILES_LOCATION", "LOG_ARCHIVE_LOCATION", "ACTION_LOG_ARCHIVE_LOCATION"):
+        assert config[key] == "here"
+
+
+def test_pull_statistics_would_go_to_our_redis() -> None:
+    config = _config()
+    assert config["PULL_METRICS_REDIS"] == {**config["USER_EVENTS_REDIS"], "db": 0}
+
+
+def test_nothing_waits_for_builders() -> None:
+    assert _config()["FEATURE_BUILD_SUPPORT"] is False
+
+
+def test_names_lead_to_the_registry() -> None:
+    config = _config(quay_https_port=8443)
+    assert config["SERVER_HOSTNAME"] == "quay.example.com:8443"
+    assert config["PREFERRED_URL_SCHEME"] == "https"
+
+
+def test_both_redis_entries_are_the_same() -> None:
+    config = _config()
+    assert config["BUILDLOGS_REDIS"] == config["USER_EVENTS_REDIS"]
+    assert config["BUILDLOGS_REDIS"] == {
+        "host": "quaylab-redis",
+        "port": 6379,
+        "password": "redis-password",
+    }
+
+
+def test_default_tag_expiration_is_one_of_its_options() -> None:
+    config = _config()
+    assert config["DEFAULT_TAG_EXPIRATION"] in config["TAG_EXPIRATION_OPTIONS"]
+
+
+def test_storage_locations_are_known() -> None:
+    config = _config()
+    stores = set(config["DISTRIBUTED_STORAGE_CONFIG"])
+    for key in ("DISTRIBUTED_STORAGE_PREFERENCE", "DISTRIBUTED_STORAGE_DEFAULT_LOCATIONS"):
+        assert stores.issuperset(config[key])
+
+
+@pytest.mark.parametrize(
+    ("engine", "uri"),
+    [
+        ("postgresql", "postgresql://quay:database-password@quaylab-database:5432/quay"),
+        ("mysql", "mysql+pymysql://quay:database-password@quaylab-database:3306/quay"),
+    ],
+)
+def test_database_uri(engine: str, uri: str) -> None:
+    assert _config(database_engine=engine)["DB_URI"] == uri
+
+
+@pytest.mark.parametrize("password", ["p@ss:w/rd?#", "100%25", "ünï-cødé", "a+b&c=d", "[::1]"])
+def test_odd_password_survives_the_uri(password: str) -> None:
+    credentials = CREDENTIALS.model_copy(update={"database_password": SecretStr(password)})
+    parsed = urlsplit(quay_config.database_uri(settings(), one_host(), credentials))
+    assert unquote(parsed.password or "") == password
+    assert (parsed.hostname, parsed.port) == ("quaylab-database", 5432)
+
+
+def test_ipv6_address_is_bracketed_in_the_uri() -> None:
+    where = build([host("quay.example.com", ["quay", "redis"])], database_host="fd00::5")
+    parsed = urlsplit(quay_config.database_uri(settings(), where, CREDENTIALS))
+    assert (parsed.hostname, parsed.port) == ("fd00::5", 5432)
+
+
+def _elsewhere(tmp_path: Path, engine: str) -> dict[str, Any]:
+    """config.yaml with both services elsewhere, by TLS."""
+    ca = Authority.new().save(tmp_path / "ca.pem")
+    changes: dict[str, Any] = {
+        "database_host": "db.example.com",
+        "database_ca": ca,
+        "database_engine": engine,
+    }
+    changes |= {"redis_host": "r.example.com", "redis_ca": ca}
+    told, where = settings(**changes), build([host("quay.example.com", ["quay"])], **changes)
+    read: dict[str, Any] = yaml.safe_load(
+        quay_config.render(quay_config.build(told, where, CREDENTIALS))
+    )
+    return read
+
+
+def test_postgresql_is_verified_by_what_serves_and_by_the_migration(tmp_path: Path) -> None:
+    config = _elsewhere(tmp_path, "postgresql")
+    tls = {"sslmode": "verify-full", "sslrootcert": "conf/stack/database.pem"}
+    assert config["DB_CONNECTION_ARGS"] == {"threadlocals": True, "autorollback": True, **tls}
+    assert dict(parse_qsl(urlsplit(config["DB_URI"]).query)) == tls
+
+
+def test_mysql_is_verified(tmp_path: Path) -> None:
+    config = _elsewhere(tmp_path, "mysql")
+    assert config["DB_CONNECTION_ARGS"]["ssl"] == {"ca": "conf/stack/database.pem"}
+    assert "?" not in config["DB_URI"]
+
+
+def test_redis_is_verified(tmp_path: Path) -> None:
+    config = _elsewhere(tmp_path, "postgresql")
+    assert config["BUILDLOGS_REDIS"] == config["USER_EVENTS_REDIS"]
+    assert config["BUILDLOGS_REDIS"] == {
+        "host": "r.example.com",
+        "port": 6379,
+        "password": "redis-password",
+        "ssl": True,
+        "ssl_ca_certs": "conf/stack/redis.pem",
+        "ssl_check_hostname": True,
+    }
+
+
+def test_further_keys_are_merged() -> None:
+    config = _config(quay_config={"FEATURE_PROXY_CACHE": True, "FEATURE_USER_CREATION": True})
+    assert config["FEATURE_PROXY_CACHE"] is True
+    assert config["FEATURE_USER_CREATION"] is True
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "DB_URI",
+        "SECRET_KEY",
+        "SERVER_HOSTNAME",
+        "SUPER_USERS",
+        "DISTRIBUTED_STORAGE_CONFIG",
+        "TESTING",
+    ],
+)
+def test_key_that_other_settings_own_is_refused(key: str) -> None:
+    wanted = settings(quay_config={key: "x", "FEATURE_MAILING": True})
+    (problem,) = quay_config.problems(wanted, one_host(), CREDENTIALS)
+    assert problem.startswith(f"quay_config: {key} ")
+    assert "leave it out" in problem
+
+
+def test_rendering_does_not_depend_on_the_order_of_keys() -> None:
+    built = quay_config.build(settings(), one_host(), CREDENTIALS)
+    turned = dict(reversed(built.items()))
+    assert quay_config.render(turned) == quay_config.render(built)
+
+
+def test_rendering_repeats_instead_of_referring() -> None:
+    text = quay_config.render(quay_config.build(settings(), one_host(), CREDENTIALS))
+    assert text.count("host: quaylab-redis") == 3
+
+
+@pytest.mark.parametrize(
+    ("memory_gb", "workers"), [(0.5, 1), (1, 1), (2, 1), (4, 3), (8, 8), (64, 8)]
+)
+def test_workers_fit_the_memory(memory_gb: float, workers: int) -> None:
+    assert quay_config.workers(int(memory_gb * 1024)) == workers
+
+
+@pytest.mark.parametrize("memory_gb", range(1, 17))
+def test_a_kernel_that_reports_a_little_less_changes_nothing(memory_gb: int) -> None:
+    reported = memory_gb * 1024 - 150
+    assert quay_config.workers(reported) == quay_config.workers(reported - 100)

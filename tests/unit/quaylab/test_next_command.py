@@ -1,0 +1,32 @@
+"""The next command, from the one that was given."""
+
+from __future__ import annotations
+
+import pytest
+
+from quaylab.next_command import again
+
+RESTORE = "tasks/restore_database.py"
+
+
+@pytest.mark.parametrize(
+    ("given", "next_one"),
+    [
+        (
+            ["-y", "inventory.py", "deploy.py"],
+            f"pyinfra -y inventory.py {RESTORE} --data restore=x",
+        ),
+        (
+            ["my site/inventory.py", "tasks/quay.py", "--sudo", "--data", "lab_name=a b"],
+            f"pyinfra 'my site/inventory.py' {RESTORE} --sudo --data 'lab_name=a b' "
+            "--data restore=x",
+        ),
+        (
+            ["inventory.py", "deploy.py", "--data", "restore=old"],
+            f"pyinfra inventory.py {RESTORE} --data restore=x",
+        ),
+    ],
+    ids=["plain", "all else stays", "its own data goes"],
+)
+def test_again(given: list[str], next_one: str) -> None:
+    assert again(given, RESTORE, restore="x") == next_one

@@ -1,0 +1,132 @@
+"""Dumps: which one is due, which one is restored."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from quaylab.problems import Refusal
+from quaylab.upgrade import dumps
+from quaylab.upgrade.dumps import Dump, DumpsState, Upgrade
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
+FINGERPRINT = "0123456789abcdef-c0ffee00"
+UPGRADE = Upgrade("v3.16.5", "v3.18.0", "postgresql", FINGERPRINT)
+KEPT_IN = "credentials/quaylab.yaml"
+
+
+def _dump(hours_ago: int = 0, **changes: Any) -> Dump:
+    time = NOW.timestamp() - hours_ago * 3600
+    return Dump.model_validate(
+        {
+            "name": UPGRADE.name(time),
+            "before": UPGRADE.before,
+            "after": UPGRADE.after,
+            "engine": UPGRADE.engine,
+            "credentials": FINGERPRINT,
+            "revision": "316",
+            "time": datetime.fromtimestamp(time, timezone.utc).isoformat(),
+            "tables": 9,
+            "rows": 100,
+            "size": 20000,
+            "sha256": "0" * 64,
+            **changes,
+        }
+    )
+
+
+def _state(*found: Dump, revision: str = "316", size: int = 100, free: int = 200) -> DumpsState:
+    return DumpsState(found, revision, size, free, NOW.timestamp())
+
+
+def test_name_tells_versions_and_time() -> None:
+    assert UPGRADE.name(NOW.timestamp()) == "v3.16.5-to-v3.18.0-20260131T120000Z"
+    unknown = Upgrade(None, "v3.18.0", "postgresql", FINGERPRINT)
+    assert unknown.name(NOW.timestamp()).startswith("unknown-to-v3.18.0-")
+
+
+def test_dump_of_a_killed_run_is_taken_up() -> None:
+    assert UPGRADE.dump_in(_state(_dump())) == _dump()
+
+
+def test_old_dump_is_not_taken_up_for_what_was_pushed_since() -> None:
+    assert UPGRADE.dump_in(_state(_dump(hours_ago=2))) is None
+
+
+def test_old_dump_from_before_a_migration_began_is_all_there_can_be() -> None:
+    old = _dump(hours_ago=2)
+    assert UPGRADE.dump_in(_state(old, revision="317")) == old
+
+
+def test_newest_dump_is_taken_up() -> None:
+    older, newer = _dump(hours_ago=3), _dump(hours_ago=2)
+    assert UPGRADE.dump_in(_state(older, newer, revision="317")) == newer
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"before": "v3.17.4"}, {"after": "v3.17.4"}, {"engine": "mysql"}, {"credentials": "other"}],
+    ids=str,
+)
+def test_dump_for_another_upgrade_is_not_taken_up(change: dict[str, Any]) -> None:
+    assert UPGRADE.dump_in(_state(_dump(**change))) is None
+
+
+@pytest.mark.parametrize(("free", "fits"), [(200, True), (199, False)])
+def test_space(free: int, fits: bool) -> None:
+    problem = _state(free=free).space_problem()
+    assert (problem is None) is fits
+    assert problem is None or "need 200 bytes, found are 199" in problem
+
+
+# --- which is restored ---
+
+
+def _choose(name: str | None, *found: Dump, **changes: str) -> Dump:
+    known = {"engine": "postgresql", "credentials": FINGERPRINT, "kept_in": KEPT_IN, **changes}
+    return dumps.choose(found, name, **known)
+
+
+def _refused(name: str | None, *found: Dump, **changes: str) -> str:
+    with pytest.raises(Refusal) as refused:
+        _choose(name, *found, **changes)
+    (problem,) = refused.value.problems
+    return problem
+
+
+def test_newest_is_restored_unless_one_is_named() -> None:
+    older, newer = _dump(hours_ago=2), _dump()
+    assert _choose(None, newer, older) == newer
+    assert _choose(older.name, newer, older) == older
+
+
+def test_unknown_name_lists_what_there_is() -> None:
+    older, newer = _dump(hours_ago=2), _dump(before=None)
+    told = _refused("v3.1.0", older, newer)
+    assert told.startswith("restore: there is no dump v3.1.0; in /var/lib/quaylab/dumps are:")
+    assert told.splitlines()[1:] == [
+        f"    {newer.name} (an unknown version, 20000 bytes)",
+        f"    {older.name} (v3.16.5, 20000 bytes)",
+    ]
+
+
+def test_without_any_dump() -> None:
+    assert _refused(None) == "restore: there is no dump in /var/lib/quaylab/dumps"
+
+
+def test_dump_of_other_credentials_is_refused() -> None:
+    told = _refused(None, _dump(), credentials="fedcba9876543210")
+    assert f"belongs to the credentials {FINGERPRINT}" in told
+    assert f"{KEPT_IN} holds fedcba9876543210" in told
+
+
+def test_dump_of_another_engine_is_refused() -> None:
+    assert _refused(None, _dump(), engine="mysql").startswith("database_engine: ")
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "mysql"])
+@pytest.mark.parametrize("verb", ["dump", "load", "rows", "swap", "drop"])
+def test_each_engine_has_every_verb(engine: str, verb: str) -> None:
+    assert f"\n{verb}() {{" in dumps.script(engine)

@@ -1,0 +1,148 @@
+"""From which schema a run may go on to which version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from quaylab import plan
+from quaylab.hosts.machine import Engine, Volume
+from quaylab.plan import Plan
+from quaylab.problems import Refusal
+from quaylab.secrets.credentials import Store
+from quaylab.upgrade import schema_version
+from tests.unit.samples import build, host, machine, one_host, settings
+
+QUAY, DATABASE = "quay.example.com", "db.example.com"
+VOLUME = "quaylab-database"
+
+
+def _problems(schema: str | None, version: str, **data: Any) -> list[str]:
+    wanted = settings(quay_version=version, **data)
+    return list(schema_version.problems(wanted, one_host(), schema, {QUAY}))
+
+
+@pytest.mark.parametrize(
+    ("schema", "version"),
+    [
+        (None, "v3.18.0"),
+        ("v3.18.0", "v3.18.0"),
+        ("v3.15.9", "v3.18.0"),
+        ("v3.18.0", "v3.18.1"),
+        ("v2.9.1", "v2.9.1"),
+    ],
+    ids=["new", "the same", "three minors", "a patch", "legacy"],
+)
+def test_steps_that_work(schema: str | None, version: str) -> None:
+    assert _problems(schema, version) == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "version", "told"),
+    [
+        ("v3.18.0", "v3.17.4", "Quay knows no way back to v3.17.4; set v3.18.0, or restore"),
+        ("v3.18.1", "v3.18.0", "Quay knows no way back to v3.18.0; set v3.18.1, or restore"),
+        ("v3.18.0", "v2.9.1", "Quay knows no way back to v2.9.1"),
+        ("v3.14.2", "v3.18.0", "4 minor versions after the database's v3.14.2"),
+        ("v3.14.2", "v3.18.0", "set a version of v3.17 first"),
+        ("v2.9.1", "v3.18.0", "there is no upgrade from v2.9.1 to v3.18.0 by Quaylab"),
+    ],
+)
+def test_steps_that_do_not(schema: str, version: str, told: str) -> None:
+    (problem,) = _problems(schema, version)
+    assert problem.startswith("quay_version: ")
+    assert told in problem
+
+
+@pytest.mark.parametrize("version", ["v3.16.5", "v3.18.0"])
+def test_a_restore_that_did_not_end_comes_first(version: str) -> None:
+    (problem,) = _problems(schema_version.restoring("v3.16.5-to-v3.18.0-1"), version)
+    assert problem.startswith("restore: restoring v3.16.5-to-v3.18.0-1 has begun")
+    assert "tasks/restore_database.py again" in problem
+
+
+@pytest.mark.parametrize("schema", ["v3.18.0?", "3.18", "?", "", "v3.18.0 v3.18.1"])
+def test_a_note_that_is_no_version(schema: str) -> None:
+    (problem,) = _problems(schema, "v3.18.0")
+    assert problem.startswith(f"/var/lib/quaylab/schema: holds {schema!r} on {QUAY}")
+
+
+def test_note_is_a_line() -> None:
+    assert schema_version.note("v3.18.0").content == "v3.18.0\n"
+
+
+@pytest.mark.parametrize(
+    ("backup", "works"), [(None, False), ("v3.15.1", False), ("v3.16.5", True)], ids=str
+)
+def test_a_database_elsewhere_asks_for_its_own_backup(backup: str | None, works: bool) -> None:
+    where = build([host(QUAY, ["quay", "redis"])], database_host=DATABASE)
+    wanted = settings(quay_version="v3.18.0", database_host=DATABASE, database_backup=backup)
+    found = list(schema_version.problems(wanted, where, "v3.16.5", {QUAY}))
+    assert [problem.partition(":")[0] for problem in found] == (
+        [] if works else ["database_backup"]
+    )
+    assert all("then set database_backup to v3.16.5" in problem for problem in found)
+
+
+def test_the_databases_host_has_to_take_part() -> None:
+    where = build(
+        [
+            host(QUAY, ["quay", "redis"], address="192.0.2.1"),
+            host(DATABASE, ["database"], address="192.0.2.2"),
+        ]
+    )
+    wanted = settings(quay_version="v3.18.0")
+    assert list(schema_version.problems(wanted, where, "v3.16.5", {QUAY, DATABASE})) == []
+    (problem,) = schema_version.problems(wanted, where, "v3.16.5", {QUAY})
+    assert f"its host {DATABASE} takes no part in this run" in problem
+
+
+# --- what a plan makes of a host's note ---
+
+
+def _plan(store: Store, schema: str | None, volumes: tuple[str, ...], **data: Any) -> Plan:
+    bearing = machine(schema=schema, volumes=tuple(Volume(name, {}) for name in volumes))
+    return plan.make([host(QUAY, **data)], {QUAY: bearing}, store)
+
+
+@pytest.mark.parametrize(
+    ("schema", "volumes", "migrates"),
+    [
+        (None, (), True),
+        ("v3.16.5", (VOLUME,), True),
+        ("v3.18.0", (VOLUME,), False),
+    ],
+    ids=["new", "older", "the same"],
+)
+def test_migration_is_due(
+    store: Store, schema: str | None, volumes: tuple[str, ...], migrates: bool
+) -> None:
+    assert _plan(store, schema, volumes).migrates is migrates
+
+
+def test_an_engine_that_is_down_does_not_make_its_data_new(store: Store) -> None:
+    down = machine(schema="v3.18.0", engine=Engine(None, None, None, None))
+    assert not plan.make([host(QUAY)], {QUAY: down}, store).migrates
+
+
+def test_legacy_quay_migrates_by_itself(store: Store) -> None:
+    assert not _plan(store, None, (), quay_version="v2.9.1").migrates
+
+
+def test_without_the_leader_nothing_is_migrated(store: Store) -> None:
+    hosts = [host(QUAY, ["quay"], address="192.0.2.1"), host(DATABASE, ["database", "redis"])]
+    made = plan.make(hosts, {DATABASE: machine(volumes=(Volume(VOLUME, {}),))}, store)
+    assert (made.schema, made.migrates) == (None, False)
+
+
+def test_downgrade_is_refused_with_the_other_problems(store: Store) -> None:
+    made = _plan(store, None, (), quay_version="v3.17.4")
+    plan.refuse_unfit(made)
+    labelled = tuple(Volume(name, each.labels) for name, each in made.volumes_of(QUAY).items())
+    bearing = machine(schema="v3.18.0", volumes=labelled, cpus=1)
+    made = plan.make([host(QUAY, quay_version="v3.17.4")], {QUAY: bearing}, store)
+    with pytest.raises(Refusal) as refused:
+        plan.refuse_unfit(made)
+    keys = [problem.partition(":")[0] for problem in refused.value.problems]
+    assert keys == ["quay_version", "minimum_cpus"]
