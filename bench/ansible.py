@@ -12,8 +12,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bench.site import Lab
-from quaylab.containers import DIGEST_LABEL, NETWORK, RESTART_POLICY, VERSION_LABEL, Container
-from quaylab.files import ManagedFile
+from quaylab.engines import docker
+from quaylab.model import (
+    DIGEST_LABEL,
+    NETWORK,
+    RESTART_POLICY,
+    VERSION_LABEL,
+    Container,
+    ManagedFile,
+    container_name,
+)
 from quaylab.plan import Plan
 from tests.machine.machines import run
 
@@ -90,16 +98,16 @@ class Ansible:
 
 
 def _state(plan: Plan, host: str) -> dict[str, Any]:
-    """The variables of one host; one that plays no part has none."""
-    parts = plan.parts_of(host)
-    if not parts:
+    """The variables of one host; one without a service has none."""
+    workloads = plan.workloads_of(host)
+    if not workloads:
         return {}
     where = plan.topology
-    files = [file for part in parts for file in part.files]
+    files = [file for workload in workloads for file in workload.files]
     if plan.certificate.ca:
         files.append(ManagedFile(where.docker_trust, plan.certificate.ca))
-    quay = plan.quay[where.leader]
-    mounts = " ".join(f"--volume={mount}" for mount in quay.container.mounts)
+    quay = plan.workload("quay", where.leader)
+    mounts = " ".join(f"--volume={docker.bind(mount)}" for mount in quay.container.mounts)
     return {
         "hosts_line": f"{plan.address_of_quay(host)} {where.hostname} # quaylab",
         "directories": sorted({str(PurePosixPath(file.path).parent) for file in files}),
@@ -114,12 +122,12 @@ def _state(plan: Plan, host: str) -> dict[str, Any]:
         ],
         "network": NETWORK,
         "volumes": [
-            {"name": part.volume.name, "labels": part.volume.labels}
-            for part in parts
-            if part.volume
+            {"name": workload.volume.name, "labels": workload.volume.labels}
+            for workload in workloads
+            if workload.volume
         ],
-        "containers": [_container(part.container) for part in parts],
-        "database_container": plan.database.container.name,
+        "containers": [_container(workload.container) for workload in workloads],
+        "database_container": container_name("database"),
         "quay_container": quay.container.name,
         "migrate": f"docker run --rm --network={NETWORK} {mounts} {quay.image.reference} "
         "migrate head",
@@ -151,5 +159,5 @@ def _container(container: Container) -> dict[str, Any]:
         "log_options": {"max-size": container.log_size, "max-file": str(container.log_files)},
         "healthcheck": {"test": container.health, "interval": "10s"},
         "published_ports": [str(port) for port in container.ports],
-        "volumes": [str(mount) for mount in container.mounts],
+        "volumes": [docker.bind(mount) for mount in container.mounts],
     }

@@ -11,10 +11,10 @@ import base64
 import json
 import shlex
 
-from quaylab.containers import NETWORK, Container
-from quaylab.files import ManagedFile
-from quaylab.parts import Part
+from quaylab.engines import docker
+from quaylab.model import NETWORK, Container, ManagedFile
 from quaylab.plan import Plan
+from quaylab.services.base import Workload
 from tests.machine.machines import Machine, Operator, run
 
 PREAMBLE = """set -eu
@@ -31,19 +31,19 @@ wait_for() { until docker exec "$1" sh -c "$2" >/dev/null 2>&1; do sleep 0.5; do
 def script(plan: Plan) -> str:
     """The commands for a registry on one host, in the order of deploy.py."""
     leader = plan.topology.leader
-    database, redis, quay = plan.parts_of(leader)
+    database, redis, quay = plan.workloads_of(leader)
     hosts_line = shlex.quote(f"{plan.address_of_quay(leader)} {plan.topology.hostname} # quaylab")
     lines = [PREAMBLE, f"echo {hosts_line} >>/etc/hosts", f"docker network create {NETWORK}"]
     if plan.certificate.ca:
         lines.append(_put(ManagedFile(plan.topology.docker_trust, plan.certificate.ca)))
     name = plan.settings.database_name
     extension = shlex.quote(f"psql --dbname={name} --command='CREATE EXTENSION pg_trgm'")
-    mounts = " ".join(f"--volume={mount}" for mount in quay.container.mounts)
+    mounts = " ".join(f"--volume={docker.bind(mount)}" for mount in quay.container.mounts)
     lines += [
         *_started(database),
         f"docker exec {database.container.name} bash -c {extension}",
         *_started(redis),
-        *_ground(quay),
+        *_network_and_volume(quay),
         f"docker run --rm --network={NETWORK} {mounts} {quay.image.reference} migrate head",
         *_running(quay.container),
         _first_user(plan, quay.container),
@@ -61,21 +61,23 @@ def execute(operator: Operator, machine: Machine, text: str) -> None:
     )
 
 
-def _started(part: Part) -> list[str]:
-    return [*_ground(part), *_running(part.container)]
+def _started(workload: Workload) -> list[str]:
+    return [*_network_and_volume(workload), *_running(workload.container)]
 
 
-def _ground(part: Part) -> list[str]:
-    lines = [_put(file) for file in part.files]
-    if part.volume:
-        labels = shlex.join(f"--label={key}={value}" for key, value in part.volume.labels.items())
-        lines.append(f"docker volume create {labels} {part.volume.name}")
+def _network_and_volume(workload: Workload) -> list[str]:
+    lines = [_put(file) for file in workload.files]
+    if workload.volume:
+        labels = shlex.join(
+            f"--label={key}={value}" for key, value in workload.volume.labels.items()
+        )
+        lines.append(f"docker volume create {labels} {workload.volume.name}")
     return lines
 
 
 def _running(container: Container) -> list[str]:
     return [
-        f"docker run {shlex.join(container.run_arguments())}",
+        f"docker run {shlex.join(docker.run_arguments(container))}",
         f"wait_for {container.name} {shlex.quote(container.health)}",
     ]
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from pyinfra.api import QuoteString, StringCommand
+from pyinfra.api import StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
+
+from quaylab.engines import docker
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,6 @@ class Database(FactBase[DatabaseState | None]):
     + user: Quay's role
     """
 
-    def requires_command(self, container: str, engine: str, database: str, user: str) -> str:
-        return "docker"
-
     def command(self, container: str, engine: str, database: str, user: str) -> StringCommand:
         if engine == "postgresql":
             query = " ".join(POSTGRESQL.format(user=user).split())
@@ -63,10 +63,8 @@ class Database(FactBase[DatabaseState | None]):
         else:
             query = " ".join(MYSQL.format(database=database).split())
             client = 'mysql --user=root --skip-column-names --raw --execute="$0"'
-        return StringCommand(
-            "docker exec", container, "bash -c", QuoteString(client), QuoteString(query),
-            "2>/dev/null || :",  # not running yet
-        )  # fmt: skip
+        asked = docker.execute_bash(container, shlex.quote(client), query)
+        return StringCommand(asked, "2>/dev/null || :")  # not running yet
 
     @staticmethod
     def default() -> DatabaseState | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pyinfra.api.facts import FactBase
 
-from quaylab.containers import NETWORK
+from quaylab.engines import docker
 
 # Where dpkg was interrupted, dockerd is there and can't be started.
 HALF_INSTALLED = (
@@ -23,7 +23,7 @@ told() {{
   grep --quiet --no-messages '"iptables" *: *false' /etc/docker/daemon.json ||
     for pid in $(pidof dockerd); do tr '\0' ' ' </proc/$pid/cmdline; done |
       grep --quiet -e '--iptables=false' ||
-    docker info 2>/dev/null | grep --quiet 'Firewall Backend: nftables'
+    {docker.USES_NFTABLES}
 }}
 flushed=
 for tool in iptables iptables-nft iptables-legacy; do
@@ -32,7 +32,7 @@ for tool in iptables iptables-nft iptables-legacy; do
   flushed=yes
   if jumps PREROUTING && jumps FORWARD; then flushed=; break; fi
 done
-if test "$flushed" && docker network inspect {NETWORK} >/dev/null 2>&1 && ! told; then
+if test "$flushed" && {docker.HAS_NETWORK} && ! told; then
   echo flushed
 fi
 """
@@ -40,44 +40,28 @@ fi
 
 @dataclass(frozen=True)
 class DaemonState:
-    """``proxies`` are the daemon's own HTTP_PROXY, HTTPS_PROXY and NO_PROXY, empty where unset;
-    ``live_restore`` is whether containers go on while it restarts, and ``flushed`` whether its
-    rules are gone from iptables."""
+    """``enabled`` is whether it starts at boot, and ``flushed`` whether the rules of an engine that
+    has our network are gone from iptables."""
 
     installed: bool
     enabled: bool
-    answers: bool
-    proxies: tuple[str, str, str]
-    live_restore: bool = False
     flushed: bool = False
 
 
 class Daemon(FactBase[DaemonState]):
-    """Whether dockerd is installed, enabled at boot, and answers."""
+    """Whether dockerd is installed and enabled at boot, and its rules are there."""
 
     def command(self) -> str:
         return (
             f"if command -v dockerd && command -v docker && ! {HALF_INSTALLED}; "
             "then echo installed; fi; "
-            "if systemctl is-enabled --quiet docker; then echo enabled; fi; "
-            "if docker version >/dev/null; then "
-            "docker info --format 'proxies|{{.HTTPProxy}}|{{.HTTPSProxy}}|{{.NoProxy}}{{println}}"
-            "live restore {{.LiveRestoreEnabled}}'\n"
-            f"{FLUSHED}fi"
+            "if systemctl is-enabled --quiet docker; then echo enabled; fi\n"
+            f"{FLUSHED}"
         )
 
     @staticmethod
     def default() -> DaemonState:
-        return DaemonState(False, False, False, ("", "", ""))
+        return DaemonState(False, False)
 
     def process(self, output: list[str]) -> DaemonState:
-        proxies = [line.split("|")[1:] for line in output if line.startswith("proxies|")]
-        first, second, third = proxies[0] if proxies else ("", "", "")
-        return DaemonState(
-            installed="installed" in output,
-            enabled="enabled" in output,
-            answers=bool(proxies),
-            proxies=(first, second, third),
-            live_restore="live restore true" in output,
-            flushed="flushed" in output,
-        )
+        return DaemonState("installed" in output, "enabled" in output, "flushed" in output)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 
-from pyinfra.api import QuoteString, StringCommand
+from pyinfra.api import StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
+from quaylab.engines import docker
 from quaylab.upgrade.dumps import DIRECTORY, LOCK, Dump, DumpsState
 
 POSTGRESQL = (
@@ -42,10 +44,10 @@ class Dumps(FactBase[DumpsState]):
             "printf 'now %s\\n' \"$(date +%s)\";",
             # The directory, or what it will be made in: the first of those that are there.
             f"df -B1 --output=avail {DIRECTORY} /var/lib 2>/dev/null | sed -n '2s/^ */free /p';",
-            f"docker exec {container} df -B1 --output=avail {data} 2>/dev/null |",
+            docker.execute(container, f"df -B1 --output=avail {data}"), "2>/dev/null |",
             "sed -n '2s/^ */free /p';",
             # A database without a schema answers the first question only.
-            f"docker exec {container} bash -c", QuoteString(query), "2>/dev/null;",
+            docker.execute_bash(container, shlex.quote(query)), "2>/dev/null;",
             f"for told in {DIRECTORY}/*.json; do",
             'test ! -e "${told%.json}.dump" ||',
             'printf "dump %s %s\\n" "$(basename "$told" .json)" "$(cat "$told")"; done',

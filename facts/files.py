@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.facts import FactBase
 
-from quaylab.files import FileState
+from quaylab.model import FileState
 
 
 class Files(FactBase[dict[str, FileState]]):

@@ -25,9 +25,6 @@ class FirewallState:
 class Firewall(FactBase[FirewallState]):
     """Whether firewalld runs, and what it lets in."""
 
-    def requires_command(self) -> str:
-        return "firewall-cmd"
-
     def command(self) -> str:
         return (
             "firewall-cmd --state 2>/dev/null | sed 's/^/state /'; for when in '' --permanent; do "

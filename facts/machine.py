@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
+from quaylab.engines import docker
 from quaylab.hosts import machine
+from quaylab.model import container_name
+from quaylab.paths import CEPH_NOTE, IMAGE_NOTES, REGISTRY_NOTE, SCHEMA_NOTE, STORAGE_NOTE
 
 # One wide command instead of ten narrow ones: a fact costs a round trip.
 COMMAND = r"""
@@ -27,63 +31,48 @@ printf 'epoch %s\n' "$(date +%s)"
 df -Plm 2>/dev/null | while read -r _ _ _ free _ mount; do
   case $free in [0-9]*) printf 'free %s %s\n' "$free" "$mount" ;; esac
 done
-# Before all others, as each of them would wait for ever for an engine that hangs.
-info=$(timeout 60 docker info --format '{"ServerVersion":{{json .ServerVersion}},
-    "Driver":{{json .Driver}},"DockerRootDir":{{json .DockerRootDir}},
-    "SecurityOptions":{{json .SecurityOptions}}}' 2>/dev/null)
-test $? != 124 || { echo hangs; docker() { return 1; }; }
-# By what they are to publish, as one that keeps exiting publishes nothing half of the time; and
-# both before and after looking who listens, as a killed run may still be starting or stopping one.
-published() {
-  docker ps --quiet --filter name=^quaylab- 2>/dev/null | while read -r container; do
-    docker inspect --format '{{range .HostConfig.PortBindings}}{{range .}}published {{.HostPort}}
-{{end}}{{end}}' "$container" 2>/dev/null
+# Both before and after looking at containers: what a killed run is starting or stopping meanwhile
+# is not another's.
+listening() {
+  cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ local _ state _; do
+    test "$state" != 0A || printf '%s %s\n' "$1" "${local##*:}"
   done
 }
-published
-cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ local _ state _; do
-  test "$state" != 0A || printf 'listening %s\n' "${local##*:}"
-done
-published
-printf 'storage %s\n' "$(note /var/lib/quaylab/storage)"
-printf 'registry %s\n' "$(note /var/lib/quaylab/registry)"
+listening before
+printf 'storage %s\n' "$(note STORAGE_NOTE)"
+printf 'registry %s\n' "$(note REGISTRY_NOTE)"
 for cluster in /var/lib/ceph/*-*-*-*-*/; do
   test ! -d "$cluster" || printf 'ceph %s\n' "$(basename "$cluster")"
 done
-printf 'ceph_made %s\n' "$(note /var/lib/quaylab/ceph-cluster)"
+printf 'ceph_made %s\n' "$(note CEPH_NOTE)"
 if test -d /run/systemd/system; then echo systemd yes; fi
 ip -o -4 address show scope global 2>/dev/null |
   while read -r _ link _ address _; do
     printf 'own_address %s\n' "${address%/*}"
     case $link in docker*|br-*|veth*|virbr*) ;; *) printf 'address %s\n' "${address%/*}" ;; esac
   done
-if command -v docker >/dev/null 2>&1; then
-  printf 'docker %s\n' "$(readlink -f "$(command -v docker)")"
-  printf 'cli %s\n' "$(docker --version 2>/dev/null | head -n 1)"
-  printf 'info %s\n' "$(printf '%s' "$info" | tr -d '\n')"
-  printf 'schema %s\n' "$(note /var/lib/quaylab/schema || docker inspect --format \
-    '{{index .Config.Labels "io.quaylab.version"}}' quaylab-quay 2>/dev/null)"
-  docker volume ls --quiet --filter name=^quaylab- 2>/dev/null | while read -r volume; do
-    docker volume inspect --format 'volume {{.Name}} {{json .Labels}}' "$volume"
-    device=$(docker volume inspect \
-      --format '{{with .Options}}{{with index . "device"}}{{.}}{{end}}{{end}}' "$volume")
-    test -z "$device" || printf 'device %s %s\n' "$volume" "$device"
-    directory=${device:-$(docker volume inspect --format '{{.Mountpoint}}' "$volume")}
-    test -d "$directory" || printf 'missing %s\n' "$volume"
-    test -n "$(ls -A "$directory" 2>/dev/null)" || printf 'empty %s\n' "$volume"
-  done
-  docker ps --all --quiet --filter name=^quaylab- 2>/dev/null | while read -r container; do
-    docker inspect --format 'container {{.Name}} {{json .Config.Labels}}' "$container" 2>/dev/null
-  done
-fi
+schema=$(note SCHEMA_NOTE) && printf 'schema %s\n' "$schema"
+for file in IMAGE_NOTES/*; do
+  test ! -f "$file" || printf 'image_note %s %s\n' "$file" "$(note "$file")"
+done
 """
+NOTES = {
+    "SCHEMA_NOTE": SCHEMA_NOTE,
+    "STORAGE_NOTE": STORAGE_NOTE,
+    "REGISTRY_NOTE": REGISTRY_NOTE,
+    "CEPH_NOTE": CEPH_NOTE,
+    "IMAGE_NOTES": IMAGE_NOTES,
+}
 
 
 class Machine(FactBase[machine.Machine | None]):
     """A :class:`quaylab.hosts.machine.Machine`."""
 
     def command(self) -> str:
-        return COMMAND
+        command = COMMAND
+        for name, path in NOTES.items():
+            command = command.replace(name, path)
+        return f"{command}{docker.INFO}{docker.OBJECTS}listening after\n"
 
     @staticmethod
     def default() -> machine.Machine | None:
@@ -101,6 +90,8 @@ class Machine(FactBase[machine.Machine | None]):
         os_id, _, rest = one("os").partition("|")
         os_version, _, os_like = rest.partition("|")
         try:
+            found = docker.objects(output)
+            quay = found.state.containers.get(container_name("quay"))
             return machine.Machine(
                 uid=int(one("uid")),
                 os_id=os_id,
@@ -112,36 +103,57 @@ class Machine(FactBase[machine.Machine | None]):
                 systemd=one("systemd") == "yes",
                 addresses=tuple(said.get("address", [])),
                 own_addresses=frozenset(said.get("own_address", [])),
-                engine=_engine(one("docker"), one("cli"), one("info"), "hangs" in said)
-                if "docker" in said
+                engine=_engine({key: values[0] for key, values in said.items()})
+                if "client" in said
                 else None,
-                volumes=_volumes(said),
-                containers=dict(_labelled(line) for line in said.get("container", [])),
+                volumes=found.volumes,
+                containers=found.container_labels,
                 free_mb=dict(_free(line) for line in said.get("free", [])),
-                listening=frozenset(int(port, 16) for port in said.get("listening", [])),
-                published=frozenset(int(port) for port in said.get("published", [])),
-                schema=one("schema") or None,
+                listening=_ports(said, "before") & _ports(said, "after"),
+                published=found.published,
+                # Where the note is lost, the container tells.
+                schema=(one("schema") if "schema" in said else quay and quay.version) or None,
                 storage=one("storage") or None,
                 registry=one("registry") or None,
                 ceph=frozenset(said.get("ceph", [])),
                 ceph_made=one("ceph_made") or None,
                 hostname=one("hostname"),
+                state=found.state,
+                images=found.images,
+                image_notes=dict(docker.split_first(line) for line in said.get("image_note", [])),
                 clock_ahead=int(one("epoch")) - time.time() if "epoch" in said else 0,
             )
         except ValueError as error:
             raise FactProcessError(f"the host's report can't be read: {error}") from error
 
 
-def _engine(path: str, cli: str, info_json: str, hangs: bool) -> machine.Engine:
-    info: dict[str, Any] = json.loads(info_json) if info_json.startswith("{") else {}
+class EngineInfo(FactBase[machine.Engine | None]):
+    """The engine as it says of itself; None without one."""
+
+    def command(self) -> str:
+        return docker.INFO
+
+    @staticmethod
+    def default() -> machine.Engine | None:
+        return None
+
+    def process(self, output: list[str]) -> machine.Engine | None:
+        said = dict(docker.split_first(line) for line in output)
+        return _engine(said) if "client" in said else None
+
+
+def _engine(said: Mapping[str, str]) -> machine.Engine:
+    """The answer to :data:`docker.INFO`, by the first words of its lines."""
+    path, client, text = said["client"], said.get("version", ""), said.get("info", "")
+    info: dict[str, Any] = json.loads(text) if text.startswith("{") else {}
     unsupported = None
-    if "podman" in cli.lower() or "podman" in path:
+    if "podman" in client.lower() or "podman" in path:
         unsupported = "Podman's shim, which lacks what is needed; remove podman-docker"
     elif "/snap/" in path or "/snap/" in str(info.get("DockerRootDir")):
         unsupported = "a snap, which can't read /etc; install the distribution's or Docker CE"
     elif any("rootless" in option for option in info.get("SecurityOptions") or []):
         unsupported = "rootless, and can't bind the registry's ports; use the system's engine"
-    elif hangs:
+    elif "hangs" in said:
         unsupported = (
             "at a standstill: its engine gives no answer within 60 s; see what holds it up "
             "(journalctl --unit=docker), then restart it: systemctl restart docker"
@@ -151,6 +163,12 @@ def _engine(path: str, cli: str, info_json: str, hangs: bool) -> machine.Engine:
         storage_driver=info.get("Driver"),
         root_directory=info.get("DockerRootDir"),
         unsupported=unsupported,
+        proxies=(
+            info.get("HttpProxy") or "",
+            info.get("HttpsProxy") or "",
+            info.get("NoProxy") or "",
+        ),
+        live_restore=bool(info.get("LiveRestoreEnabled")),
     )
 
 
@@ -159,26 +177,5 @@ def _free(line: str) -> tuple[str, int]:
     return mount, int(free)
 
 
-def _volumes(said: dict[str, list[str]]) -> tuple[machine.Volume, ...]:
-    devices = dict(_two(line) for line in said.get("device", []))
-    return tuple(
-        machine.Volume(
-            name,
-            labels,
-            device=devices.get(name),
-            missing=name in said.get("missing", []),
-            empty=name in said.get("empty", []),
-        )
-        for name, labels in map(_labelled, said.get("volume", []))
-    )
-
-
-def _labelled(line: str) -> tuple[str, dict[str, str]]:
-    """``NAME LABELS``, where a container's name begins with a slash."""
-    name, labels = _two(line)
-    return name.removeprefix("/"), json.loads(labels) or {}
-
-
-def _two(line: str) -> tuple[str, str]:
-    first, _, rest = line.partition(" ")
-    return first, rest
+def _ports(said: dict[str, list[str]], when: str) -> frozenset[int]:
+    return frozenset(int(port, 16) for port in said.get(when, []))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pyinfra.api import QuoteString, StringCommand
+from pyinfra.api import StringCommand
 from pyinfra.api.facts import FactBase
 
-from quaylab.containers import NETWORK
+from quaylab.engines import docker
 
 # With nothing but what Quay's image has; bash opens the connection.
 SCRIPT = """\
@@ -22,25 +22,21 @@ class OutOfReach(FactBase[dict[tuple[str, int], str]]):
     """Of addresses and ports those that a container does not get to, with the reason.
 
     Names and routes are a container's: it reads no /etc/hosts of the host, and what it sends is
-    forwarded. Asked in the container if it runs on our network, else in one of its image there, for
-    as long as that takes: one that is off the network is about to be replaced.
+    forwarded.
+
+    + container: the container's name
+    + image: its image
+    + inside: ask in the container, which has to run; else in another one of its image
+    + targets: the addresses and ports
     """
 
-    def requires_command(self, **_: object) -> str:
-        return "docker"
-
     def command(
-        self, container: str, image: str, targets: Iterable[tuple[str, int]]
+        self, container: str, image: str, inside: bool, targets: Iterable[tuple[str, int]]
     ) -> StringCommand:
         words = [str(word) for target in targets for word in target]
-        script = StringCommand("-c", *map(QuoteString, (SCRIPT, "reach", *words)))
         return StringCommand(
-            f'test -n "$(docker ps --quiet --filter name=^/{container}$',
-            f'--filter network={NETWORK})" && docker exec', container, "bash", script,
-            "2>/dev/null || {",
-            f"docker network inspect {NETWORK} >/dev/null 2>&1 && on={NETWORK} || on=bridge;",
-            'docker run --rm --network="$on" --entrypoint=bash', QuoteString(image), script, "; }",
-        )  # fmt: skip
+            docker.reach(container, image, SCRIPT, "reach", *words, inside=inside), "2>/dev/null"
+        )
 
     @staticmethod
     def default() -> dict[tuple[str, int], str]:

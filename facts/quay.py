@@ -9,7 +9,8 @@ from pyinfra.api import StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
-from quaylab.containers import VERSION_LABEL
+from quaylab.engines import docker
+from quaylab.model import VERSION_LABEL
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,11 @@ class QuayState:
 class Quay(FactBase[QuayState | None]):
     """A Quay node's health and version; None if there is no such container."""
 
-    def requires_command(self, container: str) -> str:
-        return "docker"
-
     def command(self, container: str) -> StringCommand:
-        label = "'{{index .Config.Labels \"" + VERSION_LABEL + "\"}}'"
+        asked = "curl --silent --insecure https://127.0.0.1:8443/health/instance"
         return StringCommand(
-            "docker inspect --format", label, container, "2>/dev/null && docker exec", container,
-            "curl --silent --insecure https://127.0.0.1:8443/health/instance 2>/dev/null || :",
+            docker.label(container, VERSION_LABEL), "2>/dev/null &&",
+            docker.execute(container, asked), "2>/dev/null || :",
         )  # fmt: skip
 
     @staticmethod

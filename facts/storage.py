@@ -10,6 +10,7 @@ from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
+from quaylab.engines import docker
 from quaylab.hosts.disks import (
     ENGINE_ROOT,
     Device,
@@ -56,11 +57,10 @@ daemon=/etc/docker/daemon.json
 # A proxy in it may have a password.
 test ! -e $daemon || printf 'daemon %s\n' "$(sed 's|//[^/@"]*@|//|g' $daemon | tr '\n' ' ')"
 sed 's/^/setup /' /etc/sysconfig/docker-storage-setup 2>/dev/null
-root=$(docker info --format '{{.DockerRootDir}}' 2>/dev/null)
+root=$(ENGINE_ROOT_DIRECTORY)
 if test -n "$root"; then
-  docker info --format 'driver {{.Driver}}' 2>/dev/null
-  test "$(docker info --format '{{.Containers}}{{.Images}}' 2>/dev/null)" = 00 ||
-    echo 'data its images and containers'
+  ENGINE_DRIVER
+  test "$(ENGINE_COUNTS)" = 00 || echo 'data its images and containers'
 else
   root=$(sed -n 's/.*"data-root"[[:space:]]*:[[:space:]]*"\([^"]*\)".*/\1/p' $daemon 2>/dev/null)
 fi
@@ -79,7 +79,15 @@ ENGINE_OWN = (
     "aufs|btrfs|builder|buildkit|containerd|containers|devicemapper|engine-id|fuse-overlayfs|"
     r"image|lost\+found|network|overlay|overlay2|plugins|runtimes|swarm|tmp|trust|vfs|volumes"
 )
-COMMAND = COMMAND.replace("ENGINE_ROOT", ENGINE_ROOT).replace("ENGINE_OWN", ENGINE_OWN)
+SUBSTITUTIONS = {
+    "ENGINE_ROOT_DIRECTORY": docker.ROOT_DIRECTORY,
+    "ENGINE_DRIVER": docker.DRIVER,
+    "ENGINE_COUNTS": docker.COUNTS,
+    "ENGINE_ROOT": ENGINE_ROOT,
+    "ENGINE_OWN": ENGINE_OWN,
+}
+for _name, _value in SUBSTITUTIONS.items():
+    COMMAND = COMMAND.replace(_name, _value)
 # For each directory that a file system of ours is or will be mounted at.
 DIRECTORIES = r"""; do
   test -z "$(ls -A "$path" 2>/dev/null)" || echo "occupied $path"

@@ -3,9 +3,15 @@ group_data/all.py, or for one run with `--data KEY=VALUE`."""
 
 from quaylab.clients.tunnel import prompt_transport
 
-# --- The registry ---
+# --- The registry as a whole ---
 # Names this registry's credentials and CA, in credentials/ on this machine.
 lab_name = "quaylab"
+# Seconds that a started service has to become healthy.
+health_timeout = 300
+# MB of free space that images and each kind of data need before the first run.
+minimum_disk_mb = 10240
+
+# --- Quay ---
 # The registry's public name; None: the Quay host's inventory name if that is a full one, else
 # quay.quaylab.lan.
 server_hostname = None
@@ -16,6 +22,8 @@ quay_https_port = 443
 quay_http_port = 80
 # Quay's version, which is its image's tag; None: v3.18.0, with MySQL v3.16.5.
 quay_version = None
+# Quay's image without its tag.
+quay_image = "quay.io/projectquay/quay"
 # Name of Quay's first user, who is its superuser.
 quay_superuser = "quayadmin"
 # The superuser's mail address.
@@ -26,14 +34,12 @@ quay_storage_path = None
 quay_workers = None
 # Further keys of Quay's config.yaml, such as FEATURE_PROXY_CACHE.
 quay_config: dict[str, object] = {}
-# Seconds that a started service has to become healthy.
-health_timeout = 300
-
-# --- Certificates ---
-# Your certificate (PEM, with its chain) on this machine; None: the lab's own.
-tls_certificate = None
-# Its private key (PEM) on this machine.
-tls_key = None
+# The file `license`, on this machine; only Quay 2.9 takes one.
+quay_license = None
+# Processors that a Quay host needs.
+minimum_cpus = 2
+# MB of memory that a Quay host needs; None: 4096, with the database on it 8192.
+minimum_memory_mb = None
 
 # --- The database ---
 # postgresql or mysql: Quay speaks no other.
@@ -44,8 +50,7 @@ database_name = "quay"
 database_user = "quay"
 # Directory on the database host for its data; None: a named volume.
 database_data = None
-# Address the database listens on; None: loopback, or the host's address when Quay runs
-# elsewhere.
+# Address the database listens on; None: loopback, or the host's address when Quay runs elsewhere.
 database_listen = None
 # A database that runs elsewhere; needs no group `database`.
 database_host = None
@@ -54,12 +59,20 @@ database_port = None
 # With database_host: the CAs (PEM) on this machine that sign its certificate, for TLS with chain
 # and name verified; None: nothing is verified.
 database_ca = None
-# With database_host: the server's administrator, who makes Quay's role, database and pg_trgm where
-# they are missing.
+# With database_host: the server's administrator, who makes Quay's role, database and pg_trgm
+# where they are missing.
 database_admin = None
 # With database_host: Quay's version that your own backup is of, which an upgrade from that
 # version asks for.
 database_backup = None
+
+# --- PostgreSQL ---
+# PostgreSQL's image.
+postgresql_image = "quay.io/sclorg/postgresql-15-c9s:c9s"
+
+# --- MySQL ---
+# MySQL's image.
+mysql_image = "quay.io/sclorg/mysql-80-c9s:c9s"
 
 # --- Redis ---
 # Address Redis listens on; None: loopback, or the host's address when Quay runs elsewhere.
@@ -71,6 +84,8 @@ redis_port = 6379
 # With redis_host: the CAs (PEM) on this machine that sign its certificate, for TLS with chain and
 # name verified; None: without TLS.
 redis_ca = None
+# Redis' image.
+redis_image = "quay.io/sclorg/redis-7-c9s:c9s"
 
 # --- Object storage ---
 # Where the blobs are kept: local (a volume), radosgw (Ceph), s3 (AWS and compatible), gcs
@@ -120,26 +135,22 @@ ceph_quota_gb = None
 # Whether Quay's user in Ceph may use its Swift interface as well, as quay:swift.
 ceph_swift = False
 
+# --- Certificates ---
+# Your certificate (PEM, with its chain) on this machine; None: the lab's own.
+tls_certificate = None
+# Its private key (PEM) on this machine.
+tls_key = None
+
 # --- Images ---
 # registry: pull; archive: load image_archive; packages: build from Debian's packages, with a
 # stand-in for Quay.
 image_source = "registry"
-# A `docker save` file on this machine with the images named below.
+# A `docker save` file on this machine with all images that the hosts need.
 image_archive = None
-# Quay's image without its tag.
-quay_image = "quay.io/projectquay/quay"
-# PostgreSQL's image.
-postgresql_image = "quay.io/sclorg/postgresql-15-c9s:c9s"
-# MySQL's image.
-mysql_image = "quay.io/sclorg/mysql-80-c9s:c9s"
-# Redis' image.
-redis_image = "quay.io/sclorg/redis-7-c9s:c9s"
 # Your config.json with the image registry's login, on this machine.
 pull_secret = None
 # The hosts' user whose .docker/config.json it is merged into.
 pull_secret_user = "root"
-# The file `license`, on this machine; only Quay 2.9 takes one.
-quay_license = None
 
 # --- The engine and the network ---
 # Docker CE's package repository or a mirror of it, for RHEL 8+ and its kin.
@@ -156,14 +167,6 @@ https_proxy = None
 no_proxy = None
 # Your company's CA (PEM) on this machine, trusted by the hosts and by Quay.
 company_ca = None
-
-# --- What a host needs ---
-# Processors that a Quay host needs.
-minimum_cpus = 2
-# MB of memory that a Quay host needs; None: 4096, with the database on it 8192.
-minimum_memory_mb = None
-# MB of free space that images and each kind of data need before the first run.
-minimum_disk_mb = 10240
 
 # --- The hypervisor ---
 # Networks of the hypervisor, each with name, forward, bridge, domain, network, broadcast,

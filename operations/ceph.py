@@ -12,6 +12,7 @@ from pyinfra.api import QuoteString, StringCommand, operation
 from facts.ceph import Ceph, Osds
 from facts.files import Paths
 from operations.commands import quoted
+from operations.observation import ask
 from quaylab.plan import Plan
 from quaylab.scripts import ceph_report
 from quaylab.services import ceph
@@ -24,7 +25,7 @@ def osd_files(plan: Plan) -> Generator[StringCommand]:
     + plan: the run's plan
     """
     wanted = ceph.osd_files(plan.settings)
-    found = host.get_fact(Paths, paths=list(wanted))
+    found = ask(Paths, paths=list(wanted))
     for path in wanted:
         if path in found:
             host.noop(f"{path} is there")
@@ -49,7 +50,7 @@ def user_present(plan: Plan) -> Generator[StringCommand]:
     if host.name != plan.ceph_admin:
         host.noop("Ceph is administrated on another host")
         return
-    state = host.get_fact(Ceph, shell=plan.ceph_shell)
+    state = ask(Ceph, shell=plan.ceph_shell)
     if state is None and not run.is_executing and plan.was_deployed(host.name):
         host.noop("asked when the run has brought Ceph up")
         return
@@ -72,9 +73,7 @@ def wiped(plan: Plan) -> Generator[StringCommand]:
     What bears anything else was refused as an OSD, and stays.
     """
     settings = plan.settings
-    found = host.get_fact(
-        Osds, paths=[*settings.ceph_osd_devices], fsid=ceph.cluster_id(plan.credentials)
-    )
+    found = ask(Osds, paths=[*settings.ceph_osd_devices], fsid=ceph.cluster_id(plan.credentials))
     if not found:
         host.noop("no OSD's device is there")
     for path, bears in found.items():

@@ -9,10 +9,10 @@ from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.ceph import AUTHORIZED_KEYS, Ceph, Cephadm, CephadmState
 from operations.commands import apt_installed, fail, quoted
-from quaylab.paths import VAR
+from operations.observation import ask
+from quaylab.paths import CEPH_NOTE, VAR
 from quaylab.plan import Plan
 from quaylab.services import ceph, cephadm
-from quaylab.services.cephadm import NOTE
 
 
 @operation()
@@ -58,15 +58,15 @@ def bootstrapped(plan: Plan) -> Generator[StringCommand]:
                 fail(
                     f"ceph: {host.name} has OSDs of this cluster, which began on another host; put "
                     f"that one first in group `ceph` (if it is {host.name}, its note is lost: "
-                    f"write {fsid} to {NOTE})"
+                    f"write {fsid} to {CEPH_NOTE})"
                 ), "; }",
             )  # fmt: skip
             # It never came to its end, so no OSD was made, and nothing is lost.
             yield StringCommand(_remove(plan, fsid), ">/dev/null")
-        command = cephadm.bootstrap(plan.settings, plan.credentials, plan.topology.ceph[host.name])
+        command = cephadm.bootstrap(plan.settings, fsid, plan.topology.addresses[host.name])
         yield StringCommand(
             "said=$(", quoted(*command), '2>&1 ) || { printf "%s\\n" "$said" | tail -n 15 >&2;',
-            f"exit 1; }}; mkdir -p {VAR} && echo {fsid} >{NOTE}",
+            f"exit 1; }}; mkdir -p {VAR} && echo {fsid} >{CEPH_NOTE}",
         )  # fmt: skip
     elif not found.running:
         yield StringCommand(f"systemctl start ceph-{fsid}.target")
@@ -85,12 +85,12 @@ def applied(plan: Plan) -> Generator[StringCommand]:
     if host.name != plan.ceph_admin:
         host.noop("declared on the first host")
         return
-    left_out = [name for name in plan.topology.ceph if name not in plan.machines]
+    left_out = [name for name in plan.topology.hosts["ceph"] if name not in plan.machines]
     if left_out:
         host.noop(f"not without all of its hosts; left out are {', '.join(left_out)}")
         return
     wanted = cephadm.specifications(plan.settings, plan.topology, plan.credentials, plan.machines)
-    state = host.get_fact(Ceph, shell=plan.ceph_shell) if _state(plan).made else None
+    state = ask(Ceph, shell=plan.ceph_shell) if _state(plan).made else None
     due = cephadm.differing(wanted, state.declared if state else ())
     if not due:
         host.noop("hosts and services are as they have to be")
@@ -111,7 +111,7 @@ def serving(plan: Plan) -> Generator[StringCommand]:
     if host.name != plan.ceph_admin or store is None:
         host.noop("waited for on the first host")
         return
-    state = host.get_fact(Ceph, shell=plan.ceph_shell) if _state(plan).made else None
+    state = ask(Ceph, shell=plan.ceph_shell) if _state(plan).made else None
     if state and state.daemons.get("rgw") and state.daemons.get("osd"):
         host.noop(f"{state.health}: {', '.join(f'{n} {k}' for k, n in state.daemons.items())}")
         return
@@ -161,7 +161,7 @@ def removed(plan: Plan) -> Generator[StringCommand]:
     if found.begun:
         # To zap it lists all disks, for which LVM has to work: not needed where it has no OSD.
         zap = f"$(! {_osds(fsid)} || echo --zap-osds)"
-        yield StringCommand(_remove(plan, fsid), f"{zap} >/dev/null && rm -f {NOTE}")
+        yield StringCommand(_remove(plan, fsid), f"{zap} >/dev/null && rm -f {CEPH_NOTE}")
     elif not found.authorized:
         host.noop("nothing of the cluster is there")
 
@@ -178,10 +178,10 @@ def _remove(plan: Plan, fsid: str) -> StringCommand:
 
 
 def _state(plan: Plan) -> CephadmState:
-    state: CephadmState = host.get_fact(
+    state: CephadmState = ask(
         Cephadm,
         fsid=ceph.cluster_id(plan.credentials),
         key=cephadm.public_key(plan.credentials),
-        note=NOTE,
+        note=CEPH_NOTE,
     )
     return state

@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import getpass
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from pyinfra import logger
+from pyinfra import logger, state
 from pyinfra.api import Host, QuoteString, StringCommand
-from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
+from pyinfra.api.exceptions import DeployError
 
 from quaylab.problems import Refusal
-from quaylab.settings import HostInput
+from quaylab.settings.loading import HostInput
 
 LOCK = "/run/quaylab.lock"
 PATIENCE = 1800  # seconds: images are built over slow lines as well
@@ -26,12 +28,14 @@ def fail(message: str) -> StringCommand:
 
 
 def receive(content: bytes, path: StringCommand | QuoteString) -> StringCommand:
-    """A command that writes its standard input, which is to be :func:`encoded`, to a file.
+    """A command that writes its standard input, or of that what is :func:`encoded` of this content,
+    to a file.
 
     It fails if some of it is missing: for a command, the death of the run that feeds it looks like
     the end of its input.
     """
-    return StringCommand("base64 -d >", path, '&& test "$(stat -c %s', path, f')" = {len(content)}')
+    taken = f"head -c {len(encoded(content))} | base64 -d >"
+    return StringCommand(taken, path, '&& test "$(stat -c %s', path, f')" = {len(content)}')
 
 
 def encoded(content: bytes) -> str:
@@ -84,6 +88,21 @@ def connector_arguments(host: Host) -> dict[str, Any]:
     """sudo and the like, as the current operation was told."""
     told = dict(host.current_op_global_arguments or {})
     return {key: told[key] for key in CONNECTOR_ARGUMENT_KEYS if key in told}
+
+
+def inventory_arguments(host: Host) -> dict[str, Any]:
+    """sudo and the like, as the inventory and the command line tell outside of any operation."""
+    told: Mapping[str, Any] = pop_global_arguments(state, host, {})[0]
+    return {key: told[key] for key in CONNECTOR_ARGUMENT_KEYS if key in told}
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turns a refusal into ``DeployError``, which pyinfra prints as it is."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise DeployError(str(refusal)) from None
 
 
 def quoted(*words: str) -> StringCommand:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Generator
 
 from pyinfra import host
 from pyinfra import state as run
-from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand, operation
+from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 
-from facts.database import Database
+from facts.database import Database, DatabaseState
 from operations import reach
 from operations.commands import complain, fail
+from operations.observation import Question, ask, question
 from quaylab.clients.probes import Unreachable
-from quaylab.clients.sql import Step
+from quaylab.database_login import Step
+from quaylab.engines import docker
+from quaylab.model import container_name
 from quaylab.plan import Plan
 
 
@@ -24,14 +28,9 @@ def prepared(plan: Plan) -> Generator[StringCommand]:
     + plan: the run's plan
     """
     settings = plan.settings
-    container = plan.database.container.name
-    state = host.get_fact(
-        Database,
-        container=container,
-        engine=settings.database_engine,
-        database=settings.database_name,
-        user=settings.database_user,
-    )
+    database = plan.workload("database", host.name)
+    container = database.container.name
+    state: DatabaseState | None = ask(Database, **state_arguments(plan))
     if state is None and not run.is_executing and plan.was_deployed(host.name):
         host.noop("asked when the run has brought the database up")
         return
@@ -46,7 +45,7 @@ def prepared(plan: Plan) -> Generator[StringCommand]:
     trigram = state.extensions.get("pg_trgm") if state else None
     if state and trigram is None:
         yield fail(
-            f"the image {plan.database.image.reference} has no pg_trgm, which Quay needs; take "
+            f"the image {database.image.reference} has no pg_trgm, which Quay needs; take "
             "one with PostgreSQL's contrib modules (postgresql_image)"
         )
     if trigram and trigram.installed:
@@ -58,6 +57,25 @@ def prepared(plan: Plan) -> Generator[StringCommand]:
     if state and state.role_superuser:
         statement = f'ALTER ROLE "{settings.database_user}" NOSUPERUSER'
         yield _postgresql(container, settings.database_name, statement)
+
+
+def state_arguments(plan: Plan) -> dict[str, str]:
+    """How the fact Database is asked of the current database host."""
+    settings = plan.settings
+    return {
+        "container": container_name("database"),
+        "engine": settings.database_engine,
+        "database": settings.database_name,
+        "user": settings.database_user,
+    }
+
+
+def asked(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
+    """What a run without changes asks of a database host."""
+    there = plan.machines[host].state.containers
+    if host not in plan.topology.hosts["database"] or container_name("database") not in there:
+        return [], []
+    return [question(Database, **state_arguments(plan))], []
 
 
 @operation()
@@ -106,6 +124,4 @@ def _mysql(container: str, statement: str) -> StringCommand:
 
 def _run(container: str, client: str, statement: str) -> StringCommand:
     # Through bash: the seed's rhscl images put their clients on the PATH there only.
-    return StringCommand(
-        "docker exec", container, "bash -c", QuoteString(client), QuoteString(statement)
-    )
+    return StringCommand(docker.execute_bash(container, shlex.quote(client), statement))

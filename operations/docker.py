@@ -11,15 +11,18 @@ from pyinfra.api import StringCommand, operation
 
 from facts.docker import Daemon, DaemonState
 from facts.files import Paths
+from facts.machine import EngineInfo
 from facts.machine import Machine as MachineFact
 from operations.commands import apt_installed, fail, read_secret
+from operations.observation import ask
 from quaylab import quoting
 from quaylab.checks import lost_data
-from quaylab.engines import daemon_settings
-from quaylab.files import ManagedFile
+from quaylab.engines import daemon_settings, docker
+from quaylab.hosts.machine import Engine as EngineReport
 from quaylab.hosts.machine import Machine
+from quaylab.model import ManagedFile
 from quaylab.plan import Plan, foreign_data
-from quaylab.settings import Settings
+from quaylab.settings.loading import Settings
 
 START_TIMEOUT = 60
 LOG = "/var/log/dockerd.log"
@@ -35,7 +38,7 @@ def installed(machine: Machine, settings: Settings) -> Generator[StringCommand]:
     + machine: the host
     + settings: the run's settings, for Docker CE's repository
     """
-    if host.get_fact(Daemon).installed:
+    if ask(Daemon).installed:
         host.noop("dockerd is there")
     elif machine.debian_family:
         # Debian 13 has the client in a package of its own; before, it was in docker.io.
@@ -56,16 +59,17 @@ def running(machine: Machine, settings: Settings) -> Generator[StringCommand]:
     + machine: the host
     + settings: the run's settings, for the proxy
     """
-    daemon = host.get_fact(Daemon)
+    daemon, engine = ask(Daemon), ask(EngineInfo)
+    answers = engine is not None and engine.version is not None
     wanted = _proxies(settings)
     # Without a proxy in the settings, one that the host's admin set up is left alone; ours is not.
-    unused = [] if any(wanted) else host.get_fact(Paths, paths=[PROXY_FILE, UNUSED_PROXY_FILE])
-    proxied = daemon.proxies == wanted or not (any(wanted) or unused)
-    due = daemon.answers and (daemon.flushed or not proxied)
-    if daemon.answers and not due and not unused and (daemon.enabled or not machine.systemd):
+    unused = [] if any(wanted) else ask(Paths, paths=[PROXY_FILE, UNUSED_PROXY_FILE])
+    proxied = (engine is not None and engine.proxies == wanted) or not (any(wanted) or unused)
+    due = answers and (daemon.flushed or not proxied)
+    if answers and not due and not unused and (daemon.enabled or not machine.systemd):
         host.noop("the engine answers")
         return
-    if problem := _problem(machine, daemon, proxied):
+    if problem := _problem(machine, daemon, engine, proxied):
         yield fail(problem)
         return
     if unused:
@@ -73,24 +77,28 @@ def running(machine: Machine, settings: Settings) -> Generator[StringCommand]:
         yield StringCommand(f"test ! -e {PROXY_FILE} || mv -f {PROXY_FILE} {UNUSED_PROXY_FILE}")
     if machine.systemd:
         yield from _by_systemd("restart" if due else "start")
-    elif not daemon.answers:
+    elif not answers:
         yield _directly(settings)
     if unused:
         yield StringCommand(f"rm -f {UNUSED_PROXY_FILE}")
 
 
-def _problem(machine: Machine, daemon: DaemonState, proxied: bool) -> str | None:
+def _problem(
+    machine: Machine, daemon: DaemonState, engine: EngineReport | None, proxied: bool
+) -> str | None:
     """Why the engine can't be started, or must not be restarted."""
+    answers = engine is not None and engine.version is not None
+    live_restore = engine is not None and engine.live_restore
     text = read_secret(host, daemon_settings.PATH)
     if problem := daemon_settings.form_problem(text or ""):
         return f"{daemon_settings.PATH} of {host.name} {problem}, else the engine can't start"
-    if daemon.answers and daemon.flushed and not (machine.systemd and daemon.live_restore):
+    if answers and daemon.flushed and not (machine.systemd and live_restore):
         return (
             f"{host.name}: the engine's rules are gone from iptables, so containers are not "
             "reached and none can be started; restart the engine there (systemctl restart docker; "
             "its containers stop meanwhile), and have it restarted after whatever flushes them"
         )
-    if daemon.answers and not proxied and not machine.systemd:
+    if answers and not proxied and not machine.systemd:
         return (
             "https_proxy: dockerd on this host runs with another proxy, and without systemd it is "
             "yours to restart: stop it and run again"
@@ -118,7 +126,7 @@ def _directly(settings: Settings) -> StringCommand:
     return StringCommand(
         f"rm -f /var/run/docker.pid; {variables} setsid dockerd >>{LOG} 2>&1 </dev/null &",
         f"for second in $(seq {START_TIMEOUT}); do",
-        "docker info >/dev/null 2>&1 && exit 0; sleep 1; done;",
+        f"{docker.ANSWERS} && exit 0; sleep 1; done;",
         f"tail -n {LOG_LINES} {LOG} >&2; exit 1",
     )
 

@@ -9,19 +9,20 @@ from datetime import datetime, timezone
 
 from pyinfra import host, inventory, state
 from pyinfra.api import QuoteString, StringCommand, operation
-from pyinfra.api.exceptions import DeployError
 from pyinfra.context import ctx_host
 from rich.console import Console
 
 from facts.dumps import Dumps
 from operations import files
-from operations.commands import fail, quoted
+from operations.commands import fail, refusals
+from operations.observation import ask
 from quaylab.checks import host_reports
-from quaylab.files import ManagedFile
+from quaylab.engines import docker
+from quaylab.model import ManagedFile
 from quaylab.next_command import again
 from quaylab.paths import VAR
 from quaylab.plan import Plan, foreign_data
-from quaylab.problems import Refusal, refuse
+from quaylab.problems import refuse
 from quaylab.upgrade import dumps
 from quaylab.upgrade.dumps import DIRECTORY, LOCK, REPLACED, SCRATCH, Dump, DumpsState, Upgrade
 
@@ -145,7 +146,7 @@ def chosen(plan: Plan) -> Dump | None:
     """
     where, settings = plan.topology, plan.settings
     needed = {*where.quay, *filter(None, [where.database.host])}
-    try:
+    with refusals():
         refuse(host_reports.absent_problems("restore", sorted(needed), plan.machines))
         refuse(foreign_data(plan))
         if where.database.host is None:
@@ -161,8 +162,6 @@ def chosen(plan: Plan) -> Dump | None:
         return dumps.choose(
             found(plan).dumps, settings.restore, settings.database_engine, credentials, kept_in
         )
-    except Refusal as refusal:
-        raise DeployError(str(refusal)) from None
 
 
 def found(plan: Plan) -> DumpsState:
@@ -181,24 +180,29 @@ def way_back(plan: Plan) -> str:
 
 
 def _read(plan: Plan) -> DumpsState:
-    part = plan.database
-    assert part.volume is not None
-    return host.get_fact(
+    database = plan.workload("database", host.name)
+    assert database.volume is not None
+    found: DumpsState = ask(
         Dumps,
-        container=part.container.name,
+        container=database.container.name,
         engine=plan.settings.database_engine,
         database=plan.settings.database_name,
-        data=next(m.target for m in part.container.mounts if m.source == part.volume.name),
+        data=next(
+            mount.target
+            for mount in database.container.mounts
+            if mount.source == database.volume.name
+        ),
     )
+    return found
 
 
 def _engine(plan: Plan, *words: str) -> StringCommand:
     """The engine's script in its container."""
     # Only where a file is given: else it would read the terminal of a local run.
-    interactive = "--interactive" if words[0] == "load" else ""
+    container = plan.workload("database", host.name).container.name
+    script, reads = f'"$(cat {SCRIPT})"', words[0] == "load"
     return StringCommand(
-        f'docker exec {interactive} {plan.database.container.name} bash -c "$(cat {SCRIPT})"',
-        quoted("quaylab", *words),
+        docker.execute_bash(container, script, "quaylab", *words, interactive=reads)
     )
 
 

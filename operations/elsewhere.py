@@ -12,10 +12,10 @@ from operations import reach
 from operations.commands import ask_at_terminal
 from quaylab.clients import database_administrator
 from quaylab.clients.probes import Unreachable
-from quaylab.clients.sql import Login
+from quaylab.database_login import Login
 from quaylab.plan import Plan
 from quaylab.problems import Problems, Refusal, refuse
-from quaylab.secrets.credentials import given_by
+from quaylab.secrets.given import given_by
 
 
 def answering(made: Plan) -> Plan:

@@ -10,7 +10,8 @@ from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.files import Files
 from operations.commands import encoded, fail, receive
-from quaylab.files import ManagedFile
+from operations.observation import ask_each
+from quaylab.model import ManagedFile
 from quaylab.paths import ETC
 
 
@@ -30,7 +31,8 @@ def present(files: Iterable[ManagedFile]) -> Generator[StringCommand]:
         )
     """
     wanted = list(files)
-    found = host.get_fact(Files, paths=[file.path for file in wanted])
+    found = ask_each(Files, [file.path for file in wanted])
+    differing = []
     for file in wanted:
         state = found.get(file.path)
         difference = state.differs(file) if state else "missing"
@@ -43,21 +45,33 @@ def present(files: Iterable[ManagedFile]) -> Generator[StringCommand]:
                 f"chown {file.uid}:{file.gid}", path, f"&& chmod {file.mode:04o}", path
             )
         else:
-            yield write(file)
+            differing.append(file)
+    if differing:
+        yield write(*differing)
 
 
-def write(file: ManagedFile) -> StringCommand:
-    """Replace a file atomically. Its content goes through stdin, and what lies on disk before
-    the last step is readable by root alone."""
+def write(*files: ManagedFile) -> StringCommand:
+    """Replace files, each atomically. Their contents go through stdin, one after the other, and
+    what lies on disk before the last step is readable by root alone."""
+    contents = [file.content.encode() for file in files]
+    commands = [
+        piece
+        for file, content in zip(files, contents, strict=True)
+        for piece in ("&&", _replace(file, content))
+    ]
+    return StringCommand(
+        f"install -d -o root -g root -m 0700 {ETC}", *commands,
+        _stdin="".join(map(encoded, contents)),
+    )  # fmt: skip
+
+
+def _replace(file: ManagedFile, content: bytes) -> StringCommand:
     path, new = QuoteString(file.path), QuoteString(f"{file.path}.new")
-    content = file.content.encode()
     occupied = f"{file.path} has to be a file and is a directory with something in it; move it away"
     return StringCommand(
-        f"install -d -o root -g root -m 0700 {ETC} && umask 022 &&",
-        "mkdir -p", QuoteString(str(PurePosixPath(file.path).parent)), "&& umask 077 &&",
-        "{ test ! -d", path, "|| test -L", path, "|| rmdir", path, "2>/dev/null || {",
-        fail(occupied), "; }; } &&",
+        "umask 022 && mkdir -p", QuoteString(str(PurePosixPath(file.path).parent)),
+        "&& umask 077 && { test ! -d", path, "|| test -L", path,
+        "|| rmdir", path, "2>/dev/null || {", fail(occupied), "; }; } &&",
         "rm -f", new, "&&", receive(content, new), f"&& chown {file.uid}:{file.gid}", new,
         f"&& chmod {file.mode:04o}", new, "&& mv -fT", new, path,
-        _stdin=encoded(content),
     )  # fmt: skip

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.firewall import NOTE, Firewall, FirewallState
 from operations import files
-from quaylab.files import ManagedFile
-from quaylab.parts import Part
-from quaylab.topology import LOOPBACK, container_name
+from operations.observation import ask
+from quaylab.model import LOOPBACK, ManagedFile
+from quaylab.services.base import Audience, Port
 
 
 @operation()
-def opened(parts: tuple[Part, ...], peer: str) -> Generator[StringCommand]:
-    """Let the clients of a host's parts in: everybody to the registry, Quay's host to what it uses.
+def opened(ports: Sequence[Port], peer: str) -> Generator[StringCommand]:
+    """Let the clients of a host's services in: everybody to the registry, Quay's host to what it
+    uses.
     What an earlier run has opened for other ports or another peer is closed.
 
     firewalld lets in by itself what the engine forwards to a container. It does not where the
     engine's own proxy listens instead: with `iptables` off in daemon.json, or by IPv6.
 
-    + parts: the host's parts with their published ports
+    + ports: those of the host's services
     + peer: the address of Quay's host
     """
-    wanted = [rule for part in parts for rule in rules(part, peer)]
+    wanted = [rule for port in ports if (rule := _rule(port, peer))]
     yield from _only(wanted, "nobody from outside needs it, or the ports are open")
 
 
@@ -35,24 +36,23 @@ def closed() -> Generator[StringCommand]:
     yield from _only([], "no run has opened a port")
 
 
-def rules(part: Part, peer: str) -> list[str]:
-    """The options of firewall-cmd, in the words in which it lists them."""
-    ports = [port.host for port in part.container.ports if port.address != LOOPBACK]
-    if part.container.name == container_name("quay"):
-        return [f"--add-port={port}/tcp" for port in ports]
-    if peer == LOOPBACK:
-        return []
+def _rule(port: Port, peer: str) -> str | None:
+    """The option of firewall-cmd, in the words in which it lists a rule; None without one."""
+    number = port.published.host
+    if port.audience is Audience.EVERYBODY:
+        return f"--add-port={number}/tcp"
+    if LOOPBACK in (peer, port.published.address):
+        return None
     family = "ipv6" if ":" in peer else "ipv4"
-    return [
+    return (
         f'--add-rich-rule=rule family="{family}" source address="{peer}" '
-        f'port port="{port}" protocol="tcp" accept'
-        for port in ports
-    ]
+        f'port port="{number}" protocol="tcp" accept'
+    )
 
 
 def _only(wanted: list[str], nothing: str) -> Generator[StringCommand]:
     """Have these rules, and of those that runs have added no others."""
-    firewall: FirewallState = host.get_fact(Firewall)
+    firewall: FirewallState = ask(Firewall)
     if not firewall.running:
         host.noop("firewalld does not run")
         return

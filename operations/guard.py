@@ -30,7 +30,7 @@ from operations.commands import host_inputs
 from operations.ssh import Ssh
 from quaylab.checks import command_line, inventory_file, pyinfra_data
 from quaylab.problems import Refusal, refuse
-from quaylab.settings import HostInput
+from quaylab.settings.loading import HostInput
 
 
 def guard() -> None:

@@ -11,9 +11,12 @@ from pyinfra.api.command import PyinfraCommand
 from facts.images import Images
 from operations import files
 from operations.commands import encoded, fail, one_at_a_time, quoted, receive
-from quaylab.checks.fetched_images import DIRECTORY, note, note_path, problems
+from operations.observation import ask_each
+from quaylab.checks.fetched_images import note, note_path, problems
+from quaylab.engines import docker
 from quaylab.images import Image, base_image, context_archive
-from quaylab.settings import Settings
+from quaylab.paths import IMAGE_NOTES
+from quaylab.settings.loading import Settings
 
 
 @operation()
@@ -27,39 +30,39 @@ def present(images: Iterable[Image], settings: Settings) -> Generator[PyinfraCom
     pulled or given by hand, is refused with the plan, and here if this run has fetched it.
     """
     wanted = {image.reference: image for image in images}
-    base = base_image().reference
-    found = host.get_fact(Images, references=[*wanted, base])
+    found = ask_each(Images, wanted)
     missing = [image for reference, image in wanted.items() if reference not in found]
     if missing:
         if built := [note_path(image.reference) for image in missing if image.context]:
             # Each build is another image, and ours.
             yield StringCommand("rm -f", quoted(*built))
-        yield from _fetch(missing, settings, base in found)
+        yield from _fetch(missing, settings)
         # As they are now; a run that is only planned has fetched nothing.
         found = found | host.get_fact(Images, references=[each.reference for each in missing])
     there = {reference: found[reference] for reference in wanted if reference in found}
     if others := list(problems(host.name, there)):
         for image in missing:
             if image.reference in there and there[image.reference].is_another:
-                yield StringCommand("docker image rm", QuoteString(image.reference), ">/dev/null")
+                yield StringCommand(docker.remove_image(image.reference))
         yield fail("\n".join(others))
         return
     new = [reference for reference, state in there.items() if not state.remembered]
     if not (missing or new):
         host.noop(f"present: {', '.join(wanted)}")
-    for reference in new:
-        yield files.write(note(reference, there[reference]))
+    if new:
+        yield files.write(*(note(reference, there[reference]) for reference in new))
 
 
-def _fetch(missing: list[Image], settings: Settings, has_base: bool) -> Generator[PyinfraCommand]:
+def _fetch(missing: list[Image], settings: Settings) -> Generator[PyinfraCommand]:
     if settings.image_source == "archive":
         yield from _load(missing, settings)
     elif settings.image_source == "registry":
         for image in missing:
             yield _pull(image, settings)
     else:
-        if not has_base:
-            yield _build_base(base_image())
+        base = base_image()
+        if not ask_each(Images, [base.reference]):
+            yield _build_base(base)
         for image in missing:
             yield _build(image, settings)
 
@@ -71,21 +74,18 @@ def _pull(image: Image, settings: Settings) -> StringCommand:
         f"company_ca; for a login to {registry} set pull_secret; without a network set "
         "image_source=archive; to try things out without any registry: ./lab demo"
     )
-    return StringCommand(
-        f"home=$(getent passwd {settings.pull_secret_user} | cut -d: -f6);",
-        'docker --config "$home/.docker" pull', QuoteString(image.reference), ">/dev/null",
-        "|| {", fail(helpless), "; }",
-    )  # fmt: skip
+    pull = docker.pull(image.reference, settings.pull_secret_user)
+    return StringCommand(pull, "|| {", fail(helpless), "; }")
 
 
 def _load(missing: list[Image], settings: Settings) -> Generator[PyinfraCommand]:
     assert settings.image_archive is not None  # checked with the plan
-    archive = f"{DIRECTORY}/archive.tar"
-    yield StringCommand(f"mkdir -p {DIRECTORY}")
+    archive = f"{IMAGE_NOTES}/archive.tar"
+    yield StringCommand(f"mkdir -p {IMAGE_NOTES}")
     yield FileUploadCommand(str(settings.image_archive), archive)
     # By a name of its own, so that the end of a killed run's doesn't remove this one's.
     yield StringCommand(
-        f"own={archive}.$$; mv {archive} $own && docker load --input $own >/dev/null; loaded=$?;",
+        f"own={archive}.$$; mv {archive} $own && {docker.load('$own')}; loaded=$?;",
         "rm -f $own; exit $loaded",
     )
     for image in missing:
@@ -93,10 +93,7 @@ def _load(missing: list[Image], settings: Settings) -> Generator[PyinfraCommand]
             f"{settings.image_archive} does not hold {image.reference}; make it anew with: "
             f"docker save --output FILE {' '.join(each.reference for each in missing)}"
         )
-        yield StringCommand(
-            "docker image inspect", QuoteString(image.reference), ">/dev/null || {",
-            fail(absent), "; }",
-        )  # fmt: skip
+        yield StringCommand(docker.has_image(image.reference), "|| {", fail(absent), "; }")
 
 
 def _build_base(image: Image) -> StringCommand:
@@ -110,18 +107,13 @@ def _build(image: Image, settings: Settings) -> StringCommand:
     arguments = dict(image.arguments)
     proxies = {"http_proxy": settings.http_proxy, "https_proxy": settings.https_proxy}
     arguments |= {name: value for name, value in proxies.items() if value}
-    build = StringCommand(
-        # The classic builder: BuildKit needs a plug-in that Debian doesn't install with Docker.
-        "DOCKER_BUILDKIT=0 docker build --tag", QuoteString(image.reference),
-        quoted(*(f"--build-arg={name}={value}" for name, value in arguments.items())),
-        '- <"$0" >/dev/null',
-    )  # fmt: skip
+    build = StringCommand(docker.build(image.reference, arguments, '"$0"'))
     return _made(image, context_archive(image.context), build)
 
 
 def _made(image: Image, source: bytes, build: StringCommand) -> StringCommand:
     """Build from a file with ``source``, unless a killed run's build, still at work, does it."""
-    missing = StringCommand("docker image inspect", QuoteString(image.reference), ">/dev/null 2>&1")
+    missing = StringCommand(docker.has_image(image.reference))
     return StringCommand(
         "source=$(mktemp) &&", receive(source, StringCommand('"$source"')), "&&",
         one_at_a_time(StringCommand(missing, "||", build)), '"$source"; made=$?;',

@@ -12,7 +12,7 @@ from pyinfra.api import StringCommand, operation
 
 from operations import files
 from operations.commands import connector_arguments, fail
-from quaylab.files import ManagedFile
+from quaylab.model import ManagedFile
 
 
 @operation()

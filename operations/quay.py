@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from typing import Any
 
 import urllib3
 from pyinfra import host, state
@@ -15,19 +16,20 @@ from facts.containers import Engine
 from facts.files import Files
 from facts.network import OutOfReach
 from operations import dumps, files, reach
-from operations.commands import complain, fail, quoted
-from operations.containers import RUN, due, ground
+from operations.commands import complain, fail
+from operations.containers import due, network_and_volume
 from operations.credentials import saved
+from operations.observation import Question, ask, ask_each, question, recall
 from operations.reach import registry, through
 from quaylab.clients.probes import Answer, Unreachable
-from quaylab.clients.registry import Registry, RegistryError
-from quaylab.containers import NETWORK
+from quaylab.clients.registry import Health, Registry, RegistryError
+from quaylab.engines import docker
 from quaylab.engines.log_summary import SUMMARY
-from quaylab.files import ManagedFile
-from quaylab.paths import VAR
+from quaylab.engines.state import EngineState
+from quaylab.model import LOOPBACK, NETWORK, ManagedFile
+from quaylab.paths import STORAGE_NOTE, VAR
 from quaylab.plan import Plan
 from quaylab.services import quay_connections
-from quaylab.topology import LOOPBACK
 from quaylab.upgrade.schema_version import note
 
 MIGRATION = "quaylab-migration"
@@ -47,21 +49,21 @@ def migrated(plan: Plan) -> Generator[StringCommand]:
     """
     done = note(plan.version)
     if not plan.migrates:
-        there = host.get_fact(Files, paths=[done.path]).get(done.path)
+        there = ask_each(Files, [done.path]).get(done.path)
         if there and there.differs(done) is None:
             host.noop(f"the schema is that of {plan.schema}")
         else:
             yield files.write(done)
         return
-    part = plan.quay[host.name]
-    yield from ground(part, host.get_fact(Engine))
+    quay = plan.workload("quay", host.name)
+    yield from network_and_volume(quay, ask(Engine))
     # One that a killed run left at work is waited for: cut off, MySQL would keep half of it.
-    yield StringCommand(f"docker wait {MIGRATION} >/dev/null 2>&1 || :")
-    yield StringCommand(f"docker rm --force --volumes {MIGRATION} >/dev/null 2>&1 || :")
-    mounts = [f"--volume={mount}" for mount in part.container.mounts]
+    yield StringCommand(docker.remove_when_ended(MIGRATION))
+    migrate = docker.run_once(
+        MIGRATION, quay.container.mounts, quay.image.reference, "migrate", "head"
+    )
     yield StringCommand(
-        f"log=$({RUN} --rm --sig-proxy=false --name={MIGRATION} --network={NETWORK}",
-        quoted(*mounts, part.image.reference), "migrate head 2>&1) ||",
+        f"log=$({migrate} 2>&1) ||",
         "{ printf '%s\\n' \"$log\" | awk", QuoteString(SUMMARY), ">&2;",
         fail(_migration_failed(plan)), "; }",
     )  # fmt: skip
@@ -104,13 +106,7 @@ def services_answer(plan: Plan) -> Generator[StringCommand]:
 def _out_of_reach(plan: Plan) -> list[str]:
     """What this host reaches, as was just seen, and its containers don't."""
     needed = quay_connections.connections(plan.settings, plan.topology)
-    part = plan.quay[host.name]
-    reasons = host.get_fact(
-        OutOfReach,
-        container=part.container.name,
-        image=part.image.reference,
-        targets=list(needed.values()),
-    )
+    reasons = ask(OutOfReach, **reach_arguments(plan, host.name, ask(Engine)))
     return [
         f"{name} at {address}:{port}: {host.name} reaches it, but its containers don't: "
         f"{reasons[address, port]}; look at what its firewall forwards from Docker's networks, and "
@@ -118,6 +114,19 @@ def _out_of_reach(plan: Plan) -> list[str]:
         for name, (address, port) in needed.items()
         if (address, port) in reasons
     ]
+
+
+def reach_arguments(plan: Plan, host: str, engine: EngineState) -> dict[str, Any]:
+    """How the fact OutOfReach is asked of a host of Quay's: in Quay's container if it runs on our
+    network; one that doesn't is about to be replaced."""
+    quay = plan.workload("quay", host)
+    found = engine.containers.get(quay.container.name)
+    return {
+        "container": quay.container.name,
+        "image": quay.image.reference,
+        "inside": bool(found and found.state == "running" and NETWORK in found.networks),
+        "targets": [*quay_connections.connections(plan.settings, plan.topology).values()],
+    }
 
 
 @operation()
@@ -149,11 +158,11 @@ def verified(plan: Plan) -> Generator[PyinfraCommand]:
     Each run asks database, Redis and ``/health/endtoend``. A login, push, pull and delete is due
     when the container is another one than that last verified.
     """
-    wanted = plan.quay[host.name].container
-    engine = host.get_fact(Engine)
+    wanted = plan.workload("quay", host.name).container
+    engine = ask(Engine)
     found = engine.containers.get(wanted.name)
     mark = ManagedFile(VERIFIED, f"{found.id if found else ''}\n", mode=0o644)
-    before = host.get_fact(Files, paths=[VERIFIED]).get(VERIFIED)
+    before = ask_each(Files, [VERIFIED]).get(VERIFIED)
     if not state.is_executing:
         if not before or before.differs(mark) or due(engine, wanted) == "replace":
             yield FunctionCommand(_round_trip, (plan,), {})
@@ -172,6 +181,15 @@ def verified(plan: Plan) -> Generator[PyinfraCommand]:
     yield files.write(mark)
 
 
+def asked(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
+    """What a run without changes asks of a host of Quay's: facts, and files by their paths."""
+    if host != plan.topology.leader:
+        return [], []
+    reach = reach_arguments(plan, host, plan.machines[host].state)
+    questions = [question(OutOfReach, **reach)] if reach["inside"] else []
+    return questions, [note(plan.version).path, VERIFIED, STORAGE_NOTE]
+
+
 def observe(host: Host, plan: Plan) -> str:
     """Versions and health in one line, read without changing anything.
 
@@ -180,14 +198,18 @@ def observe(host: Host, plan: Plan) -> str:
         RegistryError: the registry doesn't answer, or its end-to-end health is bad.
     """
     database, redis = services(host, plan)
-    with registry(host, plan) as quay:
-        health = quay.health()
+    health = recall(host, "health", lambda: _health(host, plan))
     if not health.ok:
         raise RegistryError(f"/health/endtoend of {plan.topology.url}: failing: {health.failing}")
     return (
         f"{plan.settings.database_engine} {database.version}, Redis {redis.version}, "
         f"{', '.join(health.services)} healthy"
     )
+
+
+def _health(host: Host, plan: Plan) -> Health:
+    with registry(host, plan) as quay:
+        return quay.health()
 
 
 def services(host: Host, plan: Plan) -> tuple[Answer, Answer]:
@@ -218,8 +240,8 @@ def _is_still_down(plan: Plan) -> bool:
     """Whether the run is only planned, and will bring up something of this host's first."""
     if state.is_executing:
         return False
-    engine = host.get_fact(Engine)
-    return any(due(engine, part.container) for part in plan.parts_of(host.name))
+    engine = ask(Engine)
+    return any(due(engine, each.container) for each in plan.workloads_of(host.name))
 
 
 def _knows_superuser(plan: Plan) -> bool | None:

@@ -12,15 +12,17 @@ from pyinfra.api import Host
 from pyinfra.connectors.local import LocalConnector
 from pyinfra.connectors.ssh import SSHConnector
 
+from operations.observation import recall
 from quaylab.clients import database_administrator, object_store, probes
 from quaylab.clients.http import dialling
 from quaylab.clients.object_store import Client
 from quaylab.clients.probes import Answer, Unreachable
 from quaylab.clients.registry import Registry, RegistryError
-from quaylab.clients.sql import Step
 from quaylab.clients.tunnel import forward
+from quaylab.database_login import Step
+from quaylab.endpoints import Endpoint
+from quaylab.model import LOOPBACK
 from quaylab.plan import Plan
-from quaylab.topology import LOOPBACK, Service
 
 T = TypeVar("T")
 
@@ -45,7 +47,8 @@ def database(host: Host, plan: Plan) -> Answer:
         Unreachable: it does not answer; the message names it.
     """
     ask = partial(probes.database, plan.settings, plan.credentials)
-    return _asked(host, "database", plan.topology.database, ask)
+    endpoint = plan.topology.database
+    return recall(host, "database", lambda: _asked(host, "database", endpoint, ask))
 
 
 def redis(host: Host, plan: Plan) -> Answer:
@@ -55,7 +58,7 @@ def redis(host: Host, plan: Plan) -> Answer:
         Unreachable: it does not answer; the message names it.
     """
     ask = partial(probes.redis_server, plan.settings, plan.credentials)
-    return _asked(host, "Redis", plan.topology.redis, ask)
+    return recall(host, "Redis", lambda: _asked(host, "Redis", plan.topology.redis, ask))
 
 
 def missing(host: Host, plan: Plan) -> tuple[Step, ...]:
@@ -82,12 +85,12 @@ def take(host: Host, plan: Plan, step: Step) -> None:
     _asked(host, "database", plan.topology.database, do)
 
 
-def _asked(host: Host, name: str, service: Service, ask: Callable[[str, int], T]) -> T:
+def _asked(host: Host, name: str, endpoint: Endpoint, ask: Callable[[str, int], T]) -> T:
     try:
-        with through(host, service.probe_address, service.probe_port) as (address, port):
+        with through(host, endpoint.probe_address, endpoint.probe_port) as (address, port):
             return ask(address, port)
     except (Unreachable, RegistryError) as error:
-        raise Unreachable(f"{name} at {service.address}:{service.port}: {error}") from error
+        raise Unreachable(f"{name} at {endpoint.address}:{endpoint.port}: {error}") from error
 
 
 @contextmanager

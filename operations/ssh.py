@@ -1,11 +1,12 @@
 """SSH as pyinfra has it, but for what a login file of the user's prints before each command.
 
 bash and zsh read such a file for a command by SSH as well, and pyinfra takes its `echo` for the
-first lines of the answer.
+first lines of the answer. A connection that has ended is told as pyinfra expects it.
 """
 
 from __future__ import annotations
 
+from paramiko import SSHException
 from pyinfra.api import StringCommand
 from pyinfra.api.arguments import ConnectorArguments
 from pyinfra.connectors.ssh import SSHConnector
@@ -27,9 +28,16 @@ class Ssh(SSHConnector):
         print_input: bool = False,
         **arguments: Unpack[ConnectorArguments],
     ) -> tuple[bool, CommandOutput]:
-        ok, output = super().run_shell_command(
-            StringCommand(BEGIN, command, _separator=""), print_output, print_input, **arguments
-        )
+        try:
+            ok, output = super().run_shell_command(
+                StringCommand(BEGIN, command, _separator=""), print_output, print_input, **arguments
+            )
+        except EOFError as error:
+            transport = self.client.get_transport() if self.client else None
+            if transport and transport.is_active():
+                raise  # of the question for a password, without a terminal
+            # What pyinfra takes for the loss of a host; the other would end in a traceback.
+            raise SSHException("the connection has ended") from error
         return ok, own_output(output)
 
 

@@ -52,7 +52,7 @@ def told(plan: Plan) -> Generator[PyinfraCommand]:
 
 def _node(plan: Plan) -> str:
     """The leader's own container."""
-    node = host.get_fact(Quay, container=plan.quay[host.name].container.name)
+    node = host.get_fact(Quay, container=plan.workload("quay", host.name).container.name)
     if node is None:
         raise RegistryError("there is no container; ./lab up brings it back")
     if not node.healthy:

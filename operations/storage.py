@@ -11,13 +11,14 @@ from facts.files import Files
 from facts.storage import Storage as StorageFact
 from operations import files
 from operations.commands import apt_installed, fail, quoted, read_secret
+from operations.observation import ask, ask_each
 from quaylab.engines import daemon_settings
-from quaylab.files import ManagedFile
 from quaylab.hosts import storage as storages
 from quaylab.hosts import storage_problems
 from quaylab.hosts.disks import Disks
 from quaylab.hosts.machine import Machine
 from quaylab.hosts.storage import OPTIONS, TAG, UNFORMATTED, Storage, Work
+from quaylab.model import ManagedFile
 
 SETUP = "/etc/sysconfig/docker-storage-setup"
 DROP_IN = "/etc/systemd/system/docker.service.d/quaylab-storage.conf"
@@ -30,7 +31,7 @@ def tools_installed(machine: Machine) -> Generator[StringCommand]:
 
     + machine: the host
     """
-    if host.get_fact(StorageFact, paths=[]).tools >= {"vgcreate", "mkfs.xfs"}:
+    if ask(StorageFact, paths=[]).tools >= {"vgcreate", "mkfs.xfs"}:
         host.noop("lvm2 and xfsprogs are there")
     elif machine.debian_family:
         yield apt_installed("lvm2 xfsprogs")
@@ -56,7 +57,7 @@ def mounted(storage: Storage, machine: Machine) -> Generator[StringCommand]:
             machine=machine,
         )
     """
-    disks = host.get_fact(StorageFact, paths=[storage.path] if storage.path else [])
+    disks = ask(StorageFact, paths=[storage.path] if storage.path else [])
     if problems := list(storage_problems.problems(host.name, machine, disks, [storage])):
         # Told before the run; so somebody has used the disk since then.
         yield fail("\n".join(problems))
@@ -106,7 +107,7 @@ def driver_set() -> Generator[StringCommand]:
 
     An engine that runs with another driver is stopped, and started by the next operation.
     """
-    disks: Disks = host.get_fact(StorageFact, paths=[])
+    disks: Disks = ask(StorageFact, paths=[])
     text = read_secret(host, daemon_settings.PATH) if disks.daemon else ""
     if text is None:
         yield fail(f"docker_storage: {daemon_settings.PATH} of {host.name} can't be read")
@@ -117,7 +118,7 @@ def driver_set() -> Generator[StringCommand]:
     content = daemon_settings.with_driver(text)
     if content:
         # A proxy in it may have a password, so whoever could not read it still can't.
-        found = host.get_fact(Files, paths=[daemon_settings.PATH]).get(daemon_settings.PATH)
+        found = ask_each(Files, [daemon_settings.PATH]).get(daemon_settings.PATH)
         mode = found.mode if found else 0o644
         yield files.write(ManagedFile(daemon_settings.PATH, content, mode=mode))
     if disks.driver not in ("", daemon_settings.DRIVER):
@@ -137,11 +138,11 @@ def awaited(wanted: tuple[Storage, ...], directories: tuple[str, ...]) -> Genera
     + wanted: the host's storages
     + directories: where else data is; what /etc/fstab mounts there, or above, is waited for
     """
-    disks = host.get_fact(StorageFact, paths=[]) if wanted else Disks()
+    disks = ask(StorageFact, paths=[]) if wanted else Disks()
     mounted = (storage.mount_point(disks) for storage in wanted)
     points = " ".join(dict.fromkeys([*mounted, *directories]))
     file = ManagedFile(DROP_IN, f"[Unit]\nRequiresMountsFor={points}\n")
-    found = host.get_fact(Files, paths=[DROP_IN]).get(DROP_IN)
+    found = ask_each(Files, [DROP_IN]).get(DROP_IN)
     if found and not found.differs(file):
         host.noop(f"the engine waits for {points}")
     else:

@@ -8,18 +8,17 @@ from collections.abc import Generator, Mapping
 
 from pyinfra import host, state
 from pyinfra.api import QuoteString, StringCommand, operation
-from pyinfra.api.exceptions import DeployError
 
 from facts.files import Files
 from facts.subscription import CLIENT, AttachedPools, Registration, Repositories
-from operations.commands import ask_at_terminal, fail, one_at_a_time, quoted
+from operations.commands import ask_at_terminal, fail, one_at_a_time, quoted, refusals
 from operations.files import write
-from quaylab.files import ManagedFile
 from quaylab.hosts import subscription
 from quaylab.hosts.subscription import Pools
+from quaylab.model import ManagedFile
 from quaylab.plan import Plan
-from quaylab.problems import Refusal, refuse
-from quaylab.settings import Settings
+from quaylab.problems import refuse
+from quaylab.settings.loading import Settings
 
 # Hosts are planned at once; the first that isn't registered asks for all of them.
 _lock = threading.Lock()
@@ -55,10 +54,8 @@ def check(settings: Settings, found: subscription.Registration) -> None:
         if not (wants_pool and subscription.lacks_pool(settings, _pools(settings))):
             known = host.get_fact(Repositories)
             problems += subscription.lacking(host.name, settings.rhsm_repositories, known)
-    try:
+    with refusals():
         refuse(problems)
-    except Refusal as refusal:
-        raise DeployError(str(refusal)) from None
 
 
 def secret(settings: Settings, found: subscription.Registration) -> str:
@@ -72,12 +69,9 @@ def secret(settings: Settings, found: subscription.Registration) -> str:
     global _secret
     if found.identity or found.trouble:
         return ""
-    try:
-        with _lock:
-            if _secret is None:
-                _secret = subscription.secret(settings, os.environ, ask_at_terminal())
-    except Refusal as refusal:
-        raise DeployError(str(refusal)) from None
+    with _lock, refusals():
+        if _secret is None:
+            _secret = subscription.secret(settings, os.environ, ask_at_terminal())
     return _secret
 
 

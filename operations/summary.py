@@ -14,8 +14,8 @@ from rich.table import Table
 from operations.quay import observe
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
+from quaylab.model import LOOPBACK
 from quaylab.plan import Plan
-from quaylab.topology import LOOPBACK
 from quaylab.versions import MYSQL_REASON, is_legacy
 
 STANDIN = (

@@ -6,20 +6,19 @@ from collections.abc import Generator
 
 from pyinfra import host, logger
 from pyinfra.api import FunctionCommand, QuoteString, StringCommand, operation
-from pyinfra.api.exceptions import DeployError
 
 from facts.containers import Engine
 from facts.files import Paths
 from facts.trust import Name
 from operations import hosts_file
-from operations.containers import remove
+from operations.commands import refusals
+from operations.observation import ask
 from operations.trust import MARK, distrusted
 from quaylab.checks import ownership
-from quaylab.containers import CREDENTIALS_LABEL, NETWORK
-from quaylab.parts import PATH_LABEL
+from quaylab.engines import docker
+from quaylab.model import CREDENTIALS_LABEL, NETWORK, PATH_LABEL
 from quaylab.paths import ETC, VAR
 from quaylab.plan import Plan, refuse_teardown
-from quaylab.problems import Refusal
 from quaylab.topology import docker_trust
 
 
@@ -28,11 +27,9 @@ def spare_others(plan: Plan) -> None:
 
     Raises ``DeployError`` with whose the other registry is.
     """
-    try:
+    with refusals():
         refuse_teardown(plan)
-    except Refusal as refusal:
-        raise DeployError(str(refusal)) from None
-    for name in ownership.made_by_hand(plan.machines[host.name], plan.parts_of(host.name)):
+    for name in ownership.made_by_hand(plan.machines[host.name], plan.workloads_of(host.name)):
         logger.warning(f"{host.name}: container {name} was not made by Quaylab, and stays")
 
 
@@ -42,17 +39,13 @@ def containers(plan: Plan) -> Generator[StringCommand]:
 
     + plan: the run's plan
     """
-    engine = host.get_fact(Engine)
-    mine = [part.container.name for part in reversed(plan.parts_of(host.name))]
+    engine = ask(Engine)
+    mine = [each.container.name for each in reversed(plan.workloads_of(host.name))]
     for name in mine:
         if name in engine.containers:
-            yield from remove(name)
+            yield StringCommand(docker.remove(name))
     if NETWORK in engine.networks:
-        yield StringCommand(
-            f"if test -z \"$(docker ps --all --quiet --filter network={NETWORK})\";",
-            f"then docker network rm {NETWORK} >/dev/null;",
-            f"else echo 'the network {NETWORK} has containers of others, and stays' >&2; fi",
-        )  # fmt: skip
+        yield StringCommand(docker.REMOVE_NETWORK)
     elif not any(name in engine.containers for name in mine):
         host.noop("no container of ours is there")
 
@@ -73,19 +66,19 @@ def data(plan: Plan) -> Generator[StringCommand]:
     registries = {plan.topology.registry, *([noted[1]] if noted else [])}
     trusted = [docker_trust(registry) for registry in sorted(registries) if plan.certificate.ca]
     directories = [*(volume.device for volume in volumes if volume.device), ETC, VAR]
-    existing = host.get_fact(Paths, paths=[*directories, *trusted])
-    line = host.get_fact(Name, hostname=plan.topology.hostname, mark=MARK).managed
+    existing: list[str] = ask(Paths, paths=[*directories, *trusted])
+    line = ask(Name, hostname=plan.topology.hostname, mark=MARK).managed
     if not (volumes or existing or line):
         host.noop("nothing of ours is there")
     # Each before what tells a next run of it: a volume's directory before the volume, the notes
     # last.
     for volume in volumes:
-        if volume.device in existing:
+        if volume.device and volume.device in existing:
             yield _emptied(volume.device)
         if (path := volume.labels.get(PATH_LABEL)) and path != volume.device:
             # The setting's directory, if nothing else is in it, and no disk is mounted there.
             yield StringCommand("rmdir", QuoteString(path), "2>/dev/null || :")
-        yield StringCommand("docker volume rm", QuoteString(volume.name), ">/dev/null")
+        yield StringCommand(docker.remove_volume(volume.name))
     for trust in trusted:
         if trust in existing:
             yield distrusted(trust)

@@ -11,9 +11,10 @@ from pyinfra.api import QuoteString, StringCommand, operation
 from facts.files import Files
 from facts.trust import BundleHolds, Name
 from operations import files, hosts_file
+from operations.observation import ask, ask_each
 from quaylab.checks import ownership
-from quaylab.files import ManagedFile
 from quaylab.hosts.machine import Machine
+from quaylab.model import ManagedFile
 from quaylab.plan import Plan
 from quaylab.topology import docker_trust
 
@@ -27,7 +28,7 @@ def name_known(hostname: str, address: str) -> Generator[StringCommand]:
     + hostname: the registry's name
     + address: where it leads if nothing else says so
     """
-    name = host.get_fact(Name, hostname=hostname, mark=MARK)
+    name = ask(Name, hostname=hostname, mark=MARK)
     if name.managed == address or (name.managed is None and name.resolves):
         host.noop(f"{hostname} is known")
         return
@@ -41,8 +42,8 @@ def registry_noted(plan: Plan) -> Generator[StringCommand]:
 
     + plan: the run's plan
     """
-    wanted = ownership.note(plan.topology, plan.credentials, plan.settings.lab_name)
-    found = host.get_fact(Files, paths=[wanted.path]).get(wanted.path)
+    wanted = note(plan)
+    found = ask_each(Files, [wanted.path]).get(wanted.path)
     if found and not found.differs(wanted):
         host.noop(f"{wanted.path} is as it has to be")
         return
@@ -50,6 +51,11 @@ def registry_noted(plan: Plan) -> Generator[StringCommand]:
     if before and before[1] not in (plan.topology.registry, *plan.registries):
         yield distrusted(docker_trust(before[1]))
     yield files.write(wanted)
+
+
+def note(plan: Plan) -> ManagedFile:
+    """The note of the registry that a host serves."""
+    return ownership.note(plan.topology, plan.credentials, plan.settings.lab_name)
 
 
 def distrusted(trust: str) -> StringCommand:
@@ -74,7 +80,7 @@ def authority_trusted(machine: Machine, authority: Path) -> Generator[StringComm
         update = "update-ca-trust"
     # A line of its content is enough to tell a certificate from others.
     line = pem.partition("-----BEGIN CERTIFICATE-----")[2].split()[1]
-    if host.get_fact(BundleHolds, bundle=machine.ca_bundle, line=line):
+    if ask(BundleHolds, bundle=machine.ca_bundle, line=line):
         host.noop("the company's CA is trusted")
         return
     yield files.write(ManagedFile(anchor, pem))

@@ -5,19 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from quaylab.paths import IMAGES
-from quaylab.settings import Settings
-from quaylab.versions import quay_version
-
-# The major versions that Debian 13 packages.
-PACKAGED_POSTGRESQL = "17"
-PACKAGED_MARIADB = "11.8"
-PACKAGED_REDIS = "8.0"
-PACKAGED_CEPH = "18.2.7"
-STANDIN = "quaylab/quay-standin"
 
 
 @dataclass(frozen=True)
@@ -29,38 +21,9 @@ class Image:
     context: Path | None = None
     arguments: tuple[tuple[str, str], ...] = ()
 
-
-def database_image(settings: Settings) -> Image:
-    """The image of the database that the settings ask for."""
-    postgresql = settings.database_engine == "postgresql"
-    if settings.image_source == "packages":
-        if postgresql:
-            return packaged_image("postgresql", PACKAGED_POSTGRESQL)
-        return packaged_image("mariadb", PACKAGED_MARIADB)
-    reference = settings.postgresql_image if postgresql else settings.mysql_image
-    return Image(reference, settings.image_source)
-
-
-def redis_image(settings: Settings) -> Image:
-    """The image of Redis."""
-    if settings.image_source == "packages":
-        return packaged_image("redis", PACKAGED_REDIS)
-    return Image(settings.redis_image, settings.image_source)
-
-
-def ceph_image(settings: Settings) -> Image:
-    """The image of Ceph's daemons."""
-    if settings.image_source == "packages":
-        return packaged_image("ceph", PACKAGED_CEPH)
-    return Image(settings.ceph_image, settings.image_source)
-
-
-def quay_image(settings: Settings) -> Image:
-    """The image of Quay, or of its stand-in where only packages may be used."""
-    version = quay_version(settings)
-    if settings.image_source == "packages":
-        return packaged_image("quay", version)
-    return Image(f"{settings.quay_image}:{version}", settings.image_source)
+    @property
+    def tag(self) -> str:
+        return self.reference.rpartition(":")[2]
 
 
 def base_image() -> Image:
@@ -69,17 +32,24 @@ def base_image() -> Image:
     return Image(f"quaylab/base:trixie-{_digest(context)}", "packages", context)
 
 
-def packaged_image(part: str, version: str) -> Image:
-    """An image of ``images/PART``. Its tag tells the content, so a change there is a new image."""
-    context = IMAGES / part
-    base = base_image()
-    arguments = [("BASE", base.reference)]
-    name = f"quaylab/{part}"
-    if part == "quay":
-        name = STANDIN
-        arguments.append(("QUAY_VERSION", version))
-    tag = f"{version}-{_digest(context, base.reference)}"
-    return Image(f"{name}:{tag}", "packages", context, tuple(arguments))
+def packaged_image(
+    folder: str, version: str, name: str | None = None, arguments: Mapping[str, str] | None = None
+) -> Image:
+    """An image of ``images/FOLDER``. Its tag tells the content, so a change there is a new image.
+
+    Args:
+        name: the image's, by default the folder's.
+        arguments: further arguments of its build.
+    """
+    context = IMAGES / folder
+    base = base_image().reference
+    tag = f"{version}-{_digest(context, base)}"
+    return Image(
+        f"quaylab/{name or folder}:{tag}",
+        "packages",
+        context,
+        (("BASE", base), *(arguments or {}).items()),
+    )
 
 
 def context_archive(context: Path) -> bytes:

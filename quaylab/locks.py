@@ -20,7 +20,7 @@ def holder() -> str:
     return f"{user} on {socket.gethostname()}, process {os.getpid()}, since {now:%F %T} UTC"
 
 
-class Held(Exception):
+class LockHeld(Exception):
     """Another process holds the lock; the message is its :func:`holder`."""
 
 
@@ -31,7 +31,7 @@ class FileLock:
         """Take it.
 
         Raises:
-            Held: another process has it.
+            LockHeld: another process has it.
             OSError: the file can't be written.
         """
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -40,7 +40,7 @@ class FileLock:
         except BlockingIOError:
             said = os.pread(self._file, 1000, 0).decode(errors="replace").strip()
             os.close(self._file)
-            raise Held(said) from None
+            raise LockHeld(said) from None
         except OSError:
             os.close(self._file)
             raise
@@ -87,9 +87,9 @@ kill $!
 """
 
 
-def told(line: str) -> str | None:
-    """What a line of :data:`HOST_LOCK` tells: a problem, an empty text for none, or None for a line
-    that isn't its answer."""
+def lock_problem(line: str) -> str | None:
+    """Why a host can't be locked, by a line of :data:`HOST_LOCK`: a problem, an empty text for
+    none, or None for a line that isn't its answer."""
     # A login file's last words may lack their line's end.
     answer = line.strip().partition("quaylab-lock: ")[2]
     if not answer:

@@ -9,6 +9,15 @@ from pathlib import Path
 ETC = "/etc/quaylab"
 # What runs note on a host, and what they keep there.
 VAR = "/var/lib/quaylab"
+# On the leader: the version of Quay that migrated the database last, and where the blobs are.
+SCHEMA_NOTE = f"{VAR}/schema"
+STORAGE_NOTE = f"{VAR}/storage"
+# On every host with an engine: the registry that it serves.
+REGISTRY_NOTE = f"{VAR}/registry"
+# Of each image that a host fetched: what identified it then.
+IMAGE_NOTES = f"{VAR}/images"
+# On the first of several Ceph hosts: the cluster whose bootstrap came to its end there.
+CEPH_NOTE = f"{VAR}/ceph-cluster"
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "quaylab" / "scripts"

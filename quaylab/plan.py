@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from pydantic import SecretStr
 
-from quaylab import parts, topology, versions
+from quaylab import topology, versions
 from quaylab.checks import (
     blob_location,
     directories,
+    existing_data,
     fetched_images,
     given_files,
     host_reports,
@@ -19,31 +20,31 @@ from quaylab.checks import (
     preconditions,
 )
 from quaylab.checks.fetched_images import ImageState
-from quaylab.clients import postgresql_tls
-from quaylab.clients.sql import Login
+from quaylab.database_login import Login
+from quaylab.engines import docker
 from quaylab.hosts import storage, storage_problems, subscription
 from quaylab.hosts.disks import Disks
 from quaylab.hosts.machine import Machine
 from quaylab.hosts.storage import Storage
-from quaylab.images import Image, ceph_image
-from quaylab.parts import Part, Volume
+from quaylab.images import Image
+from quaylab.model import LOOPBACK, Volume
 from quaylab.problems import Problems, refuse
 from quaylab.secrets import certificates, needed
 from quaylab.secrets.certificates import ServerCertificate
 from quaylab.secrets.credentials import Credentials, Store
-from quaylab.services import ceph, cephadm, object_storage, quay_config
-from quaylab.settings import HostInput, HostSettings, Settings, load
-from quaylab.topology import LOOPBACK, Topology
+from quaylab.services import BY_NAME, SERVICES, ceph, cephadm, quay_config
+from quaylab.services.base import Context, Port, Workload
+from quaylab.settings.loading import HostInput, HostSettings, Settings, load
+from quaylab.topology import Topology
 from quaylab.upgrade import schema_version
 from quaylab.upgrade.dumps import Upgrade
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be. ``machines`` has the hosts that this run is connected to, and ``quay`` the
-    part as it runs on those of them that play it, with workers fitted to their memory.
-    ``storages`` are the file systems of hosts that give disks to them, and ``ceph`` is a cluster
-    in one container, None without one."""
+    """What is to be. ``machines`` has the hosts that this run is connected to, and ``workloads``
+    what runs on each of them, in the order in which it starts; ``storages`` are the file systems
+    of hosts that give disks to them."""
 
     settings: Settings
     topology: Topology
@@ -51,13 +52,17 @@ class Plan:
     store: Store
     certificate: ServerCertificate
     machines: Mapping[str, Machine]
-    database: Part
-    redis: Part
-    quay: Mapping[str, Part]
+    workloads: Mapping[str, tuple[Workload, ...]]
     storages: Mapping[str, tuple[Storage, ...]]
-    ceph: Part | None = None
     # Only where a database elsewhere lacks something, and for this run.
     administrator: Login | None = None
+
+    @property
+    def context(self) -> Context:
+        """What the services are told of the run."""
+        return Context(
+            self.settings, self.topology, self.credentials, self.certificate, self.machines
+        )
 
     @property
     def version(self) -> str:
@@ -94,8 +99,7 @@ class Plan:
     @property
     def registries(self) -> tuple[str, ...]:
         """The registries that images are pulled from."""
-        parts = (self.ceph, self.database, self.redis, *self.quay.values())
-        images = [part.image for part in parts if part]
+        images = [image for host in self.machines for image in self.images_of(host)]
         pulled = [image.reference for image in images if image.source == "registry"]
         return tuple(sorted({reference.partition("/")[0] for reference in pulled}))
 
@@ -106,27 +110,32 @@ class Plan:
     @property
     def ceph_admin(self) -> str | None:
         """The host where Ceph's commands are; None without a Ceph of ours."""
-        return next(iter(self.topology.ceph), None)
+        return next(iter(self.topology.hosts["ceph"]), None)
 
     @property
     def ceph_shell(self) -> tuple[str, ...]:
         """What runs a command of Ceph's on that host."""
-        if self.ceph:
-            return ("docker", "exec", "--interactive", self.ceph.container.name)
+        if ceph.runs_in_container(self.topology.hosts["ceph"]):
+            return docker.execute_words(ceph.CONTAINER)
         return ("cephadm", "--image", self.settings.ceph_image, "shell", "--")
 
-    def parts_of(self, host: str) -> tuple[Part, ...]:
-        """The parts that a connected host runs, in the order they are started."""
-        found = []
-        if self.ceph and host in self.topology.ceph:
-            found.append(self.ceph)
-        if host == self.topology.database.host:
-            found.append(self.database)
-        if host == self.topology.redis.host:
-            found.append(self.redis)
-        if host in self.topology.quay:
-            found.append(self.quay[host])
-        return tuple(found)
+    def workload(self, service: str, host: str) -> Workload:
+        """A service's container on a connected host that runs it."""
+        (found,) = (each for each in self.workloads[host] if each.service == service)
+        return found
+
+    def workloads_of(self, host: str) -> tuple[Workload, ...]:
+        """The containers that a connected host runs, in the order in which they start."""
+        return self.workloads.get(host, ())
+
+    def ports_of(self, host: str) -> tuple[tuple[str, Port], ...]:
+        """The ports at which a connected host's services listen, with the services' names."""
+        return tuple(
+            (name, port)
+            for name, hosts in self.topology.hosts.items()
+            if host in hosts
+            for port in BY_NAME[name].ports(self.context, host)
+        )
 
     @property
     def connected_hosts(self) -> dict[str, Machine]:
@@ -136,10 +145,12 @@ class Plan:
 
     def images_of(self, host: str) -> tuple[Image, ...]:
         """The images that a connected host's containers are made from."""
-        daemons = (
-            [ceph_image(self.settings)] if host in self.topology.ceph and not self.ceph else []
+        return tuple(
+            image
+            for name, hosts in self.topology.hosts.items()
+            if host in hosts
+            for image in BY_NAME[name].images(self.context, host)
         )
-        return (*daemons, *(part.image for part in self.parts_of(host)))
 
     def was_deployed(self, host: str) -> bool:
         """Whether a host had data of ours as the run began."""
@@ -147,7 +158,9 @@ class Plan:
         return not there.isdisjoint(self.volumes_of(host))
 
     def volumes_of(self, host: str) -> dict[str, Volume]:
-        return {part.volume.name: part.volume for part in self.parts_of(host) if part.volume}
+        """The volumes that a connected host is to have, by name."""
+        volumes = [workload.volume for workload in self.workloads_of(host)]
+        return {volume.name: volume for volume in volumes if volume}
 
 
 def make(
@@ -156,7 +169,7 @@ def make(
     store: Store | None = None,
     ask: Callable[[str], str] | None = None,
     rotate: bool = False,
-    demand: bool = True,
+    requires_all: bool = True,
 ) -> Plan:
     """The plan for an inventory's hosts.
 
@@ -164,8 +177,8 @@ def make(
         machines: what each connected host reports.
         store: where the credentials are; by default ``credentials/LAB_NAME.yaml``.
         ask: how to ask at a terminal for what can't be made.
-        demand: refuse a run without the passwords of services that run elsewhere.
         rotate: take new passwords for what runs here.
+        requires_all: refuse a run without the passwords of services that run elsewhere.
 
     Raises:
         Refusal: all problems found, each by its setting.
@@ -173,9 +186,10 @@ def make(
     settings, own = load(hosts)
     settings = storage.with_quays_path(settings, own.values())
     store = store or Store(settings.lab_name)
-    problems = Problems(versions.problems(settings) + given_files.problems(settings))
-    problems += object_storage.problems(settings, topology.storage_kind(settings, hosts))
-    problems += postgresql_tls.problems(settings)
+    groups = topology.groups(hosts)
+    problems = Problems(given_files.problems(settings))
+    for service in SERVICES:
+        problems += service.setting_problems(settings, groups)
     problems += directories.problems(settings)
     problems += subscription.settings_problems(settings)
     for host in hosts:
@@ -187,7 +201,7 @@ def make(
     with problems.collecting():
         where = _topology(settings, own, hosts, machines)
     with problems.collecting():
-        credentials = needed.load(settings, store, hosts, ask, rotate, demand)
+        credentials = needed.load(settings, store, groups, ask, rotate, requires_all)
     if where and credentials and store.replaces_passwords(credentials):
         # A password of the database's that Quay is not told locks it out.
         problems += host_reports.absent_problems("new passwords", where.engine_hosts(), machines)
@@ -223,7 +237,8 @@ def refuse_unfit(
         problems += schema_version.problems(
             plan.settings, plan.topology, plan.schema, plan.machines
         )
-    problems += cephadm.problems(plan.settings, plan.topology, plan.credentials, plan.machines)
+    for service in SERVICES:
+        problems += service.problems(plan.context)
     for name, machine in plan.machines.items():
         wanted = plan.storages.get(name, ())
         if not (disks and name in disks and storage.unmounted(disks[name], wanted)):
@@ -232,7 +247,7 @@ def refuse_unfit(
             problems += storage_problems.problems(name, machine, disks[name], wanted)
             machine = replace(machine, free_mb=storage.free_mb(machine, disks[name], wanted))
         problems += preconditions.problems(
-            name, machine, plan.settings, plan.topology, plan.parts_of(name)
+            name, machine, plan.settings, plan.workloads_of(name), plan.ports_of(name)
         )
     for name, found in (images or {}).items():
         problems += fetched_images.problems(name, found)
@@ -261,8 +276,8 @@ def foreign_data(plan: Plan) -> list[str]:
     problems: list[str] = []
     for name, machine in plan.connected_hosts.items():
         problems += ownership.problems(name, machine, plan.credentials, plan.store)
-        problems += host_reports.container_problems(name, machine, plan.parts_of(name))
-        problems += host_reports.data_problems(name, machine, plan.volumes_of(name))
+        problems += existing_data.container_problems(name, machine, plan.workloads_of(name))
+        problems += existing_data.data_problems(name, machine, plan.volumes_of(name))
     return problems
 
 
@@ -296,10 +311,13 @@ def _assemble(
     else:
         credentials = certificates.own_authority(credentials, where.hostname)
         served = certificates.own(credentials)
-    if len(where.ceph) > 1:
+    ceph_hosts = where.hosts["ceph"]
+    if ceph_hosts and not ceph.runs_in_container(ceph_hosts):
         credentials = cephadm.with_ssh_key(credentials)
-    if where.ceph and settings.storage_tls:
-        credentials = certificates.with_ceph(credentials, where.hostname, [*where.ceph.values()])
+    if ceph_hosts and settings.storage_tls:
+        addresses = [where.addresses[host] for host in ceph_hosts]
+        credentials = certificates.with_ceph(credentials, where.hostname, addresses)
+    context = Context(settings, where, credentials, served, machines)
     return Plan(
         settings,
         where,
@@ -307,17 +325,19 @@ def _assemble(
         store,
         served,
         machines,
-        database=parts.database(settings, where, credentials),
-        redis=parts.redis(settings, where, credentials),
-        quay={
-            name: parts.quay(settings, where, credentials, served, machines[name].memory_mb)
-            for name in where.quay
-            if name in machines
+        workloads={
+            host: tuple(
+                workload
+                for service in SERVICES
+                if host in where.hosts[service.name]
+                for workload in service.workloads(context, host)
+            )
+            for host in where.engine_hosts()
+            if host in machines
         },
         storages={
             name: found
             for name in where.engine_hosts()
             if (found := storage.wanted(own[name], settings, name in where.quay))
         },
-        ceph=ceph.part(settings, where, credentials) if len(where.ceph) == 1 else None,
     )

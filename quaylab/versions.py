@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from quaylab.settings import Settings
+if TYPE_CHECKING:
+    from quaylab.settings.loading import Settings
 
 NEWEST = "v3.18.0"
 # From v3.17.0 on a migration of Quay's uses PostgreSQL syntax and fails on MySQL

@@ -7,9 +7,9 @@ for at a terminal.
 from pyinfra import host
 
 from operations import credentials
-from operations.plan import plan
+from operations.run import Purpose, begin
 
-lab = plan(check=False)
+plan = begin(Purpose.RECOVER)
 
-if host.name == lab.topology.leader:
-    credentials.adopted(name="Read the credentials back from the host", plan=lab)
+if host.name == plan.topology.leader:
+    credentials.adopted(name="Read the credentials back from the host", plan=plan)

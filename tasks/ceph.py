@@ -2,47 +2,44 @@
 
 from pyinfra import host
 
-from operations import ceph, cephadm, containers, credentials, files, images, object_storage
-from operations.plan import plan
-from quaylab.images import ceph_image
+from operations import ceph, cephadm, containers, files, images, object_storage
+from operations.run import begin
+from quaylab.services.ceph import image, runs_in_container
 from quaylab.services.cephadm import files as cephadm_files
 
-lab = plan()
+plan = begin()
+members = plan.topology.hosts["ceph"]
 
-credentials.kept(name="Keep the credentials", plan=lab)
+if host.name in members:
+    images.present(name="Get Ceph's image", images=[image(plan.settings)], settings=plan.settings)
 
-if lab.ceph and host.name in lab.topology.ceph:
-    images.present(name="Get Ceph's image", images=[lab.ceph.image], settings=lab.settings)
+    if runs_in_container(members):
+        cluster = plan.workload("ceph", host.name)
 
-    files.present(name="Write Ceph's configuration", files=lab.ceph.files)
+        files.present(name="Write Ceph's configuration", files=cluster.files)
 
-    ceph.osd_files(name="Make the files of OSDs", plan=lab)
+        ceph.osd_files(name="Make the files of OSDs", plan=plan)
 
-    containers.running(name="Run Ceph", part=lab.ceph, timeout=lab.settings.health_timeout)
+        containers.running(name="Run Ceph", workload=cluster, timeout=plan.settings.health_timeout)
+    else:
+        cephadm.prepared(name="Prepare the host for cephadm", plan=plan)
 
-elif host.name in lab.topology.ceph:
-    images.present(
-        name="Get Ceph's image", images=[ceph_image(lab.settings)], settings=lab.settings
-    )
+        if host.name == plan.ceph_admin:
+            files.present(
+                name="Write what the cluster begins from",
+                files=cephadm_files(plan.settings, plan.credentials),
+            )
 
-    cephadm.prepared(name="Prepare the host for cephadm", plan=lab)
+            cephadm.bootstrapped(name="Begin the cluster", plan=plan)
 
-    if host.name == lab.ceph_admin:
-        files.present(
-            name="Write what the cluster begins from",
-            files=cephadm_files(lab.settings, lab.credentials),
-        )
+        cephadm.applied(name="Declare hosts and services", plan=plan)
 
-        cephadm.bootstrapped(name="Begin the cluster", plan=lab)
+        cephadm.serving(name="Wait for Ceph's gateway", plan=plan)
 
-    cephadm.applied(name="Declare hosts and services", plan=lab)
+if members:
+    ceph.user_present(name="Make Quay's user in Ceph", plan=plan)
 
-    cephadm.serving(name="Wait for Ceph's gateway", plan=lab)
+    if host.name == plan.topology.leader:
+        object_storage.bucket_present(name="Make the bucket in Ceph", plan=plan)
 
-if lab.topology.ceph:
-    ceph.user_present(name="Make Quay's user in Ceph", plan=lab)
-
-    if host.name == lab.topology.leader:
-        object_storage.bucket_present(name="Make the bucket in Ceph", plan=lab)
-
-        object_storage.usable(name="Write, read and delete an object in Ceph", plan=lab)
+        object_storage.usable(name="Write, read and delete an object in Ceph", plan=plan)

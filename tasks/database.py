@@ -2,23 +2,23 @@
 
 from pyinfra import host
 
-from operations import containers, credentials, database, files, images
-from operations.plan import plan
+from operations import containers, database, files, images
+from operations.run import begin
 
-lab = plan()
+plan = begin()
 
-credentials.kept(name="Keep the credentials", plan=lab)
+if host.name in plan.topology.hosts["database"]:
+    server = plan.workload("database", host.name)
 
-if host.name == lab.topology.database.host:
-    part = lab.database
+    images.present(name="Get the database's image", images=[server.image], settings=plan.settings)
 
-    images.present(name="Get the database's image", images=[part.image], settings=lab.settings)
+    files.present(name="Write the database's environment", files=server.files)
 
-    files.present(name="Write the database's environment", files=part.files)
+    containers.running(
+        name="Run the database", workload=server, timeout=plan.settings.health_timeout
+    )
 
-    containers.running(name="Run the database", part=part, timeout=lab.settings.health_timeout)
+    database.prepared(name="Prepare Quay's database", plan=plan)
 
-    database.prepared(name="Prepare Quay's database", plan=lab)
-
-if lab.settings.database_admin and host.name == lab.topology.leader:
-    database.made_elsewhere(name="Make Quay's database where it runs", plan=lab)
+if plan.settings.database_admin and host.name == plan.topology.leader:
+    database.made_elsewhere(name="Make Quay's database where it runs", plan=plan)

@@ -2,18 +2,16 @@
 
 from pyinfra import host
 
-from operations import credentials, docker, files, firewall, pull_secret, trust
-from operations.plan import plan
-from quaylab.files import ManagedFile
+from operations import docker, files, firewall, pull_secret, trust
+from operations.run import begin
+from quaylab.model import ManagedFile
 from quaylab.topology import docker_trust
 
-lab = plan()
+plan = begin()
 
-credentials.kept(name="Keep the credentials", plan=lab)
-
-if host.name in lab.topology.engine_hosts():
-    settings = lab.settings
-    machine = lab.machines[host.name]
+if host.name in plan.topology.engine_hosts():
+    settings = plan.settings
+    machine = plan.machines[host.name]
 
     if settings.company_ca:
         trust.authority_trusted(
@@ -23,7 +21,7 @@ if host.name in lab.topology.engine_hosts():
         authority = settings.company_ca.read_text()
         files.present(
             name="Trust the company's CA for pulls",
-            files=[ManagedFile(docker_trust(registry), authority) for registry in lab.registries],
+            files=[ManagedFile(docker_trust(registry), authority) for registry in plan.registries],
         )
 
     docker.installed(name="Install the container engine", machine=machine, settings=settings)
@@ -34,11 +32,11 @@ if host.name in lab.topology.engine_hosts():
     docker.running(name="Start the container engine", machine=machine, settings=settings)
 
     answered = machine.engine and machine.engine.version
-    if not answered or host.name in lab.storages:
+    if not answered or host.name in plan.storages:
         # Only an engine that answers tells what data it holds, and only a disk that is mounted.
-        docker.fits(name="See whose data it holds", plan=lab)
+        docker.fits(name="See whose data it holds", plan=plan)
 
-    trust.registry_noted(name="Note the registry that the host serves", plan=lab)
+    trust.registry_noted(name="Note the registry that the host serves", plan=plan)
 
     if settings.pull_secret:
         pull_secret.merged(
@@ -47,19 +45,19 @@ if host.name in lab.topology.engine_hosts():
             user=settings.pull_secret_user,
         )
 
-    if ca := lab.certificate.ca:
+    if ca := plan.certificate.ca:
         files.present(
-            name="Trust the registry's CA", files=[ManagedFile(lab.topology.docker_trust, ca)]
+            name="Trust the registry's CA", files=[ManagedFile(plan.topology.docker_trust, ca)]
         )
 
     trust.name_known(
         name="Know the registry's name",
-        hostname=lab.topology.hostname,
-        address=lab.address_of_quay(host.name),
+        hostname=plan.topology.hostname,
+        address=plan.address_of_quay(host.name),
     )
 
     firewall.opened(
         name="Open the firewall",
-        parts=lab.parts_of(host.name),
-        peer=lab.topology.quay_address,
+        ports=[port for _, port in plan.ports_of(host.name)],
+        peer=plan.topology.quay_address,
     )

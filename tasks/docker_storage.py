@@ -6,16 +6,14 @@ directories in its settings does nothing here.
 
 from pyinfra import host
 
-from operations import credentials, docker, storage
-from operations.plan import plan
+from operations import docker, storage
+from operations.run import begin
 
-lab = plan()
+plan = begin()
 
-credentials.kept(name="Keep the credentials", plan=lab)
-
-machine = lab.machines[host.name]
-wanted = lab.storages.get(host.name, ())
-volumes = lab.volumes_of(host.name).values()
+machine = plan.machines[host.name]
+wanted = plan.storages.get(host.name, ())
+volumes = plan.volumes_of(host.name).values()
 directories = tuple(volume.path for volume in volumes if volume.path)
 
 if wanted:
@@ -27,7 +25,7 @@ if wanted:
         if machine.is_rhel_7:
             # It brings docker-storage-setup.
             docker.installed(
-                name="Install the container engine", machine=machine, settings=lab.settings
+                name="Install the container engine", machine=machine, settings=plan.settings
             )
 
         storage.mounted(name="Mount the engine's storage", storage=docker_storage, machine=machine)
@@ -40,7 +38,7 @@ if wanted:
 
     if machine.engine and machine.engine.version:
         # It ran, and may have been stopped for its disks.
-        docker.running(name="Start the container engine", machine=machine, settings=lab.settings)
+        docker.running(name="Start the container engine", machine=machine, settings=plan.settings)
 
 if machine.systemd and (wanted or directories):
     storage.awaited(

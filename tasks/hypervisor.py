@@ -6,17 +6,18 @@ are not there yet. Then deploy.py deploys to them, and leaves the hypervisor out
 
 from pyinfra import host
 
-from operations import base_images, first_boot, hypervisor, plan, resolver, virtual_machines
+from operations.virtual import base_images, first_boot, hypervisor, machines, resolver
+from operations.virtual.run import begin
 
 if "hypervisor" in host.groups:
-    lab = plan.virtual_lab()
-    machine = plan.hypervisor()
+    run = begin()
+    lab = run.lab
 
-    hypervisor.installed(name="Install libvirt and QEMU", lab=lab, machine=machine)
+    hypervisor.installed(name="Install libvirt and QEMU", lab=lab, machine=run.hypervisor)
 
-    hypervisor.running(name="Start libvirt", lab=lab, machine=machine)
+    hypervisor.running(name="Start libvirt", lab=lab, machine=run.hypervisor)
 
-    hypervisor.fits(name="See whether what is there fits", lab=lab)
+    hypervisor.fits(name="Check that what is there fits", lab=lab)
 
     first_boot.remembered(name="Begin the list of host keys", lab=lab)
 
@@ -28,13 +29,13 @@ if "hypervisor" in host.groups:
 
     for vm in lab.machines.values():
         if lab.settings.reimage == vm.name:
-            virtual_machines.reimaged(name=f"Remove {vm.name}'s root disk", lab=lab, machine=vm)
+            machines.reimaged(name=f"Remove {vm.name}'s root disk", lab=lab, machine=vm)
 
-        virtual_machines.seeded(name=f"Make {vm.name}'s seed", lab=lab, machine=vm)
+        machines.seeded(name=f"Make {vm.name}'s seed", lab=lab, machine=vm)
 
-        virtual_machines.disks(name=f"Make {vm.name}'s disks", lab=lab, machine=vm)
+        machines.disks(name=f"Make {vm.name}'s disks", lab=lab, machine=vm)
 
-        virtual_machines.running(name=f"Run {vm.name}", lab=lab, machine=vm)
+        machines.running(name=f"Run {vm.name}", lab=lab, machine=vm)
 
     for vm in lab.machines.values():
         first_boot.awaited(name=f"Wait for {vm.name}", lab=lab, machine=vm)

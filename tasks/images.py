@@ -2,12 +2,12 @@
 
 from pyinfra import host
 
-from operations import credentials, images
-from operations.plan import plan
+from operations import barrier, images
+from operations.run import begin
 
-lab = plan()
+plan = begin()
 
-credentials.kept(name="Keep the credentials", plan=lab)
+if wanted := plan.images_of(host.name):
+    images.present(name="Get the images", images=wanted, settings=plan.settings)
 
-if wanted := lab.images_of(host.name):
-    images.present(name="Get the images", images=wanted, settings=lab.settings)
+barrier.reached(name="Wait until every host has its images")

@@ -2,16 +2,14 @@
 
 from pyinfra import host
 
-from operations import credentials, object_storage
-from operations.plan import plan
+from operations import object_storage
+from operations.run import begin
 
-lab = plan()
+plan = begin()
 
-credentials.kept(name="Keep the credentials", plan=lab)
+store = plan.topology.store
 
-store = lab.topology.store
+if store and store.host is None and host.name == plan.topology.leader:
+    object_storage.bucket_present(name="Make the bucket", plan=plan)
 
-if store and store.host is None and host.name == lab.topology.leader:
-    object_storage.bucket_present(name="Make the bucket", plan=lab)
-
-    object_storage.usable(name="Write, read and delete an object", plan=lab)
+    object_storage.usable(name="Write, read and delete an object", plan=plan)

@@ -2,38 +2,36 @@
 
 from pyinfra import host
 
-from operations import containers, credentials, dumps, files, images, quay
-from operations.plan import plan
+from operations import containers, dumps, files, images, quay
+from operations.run import begin
 from quaylab.checks import blob_location
 from quaylab.versions import is_legacy
 
-lab = plan()
+plan = begin()
 
-credentials.kept(name="Keep the credentials", plan=lab)
+dumps.taken(name="Dump the database before its schema changes", plan=plan)
 
-dumps.taken(name="Dump the database before its schema changes", plan=lab)
+if host.name in plan.topology.quay:
+    node = plan.workload("quay", host.name)
 
-if host.name in lab.topology.quay:
-    part = lab.quay[host.name]
+    images.present(name="Get Quay's image", images=[node.image], settings=plan.settings)
 
-    images.present(name="Get Quay's image", images=[part.image], settings=lab.settings)
+    files.present(name="Write Quay's bundle", files=node.files)
 
-    files.present(name="Write Quay's bundle", files=part.files)
+    if host.name == plan.topology.leader and not is_legacy(plan.version):
+        quay.services_answer(name="Ask what Quay uses, with Quay's credentials", plan=plan)
 
-    if host.name == lab.topology.leader and not is_legacy(lab.version):
-        quay.services_answer(name="Ask what Quay uses, with Quay's credentials", plan=lab)
-
-        quay.migrated(name="Migrate the database's schema", plan=lab)
+        quay.migrated(name="Migrate the database's schema", plan=plan)
 
         # Not before there is a place for them: a run that lacks what is noted is refused.
         files.present(
             name="Note where the blobs are",
-            files=[blob_location.note(lab.settings, lab.topology, lab.credentials)],
+            files=[blob_location.note(plan.settings, plan.topology, plan.credentials)],
         )
 
-    containers.running(name="Run Quay", part=part, timeout=lab.settings.health_timeout)
+    containers.running(name="Run Quay", workload=node, timeout=plan.settings.health_timeout)
 
-    if is_legacy(lab.version):
-        quay.wizard_reachable(name="Wait for Quay's set-up page", plan=lab)
-    elif host.name == lab.topology.leader:
-        quay.superuser(name="Make the superuser", plan=lab)
+    if is_legacy(plan.version):
+        quay.wizard_reachable(name="Wait for Quay's set-up page", plan=plan)
+    elif host.name == plan.topology.leader:
+        quay.superuser(name="Make the superuser", plan=plan)

@@ -2,18 +2,16 @@
 
 from pyinfra import host
 
-from operations import containers, credentials, files, images
-from operations.plan import plan
+from operations import containers, files, images
+from operations.run import begin
 
-lab = plan()
+plan = begin()
 
-credentials.kept(name="Keep the credentials", plan=lab)
+if host.name in plan.topology.hosts["redis"]:
+    redis = plan.workload("redis", host.name)
 
-if host.name == lab.topology.redis.host:
-    part = lab.redis
+    images.present(name="Get Redis' image", images=[redis.image], settings=plan.settings)
 
-    images.present(name="Get Redis' image", images=[part.image], settings=lab.settings)
+    files.present(name="Write Redis' environment", files=redis.files)
 
-    files.present(name="Write Redis' environment", files=part.files)
-
-    containers.running(name="Run Redis", part=part, timeout=lab.settings.health_timeout)
+    containers.running(name="Run Redis", workload=redis, timeout=plan.settings.health_timeout)

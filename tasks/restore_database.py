@@ -9,43 +9,43 @@ Run again after a kill, it completes.
 from pyinfra import host
 
 from operations import containers, credentials, dumps, files, images
-from operations.plan import plan
+from operations.run import Purpose, begin
 from quaylab.upgrade import schema_version
 
-lab = plan(check=False)
-dump = dumps.chosen(lab)
-version = dump.before if dump else lab.settings.database_backup
+plan = begin(Purpose.RECOVER)
+dump = dumps.chosen(plan)
+version = dump.before if dump else plan.settings.database_backup
 
-credentials.kept(name="Keep the credentials", plan=lab)
+credentials.kept(name="Keep the credentials", plan=plan)
 
-dumps.intact(name="See that the dump is intact", plan=lab, dump=dump)
+dumps.intact(name="See that the dump is intact", plan=plan, dump=dump)
 
-if host.name in lab.topology.quay:
+if host.name in plan.topology.quay:
     # Not only stopped: a reboot would start it again, on a schema that isn't its own.
-    containers.absent(name="Stop Quay", container=lab.quay[host.name].container.name)
+    containers.absent(name="Stop Quay", container=plan.workload("quay", host.name).container.name)
 
-if host.name == lab.topology.leader:
+if host.name == plan.topology.leader:
     files.present(
         name="Note that the database is being restored",
         files=[schema_version.note(schema_version.restoring(dump.name if dump else "a backup"))],
     )
 
-    credentials.restoring(name="Remember the superuser's former passwords", plan=lab)
+    credentials.restoring(name="Remember the superuser's former passwords", plan=plan)
 
-if host.name == lab.topology.database.host:
-    images.present(
-        name="Get the database's image", images=[lab.database.image], settings=lab.settings
-    )
+if host.name in plan.topology.hosts["database"]:
+    server = plan.workload("database", host.name)
 
-    files.present(name="Write the database's environment", files=lab.database.files)
+    images.present(name="Get the database's image", images=[server.image], settings=plan.settings)
+
+    files.present(name="Write the database's environment", files=server.files)
 
     containers.running(
-        name="Run the database", part=lab.database, timeout=lab.settings.health_timeout
+        name="Run the database", workload=server, timeout=plan.settings.health_timeout
     )
 
-dumps.restored(name="Restore the dump", plan=lab, dump=dump)
+dumps.restored(name="Restore the dump", plan=plan, dump=dump)
 
-if host.name == lab.topology.leader:
+if host.name == plan.topology.leader:
     files.present(name="Note the schema's version", files=[schema_version.note(version or "")])
 
-    dumps.told(name="Tell the next command", plan=lab, version=version)
+    dumps.told(name="Tell the next command", plan=plan, version=version)

@@ -5,9 +5,9 @@ Run again after a kill, it finishes the rotation that was begun.
 
 from pyinfra import local
 
-from operations.plan import plan
+from operations.run import Purpose, begin
 
-plan(rotate=True)
+begin(Purpose.ROTATE)
 
 local.include("tasks/ceph.py")
 local.include("tasks/database.py")

@@ -6,10 +6,10 @@
 from pyinfra import host
 
 from operations import status
-from operations.plan import plan
+from operations.run import begin
 from quaylab.versions import is_legacy
 
-lab = plan()
+plan = begin()
 
-if host.name == lab.topology.leader and not is_legacy(lab.version):
-    status.told(name="Tell how the registry is", plan=lab)
+if host.name == plan.topology.leader and not is_legacy(plan.version):
+    status.told(name="Tell how the registry is", plan=plan)

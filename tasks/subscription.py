@@ -1,19 +1,17 @@
 """A RHEL host's subscription: registered, with its pool, its release and its repositories."""
 
-from operations import credentials, files, subscription
-from operations.plan import plan
+from operations import files, subscription
+from operations.run import begin
 from quaylab.hosts.subscription import certificate
 
-lab = plan()
+plan = begin()
 
-credentials.kept(name="Keep the credentials", plan=lab)
-
-found = subscription.found(lab)
+found = subscription.found(plan)
 
 if isinstance(found, str):
     subscription.left_alone(name="Leave the subscription as it is", reason=found)
 else:
-    settings = lab.settings
+    settings = plan.settings
     subscription.check(settings, found)
     secret = subscription.secret(settings, found)
 

@@ -6,29 +6,31 @@ With `--data purge=NAME`, NAME being the registry's own, the data goes too, for 
 from pyinfra import host
 
 from operations import ceph, cephadm, firewall, subscription, teardown
-from operations.plan import plan
+from operations.run import Purpose, begin
+from quaylab.services.ceph import runs_in_container
 
-lab = plan(check=False)
-teardown.spare_others(lab)
+plan = begin(Purpose.RECOVER)
+teardown.spare_others(plan)
+members = plan.topology.hosts["ceph"]
 
-if host.name in lab.topology.engine_hosts():
-    teardown.containers(name="Remove containers and network", plan=lab)
+if host.name in plan.topology.engine_hosts():
+    teardown.containers(name="Remove containers and network", plan=plan)
 
     firewall.closed(name="Close the firewall")
 
-    if len(lab.topology.ceph) > 1 and host.name in lab.topology.ceph:
-        cephadm.stopped(name="Stop Ceph's daemons", plan=lab)
+    if host.name in members and not runs_in_container(members):
+        cephadm.stopped(name="Stop Ceph's daemons", plan=plan)
 
-        if lab.purges:
-            cephadm.removed(name="Remove Ceph's daemons and OSDs", plan=lab)
+        if plan.purges:
+            cephadm.removed(name="Remove Ceph's daemons and OSDs", plan=plan)
 
-    if lab.purges:
-        teardown.data(name="Remove volumes, files and certificates", plan=lab)
+    if plan.purges:
+        teardown.data(name="Remove volumes, files and certificates", plan=plan)
 
-        if lab.ceph and host.name in lab.topology.ceph:
-            ceph.wiped(name="Wipe what OSDs were made on", plan=lab)
+        if host.name in members and runs_in_container(members):
+            ceph.wiped(name="Wipe what OSDs were made on", plan=plan)
 
-        teardown.credentials(name="Forget the credentials", plan=lab)
+        teardown.credentials(name="Forget the credentials", plan=plan)
 
-if lab.settings.rhsm_unregister:
-    subscription.unregistered(name="Unregister the host", plan=lab)
+if plan.settings.rhsm_unregister:
+    subscription.unregistered(name="Unregister the host", plan=plan)

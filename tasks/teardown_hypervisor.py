@@ -6,20 +6,21 @@ stay. Run it with `--limit hypervisor`: the VMs needn't answer.
 
 from pyinfra import host
 
-from operations import plan, resolver, virtual_teardown
+from operations.virtual import resolver, teardown
+from operations.virtual.run import begin
 
 if "hypervisor" in host.groups:
-    lab = plan.virtual_lab(check=False)
+    lab = begin(removes=True).lab
 
     if lab.settings.purge:
-        virtual_teardown.spare_others(lab)
+        teardown.spare_others(lab)
 
         resolver.forgotten(name="Forget the lab's domain", lab=lab)
 
-        virtual_teardown.machines(name="Remove the VMs", lab=lab)
+        teardown.machines(name="Remove the VMs", lab=lab)
 
-        virtual_teardown.networks(name="Remove the networks", lab=lab)
+        teardown.networks(name="Remove the networks", lab=lab)
 
-        virtual_teardown.pools(name="Remove the storage pools", lab=lab)
+        teardown.pools(name="Remove the storage pools", lab=lab)
 
-        virtual_teardown.forgotten(name="Forget credentials and host keys", lab=lab)
+        teardown.forgotten(name="Forget credentials and host keys", lab=lab)

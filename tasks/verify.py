@@ -3,13 +3,13 @@
 from pyinfra import host
 
 from operations import quay, summary
-from operations.plan import plan
+from operations.run import begin
 from quaylab.versions import is_legacy
 
-lab = plan()
+plan = begin()
 
-if host.name == lab.topology.leader:
-    if not is_legacy(lab.version):
-        quay.verified(name="Verify: log in, push, pull, delete", plan=lab)
+if host.name == plan.topology.leader:
+    if not is_legacy(plan.version):
+        quay.verified(name="Verify: log in, push, pull, delete", plan=plan)
 
-    summary.told(name="Tell what is there", plan=lab)
+    summary.told(name="Tell what is there", plan=plan)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from quaylab.files import ManagedFile
 from quaylab.hosts.machine import Machine
-from quaylab.parts import STORAGE_VOLUME
-from quaylab.paths import VAR
+from quaylab.model import ManagedFile
+from quaylab.paths import STORAGE_NOTE
 from quaylab.secrets.credentials import Credentials
-from quaylab.settings import Settings
+from quaylab.services.quay import STORAGE_VOLUME
+from quaylab.settings.loading import Settings
 from quaylab.topology import Topology
 
-NOTE = f"{VAR}/storage"
 # Of a registry that was made before there was a note.
 FIRST = "default local"
 
@@ -29,7 +28,7 @@ def place(settings: Settings, topology: Topology) -> str:
 def note(settings: Settings, topology: Topology, credentials: Credentials) -> ManagedFile:
     """The leader's note: whose the blobs are, and the place."""
     line = f"{credentials.fingerprint} {place(settings, topology)}"
-    return ManagedFile(NOTE, f"{line}\n", mode=0o644)
+    return ManagedFile(STORAGE_NOTE, f"{line}\n", mode=0o644)
 
 
 def problems(settings: Settings, topology: Topology, leader: Machine | None) -> Iterator[str]:
@@ -47,5 +46,5 @@ def problems(settings: Settings, topology: Topology, leader: Machine | None) -> 
     yield (
         f"{setting}: Quay's blobs are in {before!r} (location, store, place), and this run would "
         f"have it look in {now!r}: it would find none of them; set it back, or copy all blobs "
-        f"there, keep the location's name, and remove {NOTE} on {topology.leader}"
+        f"there, keep the location's name, and remove {STORAGE_NOTE} on {topology.leader}"
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from typing import Any
 
-from quaylab.settings import HostInput
+from quaylab.settings.loading import HostInput
 
 # A host must not go on while another is behind or lost: Quay's schema is changed once the
 # database's host has dumped it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from quaylab.settings import Settings
+from quaylab.settings.loading import Settings
 
 KEYS = ("quay_storage_path", "database_data", "ceph_data")
 # They get the owner and the mode that a part needs, and the host needs its own.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from quaylab.files import ManagedFile
-from quaylab.paths import VAR
-
-DIRECTORY = f"{VAR}/images"
+from quaylab.hosts.machine import Machine
+from quaylab.model import ManagedFile
+from quaylab.paths import IMAGE_NOTES
 
 
 @dataclass(frozen=True)
@@ -32,12 +31,27 @@ class ImageState:
 
 def note_path(reference: str) -> str:
     """The file on a host that remembers what identified an image when it was fetched."""
-    return f"{DIRECTORY}/{hashlib.sha256(reference.encode()).hexdigest()[:16]}"
+    return f"{IMAGE_NOTES}/{hashlib.sha256(reference.encode()).hexdigest()[:16]}"
 
 
 def note(reference: str, state: ImageState) -> ManagedFile:
     """That file, for an image as it is now."""
     return ManagedFile(note_path(reference), " ".join(state.identities) + "\n")
+
+
+def reported(machine: Machine, references: Iterable[str]) -> dict[str, ImageState] | None:
+    """Some images as far as a host's report has them: those of its containers. None if it can't be
+    told of one of them whether it is there."""
+    wanted = list(references)
+    if not machine.images.keys() >= set(wanted):
+        return None
+    return {
+        reference: ImageState(
+            machine.images[reference],
+            tuple(machine.image_notes.get(note_path(reference), "").split()),
+        )
+        for reference in wanted
+    }
 
 
 def problems(host: str, images: Mapping[str, ImageState]) -> Iterator[str]:

@@ -7,7 +7,7 @@ import tarfile
 from pathlib import Path
 
 from quaylab.secrets import certificates
-from quaylab.settings import Settings
+from quaylab.settings.loading import Settings
 
 # What `docker load` unpacks, and tarfile only from Python 3.14 on.
 ZSTANDARD = b"\x28\xb5\x2f\xfd"

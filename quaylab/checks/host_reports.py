@@ -1,26 +1,10 @@
-"""What hosts report against what the run would do: reasons to stop before anything is changed."""
+"""What hosts report of themselves: reasons why nothing can be done on them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from quaylab.checks import ownership
-from quaylab.containers import CREDENTIALS_LABEL
 from quaylab.hosts.machine import DEBIAN_FAMILY, RED_HAT_FAMILY, Machine
-from quaylab.parts import DATA_LABEL, PATH_LABEL, REGISTRY_LABEL, STORAGE_VOLUME, Part, Volume
-from quaylab.topology import container_name
-
-# The setting that moves a label, for the error's first word.
-SETTINGS = {
-    DATA_LABEL: "database_engine",
-    REGISTRY_LABEL: "image_source",
-}
-# And the setting that moves a volume.
-PATH_SETTINGS = {
-    container_name("database"): "database_data",
-    STORAGE_VOLUME: "quay_storage_path",
-    container_name("ceph"): "ceph_data",
-}
 
 
 def silent_problem(name: str, said: str | None) -> str:
@@ -75,37 +59,3 @@ def absent_problems(
     for name in needed:
         if name not in machines:
             yield f"{order}: {name} takes no part in this run; leave out --limit and --exclude"
-
-
-def container_problems(name: str, machine: Machine, parts: Iterable[Part]) -> Iterator[str]:
-    """Containers in whose place this run would put its own."""
-    for container in ownership.made_by_hand(machine, parts):
-        yield (
-            f"{name}: container {container} was not made by Quaylab, which won't remove what may "
-            "hold somebody's data; remove it there yourself, or give it another name: "
-            f"docker rename {container} NAME"
-        )
-
-
-def data_problems(name: str, machine: Machine, wanted: Mapping[str, Volume]) -> Iterator[str]:
-    """Data on a host that this run would put something else over."""
-    for volume in machine.volumes:
-        want = wanted.get(volume.name)
-        if want is None:
-            continue
-        if CREDENTIALS_LABEL not in volume.labels:
-            yield (
-                f"{name}: volume {volume.name} was not made by Quaylab, which won't use what may "
-                "be somebody's data; copy what is needed, then run there: docker volume rm "
-                f"{volume.name}"
-            )
-            continue
-        settings = {**SETTINGS, PATH_LABEL: PATH_SETTINGS[volume.name]}
-        for label, setting in settings.items():
-            found, right = volume.labels.get(label), want.labels[label]
-            if found != right:
-                yield (
-                    f"{setting}: volume {volume.name} on {name} is of {found or 'the engine'}, "
-                    f"and this run would make it {right or 'the engine'}'s; nothing is put over "
-                    "existing data: set it back, or dump the data, purge and restore it"
-                )

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from quaylab.settings import HostSettings, Settings
+from quaylab.settings.loading import HostSettings, Settings
 
 GROUPS = ("hypervisor", "lab", "database", "redis", "ceph", "quay", "all")
 # What writes a value down; a name or a call only tells its own when the file is run.

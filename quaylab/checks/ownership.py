@@ -7,23 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from quaylab.checks import blob_location
-from quaylab.containers import CREDENTIALS_LABEL, DIGEST_LABEL
-from quaylab.files import ManagedFile
 from quaylab.hosts.machine import Machine
-from quaylab.parts import Part
-from quaylab.paths import VAR
+from quaylab.model import CREDENTIALS_LABEL, DIGEST_LABEL, ManagedFile
+from quaylab.paths import REGISTRY_NOTE, STORAGE_NOTE
 from quaylab.secrets.credentials import Credentials, Store
-from quaylab.services import ceph
+from quaylab.services.base import Workload
+from quaylab.services.ceph import cluster_id
 from quaylab.topology import Topology
-
-# On every host with an engine: the credentials' fingerprint, the registry, and its lab_name.
-NOTE = f"{VAR}/registry"
 
 
 def note(topology: Topology, credentials: Credentials, lab_name: str) -> ManagedFile:
     """The note of the registry that a host serves."""
-    return ManagedFile(NOTE, f"{credentials.fingerprint} {topology.registry} {lab_name}\n")
+    return ManagedFile(REGISTRY_NOTE, f"{credentials.fingerprint} {topology.registry} {lab_name}\n")
 
 
 def noted(machine: Machine) -> tuple[str, str, str] | None:
@@ -39,7 +34,7 @@ def owners(machine: Machine) -> dict[str, list[str]]:
         if owner := volume.labels.get(CREDENTIALS_LABEL):
             found.setdefault(owner, []).append(f"volume {volume.name}")
     if machine.storage:
-        found.setdefault(machine.storage.split()[0], []).append(blob_location.NOTE)
+        found.setdefault(machine.storage.split()[0], []).append(STORAGE_NOTE)
     note = noted(machine)
     for name, labels in machine.containers.items():
         # Containers that are older than this label are whose the note is.
@@ -49,9 +44,9 @@ def owners(machine: Machine) -> dict[str, list[str]]:
     return found
 
 
-def made_by_hand(machine: Machine, parts: Iterable[Part]) -> list[str]:
-    """The containers that have the names of a host's parts, and that Quaylab has not made."""
-    names = [part.container.name for part in parts]
+def made_by_hand(machine: Machine, workloads: Iterable[Workload]) -> list[str]:
+    """The containers that have the names of a host's own, and that Quaylab has not made."""
+    names = [workload.container.name for workload in workloads]
     return [
         name
         for name in names
@@ -86,7 +81,7 @@ def problems(name: str, machine: Machine, credentials: Credentials, store: Store
             "credentials of the registry that it belongs to, which also remove it: "
             f"tasks/teardown.py --data purge={purge}"
         )
-    if machine.ceph_made not in (None, ceph.cluster_id(credentials)):
+    if machine.ceph_made not in (None, cluster_id(credentials)):
         yield (
             f"ceph: the Ceph cluster {machine.ceph_made} on {name} belongs to another registry; "
             "take that one down with its own inventory, or choose another host"

@@ -1,15 +1,14 @@
-"""What a host needs for its part, each told as found and needed, before anything is changed."""
+"""What a host needs for its services, each told as found and needed, before anything is changed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from quaylab.hosts.disks import ENGINE_ROOT
 from quaylab.hosts.machine import Machine
-from quaylab.parts import STORAGE_VOLUME, Part
-from quaylab.settings import Settings
-from quaylab.topology import Topology, container_name
+from quaylab.services.base import Port, Workload
+from quaylab.settings.loading import Settings
 
 # What both Quay's and sclorg's images are built for.
 ARCHITECTURES = ("x86_64", "aarch64", "ppc64le", "s390x")
@@ -18,14 +17,21 @@ OLDEST_ENGINE = (1, 13)
 # Tokens and certificates carry times; Quay's own tolerance for a token is 30 s.
 CLOCK_TOLERANCE = 30
 IPV4 = re.compile(r"[0-9]+(\.[0-9]+){3}$")
-PURPOSES = {STORAGE_VOLUME: "Quay's blobs", container_name("ceph"): "Ceph's objects"}
 
 
 def problems(
-    name: str, machine: Machine, settings: Settings, topology: Topology, parts: tuple[Part, ...]
+    name: str,
+    machine: Machine,
+    settings: Settings,
+    workloads: Sequence[Workload],
+    ports: Sequence[tuple[str, Port]],
 ) -> Iterator[str]:
-    """Why a host can't play its parts; a host without one needs nothing."""
-    if not parts:
+    """Why a host can't run its services; a host without one needs nothing.
+
+    Args:
+        ports: at which its services listen, with the name of the service.
+    """
+    if not workloads:
         return
     if machine.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
@@ -35,29 +41,10 @@ def problems(
             f"{name}: its clock is {machine.clock_ahead:+.0f} s off this machine's, at most "
             f"{CLOCK_TOLERANCE} s is allowed; start chrony or another NTP client on both"
         )
-    yield from _size(name, machine, settings, topology)
     yield from _engine(name, machine)
-    yield from _disks(name, machine, settings, parts)
-    yield from _ports(name, machine, settings, topology, parts)
-    yield from _addresses(name, machine, settings, parts)
-
-
-def _size(name: str, machine: Machine, settings: Settings, topology: Topology) -> Iterator[str]:
-    if name not in topology.quay:
-        return
-    if machine.cpus < settings.minimum_cpus:
-        yield (
-            f"minimum_cpus: {name} has {machine.cpus}, needed are {settings.minimum_cpus}; "
-            "give it more, or set minimum_cpus lower"
-        )
-    usual = 8192 if topology.database.host == name else 4096
-    needed = settings.minimum_memory_mb or usual
-    # A machine of 8 GB reports up to half a gigabyte less: the kernel's own is not in it.
-    if machine.memory_mb < needed - needed // 16:
-        yield (
-            f"minimum_memory_mb: {name} has {machine.memory_mb} MB, needed are {needed} MB; give "
-            "it more, or set minimum_memory_mb lower"
-        )
+    yield from _disks(name, machine, settings, workloads)
+    yield from _ports(name, machine, workloads, ports)
+    yield from _addresses(name, machine, ports)
 
 
 def _engine(name: str, machine: Machine) -> Iterator[str]:
@@ -69,17 +56,17 @@ def _engine(name: str, machine: Machine) -> Iterator[str]:
 
 
 def _disks(
-    name: str, machine: Machine, settings: Settings, parts: tuple[Part, ...]
+    name: str, machine: Machine, settings: Settings, workloads: Sequence[Workload]
 ) -> Iterator[str]:
     """Space for what isn't there yet: data that is has taken its space already."""
     there = {volume.name for volume in machine.volumes}
     root = (machine.engine.root_directory if machine.engine else None) or ENGINE_ROOT
-    wanted = [part.volume for part in parts if part.volume and part.volume.name not in there]
+    volumes = [workload.volume for workload in workloads if workload.volume]
     purposes: dict[str, list[str]] = {}
-    for volume in wanted:
-        purpose = PURPOSES.get(volume.name, "the database")
-        if mount := machine.mount_of(volume.path or root):
-            purposes.setdefault(mount, []).append(purpose)
+    for volume in volumes:
+        mount = machine.mount_of(volume.path or root)
+        if mount and volume.name not in there:
+            purposes.setdefault(mount, []).append(volume.purpose)
     # With all data elsewhere, a leader's note tells that images are there.
     if not (there or machine.storage) and (mount := machine.mount_of(root)):
         purposes.setdefault(mount, []).insert(0, "images")
@@ -93,56 +80,36 @@ def _disks(
 
 
 def _ports(
-    name: str, machine: Machine, settings: Settings, topology: Topology, parts: tuple[Part, ...]
+    name: str, machine: Machine, workloads: Sequence[Workload], ports: Sequence[tuple[str, Port]]
 ) -> Iterator[str]:
-    wanted = [
-        (port.host, _port_setting(part, port.host, settings))
-        for part in parts
-        for port in part.container.ports
-    ]
-    for port, setting in wanted:
-        if port in machine.listening - machine.published:
+    # Of other ports than a container's it can't be told whether it is the service that listens.
+    of_containers = {port for workload in workloads for port in workload.container.ports}
+    taken = machine.listening - machine.published
+    first: dict[int, str] = {}
+    for _, port in ports:
+        number, setting = port.published.host, port.setting
+        if number in taken and port.published in of_containers:
             yield (
-                f"{setting}: port {port} of {name} is taken by another program; stop "
+                f"{setting}: port {number} of {name} is taken by another program; stop "
                 f"that, or set {setting} to a free port"
             )
-    if topology.store and len(topology.ceph) > 1 and name in topology.ceph:
-        # By cephadm, so it is no part with a container of ours.
-        wanted.insert(0, (topology.store.port, "storage_port"))
-    first: dict[int, str] = {}
-    for port, setting in wanted:
-        if first.setdefault(port, setting) != setting:
+        if first.setdefault(number, setting) != setting:
             yield (
-                f"{first[port]}: port {port} of {name} is {setting}'s too; give each a port of "
+                f"{first[number]}: port {number} of {name} is {setting}'s too; give each a port of "
                 "its own"
             )
 
 
-def _addresses(
-    name: str, machine: Machine, settings: Settings, parts: tuple[Part, ...]
-) -> Iterator[str]:
+def _addresses(name: str, machine: Machine, ports: Sequence[tuple[str, Port]]) -> Iterator[str]:
     """Addresses at which nothing can listen: a container would be removed, and the new one not
     start."""
     here = {"127.0.0.1", "0.0.0.0", *machine.own_addresses}
-    for part in parts:
-        service = part.container.name.removeprefix("quaylab-")
-        for port in part.container.ports:
-            # A name or IPv6 is left to the engine, and so is a host that tells no address.
-            if not (machine.own_addresses and IPV4.match(port.address)) or port.address in here:
-                continue
-            setting = f"{service}_listen"
-            told = setting if getattr(settings, setting, None) else "address"
-            yield (
-                f"{told}: {name} has no address {port.address} for {service} to listen on; it has "
-                f"{', '.join(machine.addresses)}; set {told} to one that it has"
-            )
-
-
-def _port_setting(part: Part, port: int, settings: Settings) -> str:
-    if part.container.name == container_name("database"):
-        return "database_port"
-    if part.container.name == container_name("redis"):
-        return "redis_port"
-    if part.container.name == container_name("ceph"):
-        return "storage_port"
-    return "quay_https_port" if port == settings.quay_https_port else "quay_http_port"
+    for service, port in ports:
+        address, setting = port.published.address, port.address_setting
+        # A name or IPv6 is left to the engine, and so is a host that tells no address.
+        if not (machine.own_addresses and IPV4.match(address)) or address in here:
+            continue
+        yield (
+            f"{setting}: {name} has no address {address} for {service} to listen on; it has "
+            f"{', '.join(machine.addresses)}; set {setting} to one that it has"
+        )

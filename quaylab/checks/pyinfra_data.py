@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from quaylab.settings import PYINFRA_KEY, HostInput
+from quaylab.settings.loading import PYINFRA_KEY, HostInput
 
 # An unknown key with an underscore may be a helper in a file of group_data, as pyinfra's own page
 # has it, unless it is as near as a typing error to a global argument.

@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from pydantic import SecretStr
 
 from quaylab.clients import mysql_administration, postgresql_administration, probes, sql
-from quaylab.clients.sql import Login, Step
+from quaylab.database_login import Login, Step
 from quaylab.problems import Refusal
-from quaylab.secrets.credentials import ENVIRONMENT_PREFIX, Credentials
-from quaylab.settings import Settings
+from quaylab.secrets.credentials import Credentials
+from quaylab.secrets.given import variable
+from quaylab.settings.loading import Settings
 
-VARIABLE = f"{ENVIRONMENT_PREFIX}DATABASE_ADMIN_PASSWORD"
+VARIABLE = variable("database_admin_password")
 
 
 def password(environment: Mapping[str, str], ask: Callable[[str], str] | None) -> SecretStr:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import pymysql
 
 from quaylab.clients import probes, sql
-from quaylab.clients.sql import Login, Step, first
+from quaylab.clients.sql import first
+from quaylab.database_login import Login, Step
 from quaylab.secrets.credentials import Credentials
-from quaylab.settings import Settings
+from quaylab.settings.loading import Settings
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,11 @@ from urllib3.exceptions import HTTPError
 from quaylab import tls
 from quaylab.clients.http import Dial, manager, root
 from quaylab.clients.probes import Answer, Unreachable
-from quaylab.clients.s3 import S3
 from quaylab.clients.store_errors import StoreError
-from quaylab.clients.swift import Swift
+from quaylab.endpoints import StoreEndpoint
 from quaylab.secrets.credentials import Credentials
-from quaylab.services import object_storage
-from quaylab.settings import Settings
-from quaylab.topology import Store
+from quaylab.services import object_store
+from quaylab.settings.loading import Settings
 
 PROBE = "quaylab-probe"
 CONTENT = b"Quaylab looks whether it can write here.\n"
@@ -39,13 +37,15 @@ class Objects(Protocol):
     def delete(self, name: str) -> None: ...
 
 
-def way(settings: Settings, store: Store, credentials: Credentials, dial: Dial) -> PoolManager:
+def way(
+    settings: Settings, store: StoreEndpoint, credentials: Credentials, dial: Dial
+) -> PoolManager:
     """HTTP to a store as Quay has it: the CAs that it trusts, and its proxy."""
     files = (settings.company_ca, settings.storage_ca)
     trusted = [file.read_text() for file in files if file]
     if store.host and credentials.ca_certificate:
         trusted.append(credentials.ca_certificate)
-    return manager(dial, trusted, object_storage.proxy(settings, store))
+    return manager(dial, trusted, object_store.proxy(settings, store))
 
 
 class Client:
@@ -56,16 +56,12 @@ class Client:
     """
 
     def __init__(
-        self, settings: Settings, store: Store, credentials: Credentials, dial: Dial
+        self, settings: Settings, store: StoreEndpoint, credentials: Credentials, dial: Dial
     ) -> None:
         http = way(settings, store, credentials, dial)
         self._store = store
         self._settings = settings
-        self._objects: Objects = (
-            Swift(settings, credentials, http)
-            if store.kind == "swift"
-            else S3(settings, store, credentials, http, manager(dial))
-        )
+        self._objects = _objects(settings, store, credentials, http, dial)
 
     def ask(self) -> Answer | None:
         """Whether the bucket is there; None without it. It changes nothing.
@@ -103,10 +99,27 @@ class Client:
             raise Unreachable(f"storage_host: {_where(self._store)} gave back another content")
 
 
+def _objects(
+    settings: Settings,
+    store: StoreEndpoint,
+    credentials: Credentials,
+    http: PoolManager,
+    dial: Dial,
+) -> Objects:
+    # Loaded only where it is used: it takes a while, and most runs have blobs in a volume.
+    if store.kind == "swift":
+        from quaylab.clients.swift import Swift
+
+        return Swift(settings, credentials, http)
+    from quaylab.clients.s3 import S3
+
+    return S3(settings, store, credentials, http, manager(dial))
+
+
 class _Told:
     """Turns what a store's client raises into one line that begins with the setting."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: StoreEndpoint) -> None:
         self._store = store
 
     def __enter__(self) -> None:
@@ -127,5 +140,5 @@ class _Told:
             raise Unreachable(f"{setting}: {where}: no answer: {said}") from error
 
 
-def _where(store: Store) -> str:
+def _where(store: StoreEndpoint) -> str:
     return f"object store at {store.address}:{store.port}"

@@ -10,9 +10,10 @@ from psycopg2.extensions import encrypt_password
 
 from quaylab.clients import probes, sql
 from quaylab.clients.probes import Unreachable
-from quaylab.clients.sql import Login, Step, first
+from quaylab.clients.sql import first
+from quaylab.database_login import Login, Step
 from quaylab.secrets.credentials import Credentials
-from quaylab.settings import Settings
+from quaylab.settings.loading import Settings
 
 # The database that every PostgreSQL has.
 MAINTENANCE = "postgres"

@@ -19,9 +19,9 @@ from redis.retry import Retry
 
 from quaylab import tls
 from quaylab.clients import sql
-from quaylab.clients.sql import Login
+from quaylab.database_login import Login
 from quaylab.secrets.credentials import Credentials
-from quaylab.settings import Settings
+from quaylab.settings.loading import Settings
 
 T = TypeVar("T")
 

@@ -13,9 +13,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from quaylab.clients.store_errors import StoreError
+from quaylab.endpoints import StoreEndpoint
 from quaylab.secrets.credentials import Credentials
-from quaylab.settings import Settings
-from quaylab.topology import Store
+from quaylab.settings.loading import Settings
 
 # Where AWS tells a machine of its role; from a container it is one hop farther.
 METADATA = "http://169.254.169.254/latest"
@@ -42,7 +42,7 @@ class S3:
     def __init__(
         self,
         settings: Settings,
-        store: Store,
+        store: StoreEndpoint,
         credentials: Credentials,
         http: urllib3.PoolManager,
         direct: urllib3.PoolManager,

@@ -8,39 +8,18 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg2
 import psycopg2.extensions
 import pymysql
-from pydantic import SecretStr
 
 from quaylab import tls
 from quaylab.clients import postgresql_tls
-from quaylab.settings import Settings
+from quaylab.database_login import Login
+from quaylab.settings.loading import Settings
 
 TIMEOUT = 10
-
-
-@dataclass(frozen=True)
-class Login:
-    """Who connects to which database; None with MySQL: to none."""
-
-    user: str
-    password: SecretStr
-    database: str | None
-
-
-@dataclass(frozen=True)
-class Step:
-    """One statement, in which database it runs (MySQL: none), and what it is for; ``takes_over``
-    is whether somebody who logs in now can't any more."""
-
-    told: str
-    database: str | None
-    statement: str = field(repr=False)
-    takes_over: bool = False
 
 
 @contextmanager

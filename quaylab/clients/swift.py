@@ -11,7 +11,7 @@ import urllib3
 
 from quaylab.clients.store_errors import StoreError
 from quaylab.secrets.credentials import Credentials
-from quaylab.settings import Settings
+from quaylab.settings.loading import Settings
 
 # Of a service's end points in version 3, those that version 2 has under these names.
 INTERFACES = {"publicURL": "public", "internalURL": "internal", "adminURL": "admin"}

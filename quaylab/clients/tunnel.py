@@ -10,7 +10,7 @@ from typing import Any
 
 import paramiko
 
-from quaylab.topology import LOOPBACK
+from quaylab.model import LOOPBACK
 
 BLOCK = 65536
 LOST_AFTER = 30  # seconds without an answer, whether anything is being said or not

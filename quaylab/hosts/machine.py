@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from quaylab.engines.state import NOTHING, EngineState, FoundVolume
+
 # Operating systems by os-release's ID that get their engine in the same way.
 DEBIAN_FAMILY = ("debian", "ubuntu")
 RED_HAT_FAMILY = ("rhel", "centos", "rocky", "almalinux", "ol", "fedora")
@@ -13,27 +15,16 @@ RED_HAT_FAMILY = ("rhel", "centos", "rocky", "almalinux", "ol", "fedora")
 
 @dataclass(frozen=True)
 class Engine:
-    """The container engine. ``version`` is None while the daemon does not answer."""
+    """The container engine. ``version`` is None while the daemon does not answer; ``proxies`` are
+    its own HTTP_PROXY, HTTPS_PROXY and NO_PROXY, empty where unset; ``live_restore`` is whether
+    containers go on while it restarts."""
 
     version: str | None
     storage_driver: str | None
     root_directory: str | None
     unsupported: str | None
-
-
-@dataclass(frozen=True)
-class Volume:
-    """A volume that has a name of ours, with its labels; without ours somebody else made it.
-
-    ``device`` is the host directory that it is, None: the engine's own. ``missing`` is whether that
-    directory is not there, as while its disk is not mounted; ``empty`` whether nothing is in it.
-    """
-
-    name: str
-    labels: Mapping[str, str]
-    device: str | None = None
-    missing: bool = False
-    empty: bool = False
+    proxies: tuple[str, str, str] = ("", "", "")
+    live_restore: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,7 +41,7 @@ class Machine:
     systemd: bool
     addresses: tuple[str, ...]
     engine: Engine | None
-    volumes: tuple[Volume, ...]
+    volumes: tuple[FoundVolume, ...]
     # Labels of the containers that have a name of ours; without ours somebody else made them.
     containers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     # All addresses in IPv4 but loopback's; those of bridges are none at which peers reach it.
@@ -61,11 +52,11 @@ class Machine:
     listening: frozenset[int] = frozenset()
     published: frozenset[int] = frozenset()
     clock_ahead: float = 0
-    # The note of the schema, which the leader has; see quaylab/upgrade/schema_version.py.
+    # The note of the schema, which the leader has; see upgrade/schema_version.py.
     schema: str | None = None
-    # Its note of where the blobs are; see quaylab/checks/blob_location.py.
+    # Its note of where the blobs are; see checks/blob_location.py.
     storage: str | None = None
-    # The note of the registry that the host serves; see quaylab/checks/ownership.py.
+    # The note of the registry that the host serves; see checks/ownership.py.
     registry: str | None = None
     # The ids of the clusters whose daemons cephadm keeps here, and the note of the one that a
     # bootstrap made here; see operations/cephadm.py.
@@ -74,6 +65,18 @@ class Machine:
 
     # As the host itself says.
     hostname: str = ""
+    # All that its engine has of ours; what identifies the images of those containers, by name; and
+    # the notes of what identified images when they were fetched, by path.
+    state: EngineState = NOTHING
+    images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    image_notes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def blob_store(self) -> str | None:
+        """The kind of store that its note of the blobs names; None without a note."""
+        # Whose they are, the location's name, and the kind of store.
+        kind = (self.storage or "").split()[2:3]
+        return kind[0] if kind else None
 
     @property
     def hides_data(self) -> bool:

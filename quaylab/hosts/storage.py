@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from quaylab.engines.daemon_settings import DRIVER
 from quaylab.hosts.disks import Device, Disks, PhysicalVolume
 from quaylab.hosts.machine import Machine
-from quaylab.settings import HostSettings, Settings
 from quaylab.settings import disks as settings_of_disks
+from quaylab.settings.loading import HostSettings, Settings
 
 # Where Quay's disks are mounted unless quay_storage_path says so.
 QUAY_STORAGE = "/srv/quay-storage"

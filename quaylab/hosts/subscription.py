@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from quaylab.files import ManagedFile
+from quaylab.model import ManagedFile
 from quaylab.problems import refuse
 from quaylab.secrets import certificates
-from quaylab.settings import Settings
+from quaylab.settings.loading import Settings
 from quaylab.settings.subscription import Subscription
 
 # The client takes every .pem of this folder for a CA of its server.

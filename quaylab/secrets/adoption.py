@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from quaylab.problems import Refusal
 from quaylab.secrets import certificates
 from quaylab.secrets.credentials import Credentials
-from quaylab.services import object_storage
+from quaylab.services import object_store
 
 
 def adopt(identity: str, superuser_password: str, bundle: Mapping[str, str]) -> Credentials:
@@ -32,7 +32,7 @@ def adopt(identity: str, superuser_password: str, bundle: Mapping[str, str]) -> 
         config: dict[str, Any] = yaml.safe_load(bundle["config.yaml"])
         # The lab's CA may still be there from before the user's own certificate.
         own = "ca.crt" in bundle and certificates.is_by(bundle["ssl.cert"], bundle["ca.crt"])
-        store_keys = object_storage.keys_of(config)
+        store_keys = object_store.keys_of(config)
         return Credentials(
             identity=identity,
             database_password=SecretStr(unquote(urlsplit(str(config["DB_URI"])).password or "")),

@@ -2,70 +2,34 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
-import secrets
-import string
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import ConfigDict, SecretStr, ValidationError
 
-from quaylab.locks import FileLock, Held
+from quaylab.locks import FileLock, LockHeld
 from quaylab.problems import Refusal
-from quaylab.secrets import credentials_file, passwords
+from quaylab.secrets import credentials_file, given, making, passwords
 from quaylab.secrets.credentials_file import replace
+from quaylab.secrets.given import SECRETS, variable
+from quaylab.services import ServiceSecrets
 
 DIRECTORY = Path("credentials")
-ENVIRONMENT_PREFIX = "QUAYLAB_"
-# What may be given by the environment, and why a value may be impossible.
-GIVEN = ("database_password", "redis_password", "superuser_password")
-# Keys of an object store; with Swift its user and password.
-STORAGE = ("storage_access_key", "storage_secret_key")
-_TITLES = {
-    "database_password": "password of Quay's role in the database",
-    "redis_password": "password of Redis",
-    "storage_access_key": "access key (with Swift the user) of the object store",
-    "storage_secret_key": "secret key (with Swift the password) of the object store",
-}
-# What is given for one run, and kept nowhere.
-PASSING = ("database_admin_password", "rhsm_activation_key", "rhsm_password")
-# Losing or changing these loses the registry: encrypted rows can't be read any more.
-NEVER_CHANGED = ("database_secret_key", "secret_key")
-
-
 # How many of the superuser's passwords are remembered: after each wrong one Quay lets nobody in for
 # twice as long as before.
 RETIRED_PASSWORDS = 4
 
 
-class Credentials(BaseModel):
+class Credentials(ServiceSecrets):
     """All secrets of one registry. ``identity`` is public, a part of the ``fingerprint``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     identity: str
-    database_password: SecretStr
-    redis_password: SecretStr
-    superuser_password: SecretStr = Field(min_length=8)
-    # Those that Quay may still have, the likeliest first, until it is known to have the new one:
-    # a run may be killed both before Quay takes a password and before that is noted here.
-    superuser_passwords_before: tuple[SecretStr, ...] = ()
-    # Those that Quay had, the latest first: a dump that is restored brings one of them back.
-    superuser_passwords_retired: tuple[SecretStr, ...] = ()
-    # Quay takes at most 63 characters.
-    database_secret_key: SecretStr = Field(max_length=63)
-    secret_key: SecretStr
-    storage_access_key: SecretStr | None = None
-    storage_secret_key: SecretStr | None = None
-    # Of quay:swift, where Ceph's Swift interface is wanted.
-    swift_password: SecretStr | None = None
-    # Ceph's own certificate, by the same CA.
-    ceph_certificate: str | None = None
-    ceph_certificate_key: SecretStr | None = None
-    ceph_ssh_key: SecretStr | None = None
     ca_certificate: str | None = None
     ca_key: SecretStr | None = None
     certificate: str | None = None
@@ -107,69 +71,48 @@ class Credentials(BaseModel):
         return {key: _plain(value) for key, value in self}
 
 
+# Those that every registry has, and that its hosts have to be told when they change.
+PASSWORDS = [
+    key
+    for key in given.KEPT
+    if Credentials.model_fields[key].is_required() and not SECRETS[key].is_permanent
+]
+
+
 def _plain(value: object) -> object:
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
-def generate() -> Credentials:
-    """Fresh credentials; passwords are letters and digits, which need no quoting anywhere."""
-    return Credentials(
-        identity=secrets.token_hex(8),
-        database_password=_password(),
-        redis_password=_password(),
-        superuser_password=_password(),
-        database_secret_key=SecretStr(secrets.token_hex(24)),
-        secret_key=SecretStr(secrets.token_hex(24)),
+def generate(random: Random = making.SYSTEM) -> Credentials:
+    """Fresh credentials of those that every registry has."""
+    required = [key for key, field in Credentials.model_fields.items() if field.is_required()]
+    made = {key: SECRETS[key].make(random) for key in required if key in SECRETS}
+    return Credentials.model_validate({"identity": making.identity(random), **made})
+
+
+def completed(
+    credentials: Credentials, keys: Iterable[str], random: Random = making.SYSTEM
+) -> Credentials:
+    """Credentials with those of some secrets made up that they lack."""
+    missing = [key for key in keys if getattr(credentials, key) is None]
+    return credentials.model_copy(
+        update={key: SecretStr(SECRETS[key].make(random)) for key in missing}
     )
 
 
-def with_storage_keys(credentials: Credentials) -> Credentials:
-    """Credentials with the keys of an object store that is made here, in the form of S3's."""
-    if credentials.storage_access_key and credentials.storage_secret_key:
-        return credentials
-    access = "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(20))
-    keys = {"storage_access_key": SecretStr(access), "storage_secret_key": _password(40)}
-    return credentials.model_copy(update=keys)
-
-
-def with_swift_password(credentials: Credentials) -> Credentials:
-    """Credentials with a password for Swift at a Ceph that is made here."""
-    if credentials.swift_password:
-        return credentials
-    return credentials.model_copy(update={"swift_password": _password()})
-
-
-def given_by(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment's variables that give a credential, by its key."""
-    variables = {
-        key: ENVIRONMENT_PREFIX + key.upper() for key in (*GIVEN, *STORAGE, *NEVER_CHANGED)
-    }
-    return {key: variable for key, variable in variables.items() if variable in environment}
-
-
-def misspelt(environment: Mapping[str, str]) -> Iterator[str]:
-    """Variables that nobody reads, so that what they give would be made here instead."""
-    known = [
-        ENVIRONMENT_PREFIX + key.upper() for key in (*GIVEN, *STORAGE, *NEVER_CHANGED, *PASSING)
-    ]
-    for name in environment:
-        if name.upper().startswith(ENVIRONMENT_PREFIX) and name not in known:
-            for near in difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.8):
-                yield f"{name}: no such variable; did you mean {near}?"
-
-
-def rotated(credentials: Credentials, passwords: Iterable[str]) -> Credentials:
+def rotated(
+    credentials: Credentials, keys: Iterable[str], random: Random = making.SYSTEM
+) -> Credentials:
     """Credentials with new passwords; a rotation that was not finished is not begun anew.
 
     Args:
-        passwords: which to change; the keys that encrypt data never are.
+        keys: which to change; the keys that encrypt data never are.
     """
     if credentials.superuser_passwords_before:
         return credentials
-    fresh = with_swift_password(with_storage_keys(generate()))
-    changes = {key: getattr(fresh, key) for key in passwords}
+    changes: dict[str, Any] = {key: SecretStr(SECRETS[key].make(random)) for key in keys}
     if "superuser_password" in changes:
         changes["superuser_passwords_before"] = (credentials.superuser_password,)
     return credentials.model_copy(update=changes)
@@ -199,7 +142,7 @@ class Store:
             if not os.access(directory, os.W_OK | os.X_OK):
                 raise PermissionError(None, "no right to write there")
             self._lock = FileLock(path)
-        except Held as held:
+        except LockHeld as held:
             raise Refusal(
                 [f"lab_name: another run uses {self.path}: {held}; wait until it has ended"]
             ) from None
@@ -232,30 +175,28 @@ class Store:
         Raises:
             Refusal: the file is damaged, too open, or a value is missing or impossible.
         """
-        problems = list(misspelt(environment))
-        given = {key: environment[name] for key, name in given_by(environment).items()}
+        problems = list(given.misspelt(environment))
+        values_given = {key: environment[name] for key, name in given.given_by(environment).items()}
         kept = self._read(needs_ca)
         for key in foreign:
             if getattr(kept, key, None) is not None:
                 continue
-            if key not in given and ask:
-                given[key] = ask(f"{_TITLES[key]}, which runs elsewhere: ")
-            elif key not in given:
-                variable = ENVIRONMENT_PREFIX + key.upper()
+            if key not in values_given and ask:
+                values_given[key] = ask(f"{SECRETS[key].title}, which runs elsewhere: ")
+            elif key not in values_given:
                 problems.append(
-                    f"{variable}: not set, the {_TITLES[key]}, which runs elsewhere; give it as "
-                    f"{variable} in the environment, or run at a terminal"
+                    f"{variable(key)}: not set, the {SECRETS[key].title}, which runs elsewhere; "
+                    f"give it as {variable(key)} in the environment, or run at a terminal"
                 )
         values = (kept or generate()).revealed()
-        for key, value in given.items():
-            variable = ENVIRONMENT_PREFIX + key.upper()
+        for key, value in values_given.items():
             if kept and value == values[key]:
                 continue
-            if problem := passwords.problem(key, value, elsewhere):
-                problems.append(f"{variable}: {problem}")
-            elif kept and key in NEVER_CHANGED:
+            if problem := given.problem(key, value, elsewhere):
+                problems.append(f"{variable(key)}: {problem}")
+            elif kept and SECRETS[key].is_permanent:
                 problems.append(
-                    f"{variable}: differs from {self.path}; it can never change, because the "
+                    f"{variable(key)}: differs from {self.path}; it can never change, because the "
                     "database is encrypted with it: unset the variable"
                 )
             else:
@@ -270,14 +211,13 @@ class Store:
         if kept and not problems and not passwords.quay_takes(values["superuser_password"]):
             problems.append(
                 f"{self.path}: superuser_password is none that Quay takes; give another as "
-                f"{ENVIRONMENT_PREFIX}SUPERUSER_PASSWORD"
+                f"{variable('superuser_password')}"
             )
         try:
             credentials = Credentials.model_validate(values)
         except ValidationError as error:
             problems += [
-                f"{ENVIRONMENT_PREFIX}{item['loc'][0]}".upper() + f": {item['msg']}"
-                for item in error.errors()
+                f"{variable(str(item['loc'][0]))}: {item['msg']}" for item in error.errors()
             ]
         if problems:
             raise Refusal(problems)
@@ -300,7 +240,7 @@ class Store:
         if not self.exists:
             return False
         before = self.load(environment={})
-        changed = any(getattr(before, key) != getattr(credentials, key) for key in GIVEN)
+        changed = any(getattr(before, key) != getattr(credentials, key) for key in PASSWORDS)
         return changed or bool(credentials.superuser_passwords_before)
 
     def save(self, credentials: Credentials) -> None:
@@ -344,8 +284,3 @@ class Store:
 def _values(credentials: Credentials) -> dict[str, Any]:
     """What is written of them."""
     return {key: value for key, value in credentials.revealed().items() if value}
-
-
-def _password(length: int = 32) -> SecretStr:
-    alphabet = string.ascii_letters + string.digits
-    return SecretStr("".join(secrets.choice(alphabet) for _ in range(length)))

@@ -3,77 +3,54 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from quaylab.problems import refuse
 from quaylab.secrets import certificates
-from quaylab.secrets.credentials import (
-    GIVEN,
-    STORAGE,
-    Credentials,
-    Store,
-    given_by,
-    rotated,
-    with_storage_keys,
-    with_swift_password,
-)
+from quaylab.secrets.credentials import Credentials, Store, completed, rotated
 from quaylab.secrets.credentials_file import unusable
-from quaylab.settings import HostInput, Settings
-from quaylab.topology import storage_kind
+from quaylab.secrets.given import given_by
+from quaylab.services import SERVICES
+from quaylab.services.base import Groups, Maker
+from quaylab.settings.loading import Settings
 
 
 def load(
     settings: Settings,
     store: Store,
-    hosts: list[HostInput],
+    groups: Groups,
     ask: Callable[[str], str] | None,
     rotate: bool,
-    demand: bool,
+    requires_all: bool,
+    environment: Mapping[str, str] = os.environ,
 ) -> Credentials:
     """The credentials of a run; see :func:`quaylab.plan.make` for its arguments.
 
     Raises:
         Refusal: one is not to be had, or there is nothing to rotate.
     """
-    kind = storage_kind(settings, hosts)
-    makes_store = kind == "radosgw" and settings.storage_host is None
-    foreign = {
-        "database_password": settings.database_host,
-        "redis_password": settings.redis_host,
-    }
-    elsewhere = [key for key, host in foreign.items() if host]
-    # An administrator sets the role's password, so it can be made here.
-    unknown = [
-        key for key in elsewhere if key != "database_password" or not settings.database_admin
-    ]
-    needs_keys = kind != "local" and not settings.storage_iam_role
-    if needs_keys and not makes_store:
-        unknown += STORAGE
+    needs = [need for service in SERVICES for need in service.needs(settings, groups)]
     credentials = store.load(
-        foreign=unknown if demand else (),
+        environment,
+        foreign=[need.key for need in needs if need.maker is Maker.OTHERS and requires_all],
         ask=ask,
-        elsewhere=elsewhere,
+        elsewhere=[need.key for need in needs if need.maker is not Maker.QUAYLAB],
         needs_ca=settings.tls_certificate is None,
     )
     if mismatches := certificates.mismatches(credentials):
         raise unusable(store.path, "; ".join(mismatches))
-    if needs_keys and makes_store:
-        credentials = with_storage_keys(credentials)
-        if settings.ceph_swift:
-            credentials = with_swift_password(credentials)
+    ours = [need for need in needs if need.maker is Maker.QUAYLAB]
+    credentials = completed(credentials, (need.key for need in ours))
     if rotate:
-        refuse(_rotation_problems(store))
-        mine = [key for key in GIVEN if key not in elsewhere]
-        mine += ["storage_secret_key"] if needs_keys and makes_store else []
-        mine += ["swift_password"] if credentials.swift_password else []
-        credentials = rotated(credentials, mine)
+        refuse(_rotation_problems(store, environment))
+        credentials = rotated(credentials, [need.key for need in ours if need.is_rotated])
     return credentials
 
 
-def _rotation_problems(store: Store) -> list[str]:
+def _rotation_problems(store: Store, environment: Mapping[str, str]) -> list[str]:
     problems = [
         f"{variable}: is set, and would come before the rotated password; unset it"
-        for variable in given_by(os.environ).values()
+        for variable in given_by(environment).values()
     ]
     if not store.exists:
         problems.append(f"{store.path}: is not there, so there is nothing to rotate; deploy first")

@@ -1,4 +1,4 @@
-"""A Ceph cluster in one container: its files, its volume, its specification, and Quay's user."""
+"""Ceph: a cluster in one container, or by cephadm on several hosts; and Quay's user in it."""
 
 from __future__ import annotations
 
@@ -6,67 +6,143 @@ import hashlib
 import json
 import shlex
 import uuid
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from quaylab.containers import Container, Mount, PublishedPort
-from quaylab.files import ManagedFile
-from quaylab.images import ceph_image
-from quaylab.parts import Part, Volume, digests, volume_labels
-from quaylab.paths import ETC, SCRIPTS
-from quaylab.secrets.credentials import Credentials
-from quaylab.settings import Settings
-from quaylab.topology import LOOPBACK, RADOSGW_PORT, Topology, container_name
+from pydantic import BaseModel, Field, SecretStr
 
+from quaylab.images import Image, packaged_image
+from quaylab.model import (
+    LOOPBACK,
+    Container,
+    ManagedFile,
+    Mount,
+    PublishedPort,
+    Volume,
+    container_name,
+    digests,
+)
+from quaylab.paths import ETC, SCRIPTS, STORAGE_NOTE
+from quaylab.services import cephadm
+from quaylab.services.base import (
+    Audience,
+    Context,
+    Groups,
+    Maker,
+    Need,
+    Port,
+    Secret,
+    Service,
+    Workload,
+    volume_labels,
+)
+from quaylab.services.object_store import RADOSGW_PORT
+from quaylab.settings.types import HostPath, ImageName, Section
+
+if TYPE_CHECKING:
+    from quaylab.hosts.machine import Machine
+    from quaylab.secrets.credentials import Credentials
+    from quaylab.settings.loading import Settings
+
+CONTAINER = container_name("ceph")
 DIRECTORY = f"{ETC}/ceph"
 # Of this container alone: whatever address the engine gives it, the monitor keeps its own.
 ADDRESS = LOOPBACK
 STATE = "/var/lib/ceph/lab"
 USER = "quay"
 SWIFT_USER = f"{USER}:swift"
+# The version that Debian 13 packages.
+PACKAGED = "18.2.7"
 GIB = 1024**3
 
 
-def part(settings: Settings, topology: Topology, credentials: Credentials) -> Part:
-    """Monitor, manager, OSDs and RadosGW."""
-    assert topology.store and topology.store.listen  # a host of group `ceph` serves it
-    image = ceph_image(settings)
-    name = container_name("ceph")
-    tls = settings.storage_tls
-    contents = {
-        "run-ceph": (SCRIPTS / "run-ceph").read_text(),
-        "cluster": _cluster(settings, credentials),
-        "ceph.conf": _configuration(settings, credentials),
-    }
-    if tls:
-        assert credentials.ceph_certificate and credentials.ceph_certificate_key
-        contents["tls.crt"] = credentials.ceph_certificate
-        contents["tls.key"] = credentials.ceph_certificate_key.get_secret_value()
-    # For root alone, as the daemons' uid is another in each image: the script hands them on.
-    files = tuple(
-        ManagedFile(f"{DIRECTORY}/{name}", content, mode=0o400)
-        for name, content in contents.items()
+class CephSettings(Section):
+    """Ceph, run here: on one host, or by cephadm on three and more."""
+
+    ceph_image: ImageName = Field(description="Ceph's image, also for cephadm")
+    ceph_osd_devices: tuple[HostPath, ...] = Field(
+        strict=False,
+        description="Each Ceph host's block devices or files for its OSDs; empty: on one host a "
+        "file in its data, on several every unused disk",
     )
-    return Part(
-        image,
-        files,
-        Volume(
+    ceph_osd_size_gb: int = Field(ge=1, le=65536, description="GB of an OSD that is a file")
+    ceph_osd_memory_mb: int = Field(
+        ge=896, le=1048576, description="MB of memory that an OSD keeps to"
+    )
+    ceph_data: HostPath | None = Field(
+        description="Directory on a single Ceph host for its data; None: a named volume",
+    )
+    ceph_quota_gb: int | None = Field(
+        ge=1, description="GB that Quay's blobs may take up in Ceph; None: all there is"
+    )
+    ceph_swift: bool = Field(
+        description="Whether Quay's user in Ceph may use its Swift interface as well, as quay:swift"
+    )
+
+
+class CephSecrets(BaseModel):
+    # Of quay:swift, where Ceph's Swift interface is wanted.
+    swift_password: SecretStr | None = None
+    # Ceph's own certificate, by the same CA.
+    ceph_certificate: str | None = None
+    ceph_certificate_key: SecretStr | None = None
+    ceph_ssh_key: SecretStr | None = None
+
+
+class Ceph(Service):
+    name = "ceph"
+    title = "Ceph"
+    has_peers = True
+    secrets = (Secret("swift_password", is_given=False),)
+    directories = ("ceph_data",)
+
+    def needs(self, settings: Settings, groups: Groups) -> Iterator[Need]:
+        if settings.ceph_swift and groups["ceph"]:
+            yield Need("swift_password", Maker.QUAYLAB)
+
+    def placement_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
+        if len(groups["ceph"]) == 2:
+            yield (
+                "ceph: 2 hosts in group `ceph`, and two can't outvote each other; keep one, or "
+                "take three or more"
+            )
+
+    def images(self, context: Context, host: str) -> tuple[Image, ...]:
+        return (image(context.settings),)
+
+    def ports(self, context: Context, host: str) -> tuple[Port, ...]:
+        store = context.topology.store
+        assert store and store.listen  # a host of group `ceph` serves it
+        published = PublishedPort(RADOSGW_PORT, store.port, store.listen)
+        return (Port(published, "storage_port", Audience.QUAY),)
+
+    def workloads(self, context: Context, host: str) -> tuple[Workload, ...]:
+        if not runs_in_container(context.topology.hosts["ceph"]):
+            return ()
+        settings, name = context.settings, CONTAINER
+        wanted, files = image(settings), _files(context)
+        volume = Volume(
+            self.name,
             name,
             settings.ceph_data,
             0,
-            volume_labels(settings, credentials, "ceph", settings.ceph_data),
-        ),
-        Container(
+            volume_labels(context, "ceph", settings.ceph_data),
+            setting="ceph_data",
+            purpose="Ceph's objects",
+        )
+        scheme = "https" if settings.storage_tls else "http"
+        container = Container(
             name=name,
-            image=image.reference,
-            version=image.reference.rpartition(":")[2],
-            owner=credentials.fingerprint,
+            image=wanted.reference,
+            version=wanted.tag,
+            owner=context.credentials.fingerprint,
             command=("bash", f"{ETC}/run-ceph"),
             environment=(("CEPH_CONF", "/run/ceph/ceph.conf"),),
             health=(
                 "curl --fail --silent --insecure --max-time 5 --output /dev/null "
-                f"{'https' if tls else 'http'}://{LOOPBACK}:{RADOSGW_PORT}/"
+                f"{scheme}://{LOOPBACK}:{RADOSGW_PORT}/"
             ),
-            ports=(PublishedPort(RADOSGW_PORT, topology.store.port, topology.store.listen),),
+            ports=tuple(port.published for port in self.ports(context, host)),
             mounts=(
                 Mount(DIRECTORY, ETC, read_only=True),
                 Mount(name, "/var/lib/ceph"),
@@ -78,7 +154,43 @@ def part(settings: Settings, topology: Topology, credentials: Credentials) -> Pa
             # It stops its daemons one after the other, those that hold data last.
             stop_timeout=60,
             devices=block_devices(settings),
-        ),
+        )
+        return (Workload(self.name, wanted, files, volume, container),)
+
+    def problems(self, context: Context) -> Iterator[str]:
+        yield from cephadm.problems(context, cluster_id(context.credentials))
+
+    def data_note(self, leader: Machine) -> str | None:
+        return STORAGE_NOTE if leader.blob_store == "radosgw" else None
+
+
+def runs_in_container(hosts: tuple[str, ...]) -> bool:
+    """Whether a cluster of these hosts is one container; with more cephadm keeps it."""
+    return len(hosts) == 1
+
+
+def image(settings: Settings) -> Image:
+    """The image of Ceph's daemons."""
+    if settings.image_source == "packages":
+        return packaged_image("ceph", PACKAGED)
+    return Image(settings.ceph_image, settings.image_source)
+
+
+def _files(context: Context) -> tuple[ManagedFile, ...]:
+    settings, credentials = context.settings, context.credentials
+    contents = {
+        "run-ceph": (SCRIPTS / "run-ceph").read_text(),
+        "cluster": _cluster(settings, credentials),
+        "ceph.conf": _configuration(settings, credentials),
+    }
+    if settings.storage_tls:
+        assert credentials.ceph_certificate and credentials.ceph_certificate_key
+        contents["tls.crt"] = credentials.ceph_certificate
+        contents["tls.key"] = credentials.ceph_certificate_key.get_secret_value()
+    # For root alone, as the daemons' uid is another in each image: the script hands them on.
+    return tuple(
+        ManagedFile(f"{DIRECTORY}/{name}", content, mode=0o400)
+        for name, content in contents.items()
     )
 
 

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 
-from quaylab.files import ManagedFile
-from quaylab.hosts.machine import Machine
-from quaylab.paths import ETC, VAR
+from quaylab.model import ManagedFile
+from quaylab.paths import CEPH_NOTE, ETC
 from quaylab.scripts.ceph_report import CERTIFICATE, service
-from quaylab.secrets.credentials import Credentials
-from quaylab.services.ceph import cluster_id
-from quaylab.settings import Settings
-from quaylab.topology import Topology
+
+if TYPE_CHECKING:
+    from quaylab.hosts.machine import Machine
+    from quaylab.secrets.credentials import Credentials
+    from quaylab.services.base import Context
+    from quaylab.settings.loading import Settings
+    from quaylab.topology import Topology
 
 DIRECTORY = f"{ETC}/cephadm"
 CONFIGURATION = f"{DIRECTORY}/ceph.conf"
 KEY = f"{DIRECTORY}/ssh_key"
 PUBLIC_KEY = f"{KEY}.pub"
-# On the first host, once its bootstrap came to its end: the cluster's id.
-NOTE = f"{VAR}/ceph-cluster"
 SERVICE = "quaylab"
 # What cephadm asks of a host beside its engine: LVM and a clock that is kept.
 PACKAGES = ("cephadm", "lvm2", "chrony")
@@ -67,11 +67,15 @@ def files(settings: Settings, credentials: Credentials) -> tuple[ManagedFile, ..
     )
 
 
-def bootstrap(settings: Settings, credentials: Credentials, address: str) -> tuple[str, ...]:
-    """The command that makes a cluster of the first host."""
+def bootstrap(settings: Settings, fsid: str, address: str) -> tuple[str, ...]:
+    """The command that makes a cluster of the first host.
+
+    Args:
+        fsid: the cluster's id.
+    """
     return (
         *("cephadm", "--image", settings.ceph_image, "bootstrap"),
-        *("--fsid", cluster_id(credentials), "--mon-ip", address, "--config", CONFIGURATION),
+        *("--fsid", fsid, "--mon-ip", address, "--config", CONFIGURATION),
         *("--ssh-private-key", KEY, "--ssh-public-key", PUBLIC_KEY),
         # Images are there already. Which daemons are where is told by specifications.
         *("--skip-pull", "--skip-dashboard", "--skip-monitoring-stack", "--skip-firewalld"),
@@ -87,10 +91,11 @@ def specifications(
 ) -> list[Specification]:
     """Hosts and services as they have to be. Ceph knows hosts by the names that they have."""
     assert topology.store
-    names = [machines[host].hostname for host in topology.ceph]
+    members = topology.hosts["ceph"]
+    names = [machines[host].hostname for host in members]
     hosts = [
-        {"service_type": "host", "hostname": name, "addr": address}
-        for name, address in zip(names, topology.ceph.values(), strict=True)
+        {"service_type": "host", "hostname": name, "addr": topology.addresses[host]}
+        for name, host in zip(names, members, strict=True)
     ]
     devices = settings.ceph_osd_devices
     gateway: dict[str, Any] = {"rgw_frontend_port": topology.store.port}
@@ -157,14 +162,14 @@ def _holds(found: Any, wanted: Any) -> bool:
     return bool(found == wanted)
 
 
-def problems(
-    settings: Settings,
-    topology: Topology,
-    credentials: Credentials,
-    hosts: Mapping[str, Machine],
-) -> Iterator[str]:
-    """Why cephadm can't make a cluster of these hosts."""
-    if len(topology.ceph) < 3:
+def problems(context: Context, fsid: str) -> Iterator[str]:
+    """Why cephadm can't make a cluster of these hosts.
+
+    Args:
+        fsid: the cluster's id.
+    """
+    members, machines, settings = context.topology.hosts["ceph"], context.machines, context.settings
+    if len(members) < 3:
         return
     if settings.image_source == "packages":
         yield (
@@ -176,20 +181,19 @@ def problems(
         yield "ceph_data: is for a single Ceph host; cephadm keeps its own place, leave it out"
     if any(not path.startswith("/dev/") for path in settings.ceph_osd_devices):
         yield "ceph_osd_devices: holds a file, and cephadm takes block devices only"
-    names = [hosts[host].hostname for host in topology.ceph if host in hosts]
+    names = [machines[host].hostname for host in members if host in machines]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"ceph: several hosts say that their name is {name}; give each its own"
-    for host in topology.ceph:
-        if host in hosts and not hosts[host].systemd:
+    for host in members:
+        if host in machines and not machines[host].systemd:
             yield f"{host}: runs no systemd, which cephadm needs"
-    first, *others = topology.ceph
-    fsid = cluster_id(credentials)
-    if first in hosts and hosts[first].ceph_made != fsid:
+    first, *others = members
+    if first in machines and machines[first].ceph_made != fsid:
         # To begin anew would be to lose it.
-        having = [host for host in others if host in hosts and fsid in hosts[host].ceph]
+        having = [host for host in others if host in machines and fsid in machines[host].ceph]
         if having:
             yield (
                 f"ceph: this cluster is on {', '.join(having)} already, and did not begin on "
                 f"{first}; put the host that it began on first in group `ceph` (if that is "
-                f"{first}, its note is lost: write {fsid} to {NOTE} there)"
+                f"{first}, its note is lost: write {fsid} to {CEPH_NOTE} there)"
             )

@@ -4,44 +4,28 @@ from __future__ import annotations
 
 import hmac
 from base64 import urlsafe_b64encode
-from typing import Any
-from urllib.parse import quote, urlencode
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from quaylab.secrets.credentials import Credentials
-from quaylab.services import object_storage
-from quaylab.settings import Settings
-from quaylab.topology import LOOPBACK, Topology
+from quaylab.model import LOOPBACK
+from quaylab.services import database, object_store
 
-SCHEMES = {"postgresql": "postgresql", "mysql": "mysql+pymysql"}
+if TYPE_CHECKING:
+    from quaylab.secrets.credentials import Credentials
+    from quaylab.settings.loading import Settings
+    from quaylab.topology import Topology
+
 # The bundle as Quay's working directory and its own check of MySQL's CA know it.
 BUNDLE = "conf/stack"
 DATABASE_CA, REDIS_CA = "database.pem", "redis.pem"
-
-
-def database_uri(settings: Settings, topology: Topology, credentials: Credentials) -> str:
-    """DB_URI, with the password quoted for a URI."""
-    password = quote(credentials.database_password.get_secret_value(), safe="")
-    scheme = SCHEMES[settings.database_engine]
-    address = topology.database.address
-    address = f"[{address}]" if ":" in address else address
-    target = f"{address}:{topology.database.port}/{settings.database_name}"
-    uri = f"{scheme}://{settings.database_user}:{password}@{target}"
-    if settings.database_ca and settings.database_engine == "postgresql":
-        # Quay's migration looks for TLS here alone, and what serves in DB_CONNECTION_ARGS alone.
-        uri += "?" + urlencode(_database_tls(settings), safe="/")
-    return uri
 
 
 def _database_tls(settings: Settings) -> dict[str, Any]:
     """What libpq or PyMySQL has to be told to verify chain and name."""
     if settings.database_ca is None:
         return {}
-    authority = f"{BUNDLE}/{DATABASE_CA}"
-    if settings.database_engine == "postgresql":
-        return {"sslmode": "verify-full", "sslrootcert": authority}
-    return {"ssl": {"ca": authority}}
+    return database.engine(settings).tls(f"{BUNDLE}/{DATABASE_CA}")
 
 
 def _redis_tls(settings: Settings) -> dict[str, Any]:
@@ -79,7 +63,7 @@ def _owned(settings: Settings, topology: Topology, credentials: Credentials) -> 
         "DATABASE_SECRET_KEY": credentials.database_secret_key.get_secret_value(),
         "SECRET_KEY": secret_key,
         "PAGE_TOKEN_KEY": _page_token_key(secret_key),
-        "DB_URI": database_uri(settings, topology, credentials),
+        "DB_URI": database.uri(settings, topology, credentials, f"{BUNDLE}/{DATABASE_CA}"),
         "DB_CONNECTION_ARGS": {
             "threadlocals": True,
             "autorollback": True,
@@ -90,7 +74,7 @@ def _owned(settings: Settings, topology: Topology, credentials: Credentials) -> 
         # Read with FEATURE_IMAGE_PULL_STATS only; a Redis that is given by a provider may have no
         # database 1, which is Quay's own choice.
         "PULL_METRICS_REDIS": {**redis, "db": 0},
-        **object_storage.config(settings, topology, credentials),
+        **object_store.config(settings, topology, credentials),
         "USERFILES_LOCATION": settings.storage_location,
         "LOG_ARCHIVE_LOCATION": settings.storage_location,
         "ACTION_LOG_ARCHIVE_LOCATION": settings.storage_location,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from quaylab.services import object_storage
-from quaylab.settings import Settings
-from quaylab.topology import Topology
+from quaylab.services import object_store
+
+if TYPE_CHECKING:
+    from quaylab.settings.loading import Settings
+    from quaylab.topology import Topology
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -19,9 +22,9 @@ def connections(settings: Settings, topology: Topology) -> dict[str, tuple[str, 
     }
     if topology.store:
         found["object store"] = (topology.store.address, topology.store.port)
-        if proxy := object_storage.proxy(settings, topology.store):
-            way = urlsplit(proxy)
-            port = way.port or DEFAULT_PORTS[way.scheme]
-            found["proxy before the object store"] = (str(way.hostname), port)
+        if proxy := object_store.proxy(settings, topology.store):
+            url = urlsplit(proxy)
+            port = url.port or DEFAULT_PORTS[url.scheme]
+            found["proxy before the object store"] = (str(url.hostname), port)
             del found["object store"]
     return found

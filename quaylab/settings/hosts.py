@@ -26,20 +26,6 @@ class Engine(Section):
     )
 
 
-class Needs(Section):
-    """What a Quay host must have."""
-
-    minimum_cpus: int = Field(ge=1, le=1024, description="Processors that a Quay host needs")
-    minimum_memory_mb: int | None = Field(
-        ge=256,
-        description="MB of memory that a Quay host needs; None: 4096, with the database on it 8192",
-    )
-    minimum_disk_mb: int = Field(
-        ge=1024,
-        description="MB of free space that images and each kind of data need before the first run",
-    )
-
-
 class Host(Section):
     """A host's address."""
 

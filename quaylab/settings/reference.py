@@ -9,7 +9,7 @@ import typing
 from pydantic.fields import FieldInfo
 
 from quaylab.paths import ROOT
-from quaylab.settings import HostSettings, Settings
+from quaylab.settings.loading import HostSettings, Settings
 from quaylab.settings.types import LocalFile, Section
 
 DEFAULTS = ROOT / "group_data" / "all.py"
@@ -42,7 +42,11 @@ def settings_page() -> str:
     """The page: a table for each section of the settings, those of single hosts last."""
     given = defaults()
     sections = [
-        section for model in (Settings, HostSettings) for section in reversed(model.__bases__)
+        section
+        for model in (Settings, HostSettings)
+        for section in reversed(model.__mro__)
+        # The others only put sections together.
+        if issubclass(section, Section) and section.__annotations__.keys() & section.model_fields
     ]
     return INTRODUCTION + "".join(_table(section, given) for section in sections)
 

@@ -63,6 +63,15 @@ def dialled(url: str) -> str:
     return url
 
 
+def is_ip_address(text: object) -> bool:
+    """Whether it is an address in numbers, not a name."""
+    try:
+        ipaddress.ip_address(str(text))
+    except ValueError:
+        return False
+    return True
+
+
 # Of a name in DNS, which takes no more.
 _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 # A host in an address: its name, an IPv4 address, or an IPv6 address in brackets.
@@ -83,7 +92,7 @@ Address = Annotated[
 Identifier = Annotated[str, form(r"^[a-z_][a-z0-9_]{0,62}$", "quay")]
 # As providers name them: with MySQL at Azure it was admin@server.
 Administrator = Annotated[str, form(r"^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,62}$", "postgres")]
-Image = Annotated[
+ImageName = Annotated[
     str,
     form(
         r"^[a-z0-9][a-zA-Z0-9._:/-]*:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$",

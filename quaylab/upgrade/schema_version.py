@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 
-from quaylab.files import ManagedFile
-from quaylab.paths import VAR
-from quaylab.settings import Settings
+from quaylab.model import ManagedFile
+from quaylab.paths import SCHEMA_NOTE
+from quaylab.settings.loading import Settings
 from quaylab.topology import Topology
 from quaylab.versions import is_version, parse, quay_version
 
-# On the leader: the version of Quay that migrated the database last, or that it is being restored.
-SCHEMA = f"{VAR}/schema"
 RESTORING = "restoring "
 # Upstream supports upgrades from the three minor versions before.
 MOST_MINORS = 3
@@ -19,7 +17,7 @@ MOST_MINORS = 3
 
 def note(schema: str) -> ManagedFile:
     """The leader's note of the schema."""
-    return ManagedFile(SCHEMA, f"{schema}\n")
+    return ManagedFile(SCHEMA_NOTE, f"{schema}\n")
 
 
 def restoring(dump: str) -> str:
@@ -47,8 +45,8 @@ def problems(
         return
     if not is_version(schema):
         yield (
-            f"{SCHEMA}: holds {schema!r} on {topology.leader}, which is no version; write the one "
-            "into it whose schema the database has"
+            f"{SCHEMA_NOTE}: holds {schema!r} on {topology.leader}, which is no version; write the "
+            "one into it whose schema the database has"
         )
         return
     step = list(_step_problems(schema, version))

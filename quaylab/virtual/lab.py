@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from quaylab import topology
 from quaylab.problems import Problems, refuse
 from quaylab.secrets.credentials import DIRECTORY
-from quaylab.settings import HostInput, HostSettings, Settings
 from quaylab.settings.hypervisor import Network, Pool
+from quaylab.settings.loading import HostInput, HostSettings, Settings
 from quaylab.settings.virtual_machine import Resources
 from quaylab.virtual import problems
 

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
-from quaylab.settings import HostSettings
 from quaylab.settings.hypervisor import Network, Pool
+from quaylab.settings.loading import HostSettings
 from quaylab.settings.reference import defaults
 from quaylab.settings.types import FULL_NAME
 from quaylab.settings.virtual_machine import Resources

@@ -7,6 +7,7 @@ in saying so.
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,7 +52,7 @@ def lab(
                 input="[Service]\nLimitNOFILE=20000\n",
             )
     archive = folder / "images.tar"
-    archive.touch()
+    tarfile.open(archive, "w").close()
     groups = {"ceph": machines, "quay": machines[:1], "database": machines[:1]}
     lab = Deployment.of(
         operator,

@@ -15,7 +15,7 @@ import requests
 
 from facts.ceph import Ceph, CephState
 from quaylab.clients.registry import Registry, RegistryError
-from quaylab.containers import DIGEST_LABEL
+from quaylab.model import DIGEST_LABEL
 from quaylab.services.ceph import SWIFT_USER
 from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
 from tests.machine.machines import Machine, MachineFactory, Operator, wait_until

@@ -15,12 +15,21 @@ from pydantic import SecretStr
 
 from quaylab.clients.object_store import Client
 from quaylab.clients.probes import Unreachable
-from quaylab.secrets.credentials import Credentials, with_storage_keys, with_swift_password
+from quaylab.endpoints import StoreEndpoint
+from quaylab.secrets.credentials import Credentials
 from quaylab.services import ceph
-from quaylab.settings import Settings
-from quaylab.topology import RADOSGW_PORT, Store
+from quaylab.services.object_store import RADOSGW_PORT
+from quaylab.settings.loading import Settings
 from tests.machine.machines import LABEL, CommandFailed, run, wait_until
-from tests.unit.samples import CREDENTIALS, build, host, settings
+from tests.unit.samples import (
+    CREDENTIALS,
+    build,
+    host,
+    settings,
+    with_storage_keys,
+    with_swift_password,
+    workload,
+)
 
 CLEAR: dict[str, Any] = {"storage_tls": False}
 
@@ -33,29 +42,31 @@ class Gateway:
         self.credentials = with_swift_password(with_storage_keys(CREDENTIALS))
         quay = host("quay.example.com", address="192.168.254.10")
         where = build([quay, host("ceph", ["ceph"], address="192.168.254.20")], **CLEAR)
-        wanted = settings(ceph_swift=True, image_source="packages", **CLEAR)
-        self.part = ceph.part(wanted, where, self.credentials)
-        for file in self.part.files:
+        changes: dict[str, Any] = {"ceph_swift": True, "image_source": "packages", **CLEAR}
+        self.workload = workload(
+            "ceph", "ceph", where=where, credentials=self.credentials, **changes
+        )
+        for file in self.workload.files:
             path = folder / Path(file.path).name
             path.write_text(file.content)
             path.chmod(file.mode)
         run(
             *("docker", "run", "--detach", "--name", name, f"--label={LABEL}={os.getpid()}"),
             f"--volume={folder}:/etc/quaylab:ro",
-            *(f"--env={key}={value}" for key, value in self.part.container.environment),
-            *(image, *self.part.container.command),
+            *(f"--env={key}={value}" for key, value in self.workload.container.environment),
+            *(image, *self.workload.container.command),
         )
         self.address = run(
             *("docker", "inspect", "--format", "{{.NetworkSettings.IPAddress}}", name)
         ).stdout.strip()
-        self._user = ceph.user(wanted, self.credentials)
+        self._user = ceph.user(settings(**changes), self.credentials)
 
     def wait(self) -> None:
         wait_until(self._is_healthy, "RadosGW answers", timeout=180)
         self.run("radosgw-admin", "metadata", "put", "user:quay", input=ceph.metadata(self._user))
 
     def _is_healthy(self) -> bool:
-        check = self.part.container.health
+        check = self.workload.container.health
         if run("docker", "exec", self.name, "true", check=False).returncode:
             raise CommandFailed(run("docker", "logs", "--tail=20", self.name).stderr)
         return run("docker", "exec", self.name, "sh", "-c", check, check=False).returncode == 0
@@ -79,7 +90,7 @@ class Gateway:
 
     def _client(self, asked: Settings, credentials: Credentials, kind: str) -> Client:
         place = (self.address, RADOSGW_PORT)
-        store = Store(None, *place, *place, None, kind, tls=False)
+        store = StoreEndpoint(None, *place, *place, None, kind, tls=False)
         return Client(
             asked, store, credentials, lambda name, port: socket.create_connection((name, port), 10)
         )

@@ -40,17 +40,35 @@ systemd yes
 address 192.168.254.10"""
 
 
+# An engine that answers.
+ENGINE = (
+    'client /usr/bin/docker\ninfo {"ServerVersion":"26.1.5","Driver":"overlay2",'
+    '"DockerRootDir":"/var/lib/docker","SecurityOptions":[]}'
+)
+
+
 def report(**changes: str) -> str:
     """A host's report of itself, with some of its lines changed; an empty one is left out."""
     lines = dict(line.split(" ", 1) for line in REPORT.splitlines()) | changes
     return "\n".join(f"{key} {value}" for key, value in lines.items() if value)
 
 
+def volume(name: str, labels: Mapping[str, str], device: str | None = None) -> str:
+    """A volume in a host's report."""
+    found = {"Name": name, "Mountpoint": f"/var/lib/docker/volumes/{name}/_data", "Labels": labels}
+    return f"object {json.dumps({**found, 'Options': {'device': device} if device else None})}"
+
+
+def container(name: str, specification: str = "", credentials: str = "") -> str:
+    """A container by the labels that others' are asked for."""
+    return f"named {name}|{specification}|{credentials}"
+
+
 def fake(
     name: str, reports: str = REPORT, responses: Mapping[str, Any] | None = None, **data: Any
 ) -> tuple[str, dict[str, Any]]:
     """A fake host; ``responses`` are by a part of the command."""
-    answers = {**(responses or {}), "/etc/os-release": reports}
+    answers = {"/etc/os-release": reports, **(responses or {})}
     return f"@fake/{name}", {"fake_responses": answers, **data}
 
 

@@ -37,14 +37,14 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> plan.Plan:
 
 
 def test_quay_alone_runs_on_the_machine(cloud: plan.Plan) -> None:
-    (part,) = cloud.parts_of(NAME)
-    assert part is cloud.quay[NAME]
-    assert part.volume is None
+    (node,) = cloud.workloads_of(NAME)
+    assert node is cloud.workload("quay", NAME)
+    assert node.volume is None
     assert cloud.topology.engine_hosts() == (NAME,)
 
 
 def test_quay_is_told_of_the_cloud_s_services(cloud: plan.Plan) -> None:
-    bundle = {file.path: file.content for file in cloud.quay[NAME].files}
+    bundle = {file.path: file.content for file in cloud.workload("quay", NAME).files}
     config = yaml.safe_load(bundle["/etc/quaylab/quay/config.yaml"])
     assert config["SERVER_HOSTNAME"] == NAME
     assert ":database-password@quay.abc123.eu-central-1.rds.amazonaws.com:" in config["DB_URI"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.house import House, Result, fake, report
+from tests.deploy.house import ENGINE, REPORT, House, Result, fake, report
 
 TASK = "tasks/docker.py"
 PARTS = ("quay", "database", "redis")
@@ -25,7 +25,7 @@ SYSTEMS = {
 # An inventory has three parts, so three systems at once.
 ROUNDS = (("rhel-7", "rhel-9", "rocky-9"), ("fedora-43", "debian-12", "debian-13"), ("ubuntu-24",))
 STOPPED = ["/usr/bin/dockerd", "installed"]
-RUNNING = [*STOPPED, "enabled", "proxies|||"]
+RUNNING = [*STOPPED, "enabled"]
 
 
 def _run(house: House, system: str = "debian|13|", *options: str, **host: Any) -> Result:
@@ -70,7 +70,8 @@ def test_repository_goes_through_stdin(results: dict[str, Result]) -> None:
 
 
 def test_a_running_engine_is_left_alone(house: House) -> None:
-    result = _run(house, responses={"command -v dockerd": RUNNING})
+    answers = {"docker info --format": ENGINE, "command -v dockerd": RUNNING}
+    result = _run(house, reports=f"{REPORT}\n{ENGINE}", responses=answers)
     assert result.code == 0, result.output
     assert not any("systemctl" in command for command in result.commands("quay"))
 
@@ -109,14 +110,14 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "not root": ({"uid": "1000"}, "add --sudo"),
     "unknown system": ({"os": "alpine|3.22|"}, "its operating system is alpine"),
     "podman": (
-        {"docker": "/usr/bin/podman\ncli podman version 5.4.2"},
+        {"client": "/usr/bin/podman\nversion podman version 5.4.2"},
         "Podman's shim, which lacks what is needed; remove podman-docker",
     ),
     "rootless": (
-        {"docker": '/usr/bin/docker\ninfo {"SecurityOptions":["name=rootless"]}'},
+        {"client": '/usr/bin/docker\ninfo {"SecurityOptions":["name=rootless"]}'},
         "rootless, and can't bind the registry's ports",
     ),
-    "snap": ({"docker": "/snap/bin/docker"}, "a snap, which can't read /etc"),
+    "snap": ({"client": "/snap/bin/docker"}, "a snap, which can't read /etc"),
 }
 
 

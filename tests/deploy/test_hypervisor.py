@@ -44,7 +44,7 @@ def test_everything_comes_in_its_order(seed: Result) -> None:
     assert seed.operations == [
         "Install libvirt and QEMU",
         "Start libvirt",
-        "See whether what is there fits",
+        "Check that what is there fits",
         "Begin the list of host keys",
         "Make the networks",
         "Make the storage pools",
@@ -171,7 +171,7 @@ def test_vms_are_no_hypervisors(house: House) -> None:
 
 def test_deploy_leaves_the_hypervisor_out(house: House) -> None:
     """Even one that no container could run on, such as Fedora with Podman's shim."""
-    shim = "\ndocker /usr/bin/podman\ncli podman version 5"
+    shim = "\nclient /usr/bin/podman\nversion podman version 5"
     metal = fake("metal", report(memory_kb="1024") + shim)
     vm = [fake("vm", ssh_hostname="192.168.254.12")]
     inventory = house.inventory(hypervisor=[metal], lab=vm, quay=vm, database=vm, redis=vm)

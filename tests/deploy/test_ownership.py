@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 
 from quaylab.secrets.credentials import Credentials, Store, generate
-from tests.deploy.house import REPORT, House, Result, fake
+from tests.deploy.house import ENGINE, REPORT, House, Result, container, fake, volume
 
 OTHERS = "fedcba9876543210-01234567"
-ENGINE = (
-    'docker /usr/bin/docker\ninfo {"ServerVersion":"26.1.5","Driver":"overlay2",'
-    '"DockerRootDir":"/var/lib/docker","SecurityOptions":[]}'
-)
-SPECIFIED = {"io.quaylab.specification": "0" * 64}
+SPECIFIED = "0" * 64
 PURGE = ("--data", "purge=quay.quaylab.lan")
 TEARDOWN = ("tasks/teardown.py",)
-# The fact of containers as teardown reads it: nothing is there by our labels.
-EMPTY = {"docker ps --all --quiet --filter label": ""}
 
 
-def _volume(name: str = "quaylab-database", owner: str = OTHERS, path: str = "") -> str:
+def _volume(
+    name: str = "quaylab-database", owner: str = OTHERS, path: str = "", device: str | None = None
+) -> str:
     labels = {
         "io.quaylab.data": "postgresql-15-c9s",
         "io.quaylab.path": path,
         "io.quaylab.credentials": owner,
         "io.quaylab.registry": "quay",
     }
-    return f"volume {name} {json.dumps(labels)}"
-
-
-def _container(name: str, **labels: str) -> str:
-    return f"container /{name} {json.dumps(labels)}"
+    return volume(name, labels, device)
 
 
 def _credentials(house: House) -> Credentials:
@@ -45,9 +34,7 @@ def _credentials(house: House) -> Credentials:
 
 
 def _run(house: House, task: str, *lines: str, options: tuple[str, ...] = ()) -> Result:
-    one: list[tuple[str, dict[str, Any]]] = [
-        fake("quay", "\n".join((REPORT, ENGINE, *lines)), EMPTY)
-    ]
+    one = [fake("quay", "\n".join((REPORT, ENGINE, *lines)))]
     inventory = house.inventory(quay=one, database=one, redis=one)
     return house.run("-y", "-vv", inventory, task, *options)
 
@@ -68,7 +55,7 @@ def _refused(result: Result, *told: str) -> None:
     [
         _volume(),
         _volume("quaylab-quay-storage", path="/srv/blobs"),
-        _container("quaylab-redis", **SPECIFIED, **{"io.quaylab.credentials": OTHERS}),
+        container("quaylab-redis", SPECIFIED, OTHERS),
         f"storage {OTHERS} default s3 s3.example.com:443/quay-storage/blobs",
     ],
     ids=["database", "blobs", "container", "note"],
@@ -97,7 +84,7 @@ def test_whose_it_is_and_what_removes_it_are_named(house: House, task: str) -> N
 
 def test_a_container_older_than_its_label_is_whose_the_data_is(house: House) -> None:
     ours = _credentials(house).fingerprint
-    old = _container("quaylab-redis", **SPECIFIED)
+    old = container("quaylab-redis", SPECIFIED)
     taken_down = _run(house, *TEARDOWN, old, _volume(owner=ours))
     assert taken_down.code == 0, taken_down.output
     _refused(
@@ -108,7 +95,7 @@ def test_a_container_older_than_its_label_is_whose_the_data_is(house: House) -> 
 
 def test_an_engine_that_is_down_hides_what_would_stay(house: House) -> None:
     _credentials(house)
-    one = [fake("quay", f"{REPORT}\ndocker /usr/bin/docker\ninfo ", EMPTY)]
+    one = [fake("quay", f"{REPORT}\nclient /usr/bin/docker\ninfo ")]
     inventory = house.inventory(quay=one, database=one, redis=one)
     result = house.run("-y", "-vv", inventory, *TEARDOWN, *PURGE)
     _refused(result, "@fake/quay: its engine does not answer")
@@ -124,9 +111,9 @@ def test_nothing_there_is_nothing_to_refuse(house: House, options: tuple[str, ..
 
 def test_a_purge_removes_what_bears_its_own_credentials(house: House) -> None:
     ours = _credentials(house).fingerprint
-    volume = _volume("quaylab-quay-storage", owner=ours, path="/srv/blobs")
-    device = "device quaylab-quay-storage /srv/blobs/quaylab-quay-storage"
-    result = _run(house, *TEARDOWN, volume, device, options=PURGE)
+    device = "/srv/blobs/quaylab-quay-storage"
+    blobs = _volume("quaylab-quay-storage", owner=ours, path="/srv/blobs", device=device)
+    result = _run(house, *TEARDOWN, blobs, options=PURGE)
     assert result.code == 0, result.output
     assert any("docker volume rm quaylab-quay-storage" in each for each in result.commands("quay"))
     assert not house.credentials.exists()
@@ -134,7 +121,7 @@ def test_a_purge_removes_what_bears_its_own_credentials(house: House) -> None:
 
 # --- made by hand ---
 
-BY_HAND = _container("quaylab-redis")
+BY_HAND = container("quaylab-redis")
 
 
 def test_a_container_made_by_hand_is_refused(house: House) -> None:
@@ -154,5 +141,5 @@ def test_a_container_made_by_hand_outlives_the_teardown(house: House) -> None:
 
 
 def test_a_container_of_another_name_is_nobodys_business(house: House) -> None:
-    result = _run(house, "tasks/redis.py", _container("quaylab-mirror"))
+    result = _run(house, "tasks/redis.py", container("quaylab-mirror"))
     assert result.code == 0, result.output

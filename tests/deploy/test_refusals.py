@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from quaylab.secrets.credentials import Store
-from tests.deploy.house import REPORT, House, Result, fake
+from tests.deploy.house import REPORT, House, Result, fake, volume
 
 ONE = [fake("quay")]
 
@@ -168,8 +168,8 @@ def test_another_run_at_once(house: House) -> None:
 
 
 def test_data_of_another_registry(house: House) -> None:
-    volume = 'volume quaylab-database {"io.quaylab.credentials":"fedcba9876543210"}'
-    bearing = [fake("quay", f"{REPORT}\ndocker /usr/bin/docker\n{volume}")]
+    theirs = volume("quaylab-database", {"io.quaylab.credentials": "fedcba9876543210"})
+    bearing = [fake("quay", f"{REPORT}\nclient /usr/bin/docker\n{theirs}")]
     inventory = house.inventory(quay=bearing, database=bearing, redis=bearing)
     result = house.run("-y", "-vv", inventory, "deploy.py")
     assert result.code == 1

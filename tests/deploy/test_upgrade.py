@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from quaylab.secrets.credentials import Store, generate
-from tests.deploy.house import House, Result, fake, report
+from tests.deploy.house import ENGINE, House, Result, fake, report, volume
 
 OLD, NEW = "v3.16.5", "v3.18.0"
 DUMP = f"{OLD}-to-{NEW}-20260131T120000Z"
@@ -49,13 +49,9 @@ def _site(house: House, owner: str | None = None, *dumps: str, lost: bool = Fals
         "revision 316",
         *(f"dump {name} {json.dumps(told)}" for name in dumps),
     ]
-    volume = f"quaylab-database {json.dumps(labels)}"
-    engine = (
-        'docker /usr/bin/docker\ninfo {"ServerVersion":"26.1.5","Driver":"overlay2",'
-        '"DockerRootDir":"/var/lib/docker"}'
-    )
-    quay = report() + f"\n{engine}\nschema {OLD}"
-    database = report() + f"\n{engine}" + ("" if lost else f"\nvolume {volume}")
+    quay = f"{report()}\n{ENGINE}\nschema {OLD}"
+    bears = [] if lost else [volume("quaylab-database", labels)]
+    database = "\n".join([report(), ENGINE, *bears])
     return house.inventory(
         quay=[fake("quay", quay, ssh_hostname="192.0.2.1")],
         redis=[fake("quay", quay, ssh_hostname="192.0.2.1")],

@@ -25,7 +25,7 @@ from testinfra.host import Host
 
 from operations.ssh import BEGIN, MARK
 from quaylab.clients.tunnel import Stream, serve
-from quaylab.settings import HostInput
+from quaylab.settings.loading import HostInput
 
 
 class PyinfraBackend(ParamikoBackend):  # type: ignore[misc]  # testinfra has no types

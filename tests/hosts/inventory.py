@@ -12,7 +12,7 @@ import pytest
 from testinfra.backend import parse_hostspec
 from testinfra.backend.base import BaseBackend
 
-from quaylab.settings import HostInput
+from quaylab.settings.loading import HostInput
 
 
 def read(inventory: Path, data: Sequence[str]) -> list[HostInput]:

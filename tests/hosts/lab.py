@@ -15,15 +15,15 @@ from testinfra.host import Host
 
 from facts.machine import Machine as MachineFact
 from quaylab import plan as plans
-from quaylab import settings
 from quaylab.clients import object_store
 from quaylab.clients.http import dialling
 from quaylab.clients.registry import Registry
 from quaylab.clients.tunnel import forward
 from quaylab.hosts.machine import Machine
-from quaylab.parts import Part
+from quaylab.model import LOOPBACK
 from quaylab.problems import Refusal
-from quaylab.topology import LOOPBACK
+from quaylab.services.base import Workload
+from quaylab.settings.loading import load
 from quaylab.virtual import lab as virtual
 from tests.hosts import inventory as inventories
 from tests.hosts.connection import connect, engine_of, transport_of
@@ -45,9 +45,9 @@ class Target:
     def engine(self) -> docker.DockerClient:
         return self._closing.enter_context(engine_of(self.shell))
 
-    def container(self, part: Part) -> dict[str, Any]:
-        """What the engine says of a part's container."""
-        found: dict[str, Any] = self.engine.containers.get(part.container.name).attrs
+    def container(self, workload: Workload) -> dict[str, Any]:
+        """What the engine says of a workload's container."""
+        found: dict[str, Any] = self.engine.containers.get(workload.container.name).attrs
         return found
 
     def through(self, address: str, port: int) -> AbstractContextManager[tuple[str, int]]:
@@ -77,7 +77,7 @@ class Lab:
         chosen = inventories.select(found, hosts)
         self._closing = ExitStack()
         try:
-            run_wide, own = settings.load(found)  # told before anybody waits for a connection
+            run_wide, own = load(found)  # told before anybody waits for a connection
             is_virtual = any("hypervisor" in host.groups for host in found)
             self.virtual = virtual.build(run_wide, own, found) if is_virtual else None
             self.targets = {

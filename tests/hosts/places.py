@@ -1,4 +1,4 @@
-"""The places that tests run at: hosts by the part they play, and parts on their hosts."""
+"""The places that tests run at: hosts by the service they run, and services on their hosts."""
 
 from __future__ import annotations
 
@@ -7,38 +7,40 @@ from dataclasses import dataclass
 from typing import Any
 
 from facts.subscription import CLIENT
+from quaylab.endpoints import Endpoint
 from quaylab.hosts.storage import Storage
 from quaylab.hosts.subscription import is_wanted
-from quaylab.parts import Part
-from quaylab.topology import LOOPBACK, Service
+from quaylab.model import LOOPBACK
+from quaylab.services.base import Workload
 from quaylab.versions import is_legacy
 from tests.hosts.lab import Lab, Target
 
 
 @dataclass(frozen=True, repr=False)
-class PartPlace:
-    """A part on a host that runs it."""
+class WorkloadPlace:
+    """A container on the host that runs it."""
 
     target: Target
-    part: Part
+    workload: Workload
 
     def __repr__(self) -> str:
-        return f"{self.part.container.name} on {self.target}"
+        return f"{self.workload.container.name} on {self.target}"
 
     def inspect(self) -> dict[str, Any]:
         """What the engine says of the container."""
-        return self.target.container(self.part)
+        return self.target.container(self.workload)
 
 
 @dataclass(frozen=True, repr=False)
-class ServicePlace:
-    """Database or Redis on the host that runs it."""
+class EndpointPlace:
+    """A service that Quay uses, on the host that runs it."""
 
     target: Target
-    service: Service
+    name: str
+    endpoint: Endpoint
 
     def __repr__(self) -> str:
-        return f"port {self.service.probe_port} of {self.target}"
+        return f"port {self.endpoint.probe_port} of {self.target}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,20 +62,19 @@ def _storages(lab: Lab) -> list[StoragePlace]:
     ]
 
 
-def _parts(lab: Lab) -> list[PartPlace]:
+def _workloads(lab: Lab) -> list[WorkloadPlace]:
     return [
-        PartPlace(target, part)
+        WorkloadPlace(target, workload)
         for target in lab.targets.values()
-        for part in lab.plan.parts_of(target.name)
+        for workload in lab.plan.workloads_of(target.name)
     ]
 
 
-def _services(lab: Lab) -> list[ServicePlace]:
-    where = lab.plan.topology
+def _endpoints(lab: Lab) -> list[EndpointPlace]:
     return [
-        ServicePlace(target, service)
-        for service in (where.database, where.redis)
-        for target in lab.on(service.host)
+        EndpointPlace(target, name, endpoint)
+        for name, endpoint in lab.plan.topology.endpoints.items()
+        for target in lab.on(endpoint.host)
     ]
 
 
@@ -123,20 +124,22 @@ PLACES: dict[str, Callable[[Lab], list[Any]]] = {
     "company_ca_host": lambda lab: _engines(lab) if lab.plan.settings.company_ca else [],
     "pull_secret_host": lambda lab: _engines(lab) if lab.plan.settings.pull_secret else [],
     "lab_ca_host": lambda lab: _engines(lab) if lab.plan.certificate.ca else [],
-    "part": _parts,
-    "part_with_files": lambda lab: [each for each in _parts(lab) if each.part.files],
-    "part_with_health": lambda lab: [each for each in _parts(lab) if each.part.container.health],
-    "part_with_volume": lambda lab: [each for each in _parts(lab) if each.part.volume],
+    "workload": _workloads,
+    "workload_with_files": lambda lab: [each for each in _workloads(lab) if each.workload.files],
+    "workload_with_health": lambda lab: [
+        each for each in _workloads(lab) if each.workload.container.health
+    ],
+    "workload_with_volume": lambda lab: [each for each in _workloads(lab) if each.workload.volume],
     "storage": _storages,
     "systemd_storage": lambda lab: [each for each in _storages(lab) if each.target.machine.systemd],
     "docker_storage_host": lambda lab: [
         each.target for each in _storages(lab) if each.storage.path is None
     ],
-    "service": _services,
-    "loopback_service": lambda lab: [
+    "endpoint": _endpoints,
+    "loopback_endpoint": lambda lab: [
         each
-        for each in _services(lab)
-        if each.service.listen == LOOPBACK and each.target.machine.addresses
+        for each in _endpoints(lab)
+        if each.endpoint.listen == LOOPBACK and each.target.machine.addresses
     ],
     "postgresql_host": lambda lab: _database(lab, "postgresql"),
     "mysql_host": lambda lab: _database(lab, "mysql"),

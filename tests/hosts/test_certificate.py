@@ -10,8 +10,8 @@ import pytest
 from cryptography import x509
 
 from quaylab import tls
+from quaylab.model import LOOPBACK
 from quaylab.secrets import certificates, credentials
-from quaylab.topology import LOOPBACK
 from tests.hosts.lab import Lab, Target
 
 TIMEOUT = 10

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from facts.database import Database, DatabaseState
 from quaylab.clients import probes
 from quaylab.clients.probes import Unreachable
+from quaylab.model import container_name
 from tests.hosts.lab import Lab, Target
 
 
@@ -54,7 +55,7 @@ def _state(target: Target, lab: Lab) -> DatabaseState:
     settings = lab.plan.settings
     state: DatabaseState | None = target.ask(
         Database(),
-        container=lab.plan.database.container.name,
+        container=container_name("database"),
         engine=settings.database_engine,
         database=settings.database_name,
         user=settings.database_user,

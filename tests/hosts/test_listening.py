@@ -6,48 +6,48 @@ import socket
 
 import pytest
 
-from quaylab.parts import EVERYWHERE
-from quaylab.topology import LOOPBACK
+from quaylab.model import EVERYWHERE, LOOPBACK
 from tests.hosts.lab import Lab, Target
-from tests.hosts.places import PartPlace, ServicePlace
+from tests.hosts.places import EndpointPlace, WorkloadPlace
 
 TIMEOUT = 3
 
 
-def test_is_published_as_planned_only(part: PartPlace) -> None:
-    bindings = part.inspect()["HostConfig"]["PortBindings"] or {}
+def test_is_published_as_planned_only(workload: WorkloadPlace) -> None:
+    bindings = workload.inspect()["HostConfig"]["PortBindings"] or {}
     published = {
         f"{outside['HostIp']}:{outside['HostPort']}:{inside.removesuffix('/tcp')}"
         for inside, addresses in bindings.items()
         for outside in addresses
     }
-    assert published == {str(port) for port in part.part.container.ports}
+    assert published == {str(port) for port in workload.workload.container.ports}
 
 
-def test_listens_on_the_planned_address_only(part: PartPlace) -> None:
-    for port in part.part.container.ports:
+def test_listens_on_the_planned_address_only(workload: WorkloadPlace) -> None:
+    for port in workload.workload.container.ports:
         # None if the engine does it in the kernel, without its proxy.
-        assert _listening(part.target, port.host) <= {port.address}
+        assert _listening(workload.target, port.host) <= {port.address}
 
 
-def test_service_is_as_narrow_as_its_users_allow(service: ServicePlace, lab: Lab) -> None:
-    """Loopback if Quay is on the same host, else the address for its peers, unless it is set."""
+def test_service_is_as_narrow_as_its_users_allow(endpoint: EndpointPlace, lab: Lab) -> None:
+    """Loopback if Quay is on the same host, else the address for its peers, unless it is set. An
+    object store is for the registry's clients as well."""
     settings, where = lab.plan.settings, lab.plan.topology
-    told = settings.database_listen if service.service is where.database else settings.redis_listen
+    told = getattr(settings, f"{endpoint.name}_listen", None)
     if told:
-        assert service.service.listen == told
-    elif where.quay == (service.service.host,):
-        assert service.service.listen == LOOPBACK
+        assert endpoint.endpoint.listen == told
+    elif where.quay == (endpoint.endpoint.host,) and endpoint.name != "object_store":
+        assert endpoint.endpoint.listen == LOOPBACK
     else:
-        assert service.service.listen not in (EVERYWHERE, "::", LOOPBACK)
+        assert endpoint.endpoint.listen not in (EVERYWHERE, "::", LOOPBACK)
 
 
-def test_loopback_service_is_out_of_reach_from_outside(loopback_service: ServicePlace) -> None:
+def test_loopback_endpoint_is_out_of_reach_from_outside(loopback_endpoint: EndpointPlace) -> None:
     """From the machine that runs pytest, at every other address that the host has."""
-    for address in loopback_service.target.machine.addresses:
+    for address in loopback_endpoint.target.machine.addresses:
         with pytest.raises(OSError, match=r"refused|timed out|unreachable|No route"):
             socket.create_connection(
-                (address, loopback_service.service.probe_port), TIMEOUT
+                (address, loopback_endpoint.endpoint.probe_port), TIMEOUT
             ).close()
 
 

@@ -9,7 +9,7 @@ import yaml
 from quaylab.checks import blob_location
 from quaylab.clients.http import dialling
 from quaylab.clients.object_store import Client
-from quaylab.paths import ETC
+from quaylab.paths import ETC, STORAGE_NOTE
 from tests.hosts.lab import Lab, Target
 
 
@@ -27,7 +27,7 @@ def test_answers_quays_credentials(
 
 def test_quay_has_one_location_and_it_is_the_noted(leader: Target, lab: Lab) -> None:
     """Blobs are found by the location's name, so it has to be what it was."""
-    noted = leader.shell.file(blob_location.NOTE).content_string.strip()
+    noted = leader.shell.file(STORAGE_NOTE).content_string.strip()
     plan = lab.plan
     assert (
         noted == blob_location.note(plan.settings, plan.topology, plan.credentials).content.strip()

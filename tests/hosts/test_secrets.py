@@ -7,10 +7,10 @@ import json
 from pydantic import SecretStr
 
 from facts.files import Files
-from quaylab.files import FileState
+from quaylab.model import FileState
 from quaylab.paths import ETC
 from tests.hosts.lab import Lab, Target
-from tests.hosts.places import PartPlace
+from tests.hosts.places import WorkloadPlace
 
 
 def test_only_root_enters_the_directory(engine_host: Target) -> None:
@@ -19,18 +19,18 @@ def test_only_root_enters_the_directory(engine_host: Target) -> None:
     assert (directory.user, oct(directory.mode)) == ("root", "0o700")
 
 
-def test_files_are_as_planned(part_with_files: PartPlace) -> None:
+def test_files_are_as_planned(workload_with_files: WorkloadPlace) -> None:
     """By content, owner and mode."""
-    found: dict[str, FileState] = _files(part_with_files)
+    found: dict[str, FileState] = _files(workload_with_files)
     differences = {
         file.path: found[file.path].differs(file) if file.path in found else "missing"
-        for file in part_with_files.part.files
+        for file in workload_with_files.workload.files
     }
     assert set(differences.values()) <= {None}, differences
 
 
-def test_only_its_container_reads_a_file(part_with_files: PartPlace) -> None:
-    wide = [path for path, state in _files(part_with_files).items() if state.mode & 0o077]
+def test_only_its_container_reads_a_file(workload_with_files: WorkloadPlace) -> None:
+    wide = [path for path, state in _files(workload_with_files).items() if state.mode & 0o077]
     assert not wide
 
 
@@ -58,9 +58,9 @@ def test_pull_secret_is_for_its_user_alone(pull_secret_host: Target, lab: Lab) -
     assert (file.user, oct(file.mode)) == (user, "0o600")
 
 
-def _files(part: PartPlace) -> dict[str, FileState]:
-    found: dict[str, FileState] = part.target.ask(
-        Files(), paths=[file.path for file in part.part.files]
+def _files(workload: WorkloadPlace) -> dict[str, FileState]:
+    found: dict[str, FileState] = workload.target.ask(
+        Files(), paths=[file.path for file in workload.workload.files]
     )
     return found
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from operations.dumps import SCRIPT
 from operations.quay import VERIFIED
-from quaylab.containers import DIGEST_LABEL
+from quaylab.model import DIGEST_LABEL
 from quaylab.upgrade.dumps import DIRECTORY
 from tests.machine.machines import Shell
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from quaylab.images import (
-    PACKAGED_CEPH,
-    PACKAGED_MARIADB,
-    PACKAGED_POSTGRESQL,
-    PACKAGED_REDIS,
     Image,
     base_image,
     context_archive,
-    packaged_image,
 )
+from quaylab.services import ceph, database, quay, redis
 from quaylab.versions import NEWEST, NEWEST_ON_MYSQL
 from tests.machine.machines import building, has_image, run
+from tests.unit import samples
 
 # From which every version that the tests run can be upgraded to.
 BEFORE = "v3.15.1"
@@ -31,14 +30,15 @@ def _build_all() -> dict[str, str]:
     if not has_image(base.reference):
         assert base.context is not None
         run("sh", "-s", base.reference, input=(base.context / "build").read_text())
+    settings = partial(samples.settings, image_source="packages")
     images = {
-        "postgresql": packaged_image("postgresql", PACKAGED_POSTGRESQL),
-        "mariadb": packaged_image("mariadb", PACKAGED_MARIADB),
-        "ceph": packaged_image("ceph", PACKAGED_CEPH),
-        "redis": packaged_image("redis", PACKAGED_REDIS),
-        "quay": packaged_image("quay", NEWEST),
-        "quay-mysql": packaged_image("quay", NEWEST_ON_MYSQL),
-        "quay-before": packaged_image("quay", BEFORE),
+        "postgresql": database.image(settings()),
+        "mariadb": database.image(settings(database_engine="mysql")),
+        "ceph": ceph.image(settings()),
+        "redis": redis.image(settings()),
+        "quay": quay.image(settings(quay_version=NEWEST)),
+        "quay-mysql": quay.image(settings(quay_version=NEWEST_ON_MYSQL)),
+        "quay-before": quay.image(settings(quay_version=BEFORE)),
     }
     for image in images.values():
         if not has_image(image.reference):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from quaylab.clients.tunnel import LOST_AFTER
-from quaylab.locks import HOST_LOCK, told
+from quaylab.locks import HOST_LOCK, lock_problem
 from tests.machine.deployment import Deployment
 from tests.machine.machines import Machine, MachineFactory, Operator, wait_until
 from tests.machine.observed import IMAGE_OF
@@ -109,7 +109,7 @@ def test_a_run_on_this_machine_is_refused_by_it_as_well(operator: Operator, tmp_
     with subprocess.Popen(
         ["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as first:
-        assert first.stdout and told(first.stdout.readline()) == ""
+        assert first.stdout and lock_problem(first.stdout.readline()) == ""
         refused = operator.pyinfra(inventory, "tasks/status.py")
         assert refused.returncode == 1
         said = "@local: another run works on it: somebody on this machine; wait until it has ended"

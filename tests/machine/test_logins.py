@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quaylab.settings import HostInput
+from quaylab.settings.loading import HostInput
 from tests.hosts.connection import connect, engine_of
 from tests.machine.machines import Machine, MachineFactory, Operator, Result
 

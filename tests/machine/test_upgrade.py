@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from quaylab.paths import SCHEMA_NOTE
 from quaylab.upgrade.dumps import DIRECTORY as DUMPS
-from quaylab.upgrade.schema_version import SCHEMA
 from quaylab.versions import NEWEST, NEWEST_ON_MYSQL
 from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
 from tests.machine.machines import Machine, MachineFactory, Operator, wait_until
@@ -218,7 +218,7 @@ def test_restore_brings_back_the_old_schema_and_its_data(
 ) -> None:
     """Killed on the way. What was pushed before the dump is there, what came later is not."""
     (dump,) = _dumps(machine)
-    lab.kill(RESTORE, when=lambda: _says(machine, f"grep restoring {SCHEMA}"))
+    lab.kill(RESTORE, when=lambda: _says(machine, f"grep restoring {SCHEMA_NOTE}"))
     refused = lab.run("deploy.py", *TO_NEW)
     assert refused.returncode != 0
     assert "run tasks/restore_database.py again" in refused.output
@@ -273,7 +273,7 @@ def test_mysql_is_dumped_checked_and_restored(
     before = machine.run(f"{sql}'CHECKSUM TABLE account'").stdout
     lab.run().check()
     (dump,) = _dumps(machine)
-    assert (dump["before"], dump["after"], dump["tables"]) == (BEFORE, NEWEST_ON_MYSQL, 9)
+    assert (dump["before"], dump["after"], dump["tables"]) == (BEFORE, NEWEST_ON_MYSQL, 11)
     assert lab.run().changed() == []
     machine.run(f"{sql}'UPDATE account SET email = NULL'")
     lab.run(RESTORE).check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -33,8 +34,9 @@ class FakeHost:
         self.connector: object = None
         self.shell_output: tuple[bool, list[str]] = (True, [])
 
-    def get_fact(self, fact: type[FactBase[Any]], **arguments: Any) -> Any:
-        self.asked.append(arguments)
+    def get_fact(self, fact: type[FactBase[Any]], *values: Any, **arguments: Any) -> Any:
+        names = inspect.signature(fact().command).parameters
+        self.asked.append({**dict(zip(names, values, strict=False)), **arguments})
         return self.facts[fact] if fact in self.facts else fact().default()
 
     def noop(self, reason: str) -> None:

@@ -13,8 +13,10 @@ from pydantic import SecretStr
 from quaylab import topology
 from quaylab.hosts.machine import Machine
 from quaylab.secrets import certificates
-from quaylab.secrets.credentials import Credentials
-from quaylab.settings import HostInput, HostSettings, Settings
+from quaylab.secrets.credentials import Credentials, completed
+from quaylab.services import BY_NAME
+from quaylab.services.base import Context, Workload
+from quaylab.settings.loading import HostInput, HostSettings, Settings
 from quaylab.topology import Topology
 
 ROOT = Path(__file__).parents[2]
@@ -91,3 +93,32 @@ def one_host(**changes: Any) -> Topology:
 def certified(hostname: str = "quay.example.com") -> Credentials:
     """The credentials with a CA and a certificate."""
     return certificates.own_authority(CREDENTIALS, hostname)
+
+
+def with_storage_keys(credentials: Credentials) -> Credentials:
+    """The credentials with the keys of an object store that is made here."""
+    return completed(credentials, ("storage_access_key", "storage_secret_key"))
+
+
+def with_swift_password(credentials: Credentials) -> Credentials:
+    """The credentials with a password for Swift at a Ceph that is made here."""
+    return completed(credentials, ("swift_password",))
+
+
+def context(
+    where: Topology | None = None,
+    credentials: Credentials | None = None,
+    memory_mb: int = 8192,
+    **changes: Any,
+) -> Context:
+    """What services are told of a run; by default all of them are on one host."""
+    where, credentials = where or one_host(**changes), credentials or certified()
+    machines = {host: machine(memory_mb=memory_mb) for host in where.engine_hosts()}
+    served = certificates.own(credentials)
+    return Context(settings(**changes), where, credentials, served, machines)
+
+
+def workload(service: str, host: str = "quay.example.com", **arguments: Any) -> Workload:
+    """A service's container; for the arguments see :func:`context`."""
+    (found,) = BY_NAME[service].workloads(context(**arguments), host)
+    return found

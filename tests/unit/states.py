@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from facts.containers import ContainerState, EngineState, Written
-from quaylab.containers import NETWORK, Container
+from quaylab.engines.state import ContainerState, EngineState, Written
+from quaylab.model import NETWORK, Container
 
 
 def state(wanted: Container, **changes: Any) -> ContainerState:

@@ -30,7 +30,7 @@ from quaylab import quoting
 from quaylab.hosts import subscription
 from quaylab.problems import Refusal
 from quaylab.services import quay_config
-from quaylab.settings import HostSettings, Settings, load
+from quaylab.settings.loading import HostSettings, Settings, load
 from quaylab.settings.types import EXAMPLES, LocalFile
 from quaylab.virtual.cloud_init import user_data
 from tests.unit import virtual

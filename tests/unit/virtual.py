@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from quaylab.settings import load
+from quaylab.settings.loading import load
 from quaylab.virtual import xml
 from quaylab.virtual.found import Device, DiskFile, Hypervisor, Object
 from quaylab.virtual.lab import GB, Lab, build

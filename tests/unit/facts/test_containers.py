@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
-from facts import containers
 from facts.containers import Engine, EngineState, Succeeds
+from quaylab.paths import ETC
 from tests.unit.shell import Shell
 
-NETWORK_ID = "f5473f4c995a5cf245df0411c336c1203442938489671baaf161fffdce1d0756"
+NETWORK_ID = "31a58287d7e52c392d5ae6933f9d12592fed744cd3ad7f890e607339dc6520a4"
 RECORDED = Path(__file__).parent / "recorded" / "engine.txt"
 
 
@@ -23,12 +23,12 @@ def engine() -> EngineState:
 
 def test_quays_container(engine: EngineState) -> None:
     quay = engine.containers["quaylab-quay"]
-    assert quay.image == "quaylab/quay-standin:v3.18.0-603c3fc0d77f"
+    assert quay.image == "quaylab/quay-standin:v3.18.0-15670d6cc7bc"
     assert (quay.version, quay.state, quay.health) == ("v3.18.0", "running", "healthy")
     assert quay.restart_policy == "always"
     assert quay.command == ("registry-nomigrate",)
     assert quay.networks == {"quaylab": NETWORK_ID}
-    assert quay.ports == {"0.0.0.0:9080:8080", "0.0.0.0:9443:8443"}
+    assert quay.ports == {"0.0.0.0:80:8080", "0.0.0.0:443:8443"}
     assert quay.mounts == {
         "/conf/stack": "/etc/quaylab/quay",
         "/datastorage": "quaylab-quay-storage",
@@ -39,8 +39,12 @@ def test_quays_container(engine: EngineState) -> None:
 def test_environment_and_the_images_own(engine: EngineState) -> None:
     quay, database = engine.containers["quaylab-quay"], engine.containers["quaylab-database"]
     assert quay.image_environment and database.image_environment
-    given = {"WORKER_COUNT": "8", "WORKER_COUNT_UNSUPPORTED_MINIMUM": "8"}
-    assert quay.environment == {**quay.image_environment, **given}
+    given = quay.environment.items() - quay.image_environment.items()
+    assert {name for name, _ in given} == {
+        "QUAY_OVERRIDE_SERVICES",
+        "WORKER_COUNT",
+        "WORKER_COUNT_UNSUPPORTED_MINIMUM",
+    }
     assert database.environment == database.image_environment
 
 
@@ -61,39 +65,39 @@ def test_network_and_volumes(engine: EngineState) -> None:
 
 
 def test_a_network_that_was_made_without_a_way_out() -> None:
-    found = Engine().process(["network other 1 true", f"network quaylab {NETWORK_ID} true"])
-    assert found.networks["quaylab"] == NETWORK_ID
-    assert found.network_is_internal
-    assert (
-        not Engine()
-        .process(["network other 1 true", "network quaylab 2 false"])
-        .network_is_internal
-    )
+    lines = RECORDED.read_text().replace('"Internal":false', '"Internal":true').splitlines()
+    assert Engine().process(lines).network_is_internal
 
 
-def _changed(**changes: object) -> EngineState:
-    """The recording with one container changed."""
+def _changed(kind: str, **changes: object) -> EngineState:
+    """The recording with Quay's container or its image changed.
+
+    Args:
+        kind: a key that only this kind has.
+    """
     lines = RECORDED.read_text().splitlines()
-    end = lines.index("]") + 1
-    container = json.loads("\n".join(lines[:end]))[0]
-    return Engine().process(json.dumps([{**container, **changes}], indent=4).splitlines())
+    for number, line in enumerate(lines):
+        if f'"{kind}"' in line and "quay-standin" in line:
+            item = json.loads(line.removeprefix("object "))
+            lines[number] = f"object {json.dumps({**item, **changes})}"
+    return Engine().process(lines)
 
 
 def test_without_the_image_its_environment_is_not_known() -> None:
-    assert _changed().containers["quaylab-quay"].image_environment is None
+    found = _changed("RepoTags", RepoTags=None).containers["quaylab-quay"]
+    assert found.image_environment is None
+    assert not found.outdated
 
 
 def test_an_image_whose_name_now_means_another() -> None:
-    lines = RECORDED.read_text().splitlines()
-    name = "quaylab/quay-standin:v3.18.0-603c3fc0d77f"
-    own = "sha256:55426bc44786f91d8dd521c59ee93cf9e2fedda544168707073bdae706bea131"
-    for id, outdated in (("sha256:0", True), (own, False)):
-        found = Engine().process([*lines, f"tag {id} {name}"]).containers["quaylab-quay"]
-        assert found.outdated is outdated
+    found = _changed("RepoTags", Id="sha256:0").containers["quaylab-quay"]
+    assert found.outdated
+    assert not _changed("RepoTags").containers["quaylab-quay"].outdated
 
 
 def test_no_health_check_and_no_published_port() -> None:
     found = _changed(
+        "HostConfig",
         State={"Status": "exited", "StartedAt": "2026-11-24T14:29:31Z"},
         HostConfig={"PortBindings": None, "RestartPolicy": {"Name": "no"}},
     ).containers["quaylab-quay"]
@@ -103,7 +107,9 @@ def test_no_health_check_and_no_published_port() -> None:
 
 def test_ports_look_as_they_are_published() -> None:
     binding = {"5432/tcp": [{"HostIp": "fd00::5", "HostPort": "15432"}], "9091/tcp": None}
-    found = _changed(HostConfig={"PortBindings": binding, "RestartPolicy": {"Name": "always"}})
+    found = _changed(
+        "HostConfig", HostConfig={"PortBindings": binding, "RestartPolicy": {"Name": "always"}}
+    )
     assert found.containers["quaylab-quay"].ports == {"[fd00::5]:15432:5432"}
 
 
@@ -112,8 +118,8 @@ def test_bare_engine() -> None:
 
 
 def test_half_an_answer_is_an_error() -> None:
-    with pytest.raises(FactProcessError, match="docker inspect"):
-        Engine().process(["[", '  {"Id":'])
+    with pytest.raises(FactProcessError, match="the engine's state can't be read"):
+        Engine().process(['object {"Id":'])
 
 
 def test_an_engine_that_does_not_run_holds_nothing(shell: Shell) -> None:
@@ -122,9 +128,7 @@ def test_an_engine_that_does_not_run_holds_nothing(shell: Shell) -> None:
     assert (state.containers, state.networks, state.volumes) == ({}, {}, ())
 
 
-def test_files_behind_a_symbolic_link(
-    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_behind_a_symbolic_link(shell: Shell, tmp_path: Path) -> None:
     """As where /etc/quaylab, or a directory in it, leads to another disk."""
     shell.stub("docker", "exit 1")
     for name in ("disk/quay", "other/redis"):
@@ -132,8 +136,8 @@ def test_files_behind_a_symbolic_link(
         (tmp_path / name / "file").write_text("content")
     (tmp_path / "disk" / "redis").symlink_to(tmp_path / "other" / "redis")
     (tmp_path / "etc").symlink_to(tmp_path / "disk")
-    monkeypatch.setattr(containers, "ETC", str(tmp_path / "etc"))
-    found = Engine().process(shell.lines(Engine().command())).files
+    command = Engine().command().replace(ETC, str(tmp_path / "etc"))
+    found = Engine().process(shell.lines(command)).files
     assert found.keys() == {f"{tmp_path}/etc/quay/file", f"{tmp_path}/etc/redis/file"}
 
 

@@ -13,31 +13,23 @@ FOUND = ["/usr/sbin/dockerd", "/usr/bin/docker", "installed"]
 @pytest.mark.parametrize(
     ("lines", "state"),
     [
-        ([""], DaemonState(False, False, False, ("", "", ""))),
-        (FOUND, DaemonState(True, False, False, ("", "", ""))),
-        ([*FOUND, "enabled", "proxies|||"], DaemonState(True, True, True, ("", "", ""))),
-        (
-            [*FOUND, "proxies|http://proxy:1|http://proxy:2|localhost,10.0.0.0/8"],
-            DaemonState(
-                True, False, True, ("http://proxy:1", "http://proxy:2", "localhost,10.0.0.0/8")
-            ),
-        ),
+        ([""], DaemonState(False, False)),
+        (FOUND, DaemonState(True, False)),
+        ([*FOUND, "enabled"], DaemonState(True, True)),
+        ([*FOUND, "enabled", "flushed"], DaemonState(True, True, True)),
     ],
-    ids=["none", "stopped", "running", "behind a proxy"],
+    ids=["none", "by hand", "at boot", "without its rules"],
 )
 def test_state(lines: list[str], state: DaemonState) -> None:
     assert Daemon().process(lines) == state
 
 
 def test_command_of_a_running_daemon(shell: Shell) -> None:
-    shell.stub("dockerd", ":")
-    shell.stub("systemctl", "exit 0")
-    shell.stub("docker", "case $1 in info) echo 'proxies|||'; echo 'live restore true' ;; esac")
+    for name in ("dockerd", "docker", "systemctl"):
+        shell.stub(name, "exit 0")
     for tool in ("iptables", "iptables-nft", "iptables-legacy"):
         shell.stub(tool, "exit 1")
-    assert Daemon().process(shell.lines(Daemon().command())) == DaemonState(
-        True, True, True, ("", "", ""), live_restore=True
-    )
+    assert Daemon().process(shell.lines(Daemon().command())) == DaemonState(True, True)
 
 
 # As iptables lists them with Docker 26.
@@ -80,9 +72,7 @@ def test_rules_in_iptables(
     shell.stub("pidof", "exit 1")
     shell.stub(
         "docker",
-        f"case $1 in network) {network} ;;\n"
-        f"info) if test $# = 1; then echo ' Firewall Backend: {backend}'; else echo 'proxies|||';"
-        " fi ;; esac",
+        f"case $1 in network) {network} ;;\ninfo) echo ' Firewall Backend: {backend}' ;; esac",
     )
     rules = f"case $* in *nat*) printf '%s\n' '{nat}' ;; *) printf '%s\n' '{filter_}' ;; esac"
     shell.stub("iptables", rules if nat else "exit 1")
@@ -95,9 +85,7 @@ def test_command_of_a_stopped_daemon(shell: Shell) -> None:
     shell.stub("dockerd", ":")
     shell.stub("systemctl", "exit 1")
     shell.stub("docker", "exit 1")
-    assert Daemon().process(shell.lines(Daemon().command())) == DaemonState(
-        True, False, False, ("", "", "")
-    )
+    assert Daemon().process(shell.lines(Daemon().command())) == DaemonState(True, False)
 
 
 @pytest.mark.parametrize(

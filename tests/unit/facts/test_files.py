@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from facts.files import Files
-from quaylab.files import FileState, ManagedFile
+from quaylab.model import FileState, ManagedFile
 from tests.unit.shell import Shell
 
 

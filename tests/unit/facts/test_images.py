@@ -11,10 +11,20 @@ from quaylab.checks import fetched_images
 from quaylab.checks.fetched_images import ImageState, note_path
 from tests.unit.shell import Shell
 
+# As `docker image inspect` answers: what is there, and in the end a failure if one is not.
+IMAGES = """
+shift 4; missing=0
+for name; do
+    case $name in here:*) echo sha256:1 here@sha256:2 ;; *) missing=1 ;; esac
+done
+test $missing = 0 || echo
+exit $missing
+"""
+
 
 def test_images(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetched_images, "DIRECTORY", str(tmp_path))
-    shell.stub("docker", "case $5 in here:*) echo sha256:1 here@sha256:2 ;; *) exit 1 ;; esac")
+    monkeypatch.setattr(fetched_images, "IMAGE_NOTES", str(tmp_path))
+    shell.stub("docker", IMAGES)
     # As an earlier version has written it: digests alone.
     Path(note_path("here:1")).write_text("here@sha256:2 mirror/here@sha256:2\n")
     Path(note_path("gone:1")).write_text("sha256:3\n")

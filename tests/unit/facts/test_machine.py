@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
-from facts.machine import COMMAND, Machine
-from quaylab.checks.blob_location import NOTE
-from quaylab.checks.ownership import NOTE as REGISTRY
+from facts.machine import EngineInfo, Machine
+from quaylab.engines.state import FoundVolume as Volume
 from quaylab.hosts import machine
-from quaylab.hosts.machine import Engine, Volume
-from quaylab.upgrade.schema_version import SCHEMA
+from quaylab.hosts.machine import Engine
+from quaylab.model import CREDENTIALS_LABEL, DIGEST_LABEL
+from quaylab.paths import REGISTRY_NOTE, SCHEMA_NOTE, STORAGE_NOTE
 from tests.unit.shell import Shell
 
 BARE = """\
@@ -24,11 +24,12 @@ memory_kb 24684084
 address 192.0.2.2
 """.splitlines()
 DOCKER = """\
-docker /usr/bin/docker
-cli Docker version 26.1.5+dfsg1, build a72d7cd
-info {"ServerVersion":"26.1.5+dfsg1",    "Driver":"overlay2","DockerRootDir":"/var/lib/docker",\
-    "SecurityOptions":["name=seccomp,profile=builtin"]}
-volume quaylab-database {"io.quaylab.data":"postgresql-17","io.quaylab.path":""}
+client /usr/bin/docker
+info {"ServerVersion":"26.1.5+dfsg1","Driver":"overlay2","DockerRootDir":"/var/lib/docker",\
+"SecurityOptions":["name=seccomp,profile=builtin"],"LiveRestoreEnabled":true,\
+"HttpProxy":"","HttpsProxy":"http://proxy:3128","NoProxy":"localhost"}
+object {"Name":"quaylab-database","Mountpoint":"/var/lib/docker/volumes/quaylab-database/_data",\
+"Labels":{"io.quaylab.data":"postgresql-17","io.quaylab.path":""},"Options":null}
 """.splitlines()
 
 
@@ -47,7 +48,15 @@ def test_bare_host() -> None:
 def test_host_with_an_engine_and_data() -> None:
     found = _process("systemd yes", *DOCKER)
     assert found.systemd
-    assert found.engine == Engine("26.1.5+dfsg1", "overlay2", "/var/lib/docker", None)
+    assert found.engine == Engine(
+        "26.1.5+dfsg1",
+        "overlay2",
+        "/var/lib/docker",
+        None,
+        ("", "http://proxy:3128", "localhost"),
+        live_restore=True,
+    )
+    assert EngineInfo().process(DOCKER[:2]) == found.engine
     (volume,) = found.volumes
     assert volume.name == "quaylab-database"
     assert volume.labels["io.quaylab.data"] == "postgresql-17"
@@ -55,15 +64,14 @@ def test_host_with_an_engine_and_data() -> None:
 
 VOLUMES = r"""
 case "$*" in
+  "ps "*) echo 'named quaylab-redis|digest|owner'; echo 'named quaylab-mirror||' ;;
   "volume ls"*) printf 'quaylab-database\nquaylab-quay-storage\nquaylab-ceph\n' ;;
-  "volume inspect --format volume"*quaylab-ceph) echo 'volume quaylab-ceph null' ;;
-  "volume inspect --format volume"*) shift 4; printf 'volume %s {"a":"b"}\n' "$1" ;;
-  "volume inspect --format {{with"*quaylab-ceph) echo ROOT/absent/quaylab-ceph ;;
-  "volume inspect --format {{with"*quaylab-quay-storage) echo ROOT/blobs ;;
-  "volume inspect --format {{.Mountpoint}} quaylab-database") echo ROOT ;;
-  "ps --all --quiet --filter name=^quaylab-") printf '1\n2\n' ;;
-  "inspect --format container"*1) echo 'container /quaylab-redis {"c":"d"}' ;;
-  "inspect --format container"*2) echo 'container /quaylab-mirror null' ;;
+  "volume inspect"*) cat <<'END'
+{"Name":"quaylab-database","Mountpoint":"ROOT","Labels":{"a":"b"},"Options":null}
+{"Name":"quaylab-quay-storage","Mountpoint":"/x","Labels":{"a":"b"},"Options":{"device":"ROOT/blobs"}}
+{"Name":"quaylab-ceph","Mountpoint":"/x","Labels":null,"Options":{"device":"ROOT/absent/quaylab-ceph"}}
+END
+  ;;
 esac
 """
 
@@ -71,24 +79,39 @@ esac
 def test_data_is_looked_for_where_it_is(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "blobs").mkdir()
     shell.stub("docker", VOLUMES.replace("ROOT", str(tmp_path)))
-    found = Machine().process(shell.lines(COMMAND))
+    found = Machine().process(shell.lines(Machine().command()))
     assert found.volumes == (
         Volume("quaylab-database", {"a": "b"}),
         Volume("quaylab-quay-storage", {"a": "b"}, f"{tmp_path}/blobs", empty=True),
         Volume("quaylab-ceph", {}, f"{tmp_path}/absent/quaylab-ceph", missing=True, empty=True),
     )
-    assert found.containers == {"quaylab-redis": {"c": "d"}, "quaylab-mirror": {}}
+    assert found.containers == {
+        "quaylab-redis": {DIGEST_LABEL: "digest", CREDENTIALS_LABEL: "owner"},
+        "quaylab-mirror": {},
+    }
+
+
+def test_containers_of_others_are_asked_for_their_labels_alone(shell: Shell) -> None:
+    """Their environment may hold secrets, and -vvv prints what is asked."""
+    shell.stub("docker", VOLUMES)
+    shell.lines(Machine().command())
+    (inspected,) = [call for call in shell.calls if call.startswith("docker inspect ")]
+    assert inspected.split()[-2:] == ["quaylab", "quaylab-redis"]
 
 
 def test_engine_that_does_not_run() -> None:
-    lines = [line for line in DOCKER if not line.startswith(("info", "volume"))]
+    lines = [line for line in DOCKER if not line.startswith(("info", "object"))]
     assert _process(*lines, "info ").engine == Engine(None, None, None, None)
 
 
 def test_engine_that_hangs(shell: Shell) -> None:
     """It takes each question and answers none, as one does whose storage has gone away."""
     shell.stub("docker", "exec sleep 20")
-    engine = Machine().process(shell.lines(COMMAND.replace("timeout 60", "timeout 1"))).engine
+    engine = (
+        Machine()
+        .process(shell.lines(Machine().command().replace("timeout 60", "timeout 1")))
+        .engine
+    )
     assert engine and engine.unsupported
     assert "gives no answer within 60 s" in engine.unsupported
     assert [call.split()[1] for call in shell.calls if call.startswith("docker ")] == ["info"]
@@ -109,21 +132,21 @@ def test_kin_and_several_addresses() -> None:
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [
-        (["docker /usr/bin/podman", "cli podman version 5.4.2"], "Podman's shim"),
-        (["docker /usr/bin/docker", "cli podman version 4.9.4"], "Podman's shim"),
-        (["docker /snap/bin/docker", "cli Docker version 27.2.0"], "a snap"),
+        (["client /usr/bin/podman", "version podman version 5.4.2"], "Podman's shim"),
+        (["client /usr/bin/docker", "version podman version 4.9.4"], "Podman's shim"),
+        (["client /snap/bin/docker", "version Docker version 27.2.0"], "a snap"),
         (
             [
-                "docker /usr/bin/docker",
-                "cli Docker version 27.2.0",
+                "client /usr/bin/docker",
+                "version Docker version 27.2.0",
                 'info {"DockerRootDir":"/var/snap/docker/common/var-lib-docker"}',
             ],
             "a snap",
         ),
         (
             [
-                "docker /usr/bin/docker",
-                "cli Docker version 27.2.0",
+                "client /usr/bin/docker",
+                "version Docker version 27.2.0",
                 'info {"SecurityOptions":["name=seccomp,profile=builtin","name=rootless"]}',
             ],
             "rootless",
@@ -151,7 +174,7 @@ def test_this_machine(shell: Shell) -> None:
         "echo '4: docker0    inet 172.17.0.1/16 scope global docker0'",
     )
     shell.stub("docker", "case $1 in --version) echo 'Docker version 27' ;; *) exit 1 ;; esac")
-    found = Machine().process(shell.lines(COMMAND))
+    found = Machine().process(shell.lines(Machine().command()))
     assert found.cpus > 0
     assert found.memory_mb > 0
     assert found.addresses == ("192.0.2.7",)
@@ -159,16 +182,31 @@ def test_this_machine(shell: Shell) -> None:
     assert found.engine == Engine(None, None, None, None)
 
 
+CONTAINER = """\
+{"Id":"c0ffee","Name":"/quaylab-quay","Image":"sha256:1","Mounts":[],\
+"State":{"Status":"restarting","StartedAt":"2026-11-24T14:29:31Z"},\
+"HostConfig":{"RestartPolicy":{"Name":"always"},"PortBindings":{\
+"8443/tcp":[{"HostIp":"0.0.0.0","HostPort":"443"}],"8080/tcp":[{"HostIp":"","HostPort":"80"}]}},\
+"Config":{"Image":"quay:1","Labels":{"io.quaylab.version":"v3.16.5"}},\
+"NetworkSettings":{"Networks":{}}}"""
+ENGINE = f"""
+case "$*" in
+  "ps "*) echo 'named quaylab-quay|digest|owner' ;;
+  "inspect "*quaylab-quay) echo '{CONTAINER}' ;;
+esac
+"""
+
+
 def test_ports_of_a_container_that_keeps_exiting_are_ours(shell: Shell) -> None:
     """`docker ps` shows none for it while it waits for its next start."""
-    shell.stub(
-        "docker",
-        'case "$*" in\n'
-        "  'ps --quiet --filter name=^quaylab-') echo c0ffee ;;\n"
-        "  'inspect --format '*c0ffee) printf 'published 443\\npublished 80\\n\\n' ;;\n"
-        "esac",
-    )
-    assert Machine().process(shell.lines(COMMAND)).published == {80, 443}
+    shell.stub("docker", ENGINE)
+    assert Machine().process(shell.lines(Machine().command())).published == {80, 443}
+
+
+def test_what_listens_for_a_moment_only_is_not_anothers() -> None:
+    """A killed run may be starting or stopping a container meanwhile."""
+    listening = ["before 01BB", "before 0050", "after 0050", "after 1F90"]
+    assert _process(*listening).listening == {80}
 
 
 @pytest.mark.parametrize(
@@ -183,25 +221,27 @@ def test_ports_of_a_container_that_keeps_exiting_are_ours(shell: Shell) -> None:
     ids=["noted", "not known", "the container's label", "emptied by a power cut", "not a text"],
 )
 def test_schema(shell: Shell, tmp_path: Path, note: bytes | None, schema: str | None) -> None:
-    shell.stub("docker", 'case "$*" in *quaylab-quay) echo v3.16.5 ;; esac')
+    shell.stub("docker", ENGINE)
     path = tmp_path / "schema"
     if note is not None:
         path.write_bytes(note)
-    assert SCHEMA in COMMAND
-    assert Machine().process(shell.lines(COMMAND.replace(SCHEMA, str(path)))).schema == schema
+    command = Machine().command()
+    assert SCHEMA_NOTE in command
+    found = Machine().process(shell.lines(command.replace(SCHEMA_NOTE, str(path))))
+    assert found.schema == schema
 
 
 def test_note_of_the_blobs() -> None:
     note = "0123456789abcdef-01234567 default s3 s3.example.com:443/quay-storage/blobs"
     assert _process(f"storage {note}").storage == note
     assert _process("storage ").storage is None
-    assert NOTE in COMMAND
+    assert STORAGE_NOTE in Machine().command()
 
 
 def test_note_of_the_registry() -> None:
     assert _process("registry f quay.example.com lab").registry == "f quay.example.com lab"
     assert _process("registry ").registry is None
-    assert REGISTRY in COMMAND
+    assert REGISTRY_NOTE in Machine().command()
 
 
 def test_clusters_of_cephadm() -> None:

@@ -11,10 +11,10 @@ import pytest
 from pyinfra.connectors.local import LocalConnector
 
 from quaylab import plan
-from quaylab.hosts.machine import Volume
-from quaylab.parts import STORAGE_VOLUME
+from quaylab.engines.state import FoundVolume as Volume
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
+from quaylab.services.quay import STORAGE_VOLUME
 from tests.unit.fake_host import FakeHost
 from tests.unit.quaylab import small_quay, small_servers
 from tests.unit.quaylab.small_quay import SmallQuay

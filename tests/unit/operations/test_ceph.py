@@ -13,7 +13,7 @@ from facts.ceph import Ceph, CephState, Osds
 from facts.files import Paths
 from operations import ceph as operations
 from quaylab import plan
-from quaylab.hosts.machine import Volume
+from quaylab.engines.state import FoundVolume as Volume
 from quaylab.plan import Plan
 from quaylab.scripts import ceph_report
 from quaylab.secrets.credentials import Store

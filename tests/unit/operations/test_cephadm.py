@@ -10,6 +10,7 @@ import pytest
 from facts.ceph import Ceph, Cephadm, CephadmState, CephState
 from operations import cephadm as operations
 from quaylab import plan
+from quaylab.paths import CEPH_NOTE
 from quaylab.plan import Plan
 from quaylab.scripts.ceph_report import service
 from quaylab.secrets.credentials import Store
@@ -84,7 +85,7 @@ def test_key_comes_and_goes_as_a_line_of_its_own(
 def test_new_cluster_is_bootstrapped_and_noted(lab: Plan) -> None:
     (command,) = _on(NOTHING).shell(operations.bootstrapped, plan=lab)
     assert "bootstrap --fsid" in command
-    assert command.endswith(f">{operations.NOTE}")
+    assert command.endswith(f">{CEPH_NOTE}")
 
 
 def test_half_made_cluster_is_begun_anew(lab: Plan) -> None:

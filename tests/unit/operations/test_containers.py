@@ -10,15 +10,17 @@ from pyinfra.api.facts import FactBase
 
 from facts.containers import Engine, Succeeds
 from operations import containers
-from quaylab.containers import NETWORK, Container
-from quaylab.parts import Part
+from quaylab.engines import docker
+from quaylab.model import NETWORK, Container
 from quaylab.plan import Plan
+from quaylab.services.base import Workload
 from tests.unit.fake_host import FakeHost
 from tests.unit.shell import Shell
 from tests.unit.states import engine
 
-VERBS = {"restarts()": "wait", "touch": "touch"}
-REPLACED = ["docker stop", "docker rm", "docker run", "wait"]
+NAME = "quay.example.com"
+VERBS = {"restarts()": "wait", "touch": "touch", "ours": "remove"}
+REPLACED = ["remove", "docker run", "wait"]
 
 
 class Asked(FakeHost):
@@ -26,10 +28,10 @@ class Asked(FakeHost):
 
     successful: tuple[str, ...] = ()
 
-    def get_fact(self, fact: type[FactBase[Any]], **arguments: Any) -> Any:
+    def get_fact(self, fact: type[FactBase[Any]], *values: Any, **arguments: Any) -> Any:
         if fact is Succeeds:
             return arguments["command"] in self.successful
-        return super().get_fact(fact, **arguments)
+        return super().get_fact(fact, *values, **arguments)
 
 
 def _host(wanted: Container, *successful: str, **changes: Any) -> FakeHost:
@@ -40,26 +42,29 @@ def _host(wanted: Container, *successful: str, **changes: Any) -> FakeHost:
 
 
 def _verbs(commands: list[str]) -> list[str]:
-    """The first words of each: `docker run`; waiting is `wait`."""
+    """The first words of each: `docker run`; waiting is `wait`, and `remove` is what removes a
+    container of ours that may be there."""
     return [
-        VERBS.get(command.split()[0]) or " ".join(command.split()[:2])
-        for command in (each.replace(containers.RUN, "docker run") for each in commands)
+        VERBS.get(command.split()[0].partition("=")[0]) or " ".join(command.split()[:2])
+        for command in (each.replace(docker.RUN, "docker run") for each in commands)
     ]
 
 
-def _run(part: Part, host: FakeHost) -> list[str]:
-    return _verbs(host.shell(containers.running, part=part, timeout=60))
+def _run(workload: Workload, host: FakeHost) -> list[str]:
+    return _verbs(host.shell(containers.running, workload=workload, timeout=60))
 
 
 def test_bare_host_gets_network_volume_and_container(lab: Plan) -> None:
-    commands = FakeHost().shell(containers.running, part=lab.database, timeout=60)
+    database = lab.workload("database", NAME)
+    commands = FakeHost().shell(containers.running, workload=database, timeout=60)
     assert _verbs(commands) == ["docker network", "docker volume", *REPLACED]
-    assert f"--label=io.quaylab.specification={lab.database.container.digest}" in commands[-2]
+    assert f"--label=io.quaylab.specification={database.container.digest}" in commands[-2]
 
 
 def test_running_as_specified_is_nothing_to_do(lab: Plan) -> None:
-    host = _host(lab.database.container)
-    assert _run(lab.database, host) == []
+    database = lab.workload("database", NAME)
+    host = _host(database.container)
+    assert _run(database, host) == []
     assert host.noops == ["quaylab-database runs as specified and is healthy"]
 
 
@@ -91,43 +96,48 @@ def test_running_as_specified_is_nothing_to_do(lab: Plan) -> None:
     ids=str,
 )
 def test_drift_is_put_right(lab: Plan, change: dict[str, Any], verbs: list[str]) -> None:
-    assert _run(lab.database, _host(lab.database.container, **change)) == verbs
+    database = lab.workload("database", NAME)
+    assert _run(database, _host(database.container, **change)) == verbs
 
 
 @pytest.mark.parametrize("attached", [{}, {NETWORK: "n1"}], ids=["off it", "on the one before"])
 def test_a_network_that_is_gone(lab: Plan, attached: dict[str, str]) -> None:
-    found = engine(lab.redis.container, networks=attached, state="exited")
+    redis = lab.workload("redis", NAME)
+    found = engine(redis.container, networks=attached, state="exited")
     host = FakeHost({Engine: dataclasses.replace(found, networks={})})
-    assert _run(lab.redis, host) == ["docker network", *REPLACED]
+    assert _run(redis, host) == ["docker network", *REPLACED]
 
 
 def test_a_network_without_a_way_out_is_told(lab: Plan) -> None:
     """As one that was made anew by hand: what is published leads nowhere."""
-    found = engine(lab.redis.container)
-    host = FakeHost({Engine: dataclasses.replace(found, network_is_internal=True)})
-    (refusal,) = host.shell(containers.running, part=lab.redis, timeout=60)
+    redis = lab.workload("redis", NAME)
+    found = dataclasses.replace(engine(redis.container), network_is_internal=True)
+    host = FakeHost({Engine: found})
+    (refusal,) = host.shell(containers.running, workload=redis, timeout=60)
     assert "network quaylab" in refusal
     assert "docker network rm quaylab" in refusal
 
 
 def test_its_own_check_decides_while_the_engine_has_not_asked_yet(lab: Plan) -> None:
-    wanted = lab.database.container
-    assert _run(lab.database, _host(wanted, wanted.health, health="starting")) == []
+    database = lab.workload("database", NAME)
+    host = _host(database.container, database.container.health, health="starting")
+    assert _run(database, host) == []
 
 
 def test_a_service_that_refuses_its_own_password_is_made_anew(lab: Plan) -> None:
-    for part in (lab.database, lab.redis):
-        assert part.password_refused
-        assert _run(part, _host(part.container, part.password_refused)) == REPLACED
+    for service in ("database", "redis"):
+        workload = lab.workload(service, NAME)
+        assert workload.password_refused
+        assert _run(workload, _host(workload.container, workload.password_refused)) == REPLACED
 
 
 def test_a_variable_that_the_image_has_already(lab: Plan) -> None:
-    wanted = dataclasses.replace(lab.quay["quay.example.com"].container)
-    part = dataclasses.replace(lab.redis, container=wanted)
+    wanted = lab.workload("quay", NAME).container
+    workload = dataclasses.replace(lab.workload("redis", NAME), container=wanted)
     own = {"PATH": "/bin", "WORKER_COUNT": "1"}
     for image in (own, own | dict(wanted.environment)):
         found = {**own, **dict(wanted.environment)}
-        assert _run(part, _host(wanted, environment=found, image_environment=image)) == []
+        assert _run(workload, _host(wanted, environment=found, image_environment=image)) == []
 
 
 @pytest.mark.parametrize(
@@ -144,7 +154,7 @@ def test_a_variable_that_the_image_has_already(lab: Plan) -> None:
 def test_what_clients_will_meet_is_told_while_the_run_is_planned(
     lab: Plan, change: dict[str, Any], told: list[str]
 ) -> None:
-    quay = lab.quay[lab.topology.leader]
+    quay = lab.workload("quay", NAME)
     host = _host(quay.container, **change)
     host.executing = False
     _run(quay, host)
@@ -169,9 +179,8 @@ def test_quays_services_are_stopped_all_at_once(
     lab: Plan, change: dict[str, Any], verbs: list[str]
 ) -> None:
     """supervisord, told to end, stops them one by one."""
-    quay = lab.quay[lab.topology.leader]
-    quay = dataclasses.replace(quay, volume=None)
-    commands = _host(quay.container, **change).shell(containers.running, part=quay, timeout=60)
+    quay = dataclasses.replace(lab.workload("quay", NAME), volume=None)
+    commands = _host(quay.container, **change).shell(containers.running, workload=quay, timeout=60)
     assert _verbs(commands) == verbs
     if verbs[0] == "timeout 90":
         assert commands[0].startswith("timeout 90 docker exec quaylab-quay sh -c ")
@@ -181,32 +190,33 @@ def test_quays_services_are_stopped_all_at_once(
 def test_a_first_start_interrupts_nobody(lab: Plan) -> None:
     host = FakeHost()
     host.executing = False
-    _run(lab.quay[lab.topology.leader], host)
+    _run(lab.workload("quay", NAME), host)
     assert host.told == []
 
 
 def test_the_engines_client_is_not_asked_for_roots_proxies(lab: Plan) -> None:
-    *_, run, _ = FakeHost().shell(containers.running, part=lab.redis, timeout=60)
+    redis = lab.workload("redis", NAME)
+    *_, run, _ = FakeHost().shell(containers.running, workload=redis, timeout=60)
     assert run.startswith("DOCKER_CONFIG=/nonexistent docker run ")
 
 
 def test_absent(lab: Plan) -> None:
-    wanted = lab.redis.container
-    there = _host(wanted)
-    assert _verbs(there.shell(containers.absent, container=wanted.name)) == [
-        "docker stop",
-        "docker rm",
-    ]
+    wanted = lab.workload("redis", NAME).container
+    (command,) = _host(wanted).shell(containers.absent, container=wanted.name)
+    stop, remove = command.split(" && ")
+    assert stop.startswith(f"docker stop {wanted.name} ")
+    assert remove.startswith(f"docker rm --force --volumes {wanted.name} ")
     bare = FakeHost()
     assert bare.shell(containers.absent, container=wanted.name) == []
     assert bare.noops == [f"{wanted.name} is not there"]
 
 
 def test_a_directory_of_data_becomes_the_volume(lab: Plan) -> None:
-    assert lab.database.volume
-    volume = dataclasses.replace(lab.database.volume, path="/srv/db")
-    part = dataclasses.replace(lab.database, volume=volume)
-    commands = FakeHost().shell(containers.running, part=part, timeout=60)
+    database = lab.workload("database", NAME)
+    assert database.volume
+    volume = dataclasses.replace(database.volume, path="/srv/db")
+    workload = dataclasses.replace(database, volume=volume)
+    commands = FakeHost().shell(containers.running, workload=workload, timeout=60)
     assert any("/srv/db/quaylab-database holds data" in command for command in commands)
     (create,) = [command for command in commands if command.startswith("docker volume create")]
     assert "--opt=device=/srv/db/quaylab-database" in create
@@ -217,7 +227,7 @@ def test_a_directory_of_data_becomes_the_volume(lab: Plan) -> None:
 
 def test_waiting_ends_with_health(lab: Plan, shell: Shell) -> None:
     shell.stub("docker", "case $1 in inspect) echo 0 ;; esac")
-    done = shell.run(containers.wait_until_healthy(lab.redis.container, 60))
+    done = shell.run(docker.wait_until_healthy(lab.workload("redis", NAME).container, 60))
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -225,7 +235,7 @@ def test_waiting_ends_with_the_containers_last_words(lab: Plan, shell: Shell) ->
     shell.stub(
         "docker", "case $1 in inspect) echo 0 ;; logs) echo 'out of memory' ;; *) exit 1; esac"
     )
-    done = shell.run(containers.wait_until_healthy(lab.redis.container, 0))
+    done = shell.run(docker.wait_until_healthy(lab.workload("redis", NAME).container, 0))
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "quaylab-redis does not become healthy (health_timeout: 0 s); it said:",
@@ -251,7 +261,7 @@ def test_waiting_tells_what_each_service_complains_of(lab: Plan, shell: Shell) -
     shell.stub(
         "docker", f"case $1 in inspect) echo 0 ;; logs) cat {shell.stubs}/log ;; *) exit 1; esac"
     )
-    said = shell.run(containers.wait_until_healthy(lab.quay[lab.topology.leader].container, 0))
+    said = shell.run(docker.wait_until_healthy(lab.workload("quay", NAME).container, 0))
     lines = said.stderr.splitlines()
     assert [line.split("|")[0].strip() or line for line in lines[1:4]] == [
         UNWELL.splitlines()[0],
@@ -272,4 +282,5 @@ def test_waiting_ends_early_for_a_container_that_keeps_exiting(lab: Plan, shell:
         f"n=$(cat {count})\n"
         f"case $1 in inspect) echo $n; echo $((n + 5)) >{count} ;; logs) ;; *) exit 1 ;; esac",
     )
-    assert shell.run(containers.wait_until_healthy(lab.redis.container, 600)).returncode == 1
+    done = shell.run(docker.wait_until_healthy(lab.workload("redis", NAME).container, 600))
+    assert done.returncode == 1

@@ -12,8 +12,8 @@ from facts.database import Database, DatabaseState, Extension
 from operations import database, reach
 from quaylab import plan
 from quaylab.clients.probes import Answer, Unreachable
-from quaylab.clients.sql import Login, Step
-from quaylab.hosts.machine import Volume
+from quaylab.database_login import Login, Step
+from quaylab.engines.state import FoundVolume as Volume
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
 from tests.unit.fake_host import FakeHost, text

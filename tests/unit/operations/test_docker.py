@@ -9,10 +9,12 @@ import pytest
 
 from facts.docker import Daemon, DaemonState
 from facts.files import Paths
+from facts.machine import EngineInfo
 from facts.machine import Machine as MachineFact
 from operations import docker
-from quaylab.containers import CREDENTIALS_LABEL
-from quaylab.hosts.machine import Engine, Machine, Volume
+from quaylab.engines.state import FoundVolume as Volume
+from quaylab.hosts.machine import Engine, Machine
+from quaylab.model import CREDENTIALS_LABEL
 from quaylab.plan import Plan
 from tests.unit.fake_host import FakeHost, stdin, text
 from tests.unit.samples import machine, settings
@@ -28,11 +30,13 @@ def _daemon(
     enabled: bool = True,
     proxies: tuple[str, str, str] = NO_PROXIES,
     left: list[str] | None = None,
-    **state: bool,
+    flushed: bool = False,
+    live_restore: bool = False,
 ) -> FakeHost:
     """A host with an engine, and with ``left`` of the files of a proxy."""
-    daemon = DaemonState(True, enabled, answers, proxies, **state)
-    return FakeHost({Daemon: daemon, Paths: left or []})
+    daemon = DaemonState(True, enabled, flushed)
+    engine = Engine("26.1.5" if answers else None, None, None, None, proxies, live_restore)
+    return FakeHost({Daemon: daemon, EngineInfo: engine, Paths: left or []})
 
 
 def _running(host: FakeHost, found: Machine, **changes: Any) -> list[str]:

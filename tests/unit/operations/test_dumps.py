@@ -14,7 +14,7 @@ from pyinfra.context import ctx_state
 from facts.dumps import Dumps
 from operations import dumps
 from quaylab import plan
-from quaylab.hosts.machine import Volume
+from quaylab.engines.state import FoundVolume as Volume
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
 from quaylab.upgrade.dumps import Dump, DumpsState

@@ -12,7 +12,7 @@ from pyinfra.api import Host
 from operations import elsewhere, reach
 from quaylab.clients.database_administrator import VARIABLE
 from quaylab.clients.probes import Unreachable
-from quaylab.clients.sql import Step
+from quaylab.database_login import Step
 from quaylab.plan import Plan
 from quaylab.problems import Refusal
 from quaylab.secrets.credentials import Store

@@ -11,7 +11,7 @@ import pytest
 
 from facts.files import Files
 from operations import files
-from quaylab.files import FileState, ManagedFile
+from quaylab.model import FileState, ManagedFile
 from tests.unit.fake_host import FakeHost, stdin, text
 from tests.unit.shell import Shell
 

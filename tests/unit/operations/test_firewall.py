@@ -1,4 +1,4 @@
-"""firewalld: the ports of a host's parts, to those who need them."""
+"""firewalld: the ports of a host's services, to those who need them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import pytest
 
 from facts.firewall import Firewall, FirewallState
 from operations import firewall
-from quaylab import parts
 from quaylab.plan import Plan
+from quaylab.services import BY_NAME
+from quaylab.services.base import Port
 from tests.unit.fake_host import FakeHost, stdin, text
-from tests.unit.samples import CREDENTIALS, build, host, settings
+from tests.unit.samples import build, context, host
 
+NAME = "quay.example.com"
 PEER = "192.168.254.10"
 RICH = (
     '--add-rich-rule=rule family="ipv4" source address="192.168.254.10" '
@@ -20,22 +22,28 @@ RICH = (
 )
 
 
-def _of_the_database(lab: Plan) -> tuple[parts.Part, ...]:
+def _of(lab: Plan) -> tuple[Port, ...]:
+    return tuple(port for _, port in lab.ports_of(NAME))
+
+
+def _of_the_database() -> tuple[Port, ...]:
+    name = "db.example.com"
     hosts = [
-        host("quay.example.com", ["quay"], address=PEER),
-        host("db.example.com", ["database", "redis"], address="192.168.254.11"),
+        host(NAME, ["quay"], address=PEER),
+        host(name, ["database", "redis"], address="192.168.254.11"),
     ]
-    where = build(hosts)
-    make = (parts.database, parts.redis)
-    return tuple(each(settings(), where, CREDENTIALS) for each in make)
+    told = context(build(hosts))
+    return tuple(
+        port for service in ("database", "redis") for port in BY_NAME[service].ports(told, name)
+    )
 
 
 def test_the_registry_is_for_everybody_and_its_services_for_quay(lab: Plan) -> None:
     running = FakeHost({Firewall: FirewallState(True, frozenset())})
-    _, *commands = running.shell(firewall.opened, parts=lab.parts_of("quay.example.com"), peer=PEER)
+    _, *commands = running.shell(firewall.opened, ports=_of(lab), peer=PEER)
     assert [command.count("--add-port=443/tcp") for command in commands] == [2, 0]
     assert commands[1].count("--add-port=80/tcp") == 2
-    _, *commands = running.shell(firewall.opened, parts=_of_the_database(lab), peer=PEER)
+    _, *commands = running.shell(firewall.opened, ports=_of_the_database(), peer=PEER)
     assert len(commands) == 2
     for command, port in zip(commands, (5432, 6379), strict=True):
         assert f"firewall-cmd --quiet '{RICH.format(port)}'" in command
@@ -50,9 +58,9 @@ def test_the_registry_is_for_everybody_and_its_services_for_quay(lab: Plan) -> N
     ],
     ids=["not running", "open"],
 )
-def test_nothing_to_open(lab: Plan, state: FirewallState) -> None:
+def test_nothing_to_open(state: FirewallState) -> None:
     found = FakeHost({Firewall: state})
-    assert found.shell(firewall.opened, parts=_of_the_database(lab), peer=PEER) == []
+    assert found.shell(firewall.opened, ports=_of_the_database(), peer=PEER) == []
     assert len(found.noops) == 1
 
 
@@ -69,8 +77,7 @@ def _written(command: object) -> list[str]:
 def test_what_a_run_opens_is_noted_first(lab: Plan) -> None:
     """A port that somebody else had opened is none of ours."""
     host = FakeHost({Firewall: FirewallState(True, frozenset({"--add-port=80/tcp"}))})
-    parts = lab.parts_of("quay.example.com")
-    note, opened = host.operate(firewall.opened, parts=parts, peer=PEER)
+    note, opened = host.operate(firewall.opened, ports=_of(lab), peer=PEER)
     assert _written(note) == ["--add-port=443/tcp"]
     assert "--add-port=443/tcp" in text(opened)
 
@@ -78,9 +85,8 @@ def test_what_a_run_opens_is_noted_first(lab: Plan) -> None:
 def test_the_rule_of_a_port_before_goes(lab: Plan) -> None:
     before = "--add-port=8443/tcp"
     found = FirewallState(True, QUAYS | {before}, QUAYS | {before})
-    parts = lab.parts_of("quay.example.com")
     host = FakeHost({Firewall: found})
-    closed, note = host.operate(firewall.opened, parts=parts, peer=PEER)
+    closed, note = host.operate(firewall.opened, ports=_of(lab), peer=PEER)
     assert text(closed).count("--remove-port=8443/tcp") == 2
     assert _written(note) == sorted(QUAYS)
 
@@ -88,7 +94,7 @@ def test_the_rule_of_a_port_before_goes(lab: Plan) -> None:
 def test_a_killed_run_is_finished(lab: Plan) -> None:
     """It noted what it would open, and did not come to it."""
     host = FakeHost({Firewall: FirewallState(True, frozenset(), QUAYS)})
-    commands = host.shell(firewall.opened, parts=lab.parts_of("quay.example.com"), peer=PEER)
+    commands = host.shell(firewall.opened, ports=_of(lab), peer=PEER)
     assert [command.split("=")[1].split("/")[0] for command in commands] == ["443", "80"]
 
 

@@ -14,8 +14,9 @@ from pyinfra.api.facts import FactBase
 from facts.images import Images
 from operations import commands, images
 from quaylab.checks.fetched_images import ImageState, note_path
-from quaylab.images import Image, base_image, packaged_image, redis_image
-from quaylab.settings import Settings
+from quaylab.images import Image, base_image, packaged_image
+from quaylab.services import redis
+from quaylab.settings.loading import Settings
 from tests.unit.fake_host import FakeHost, stdin, text
 from tests.unit.samples import settings
 from tests.unit.shell import Shell
@@ -35,7 +36,7 @@ class Fetching(FakeHost):
         super().__init__()
         self.answers = iter(({}, fetched))
 
-    def get_fact(self, fact: type[FactBase[Any]], **arguments: Any) -> Any:
+    def get_fact(self, fact: type[FactBase[Any]], *values: Any, **arguments: Any) -> Any:
         return next(self.answers)
 
 
@@ -127,7 +128,7 @@ def archived(tmp_path: Path) -> Settings:
 
 
 def test_archive_is_uploaded_loaded_and_removed(archived: Settings) -> None:
-    image = redis_image(archived)
+    image = redis.image(archived)
     made = FakeHost().operate(images.present, images=[image], settings=archived)
     (upload,) = [each for each in made if isinstance(each, FileUploadCommand)]
     assert upload.src == str(archived.image_archive)
@@ -136,7 +137,7 @@ def test_archive_is_uploaded_loaded_and_removed(archived: Settings) -> None:
 
 
 def test_archive_without_the_image_says_how_to_make_one(archived: Settings, shell: Shell) -> None:
-    image = redis_image(archived)
+    image = redis.image(archived)
     shell.stub("docker", "exit 1")
     *_, check = FakeHost().operate(images.present, images=[image], settings=archived)
     done = shell.run(text(check))
@@ -148,10 +149,10 @@ def test_archive_without_the_image_says_how_to_make_one(archived: Settings, shel
 def test_a_failed_load_fails_and_leaves_no_file(
     archived: Settings, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(images, "IMAGE_NOTES", str(tmp_path))
     (tmp_path / "archive.tar").touch()
     shell.stub("docker", "exit 3")
-    image = redis_image(archived)
+    image = redis.image(archived)
     _, _, load, _ = FakeHost().operate(images.present, images=[image], settings=archived)
     assert shell.run(text(load)).returncode == 3
     assert list(tmp_path.glob("archive*")) == []

@@ -10,10 +10,10 @@ from operations import object_storage, reach
 from operations import quay as quay_operations
 from quaylab.clients.registry import RegistryError
 from quaylab.plan import Plan
-from quaylab.secrets.credentials import with_storage_keys
 from tests.unit.fake_host import FakeHost, text
 from tests.unit.operations.conftest import Site
 from tests.unit.quaylab.small_store import Answer, Request, SmallStore, small_store
+from tests.unit.samples import with_storage_keys
 
 MISSING = Answer(404, "<Error><Code>NoSuchBucket</Code></Error>")
 

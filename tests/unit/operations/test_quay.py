@@ -22,8 +22,9 @@ from facts.files import Files
 from facts.network import OutOfReach
 from operations import credentials, dumps, quay
 from quaylab import plan
-from quaylab.files import FileState, ManagedFile
-from quaylab.hosts.machine import Volume
+from quaylab.engines.state import FoundVolume as Volume
+from quaylab.model import FileState, ManagedFile
+from quaylab.paths import SCHEMA_NOTE
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store, rotated
 from quaylab.upgrade import schema_version
@@ -39,7 +40,7 @@ VERIFICATION = f"{USER}/quaylab-verification-c0ffee"
 
 
 def _engine(lab: Plan, **changes: Any) -> EngineState:
-    return engine(lab.quay[NAME].container, **changes)
+    return engine(lab.workload("quay", NAME).container, **changes)
 
 
 def _failure(command: object, host: FakeHost) -> str:
@@ -59,7 +60,8 @@ def _failure(command: object, host: FakeHost) -> str:
 
 def test_schema_is_migrated_before_the_first_start(lab: Plan) -> None:
     *commands, note = FakeHost().operate(quay.migrated, plan=lab)
-    network, volume, wait, remove, migrate = map(text, commands)
+    network, volume, ended, migrate = map(text, commands)
+    wait, remove = ended.split("; ")
     assert "docker network create" in network
     assert "docker volume create" in volume
     assert wait.startswith("docker wait quaylab-migration ")
@@ -79,7 +81,7 @@ def test_schema_that_is_there_is_not_migrated_again(store: Store) -> None:
 def test_a_schema_that_only_the_container_tells_is_noted_again(store: Store) -> None:
     """The container may be removed at any time, and the note is what misses the database then."""
     (note,) = FakeHost().operate(quay.migrated, plan=_noting("v3.18.0", store))
-    assert schema_version.SCHEMA in text(note)
+    assert SCHEMA_NOTE in text(note)
     assert base64.b64decode(stdin(note)) == b"v3.18.0\n"
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any, NoReturn, cast
+
 import pytest
+from paramiko import SSHException
+from pyinfra.api import StringCommand
+from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.connectors.util import CommandOutput, OutputLine
 
-from operations.ssh import MARK, own_output
+from operations.ssh import MARK, Ssh, own_output
 
 
 def _own(*lines: str) -> list[str]:
@@ -34,3 +40,20 @@ def _own(*lines: str) -> list[str]:
 )
 def test_output_begins_at_the_mark(lines: tuple[str, ...], own: list[str]) -> None:
     assert _own(*lines) == own
+
+
+@pytest.mark.parametrize(("active", "error"), [(False, SSHException), (True, EOFError)])
+def test_a_connection_that_has_ended(
+    active: bool, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """paramiko may tell it by the error that a question without a terminal ends in, too."""
+
+    def ended(*_: object, **__: object) -> NoReturn:
+        raise EOFError
+
+    monkeypatch.setattr(SSHConnector, "run_shell_command", ended)
+    connector = Ssh.__new__(Ssh)
+    transport = SimpleNamespace(is_active=lambda: active)
+    connector.client = cast(Any, SimpleNamespace(get_transport=lambda: transport))
+    with pytest.raises(error):
+        connector.run_shell_command(StringCommand("true"))

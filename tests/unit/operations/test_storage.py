@@ -13,10 +13,10 @@ from facts.files import Files
 from facts.storage import Storage as StorageFact
 from operations import files, storage
 from quaylab.engines import daemon_settings
-from quaylab.files import FileState, ManagedFile
 from quaylab.hosts import storage as storages
 from quaylab.hosts.disks import Disks
 from quaylab.hosts.machine import Machine
+from quaylab.model import FileState, ManagedFile
 from tests.unit.fake_host import FakeHost, stdin, text
 from tests.unit.quaylab.hosts.test_storage import DOCKER, FOREIGN, NAME, QUAY, RHEL_7
 from tests.unit.recorded_disks import bare, made

@@ -19,7 +19,7 @@ from operations import commands, subscription
 from quaylab.hosts import subscription as core
 from quaylab.hosts.subscription import Registration as Found
 from quaylab.plan import Plan, make
-from quaylab.settings import Settings
+from quaylab.settings.loading import Settings
 from tests.unit.fake_host import FakeHost, stdin, text
 from tests.unit.samples import ROOT, certified, host, machine, settings
 from tests.unit.shell import Shell

@@ -7,28 +7,33 @@ from pathlib import Path
 
 import pytest
 
-from facts.containers import Engine, EngineState
+from facts.containers import Engine
 from facts.files import Paths
 from facts.trust import Name, NameState
 from operations import teardown
-from quaylab.containers import CREDENTIALS_LABEL
-from quaylab.hosts.machine import Volume
-from quaylab.parts import PATH_LABEL
+from quaylab.engines.state import EngineState
+from quaylab.engines.state import FoundVolume as Volume
+from quaylab.model import CREDENTIALS_LABEL, PATH_LABEL
 from quaylab.plan import Plan
 from tests.unit.fake_host import FakeHost
-from tests.unit.samples import machine
+from tests.unit.samples import build, machine
+from tests.unit.samples import host as host_input
 from tests.unit.shell import Shell
 from tests.unit.states import state
 
+NAME = "quay.example.com"
+
 
 def test_containers_go_quay_first_and_volumes_stay(lab: Plan) -> None:
-    parts = lab.parts_of("quay.example.com")
-    found = {part.container.name: state(part.container) for part in parts}
-    found["quaylab-stranger"] = state(lab.redis.container)
+    ours = [each.container for each in lab.workloads_of(NAME)]
+    found = {container.name: state(container) for container in ours}
+    found["quaylab-stranger"] = state(lab.workload("redis", NAME).container)
     engine = EngineState(found, {"quaylab": "n1"}, ("quaylab-database",), {})
     commands = FakeHost({Engine: engine}).shell(teardown.containers, plan=lab)
     stopped = [command.split()[2] for command in commands if command.startswith("docker stop")]
     assert stopped == ["quaylab-quay", "quaylab-redis", "quaylab-database"]
+    removed = [command.split(" && ")[1].split()[:2] for command in commands[:-1]]
+    assert removed == [["docker", "rm"]] * 3
     assert "docker network rm quaylab" in commands[-1]
     assert not any("volume rm" in command or "stranger" in command for command in commands)
 
@@ -53,7 +58,7 @@ def test_a_network_that_others_use_stays(lab: Plan, shell: Shell, left: str, rem
 
 
 def _bearing(lab: Plan, *volumes: Volume) -> Plan:
-    return dataclasses.replace(lab, machines={"quay.example.com": machine(volumes=volumes)})
+    return dataclasses.replace(lab, machines={NAME: machine(volumes=volumes)})
 
 
 def _volume(
@@ -148,14 +153,15 @@ def test_credentials_go_last_of_all(lab: Plan) -> None:
 
 
 def test_credentials_stay_while_data_is_encrypted_with_their_key(lab: Plan) -> None:
-    elsewhere = dataclasses.replace(lab.topology.database, host=None)
-    spread = dataclasses.replace(lab.topology.database, host="db.example.com")
-    for database, reason in ((elsewhere, "encrypted"), (spread, "db.example.com took no part")):
-        topology = dataclasses.replace(lab.topology, database=database)
+    quay = host_input(NAME, ["quay", "redis"], address="192.168.254.10")
+    database = host_input("db.example.com", ["database"], address="192.168.254.11")
+    elsewhere = build([quay], database_host="192.168.254.11")
+    for topology, reason in (
+        (elsewhere, "encrypted"),
+        (build([quay, database]), "db.example.com took no part"),
+    ):
         host = FakeHost()
-        assert (
-            host.operate(teardown.credentials, plan=dataclasses.replace(lab, topology=topology))
-            == []
-        )
+        plan = dataclasses.replace(lab, topology=topology)
+        assert host.operate(teardown.credentials, plan=plan) == []
         assert reason in host.noops[0]
     assert lab.store.exists

@@ -12,7 +12,7 @@ from facts.files import Files
 from facts.trust import BundleHolds, Name, NameState
 from operations import trust
 from quaylab.checks import ownership
-from quaylab.files import FileState, ManagedFile
+from quaylab.model import FileState, ManagedFile
 from quaylab.plan import Plan
 from tests.unit.fake_host import FakeHost, text
 from tests.unit.samples import certified, machine

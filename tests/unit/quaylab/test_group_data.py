@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from quaylab.settings import HostSettings, Settings
+from quaylab.settings.loading import HostSettings, Settings
 from tests.unit.samples import DEFAULTS, GROUP_DATA, HOST_DEFAULTS
 
 ASSIGNMENT = re.compile(r"^([a-z_]+)(: [^=]+)? = ")

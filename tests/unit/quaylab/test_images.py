@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from quaylab import images
-from tests.unit.samples import settings
 
 
 @pytest.fixture
@@ -26,45 +25,8 @@ def contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("source", ["registry", "archive"])
-@pytest.mark.parametrize(
-    ("engine", "reference"),
-    [
-        ("postgresql", "quay.io/sclorg/postgresql-15-c9s:c9s"),
-        ("mysql", "quay.io/sclorg/mysql-80-c9s:c9s"),
-    ],
-)
-def test_database_image(source: str, engine: str, reference: str) -> None:
-    wanted = settings(image_source=source, database_engine=engine)
-    assert images.database_image(wanted) == images.Image(reference, source)
-
-
-def test_quays_tag_is_its_version() -> None:
-    wanted = settings(quay_image="registry.example.com:5000/quay", quay_version="v3.17.4")
-    assert images.quay_image(wanted).reference == "registry.example.com:5000/quay:v3.17.4"
-
-
-def test_redis_image() -> None:
-    assert images.redis_image(settings()).reference == "quay.io/sclorg/redis-7-c9s:c9s"
-
-
-@pytest.mark.parametrize(
-    ("engine", "name"), [("postgresql", "quaylab/postgresql:17-"), ("mysql", "quaylab/mariadb:11")]
-)
-def test_packaged_database(engine: str, name: str) -> None:
-    image = images.database_image(settings(image_source="packages", database_engine=engine))
-    assert image.reference.startswith(name)
-    assert image.context and (image.context / "Dockerfile").is_file()
-
-
-def test_packaged_quay_calls_itself_a_stand_in() -> None:
-    image = images.quay_image(settings(image_source="packages"))
-    assert image.reference.startswith("quaylab/quay-standin:v3.18.0-")
-    assert dict(image.arguments)["QUAY_VERSION"] == "v3.18.0"
-
-
 def test_packaged_images_stand_on_the_base() -> None:
-    image = images.redis_image(settings(image_source="packages"))
+    image = images.packaged_image("redis", "8.0")
     assert dict(image.arguments)["BASE"] == images.base_image().reference
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from quaylab import locks
-from quaylab.locks import HOST_LOCK, FileLock, Held, told
+from quaylab.locks import HOST_LOCK, FileLock, LockHeld, lock_problem
 
 
 class Host:
@@ -30,7 +30,7 @@ class Host:
             ["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process:
             assert process.stdout
-            answers = (told(line) for line in process.stdout)
+            answers = (lock_problem(line) for line in process.stdout)
             yield next((each for each in answers if each is not None), None), process
             assert process.stdin
             process.stdin.close()
@@ -76,11 +76,11 @@ def test_a_host_without_what_it_takes_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", ["", "Welcome!", "quaylab-lock: "])
 def test_lines_that_are_no_answer(line: str) -> None:
-    assert told(line) is None
+    assert lock_problem(line) is None
 
 
 def test_user_who_is_no_root_is_told_elsewhere() -> None:
-    assert told("quaylab-lock: none\n") == ""
+    assert lock_problem("quaylab-lock: none\n") == ""
 
 
 def test_file_lock_tells_its_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_file_lock_tells_its_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     path = tmp_path / "lock"
     path.write_text("a longer text of an earlier holder")
     first = FileLock(path)
-    with pytest.raises(Held) as held:
+    with pytest.raises(LockHeld) as held:
         FileLock(path)
     assert str(held.value) == "ann on desk"
     assert first.identity == first.identity

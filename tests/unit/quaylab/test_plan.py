@@ -12,14 +12,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from quaylab import plan
-from quaylab.containers import Container
+from quaylab.engines.state import FoundVolume
 from quaylab.hosts.machine import Machine
-from quaylab.hosts.machine import Volume as Found
+from quaylab.model import LOOPBACK
 from quaylab.plan import Plan
 from quaylab.problems import Refusal
 from quaylab.secrets import certificates
 from quaylab.secrets.credentials import Store
-from quaylab.topology import LOOPBACK
 from tests.unit.samples import CREDENTIALS, certified, host, machine
 
 QUAY, DATABASE, REDIS = "quay.example.com", "db.example.com", "redis.example.com"
@@ -30,12 +29,12 @@ def _make(store: Store, found: Machine | None = None, **data: Any) -> Plan:
 
 
 def _make_three(store: Store, **data: Any) -> Plan:
-    parts = {QUAY: "quay", DATABASE: "database", REDIS: "redis"}
+    services = {QUAY: "quay", DATABASE: "database", REDIS: "redis"}
     hosts = [
-        host(name, [part], ssh_hostname=f"192.168.254.{10 + number}", **data)
-        for number, (name, part) in enumerate(parts.items())
+        host(name, [service], ssh_hostname=f"192.168.254.{10 + number}", **data)
+        for number, (name, service) in enumerate(services.items())
     ]
-    return plan.make(hosts, {name: machine() for name in parts}, store)
+    return plan.make(hosts, {name: machine() for name in services}, store)
 
 
 def _problems(store: Store, found: Machine | None = None, **data: Any) -> tuple[str, ...]:
@@ -45,17 +44,17 @@ def _problems(store: Store, found: Machine | None = None, **data: Any) -> tuple[
 
 
 def _names(made: Plan, name: str) -> list[str]:
-    return [part.container.name for part in made.parts_of(name)]
+    return [workload.container.name for workload in made.workloads_of(name)]
 
 
-def test_one_host_has_all_parts_in_the_order_they_are_started(store: Store) -> None:
+def test_one_host_has_all_services_in_the_order_they_are_started(store: Store) -> None:
     made = _make(store)
     assert _names(made, QUAY) == ["quaylab-database", "quaylab-redis", "quaylab-quay"]
     assert set(made.volumes_of(QUAY)) == {"quaylab-database", "quaylab-quay-storage"}
     assert made.address_of_quay(QUAY) == LOOPBACK
 
 
-def test_three_hosts_have_a_part_each(store: Store) -> None:
+def test_three_hosts_have_a_service_each(store: Store) -> None:
     made = _make_three(store)
     assert _names(made, DATABASE) == ["quaylab-database"]
     assert _names(made, REDIS) == ["quaylab-redis"]
@@ -63,20 +62,38 @@ def test_three_hosts_have_a_part_each(store: Store) -> None:
     assert made.address_of_quay(DATABASE) == "192.168.254.10"
 
 
+def test_a_workload_is_found_by_its_service_and_its_host(store: Store) -> None:
+    made = _make_three(store)
+    assert made.workload("redis", REDIS).container.name == "quaylab-redis"
+    with pytest.raises(ValueError, match="unpack"):
+        made.workload("redis", QUAY)
+
+
+def test_ports_are_told_with_their_service_and_their_setting(store: Store) -> None:
+    made = _make_three(store)
+    assert [(name, port.setting) for name, port in made.ports_of(QUAY)] == [
+        ("quay", "quay_https_port"),
+        ("quay", "quay_http_port"),
+    ]
+    ((name, port),) = made.ports_of(DATABASE)
+    assert (name, str(port.published)) == ("database", "192.168.254.11:5432:5432")
+    assert made.ports_of("nobody.example.com") == ()
+
+
 def test_a_host_this_run_leaves_out_is_not_planned_for(store: Store) -> None:
     hosts = [host(QUAY, ["quay"], address="10.0.0.1"), host(DATABASE, ["database", "redis"])]
     made = plan.make(hosts, {DATABASE: machine()}, store)
-    assert made.quay == {}
+    assert made.workloads_of(QUAY) == ()
     assert made.topology.leader == QUAY
 
 
 def test_workers_fit_each_hosts_own_memory(store: Store) -> None:
-    def workers(container: Container) -> str:
-        return dict(container.environment)["WORKER_COUNT"]
+    def workers(made: Plan) -> str:
+        return dict(made.workload("quay", QUAY).container.environment)["WORKER_COUNT"]
 
     small, large = (_make(store, machine(memory_mb=size)) for size in (4096, 16384))
-    assert workers(small.quay[QUAY].container) == "3"
-    assert workers(large.quay[QUAY].container) == "8"
+    assert workers(small) == "3"
+    assert workers(large) == "8"
 
 
 def test_the_same_run_again_plans_the_same(store: Store) -> None:
@@ -136,8 +153,8 @@ def test_all_problems_at_once(store: Store) -> None:
         server_hostname="10.0.0.1",
     )
     assert [problem.split(":")[0] for problem in problems] == [
-        "quay_version",
         "image_archive",
+        "quay_version",
         "_sudo",
         QUAY,
         "server_hostname",
@@ -296,7 +313,7 @@ def _bearing(made: Plan, **changed: str) -> Machine:
     changed = {f"io.quaylab.{label}": value for label, value in changed.items()}
     return machine(
         volumes=tuple(
-            Found(name, {**volume.labels, **changed})
+            FoundVolume(name, {**volume.labels, **changed})
             for name, volume in made.volumes_of(QUAY).items()
         )
     )

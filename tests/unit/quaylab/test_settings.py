@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from quaylab.problems import Refusal
-from quaylab.settings import HostInput, HostSettings, Settings, load
+from quaylab.settings.loading import HostInput, HostSettings, Settings, load
 from tests.unit.samples import DEFAULTS, HOST_DEFAULTS, host
 
 NO_FILE = "no such file on this machine"

@@ -1,4 +1,4 @@
-"""Who plays which part, and at which address."""
+"""Which hosts run which service, and at which address."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from quaylab import topology
+from quaylab.model import LOOPBACK
 from quaylab.problems import Refusal
-from quaylab.settings import HostInput
-from quaylab.topology import LOOPBACK
+from quaylab.settings.loading import HostInput
 from tests.unit.samples import build, host
 
 QUAY, DATABASE, REDIS = "quay.example.com", "db.example.com", "redis.example.com"
@@ -33,7 +34,7 @@ def _problems(
     return refused.value.problems
 
 
-def test_one_host_meets_its_parts_on_the_internal_network() -> None:
+def test_services_of_one_host_meet_on_the_internal_network() -> None:
     found = build([host(QUAY)])
     assert (found.database.address, found.database.port) == ("quaylab-database", 5432)
     assert (found.redis.address, found.redis.port) == ("quaylab-redis", 6379)
@@ -52,7 +53,7 @@ def test_port_outside_is_the_settings_and_inside_the_engines() -> None:
     assert (found.port, found.probe_address, found.probe_port) == (5432, LOOPBACK, 15432)
 
 
-def test_listen_opens_a_co_located_part() -> None:
+def test_listen_opens_a_co_located_service() -> None:
     found = build([host(QUAY)], database_listen="192.168.254.10").database
     assert (found.address, found.listen) == ("quaylab-database", "192.168.254.10")
     assert found.probe_address == "192.168.254.10"
@@ -66,13 +67,13 @@ def test_three_hosts_meet_at_their_addresses() -> None:
     assert found.engine_hosts() == (DATABASE, REDIS, QUAY)
 
 
-def test_separate_parts_listen_where_their_peers_reach_them() -> None:
+def test_separate_services_listen_where_their_peers_reach_them() -> None:
     found = build(_three(), REPORTED, redis_listen="0.0.0.0")
     assert found.database.listen == ADDRESSES[DATABASE]
     assert (found.redis.listen, found.redis.probe_address) == ("0.0.0.0", ADDRESSES[REDIS])
 
 
-def test_parts_elsewhere_need_no_group() -> None:
+def test_services_elsewhere_need_no_group() -> None:
     found = build(
         [host(QUAY, ["quay"])],
         database_host="db.rds.example.com",
@@ -151,11 +152,6 @@ def test_address_that_can_not_be_told(reported: tuple[str, ...], found: str) -> 
             {"server_hostname": "192.168.254.10"},
             "server_hostname: 192.168.254.10 is an address",
         ),
-        (
-            [host(QUAY)],
-            {"quay_http_port": 443},
-            "quay_http_port: 443 is quay_https_port too",
-        ),
     ],
     ids=[
         "no quay",
@@ -166,7 +162,6 @@ def test_address_that_can_not_be_told(reported: tuple[str, ...], found: str) -> 
         "database in group and elsewhere",
         "redis in group and elsewhere",
         "address for a name",
-        "one port for both",
     ],
 )
 def test_refused(hosts: list[HostInput], changes: dict[str, Any], problem: str) -> None:
@@ -203,3 +198,59 @@ def test_port_is_part_of_the_registrys_name(port: int, registry: str) -> None:
     found = build([host(QUAY)], quay_https_port=port)
     assert found.registry == registry
     assert found.url == f"https://{registry}"
+
+
+# --- groups ---
+
+
+def test_groups_are_by_service_in_the_inventorys_order() -> None:
+    hosts = [host(REDIS, ["redis", "others"]), host(QUAY, ["quay", "redis"]), host("x", ["others"])]
+    found = topology.groups(hosts)
+    assert found == {
+        "ceph": (),
+        "object_store": (),
+        "database": (),
+        "redis": (REDIS, QUAY),
+        "quay": (QUAY,),
+    }
+
+
+def test_hosts_are_by_service() -> None:
+    found = build(_three(), REPORTED)
+    assert found.hosts == {
+        "ceph": (),
+        "object_store": (),
+        "database": (DATABASE,),
+        "redis": (REDIS,),
+        "quay": (QUAY,),
+    }
+    assert found.quay == (QUAY,)
+    assert found.endpoints == {"database": found.database, "redis": found.redis}
+    assert found.store is None
+
+
+def test_a_service_elsewhere_has_no_hosts_and_an_endpoint() -> None:
+    found = build([host(QUAY, ["quay", "database"])], redis_host="10.0.0.9")
+    assert found.hosts["redis"] == ()
+    assert found.redis.host is None
+
+
+def test_a_host_of_no_service_is_nobodys() -> None:
+    """As a machine that the inventory has for something else."""
+    found = build([host(QUAY), host("x.example.com", ["others"], address="10.0.0.4")], REPORTED)
+    assert found.engine_hosts() == (QUAY,)
+    assert "x.example.com" not in found.addresses
+    # It is told where the registry is all the same.
+    assert found.quay_address == ADDRESSES[QUAY]
+
+
+def test_addresses_are_asked_for_where_a_peer_needs_them() -> None:
+    assert build([host(QUAY)]).addresses == {}
+    assert build(_three(), REPORTED).addresses == ADDRESSES
+
+
+def test_an_address_that_can_not_be_told_is_told_once() -> None:
+    """Of a host with several services."""
+    hosts = [host(QUAY, ["quay"]), host(DATABASE, ["database", "redis", "ceph"])]
+    (problem,) = _problems(hosts, {QUAY: REPORTED[QUAY]})
+    assert problem.startswith(f"address: {DATABASE} needs one")

@@ -10,7 +10,7 @@ from typing import Any
 import libvirt
 import pytest
 
-from quaylab.settings import load
+from quaylab.settings.loading import load
 from quaylab.virtual import addresses
 from quaylab.virtual.lab import build
 from tests.unit.samples import ROOT, host

@@ -10,7 +10,7 @@ import pytest
 
 from quaylab.paths import ETC, VAR
 from quaylab.problems import Refusal
-from quaylab.settings import load
+from quaylab.settings.loading import load
 from quaylab.virtual.lab import IMAGES, build, is_own
 from tests.unit.samples import HOST_DEFAULTS, host
 from tests.unit.virtual import BASE, BRIDGE, CHECKSUM, FILES, MACHINE, POOLS, VM, lab

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from quaylab.secrets.credentials import with_storage_keys
-from quaylab.services import object_storage
-from tests.unit.samples import CREDENTIALS, ROOT, build, host, settings
+from quaylab.services import object_store
+from tests.unit.samples import CREDENTIALS, ROOT, build, host, settings, with_storage_keys
 
 sys.path.append(str(ROOT / "images" / "quay"))
 
@@ -29,7 +28,7 @@ COMMON = {"bucket": "quay-storage", "rootdirectory": "/datastorage/registry"}
 def _settings(**changes: Any) -> Settings:
     """What Quaylab writes into config.yaml."""
     topology = build([host("quay.example.com")], **changes)
-    config = object_storage.config(settings(**changes), topology, KEYED)
+    config = object_store.config(settings(**changes), topology, KEYED)
     return Settings(Path("/conf/stack"), {"SECRET_KEY": "a-secret", **config})
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from quaylab.checks import blob_location
-from quaylab.hosts.machine import Volume
-from quaylab.parts import STORAGE_VOLUME
+from quaylab.engines.state import FoundVolume as Volume
+from quaylab.services.quay import STORAGE_VOLUME
 from tests.unit.samples import CREDENTIALS, build, host, machine, settings
 
 S3: dict[str, Any] = {"storage": "s3", "storage_region": "eu-central-1"}

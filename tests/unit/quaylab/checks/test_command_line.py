@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from quaylab.checks.command_line import limit_problems, option_problems
-from quaylab.settings import HostInput
+from quaylab.settings.loading import HostInput
 
 GOOD = {
     "no_wait": False,

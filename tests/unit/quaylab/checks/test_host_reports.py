@@ -1,4 +1,4 @@
-"""What hosts report against what the run would do."""
+"""What hosts report of themselves."""
 
 from __future__ import annotations
 
@@ -6,31 +6,7 @@ import pytest
 
 from quaylab.checks import host_reports
 from quaylab.hosts.machine import Engine
-from quaylab.hosts.machine import Volume as Found
-from quaylab.parts import (
-    CREDENTIALS_LABEL,
-    DATA_LABEL,
-    PATH_LABEL,
-    REGISTRY_LABEL,
-    STORAGE_VOLUME,
-    Volume,
-)
-from tests.unit.samples import CREDENTIALS, machine
-
-LABELS = {
-    DATA_LABEL: "postgresql-15-c9s",
-    PATH_LABEL: "",
-    CREDENTIALS_LABEL: CREDENTIALS.fingerprint,
-    REGISTRY_LABEL: "quay",
-}
-
-
-def _problems(name: str = "quaylab-database", **found: str) -> list[str]:
-    """Of a host whose volume differs from the wanted one in some labels."""
-    labels = {**LABELS, **{f"io.quaylab.{key}": value for key, value in found.items()}}
-    bearing = machine(volumes=(Found(name, labels),))
-    wanted = {name: Volume(name, None, 26, LABELS)}
-    return list(host_reports.data_problems("db.example.com", bearing, wanted))
+from tests.unit.samples import machine
 
 
 def test_bare_debian_host_is_fine() -> None:
@@ -57,48 +33,6 @@ def test_unsupported_engine_is_refused_with_its_reason() -> None:
     assert problem == (
         "quay.example.com: its `docker` is rootless, and can't bind the registry's ports"
     )
-
-
-def test_own_data_is_fine() -> None:
-    assert _problems() == []
-
-
-def test_data_of_other_parts_is_none_of_ours() -> None:
-    bearing = machine(volumes=(Found("quaylab-other", {}),))
-    assert list(host_reports.data_problems("db.example.com", bearing, {})) == []
-
-
-@pytest.mark.parametrize(
-    ("found", "setting", "told"),
-    [
-        ({"data": "mysql-80-c9s"}, "database_engine", "is of mysql-80-c9s"),
-        ({"path": "/srv/old"}, "database_data", "is of /srv/old"),
-        ({"registry": "stand-in"}, "image_source", "is of stand-in"),
-    ],
-    ids=["engine", "directory", "stand-in"],
-)
-def test_foreign_data_is_refused(found: dict[str, str], setting: str, told: str) -> None:
-    (problem,) = _problems(**found)
-    assert problem.startswith(f"{setting}: volume quaylab-database on db.example.com {told}")
-    assert "dump the data" in problem
-
-
-def test_directory_of_the_storage_has_another_setting() -> None:
-    (problem,) = _problems(STORAGE_VOLUME, path="/srv/blobs")
-    assert problem.startswith("quay_storage_path: ")
-
-
-def test_all_differences_are_told() -> None:
-    problems = _problems(data="mysql-80-c9s", path="/srv/old")
-    assert len(problems) == 2
-
-
-def test_a_volume_of_somebody_elses_is_refused() -> None:
-    bearing = machine(volumes=(Found("quaylab-database", {}),))
-    wanted = {"quaylab-database": Volume("quaylab-database", None, 26, LABELS)}
-    (problem,) = host_reports.data_problems("db.example.com", bearing, wanted)
-    assert "db.example.com: volume quaylab-database was not made by Quaylab" in problem
-    assert "docker volume rm quaylab-database" in problem
 
 
 @pytest.mark.parametrize(

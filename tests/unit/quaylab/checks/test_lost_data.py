@@ -9,11 +9,12 @@ import pytest
 
 from quaylab import plan
 from quaylab.checks import lost_data
-from quaylab.hosts.machine import Engine, Volume
-from quaylab.parts import STORAGE_VOLUME
+from quaylab.engines.state import FoundVolume as Volume
+from quaylab.hosts.machine import Engine
 from quaylab.plan import Plan
 from quaylab.problems import Refusal
 from quaylab.secrets.credentials import Store
+from quaylab.services.quay import STORAGE_VOLUME
 from tests.unit.samples import host, machine
 
 QUAY, DATABASE, CEPH = "quay.example.com", "db.example.com", "ceph.example.com"

@@ -9,8 +9,8 @@ import pytest
 from pydantic import SecretStr
 
 from quaylab.checks import ownership
-from quaylab.containers import CREDENTIALS_LABEL, DIGEST_LABEL
-from quaylab.hosts.machine import Volume
+from quaylab.engines.state import FoundVolume as Volume
+from quaylab.model import CREDENTIALS_LABEL, DIGEST_LABEL
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
 from quaylab.services import ceph
@@ -109,6 +109,6 @@ def test_another_registrys_ceph(store: Store) -> None:
 
 
 def test_made_by_hand(lab: Plan) -> None:
-    parts = lab.parts_of("quay.example.com")
+    parts = lab.workloads_of("quay.example.com")
     found = {"quaylab-redis": {}, "quaylab-quay": OLD, "quaylab-mirror": {"a": "b"}}
     assert ownership.made_by_hand(machine(containers=found), parts) == ["quaylab-redis"]

@@ -1,4 +1,4 @@
-"""What a host needs is told with what was found, and asked of those who play a part only."""
+"""What a host needs is told with what was found, and asked of those with a service only."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import pytest
 
 from quaylab import plan
 from quaylab.checks import preconditions
-from quaylab.hosts.machine import Engine, Machine, Volume
+from quaylab.engines.state import FoundVolume
+from quaylab.hosts.machine import Engine, Machine
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
+from quaylab.services import BY_NAME
 from tests.unit.samples import PARTS, host, machine
 
 NAME = "quay.example.com"
@@ -19,8 +21,14 @@ ENGINE = Engine("26.1.5", "overlay2", "/var/lib/docker", None)
 
 
 def _problems(lab: Plan, found: Machine, **settings: Any) -> list[str]:
+    """What every host needs, and what one of Quay's does."""
     changed = lab.settings.model_copy(update=settings)
-    return list(preconditions.problems(NAME, found, changed, lab.topology, lab.parts_of(NAME)))
+    seen = dataclasses.replace(lab, settings=changed, machines={**lab.machines, NAME: found})
+    ports, workloads = seen.ports_of(NAME), seen.workloads_of(NAME)
+    return [
+        *BY_NAME["quay"].problems(seen.context),
+        *preconditions.problems(NAME, found, changed, workloads, ports),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -100,19 +108,28 @@ def test_space_is_asked_for_each_mount_by_what_will_lie_there(lab: Plan) -> None
 
 
 def test_data_that_is_there_has_its_space_already(lab: Plan) -> None:
-    volumes = tuple(Volume(name, {}) for name in lab.volumes_of(NAME))
+    volumes = tuple(FoundVolume(name, {}) for name in lab.volumes_of(NAME))
     assert _problems(lab, machine(volumes=volumes, free_mb={"/": 500})) == []
 
 
-def test_host_without_a_part_needs_nothing(lab: Plan) -> None:
+def test_host_without_a_service_needs_nothing(lab: Plan) -> None:
     tiny = machine(cpus=1, memory_mb=200, architecture="i686", clock_ahead=9999.0)
-    assert list(preconditions.problems("other", tiny, lab.settings, lab.topology, ())) == []
+    assert list(preconditions.problems("other", tiny, lab.settings, (), ())) == []
+    seen = dataclasses.replace(lab, machines={**lab.machines, "other": tiny})
+    assert list(BY_NAME["quay"].problems(seen.context)) == []
 
 
-def test_database_host_alone_needs_no_memory_for_quay(lab: Plan) -> None:
-    tiny = machine(cpus=1, memory_mb=1024)
-    parts = (lab.database,)
-    assert list(preconditions.problems("db", tiny, lab.settings, lab.topology, parts)) == []
+def test_database_host_alone_needs_no_memory_for_quay(store: Store) -> None:
+    tiny, name = machine(cpus=1, memory_mb=1024), "db.example.com"
+    hosts = [
+        host(NAME, ["quay", "redis"], address="192.0.2.1"),
+        host(name, ["database"], address="192.0.2.2"),
+    ]
+    lab = plan.make(hosts, {NAME: machine(memory_mb=4096), name: tiny}, store)
+    workloads, ports = lab.workloads_of(name), lab.ports_of(name)
+    assert [each.service for each in workloads] == ["database"]
+    assert list(preconditions.problems(name, tiny, lab.settings, workloads, ports)) == []
+    assert list(BY_NAME["quay"].problems(lab.context)) == []
 
 
 @pytest.mark.parametrize(
@@ -124,7 +141,7 @@ def test_database_host_alone_needs_no_memory_for_quay(lab: Plan) -> None:
     ],
     ids=str,
 )
-def test_no_two_parts_of_a_host_have_one_port(
+def test_no_two_services_of_a_host_have_one_port(
     store: Store, changes: dict[str, Any], key: str, other: str
 ) -> None:
     lab = plan.make([host(NAME, **changes)], {NAME: machine()}, store)

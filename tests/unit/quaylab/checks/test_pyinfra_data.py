@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from quaylab.checks.pyinfra_data import problems
-from quaylab.settings import HostInput
+from quaylab.settings.loading import HostInput
 
 KNOWN = ("ssh_user", "ssh_hostname", "ssh_port", "_sudo", "_sudo_password", "_su_user", "_env")
 

@@ -11,7 +11,7 @@ import pytest
 from paramiko.common import AUTH_SUCCESSFUL, OPEN_FAILED_CONNECT_FAILED, OPEN_SUCCEEDED
 
 from quaylab.clients.tunnel import LOST_AFTER, forward, prompt_transport
-from quaylab.topology import LOOPBACK
+from quaylab.model import LOOPBACK
 
 SERVICE = ("db.internal", 5432)
 

@@ -14,7 +14,7 @@ from quaylab.hosts import storage, storage_problems
 from quaylab.hosts.disks import Disks
 from quaylab.hosts.storage import Storage, Work
 from quaylab.problems import Refusal
-from quaylab.settings import load
+from quaylab.settings.loading import load
 from tests.unit.recorded_disks import bare, disk, made
 from tests.unit.samples import HOST_DEFAULTS, host, host_settings, machine, settings
 

@@ -16,9 +16,12 @@ from pydantic import SecretStr
 
 from quaylab.problems import Refusal
 from quaylab.secrets import certificates
-from quaylab.secrets.credentials import GIVEN, NEVER_CHANGED, Credentials, Store, generate, rotated
+from quaylab.secrets.credentials import Credentials, Store, completed, generate, rotated
+from quaylab.secrets.given import SECRETS as KINDS
 from tests.unit.samples import CREDENTIALS, ROOT, SECRETS, certified
 
+# Those that every registry has.
+PASSWORDS = ("database_password", "redis_password", "superuser_password")
 # Takes the lock, says so, and holds it until its stdin ends or it is killed.
 HOLDER = """
 import sys
@@ -119,7 +122,7 @@ def test_environment_comes_first(store: Store, kept: Credentials, key: str) -> N
 
 def test_what_quay_may_have_outlives_another_password_in_the_environment(store: Store) -> None:
     """A rotation was killed after Quay took the new password, and before that was noted."""
-    begun = rotated(CREDENTIALS, GIVEN)
+    begun = rotated(CREDENTIALS, PASSWORDS)
     store.save(begun)
     found = store.load({"QUAYLAB_SUPERUSER_PASSWORD": "given-by-me"})
     old, new = CREDENTIALS.superuser_password, begun.superuser_password
@@ -188,7 +191,7 @@ def test_passwords_of_services_elsewhere_may_have_any_sign(store: Store) -> None
 def test_a_kept_password_that_quay_never_took_is_left_behind(store: Store) -> None:
     """As was kept before such passwords were refused."""
     never = {"superuser_password": SecretStr("pässwörter")}
-    store.save(rotated(CREDENTIALS, GIVEN).model_copy(update=never))
+    store.save(rotated(CREDENTIALS, PASSWORDS).model_copy(update=never))
     (problem,) = _refused(store)
     assert problem.startswith(f"{store.path}: superuser_password is none that Quay takes")
     found = store.load({"QUAYLAB_SUPERUSER_PASSWORD": "given-by-me"})
@@ -203,28 +206,42 @@ def test_too_long_a_key_is_refused_unquoted(store: Store) -> None:
     assert "kkk" not in problem
 
 
+# --- what only some registries have ---
+
+
+def test_only_what_is_missing_is_made() -> None:
+    keys = ("storage_access_key", "storage_secret_key")
+    made = completed(CREDENTIALS, keys)
+    access, secret = made.storage_access_key, made.storage_secret_key
+    assert access and re.fullmatch("[A-Z0-9]{20}", access.get_secret_value())
+    assert secret and re.fullmatch("[A-Za-z0-9]{40}", secret.get_secret_value())
+    assert made.swift_password is None
+    assert completed(made, keys) == made
+    assert completed(CREDENTIALS, PASSWORDS) == CREDENTIALS
+
+
 # --- rotation ---
 
 
 def test_rotation_changes_passwords_and_never_a_key() -> None:
     changed = {
         key
-        for key, value in rotated(CREDENTIALS, GIVEN).revealed().items()
+        for key, value in rotated(CREDENTIALS, PASSWORDS).revealed().items()
         if value != CREDENTIALS.revealed()[key]
     }
-    assert changed == {*GIVEN, "superuser_passwords_before"}
-    assert changed.isdisjoint(NEVER_CHANGED)
+    assert changed == {*PASSWORDS, "superuser_passwords_before"}
+    assert changed.isdisjoint(key for key, secret in KINDS.items() if secret.is_permanent)
 
 
 def test_rotation_remembers_the_password_that_still_signs_in() -> None:
-    after = rotated(CREDENTIALS, GIVEN)
+    after = rotated(CREDENTIALS, PASSWORDS)
     assert after.superuser_passwords_before == (CREDENTIALS.superuser_password,)
 
 
 def test_a_restored_dump_may_bring_a_retired_password_back() -> None:
     first = CREDENTIALS.superuser_password
-    second = rotated(CREDENTIALS, GIVEN).settled()
-    third = rotated(second, GIVEN).settled()
+    second = rotated(CREDENTIALS, PASSWORDS).settled()
+    third = rotated(second, PASSWORDS).settled()
     assert third.superuser_passwords_before == ()
     assert third.superuser_passwords_retired == (second.superuser_password, first)
     wanted = [third.superuser_password, second.superuser_password, first]
@@ -236,8 +253,8 @@ def test_a_restored_dump_may_bring_a_retired_password_back() -> None:
 
 
 def test_rotation_that_was_begun_is_not_begun_anew() -> None:
-    begun = rotated(CREDENTIALS, GIVEN)
-    assert rotated(begun, GIVEN) == begun
+    begun = rotated(CREDENTIALS, PASSWORDS)
+    assert rotated(begun, PASSWORDS) == begun
 
 
 def test_rotation_leaves_out_what_runs_elsewhere() -> None:

@@ -1,4 +1,4 @@
-"""Ceph as a part: its files, its container, its place in the plan, and Quay's user."""
+"""Ceph: its files, its container, its place in the plan, and Quay's user."""
 
 from __future__ import annotations
 
@@ -13,16 +13,26 @@ import yaml
 from cryptography import x509
 from pydantic import SecretStr
 
-from quaylab import parts
-from quaylab.parts import Part
+from quaylab.engines import docker
+from quaylab.model import CREDENTIALS_LABEL, DATA_LABEL
 from quaylab.paths import SCRIPTS
 from quaylab.problems import Refusal
 from quaylab.scripts import ceph_report
 from quaylab.secrets import certificates
-from quaylab.secrets.credentials import Credentials, with_storage_keys, with_swift_password
+from quaylab.secrets.credentials import Credentials
 from quaylab.services import ceph
+from quaylab.services.base import Workload
 from quaylab.topology import Topology
-from tests.unit.samples import CREDENTIALS, build, certified, host, settings
+from tests.unit.samples import (
+    CREDENTIALS,
+    build,
+    certified,
+    host,
+    settings,
+    with_storage_keys,
+    with_swift_password,
+    workload,
+)
 
 ADDRESS = "192.168.254.20"
 
@@ -41,44 +51,44 @@ def _credentials() -> Credentials:
     return certificates.with_ceph(made, "quay.example.com", [ADDRESS])
 
 
-def _part(credentials: Credentials | None = None, **changes: Any) -> Part:
-    credentials = credentials or _credentials()
-    return ceph.part(settings(**changes), _where(**changes), credentials)
+def _workload(credentials: Credentials | None = None, **changes: Any) -> Workload:
+    where, credentials = _where(**changes), credentials or _credentials()
+    return workload("ceph", "ceph0", where=where, credentials=credentials, **changes)
 
 
-def _file(part: Part, name: str) -> str:
-    return next(file.content for file in part.files if file.path.endswith(f"/{name}"))
+def _file(workload: Workload, name: str) -> str:
+    return next(file.content for file in workload.files if file.path.endswith(f"/{name}"))
 
 
 def test_files_are_for_root_alone() -> None:
-    assert {(file.uid, file.mode) for file in _part().files} == {(0, 0o400)}
+    assert {(file.uid, file.mode) for file in _workload().files} == {(0, 0o400)}
 
 
 def test_no_secret_is_in_the_command_line() -> None:
     credentials = _credentials()
-    line = " ".join(_part(credentials).container.run_arguments())
+    line = " ".join(docker.run_arguments(_workload(credentials).container))
     secrets = [value for _, value in credentials if isinstance(value, SecretStr)]
     assert not [each for each in secrets if each.get_secret_value() in line]
 
 
 def test_gateway_listens_where_quay_looks_for_it() -> None:
-    where, part = _where(), _part()
+    where, found = _where(), _workload()
     assert where.store is not None
     assert where.store.url == f"https://{ADDRESS}:7480"
-    assert [str(port) for port in part.container.ports] == [f"{ADDRESS}:7480:7480"]
+    assert [str(port) for port in found.container.ports] == [f"{ADDRESS}:7480:7480"]
 
 
 def test_gateway_without_tls_has_no_certificate() -> None:
-    part = _part(storage_tls=False)
-    assert "port=7480\n" in _file(part, "ceph.conf")
-    assert "ssl_port" not in _file(part, "ceph.conf")
-    assert not [file.path for file in part.files if "tls" in file.path]
+    found = _workload(storage_tls=False)
+    assert "port=7480\n" in _file(found, "ceph.conf")
+    assert "ssl_port" not in _file(found, "ceph.conf")
+    assert not [file.path for file in found.files if "tls" in file.path]
 
 
 def test_monitor_keeps_its_address_whatever_the_engine_gives() -> None:
-    part = _part()
-    assert "mon_host = [v2:127.0.0.1:3300" in _file(part, "ceph.conf")
-    assert "ADDRESS=127.0.0.1\n" in _file(part, "cluster")
+    found = _workload()
+    assert "mon_host = [v2:127.0.0.1:3300" in _file(found, "ceph.conf")
+    assert "ADDRESS=127.0.0.1\n" in _file(found, "cluster")
 
 
 def test_cluster_is_the_same_for_the_same_credentials() -> None:
@@ -88,16 +98,15 @@ def test_cluster_is_the_same_for_the_same_credentials() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    assert f"osd_memory_target = {2 * 1024**3}" in _file(
-        _part(ceph_osd_memory_mb=2048), "ceph.conf"
-    )
+    found = _workload(ceph_osd_memory_mb=2048)
+    assert f"osd_memory_target = {2 * 1024**3}" in _file(found, "ceph.conf")
 
 
 def test_osds_are_block_devices_files_or_one_in_the_volume(tmp_path: Path) -> None:
-    assert "DEVICES=('')" in _file(_part(), "cluster")
-    part = _part(ceph_osd_devices=("/dev/ceph/a", "/srv/osd"))
-    assert "DEVICES=(/dev/ceph/a /srv/osd)" in _file(part, "cluster")
-    arguments = part.container.run_arguments()
+    assert "DEVICES=('')" in _file(_workload(), "cluster")
+    found = _workload(ceph_osd_devices=("/dev/ceph/a", "/srv/osd"))
+    assert "DEVICES=(/dev/ceph/a /srv/osd)" in _file(found, "cluster")
+    arguments = docker.run_arguments(found.container)
     assert "--device=/dev/ceph/a" in arguments
     assert "--volume=/srv/osd:/srv/osd:z" in arguments
     assert "--privileged" not in arguments
@@ -105,7 +114,9 @@ def test_osds_are_block_devices_files_or_one_in_the_volume(tmp_path: Path) -> No
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_script_and_its_variables_are_bash(tmp_path: Path) -> None:
-    (tmp_path / "cluster").write_text(_file(_part(ceph_osd_devices=("/dev/a", "/b")), "cluster"))
+    (tmp_path / "cluster").write_text(
+        _file(_workload(ceph_osd_devices=("/dev/a", "/b")), "cluster")
+    )
     told = subprocess.run(
         ["bash", "-c", f". {tmp_path}/cluster && echo ${{#DEVICES[@]}} $OSD_SIZE"],
         capture_output=True,
@@ -147,17 +158,16 @@ def test_only_an_empty_device_is_taken(tmp_path: Path, content: bytes | None, sa
 
 
 def test_volume_tells_whose_it_is() -> None:
-    volume = _part(ceph_data="/srv/ceph").volume
+    volume = _workload(ceph_data="/srv/ceph").volume
     assert volume is not None
     assert (volume.name, volume.path) == ("quaylab-ceph", "/srv/ceph")
-    assert volume.labels[parts.DATA_LABEL] == "ceph"
-    assert volume.labels[parts.CREDENTIALS_LABEL] == CREDENTIALS.fingerprint
+    assert volume.labels[DATA_LABEL] == "ceph"
+    assert volume.labels[CREDENTIALS_LABEL] == CREDENTIALS.fingerprint
 
 
 def test_quay_trusts_the_labs_ca_and_needs_no_volume() -> None:
-    credentials, where = _credentials(), _where()
-    served = certificates.own(credentials)
-    quay = parts.quay(settings(), where, credentials, served, 8192)
+    credentials = _credentials()
+    quay = workload("quay", where=_where(), credentials=credentials)
     assert _file(quay, "extra_ca_certs/lab.crt") == credentials.ca_certificate
     assert quay.volume is None
     config = yaml.safe_load(_file(quay, "config.yaml"))

@@ -12,10 +12,18 @@ import yaml
 from quaylab.hosts.machine import Machine
 from quaylab.scripts.ceph_report import CERTIFICATE, service
 from quaylab.secrets import certificates
-from quaylab.secrets.credentials import Credentials, with_storage_keys
-from quaylab.services import ceph, cephadm
+from quaylab.secrets.credentials import Credentials
+from quaylab.services import BY_NAME, ceph, cephadm
 from quaylab.topology import Topology
-from tests.unit.samples import build, certified, host, machine, settings
+from tests.unit.samples import (
+    build,
+    certified,
+    context,
+    host,
+    machine,
+    settings,
+    with_storage_keys,
+)
 
 NAMES = ("ceph0", "ceph1", "ceph2")
 
@@ -30,8 +38,9 @@ def _machines(**changes: Any) -> dict[str, Machine]:
 
 
 def _credentials() -> Credentials:
-    made = cephadm.with_ssh_key(with_storage_keys(certified()))
-    return certificates.with_ceph(made, "quay.example.com", [*_where().ceph.values()])
+    made, where = cephadm.with_ssh_key(with_storage_keys(certified())), _where()
+    addresses = [where.addresses[host] for host in where.hosts["ceph"]]
+    return certificates.with_ceph(made, "quay.example.com", addresses)
 
 
 def _specifications(credentials: Credentials | None = None, **changes: Any) -> list[dict[str, Any]]:
@@ -40,8 +49,9 @@ def _specifications(credentials: Credentials | None = None, **changes: Any) -> l
 
 
 def _problems(machines: dict[str, Machine], **changes: Any) -> list[str]:
-    where = _where(**changes)
-    return [*cephadm.problems(settings(**changes), where, _credentials(), machines)]
+    told = context(_where(**changes), _credentials(), **changes)
+    told = dataclasses.replace(told, machines=machines)
+    return [*BY_NAME["ceph"].problems(told)]
 
 
 def _reported(wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -133,7 +143,7 @@ def test_manager_gets_in_by_the_key_of_the_credentials() -> None:
 
 def test_bootstrap_has_no_secret_in_it() -> None:
     credentials = _credentials()
-    command = cephadm.bootstrap(settings(), credentials, "192.168.254.20")
+    command = cephadm.bootstrap(settings(), ceph.cluster_id(credentials), "192.168.254.20")
     assert credentials.ceph_ssh_key is not None
     assert credentials.ceph_ssh_key.get_secret_value() not in " ".join(command)
     assert ceph.cluster_id(credentials) in command

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import yaml
@@ -123,20 +123,6 @@ def test_storage_locations_are_known() -> None:
 )
 def test_database_uri(engine: str, uri: str) -> None:
     assert _config(database_engine=engine)["DB_URI"] == uri
-
-
-@pytest.mark.parametrize("password", ["p@ss:w/rd?#", "100%25", "ünï-cødé", "a+b&c=d", "[::1]"])
-def test_odd_password_survives_the_uri(password: str) -> None:
-    credentials = CREDENTIALS.model_copy(update={"database_password": SecretStr(password)})
-    parsed = urlsplit(quay_config.database_uri(settings(), one_host(), credentials))
-    assert unquote(parsed.password or "") == password
-    assert (parsed.hostname, parsed.port) == ("quaylab-database", 5432)
-
-
-def test_ipv6_address_is_bracketed_in_the_uri() -> None:
-    where = build([host("quay.example.com", ["quay", "redis"])], database_host="fd00::5")
-    parsed = urlsplit(quay_config.database_uri(settings(), where, CREDENTIALS))
-    assert (parsed.hostname, parsed.port) == ("fd00::5", 5432)
 
 
 def _elsewhere(tmp_path: Path, engine: str) -> dict[str, Any]:

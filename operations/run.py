@@ -1,0 +1,208 @@
+"""A run: from pyinfra's inventory to the plan, which is made once, before any host is changed."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from dataclasses import dataclass, field
+from enum import Enum
+from weakref import WeakKeyDictionary
+
+import gevent
+from paramiko import SSHException
+from pyinfra import host, inventory, state
+from pyinfra.api import Host, State, StringCommand
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.context import ctx_host, ctx_state
+
+from facts.containers import Engine, Succeeds
+from facts.docker import Daemon
+from facts.firewall import Firewall
+from facts.images import Images
+from facts.machine import EngineInfo
+from facts.machine import Machine as MachineFact
+from facts.storage import Storage
+from facts.trust import Name
+from operations import credentials, database, elsewhere, host_locks, observation, quay, trust
+from operations.commands import ask_at_terminal, host_inputs, inventory_arguments, refusals
+from operations.observation import question
+from quaylab import plan as plans
+from quaylab.checks import fetched_images, host_reports
+from quaylab.checks.fetched_images import ImageState
+from quaylab.hosts.disks import Disks
+from quaylab.hosts.machine import Machine
+from quaylab.plan import Plan
+from quaylab.problems import refuse
+from quaylab.secrets.credentials import Store
+from quaylab.settings.loading import load
+
+
+class Purpose(Enum):
+    """What a run is for."""
+
+    DEPLOY = "deploy"
+    # As deploy, with new passwords.
+    ROTATE = "rotate"
+    # To read back, restore or remove, whatever state hosts are in.
+    RECOVER = "recover"
+
+
+@dataclass
+class _Run:
+    purpose: Purpose
+    plan: Plan
+    # Hosts whose first operation keeps the credentials.
+    begun: set[str] = field(default_factory=set)
+
+
+# pyinfra loads a deploy file for all hosts at once; the first to come makes the plan of the run.
+_lock = threading.Lock()
+_runs: WeakKeyDictionary[State, _Run] = WeakKeyDictionary()
+
+
+def begin(purpose: Purpose = Purpose.DEPLOY) -> Plan:
+    """The validated plan of this run, and as the run's first operation the saving of what it made
+    (passwords, CA, certificate), before any host gets to see it.
+
+    + purpose: what the run is for; a task that another deploy file includes takes part in that
+      one's run, whose purpose it has
+
+    Raises ``DeployError`` with all problems at once, which pyinfra prints as they are.
+    """
+    current: State = ctx_state.get()  # type: ignore[no-untyped-call]
+    with _lock, refusals():
+        run = _runs.get(current)
+        if run is None:
+            run = _runs[current] = _Run(purpose, _make(purpose))
+    if host.name not in run.begun:
+        run.begun.add(host.name)
+        if run.purpose is not Purpose.RECOVER:
+            credentials.kept(name="Keep the credentials", plan=run.plan)
+    return run.plan
+
+
+def _make(purpose: Purpose) -> Plan:
+    hosts = host_inputs(inventory)
+    settings, _ = load(hosts)
+    store = locked_store(settings.lab_name)
+    plan = plans.make(
+        hosts,
+        reports(),
+        store,
+        ask=ask_at_terminal(),
+        rotate=purpose is Purpose.ROTATE,
+        requires_all=purpose is not Purpose.RECOVER,
+    )
+    if purpose is Purpose.RECOVER:
+        return plan
+    plans.refuse_unfit(plan, _disks(plan), _images(plan))
+    plan = elsewhere.answering(plan)
+    gevent.joinall([gevent.spawn(_observe, plan, name) for name in plan.machines], raise_error=True)
+    return plan
+
+
+def _observe(plan: Plan, name: str) -> None:
+    """Ask a host in one command what the operations of a run without changes ask."""
+    machine, host = plan.machines[name], inventory.get_host(name)
+    workloads = plan.workloads_of(name)
+    images = fetched_images.reported(machine, (each.image.reference for each in workloads))
+    observation.begin(
+        host, {Engine: machine.state, EngineInfo: machine.engine}, {Images: images or {}}
+    )
+    if name not in plan.topology.engine_hosts():
+        return
+    questions = [
+        question(Daemon),
+        question(Firewall),
+        question(Name, hostname=plan.topology.hostname, mark=trust.MARK),
+    ]
+    paths = [trust.note(plan).path, plan.topology.docker_trust]
+    for each in workloads:
+        paths += [file.path for file in each.files]
+        running = each.container.name in machine.state.containers
+        if running and each.password_refused:
+            questions.append(
+                question(Succeeds, container=each.container.name, command=each.password_refused)
+            )
+    for service in (database, quay):
+        more_questions, more_paths = service.asked(plan, name)
+        questions += more_questions
+        paths += more_paths
+    observation.prepare(host, questions, paths)
+
+
+def locked_store(lab_name: str) -> Store:
+    """The credentials' store, which nobody else changes while this run lasts, nor its hosts.
+
+    Raises:
+        Refusal: another run holds one of the locks.
+    """
+    store = Store(lab_name)
+    # A dry run writes nothing, and keeps nobody from working. pyinfra doesn't tell of it.
+    if "--dry" not in sys.argv:
+        host_locks.take(state.inventory.get_active_hosts(), store.lock().identity)
+    return store
+
+
+def reports() -> dict[str, Machine]:
+    """What every connected host reports, asked all at once.
+
+    Raises:
+        Refusal: a host reports nothing.
+    """
+    hosts: list[Host] = list(state.inventory.get_active_hosts())
+    jobs = [gevent.spawn(_ask, host) for host in hosts]
+    gevent.joinall(jobs)
+    said = {host.name: job.get() for host, job in zip(hosts, jobs, strict=True)}
+    refuse(problem for problem in said.values() if isinstance(problem, str))
+    return {name: machine for name, machine in said.items() if isinstance(machine, Machine)}
+
+
+def _disks(plan: Plan) -> dict[str, Disks]:
+    """What the hosts whose disks are to be used report of them."""
+    found = {}
+    for name, storages in plan.storages.items():
+        if name in plan.machines:
+            host = inventory.get_host(name)
+            with ctx_host.use(host):
+                paths = [each.path for each in storages if each.path]
+                found[name] = host.get_fact(Storage, paths=paths)
+    return found
+
+
+def _images(plan: Plan) -> dict[str, dict[str, ImageState]]:
+    """What the hosts have of the images that their containers are made from."""
+    found = {}
+    for name, machine in plan.machines.items():
+        references = [image.reference for image in plan.images_of(name)]
+        states = fetched_images.reported(machine, references)
+        if states is None:
+            host = inventory.get_host(name)
+            with ctx_host.use(host):
+                states = host.get_fact(Images, references=references)
+        found[name] = states
+    return found
+
+
+def _ask(host: Host) -> Machine | str:
+    """A host's report, or why there is none: gevent would print an exception."""
+    with ctx_host.use(host):
+        try:
+            report: Machine | None = host.get_fact(MachineFact)
+        except EOFError:  # pyinfra's question for a password
+            return (
+                f"_sudo: {host.name} asks for a password, and there is no terminal to type it at; "
+                "set _sudo_password, or allow this user NOPASSWD in sudoers"
+            )
+        except PyinfraError:  # the fact failed, and its error was printed
+            return host_reports.silent_problem(host.name, _answer(host))
+    return report or f"{host.name}: does not tell what it is; is it a Linux host?"
+
+
+def _answer(host: Host) -> str | None:
+    """What a host says instead of running a command; None if it does run one."""
+    try:
+        ok, output = host.run_shell_command(StringCommand(":"), **inventory_arguments(host))
+    except (OSError, SSHException) as error:
+        return str(error)
+    return None if ok else output.output

@@ -1,0 +1,1 @@
+"""The hypervisor's virtual lab: libvirt, its networks, pools and VMs."""

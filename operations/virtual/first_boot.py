@@ -1,0 +1,129 @@
+"""The wait for a VM's first boot, and the trust in its host key."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+from pyinfra import host, inventory
+from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand, operation
+from pyinfra.api.command import PyinfraCommand
+
+from facts.virtual_machines import Addresses, HostKeys
+from operations import reach
+from operations.commands import complain, connector_arguments
+from operations.virtual.hypervisor import report
+from operations.virtual.machines import HOST_KEY
+from quaylab.clients.first_boot import NotYet, SshTarget, first_boot
+from quaylab.clients.registry import RegistryError
+from quaylab.virtual import known_hosts
+from quaylab.virtual.lab import Lab, Machine
+
+INTERVAL = 5
+TOLD_EVERY = 15
+CONSOLE_LINES = 25
+
+
+@operation()
+def awaited(lab: Lab, machine: Machine) -> Generator[PyinfraCommand]:
+    """Wait until a VM takes a login and cloud-init is done.
+
+    + lab: the virtual lab
+    + machine: the VM
+    """
+    existing = report(lab).domains.get(machine.name)
+    if existing and existing.active:
+        try:
+            done = not _look(host, machine)
+        except NotYet:
+            done = False
+        if done:
+            host.noop(f"{machine.name} answers")
+            return
+    yield FunctionCommand(_await, (lab, machine), {})
+
+
+def _await(state: State, host: Host, lab: Lab, machine: Machine) -> bool:
+    begun, told = time.monotonic(), 0.0
+    while True:
+        try:
+            errors = _look(host, machine)
+        except NotYet as reason:
+            lacks = str(reason)
+        else:
+            if errors:
+                return complain(host, _failed(host, lab, machine, "; ".join(errors)))
+            return True
+        passed = time.monotonic() - begun
+        if passed > lab.settings.virtual_machine_timeout:
+            late = f"waited {passed:.0f} s for {lacks}"
+            return complain(host, _failed(host, lab, machine, late))
+        if passed - told >= TOLD_EVERY:
+            told = passed
+            host.log_styled(f"{machine.name}: waits for {lacks}, {passed:.0f} s", fg="blue")
+        time.sleep(INTERVAL)
+
+
+def _look(host: Host, machine: Machine) -> list[str]:
+    """The errors of a first boot that is over, or NotYet."""
+    address = host.get_fact(Addresses, names=[machine.name]).get(machine.name)
+    if address is None:
+        raise NotYet("an address")
+    path = f"{machine.directory}/{HOST_KEY}.pub"
+    key = host.get_fact(HostKeys, paths={machine.name: path}).get(machine.name)
+    if key is None:
+        raise NotYet(f"its host key, {path}")
+    try:
+        with reach.through(host, address, 22) as (near, port):
+            return first_boot(machine, SshTarget(near, port, key, _key_file(machine.name)))
+    except RegistryError as error:
+        raise NotYet(f"SSH ({error})") from error
+
+
+def _key_file(name: str) -> str | None:
+    """The private key that the deploy will log in with."""
+    path: str | None = inventory.get_host(name).data.get("ssh_key")
+    return path
+
+
+def _failed(host: Host, lab: Lab, machine: Machine, what: str) -> str:
+    """Why, with the end of the console and, with kvm, what else may be wrong."""
+    command = StringCommand(f"tail -n {CONSOLE_LINES}", QuoteString(machine.console))
+    ok, output = host.run_shell_command(command, **connector_arguments(host))
+    lines = [f"{machine.name}: its first boot is not over: {what}"]
+    if lab.settings.virt_type == "kvm":
+        lines.append("virt_type: if it does not boot with kvm, set virt_type=qemu")
+    lines += ["the end of its console:", output.stdout if ok else "(none)"]
+    return "\n".join(lines)
+
+
+@operation()
+def remembered(lab: Lab) -> Generator[FunctionCommand]:
+    """Have the list of host keys, by which a teardown knows that the lab was made from here.
+
+    + lab: the virtual lab
+    """
+    path = Path(lab.known_hosts)
+    if path.is_file():
+        host.noop(f"{path} is there")
+    else:
+        yield FunctionCommand(known_hosts.save, (path, ""), {})
+
+
+@operation()
+def trusted(lab: Lab) -> Generator[FunctionCommand]:
+    """Keep the VMs' host keys for the deploy, beside the credentials.
+
+    + lab: the virtual lab
+    """
+    names = [*lab.machines]
+    addresses = host.get_fact(Addresses, names=names)
+    paths = {name: f"{each.directory}/{HOST_KEY}.pub" for name, each in lab.machines.items()}
+    keys = host.get_fact(HostKeys, paths=paths)
+    text = known_hosts.written(addresses, keys)
+    path = Path(lab.known_hosts)
+    if path.is_file() and path.read_text() == text:
+        host.noop(f"{path} is up to date")
+    else:
+        yield FunctionCommand(known_hosts.save, (path, text), {})

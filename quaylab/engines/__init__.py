@@ -1,0 +1,1 @@
+"""Container engines: a specification becomes commands, and an answer becomes state."""

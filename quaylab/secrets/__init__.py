@@ -1,0 +1,1 @@
+"""The credentials file, the passwords, the certificates."""

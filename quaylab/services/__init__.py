@@ -1,0 +1,39 @@
+"""The services, each a module of its own: all that is particular to it stands there.
+
+To add one: write its module with a subclass of :class:`quaylab.services.base.Service`, and name it
+here in SERVICES, with its settings and its secrets if it has any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from quaylab.services.base import Service
+from quaylab.services.ceph import Ceph, CephSecrets, CephSettings
+from quaylab.services.database import Database, DatabaseSecrets, DatabaseSettings
+from quaylab.services.mysql import MySQLSettings
+from quaylab.services.object_store import ObjectStore, ObjectStoreSecrets, ObjectStoreSettings
+from quaylab.services.postgresql import PostgreSQLSettings
+from quaylab.services.quay import Quay, QuaySecrets, QuaySettings
+from quaylab.services.redis import Redis, RedisSecrets, RedisSettings
+
+# In the order in which they start: each after those that it uses.
+SERVICES: tuple[Service, ...] = (Ceph(), ObjectStore(), Database(), Redis(), Quay())
+BY_NAME: Mapping[str, Service] = {service.name: service for service in SERVICES}
+
+
+# pydantic lists the fields of the last base first.
+class ServiceSettings(
+    CephSettings,
+    ObjectStoreSettings,
+    RedisSettings,
+    MySQLSettings,
+    PostgreSQLSettings,
+    DatabaseSettings,
+    QuaySettings,
+):
+    """The settings of all services."""
+
+
+class ServiceSecrets(CephSecrets, ObjectStoreSecrets, RedisSecrets, DatabaseSecrets, QuaySecrets):
+    """The secrets of all services."""

@@ -1,0 +1,212 @@
+"""Quay's database: PostgreSQL or MySQL, by the contract that sclorg's images and ours share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote, urlencode
+
+from pydantic import BaseModel, Field, SecretStr
+
+from quaylab.images import Image, packaged_image
+from quaylab.model import Container, Mount, Volume, container_name, digests
+from quaylab.paths import SCHEMA_NOTE
+from quaylab.secrets.passwords import CONTAINER
+from quaylab.services.base import (
+    Context,
+    Groups,
+    Maker,
+    Need,
+    Secret,
+    SingleHostService,
+    Workload,
+    configuration_mount,
+    environment_file,
+    in_environment,
+    volume_labels,
+    with_environment,
+)
+from quaylab.services.database_engine import DatabaseEngine
+from quaylab.services.mysql import MySQL
+from quaylab.services.postgresql import PostgreSQL
+from quaylab.services.tls_elsewhere import authority_problems
+from quaylab.settings.types import (
+    Address,
+    Administrator,
+    HostPath,
+    Identifier,
+    LocalFile,
+    Port,
+    Section,
+    Version,
+)
+
+if TYPE_CHECKING:
+    from quaylab.hosts.machine import Machine
+    from quaylab.secrets.credentials import Credentials
+    from quaylab.settings.loading import Settings
+    from quaylab.topology import Topology
+
+
+class DatabaseSettings(Section):
+    """Quay's database, run here or elsewhere."""
+
+    database_engine: Literal["postgresql", "mysql"] = Field(
+        description="postgresql or mysql: Quay speaks no other",
+    )
+    database_name: Identifier = Field(description="Name of Quay's database")
+    database_user: Identifier = Field(description="Quay's role in it, no superuser")
+    database_data: HostPath | None = Field(
+        description="Directory on the database host for its data; None: a named volume",
+    )
+    database_listen: Address | None = Field(
+        description="Address the database listens on; None: loopback, or the host's address when "
+        "Quay runs elsewhere",
+    )
+    database_host: Address | None = Field(
+        description="A database that runs elsewhere; needs no group `database`",
+    )
+    database_port: Port | None = Field(description="Its port; None: 5432, with MySQL 3306")
+    database_ca: LocalFile | None = Field(
+        description="With database_host: the CAs (PEM) on this machine that sign its certificate, "
+        "for TLS with chain and name verified; None: nothing is verified",
+    )
+    database_admin: Administrator | None = Field(
+        description="With database_host: the server's administrator, who makes Quay's role, "
+        "database and pg_trgm where they are missing",
+    )
+    database_backup: Version | None = Field(
+        description="With database_host: Quay's version that your own backup is of, which an "
+        "upgrade from that version asks for",
+    )
+
+
+ENGINES: Mapping[str, DatabaseEngine] = {"postgresql": PostgreSQL(), "mysql": MySQL()}
+
+
+class DatabaseSecrets(BaseModel):
+    database_password: SecretStr
+
+
+class Database(SingleHostService):
+    name = "database"
+    title = "Database"
+    secrets = (
+        Secret("database_password", "password of Quay's role in the database", CONTAINER),
+        Secret("database_admin_password", is_kept=False),
+    )
+    directories = ("database_data",)
+
+    def elsewhere(self, settings: Settings) -> str | None:
+        return settings.database_host
+
+    def inside_port(self, settings: Settings) -> int:
+        return engine(settings).port
+
+    def outside_port(self, settings: Settings) -> int:
+        return settings.database_port or engine(settings).port
+
+    def listen(self, settings: Settings) -> str | None:
+        return settings.database_listen
+
+    def setting_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
+        yield from authority_problems(self, settings, settings.database_ca)
+        yield from engine(settings).setting_problems(settings)
+        if settings.database_admin and settings.database_host is None:
+            yield (
+                "database_admin: is for a database that runs elsewhere, and database_host isn't "
+                "set; the lab's own needs none: leave it out"
+            )
+        if settings.database_admin == settings.database_user:
+            yield (
+                f"database_admin: {settings.database_admin} is database_user, who makes nothing; "
+                "set the server's administrator"
+            )
+
+    def needs(self, settings: Settings, groups: Groups) -> Iterator[Need]:
+        maker = Maker.QUAYLAB
+        if settings.database_host:
+            maker = Maker.ADMINISTRATOR if settings.database_admin else Maker.OTHERS
+        yield Need("database_password", maker)
+
+    def workloads(self, context: Context, host: str) -> tuple[Workload, ...]:
+        settings, credentials = context.settings, context.credentials
+        wanted, kind, name = image(settings), engine(settings), container_name(self.name)
+        environment = environment_file(
+            self.name,
+            kind.uid,
+            {
+                f"{kind.prefix}_USER": settings.database_user,
+                f"{kind.prefix}_PASSWORD": credentials.database_password.get_secret_value(),
+                f"{kind.prefix}_DATABASE": settings.database_name,
+            },
+        )
+        volume = Volume(
+            self.name,
+            name,
+            settings.database_data,
+            kind.uid,
+            volume_labels(context, data_kind(settings), settings.database_data),
+            setting="database_data",
+            purpose="the database",
+            restore="restore a dump: tasks/restore_database.py",
+        )
+        container = Container(
+            name=name,
+            image=wanted.reference,
+            version=wanted.tag,
+            owner=credentials.fingerprint,
+            command=with_environment(kind.start),
+            health=kind.health,
+            ports=tuple(port.published for port in self.ports(context, host)),
+            mounts=(configuration_mount(self.name), Mount(name, kind.data)),
+            files=digests(environment),
+            log_size=settings.container_log_size,
+            log_files=settings.container_log_files,
+            # PostgreSQL waits for Quay's connection pool before it stops.
+            stop_timeout=60,
+        )
+        refused = in_environment(kind.refuses_password)
+        return (Workload(self.name, wanted, (environment,), volume, container, refused),)
+
+    def data_note(self, leader: Machine) -> str | None:
+        return SCHEMA_NOTE if leader.schema else None
+
+
+def engine(settings: Settings) -> DatabaseEngine:
+    """The kind of database that the settings ask for."""
+    return ENGINES[settings.database_engine]
+
+
+def image(settings: Settings) -> Image:
+    """The database's image."""
+    kind = engine(settings)
+    if settings.image_source == "packages":
+        return packaged_image(*kind.packaged)
+    return Image(kind.image(settings), settings.image_source)
+
+
+def data_kind(settings: Settings) -> str:
+    """What a database volume holds, such as ``postgresql-15-c9s``: an engine and its version."""
+    name = image(settings).reference.rpartition("/")[2]
+    repository, _, tag = name.partition(":")
+    # sclorg's repositories tell the version (postgresql-15-c9s), others' tags do (postgres:15.4).
+    if any(character.isdigit() for character in repository):
+        return repository
+    numbers = tag.partition("-")[0].split(".")[: engine(settings).numbers_of_major]
+    return f"{repository}-{'.'.join(numbers)}"
+
+
+def uri(settings: Settings, topology: Topology, credentials: Credentials, authority: str) -> str:
+    """Quay's DB_URI, with the password quoted for a URI.
+
+    Args:
+        authority: the CAs' file as Quay finds it.
+    """
+    kind, endpoint = engine(settings), topology.database
+    password = quote(credentials.database_password.get_secret_value(), safe="")
+    address = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
+    target = f"{address}:{endpoint.port}/{settings.database_name}"
+    text = f"{kind.scheme}://{settings.database_user}:{password}@{target}"
+    options: Mapping[str, Any] = kind.uri_options(authority) if settings.database_ca else {}
+    return text + (f"?{urlencode(options, safe='/')}" if options else "")

@@ -1,0 +1,57 @@
+"""PostgreSQL as Quay's database, with pg_trgm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from quaylab.services.database_engine import DatabaseEngine
+from quaylab.settings.types import ImageName, Section, is_ip_address
+
+if TYPE_CHECKING:
+    from quaylab.settings.loading import Settings
+
+
+class PostgreSQLSettings(Section):
+    """PostgreSQL."""
+
+    postgresql_image: ImageName = Field(description="PostgreSQL's image")
+
+
+class PostgreSQL(DatabaseEngine):
+    port = 5432
+    uid = 26
+    prefix = "POSTGRESQL"
+    start = "run-postgresql"
+    data = "/var/lib/pgsql/data"
+    health = "bash -c 'pg_isready --quiet --host=127.0.0.1'"
+    # Asked by the container's own address, as sclorg's images trust whoever comes from loopback.
+    refuses_password = (
+        "PGCONNECT_TIMEOUT=5 PGPASSWORD=$POSTGRESQL_PASSWORD psql --no-psqlrc --no-password "
+        "--host=$HOSTNAME --username=$POSTGRESQL_USER --dbname=$POSTGRESQL_DATABASE "
+        "--command=SELECT 2>&1 | grep -q 'password authentication failed'"
+    )
+    scheme = "postgresql"
+    packaged = ("postgresql", "17")
+    # A minor release (15.4) reads its major's data.
+    numbers_of_major = 1
+
+    def image(self, settings: Settings) -> str:
+        return settings.postgresql_image
+
+    def setting_problems(self, settings: Settings) -> Iterator[str]:
+        host = settings.database_host
+        if settings.database_ca and is_ip_address(host):
+            yield (
+                f"database_host: {host} is an address, and the libpq in Quay's image (13) finds "
+                "none in a certificate; set the name that the certificate is for"
+            )
+
+    def tls(self, authority: str) -> dict[str, Any]:
+        return {"sslmode": "verify-full", "sslrootcert": authority}
+
+    def uri_options(self, authority: str) -> dict[str, Any]:
+        # Quay's migration looks for TLS here alone, and what serves in DB_CONNECTION_ARGS alone.
+        return self.tls(authority)

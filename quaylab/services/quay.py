@@ -1,0 +1,323 @@
+"""Quay 3, or the seed's 2.9, which has another contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, Field, SecretStr
+
+from quaylab.images import Image, packaged_image
+from quaylab.model import (
+    EVERYWHERE,
+    Container,
+    ManagedFile,
+    Mount,
+    PublishedPort,
+    Volume,
+    container_name,
+    digests,
+)
+from quaylab.paths import ETC, STORAGE_NOTE
+from quaylab.secrets import making
+from quaylab.secrets.passwords import QUAY_USER
+from quaylab.services import quay_config, quay_programs
+from quaylab.services.base import (
+    Audience,
+    Context,
+    Groups,
+    Maker,
+    Need,
+    Port,
+    Secret,
+    Service,
+    Workload,
+    volume_labels,
+)
+from quaylab.services.object_store import MOUNT, kind
+from quaylab.settings.plain_data import ConfigKeys
+from quaylab.settings.types import (
+    Email,
+    HostName,
+    HostPath,
+    LocalFile,
+    Repository,
+    Section,
+    UserName,
+    Version,
+)
+from quaylab.settings.types import Port as PortNumber
+from quaylab.versions import is_legacy, problems, quay_version
+
+if TYPE_CHECKING:
+    from quaylab.hosts.machine import Machine
+    from quaylab.settings.loading import Settings
+
+DIRECTORY = f"{ETC}/quay"
+STORAGE_VOLUME = "quaylab-quay-storage"
+STANDIN = "quay-standin"
+UID = 1001
+# Measured on v3.18.0; it is the processors' speed that decides.
+INTERRUPTION = (
+    "until it is healthy again, in half a minute to two minutes, clients find no registry; docker "
+    "push and pull give up sooner"
+)
+# Told to end, supervisord stops one program after the other, about a second each; so all at once.
+STOP_PROGRAMS = "supervisorctl -c $QUAYCONF/supervisord.conf stop all"
+# MB of memory that a host needs, and with the database on it.
+MEMORY, MEMORY_WITH_DATABASE = 4096, 8192
+
+
+class QuaySettings(Section):
+    """The registry: its name, its ports, its superuser."""
+
+    server_hostname: HostName | None = Field(
+        description="The registry's public name; None: the Quay host's inventory name if that is a "
+        "full one, else quay.quaylab.lan",
+    )
+    quay_https_port: PortNumber = Field(description="Port of the registry on its host")
+    quay_http_port: PortNumber = Field(
+        description="Port that redirects to https on its host, to 443 alone: "
+        "with another quay_https_port it isn't open"
+    )
+    quay_version: Version | None = Field(
+        description="Quay's version, which is its image's tag; None: v3.18.0, with MySQL v3.16.5",
+    )
+    quay_image: Repository = Field(description="Quay's image without its tag")
+    quay_superuser: UserName = Field(
+        description="Name of Quay's first user, who is its superuser",
+    )
+    quay_superuser_email: Email = Field(description="The superuser's mail address")
+    quay_storage_path: HostPath | None = Field(
+        description="Directory on the Quay host for the images' blobs; None: a named volume",
+    )
+    quay_workers: int | None = Field(
+        ge=1, le=64, description="Workers of each kind (WORKER_COUNT); None: fitted to the memory"
+    )
+    quay_config: ConfigKeys = Field(
+        repr=False,  # it may have a password of somebody else's
+        description="Further keys of Quay's config.yaml, such as FEATURE_PROXY_CACHE",
+    )
+    quay_license: LocalFile | None = Field(
+        description="The file `license`, on this machine; only Quay 2.9 takes one"
+    )
+    minimum_cpus: int = Field(ge=1, le=1024, description="Processors that a Quay host needs")
+    minimum_memory_mb: int | None = Field(
+        ge=256,
+        description="MB of memory that a Quay host needs; None: 4096, with the database on it 8192",
+    )
+
+
+class QuaySecrets(BaseModel):
+    superuser_password: SecretStr = Field(min_length=8)
+    # Those that Quay may still have, the likeliest first, until it is known to have the new one:
+    # a run may be killed both before Quay takes a password and before that is noted here.
+    superuser_passwords_before: tuple[SecretStr, ...] = ()
+    # Those that Quay had, the latest first: a dump that is restored brings one of them back.
+    superuser_passwords_retired: tuple[SecretStr, ...] = ()
+    # Quay takes at most 63 characters.
+    database_secret_key: SecretStr = Field(max_length=63)
+    secret_key: SecretStr
+
+
+class Quay(Service):
+    name = "quay"
+    title = "Quay"
+    secrets = (
+        Secret("superuser_password", rule=QUAY_USER),
+        Secret("database_secret_key", make=making.encryption_key, is_permanent=True),
+        Secret("secret_key", make=making.encryption_key, is_permanent=True),
+    )
+    directories = ("quay_storage_path",)
+
+    def setting_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
+        yield from problems(settings)
+        if settings.quay_http_port == settings.quay_https_port:
+            yield f"quay_http_port: {settings.quay_http_port} is quay_https_port too; take another"
+
+    def needs(self, settings: Settings, groups: Groups) -> Iterator[Need]:
+        yield Need("superuser_password", Maker.QUAYLAB)
+        for secret in self.secrets:
+            if secret.is_permanent:
+                yield Need(secret.key, Maker.QUAYLAB, is_rotated=False)
+
+    def placement_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
+        hosts = groups["quay"]
+        if not hosts:
+            yield "quay: no host in group `quay`; name the registry's host in the inventory"
+        if len(hosts) > 1:
+            local = kind(settings, groups) == "local"
+            yield (
+                f"quay: {len(hosts)} hosts in group `quay`, but "
+                + ("local storage serves one only, and " if local else "")
+                + "no balancer stands before them; keep one"
+            )
+
+    def ports(self, context: Context, host: str) -> tuple[Port, ...]:
+        settings = context.settings
+        https, http = settings.quay_https_port, settings.quay_http_port
+        inside = {"quay_https_port": (8443, https), "quay_http_port": (8080, http)}
+        if is_legacy(quay_version(settings)):
+            inside = {"quay_https_port": (443, https), "quay_http_port": (80, http)}
+        elif https != 443:
+            # Quay's http redirects to port 443 whatever the registry's port is.
+            del inside["quay_http_port"]
+        return tuple(
+            Port(PublishedPort(within, outside, EVERYWHERE), setting, Audience.EVERYBODY)
+            for setting, (within, outside) in inside.items()
+        )
+
+    def workloads(self, context: Context, host: str) -> tuple[Workload, ...]:
+        if is_legacy(quay_version(context.settings)):
+            return (self._legacy(context, host),)
+        settings, store = context.settings, context.topology.store
+        config = quay_config.build(settings, context.topology, context.credentials)
+        files = tuple(
+            ManagedFile(f"{DIRECTORY}/{name}", content, uid=UID, mode=0o600)
+            for name, content in _bundle(context, quay_config.render(config)).items()
+        )
+        memory = context.machines[host].memory_mb
+        workers = str(settings.quay_workers or quay_config.workers(memory))
+        wanted = image(settings)
+        container = Container(
+            name=container_name(self.name),
+            image=wanted.reference,
+            version=quay_version(settings),
+            owner=context.credentials.fingerprint,
+            # The schema is migrated once, by the leader, before any node starts.
+            command=("registry-nomigrate",),
+            environment=(
+                ("WORKER_COUNT", workers),
+                # Quay takes fewer than its own minimum only with this.
+                ("WORKER_COUNT_UNSUPPORTED_MINIMUM", workers),
+                ("QUAY_OVERRIDE_SERVICES", quay_programs.overrides(config)),
+                *_proxy(context),
+            ),
+            health=(
+                "curl --fail --silent --insecure --output /dev/null "
+                "https://127.0.0.1:8443/health/instance"
+            ),
+            # Each answer is 13 lines in Quay's log. A deploy asks by itself, and does not wait.
+            health_interval=30,
+            ports=tuple(port.published for port in self.ports(context, host)),
+            mounts=(
+                Mount(DIRECTORY, "/conf/stack", read_only=True),
+                *(() if store else (Mount(STORAGE_VOLUME, MOUNT),)),
+            ),
+            files=digests(*files),
+            log_size=settings.container_log_size,
+            log_files=settings.container_log_files,
+            # Measured: 36 s for the core programs; Docker's own 10 s end in a kill.
+            stop_timeout=90,
+        )
+        return (
+            Workload(
+                self.name,
+                wanted,
+                files,
+                None if store else _storage(context, UID),
+                container,
+                interruption=INTERRUPTION,
+                before_stop=STOP_PROGRAMS,
+            ),
+        )
+
+    def _legacy(self, context: Context, host: str) -> Workload:
+        """Quay 2.9: privileged, set up by hand in the browser, which writes the bundle itself."""
+        settings, wanted = context.settings, image(context.settings)
+        files = (
+            (ManagedFile(f"{DIRECTORY}/license", settings.quay_license.read_text(), mode=0o600),)
+            if settings.quay_license
+            else ()
+        )
+        container = Container(
+            name=container_name(self.name),
+            image=wanted.reference,
+            version=quay_version(settings),
+            owner=context.credentials.fingerprint,
+            health="",
+            ports=tuple(port.published for port in self.ports(context, host)),
+            mounts=(Mount(DIRECTORY, "/conf/stack"), Mount(STORAGE_VOLUME, MOUNT)),
+            files=digests(*files),
+            log_size=settings.container_log_size,
+            log_files=settings.container_log_files,
+            stop_timeout=90,
+            privileged=True,
+        )
+        return Workload(self.name, wanted, files, _storage(context, 0), container)
+
+    def problems(self, context: Context) -> Iterator[str]:
+        settings, database = context.settings, context.topology.database
+        for host in context.topology.quay:
+            if not (machine := context.machines.get(host)):
+                continue
+            if machine.cpus < settings.minimum_cpus:
+                yield (
+                    f"minimum_cpus: {host} has {machine.cpus}, needed are {settings.minimum_cpus}; "
+                    "give it more, or set minimum_cpus lower"
+                )
+            usual = MEMORY_WITH_DATABASE if database.host == host else MEMORY
+            needed = settings.minimum_memory_mb or usual
+            # A machine of 8 GB reports up to half a gigabyte less: the kernel's own is not in it.
+            if machine.memory_mb < needed - needed // 16:
+                yield (
+                    f"minimum_memory_mb: {host} has {machine.memory_mb} MB, needed are {needed} "
+                    "MB; give it more, or set minimum_memory_mb lower"
+                )
+
+    def data_note(self, leader: Machine) -> str | None:
+        return STORAGE_NOTE if leader.blob_store == "local" else None
+
+
+def image(settings: Settings) -> Image:
+    """Quay's image, or its stand-in's where only packages may be used."""
+    version = quay_version(settings)
+    if settings.image_source == "packages":
+        return packaged_image("quay", version, STANDIN, {"QUAY_VERSION": version})
+    return Image(f"{settings.quay_image}:{version}", settings.image_source)
+
+
+def _bundle(context: Context, config: str) -> dict[str, str]:
+    """The files of ``/conf/stack`` by their names in it."""
+    settings, credentials = context.settings, context.credentials
+    bundle = {
+        "config.yaml": config,
+        "ssl.cert": context.certificate.certificate,
+        "ssl.key": context.certificate.key.get_secret_value(),
+    }
+    for name, authority in (("company", settings.company_ca), ("storage", settings.storage_ca)):
+        if authority:
+            bundle[f"extra_ca_certs/{name}.crt"] = authority.read_text()
+    if context.topology.hosts["ceph"] and credentials.ca_certificate:
+        bundle["extra_ca_certs/lab.crt"] = credentials.ca_certificate
+    if settings.database_ca:
+        bundle[quay_config.DATABASE_CA] = settings.database_ca.read_text()
+    if settings.redis_ca:
+        bundle[quay_config.REDIS_CA] = settings.redis_ca.read_text()
+    return bundle
+
+
+def _storage(context: Context, uid: int) -> Volume:
+    path = context.settings.quay_storage_path
+    return Volume(
+        "quay",
+        STORAGE_VOLUME,
+        path,
+        uid,
+        volume_labels(context, "quay-storage", path),
+        setting="quay_storage_path",
+        purpose="Quay's blobs",
+        may_be_empty=True,
+    )
+
+
+def _proxy(context: Context) -> tuple[tuple[str, str], ...]:
+    """Proxy variables for Quay's outgoing requests (mirroring, storage), never to its own parts."""
+    settings, topology = context.settings, context.topology
+    own = [topology.hostname, topology.database.address, topology.redis.address]
+    if topology.store and topology.store.host:
+        own.append(topology.store.address)
+    spared = ",".join(filter(None, ("127.0.0.1", "localhost", *own, settings.no_proxy)))
+    values = {"HTTP_PROXY": settings.http_proxy, "HTTPS_PROXY": settings.https_proxy}
+    given = tuple((name, value) for name, value in values.items() if value)
+    return (*given, ("NO_PROXY", spared)) if given else ()

@@ -1,0 +1,125 @@
+"""Redis, for Quay's build logs, user events and locks; what it holds may be lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, Field, SecretStr
+
+from quaylab.images import Image, packaged_image
+from quaylab.model import Container, container_name, digests
+from quaylab.secrets.passwords import CONTAINER
+from quaylab.services.base import (
+    Context,
+    Groups,
+    Maker,
+    Need,
+    Secret,
+    SingleHostService,
+    Workload,
+    configuration_mount,
+    environment_file,
+    in_environment,
+    with_environment,
+)
+from quaylab.services.tls_elsewhere import authority_problems
+from quaylab.settings.types import Address, ImageName, LocalFile, Port, Section
+
+if TYPE_CHECKING:
+    from quaylab.settings.loading import Settings
+
+PORT = 6379
+UID = 1001
+# The version that Debian 13 packages.
+PACKAGED = "8.0"
+# Whether it refuses its own password, and for no other reason; without its client, of which older
+# ones take a password as an argument only.
+REFUSES_PASSWORD = (
+    f"LC_ALL=C; exec 3<>/dev/tcp/127.0.0.1/{PORT} && "
+    r"""printf '*2\r\n$4\r\nAUTH\r\n$%s\r\n%s\r\n' ${#REDIS_PASSWORD} "$REDIS_PASSWORD" >&3 && """
+    "read -t 5 -r answer <&3 && [[ $answer == -*password* ]]"
+)
+
+
+class RedisSettings(Section):
+    """Quay's Redis, run here or elsewhere."""
+
+    redis_listen: Address | None = Field(
+        description="Address Redis listens on; None: loopback, or the host's address when Quay "
+        "runs elsewhere",
+    )
+    redis_host: Address | None = Field(
+        description="A Redis that runs elsewhere; needs no group `redis`"
+    )
+    redis_port: Port = Field(description="Port of Redis")
+    redis_ca: LocalFile | None = Field(
+        description="With redis_host: the CAs (PEM) on this machine that sign its certificate, for "
+        "TLS with chain and name verified; None: without TLS",
+    )
+    redis_image: ImageName = Field(description="Redis' image")
+
+
+class RedisSecrets(BaseModel):
+    redis_password: SecretStr
+
+
+class Redis(SingleHostService):
+    name = "redis"
+    title = "Redis"
+    secrets = (Secret("redis_password", "password of Redis", CONTAINER),)
+
+    def elsewhere(self, settings: Settings) -> str | None:
+        return settings.redis_host
+
+    def inside_port(self, settings: Settings) -> int:
+        return PORT
+
+    def outside_port(self, settings: Settings) -> int:
+        return settings.redis_port
+
+    def listen(self, settings: Settings) -> str | None:
+        return settings.redis_listen
+
+    def setting_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
+        yield from authority_problems(self, settings, settings.redis_ca)
+
+    def needs(self, settings: Settings, groups: Groups) -> Iterator[Need]:
+        yield Need("redis_password", Maker.OTHERS if settings.redis_host else Maker.QUAYLAB)
+
+    def workloads(self, context: Context, host: str) -> tuple[Workload, ...]:
+        settings = context.settings
+        password = context.credentials.redis_password.get_secret_value()
+        environment = environment_file(self.name, UID, {"REDIS_PASSWORD": password})
+        wanted = image(settings)
+        container = Container(
+            name=container_name(self.name),
+            image=wanted.reference,
+            version=wanted.tag,
+            owner=context.credentials.fingerprint,
+            command=with_environment("run-redis"),
+            # Without its password it answers NOAUTH, and that is an answer.
+            health="redis-cli -h 127.0.0.1 ping | grep -qE 'PONG|NOAUTH'",
+            ports=tuple(port.published for port in self.ports(context, host)),
+            mounts=(configuration_mount(self.name),),
+            files=digests(environment),
+            log_size=settings.container_log_size,
+            log_files=settings.container_log_files,
+        )
+        return (
+            Workload(
+                self.name,
+                wanted,
+                (environment,),
+                None,
+                container,
+                in_environment(REFUSES_PASSWORD),
+            ),
+        )
+
+
+def image(settings: Settings) -> Image:
+    """Redis' image."""
+    if settings.image_source == "packages":
+        return packaged_image("redis", PACKAGED)
+    return Image(settings.redis_image, settings.image_source)

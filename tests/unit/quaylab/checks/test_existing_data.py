@@ -1,0 +1,85 @@
+"""Data and containers on a host against what the run would put in their place."""
+
+from __future__ import annotations
+
+import pytest
+
+from quaylab.checks import existing_data
+from quaylab.engines.state import FoundVolume
+from quaylab.model import CREDENTIALS_LABEL, DATA_LABEL, PATH_LABEL, REGISTRY_LABEL, Volume
+from quaylab.services.quay import STORAGE_VOLUME
+from tests.unit.samples import CREDENTIALS, machine, workload
+
+HOST = "db.example.com"
+NAME = "quaylab-database"
+LABELS = {
+    DATA_LABEL: "postgresql-15-c9s",
+    PATH_LABEL: "",
+    CREDENTIALS_LABEL: CREDENTIALS.fingerprint,
+    REGISTRY_LABEL: "quay",
+}
+
+
+def _wanted(service: str = "database") -> Volume:
+    wanted = workload(service).volume
+    assert wanted
+    return wanted
+
+
+def _problems(service: str = "database", **found: str) -> list[str]:
+    """Of a host whose volume differs from the wanted one in some labels."""
+    wanted = _wanted(service)
+    labels = {**wanted.labels, **{f"io.quaylab.{key}": value for key, value in found.items()}}
+    bearing = machine(volumes=(FoundVolume(wanted.name, labels),))
+    return list(existing_data.data_problems(HOST, bearing, {wanted.name: wanted}))
+
+
+def test_own_data_is_fine() -> None:
+    assert _wanted().labels == LABELS
+    assert _problems() == []
+
+
+def test_data_of_other_services_is_none_of_ours() -> None:
+    bearing = machine(volumes=(FoundVolume("quaylab-other", {}),))
+    assert list(existing_data.data_problems(HOST, bearing, {})) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "setting", "told"),
+    [
+        ({"data": "mysql-80-c9s"}, "database_engine", "is of mysql-80-c9s"),
+        ({"path": "/srv/old"}, "database_data", "is of /srv/old"),
+        ({"registry": "stand-in"}, "image_source", "is of stand-in"),
+    ],
+    ids=["engine", "directory", "stand-in"],
+)
+def test_foreign_data_is_refused(found: dict[str, str], setting: str, told: str) -> None:
+    (problem,) = _problems(**found)
+    assert problem.startswith(f"{setting}: volume {NAME} on {HOST} {told}")
+    assert "dump the data" in problem
+
+
+@pytest.mark.parametrize(
+    ("service", "name", "setting"),
+    [
+        ("quay", STORAGE_VOLUME, "quay_storage_path"),
+        ("database", NAME, "database_data"),
+    ],
+)
+def test_each_volumes_directory_has_a_setting_of_its_own(
+    service: str, name: str, setting: str
+) -> None:
+    (problem,) = _problems(service, path="/srv/other")
+    assert problem.startswith(f"{setting}: volume {name} on {HOST} is of /srv/other")
+
+
+def test_all_differences_are_told() -> None:
+    problems = _problems(data="mysql-80-c9s", path="/srv/old")
+    assert len(problems) == 2
+
+
+def test_a_volume_of_somebody_elses_is_refused() -> None:
+    bearing = machine(volumes=(FoundVolume(NAME, {}),))
+    (problem,) = existing_data.data_problems(HOST, bearing, {NAME: _wanted()})
+    assert f"{HOST}: volume {NAME} was not made by Quaylab" in problem
+    assert f"docker volume rm {NAME}" in problem

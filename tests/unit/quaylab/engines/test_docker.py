@@ -1,0 +1,172 @@
+"""Docker's command lines for what a host is to have."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+
+import pytest
+
+from quaylab.engines import docker
+from quaylab.model import CREDENTIALS_LABEL, DIGEST_LABEL, VERSION_LABEL, Mount, Volume
+from tests.unit.quaylab.test_model import CONTAINER
+from tests.unit.shell import Shell
+
+VOLUME = Volume(
+    "database",
+    "quaylab-database",
+    None,
+    26,
+    {"io.quaylab.path": "", "io.quaylab.data": "postgresql-17"},
+    setting="database_data",
+    purpose="the database",
+)
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "--detach",
+        "--name=quaylab-redis",
+        "--network=quaylab",
+        "--restart=always",
+        "--stop-timeout=30",
+        f"--label={DIGEST_LABEL}={CONTAINER.digest}",
+        f"--label={VERSION_LABEL}=c9s",
+        f"--label={CREDENTIALS_LABEL}=0123456789abcdef-01234567",
+        "--log-opt=max-size=10m",
+        "--log-opt=max-file=3",
+        "--health-cmd=redis-cli ping",
+        "--health-interval=10s",
+        "--publish=127.0.0.1:6380:6379",
+        "--volume=/etc/quaylab/redis:/etc/quaylab:ro,z",
+        "--volume=data:/data:z",
+        "--env=WORKER_COUNT=2",
+    ],
+)
+def test_run_has_the_argument(argument: str) -> None:
+    assert argument in docker.run_arguments(CONTAINER)
+
+
+def test_command_comes_after_the_image() -> None:
+    assert docker.run_arguments(CONTAINER)[-4:] == [CONTAINER.image, *CONTAINER.command]
+
+
+def test_privileged_is_said_only_where_it_is_asked_for() -> None:
+    assert "--privileged" not in docker.run_arguments(CONTAINER)
+    privileged = dataclasses.replace(CONTAINER, privileged=True)
+    assert "--privileged" in docker.run_arguments(privileged)
+
+
+def test_no_health_check_is_no_argument() -> None:
+    arguments = docker.run_arguments(dataclasses.replace(CONTAINER, health=""))
+    assert not [argument for argument in arguments if argument.startswith("--health")]
+
+
+def test_capabilities_and_devices_are_given_one_by_one() -> None:
+    wanted = dataclasses.replace(
+        CONTAINER, capabilities=("NET_ADMIN", "NET_RAW"), devices=("/dev/a", "/dev/b")
+    )
+    assert set(docker.run_arguments(wanted)) >= {
+        "--cap-add=NET_ADMIN",
+        "--cap-add=NET_RAW",
+        "--device=/dev/a",
+        "--device=/dev/b",
+    }
+
+
+def test_the_hosts_network_takes_the_place_of_ours() -> None:
+    arguments = docker.run_arguments(dataclasses.replace(CONTAINER, host_network=True, ports=()))
+    networks = [each for each in arguments if each.startswith("--network")]
+    assert networks == ["--network=host"]
+
+
+@pytest.mark.parametrize(
+    ("mount", "argument"),
+    [
+        (Mount("data", "/data"), "data:/data:z"),
+        (Mount("/srv/osd", "/srv/osd", read_only=True), "/srv/osd:/srv/osd:ro,z"),
+    ],
+)
+def test_what_is_mounted_is_labelled_for_containers(mount: Mount, argument: str) -> None:
+    assert docker.bind(mount) == argument
+
+
+def test_what_needs_quoting_is_quoted(shell: Shell) -> None:
+    """All that comes from settings is one word of the command line, as it is."""
+    odd = ("it's", "a  b", "$HOME", "`id`", "")
+    wanted = dataclasses.replace(CONTAINER, command=odd, environment=(("ODD", "a'b c"),))
+    shell.stub("docker", 'printf "<%s>" "$@" >&2')
+    said = shell.run(docker.run(wanted)).stderr
+    assert said.endswith("".join(f"<{word}>" for word in odd))
+    assert "<--env=ODD=a'b c>" in said
+
+
+def test_a_volume_bears_its_labels() -> None:
+    assert docker.volume_arguments(VOLUME) == [
+        "--label=io.quaylab.data=postgresql-17",
+        "--label=io.quaylab.path=",
+        "quaylab-database",
+    ]
+
+
+def test_a_volume_may_be_a_directory_of_the_host() -> None:
+    arguments = docker.volume_arguments(dataclasses.replace(VOLUME, path="/srv/disk"))
+    assert arguments[:3] == [
+        "--opt=type=none",
+        "--opt=o=bind",
+        "--opt=device=/srv/disk/quaylab-database",
+    ]
+
+
+# --- commands, by a real shell ---
+
+
+@pytest.mark.parametrize("ours", ["c0ffee", ""], ids=["there", "another's, or none"])
+def test_only_a_container_of_ours_is_removed(shell: Shell, ours: str) -> None:
+    shell.stub("docker", f'case $1 in ps) echo {ours} ;; *) test -n "$2" ;; esac')
+    assert shell.run(docker.remove_ours("quaylab-redis")).returncode == 0
+    asked, *removed = shell.calls
+    assert f"--filter label={DIGEST_LABEL}" in asked
+    assert "--filter name=^/quaylab-redis$" in asked
+    wanted = [f"docker stop {ours}", f"docker rm --force --volumes {ours}"]
+    assert [call.strip() for call in removed] == [each.strip() for each in wanted]
+
+
+def test_a_container_that_does_not_stop_is_not_removed(shell: Shell) -> None:
+    shell.stub("docker", "test $1 != stop")
+    assert shell.run(docker.remove("quaylab-redis")).returncode != 0
+    assert shell.calls == ["docker stop quaylab-redis"]
+
+
+def test_what_has_ended_already_is_no_error(shell: Shell) -> None:
+    shell.stub("docker", "exit 1")
+    assert shell.run(docker.remove_when_ended("quaylab-migration")).returncode == 0
+    assert [call.split()[1] for call in shell.calls] == ["wait", "rm"]
+
+
+def test_quay_is_stopped_even_if_its_programs_do_not_hear(shell: Shell) -> None:
+    shell.stub("docker", "exit 1")
+    assert shell.run(docker.begin_to_stop(CONTAINER, "supervisorctl stop all")).returncode == 0
+    assert shell.calls == ["docker exec quaylab-redis sh -c supervisorctl stop all"]
+
+
+def test_a_restart_policy_is_changed_in_place(shell: Shell) -> None:
+    shell.stub("docker", "")
+    shell.run(docker.change(CONTAINER, "restart policy"))
+    shell.run(docker.change(CONTAINER, "unpause"))
+    assert shell.calls == [
+        "docker update --restart=always quaylab-redis",
+        "docker unpause quaylab-redis",
+    ]
+
+
+def test_images_are_built_with_their_arguments(shell: Shell, tmp_path: object) -> None:
+    context = f"{tmp_path}/context"
+    command = docker.build("quaylab/redis:8", {"http_proxy": "http://a b"}, shlex.quote(context))
+    shell.stub("docker", "cat >&2")
+    shell.run(f"echo archive >{shlex.quote(context)}")
+    assert shell.run(command).stderr == "archive\n"
+    (call,) = shell.calls
+    wanted = "docker build --tag quaylab/redis:8 --build-arg=http_proxy=http://a b -"
+    assert call == wanted

@@ -1,0 +1,117 @@
+"""What an engine has of ours against what a host is to have."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from quaylab.engines.state import NOTHING, Written
+from quaylab.model import NETWORK
+from tests.unit.quaylab.test_model import CONTAINER
+from tests.unit.states import engine
+
+(PATH, SHA256), *_ = CONTAINER.files
+
+
+def test_what_runs_as_specified_needs_nothing() -> None:
+    assert engine(CONTAINER).change(CONTAINER) is None
+
+
+def test_what_is_not_there_is_made() -> None:
+    assert NOTHING.change(CONTAINER) == "replace"
+    other = dataclasses.replace(CONTAINER, name="quaylab-database")
+    assert engine(other).change(CONTAINER) == "replace"
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"digest": "another"},
+        {"digest": ""},
+        {"image": "quay.io/sclorg/redis-7-c9s:other"},
+        {"outdated": True},
+        {"networks": {"bridge": "b"}},
+        {"networks": {NETWORK: "one that was removed"}},
+        {"ports": frozenset()},
+        {"ports": frozenset({"127.0.0.1:6380:6379", "0.0.0.0:6380:6379"})},
+        {"mounts": {}},
+        {"mounts": {"/etc/quaylab": "/etc/quaylab/redis", "/data": "another"}},
+        {"command": ("bash",)},
+        {"environment": {}},
+        {"environment": {"PATH": "/bin", "WORKER_COUNT": "3"}},
+        {"environment": {"PATH": "/bin", "WORKER_COUNT": "2", "MORE": "1"}},
+    ],
+    ids=", ".join,
+)
+def test_what_is_not_as_its_label_says_is_replaced(found: dict[str, Any]) -> None:
+    assert engine(CONTAINER, **found).change(CONTAINER) == "replace"
+    # Whatever state it is in.
+    assert engine(CONTAINER, **found, state="exited").change(CONTAINER) == "replace"
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"environment": {"WORKER_COUNT": "other"}, "image_environment": None},
+        {"mounts": {**dict.fromkeys(["/more"], "x"), "/etc/quaylab": "/etc/quaylab/redis"}},
+        {"health": "unhealthy"},
+        {"health": None},
+        {"version": "another"},
+    ],
+    ids=["the image is gone", "an anonymous volume", "unhealthy", "no check", "version"],
+)
+def test_what_may_be_otherwise(found: dict[str, Any]) -> None:
+    wanted = dataclasses.replace(CONTAINER, mounts=CONTAINER.mounts[:1])
+    assert engine(wanted, **found).change(wanted) is None
+
+
+def test_a_command_of_the_images_own_is_not_looked_at() -> None:
+    wanted = dataclasses.replace(CONTAINER, command=())
+    assert engine(wanted, command=("run-redis",)).change(wanted) is None
+
+
+def test_a_container_of_the_hosts_network_is_not_looked_for_in_ours() -> None:
+    wanted = dataclasses.replace(CONTAINER, host_network=True, ports=())
+    assert engine(wanted, networks={"host": "h"}).change(wanted) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "change"),
+    [
+        ({"state": "exited"}, "start"),
+        ({"state": "created", "networks": {NETWORK: ""}}, "start"),
+        ({"state": "paused"}, "unpause"),
+        ({"state": "restarting"}, "start"),
+        ({"state": "exited", "restart_policy": "no"}, "start"),
+        ({"restart_policy": "no"}, "restart policy"),
+        ({"written": 2000.0}, "restart"),
+        ({"written": 2000.0, "restart_policy": "no"}, "restart"),
+        ({"written": 2000.0, "state": "exited"}, "start"),
+        ({"written": 1000.0}, None),
+    ],
+    ids=str,
+)
+def test_one_thing_is_done_at_a_time(found: dict[str, Any], change: str | None) -> None:
+    """The next run sees what is left."""
+    assert engine(CONTAINER, **found).change(CONTAINER) == change
+
+
+@pytest.mark.parametrize(
+    "files",
+    [{}, {PATH: Written("b" * 64, 0)}, {PATH: Written(SHA256, 1000.1)}],
+    ids=["gone", "of other content", "written since"],
+)
+def test_a_file_that_it_may_have_read_otherwise_is_read_again(files: dict[str, Written]) -> None:
+    found = dataclasses.replace(engine(CONTAINER), files=files)
+    assert found.change(CONTAINER) == "restart"
+    assert found.change(dataclasses.replace(CONTAINER, files=())) == "replace"
+    without = dataclasses.replace(CONTAINER, files=())
+    assert dataclasses.replace(engine(without), files=files).change(without) is None
+
+
+def test_a_network_that_was_made_anew_has_another_id() -> None:
+    found = engine(CONTAINER)
+    for networks in ({}, {NETWORK: "n2"}):
+        assert dataclasses.replace(found, networks=networks).change(CONTAINER) == "replace"

@@ -1,0 +1,154 @@
+"""The database: its image, its environment, its volume and its container; and Quay's way to it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from pydantic import SecretStr
+
+from quaylab.images import Image
+from quaylab.model import CREDENTIALS_LABEL, DATA_LABEL, PATH_LABEL, REGISTRY_LABEL, Mount
+from quaylab.services import BY_NAME, database
+from tests.unit.samples import (
+    CREDENTIALS,
+    build,
+    certified,
+    context,
+    host,
+    one_host,
+    settings,
+    workload,
+)
+
+
+@pytest.mark.parametrize("source", ["registry", "archive"])
+@pytest.mark.parametrize(
+    ("engine", "reference"),
+    [
+        ("postgresql", "quay.io/sclorg/postgresql-15-c9s:c9s"),
+        ("mysql", "quay.io/sclorg/mysql-80-c9s:c9s"),
+    ],
+)
+def test_image(source: str, engine: str, reference: str) -> None:
+    wanted = settings(image_source=source, database_engine=engine)
+    assert database.image(wanted) == Image(reference, source)
+
+
+@pytest.mark.parametrize(
+    ("engine", "name"), [("postgresql", "quaylab/postgresql:17-"), ("mysql", "quaylab/mariadb:11")]
+)
+def test_packaged_image(engine: str, name: str) -> None:
+    image = database.image(settings(image_source="packages", database_engine=engine))
+    assert image.reference.startswith(name)
+    assert image.context and (image.context / "Dockerfile").is_file()
+
+
+@pytest.mark.parametrize(
+    ("engine", "variable", "uid", "directory", "port"),
+    [
+        ("postgresql", "POSTGRESQL", 26, "/var/lib/pgsql/data", "127.0.0.1:5432:5432"),
+        ("mysql", "MYSQL", 27, "/var/lib/mysql/data", "127.0.0.1:3306:3306"),
+    ],
+)
+def test_sclorgs_contract_is_followed(
+    engine: str, variable: str, uid: int, directory: str, port: str
+) -> None:
+    found = workload("database", database_engine=engine)
+    (environment,) = found.files
+    assert environment.content.splitlines() == [
+        f"{variable}_USER=quay",
+        f"{variable}_PASSWORD=database-password",
+        f"{variable}_DATABASE=quay",
+    ]
+    assert (environment.uid, environment.mode) == (uid, 0o400)
+    assert Mount("quaylab-database", directory) in found.container.mounts
+    assert [str(each) for each in found.container.ports] == [port]
+
+
+def test_one_elsewhere_is_not_published() -> None:
+    where = build([host("quay.example.com", ["quay", "redis"])], database_host="db.example.com")
+    told = context(where, database_host="db.example.com")
+    assert BY_NAME["database"].ports(told, "quay.example.com") == ()
+    assert where.hosts["database"] == ()
+
+
+@pytest.mark.parametrize("password", ["it's", 'say "hi"', "$HOME `id` \\", "a;b&c|d", "ünï"])
+def test_odd_password_survives_the_shell(password: str, tmp_path: Path) -> None:
+    odd = certified().model_copy(update={"database_password": SecretStr(password)})
+    (environment,) = workload("database", credentials=odd).files
+    file = tmp_path / "environment"
+    file.write_text(environment.content)
+    read = subprocess.run(
+        ["bash", "-c", 'set -a && . "$0" && printenv POSTGRESQL_PASSWORD', str(file)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert read.stdout.removesuffix("\n") == password
+
+
+def test_it_is_given_time_to_stop() -> None:
+    assert workload("database").container.stop_timeout >= 60
+
+
+# --- its data ---
+
+
+@pytest.mark.parametrize(
+    ("image", "kind"),
+    [
+        ("quay.io/sclorg/postgresql-15-c9s:c9s", "postgresql-15-c9s"),
+        ("registry.redhat.io/rhscl/postgresql-96-rhel7:1-64", "postgresql-96-rhel7"),
+        ("registry.example.com:5000/postgres:15.4-alpine", "postgres-15"),
+        ("docker.io/library/postgres:16", "postgres-16"),
+    ],
+)
+def test_data_is_labelled_with_engine_and_major_version(image: str, kind: str) -> None:
+    volume = workload("database", postgresql_image=image).volume
+    assert volume
+    assert volume.labels[DATA_LABEL] == kind
+
+
+def test_each_minor_release_of_mysql_has_data_of_its_own() -> None:
+    image = "docker.io/library/mysql:8.0.36"
+    volume = workload("database", database_engine="mysql", mysql_image=image).volume
+    assert volume
+    assert volume.labels[DATA_LABEL] == "mysql-8.0"
+
+
+@pytest.mark.parametrize(
+    ("engine", "kind"), [("postgresql", "postgresql-17"), ("mysql", "mariadb-11.8")]
+)
+def test_packaged_data_is_labelled_likewise(engine: str, kind: str) -> None:
+    volume = workload("database", database_engine=engine, image_source="packages").volume
+    assert volume
+    assert volume.labels[DATA_LABEL] == kind
+    assert volume.labels[REGISTRY_LABEL] == "stand-in"
+
+
+def test_volume_tells_whose_it_is() -> None:
+    volume = workload("database", database_data="/srv/db").volume
+    assert volume
+    assert volume.path == volume.labels[PATH_LABEL] == "/srv/db"
+    assert volume.labels[CREDENTIALS_LABEL] == certified().fingerprint
+    assert volume.labels[REGISTRY_LABEL] == "quay"
+
+
+# --- Quay's DB_URI ---
+
+
+@pytest.mark.parametrize("password", ["p@ss:w/rd?#", "100%25", "ünï-cødé", "a+b&c=d", "[::1]"])
+def test_odd_password_survives_the_uri(password: str) -> None:
+    credentials = CREDENTIALS.model_copy(update={"database_password": SecretStr(password)})
+    parsed = urlsplit(database.uri(settings(), one_host(), credentials, "ca.pem"))
+    assert unquote(parsed.password or "") == password
+    assert (parsed.hostname, parsed.port) == ("quaylab-database", 5432)
+
+
+def test_ipv6_address_is_bracketed_in_the_uri() -> None:
+    where = build([host("quay.example.com", ["quay", "redis"])], database_host="fd00::5")
+    parsed = urlsplit(database.uri(settings(), where, CREDENTIALS, "ca.pem"))
+    assert (parsed.hostname, parsed.port) == ("fd00::5", 5432)
