@@ -19,7 +19,7 @@ HALF_INSTALLED = (
 # another of the tools than `iptables` is now.
 FLUSHED = rf"""
 jumps() {{ printf '%s\n' "$rules" | grep --quiet -e "-A $1.* -j DOCKER"; }}
-told() {{
+without_rules() {{
   grep --quiet --no-messages '"iptables" *: *false' /etc/docker/daemon.json ||
     for pid in $(pidof dockerd); do tr '\0' ' ' </proc/$pid/cmdline; done |
       grep --quiet -e '--iptables=false' ||
@@ -32,7 +32,7 @@ for tool in iptables iptables-nft iptables-legacy; do
   flushed=yes
   if jumps PREROUTING && jumps FORWARD; then flushed=; break; fi
 done
-if test "$flushed" && {docker.HAS_NETWORK} && ! told; then
+if test "$flushed" && {docker.HAS_NETWORK} && ! without_rules; then
   echo flushed
 fi
 """

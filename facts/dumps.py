@@ -48,9 +48,9 @@ class Dumps(FactBase[DumpsState]):
             "sed -n '2s/^ */free /p';",
             # A database without a schema answers the first question only.
             docker.execute_bash(container, shlex.quote(query)), "2>/dev/null;",
-            f"for told in {DIRECTORY}/*.json; do",
-            'test ! -e "${told%.json}.dump" ||',
-            'printf "dump %s %s\\n" "$(basename "$told" .json)" "$(cat "$told")"; done',
+            f"for signed in {DIRECTORY}/*.json; do",
+            'test ! -e "${signed%.json}.dump" ||',
+            'printf "dump %s %s\\n" "$(basename "$signed" .json)" "$(cat "$signed")"; done',
         )  # fmt: skip
 
     @staticmethod
@@ -78,6 +78,6 @@ class Dumps(FactBase[DumpsState]):
             raise FactProcessError(f"{DIRECTORY} can't be read: {error}") from error
 
 
-def _dump(told: str) -> Dump:
-    name, _, rest = told.partition(" ")
+def _dump(line: str) -> Dump:
+    name, _, rest = line.partition(" ")
     return Dump.model_validate({"name": name, **json.loads(rest)})

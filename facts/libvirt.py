@@ -44,9 +44,9 @@ if virsh uri >/dev/null; then
     virsh $list --all --name | while read -r name; do
       test -n "$name" || continue
       # Others, or a killed run's last command, may have removed it since it was listed.
-      xml=$(virsh $dump --inactive "$name") && told=$(virsh $info "$name") || continue
-      active=$(printf '%s\n' "$told" | sed -n 's/^\(Active\|State\): *\(.*\)/\2/p')
-      autostart=$(printf '%s\n' "$told" | sed -n 's/^Autostart: *\(.*\)/\1/p')
+      xml=$(virsh $dump --inactive "$name") && info=$(virsh $info "$name") || continue
+      active=$(printf '%s\n' "$info" | sed -n 's/^\(Active\|State\): *\(.*\)/\2/p')
+      autostart=$(printf '%s\n' "$info" | sed -n 's/^Autostart: *\(.*\)/\1/p')
       printf '%s|%s|%s|%s\n' $kind "$active" "$autostart" \
         "$(printf '%s\n' "$xml" | packed)"
     done
@@ -66,9 +66,9 @@ do
   printf 'there|%s\n' "$path"
   test ! -d "$path" || continue
   # Without --force-share a running VM's disk is locked; RHEL 7's qemu-img has no such option.
-  told=$(qemu-img info --force-share --output=json "$path" 2>/dev/null ||
+  info=$(qemu-img info --force-share --output=json "$path" 2>/dev/null ||
     qemu-img info --output=json "$path" 2>/dev/null) || continue
-  printf 'file|%s|%s\n' "$(printf '%s' "$told" | packed)" "$path"
+  printf 'file|%s|%s\n' "$(printf '%s' "$info" | packed)" "$path"
 done
 for path in"""
 DEVICE = r"""
@@ -133,5 +133,5 @@ def _objects(lines: list[list[str]]) -> dict[str, Object]:
 
 
 def _file(packed: str, path: str) -> tuple[str, DiskFile]:
-    told = json.loads(base64.b64decode(packed))
-    return path, DiskFile(told["format"], told["virtual-size"])
+    info = json.loads(base64.b64decode(packed))
+    return path, DiskFile(info["format"], info["virtual-size"])

@@ -205,12 +205,12 @@ def _mount(row: list[str]) -> Mount:
 
 def _xfs(lines: list[str]) -> dict[str, XfsState]:
     """From xfs_info's lines, each behind its mount point."""
-    told: dict[str, str] = {}
+    reports: dict[str, str] = {}
     for line in lines:
         path, _, rest = line.partition(" ")
-        told[path] = f"{told.get(path, '')}\n{rest}"
+        reports[path] = f"{reports.get(path, '')}\n{rest}"
     found = {}
-    for path, text in told.items():
+    for path, text in reports.items():
         if data := re.search(r"^data\s+=\s*bsize=(\d+)\s+blocks=(\d+)", text, re.MULTILINE):
             found[path] = XfsState(int(data[1]) * int(data[2]), "ftype=1" in text)
     return found

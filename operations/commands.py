@@ -85,15 +85,15 @@ def host_inputs(hosts: Iterable[Host]) -> list[HostInput]:
 
 
 def connector_arguments(host: Host) -> dict[str, Any]:
-    """sudo and the like, as the current operation was told."""
-    told = dict(host.current_op_global_arguments or {})
-    return {key: told[key] for key in CONNECTOR_ARGUMENT_KEYS if key in told}
+    """sudo and the like, as the current operation was arguments."""
+    arguments = dict(host.current_op_global_arguments or {})
+    return {key: arguments[key] for key in CONNECTOR_ARGUMENT_KEYS if key in arguments}
 
 
 def inventory_arguments(host: Host) -> dict[str, Any]:
     """sudo and the like, as the inventory and the command line tell outside of any operation."""
-    told: Mapping[str, Any] = pop_global_arguments(state, host, {})[0]
-    return {key: told[key] for key in CONNECTOR_ARGUMENT_KEYS if key in told}
+    arguments: Mapping[str, Any] = pop_global_arguments(state, host, {})[0]
+    return {key: arguments[key] for key in CONNECTOR_ARGUMENT_KEYS if key in arguments}
 
 
 @contextmanager

@@ -21,7 +21,7 @@ BUNDLE = f"{ETC}/quay"
 
 
 @operation()
-def kept(plan: Plan) -> Generator[FunctionCommand]:
+def saved(plan: Plan) -> Generator[FunctionCommand]:
     """Save what this run made (passwords, CA, certificate) before any host gets to see it.
 
     + plan: the run's plan
@@ -49,14 +49,14 @@ def restoring(plan: Plan) -> Generator[FunctionCommand]:
 
 
 def _remember(state: State, host: Host, plan: Plan) -> bool:
-    return saved(host, plan.store, plan.credentials.restoring())
+    return save(host, plan.store, plan.credentials.restoring())
 
 
 def _keep(state: State, host: Host, plan: Plan) -> bool:
-    return saved(host, plan.store, plan.credentials)
+    return save(host, plan.store, plan.credentials)
 
 
-def saved(host: Host, store: Store, credentials: Credentials) -> bool:
+def save(host: Host, store: Store, credentials: Credentials) -> bool:
     """Write the credentials file; whether that succeeded, or else was told in one line."""
     try:
         store.save(credentials)
@@ -91,7 +91,7 @@ def _adopt(state: State, host: Host, plan: Plan) -> bool:
         read_back = adopt(owners.pop().partition("-")[0], _superuser_password(plan), bundle)
     except Refusal as refusal:
         return complain(host, str(refusal))
-    return saved(host, plan.store, read_back)
+    return save(host, plan.store, read_back)
 
 
 def _superuser_password(plan: Plan) -> str:

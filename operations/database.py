@@ -109,7 +109,7 @@ def _take(state: State, host: Host, plan: Plan, step: Step) -> bool:
     try:
         reach.take(host, plan, step)
     except Unreachable as error:
-        return complain(host, f"database_admin: can't {step.told}: {error}")
+        return complain(host, f"database_admin: can't {step.purpose}: {error}")
     return True
 
 
@@ -123,5 +123,5 @@ def _mysql(container: str, statement: str) -> StringCommand:
 
 
 def _run(container: str, client: str, statement: str) -> StringCommand:
-    # Through bash: the seed's rhscl images put their clients on the PATH there only.
+    # Through bash: the rhscl images of RHEL 7 put their clients on the PATH there only.
     return StringCommand(docker.execute_bash(container, shlex.quote(client), statement))

@@ -19,7 +19,7 @@ from operations.observation import ask
 from quaylab.checks import host_reports
 from quaylab.engines import docker
 from quaylab.model import ManagedFile
-from quaylab.next_command import again
+from quaylab.next_command import next_command
 from quaylab.paths import VAR
 from quaylab.plan import Plan, foreign_data
 from quaylab.problems import refuse
@@ -123,14 +123,14 @@ def restored(plan: Plan, dump: Dump | None) -> Generator[StringCommand]:
 
 
 @operation()
-def told(plan: Plan, version: str | None) -> Generator[StringCommand]:
+def next_command_printed(plan: Plan, version: str | None) -> Generator[StringCommand]:
     """Print what to do after a database was restored. It changes nothing.
 
     + plan: the run's plan
     + version: the version whose schema it has; None if that is not known
     """
     if state.is_executing:
-        deploy = again(sys.argv[1:], "deploy.py", quay_version=version or "VERSION")
+        deploy = next_command(sys.argv[1:], "deploy.py", quay_version=version or "VERSION")
         done = f"The database has the schema of {version or 'the dump'}; Quay is stopped."
         if plan.topology.database.host is None:
             done = f"Quay is stopped. Restore your own backup of {version} now."
@@ -174,9 +174,9 @@ def found(plan: Plan) -> DumpsState:
 def way_back(plan: Plan) -> str:
     """The command that undoes the plan's upgrade."""
     if plan.topology.database.host is None:
-        return again(sys.argv[1:], RESTORE, database_backup=plan.schema or "VERSION")
+        return next_command(sys.argv[1:], RESTORE, database_backup=plan.schema or "VERSION")
     there = plan.upgrade.dump_in(found(plan))
-    return again(sys.argv[1:], RESTORE, restore=there.name if there else "NAME")
+    return next_command(sys.argv[1:], RESTORE, restore=there.name if there else "NAME")
 
 
 def _read(plan: Plan) -> DumpsState:

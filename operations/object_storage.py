@@ -15,7 +15,7 @@ from quaylab.plan import Plan
 
 @operation()
 def bucket_present(plan: Plan) -> Generator[FunctionCommand]:
-    """Make the bucket, or with Swift the container, where it is missing.
+    """Create the bucket, or with Swift the container, where it is missing.
 
     + plan: the run's plan
     """

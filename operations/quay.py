@@ -18,7 +18,7 @@ from facts.network import OutOfReach
 from operations import dumps, files, reach
 from operations.commands import complain, fail
 from operations.containers import due, network_and_volume
-from operations.credentials import saved
+from operations.credentials import save
 from operations.observation import Question, ask, ask_each, question, recall
 from operations.reach import registry, through
 from quaylab.clients.probes import Answer, Unreachable
@@ -271,7 +271,7 @@ def _make_superuser(state: State, host: Host, plan: Plan, is_refused: bool) -> b
                 # After each wrong one Quay lets nobody in for twice as long.
                 signed_in = not is_refused and _sign_in(quay, plan)
             if signed_in and quay.is_superuser():
-                return saved(host, plan.store, plan.credentials.settled())
+                return save(host, plan.store, plan.credentials.settled())
     except RegistryError as error:
         return complain(host, f"Quay on {host.name}: {error}")
     if made:

@@ -14,7 +14,7 @@ from pyinfra.connectors.ssh import SSHConnector
 
 from operations.observation import recall
 from quaylab.clients import database_administrator, object_store, probes
-from quaylab.clients.http import dialling
+from quaylab.clients.http import dialer
 from quaylab.clients.object_store import Client
 from quaylab.clients.probes import Answer, Unreachable
 from quaylab.clients.registry import Registry, RegistryError
@@ -97,7 +97,7 @@ def _asked(host: Host, name: str, endpoint: Endpoint, ask: Callable[[str, int], 
 def store(host: Host, plan: Plan) -> Iterator[Client]:
     """The object store as ``host``, which runs Quay, reaches it with Quay's credentials."""
     assert plan.topology.store  # else blobs are in a volume
-    with dialling(partial(through, host)) as dial:
+    with dialer(partial(through, host)) as dial:
         yield Client(plan.settings, plan.topology.store, plan.credentials, dial)
 
 
@@ -120,10 +120,12 @@ def registry(host: Host, plan: Plan) -> Iterator[Registry]:
     store = plan.topology.store
     with (
         through(host, LOOPBACK, plan.topology.https_port) as target,
-        dialling(partial(through, host)) as dial,
+        dialer(partial(through, host)) as dial,
     ):
         elsewhere = (
-            object_store.way(plan.settings, store, plan.credentials, dial) if store else None
+            object_store.http_client(plan.settings, store, plan.credentials, dial)
+            if store
+            else None
         )
         client = Registry(plan.topology.registry, plan.certificate.trusted, target, elsewhere)
         try:

@@ -23,7 +23,15 @@ from facts.machine import EngineInfo
 from facts.machine import Machine as MachineFact
 from facts.storage import Storage
 from facts.trust import Name
-from operations import credentials, database, elsewhere, host_locks, observation, quay, trust
+from operations import (
+    credentials,
+    database,
+    external_services,
+    host_locks,
+    observation,
+    quay,
+    trust,
+)
 from operations.commands import ask_at_terminal, host_inputs, inventory_arguments, refusals
 from operations.observation import question
 from quaylab import plan as plans
@@ -77,7 +85,7 @@ def begin(purpose: Purpose = Purpose.DEPLOY) -> Plan:
     if host.name not in run.begun:
         run.begun.add(host.name)
         if run.purpose is not Purpose.RECOVER:
-            credentials.kept(name="Keep the credentials", plan=run.plan)
+            credentials.saved(name="Save the credentials", plan=run.plan)
     return run.plan
 
 
@@ -96,7 +104,7 @@ def _make(purpose: Purpose) -> Plan:
     if purpose is Purpose.RECOVER:
         return plan
     plans.refuse_unfit(plan, _disks(plan), _images(plan))
-    plan = elsewhere.answering(plan)
+    plan = external_services.checked(plan)
     gevent.joinall([gevent.spawn(_observe, plan, name) for name in plan.machines], raise_error=True)
     return plan
 

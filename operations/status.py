@@ -19,13 +19,13 @@ from quaylab.plan import Plan
 
 
 @operation()
-def told(plan: Plan) -> Generator[PyinfraCommand]:
+def printed(plan: Plan) -> Generator[PyinfraCommand]:
     """Print one line a subject, and fail if the registry doesn't serve. It changes nothing.
 
     + plan: the run's plan
     """
     if not state.is_executing:
-        host.noop("told when the run comes to it")
+        host.noop("printed when the run comes to it")
         return
     subjects: dict[str, Callable[[Plan], str]] = {
         "Quay": _node,

@@ -35,8 +35,8 @@ def found(plan: Plan) -> subscription.Registration | str:
         return f"no subscription: {host.name} is no RHEL host but {machine.os_id}"
     if not subscription.is_wanted(plan.settings):
         return f"the subscription of {host.name} stays as it is: rhsm_organization isn't set"
-    told = host.get_fact(Registration)
-    return told if told.installed else f"no subscription: {host.name} has no {CLIENT}"
+    report = host.get_fact(Registration)
+    return report if report.installed else f"no subscription: {host.name} has no {CLIENT}"
 
 
 def check(settings: Settings, found: subscription.Registration) -> None:
@@ -92,16 +92,16 @@ def registered(settings: Settings, secret: str) -> Generator[StringCommand]:
     + settings: the run's settings
     + secret: the password or activation key; empty for a host that is registered
     """
-    told = host.get_fact(Registration)
-    due = subscription.differing(settings, told)
-    if told.identity and due:
+    report = host.get_fact(Registration)
+    due = subscription.differing(settings, report)
+    if report.identity and due:
         yield _configure(due)
-    elif told.identity:
-        host.noop(f"registered as {told.identity}")
-    elif told.trouble and not state.is_executing:
+    elif report.identity:
+        host.noop(f"registered as {report.identity}")
+    elif report.trouble and not state.is_executing:
         host.noop("registered, as far as can be told before its CA is there")
-    elif told.trouble:
-        yield fail(subscription.trouble(host.name, told))
+    elif report.trouble:
+        yield fail(subscription.trouble(host.name, report))
     elif not secret:
         yield fail(
             f"rhsm_organization: {host.name} turned out not to be registered; run this again"
@@ -181,19 +181,19 @@ def unregistered(plan: Plan) -> Generator[StringCommand]:
 
     + plan: the run's plan
     """
-    told = found(plan)
-    if isinstance(told, str):
-        host.noop(told)
+    report = found(plan)
+    if isinstance(report, str):
+        host.noop(report)
         return
-    ca = _due_ca(plan.settings, told)
+    ca = _due_ca(plan.settings, report)
     if ca:
         yield write(ca)
-    if told.void:
+    if report.void:
         yield _call("rhsm_unregister", "clean")
-    elif told.identity or ca:
+    elif report.identity or ca:
         yield _call("rhsm_unregister", "unregister")
-    elif told.trouble:
-        yield fail(subscription.trouble(host.name, told))
+    elif report.trouble:
+        yield fail(subscription.trouble(host.name, report))
     else:
         host.noop("not registered")
 

@@ -25,7 +25,7 @@ STANDIN = (
 
 
 @operation()
-def told(plan: Plan) -> Generator[PyinfraCommand]:
+def printed(plan: Plan) -> Generator[PyinfraCommand]:
     """Print address, superuser, credentials, health and versions. It changes nothing.
 
     + plan: the run's plan

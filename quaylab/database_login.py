@@ -18,10 +18,12 @@ class Login:
 
 @dataclass(frozen=True)
 class Step:
-    """One statement, in which database it runs (MySQL: none), and what it is for; ``takes_over``
-    is whether somebody who logs in now can't any more."""
+    """One statement with its ``purpose`` in words, and the database in which it runs (MySQL: none).
 
-    told: str
+    ``takes_over`` is whether somebody who logs in now can't any more.
+    """
+
+    purpose: str
     database: str | None
     statement: str = field(repr=False)
     takes_over: bool = False

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 
-def again(arguments: Sequence[str], deploy: str, **data: str) -> str:
+def next_command(arguments: Sequence[str], deploy: str, **data: str) -> str:
     """pyinfra's arguments with another deploy file, and other data in place of its own.
 
     All else (the inventory, ``--sudo``, further ``--data``) stays as it was given.

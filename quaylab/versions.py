@@ -48,7 +48,7 @@ def problems(settings: Settings) -> list[str]:
     if settings.quay_license:
         found.append(f"quay_license: Quay {version} takes none; only 2.9 does: leave it out")
     if parse(version)[0] != 3:
-        found.append(f"quay_version: {version} is not known; 3.x (or the seed's v2.9.1) is")
+        found.append(f"quay_version: {version} is not known; 3.x (or v2.9.1) is")
     if settings.database_engine == "mysql" and parse(version) >= (3, 17, 0):
         found.append(
             f"quay_version: {version} does not run on MySQL, {MYSQL_REASON}; set "

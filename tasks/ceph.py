@@ -18,7 +18,7 @@ if host.name in members:
 
         files.present(name="Write Ceph's configuration", files=cluster.files)
 
-        ceph.osd_files(name="Make the files of OSDs", plan=plan)
+        ceph.osd_files(name="Create the OSDs' files", plan=plan)
 
         containers.running(name="Run Ceph", workload=cluster, timeout=plan.settings.health_timeout)
     else:
@@ -26,20 +26,20 @@ if host.name in members:
 
         if host.name == plan.ceph_admin:
             files.present(
-                name="Write what the cluster begins from",
+                name="Write the bootstrap configuration",
                 files=cephadm_files(plan.settings, plan.credentials),
             )
 
-            cephadm.bootstrapped(name="Begin the cluster", plan=plan)
+            cephadm.bootstrapped(name="Bootstrap the cluster", plan=plan)
 
-        cephadm.applied(name="Declare hosts and services", plan=plan)
+        cephadm.applied(name="Apply Ceph's host and service specifications", plan=plan)
 
         cephadm.serving(name="Wait for Ceph's gateway", plan=plan)
 
 if members:
-    ceph.user_present(name="Make Quay's user in Ceph", plan=plan)
+    ceph.user_present(name="Create Quay's user in Ceph", plan=plan)
 
     if host.name == plan.topology.leader:
-        object_storage.bucket_present(name="Make the bucket in Ceph", plan=plan)
+        object_storage.bucket_present(name="Create the bucket in Ceph", plan=plan)
 
-        object_storage.usable(name="Write, read and delete an object in Ceph", plan=plan)
+        object_storage.usable(name="Test the object store in Ceph: write, read, delete", plan=plan)

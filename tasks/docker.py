@@ -27,16 +27,16 @@ if host.name in plan.topology.engine_hosts():
     docker.installed(name="Install the container engine", machine=machine, settings=settings)
 
     if proxy := docker.proxy_file(settings):
-        files.present(name="Give the engine its proxy", files=[proxy])
+        files.present(name="Configure the engine's proxy", files=[proxy])
 
     docker.running(name="Start the container engine", machine=machine, settings=settings)
 
     answered = machine.engine and machine.engine.version
     if not answered or host.name in plan.storages:
         # Only an engine that answers tells what data it holds, and only a disk that is mounted.
-        docker.fits(name="See whose data it holds", plan=plan)
+        docker.fits(name="Check whose data the host holds", plan=plan)
 
-    trust.registry_noted(name="Note the registry that the host serves", plan=plan)
+    trust.registry_noted(name="Record which registry the host serves", plan=plan)
 
     if settings.pull_secret:
         pull_secret.merged(
@@ -51,7 +51,7 @@ if host.name in plan.topology.engine_hosts():
         )
 
     trust.name_known(
-        name="Know the registry's name",
+        name="Resolve the registry's name",
         hostname=plan.topology.hostname,
         address=plan.address_of_quay(host.name),
     )

@@ -42,5 +42,5 @@ if wanted:
 
 if machine.systemd and (wanted or directories):
     storage.awaited(
-        name="Have the engine wait for its disks", wanted=wanted, directories=directories
+        name="Make the engine wait for its disks", wanted=wanted, directories=directories
     )

@@ -19,11 +19,11 @@ if "hypervisor" in host.groups:
 
     hypervisor.fits(name="Check that what is there fits", lab=lab)
 
-    first_boot.remembered(name="Begin the list of host keys", lab=lab)
+    first_boot.remembered(name="Start the list of host keys", lab=lab)
 
-    hypervisor.networks(name="Make the networks", lab=lab)
+    hypervisor.networks(name="Create the networks", lab=lab)
 
-    hypervisor.pools(name="Make the storage pools", lab=lab)
+    hypervisor.pools(name="Create the storage pools", lab=lab)
 
     base_images.present(name="Fetch the base images", lab=lab)
 
@@ -31,15 +31,15 @@ if "hypervisor" in host.groups:
         if lab.settings.reimage == vm.name:
             machines.reimaged(name=f"Remove {vm.name}'s root disk", lab=lab, machine=vm)
 
-        machines.seeded(name=f"Make {vm.name}'s seed", lab=lab, machine=vm)
+        machines.seeded(name=f"Create {vm.name}'s seed image", lab=lab, machine=vm)
 
-        machines.disks(name=f"Make {vm.name}'s disks", lab=lab, machine=vm)
+        machines.disks(name=f"Create {vm.name}'s disks", lab=lab, machine=vm)
 
         machines.running(name=f"Run {vm.name}", lab=lab, machine=vm)
 
     for vm in lab.machines.values():
         first_boot.awaited(name=f"Wait for {vm.name}", lab=lab, machine=vm)
 
-    first_boot.trusted(name="Know the VMs' host keys", lab=lab)
+    first_boot.trusted(name="Trust the VMs' host keys", lab=lab)
 
     resolver.known(name="Resolve the lab's domain", lab=lab)

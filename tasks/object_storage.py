@@ -10,6 +10,6 @@ plan = begin()
 store = plan.topology.store
 
 if store and store.host is None and host.name == plan.topology.leader:
-    object_storage.bucket_present(name="Make the bucket", plan=plan)
+    object_storage.bucket_present(name="Create the bucket", plan=plan)
 
-    object_storage.usable(name="Write, read and delete an object", plan=plan)
+    object_storage.usable(name="Test the object store: write, read, delete", plan=plan)

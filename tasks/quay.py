@@ -19,13 +19,15 @@ if host.name in plan.topology.quay:
     files.present(name="Write Quay's bundle", files=node.files)
 
     if host.name == plan.topology.leader and not is_legacy(plan.version):
-        quay.services_answer(name="Ask what Quay uses, with Quay's credentials", plan=plan)
+        quay.services_answer(
+            name="Check database, Redis and storage with Quay's credentials", plan=plan
+        )
 
         quay.migrated(name="Migrate the database's schema", plan=plan)
 
         # Not before there is a place for them: a run that lacks what is noted is refused.
         files.present(
-            name="Note where the blobs are",
+            name="Record where the blobs are",
             files=[blob_location.note(plan.settings, plan.topology, plan.credentials)],
         )
 
@@ -34,4 +36,4 @@ if host.name in plan.topology.quay:
     if is_legacy(plan.version):
         quay.wizard_reachable(name="Wait for Quay's set-up page", plan=plan)
     elif host.name == plan.topology.leader:
-        quay.superuser(name="Make the superuser", plan=plan)
+        quay.superuser(name="Create the superuser", plan=plan)

@@ -16,9 +16,9 @@ plan = begin(Purpose.RECOVER)
 dump = dumps.chosen(plan)
 version = dump.before if dump else plan.settings.database_backup
 
-credentials.kept(name="Keep the credentials", plan=plan)
+credentials.saved(name="Save the credentials", plan=plan)
 
-dumps.intact(name="See that the dump is intact", plan=plan, dump=dump)
+dumps.intact(name="Check that the dump is intact", plan=plan, dump=dump)
 
 if host.name in plan.topology.quay:
     # Not only stopped: a reboot would start it again, on a schema that isn't its own.
@@ -26,7 +26,7 @@ if host.name in plan.topology.quay:
 
 if host.name == plan.topology.leader:
     files.present(
-        name="Note that the database is being restored",
+        name="Record that the database is being restored",
         files=[schema_version.note(schema_version.restoring(dump.name if dump else "a backup"))],
     )
 
@@ -46,6 +46,6 @@ if host.name in plan.topology.hosts["database"]:
 dumps.restored(name="Restore the dump", plan=plan, dump=dump)
 
 if host.name == plan.topology.leader:
-    files.present(name="Note the schema's version", files=[schema_version.note(version or "")])
+    files.present(name="Record the schema's version", files=[schema_version.note(version or "")])
 
-    dumps.told(name="Tell the next command", plan=plan, version=version)
+    dumps.next_command_printed(name="Print the next command", plan=plan, version=version)

@@ -12,4 +12,4 @@ from quaylab.versions import is_legacy
 plan = begin()
 
 if host.name == plan.topology.leader and not is_legacy(plan.version):
-    status.told(name="Tell how the registry is", plan=plan)
+    status.printed(name="Print the registry's status", plan=plan)

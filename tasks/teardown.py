@@ -28,9 +28,9 @@ if host.name in plan.topology.engine_hosts():
         teardown.data(name="Remove volumes, files and certificates", plan=plan)
 
         if host.name in members and runs_in_container(members):
-            ceph.wiped(name="Wipe what OSDs were made on", plan=plan)
+            ceph.wiped(name="Wipe the OSDs' devices", plan=plan)
 
-        teardown.credentials(name="Forget the credentials", plan=plan)
+        teardown.credentials(name="Remove the credentials file", plan=plan)
 
 if plan.settings.rhsm_unregister:
     subscription.unregistered(name="Unregister the host", plan=plan)

@@ -15,7 +15,7 @@ if "hypervisor" in host.groups:
     if lab.settings.purge:
         teardown.spare_others(lab)
 
-        resolver.forgotten(name="Forget the lab's domain", lab=lab)
+        resolver.forgotten(name="Stop resolving the lab's domain", lab=lab)
 
         teardown.machines(name="Remove the VMs", lab=lab)
 
@@ -23,4 +23,4 @@ if "hypervisor" in host.groups:
 
         teardown.pools(name="Remove the storage pools", lab=lab)
 
-        teardown.forgotten(name="Forget credentials and host keys", lab=lab)
+        teardown.forgotten(name="Remove credentials and host keys", lab=lab)

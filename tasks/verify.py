@@ -12,4 +12,4 @@ if host.name == plan.topology.leader:
     if not is_legacy(plan.version):
         quay.verified(name="Verify: log in, push, pull, delete", plan=plan)
 
-    summary.told(name="Tell what is there", plan=plan)
+    summary.printed(name="Print the summary", plan=plan)

@@ -45,7 +45,7 @@ def awaited(lab: Lab, machine: Machine) -> Generator[PyinfraCommand]:
 
 
 def _await(state: State, host: Host, lab: Lab, machine: Machine) -> bool:
-    begun, told = time.monotonic(), 0.0
+    begun, reported = time.monotonic(), 0.0
     while True:
         try:
             errors = _look(host, machine)
@@ -59,8 +59,8 @@ def _await(state: State, host: Host, lab: Lab, machine: Machine) -> bool:
         if passed > lab.settings.virtual_machine_timeout:
             late = f"waited {passed:.0f} s for {lacks}"
             return complain(host, _failed(host, lab, machine, late))
-        if passed - told >= TOLD_EVERY:
-            told = passed
+        if passed - reported >= TOLD_EVERY:
+            reported = passed
             host.log_styled(f"{machine.name}: waits for {lacks}, {passed:.0f} s", fg="blue")
         time.sleep(INTERVAL)
 

@@ -58,9 +58,9 @@ def forgotten(lab: Lab) -> Generator[StringCommand]:
         yield no_answer()
         return
     there = host.get_fact(Resolver, mark=_mark(lab))
-    told, loaded = [file.path for file in (_hook(lab), *_network_manager(lab))], _loaded(lab).path
-    found = host.get_fact(Files, paths=[*told, loaded])
-    for path in told:
+    files, loaded = [file.path for file in (_hook(lab), *_network_manager(lab))], _loaded(lab).path
+    found = host.get_fact(Files, paths=[*files, loaded])
+    for path in files:
         if path in found:
             yield StringCommand("rm -f", QuoteString(path))
     if found and there.kind == "NetworkManager":

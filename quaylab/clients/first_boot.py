@@ -53,11 +53,11 @@ def first_boot(machine: Machine, target: SshTarget) -> list[str]:
             auth_timeout=TIMEOUT,
         )
         _, output, _ = client.exec_command(f"cat {RESULT}", timeout=TIMEOUT)
-        told = output.read().decode()
+        result = output.read().decode()
     except (paramiko.SSHException, OSError, EOFError) as error:
         raise NotYet(f"SSH ({error})") from error
     finally:
         client.close()
-    if not told.strip():
+    if not result.strip():
         raise NotYet("cloud-init")
-    return [str(error) for error in json.loads(told).get("v1", {}).get("errors", [])]
+    return [str(error) for error in json.loads(result).get("v1", {}).get("errors", [])]

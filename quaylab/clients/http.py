@@ -18,21 +18,21 @@ TIMEOUT = 15.0
 
 
 @contextmanager
-def dialling(
+def dialer(
     through: Callable[[str, int], AbstractContextManager[tuple[str, int]]],
 ) -> Iterator[Dial]:
-    """Dial by ways that are opened when they are asked for: S3's buckets and Keystone's catalog
-    have names of their own.
+    """What opens a connection when it is asked for one: S3's buckets and Keystone's catalog have
+    names of their own.
 
     Args:
         through: a local end of a way to an address and a port.
     """
-    with ExitStack() as ways:
+    with ExitStack() as connections:
         known: dict[tuple[str, int], tuple[str, int]] = {}
 
         def dial(address: str, port: int) -> socket.socket:
             if (address, port) not in known:
-                known[address, port] = ways.enter_context(through(address, port))
+                known[address, port] = connections.enter_context(through(address, port))
             return socket.create_connection(known[address, port], timeout=TIMEOUT)
 
         yield dial

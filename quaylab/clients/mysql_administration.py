@@ -36,8 +36,8 @@ def missing(
     """
     user, database = settings.database_user, settings.database_name
     secret = credentials.database_password
-    way = settings, Login(admin.user, admin.password, None), address, port
-    with sql.mysql(*way) as cursor:
+    connection = settings, Login(admin.user, admin.password, None), address, port
+    with sql.mysql(*connection) as cursor:
         cursor.execute("SELECT VERSION()")
         version = str(first(cursor))
         probes.not_too_old(probes.mysql_kind(version), version)

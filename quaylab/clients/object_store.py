@@ -37,7 +37,7 @@ class Objects(Protocol):
     def delete(self, name: str) -> None: ...
 
 
-def way(
+def http_client(
     settings: Settings, store: StoreEndpoint, credentials: Credentials, dial: Dial
 ) -> PoolManager:
     """HTTP to a store as Quay has it: the CAs that it trusts, and its proxy."""
@@ -58,7 +58,7 @@ class Client:
     def __init__(
         self, settings: Settings, store: StoreEndpoint, credentials: Credentials, dial: Dial
     ) -> None:
-        http = way(settings, store, credentials, dial)
+        http = http_client(settings, store, credentials, dial)
         self._store = store
         self._settings = settings
         self._objects = _objects(settings, store, credentials, http, dial)
@@ -70,18 +70,18 @@ class Client:
             Unreachable: no answer, or the keys are refused; it begins with the setting.
         """
         started = time.monotonic()
-        with _Told(self._store):
+        with _Explained(self._store):
             there = self._objects.has_bucket()
         name = f"{self._store.kind}, bucket {self._settings.storage_bucket},"
         return Answer(name, (time.monotonic() - started) * 1000) if there else None
 
     def make_bucket(self) -> None:
-        """Make the bucket.
+        """Create the bucket.
 
         Raises:
             Unreachable: it can't be made, or is another's.
         """
-        with _Told(self._store):
+        with _Explained(self._store):
             self._objects.make_bucket()
 
     def round_trip(self) -> None:
@@ -91,7 +91,7 @@ class Client:
             Unreachable: one of them can't be done.
         """
         name = f"{self._settings.storage_path.strip('/')}/{PROBE}"
-        with _Told(self._store):
+        with _Explained(self._store):
             self._objects.write(name, CONTENT)
             came = self._objects.read(name)
             self._objects.delete(name)
@@ -116,7 +116,7 @@ def _objects(
     return S3(settings, store, credentials, http, manager(dial))
 
 
-class _Told:
+class _Explained:
     """Turns what a store's client raises into one line that begins with the setting."""
 
     def __init__(self, store: StoreEndpoint) -> None:

@@ -47,10 +47,10 @@ def missing(
     """
     user, database = settings.database_user, settings.database_name
     secret = credentials.database_password
-    way = settings, Login(admin.user, admin.password, MAINTENANCE), address, port
-    with sql.postgresql(*way) as cursor:
-        told = cursor.connection.info.parameter_status("server_version")
-        probes.not_too_old("PostgreSQL", str(told))
+    connection = settings, Login(admin.user, admin.password, MAINTENANCE), address, port
+    with sql.postgresql(*connection) as cursor:
+        version = cursor.connection.info.parameter_status("server_version")
+        probes.not_too_old("PostgreSQL", str(version))
         cursor.execute(
             "SELECT rolsuper, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = current_user"
         )

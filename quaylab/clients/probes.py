@@ -25,7 +25,7 @@ from quaylab.settings.loading import Settings
 
 T = TypeVar("T")
 
-# The oldest of each that upstream's own tests run on; Redis 3.2 is the seed's.
+# The oldest of each that upstream's own tests run on; Redis 3.2 is that of RHEL 7's collections.
 OLDEST = {"PostgreSQL": (11,), "MySQL": (5, 7), "MariaDB": (10, 2), "Redis": (3, 2)}
 # What comes before libpq's reason: the tunnel's end, which means nothing to anybody.
 LIBPQ_PREFIX = re.compile(r"^connection to server .*? failed: ")
@@ -144,7 +144,7 @@ def asked(ask: Callable[[], T], settings: Settings, part: str) -> T:
     try:
         return ask()
     except (psycopg2.Error, pymysql.Error, redis.RedisError, OSError) as error:
-        raise Unreachable(_told(error, settings, part)) from error
+        raise Unreachable(_explained(error, settings, part)) from error
 
 
 def not_too_old(kind: str, version: str) -> str:
@@ -171,7 +171,7 @@ def _timed(ask: Callable[[], str]) -> Answer:
     return Answer(version, (time.monotonic() - started) * 1000)
 
 
-def _told(error: Exception, settings: Settings, part: str) -> str:
+def _explained(error: Exception, settings: Settings, part: str) -> str:
     # redis-py puts its own words over the reason, and the tunnel's end into them.
     reason = error.__context__ if isinstance(error, redis.ConnectionError) else None
     reason = reason or error

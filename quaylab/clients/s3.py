@@ -199,8 +199,8 @@ class S3:
                 "on this machine and Quay's",
             )
         if code in REGION_CODES:
-            told = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-            right = error.response["Error"].get("Region") or told.get("x-amz-bucket-region")
+            headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+            right = error.response["Error"].get("Region") or headers.get("x-amz-bucket-region")
             hint = f"is in {right}" if right else f"is in another region ({code})"
             return StoreError("storage_region", f"bucket {bucket} {hint}; set that region")
         if code in ("BucketAlreadyExists", "AllAccessDisabled"):
@@ -217,7 +217,7 @@ class S3:
 
 
 def _stop(response: Any, **_: Any) -> None:
-    """No second try and no other region: what the store says first is what is told."""
+    """No second try and no other region: what the store says first is what is headers."""
     if response is not None and "Error" in response[1]:
         raise ClientError(response[1], "S3")
 

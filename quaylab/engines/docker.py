@@ -132,7 +132,7 @@ def execute_words(name: str) -> tuple[str, ...]:
 
 
 def execute_bash(name: str, script: str, *words: str, interactive: bool = False) -> str:
-    """A script of bash's in a container, where the seed's images have more on their PATH.
+    """A script of bash's in a container, where the rhscl images of RHEL 7 have more on their PATH.
 
     Args:
         script: a word of the shell that is executed here, quoted if it has to be.

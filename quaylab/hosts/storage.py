@@ -85,8 +85,8 @@ def is_ours(storage: Storage, disks: Disks) -> bool:
     """Whether the volume group was made for this storage: by our tag, or, where RHEL 7's command
     was killed before we could set it, by the file that we gave to the command."""
     group = disks.groups.get(storage.volume_group)
-    told = disks.setup.endswith(setup_file(storage, disks))
-    return group is not None and (TAG in group.tags or told)
+    is_set_up = disks.setup.endswith(setup_file(storage, disks))
+    return group is not None and (TAG in group.tags or is_set_up)
 
 
 def members_on(device: Device, storage: Storage, disks: Disks) -> list[PhysicalVolume]:

@@ -25,8 +25,8 @@ def problems(
             yield f"{key}.{problem}"
         for problem in _mount_problems(name, machine, disks, storage):
             yield f"{key}: {problem}"
-        told = storage.path is None and not machine.is_rhel_7
-        if told and (reason := driver_problem(disks.daemon)):
+        sets_driver = storage.path is None and not machine.is_rhel_7
+        if sets_driver and (reason := driver_problem(disks.daemon)):
             yield f"{key}: /etc/docker/daemon.json of {name} {reason}"
 
 

@@ -165,7 +165,7 @@ def _configuration(listed: Answer) -> dict[str, str]:
     return found
 
 
-def blamed(complaint: str) -> str | None:
+def blamed_setting(complaint: str) -> str | None:
     """The setting that a complaint of the client is about; None if another than those of the
     connection."""
     settings = (
@@ -199,11 +199,11 @@ def lacks_pool(settings: Settings, found: Pools) -> bool:
     )
 
 
-def repositories(told: Answer) -> dict[str, bool]:
+def repositories(answer: Answer) -> dict[str, bool]:
     """Whether each repository is enabled, by its id; the client lists them in no order."""
     found: dict[str, bool] = {}
     name = ""
-    for line in told.lines:
+    for line in answer.lines:
         label, _, value = line.partition(":")
         if label == "Repo ID":
             name = value.strip()
@@ -260,8 +260,10 @@ def configuration(settings: Settings) -> dict[str, str]:
 
 def differing(settings: Settings, found: Registration) -> dict[str, str]:
     """What of that rhsm.conf doesn't say yet."""
-    told = found.configuration
-    return {key: value for key, value in configuration(settings).items() if told.get(key) != value}
+    configured = found.configuration
+    return {
+        key: value for key, value in configuration(settings).items() if configured.get(key) != value
+    }
 
 
 def is_elsewhere(settings: Settings, found: Registration) -> bool:
@@ -271,7 +273,7 @@ def is_elsewhere(settings: Settings, found: Registration) -> bool:
 
 def waits_for_ca(settings: Settings, found: Registration) -> bool:
     """Whether it is the settings' CA that a registered host may lack to ask its server."""
-    lacks = blamed(found.trouble or "") == "rhsm_ca"
+    lacks = blamed_setting(found.trouble or "") == "rhsm_ca"
     return lacks and bool(settings.rhsm_ca) and not is_elsewhere(settings, found)
 
 
@@ -280,7 +282,7 @@ def host_problems(
 ) -> Iterator[str]:
     """What a host's client can't do or tell, as the settings are; a CA that is still to come may
     help with the latter."""
-    about = blamed(found.trouble or "")
+    about = blamed_setting(found.trouble or "")
     if (found.identity or about) and is_elsewhere(settings, found):
         yield (
             f"rhsm_server: {name} is registered with {found.server}, not {settings.rhsm_server}; "
@@ -307,7 +309,7 @@ def host_problems(
 def trouble(name: str, found: Registration) -> str:
     """Why a host's client doesn't know whether it is registered, and what helps."""
     return (
-        f"{blamed(found.trouble or '') or 'rhsm_server'}: {name} can't tell whether it is "
+        f"{blamed_setting(found.trouble or '') or 'rhsm_server'}: {name} can't tell whether it is "
         f"registered with {found.server}: {found.trouble}; mend that, or if that server is gone or "
         "doesn't know it any more, run there: subscription-manager clean"
     )

@@ -254,7 +254,7 @@ class Store:
             replace(self.ca_path, credentials.ca_certificate, 0o644)
 
     def remove(self) -> None:
-        """Forget the credentials, once the data that they belong to is gone."""
+        """Remove the credentials file, once the data that they belong to is gone."""
         for path in (self.path, self.ca_path):
             path.unlink(missing_ok=True)
 

@@ -66,9 +66,9 @@ def read(path: Path) -> tuple[dict[str, Any], bool] | None:
         raise unusable(path, "is damaged: it has not the keys and values of credentials") from None
 
 
-def unusable(path: Path, told: str) -> Refusal:
+def unusable(path: Path, reason: str) -> Refusal:
     """Why a file is refused, with the ways out."""
-    return Refusal([f"{path}: {told}; {REMEDY}"])
+    return Refusal([f"{path}: {reason}; {REMEDY}"])
 
 
 def dump(values: Mapping[str, Any]) -> str:

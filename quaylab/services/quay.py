@@ -1,4 +1,4 @@
-"""Quay 3, or the seed's 2.9, which has another contract."""
+"""Quay 3, or Quay 2.9, which has another contract."""
 
 from __future__ import annotations
 

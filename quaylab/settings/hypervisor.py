@@ -26,7 +26,7 @@ Bridge = Annotated[str, form(r"^[A-Za-z][A-Za-z0-9_.-]*$", "virbr-900"), Field(m
 
 
 class Network(Section):
-    """One of ``libvirt_bridges``; all keys but ``dns_forwarder`` are the seed's."""
+    """One of ``libvirt_bridges``."""
 
     name: Name
     forward: Literal["nat", "route", "open"]

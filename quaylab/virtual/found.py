@@ -94,7 +94,7 @@ def pool(xml: str) -> dict[str, str]:
 @dataclass(frozen=True)
 class Domain:
     """What of a domain is compared; ``disks`` are paths by target, such as vdb,
-    but the seed's."""
+    but the seed image's."""
 
     virt_type: str
     vcpus: int

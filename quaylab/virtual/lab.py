@@ -16,7 +16,7 @@ from quaylab.settings.virtual_machine import Resources
 from quaylab.virtual import problems
 
 GB = 1024**3
-# The seed's size for the operating system; cloud images have 2 or 3 GB and grow to their disk.
+# The root disk's size; cloud images have 2 or 3 GB and grow to their disk.
 ROOT_SIZE = 10 * GB
 IMAGES = "/var/lib/libvirt/images"
 # Not in the registry's own directory, which a purge removes whole.
@@ -91,7 +91,7 @@ class Machine:
 
     @property
     def directory(self) -> str:
-        """Where the hypervisor keeps what the seed is made of, for root alone."""
+        """Where the hypervisor keeps what the seed image is made of, for root alone."""
         return f"{SEEDS}/{self.name}"
 
     @property

@@ -13,7 +13,7 @@ from quaylab.settings.reference import defaults
 from quaylab.settings.types import FULL_NAME
 from quaylab.settings.virtual_machine import Resources
 
-# vdb to vdy: vda is the root disk, vdz the seed.
+# vdb to vdy: vda is the root disk, vdz the seed image.
 MOST_DISKS = 24
 
 

@@ -30,7 +30,11 @@ exec /usr/bin/docker "$@"
 """
 UNITS = "/etc/systemd/system/ceph-.service.d"
 NAMES = ["ceph1", "ceph2", "ceph3"]
-STEPS = {"Prepare the host for cephadm", "Begin the cluster", "Declare hosts and services"}
+STEPS = {
+    "Prepare the host for cephadm",
+    "Bootstrap the cluster",
+    "Apply Ceph's host and service specifications",
+}
 
 
 @pytest.fixture(scope="module")

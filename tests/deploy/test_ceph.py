@@ -11,7 +11,7 @@ QUAY = [fake("quay", ssh_hostname="192.168.254.10")]
 CEPH = [fake("ceph", ssh_hostname="192.168.254.20")]
 PARTS = {"quay": QUAY, "database": QUAY, "redis": QUAY}
 # The bucket is made over SSH and as @local only, so a run on fakes ends here.
-END = "Make the bucket in Ceph"
+END = "Create the bucket in Ceph"
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,12 @@ def lab(shared_house: House) -> Result:
 
 
 def test_steps_are_in_their_order(lab: Result) -> None:
-    order = ["Get the images", "Write Ceph's configuration", "Run Ceph", "Make Quay's user in Ceph"]
+    order = [
+        "Get the images",
+        "Write Ceph's configuration",
+        "Run Ceph",
+        "Create Quay's user in Ceph",
+    ]
     positions = [lab.operations.index(name) for name in (*order, END)]
     assert positions == sorted(positions)
     assert lab.operations[-1] == END, "nothing goes on without its bucket"

@@ -86,7 +86,7 @@ def test_the_engine_waits_for_directories_of_data(house: House) -> None:
 def test_without_disks_nothing_is_asked_or_done(house: House) -> None:
     result = _run(house, {})
     assert result.code == 0, result.output
-    assert result.operations == ["Keep the credentials"]
+    assert result.operations == ["Save the credentials"]
     assert result.commands("quay") == []
 
 

@@ -45,15 +45,15 @@ def test_dry_run_tells_what_is_missing(house: House) -> None:
     result = house.run("--dry", "--json", _inventory(house), "deploy.py")
     names = result.plan
     order = [
-        "Keep the credentials",
+        "Save the credentials",
         "Run the database",
         "Run Redis",
         "Run Quay",
-        "Make the superuser",
+        "Create the superuser",
     ]
     positions = [names.index(name) for name in order]
     assert positions == sorted(positions)
-    assert "Tell what is there" not in names
+    assert "Print the summary" not in names
 
 
 @pytest.mark.parametrize("package", ["facts", "operations", "quaylab"])

@@ -86,7 +86,7 @@ def test_proxy_comes_before_the_engine_starts(house: House) -> None:
     result = _run(house, "debian|13|", "--data=https_proxy=http://proxy.example.com:3128")
     assert result.code == 0, result.output
     names = result.operations
-    assert names.index("Give the engine its proxy") < names.index("Start the container engine")
+    assert names.index("Configure the engine's proxy") < names.index("Start the container engine")
     assert any("docker.service.d/quaylab-proxy.conf" in each for each in result.commands("quay"))
 
 

@@ -45,12 +45,12 @@ def test_everything_comes_in_its_order(seed: Result) -> None:
         "Install libvirt and QEMU",
         "Start libvirt",
         "Check that what is there fits",
-        "Begin the list of host keys",
-        "Make the networks",
-        "Make the storage pools",
+        "Start the list of host keys",
+        "Create the networks",
+        "Create the storage pools",
         "Fetch the base images",
-        f"Make {VM}'s seed",
-        f"Make {VM}'s disks",
+        f"Create {VM}'s seed image",
+        f"Create {VM}'s disks",
         f"Run {VM}",
         WAIT,
     ]
@@ -82,7 +82,7 @@ def test_the_password_is_told_nowhere(house: House) -> None:
         "-y", "-vvv", "--debug", inventory, "tasks/hypervisor.py", "--limit", "hypervisor",
         until=WAIT,
     )  # fmt: skip
-    assert f"Make {VM}'s seed" in told.output
+    assert f"Create {VM}'s seed image" in told.output
     assert "hunter2" not in told.output
     assert "$6$" not in told.output
 
@@ -175,7 +175,7 @@ def test_deploy_leaves_the_hypervisor_out(house: House) -> None:
     metal = fake("metal", report(memory_kb="1024") + shim)
     vm = [fake("vm", ssh_hostname="192.168.254.12")]
     inventory = house.inventory(hypervisor=[metal], lab=vm, quay=vm, database=vm, redis=vm)
-    result = house.run("-y", "-vv", inventory, "deploy.py", until="Make the superuser")
+    result = house.run("-y", "-vv", inventory, "deploy.py", until="Create the superuser")
     assert result.commands("metal") == []
     assert any("--name=quaylab-quay" in command for command in result.commands("vm"))
 
@@ -187,11 +187,11 @@ def test_deploy_leaves_the_hypervisor_out(house: House) -> None:
         (
             ("--data", f"purge={VM}"),
             [
-                "Forget the lab's domain",
+                "Stop resolving the lab's domain",
                 "Remove the VMs",
                 "Remove the networks",
                 "Remove the storage pools",
-                "Forget credentials and host keys",
+                "Remove credentials and host keys",
             ],
         ),
     ],

@@ -16,7 +16,7 @@ THREE = {
     for number, part in enumerate(("quay", "database", "redis"), 10)
 }
 # Quay's host can be looked into by SSH and as @local only, so a run on fakes ends here.
-END = "Make the superuser"
+END = "Create the superuser"
 
 
 def _containers(result: Result, host: str) -> dict[str, str]:
@@ -87,7 +87,7 @@ def test_a_run_that_can_not_go_on_fails_without_a_traceback(three: Result) -> No
 
 
 def test_credentials_are_kept_before_they_are_used(three: Result, shared_house: House) -> None:
-    assert three.operations[0] == "Keep the credentials"
+    assert three.operations[0] == "Save the credentials"
     assert shared_house.credentials.stat().st_mode & 0o777 == 0o600
 
 

@@ -46,7 +46,7 @@ def test_left_alone_in_one_line(house: House, reports: str, options: list[str], 
     result = _run(house, reports, None, *options)
     assert result.code == 0, result.output
     assert told in result.output
-    assert result.operations == ["Keep the credentials", "Leave the subscription as it is"]
+    assert result.operations == ["Save the credentials", "Leave the subscription as it is"]
     assert not any("subscription-manager" in command for command in result.commands("quay"))
 
 

@@ -107,17 +107,17 @@ def test_restore_stops_quay_and_replaces_the_database(house: House) -> None:
     result = house.run("-y", "-vv", _site(house, None, DUMP), "tasks/restore_database.py")
     assert result.code == 0, result.output
     assert result.operations == [
-        "Keep the credentials",
-        "See that the dump is intact",
+        "Save the credentials",
+        "Check that the dump is intact",
         "Stop Quay",
         "Get the database's image",
-        "Note that the database is being restored",
+        "Record that the database is being restored",
         "Write the database's environment",
         "Remember the superuser's former passwords",
         "Run the database",
         "Restore the dump",
-        "Note the schema's version",
-        "Tell the next command",
+        "Record the schema's version",
+        "Print the next command",
     ]
     steps = ("sha256sum --check", " quaylab load quaylab-scratch", " quaylab swap")
     positions = _commands(result, "database", *steps)

@@ -16,7 +16,7 @@ from testinfra.host import Host
 from facts.machine import Machine as MachineFact
 from quaylab import plan as plans
 from quaylab.clients import object_store
-from quaylab.clients.http import dialling
+from quaylab.clients.http import dialer
 from quaylab.clients.registry import Registry
 from quaylab.clients.tunnel import forward
 from quaylab.hosts.machine import Machine
@@ -110,12 +110,14 @@ class Lab:
     def registry(self, target: Target, address: str = LOOPBACK) -> Iterator[Registry]:
         """The registry as a host reaches it at an address, under its public name, TLS checked."""
         where = self.plan.topology
-        with target.through(address, where.https_port) as way, dialling(target.through) as dial:
+        with target.through(address, where.https_port) as forwarded, dialer(target.through) as dial:
             plan, store = self.plan, where.store
             elsewhere = (
-                object_store.way(plan.settings, store, plan.credentials, dial) if store else None
+                object_store.http_client(plan.settings, store, plan.credentials, dial)
+                if store
+                else None
             )
-            client = Registry(where.registry, plan.certificate.trusted, way, elsewhere)
+            client = Registry(where.registry, plan.certificate.trusted, forwarded, elsewhere)
             try:
                 yield client
             finally:

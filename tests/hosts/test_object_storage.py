@@ -7,7 +7,7 @@ from collections.abc import Callable
 import yaml
 
 from quaylab.checks import blob_location
-from quaylab.clients.http import dialling
+from quaylab.clients.http import dialer
 from quaylab.clients.object_store import Client
 from quaylab.paths import ETC, STORAGE_NOTE
 from tests.hosts.lab import Lab, Target
@@ -19,7 +19,7 @@ def test_answers_quays_credentials(
     """At the very end point that Quay has; nothing is written."""
     plan, store = lab.plan, lab.plan.topology.store
     assert store
-    with dialling(object_storage_user.through) as dial:
+    with dialer(object_storage_user.through) as dial:
         answer = Client(plan.settings, store, plan.credentials, dial).ask()
     assert answer, f"there is no bucket {plan.settings.storage_bucket}"
     record_property(f"object store from {object_storage_user}", str(answer))

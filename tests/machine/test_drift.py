@@ -23,10 +23,10 @@ from tests.machine.machines import Machine, MachineFactory, Operator
 from tests.machine.observed import IMAGE_OF, containers, rows
 from tests.machine.registry_client import RegistryClient
 
-KEEP = "tasks/object_storage.py | Keep the credentials"
+KEEP = "tasks/object_storage.py | Save the credentials"
 START = "tasks/docker.py | Start the container engine"
 TRUST = "tasks/docker.py | Trust the registry's CA"
-NAME = "tasks/docker.py | Know the registry's name"
+NAME = "tasks/docker.py | Resolve the registry's name"
 IMAGES = "tasks/images.py | Get the images"
 DATABASE_FILES = "tasks/database.py | Write the database's environment"
 DATABASE = "tasks/database.py | Run the database"

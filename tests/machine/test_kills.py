@@ -16,10 +16,10 @@ from tests.machine.running import kill_in
 
 # What a first run changes where an engine and the images are there, in its order.
 FIRST_RUN = (
-    "tasks/object_storage.py | Keep the credentials",
-    "tasks/docker.py | Note the registry that the host serves",
+    "tasks/object_storage.py | Save the credentials",
+    "tasks/docker.py | Record which registry the host serves",
     "tasks/docker.py | Trust the registry's CA",
-    "tasks/docker.py | Know the registry's name",
+    "tasks/docker.py | Resolve the registry's name",
     "tasks/images.py | Get the images",
     "tasks/database.py | Write the database's environment",
     "tasks/database.py | Run the database",
@@ -28,9 +28,9 @@ FIRST_RUN = (
     "tasks/redis.py | Run Redis",
     "tasks/quay.py | Write Quay's bundle",
     "tasks/quay.py | Migrate the database's schema",
-    "tasks/quay.py | Note where the blobs are",
+    "tasks/quay.py | Record where the blobs are",
     "tasks/quay.py | Run Quay",
-    "tasks/quay.py | Make the superuser",
+    "tasks/quay.py | Create the superuser",
     "tasks/verify.py | Verify: log in, push, pull, delete",
 )
 REPLACING = tuple(each for each in FIRST_RUN if " | Run " in each)

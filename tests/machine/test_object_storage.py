@@ -129,7 +129,7 @@ def test_what_is_wrong_is_told_before_a_host_is_changed(
 @pytest.fixture(scope="module")
 def deployed(lab: Deployment, store: Store) -> Deployment:
     planned = _run(lab, "--dry", **KEYS).planned()
-    assert ("tasks/object_storage.py | Make the bucket", "objects") in planned
+    assert ("tasks/object_storage.py | Create the bucket", "objects") in planned
     assert store.client("s3").list_buckets()["Buckets"] == [], "a dry run makes nothing"
     result = _run(lab, "-vvv", "--diff", **KEYS).check()
     assert not [name for name, value in lab.secrets.items() if value in result.output]

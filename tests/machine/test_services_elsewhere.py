@@ -24,7 +24,7 @@ from tests.machine.servers_elsewhere import (
     resolve,
 )
 
-MAKE = "tasks/database.py | Make Quay's database where it runs"
+MAKE = "tasks/database.py | Create Quay's database on its external server"
 GIVEN = {"QUAYLAB_REDIS_PASSWORD": REDIS_PASSWORD, VARIABLE: ADMIN_PASSWORD}
 # What a run writes to, whatever it does.
 FOLDERS = "/etc/quaylab /var/lib/quaylab /etc/docker/certs.d"

@@ -105,7 +105,7 @@ def _data(settings: Mapping[str, Any]) -> list[str]:
 def _names(found: list[tuple[str, str]]) -> list[str]:
     """Operations, but for that which keeps the credentials."""
     names = [name.rpartition(" | ")[2] for name, _ in found]
-    return [name for name in names if name != "Keep the credentials"]
+    return [name for name in names if name != "Save the credentials"]
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from tests.unit.fake_host import FakeHost
 
 def test_new_credentials_are_saved_once(lab: Plan) -> None:
     host = FakeHost()
-    (command,) = host.operate(credentials.kept, plan=lab)
+    (command,) = host.operate(credentials.saved, plan=lab)
     assert host.call(command)
     assert lab.store.load({}) == lab.credentials
-    assert host.operate(credentials.kept, plan=lab) == []
+    assert host.operate(credentials.saved, plan=lab) == []
     assert host.noops == [f"{lab.store.path} is up to date"]

@@ -238,7 +238,7 @@ def test_next_command_is_told(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["pyinfra", "inventory.py", dumps.RESTORE])
     with ctx_state.use(SimpleNamespace(is_executing=True)):
-        assert FakeHost().operate(dumps.told, plan=upgrading, version=version) == []
+        assert FakeHost().operate(dumps.next_command_printed, plan=upgrading, version=version) == []
     printed = capsys.readouterr()
     assert printed.out == ""  # where --json is
     assert printed.err.splitlines()[-1] == f"  pyinfra inventory.py deploy.py --data {told}"

@@ -176,7 +176,7 @@ def test_superuser_gets_the_given_password_whichever_quay_has(
     site.quay.users[USER] = PASSWORD if has == "before" else rotated_to
     monkeypatch.setenv("QUAYLAB_SUPERUSER_PASSWORD", "given-by-me")
     host, lab = site.host(), site.lab()
-    (kept,) = host.operate(credentials.kept, plan=lab)
+    (kept,) = host.operate(credentials.saved, plan=lab)
     assert host.call(kept)
     (command,) = host.operate(quay.superuser, plan=lab)
     assert host.call(command), host.told
@@ -216,7 +216,7 @@ def test_no_password_that_quay_may_have_is_forgotten_when_none_is_right(
     site.quay.users[USER] = "changed-by-hand"
     monkeypatch.setenv("QUAYLAB_SUPERUSER_PASSWORD", "a-wrong-guess")
     host, lab = site.host(), site.lab()
-    (kept,) = host.operate(credentials.kept, plan=lab)
+    (kept,) = host.operate(credentials.saved, plan=lab)
     assert host.call(kept)
     (command,) = host.operate(quay.superuser, plan=lab)
     assert not host.call(command)

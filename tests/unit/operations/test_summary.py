@@ -20,7 +20,7 @@ def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
     def tell(host: FakeHost, lab: Plan, executing: bool = True) -> str:
         host.executing = executing
-        assert host.operate(summary.told, plan=lab) == []
+        assert host.operate(summary.printed, plan=lab) == []
         printed = capsys.readouterr()
         assert printed.out == ""  # where --json is
         return " ".join(printed.err.replace("│", " ").split())

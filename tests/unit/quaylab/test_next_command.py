@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quaylab.next_command import again
+from quaylab.next_command import next_command
 
 RESTORE = "tasks/restore_database.py"
 
@@ -29,4 +29,4 @@ RESTORE = "tasks/restore_database.py"
     ids=["plain", "all else stays", "its own data goes"],
 )
 def test_again(given: list[str], next_one: str) -> None:
-    assert again(given, RESTORE, restore="x") == next_one
+    assert next_command(given, RESTORE, restore="x") == next_one

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from quaylab.hosts.subscription import (
     Answer,
     Registration,
-    blamed,
+    blamed_setting,
     configuration,
     differing,
     host_problems,
@@ -136,7 +136,7 @@ def test_trouble(identity: Answer, release: Answer, trouble: str) -> None:
     ],
 )
 def test_the_setting_that_is_to_blame(complaint: str, setting: str | None) -> None:
-    assert blamed(complaint) == setting
+    assert blamed_setting(complaint) == setting
 
 
 SATELLITE = {

@@ -18,63 +18,63 @@ from quaylab.problems import Problems, Refusal, refuse
 from quaylab.secrets.given import given_by
 
 
-def answering(made: Plan) -> Plan:
+def checked(plan: Plan) -> Plan:
     """The plan, if services that run elsewhere answer Quay's host, with their administrator where
     something has to be made first. Those of ours come up later.
 
     Raises:
-        Refusal: one doesn't answer, or what is missing can't be made.
+        Refusal: one doesn't answer, or what is missing can't be plan.
     """
-    leader = inventory.get_host(made.topology.leader)
-    if leader.name not in made.machines:
-        return made  # left out by --limit
+    leader = inventory.get_host(plan.topology.leader)
+    if leader.name not in plan.machines:
+        return plan  # left out by --limit
     problems = Problems()
-    if made.topology.database.host is None:
+    if plan.topology.database.host is None:
         try:
-            reach.database(leader, made)
+            reach.database(leader, plan)
         except Unreachable as error:
             with problems.collecting():
-                made = _with_administrator(leader, made, error)
-    if made.topology.redis.host is None:
+                plan = _with_administrator(leader, plan, error)
+    if plan.topology.redis.host is None:
         try:
-            reach.redis(leader, made)
+            reach.redis(leader, plan)
         except Unreachable as error:
             problems.append(f"redis_host: {error}")
-    if made.topology.store and made.topology.store.host is None:
+    if plan.topology.store and plan.topology.store.host is None:
         try:
-            reach.objects(leader, made)
+            reach.objects(leader, plan)
         except Unreachable as error:
             problems.append(str(error))
     refuse(problems)
-    return made
+    return plan
 
 
-def _with_administrator(leader: Host, made: Plan, error: Unreachable) -> Plan:
+def _with_administrator(leader: Host, plan: Plan, error: Unreachable) -> Plan:
     """The plan with the administrator who makes what the database lacks.
 
     Raises:
-        Refusal: there is none, or it can't be made.
+        Refusal: there is none, or it can't be plan.
     """
-    name = made.settings.database_admin
+    name = plan.settings.database_admin
     if name is None:
         raise Refusal([f"database_host: {error}"])
     password = database_administrator.password(os.environ, ask_at_terminal())
-    made = dataclasses.replace(made, administrator=Login(name, password, None))
+    plan = dataclasses.replace(plan, administrator=Login(name, password, None))
     try:
-        lacking = reach.missing(leader, made)
+        lacking = reach.missing(leader, plan)
     except Unreachable as refused:
         raise Refusal([f"database_admin: {refused}"]) from None
     if not lacking:
         # It is all there, and Quay isn't let in for another reason.
         raise Refusal([f"database_host: {error}"])
-    given = "database_password" in given_by(os.environ) or made.store.exists
+    given = "database_password" in given_by(os.environ) or plan.store.exists
     if not given and any(step.takes_over for step in lacking):
         # With credentials that were only just made up, it is another registry's.
-        user = made.settings.database_user
+        user = plan.settings.database_user
         raise Refusal(
             [
                 f"database_user: the role {user} is there already, and may be another registry's; "
                 "give its password as QUAYLAB_DATABASE_PASSWORD, or name another role and database"
             ]
         )
-    return made
+    return plan

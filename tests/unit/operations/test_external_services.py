@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from pyinfra.api import Host
 
-from operations import elsewhere, reach
+from operations import external_services, reach
 from quaylab.clients.database_administrator import VARIABLE
 from quaylab.clients.probes import Unreachable
 from quaylab.database_login import Step
@@ -34,7 +34,7 @@ def new(lab: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
 
 def _answer(monkeypatch: pytest.MonkeyPatch, made: Plan, *lacking: Step) -> Plan:
     monkeypatch.setattr(reach, "missing", lambda host, plan: lacking)
-    return elsewhere._with_administrator(cast(Host, None), made, REFUSED)
+    return external_services._with_administrator(cast(Host, None), made, REFUSED)
 
 
 def test_what_is_missing_is_made(new: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
