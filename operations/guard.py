@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
 
@@ -77,11 +77,12 @@ def _check_hosts(state: State, options: dict[str, Any]) -> None:
     def checked(inventory: Inventory, config: Config, initial_limit: list[Host] | None) -> None:
         hosts = host_inputs(inventory)
         chosen = len(hosts if initial_limit is None else initial_limit)
+        types = _data_types()
         _refuse(
             [
                 *(() if hosts else [f"{options['inventory']}: has no host"]),
                 *command_line.limit_problems(hosts, options, chosen),
-                *(line for host in hosts for line in _key_problems(host)),
+                *(line for host in hosts for line in _key_problems(host, types)),
             ]
         )
         for host in inventory:
@@ -93,12 +94,16 @@ def _check_hosts(state: State, options: dict[str, Any]) -> None:
     state.init = checked  # type: ignore[method-assign, assignment]
 
 
-def _key_problems(host: HostInput) -> Iterator[str]:
-    """Host data of pyinfra's that it would ignore, or take for something else."""
-    connectors = get_all_connectors().values()  # type: ignore[no-untyped-call]
+def _data_types() -> dict[str, Any]:
+    """The host data that pyinfra and its connectors read, with the type of each."""
     types = dict(all_global_arguments())
-    for connector in connectors:
+    for connector in get_all_connectors().values():  # type: ignore[no-untyped-call]
         types |= get_type_hints(connector.data_cls) if hasattr(connector, "data_cls") else {}
+    return types
+
+
+def _key_problems(host: HostInput, types: Mapping[str, Any]) -> Iterator[str]:
+    """Host data of pyinfra's that it would ignore, or take for something else."""
     yield from pyinfra_data.problems(host, types)
     for key in types.keys() & host.data.keys():
         if host.data[key] is not None:

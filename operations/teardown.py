@@ -63,7 +63,7 @@ def data(plan: Plan) -> Generator[StringCommand]:
         if volume.labels.get(CREDENTIALS_LABEL) == ours
     ]
     noted = ownership.noted(plan.machines[host.name])
-    registries = {plan.topology.registry, *([noted[1]] if noted else [])}
+    registries = {plan.topology.registry, *([noted.registry] if noted else [])}
     trusted = [docker_trust(registry) for registry in sorted(registries) if plan.certificate.ca]
     directories = [*(volume.device for volume in volumes if volume.device), ETC, VAR]
     existing: list[str] = ask(Paths, paths=[*directories, *trusted])

@@ -48,8 +48,8 @@ def registry_noted(plan: Plan) -> Generator[StringCommand]:
         host.noop(f"{wanted.path} is as it has to be")
         return
     before = ownership.noted(plan.machines[host.name])
-    if before and before[1] not in (plan.topology.registry, *plan.registries):
-        yield distrusted(docker_trust(before[1]))
+    if before and before.registry not in (plan.topology.registry, *plan.registries):
+        yield distrusted(docker_trust(before.registry))
     yield files.write(wanted)
 
 

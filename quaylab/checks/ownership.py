@@ -6,7 +6,9 @@ A host serves one registry, as configuration, notes and the containers' network 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
+from quaylab import __version__
 from quaylab.hosts.machine import Machine
 from quaylab.model import CREDENTIALS_LABEL, DIGEST_LABEL, ManagedFile
 from quaylab.paths import REGISTRY_NOTE, STORAGE_NOTE
@@ -16,15 +18,26 @@ from quaylab.services.ceph import cluster_id
 from quaylab.topology import Topology
 
 
+class Noted(NamedTuple):
+    """What a host's note says of the registry that it serves."""
+
+    fingerprint: str
+    registry: str
+    lab_name: str
+
+
 def note(topology: Topology, credentials: Credentials, lab_name: str) -> ManagedFile:
-    """The note of the registry that a host serves."""
-    return ManagedFile(REGISTRY_NOTE, f"{credentials.fingerprint} {topology.registry} {lab_name}\n")
+    """The note of the registry that a host serves, and of the Quaylab that deployed it last."""
+    words = credentials.fingerprint, topology.registry, lab_name, __version__
+    return ManagedFile(REGISTRY_NOTE, " ".join(words) + "\n")
 
 
-def noted(machine: Machine) -> tuple[str, str, str] | None:
-    """Fingerprint, registry and lab_name of the note; None without one."""
-    words = (machine.registry or "").split()
-    return (words[0], words[1], words[2]) if len(words) == 3 else None
+def noted(machine: Machine) -> Noted | None:
+    """What the note says; None without one. Older notes tell no version."""
+    match (machine.registry or "").split():
+        case [fingerprint, registry, lab_name] | [fingerprint, registry, lab_name, _]:
+            return Noted(fingerprint, registry, lab_name)
+    return None
 
 
 def owners(machine: Machine) -> dict[str, list[str]]:
@@ -38,7 +51,7 @@ def owners(machine: Machine) -> dict[str, list[str]]:
     note = noted(machine)
     for name, labels in machine.containers.items():
         # Containers that are older than this label are whose the note is.
-        before = note[0] if note and DIGEST_LABEL in labels else None
+        before = note.fingerprint if note and DIGEST_LABEL in labels else None
         if owner := labels.get(CREDENTIALS_LABEL, before):
             found.setdefault(owner, []).append(f"container {name}")
     return found
@@ -70,10 +83,9 @@ def problems(name: str, machine: Machine, credentials: Credentials, store: Store
             )
             continue
         whose, purge = f"the credentials {owner}", "NAME"
-        if note and note[0] == owner:
-            _, registry, lab_name = note
-            whose += f" (registry {registry}, lab_name {lab_name})"
-            purge = registry.partition(":")[0]
+        if note and note.fingerprint == owner:
+            whose += f" (registry {note.registry}, lab_name {note.lab_name})"
+            purge = note.registry.partition(":")[0]
         state = "is of another registry" if store.exists else "is missing"
         yield (
             f"lab_name: {what} belongs to {whose}, and {store.path} {state}; restore that file "

@@ -250,7 +250,7 @@ def _due(certificate: str | None, names: Sequence[str], now: dt.datetime) -> boo
         return True
     leaf = x509.load_pem_x509_certificate(certificate.encode())
     missing = set(names) - {*_names(leaf), *_addresses(leaf)}
-    return bool(missing) or _ends(certificate) - now < RENEW_BEFORE
+    return bool(missing) or leaf.not_valid_after_utc - now < RENEW_BEFORE
 
 
 def _ends(certificate: str) -> dt.datetime:

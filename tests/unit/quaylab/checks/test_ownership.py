@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from quaylab import __version__
 from quaylab.checks import ownership
 from quaylab.engines.state import FoundVolume as Volume
 from quaylab.model import CREDENTIALS_LABEL, DIGEST_LABEL
@@ -33,8 +34,14 @@ def _problems(store: Store, **found: Any) -> list[str]:
 def test_the_note_is_read_back() -> None:
     note = ownership.note(one_host(quay_https_port=8443), CREDENTIALS, "lab")
     assert note.path == "/var/lib/quaylab/registry"
+    assert note.content == f"{OURS} quay.example.com:8443 lab {__version__}\n"
     bearing = machine(registry=note.content.strip())
     assert ownership.noted(bearing) == (OURS, "quay.example.com:8443", "lab")
+
+
+def test_a_note_of_a_quaylab_that_told_no_version() -> None:
+    before = machine(registry=f"{OURS} quay.example.com lab")
+    assert ownership.noted(before) == (OURS, "quay.example.com", "lab")
 
 
 @pytest.mark.parametrize("note", [None, "", "half a", "more words than there are"])
