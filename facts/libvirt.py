@@ -115,7 +115,7 @@ class Libvirt(FactBase[Hypervisor]):
                 for group, content, path in said.get("device", [])
             },
             volume_groups={name: TAG in tags.split(",") for name, tags in said.get("group", [])},
-            there=frozenset(values[0] for values in said.get("there", [])),
+            existing_paths=frozenset(values[0] for values in said.get("there", [])),
         )
 
 

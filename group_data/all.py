@@ -1,10 +1,10 @@
-"""Every setting once, with its default. Override one beside your inventory, in its own
-group_data/all.py, or for one run with `--data KEY=VALUE`."""
+"""Every setting with its default. Set yours in group_data/all.py beside your inventory, or for one
+run with `--data KEY=VALUE`."""
 
 from quaylab.clients.tunnel import prompt_transport
 
 # --- The registry as a whole ---
-# Names this registry's credentials and CA, in credentials/ on this machine.
+# Name of this registry's credentials and CA, in credentials/ on this machine.
 lab_name = "quaylab"
 # Seconds that a started service has to become healthy.
 health_timeout = 300
@@ -12,13 +12,13 @@ health_timeout = 300
 minimum_disk_mb = 10240
 
 # --- Quay ---
-# The registry's public name; None: the Quay host's inventory name if that is a full one, else
-# quay.quaylab.lan.
+# The registry's public name; None: the Quay host's inventory name if that is a full DNS name,
+# else quay.quaylab.lan.
 server_hostname = None
 # Port of the registry on its host.
 quay_https_port = 443
-# Port that redirects to https on its host, to 443 alone: with another quay_https_port it isn't
-# open.
+# Port on its host that redirects to https; open only if quay_https_port is 443, as Quay always
+# redirects to 443.
 quay_http_port = 80
 # Quay's version, which is its image's tag; None: v3.18.0, with MySQL v3.16.5.
 quay_version = None
@@ -30,11 +30,11 @@ quay_superuser = "quayadmin"
 quay_superuser_email = "quayadmin@example.com"
 # Directory on the Quay host for the images' blobs; None: a named volume.
 quay_storage_path = None
-# Workers of each kind (WORKER_COUNT); None: fitted to the memory.
+# Workers of each kind (WORKER_COUNT); None: as many as fit the memory.
 quay_workers = None
 # Further keys of Quay's config.yaml, such as FEATURE_PROXY_CACHE.
 quay_config: dict[str, object] = {}
-# The file `license`, on this machine; only Quay 2.9 takes one.
+# Quay's license file on this machine; only Quay 2.9 takes one.
 quay_license = None
 # Processors that a Quay host needs.
 minimum_cpus = 2
@@ -42,15 +42,16 @@ minimum_cpus = 2
 minimum_memory_mb = None
 
 # --- The database ---
-# postgresql or mysql: Quay speaks no other.
+# postgresql or mysql; Quay supports no others.
 database_engine = "postgresql"
 # Name of Quay's database.
 database_name = "quay"
-# Quay's role in it, no superuser.
+# Quay's role in the database, no superuser.
 database_user = "quay"
 # Directory on the database host for its data; None: a named volume.
 database_data = None
-# Address the database listens on; None: loopback, or the host's address when Quay runs elsewhere.
+# Address the database listens on; None: loopback, or the host's address when Quay runs on another
+# host.
 database_listen = None
 # A database that runs elsewhere; needs no group `database`.
 database_host = None
@@ -62,8 +63,8 @@ database_ca = None
 # With database_host: the server's administrator, who makes Quay's role, database and pg_trgm
 # where they are missing.
 database_admin = None
-# With database_host: Quay's version that your own backup is of, which an upgrade from that
-# version asks for.
+# With database_host: Quay's version in your own backup, which an upgrade from that version
+# requires.
 database_backup = None
 
 # --- PostgreSQL ---
@@ -75,7 +76,7 @@ postgresql_image = "quay.io/sclorg/postgresql-15-c9s:c9s"
 mysql_image = "quay.io/sclorg/mysql-80-c9s:c9s"
 
 # --- Redis ---
-# Address Redis listens on; None: loopback, or the host's address when Quay runs elsewhere.
+# Address Redis listens on; None: loopback, or the host's address when Quay runs on another host.
 redis_listen = None
 # A Redis that runs elsewhere; needs no group `redis`.
 redis_host = None
@@ -88,7 +89,7 @@ redis_ca = None
 redis_image = "quay.io/sclorg/redis-7-c9s:c9s"
 
 # --- Object storage ---
-# Where the blobs are kept: local (a volume), radosgw (Ceph), s3 (AWS and compatible), gcs
+# Where the blobs are stored: local (a volume), radosgw (Ceph), s3 (AWS and compatible), gcs
 # (Google) or swift (OpenStack); None: local, or radosgw with a host in group `ceph`.
 storage = None
 # The object store's end point; None: AWS's of storage_region, Google's, or that of group `ceph`.
@@ -103,15 +104,15 @@ storage_ca = None
 storage_region = None
 # Bucket of the blobs, with swift their container.
 storage_bucket = "quay-storage"
-# What the blobs' names in the bucket begin with.
+# Prefix of the blobs' names in the bucket.
 storage_path = "/datastorage/registry"
-# Quay's name of the store; blobs are found by it, so it never changes.
+# Quay's name for the store; Quay finds blobs by it, so never change it.
 storage_location = "default"
-# Quay hands on the blobs, for clients that can't reach the object store.
+# Whether Quay passes blobs on, for clients that can't reach the object store.
 storage_proxy = False
-# With s3: the role of Quay's machine at AWS takes the place of keys.
+# With s3: whether to use the IAM role of Quay's machine instead of keys.
 storage_iam_role = False
-# With swift: where it hands out tokens, up to its version, such as /v3.
+# With swift: URL of its tokens, including the version, such as /v3.
 swift_auth_url = None
 # With swift: 1 (its own), 2 or 3 (Keystone).
 swift_auth_version = 3
@@ -126,11 +127,11 @@ ceph_image = "quay.io/ceph/ceph:v18.2.7"
 ceph_osd_devices: tuple[str, ...] = ()
 # GB of an OSD that is a file.
 ceph_osd_size_gb = 20
-# MB of memory that an OSD keeps to.
+# MB of memory for each OSD.
 ceph_osd_memory_mb = 1024
 # Directory on a single Ceph host for its data; None: a named volume.
 ceph_data = None
-# GB that Quay's blobs may take up in Ceph; None: all there is.
+# GB that Quay's blobs may take up in Ceph; None: no limit.
 ceph_quota_gb = None
 # Whether Quay's user in Ceph may use its Swift interface as well, as quay:swift.
 ceph_swift = False
@@ -149,17 +150,17 @@ image_source = "registry"
 image_archive = None
 # Your config.json with the image registry's login, on this machine.
 pull_secret = None
-# The hosts' user whose .docker/config.json it is merged into.
+# User on the hosts; the login is merged into this user's .docker/config.json.
 pull_secret_user = "root"
 
 # --- The engine and the network ---
-# Docker CE's package repository or a mirror of it, for RHEL 8+ and its kin.
+# Docker CE's package repository or a mirror of it, for RHEL 8+ and its clones.
 docker_ce_repository = "https://download.docker.com/linux"
 # Size at which a container's log is rotated.
 container_log_size = "10m"
-# Log files kept of a container.
+# Number of log files of a container.
 container_log_files = 3
-# Proxy for http, for the engine, builds and Quay; without a password in it.
+# Proxy for http, used by the engine, builds and Quay; it can't have a password.
 http_proxy = None
 # Proxy for https, likewise.
 https_proxy = None
@@ -170,78 +171,77 @@ company_ca = None
 
 # --- The hypervisor ---
 # Networks of the hypervisor, each with name, forward, bridge, domain, network, broadcast,
-# ip_address, ip_netmask, dhcp_start, dhcp_end, and maybe dns_forwarder, a list.
+# ip_address, ip_netmask, dhcp_start, dhcp_end; optional: dns_forwarder, a list.
 libvirt_bridges: list[dict[str, object]] = []
-# Its storage pools by name, each with type (lvm or dir) and path; of an lvm one that is the disk,
+# Its storage pools by name, each with type (lvm or dir) and path; for lvm the path is the disk's,
 # and the volume group has the pool's name.
 libvirt_pools: list[dict[str, dict[str, str]]] = []
-# kvm, or qemu where the hypervisor's processor lends no virtualisation: slow.
+# kvm, or qemu if the processor has no virtualisation, which is slow.
 virt_type = "kvm"
 # Seconds that a VM has for its first boot.
 virtual_machine_timeout = 600
-# With tasks/hypervisor.py: the VM to make anew from its image; its root disk is lost, its other
-# disks are kept.
+# With tasks/hypervisor.py: the VM to make again from its image; its root disk is lost, its other
+# disks stay.
 reimage = None
 
 # --- RHEL's subscription ---
 # Organization to register RHEL hosts with, by an activation key unless rhsm_user is set.
 rhsm_organization = None
-# User who registers them, by a password instead of an activation key.
+# User who registers RHEL hosts, by a password instead of an activation key.
 rhsm_user = None
-# Subscription service, such as https://satellite.example.com/rhsm; None: the one that the host
-# has, which is Red Hat's.
+# Subscription service, such as https://satellite.example.com/rhsm; None: as configured on the
+# host, by default Red Hat's.
 rhsm_server = None
-# With rhsm_server: where its content is, such as https://satellite.example.com/pulp/content;
-# None: Red Hat's.
+# With rhsm_server: URL of its content, such as https://satellite.example.com/pulp/content; None:
+# Red Hat's.
 rhsm_content = None
 # With rhsm_server: its CA (PEM) on this machine.
 rhsm_ca = None
-# Pool to attach, by its id, where pools exist: before RHEL 10, without Simple Content Access.
+# Id of the pool to attach, where pools exist: before RHEL 10, without Simple Content Access.
 rhsm_pool = None
-# Instead of rhsm_pool: a pattern, of whose pools one is attached.
+# Instead of rhsm_pool: a pattern; one of the matching pools is attached.
 rhsm_pool_matches = None
 # Repositories to enable, all others being disabled; None: left as they are.
 rhsm_repositories = None
-# RHEL release to stay on; None: no such lock.
+# RHEL release to lock the hosts to; None: not locked.
 rhsm_release = None
 # With tasks/teardown.py: unregister the RHEL hosts.
 rhsm_unregister = False
 
-# --- Going back ---
+# --- Restoring a dump ---
 # With tasks/restore_database.py: the dump to restore; None: the newest.
 restore = None
 
-# --- Taking it down ---
+# --- Teardown ---
 # With tasks/teardown.py: the registry's name, to remove all data too.
 purge = None
 
-# --- A host's own ---
+# --- A single host ---
 # Disks for the engine's images and containers, such as {"devices": ["/dev/vdb"], "volume_group":
-# "docker-vg"}; None: where its root lies.
+# "docker-vg"}; None: no disk of its own.
 docker_storage = None
 # Disks for Quay's local storage, such as {"devices": ["/dev/vdc"]}, mounted at quay_storage_path;
 # None: no disk of its own.
 quay_storage = None
-# The host's address for its peers; None: the one it has.
+# The host's address for its peers; None: its only address.
 address = None
 
 # --- A virtual machine, in the group `lab` ---
-# A VM's vcpus, ram (MB), disks beside the root disk (each with size in GB and pool) and network.
+# A VM's vcpus, ram (MB), disks besides the root disk (each with size in GB and pool) and network.
 resources = None
-# A VM's cloud image, qcow2, by http(s) or as a file of the hypervisor.
+# A VM's cloud image, qcow2, by http(s) or as a file on the hypervisor.
 image_uri = (
     "https://cloud.debian.org/images/cloud/trixie/20260712-2537/"
     "debian-13-genericcloud-amd64-20260712-2537.qcow2"
 )
-# Its sha256: or sha512:, as digits or as the address of a list of them.
+# Its sha256: or sha512:, with the digits or the URL of a list of checksums.
 image_checksum = (
     "sha512:7ae53e9dbee282bfc16f289dec483dde3a8598769c38a267948310f7a2a52c66"
     "2620198603bc52c142627efba379863d16079698a10b34102d55bcedd40e8d32"
 )
-# The lvm pool that a VM's root disk is a logical volume of; None: a file in
-# /var/lib/libvirt/images.
+# The lvm pool for a VM's root disk, as a logical volume; None: a file in /var/lib/libvirt/images.
 convert_to_lv_on_vg = None
-# Password of cloud-user in a VM; None: no login with one.
+# Password of cloud-user in a VM; None: no login by password.
 cloud_user_passwd = None
 # Public SSH key of cloud-user in a VM.
 ssh_pub_key = None
@@ -252,5 +252,5 @@ run_cmds: list[str] = []
 # Whether a VM's first boot updates all packages.
 update = False
 
-# --- Not a setting: pyinfra's own, for every SSH connection ---
+# --- Not a setting of Quaylab: pyinfra uses it for every SSH connection ---
 ssh_paramiko_connect_kwargs = {"transport_factory": prompt_transport}

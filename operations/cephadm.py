@@ -91,7 +91,7 @@ def applied(plan: Plan) -> Generator[StringCommand]:
         return
     wanted = cephadm.specifications(plan.settings, plan.topology, plan.credentials, plan.machines)
     state = ask(Ceph, shell=plan.ceph_shell) if _state(plan).made else None
-    due = cephadm.differing(wanted, state.declared if state else ())
+    due = cephadm.names_to_apply(wanted, state.declared if state else ())
     if not due:
         host.noop("hosts and services are as they have to be")
         return

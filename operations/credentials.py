@@ -15,7 +15,7 @@ from quaylab.plan import Plan
 from quaylab.problems import Refusal
 from quaylab.secrets.adoption import adopt
 from quaylab.secrets.credentials import Credentials, Store
-from quaylab.secrets.passwords import quay_takes
+from quaylab.secrets.passwords import is_valid_for_quay
 
 BUNDLE = f"{ETC}/quay"
 
@@ -30,7 +30,7 @@ def saved(plan: Plan) -> Generator[FunctionCommand]:
     order of operations on each host, but runs those of hosts with different parts side by side,
     and Quay must not be migrated before another host's database is prepared.
     """
-    if plan.store.keeps(plan.credentials):
+    if plan.store.is_saved(plan.credentials):
         host.noop(f"{plan.store.path} is up to date")
         return
     yield FunctionCommand(_keep, (plan,), {})
@@ -42,14 +42,14 @@ def restoring(plan: Plan) -> Generator[FunctionCommand]:
 
     + plan: the run's plan
     """
-    if plan.credentials.restoring() == plan.credentials:
+    if plan.credentials.with_former_passwords() == plan.credentials:
         host.noop("the superuser has no former password that isn't tried anyway")
         return
     yield FunctionCommand(_remember, (plan,), {})
 
 
 def _remember(state: State, host: Host, plan: Plan) -> bool:
-    return save(host, plan.store, plan.credentials.restoring())
+    return save(host, plan.store, plan.credentials.with_former_passwords())
 
 
 def _keep(state: State, host: Host, plan: Plan) -> bool:
@@ -102,6 +102,6 @@ def _superuser_password(plan: Plan) -> str:
     password = os.environ.get(variable) or (
         ask(f"password of {plan.settings.quay_superuser}: ") if ask else ""
     )
-    if not quay_takes(password):
+    if not is_valid_for_quay(password):
         raise Refusal([f"{variable}: is none that Quay takes, so it is not the superuser's"])
     return password

@@ -62,7 +62,7 @@ def taken(plan: Plan) -> Generator[StringCommand]:
         host.noop("the database is empty")
         return
     upgrade = plan.upgrade
-    if there := upgrade.dump_in(found):
+    if there := upgrade.existing_dump(found):
         host.noop(f"dumped and checked: {there}")
         return
     if problem := found.space_problem():
@@ -158,9 +158,13 @@ def chosen(plan: Plan) -> Dump | None:
                     ]
                 )
             return None
-        credentials, kept_in = plan.credentials.fingerprint, str(plan.store.path)
+        credentials, credentials_path = plan.credentials.fingerprint, str(plan.store.path)
         return dumps.choose(
-            found(plan).dumps, settings.restore, settings.database_engine, credentials, kept_in
+            found(plan).dumps,
+            settings.restore,
+            settings.database_engine,
+            credentials,
+            credentials_path,
         )
 
 
@@ -175,7 +179,7 @@ def way_back(plan: Plan) -> str:
     """The command that undoes the plan's upgrade."""
     if plan.topology.database.host is None:
         return next_command(sys.argv[1:], RESTORE, database_backup=plan.schema or "VERSION")
-    there = plan.upgrade.dump_in(found(plan))
+    there = plan.upgrade.existing_dump(found(plan))
     return next_command(sys.argv[1:], RESTORE, restore=there.name if there else "NAME")
 
 

@@ -15,7 +15,7 @@ from quaylab.clients.probes import Unreachable
 from quaylab.database_login import Login
 from quaylab.plan import Plan
 from quaylab.problems import Problems, Refusal, refuse
-from quaylab.secrets.given import given_by
+from quaylab.secrets.given import variables_in
 
 
 def checked(plan: Plan) -> Plan:
@@ -67,7 +67,7 @@ def _with_administrator(leader: Host, plan: Plan, error: Unreachable) -> Plan:
     if not lacking:
         # It is all there, and Quay isn't let in for another reason.
         raise Refusal([f"database_host: {error}"])
-    given = "database_password" in given_by(os.environ) or plan.store.exists
+    given = "database_password" in variables_in(os.environ) or plan.store.exists
     if not given and any(step.takes_over for step in lacking):
         # With credentials that were only just made up, it is another registry's.
         user = plan.settings.database_user

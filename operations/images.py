@@ -42,7 +42,7 @@ def present(images: Iterable[Image], settings: Settings) -> Generator[PyinfraCom
     there = {reference: found[reference] for reference in wanted if reference in found}
     if others := list(problems(host.name, there)):
         for image in missing:
-            if image.reference in there and there[image.reference].is_another:
+            if image.reference in there and there[image.reference].has_changed:
                 yield StringCommand(docker.remove_image(image.reference))
         yield fail("\n".join(others))
         return

@@ -271,7 +271,7 @@ def _make_superuser(state: State, host: Host, plan: Plan, is_refused: bool) -> b
                 # After each wrong one Quay lets nobody in for twice as long.
                 signed_in = not is_refused and _sign_in(quay, plan)
             if signed_in and quay.is_superuser():
-                return save(host, plan.store, plan.credentials.settled())
+                return save(host, plan.store, plan.credentials.with_confirmed_password())
     except RegistryError as error:
         return complain(host, f"Quay on {host.name}: {error}")
     if made:

@@ -69,7 +69,7 @@ def missing(host: Host, plan: Plan) -> tuple[Step, ...]:
     """
     assert plan.administrator
     ask = partial(
-        database_administrator.missing, plan.settings, plan.credentials, plan.administrator
+        database_administrator.missing_steps, plan.settings, plan.credentials, plan.administrator
     )
     return _asked(host, "database", plan.topology.database, ask)
 
@@ -81,7 +81,7 @@ def take(host: Host, plan: Plan, step: Step) -> None:
         Unreachable: the server refuses.
     """
     assert plan.administrator
-    do = partial(database_administrator.take, plan.settings, plan.administrator, step)
+    do = partial(database_administrator.execute_step, plan.settings, plan.administrator, step)
     _asked(host, "database", plan.topology.database, do)
 
 

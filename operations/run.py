@@ -113,7 +113,7 @@ def _observe(plan: Plan, name: str) -> None:
     """Ask a host in one command what the operations of a run without changes ask."""
     machine, host = plan.machines[name], inventory.get_host(name)
     workloads = plan.workloads_of(name)
-    images = fetched_images.reported(machine, (each.image.reference for each in workloads))
+    images = fetched_images.from_report(machine, (each.image.reference for each in workloads))
     observation.begin(
         host, {Engine: machine.state, EngineInfo: machine.engine}, {Images: images or {}}
     )
@@ -183,7 +183,7 @@ def _images(plan: Plan) -> dict[str, dict[str, ImageState]]:
     found = {}
     for name, machine in plan.machines.items():
         references = [image.reference for image in plan.images_of(name)]
-        states = fetched_images.reported(machine, references)
+        states = fetched_images.from_report(machine, references)
         if states is None:
             host = inventory.get_host(name)
             with ctx_host.use(host):

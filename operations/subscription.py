@@ -51,9 +51,11 @@ def check(settings: Settings, found: subscription.Registration) -> None:
     if found.identity and settings.rhsm_repositories and not problems:
         wants_pool = settings.rhsm_pool or settings.rhsm_pool_matches
         # What is to be attached may bring them.
-        if not (wants_pool and subscription.lacks_pool(settings, _pools(settings))):
+        if not (wants_pool and subscription.needs_pool(settings, _pools(settings))):
             known = host.get_fact(Repositories)
-            problems += subscription.lacking(host.name, settings.rhsm_repositories, known)
+            problems += subscription.repository_problems(
+                host.name, settings.rhsm_repositories, known
+            )
     with refusals():
         refuse(problems)
 
@@ -134,7 +136,7 @@ def pool_attached(settings: Settings) -> Generator[StringCommand]:
     pools = _pools(settings)
     if pools.simple_content_access:
         host.noop("Simple Content Access: there is no pool to attach")
-    elif not subscription.lacks_pool(settings, pools):
+    elif not subscription.needs_pool(settings, pools):
         host.noop(f"attached: {', '.join(pools.attached)}")
     elif pool := settings.rhsm_pool or next(iter(pools.available), None):
         # A killed run may have attached it without taking the certificate, which this call does.
@@ -164,7 +166,7 @@ def repositories_enabled(ids: list[str]) -> Generator[StringCommand]:
     + ids: their ids
     """
     known = host.get_fact(Repositories)
-    problem = next(subscription.lacking(host.name, ids, known), None)
+    problem = next(subscription.repository_problems(host.name, ids, known), None)
     if problem:
         yield fail(problem)
     elif {name for name, enabled in known.items() if enabled} == set(ids):

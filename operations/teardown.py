@@ -29,7 +29,9 @@ def spare_others(plan: Plan) -> None:
     """
     with refusals():
         refuse_teardown(plan)
-    for name in ownership.made_by_hand(plan.machines[host.name], plan.workloads_of(host.name)):
+    for name in ownership.foreign_containers(
+        plan.machines[host.name], plan.workloads_of(host.name)
+    ):
         logger.warning(f"{host.name}: container {name} was not made by Quaylab, and stays")
 
 
@@ -62,7 +64,7 @@ def data(plan: Plan) -> Generator[StringCommand]:
         for volume in plan.machines[host.name].volumes
         if volume.labels.get(CREDENTIALS_LABEL) == ours
     ]
-    noted = ownership.noted(plan.machines[host.name])
+    noted = ownership.read_note(plan.machines[host.name])
     registries = {plan.topology.registry, *([noted.registry] if noted else [])}
     trusted = [docker_trust(registry) for registry in sorted(registries) if plan.certificate.ca]
     directories = [*(volume.device for volume in volumes if volume.device), ETC, VAR]

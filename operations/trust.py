@@ -47,7 +47,7 @@ def registry_noted(plan: Plan) -> Generator[StringCommand]:
     if found and not found.differs(wanted):
         host.noop(f"{wanted.path} is as it has to be")
         return
-    before = ownership.noted(plan.machines[host.name])
+    before = ownership.read_note(plan.machines[host.name])
     if before and before.registry not in (plan.topology.registry, *plan.registries):
         yield distrusted(docker_trust(before.registry))
     yield files.write(wanted)

@@ -1,3 +1,3 @@
-"""The pure core of Quaylab: what is to be, worked out without touching a machine."""
+"""The pure core of Quaylab: it works out the desired state without touching a machine."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Who connects to Quay's database server, and what an administrator does there."""
+"""Logins at Quay's database server, and the statements that an administrator runs there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 @dataclass(frozen=True)
 class Login:
-    """Who connects to which database; None with MySQL: to none."""
+    """A user, the password, and the database to connect to (with MySQL maybe None)."""
 
     user: str
     password: SecretStr
@@ -18,9 +18,9 @@ class Login:
 
 @dataclass(frozen=True)
 class Step:
-    """One statement with its ``purpose`` in words, and the database in which it runs (MySQL: none).
+    """One statement with its ``purpose`` in words, and the database to run it in (MySQL: None).
 
-    ``takes_over`` is whether somebody who logs in now can't any more.
+    A step that ``takes_over`` a role changes its password: the old one no longer works.
     """
 
     purpose: str

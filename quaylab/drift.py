@@ -1,6 +1,7 @@
-"""What `pyinfra --dry --json` says would change: the registry's drift, by name.
+"""The registry's drift: the operations that would change a host, by `pyinfra --dry --json`.
 
-``python -m quaylab.drift`` reads that from standard input and prints it; exit status 1 if any.
+``python -m quaylab.drift`` reads that JSON from standard input and prints the drift. Its exit
+status is 1 if anything drifted.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sys
 
 
 def drift(plan_json: str) -> list[str]:
-    """A line for each operation that would change a host."""
+    """Return a line for each operation that would change a host."""
     return [
         f"{operation['name'].removeprefix('tasks/')}: {', '.join(operation['hosts_with_change'])}"
         for operation in json.loads(plan_json)["plan"]
@@ -19,7 +20,7 @@ def drift(plan_json: str) -> list[str]:
 
 
 def main() -> int:
-    """Print the drift and say by the exit status whether there is any."""
+    """Print the drift; return 1 if there is any."""
     found = drift(sys.stdin.read())
     for line in found:
         print(f"drifted  {line}")

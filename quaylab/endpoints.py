@@ -1,4 +1,4 @@
-"""Where the services that Quay uses are reached."""
+"""Addresses of the services that Quay uses."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class Endpoint:
     """A service that Quay uses.
 
-    ``address`` and ``port`` stand in Quay's config.yaml; ``probe_address`` and ``probe_port`` are
-    how Quay's host itself reaches the same service. ``host`` (None: it runs elsewhere) is who
-    runs it, and ``listen`` the address at which ``probe_port`` is published there.
+    ``address`` and ``port`` are those in Quay's config.yaml; ``probe_address`` and ``probe_port``
+    are those by which Quay's host itself reaches the service. ``host`` runs the service (None: an
+    external server), and ``listen`` is the address at which it publishes ``probe_port``.
     """
 
     host: str | None
@@ -24,17 +24,17 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class StoreEndpoint(Endpoint):
-    """An object store: its kind as in the setting ``storage``, and whether it is reached by TLS."""
+    """An object store; ``kind`` is a value of the setting ``storage``."""
 
     kind: str
     tls: bool
 
     @property
     def netloc(self) -> str:
-        """``host[:port]``, as in its addresses."""
+        """``host[:port]``, as in URLs."""
         address = f"[{self.address}]" if ":" in self.address else self.address
-        usual = self.port == (443 if self.tls else 80)
-        return address if usual else f"{address}:{self.port}"
+        is_default_port = self.port == (443 if self.tls else 80)
+        return address if is_default_port else f"{address}:{self.port}"
 
     @property
     def url(self) -> str:

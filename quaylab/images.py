@@ -14,7 +14,7 @@ from quaylab.paths import IMAGES
 
 @dataclass(frozen=True)
 class Image:
-    """An image that a host needs. ``context`` is set for one that is built from packages."""
+    """An image that a host needs. ``context`` is the build context of an image from packages."""
 
     reference: str
     source: str
@@ -27,7 +27,7 @@ class Image:
 
 
 def base_image() -> Image:
-    """The Debian base that all packaged images stand on; its context is a script."""
+    """Return the Debian base of all packaged images; its context holds a script."""
     context = IMAGES / "base"
     return Image(f"quaylab/base:trixie-{_digest(context)}", "packages", context)
 
@@ -35,11 +35,11 @@ def base_image() -> Image:
 def packaged_image(
     folder: str, version: str, name: str | None = None, arguments: Mapping[str, str] | None = None
 ) -> Image:
-    """An image of ``images/FOLDER``. Its tag tells the content, so a change there is a new image.
+    """Return the image of ``images/FOLDER``. Its tag holds a digest of the folder's content.
 
     Args:
-        name: the image's, by default the folder's.
-        arguments: further arguments of its build.
+        name: the image's name, by default the folder's.
+        arguments: further build arguments.
     """
     context = IMAGES / folder
     base = base_image().reference
@@ -53,7 +53,7 @@ def packaged_image(
 
 
 def context_archive(context: Path) -> bytes:
-    """A build context as a tar archive, the same bytes for the same content."""
+    """Return a build context as a tar archive, the same bytes for the same content."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path in _files(context):

@@ -1,4 +1,4 @@
-"""Who works on a registry: locks that end with their holder, in the folder and on each host."""
+"""Locks against simultaneous runs, on this machine and on each host; they end with the process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def holder() -> str:
-    """This process, as somebody else's refusal names it."""
+    """Describe this process, for the error of another run."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a user without a name
@@ -25,10 +25,10 @@ class LockHeld(Exception):
 
 
 class FileLock:
-    """A lock on this machine that the kernel takes back when the process ends, however."""
+    """A lock on this machine. The kernel releases it when the process ends, however it ends."""
 
     def __init__(self, path: Path) -> None:
-        """Take it.
+        """Take the lock.
 
         Raises:
             LockHeld: another process has it.
@@ -38,9 +38,9 @@ class FileLock:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            said = os.pread(self._file, 1000, 0).decode(errors="replace").strip()
+            other = os.pread(self._file, 1000, 0).decode(errors="replace").strip()
             os.close(self._file)
-            raise LockHeld(said) from None
+            raise LockHeld(other) from None
         except OSError:
             os.close(self._file)
             raise
@@ -49,12 +49,12 @@ class FileLock:
 
     @property
     def identity(self) -> str:
-        """Which file this is, of which running kernel: who has the same and holds the lock knows
-        that nobody else of this identity is at work any more."""
-        found = os.fstat(self._file)
+        """The file's id and the boot id of the kernel. Only one process can hold this lock, so a
+        host's lock with the same identity is left over from a run that has ended."""
+        status = os.fstat(self._file)
         boot = Path("/proc/sys/kernel/random/boot_id")
         kernel = boot.read_text().strip() if boot.exists() else socket.gethostname()
-        return f"{kernel}/{found.st_dev}/{found.st_ino}"
+        return f"{kernel}/{status.st_dev}/{status.st_ino}"
 
 
 # Takes a host's lock and holds it until its standard input ends; $1 is an identity, $2 a holder.
@@ -88,9 +88,12 @@ kill $!
 
 
 def lock_problem(line: str) -> str | None:
-    """Why a host can't be locked, by a line of :data:`HOST_LOCK`: a problem, an empty text for
-    none, or None for a line that isn't its answer."""
-    # A login file's last words may lack their line's end.
+    """Say why a host can't be locked, by one line of the output of :data:`HOST_LOCK`.
+
+    Returns:
+        The problem; an empty text if it is locked; None for a line of other programs.
+    """
+    # A login file's last line may have no line break, so the answer may follow it in one line.
     answer = line.strip().partition("quaylab-lock: ")[2]
     if not answer:
         return None
@@ -98,7 +101,7 @@ def lock_problem(line: str) -> str | None:
     if kind == "held":
         pid, _, who = reason.partition(" ")
         return (
-            f"another run works on it: {who}; wait until it has ended. If it has, and its "
-            f"connection is only not yet given up, run there: kill {pid}"
+            f"another run works on it: {who}; wait until it has ended. If it has, but its "
+            f"connection is still open, run there: kill {pid}"
         )
     return f"can't be locked for this run: {reason}" if kind == "failed" else ""

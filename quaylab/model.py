@@ -1,4 +1,4 @@
-"""What a host is to have, whatever engine runs it: containers, volumes and files."""
+"""What a host should have, independent of the engine: containers, volumes and files."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 # The label that marks a container as ours and says what it was made from.
 DIGEST_LABEL = "io.quaylab.specification"
-# Whose a container or a volume is: the fingerprint of the credentials that made it.
+# The owner of a container or volume: the fingerprint of the credentials that it was made with.
 CREDENTIALS_LABEL = "io.quaylab.credentials"
 VERSION_LABEL = "io.quaylab.version"
-# What a data volume holds, in which directory of the host, and for Quay or its stand-in.
+# What a data volume holds, its directory on the host, and whether Quay or the stand-in uses it.
 DATA_LABEL = "io.quaylab.data"
 PATH_LABEL = "io.quaylab.path"
 REGISTRY_LABEL = "io.quaylab.registry"
@@ -25,13 +25,13 @@ RESTART_POLICY = "always"
 
 
 def container_name(service: str) -> str:
-    """The name of a service's container, which is its name on the internal network too."""
+    """Return the name of a service's container, which is also its name on the internal network."""
     return f"quaylab-{service}"
 
 
 @dataclass(frozen=True)
 class PublishedPort:
-    """``container`` (port inside) as ``address``:``host`` outside."""
+    """The port ``container`` inside, published as ``address``:``host`` outside."""
 
     container: int
     host: int
@@ -44,28 +44,27 @@ class PublishedPort:
 
 @dataclass(frozen=True)
 class Mount:
-    """A volume's name or a host directory at ``target``."""
+    """A volume (by its name) or a host directory, mounted at ``target``."""
 
     source: str
     target: str
     read_only: bool = False
 
 
-# Whose a container is and how often the engine asks for its health: neither makes it another one,
-# so what runs since before is not replaced.
+# The owner and the interval of health checks: a change of them replaces no container.
 NOT_IN_THE_DIGEST = {"owner", "health_interval"}
-# Fields that came after containers bore digests: they count only where they are set.
+# Fields that were added later: they count only where they are set, so that older digests hold.
 COUNTED_IF_SET = {"host_network", "capabilities"}
 
 
 @dataclass(frozen=True)
 class Container:
-    """All that makes one container.
+    """The specification of one container.
 
-    ``files`` are the sha256 of the mounted configuration files by path, so that a changed file
-    is a changed container. ``owner`` is the fingerprint of the registry's credentials, ``health`` a
-    shell command run inside; ``stop_timeout`` and ``health_interval`` are in seconds. One with
-    ``host_network`` has no ports of its own.
+    ``files`` are path and sha256 of each mounted configuration file, so a changed file changes the
+    digest. ``owner`` is the fingerprint of the registry's credentials, ``health`` a shell command
+    run inside. ``stop_timeout`` and ``health_interval`` are in seconds. A container with
+    ``host_network`` publishes no ports.
     """
 
     name: str
@@ -89,7 +88,7 @@ class Container:
 
     @property
     def digest(self) -> str:
-        """The same for the same container, over every run and machine, whosever it is."""
+        """The sha256 of the specification: the same in every run, on every machine."""
         specified = {
             name: value
             for name, value in dataclasses.asdict(self).items()
@@ -101,11 +100,11 @@ class Container:
 
 @dataclass(frozen=True)
 class Volume:
-    """A data volume of a service's.
+    """A data volume of a service.
 
-    ``path`` is the host directory that holds it, None: the engine's own; ``setting`` names that
-    directory, and ``purpose`` says what the volume holds. ``may_be_empty`` is whether one without
-    anything in it is as good as new, and ``restore`` what brings its data back beside a backup.
+    ``path`` is the host directory that contains it (None: the engine's own), and ``setting`` is the
+    setting of that directory. ``purpose`` says what the volume holds. An empty volume is no sign of
+    lost data if it ``may_be_empty``. ``restore`` is a way to restore its data other than a backup.
     """
 
     service: str
@@ -120,14 +119,14 @@ class Volume:
 
     @property
     def device(self) -> str | None:
-        """The directory that the volume is. It lies in ``path``, which may be the mount point of a
-        disk: while that is not mounted there is no such directory, and no container starts."""
+        """The volume's directory on the host, in ``path``. That may be the mount point of a disk:
+        while the disk isn't mounted, the directory is missing and no container starts."""
         return f"{self.path}/{self.name}" if self.path else None
 
 
 @dataclass(frozen=True)
 class ManagedFile:
-    """A file as it has to be. The content may be secret and is never shown."""
+    """A file as it should be. The content may be secret and is never shown."""
 
     path: str
     content: str = field(repr=False)
@@ -141,13 +140,13 @@ class ManagedFile:
 
 
 def digests(*files: ManagedFile) -> tuple[tuple[str, str], ...]:
-    """Files as a container's specification has them."""
+    """Return path and sha256 of each file, as in :attr:`Container.files`."""
     return tuple((file.path, file.sha256) for file in files)
 
 
 @dataclass(frozen=True)
 class FileState:
-    """A file as it is."""
+    """A file as it is on a host."""
 
     uid: int
     gid: int
@@ -155,7 +154,7 @@ class FileState:
     sha256: str
 
     def differs(self, wanted: ManagedFile) -> str | None:
-        """What differs, in words; None if nothing does."""
+        """Return in words what differs; None: nothing."""
         if self.sha256 != wanted.sha256:
             return "content"
         if (self.uid, self.gid) != (wanted.uid, wanted.gid):

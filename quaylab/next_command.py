@@ -1,4 +1,4 @@
-"""The command that the user gave, turned into the one to give next."""
+"""The next command to suggest to the user, made from the one that is running."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 
 def next_command(arguments: Sequence[str], deploy: str, **data: str) -> str:
-    """pyinfra's arguments with another deploy file, and other data in place of its own.
+    """Return a pyinfra command with another deploy file, and ``data`` added or replaced.
 
-    All else (the inventory, ``--sudo``, further ``--data``) stays as it was given.
+    Everything else (the inventory, ``--sudo``, further ``--data``) stays as it was given.
     """
     words = []
-    taken = iter(arguments)
-    for word in taken:
+    remaining = iter(arguments)
+    for word in remaining:
         if word == "--data":
-            pair = next(taken, "")
+            pair = next(remaining, "")
             if pair.partition("=")[0] not in data:
                 words += [word, pair]
         else:
@@ -23,5 +23,5 @@ def next_command(arguments: Sequence[str], deploy: str, **data: str) -> str:
     files = [index for index, word in enumerate(words) if word.endswith(".py")]
     if files:
         words[files[-1]] = deploy
-    given = [word for key, value in data.items() for word in ("--data", f"{key}={value}")]
-    return shlex.join(["pyinfra", *words, *given])
+    options = [word for key, value in data.items() for word in ("--data", f"{key}={value}")]
+    return shlex.join(["pyinfra", *words, *options])

@@ -1,22 +1,22 @@
-"""Where things are: on the hosts, and in this folder."""
+"""Paths on the hosts and in this repository."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-# Configuration on a host. Only root may enter: below it, files belong to the uid of the container
-# that reads them.
+# Configuration on a host. Only root may enter it; the files belong to the uid of the container that
+# reads them.
 ETC = "/etc/quaylab"
-# What runs note on a host, and what they keep there.
+# Notes and other state of runs on a host.
 VAR = "/var/lib/quaylab"
-# On the leader: the version of Quay that migrated the database last, and where the blobs are.
+# On the leader: the version of Quay that last migrated the database, and where the blobs are.
 SCHEMA_NOTE = f"{VAR}/schema"
 STORAGE_NOTE = f"{VAR}/storage"
 # On every host with an engine: the registry that it serves.
 REGISTRY_NOTE = f"{VAR}/registry"
-# Of each image that a host fetched: what identified it then.
+# A file for each image that a host fetched: its identity at that time.
 IMAGE_NOTES = f"{VAR}/images"
-# On the first of several Ceph hosts: the cluster whose bootstrap came to its end there.
+# On the first of several Ceph hosts: the id of the cluster that was bootstrapped there.
 CEPH_NOTE = f"{VAR}/ceph-cluster"
 
 ROOT = Path(__file__).parent.parent

@@ -1,4 +1,4 @@
-"""The plan of a run: everything worked out, or every problem told, before a host is changed."""
+"""The plan of a run: complete, or refused with all problems, before a host is changed."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ from quaylab.upgrade.dumps import Upgrade
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be. ``machines`` has the hosts that this run is connected to, and ``workloads``
-    what runs on each of them, in the order in which it starts; ``storages`` are the file systems
-    of hosts that give disks to them."""
+    """The desired state. ``machines`` are the hosts that this run is connected to; ``workloads``
+    are     their containers, in the order in which they start; ``storages`` are the file
+    systems that hosts have on disks of their own."""
 
     settings: Settings
     topology: Topology
@@ -54,12 +54,12 @@ class Plan:
     machines: Mapping[str, Machine]
     workloads: Mapping[str, tuple[Workload, ...]]
     storages: Mapping[str, tuple[Storage, ...]]
-    # Only where a database elsewhere lacks something, and for this run.
+    # Only for this run, and only if an external database has to be prepared.
     administrator: Login | None = None
 
     @property
     def context(self) -> Context:
-        """What the services are told of the run."""
+        """What the services know about the run."""
         return Context(
             self.settings, self.topology, self.credentials, self.certificate, self.machines
         )
@@ -70,25 +70,25 @@ class Plan:
 
     @property
     def schema(self) -> str | None:
-        """The leader's note of the database's schema; None without one."""
+        """The leader's note of the database's schema version; None without a note."""
         leader = self.machines.get(self.topology.leader)
         return leader.schema if leader else None
 
     @property
     def migrates(self) -> bool:
-        """Whether this run brings the database's schema to its version."""
-        took_part = self.topology.leader in self.machines
-        return took_part and not versions.is_legacy(self.version) and self.schema != self.version
+        """Whether this run migrates the database's schema."""
+        has_leader = self.topology.leader in self.machines
+        return has_leader and not versions.is_legacy(self.version) and self.schema != self.version
 
     @property
     def upgrade(self) -> Upgrade:
-        """From the schema that there is to the version of this run."""
+        """The upgrade from the present schema to the version of this run."""
         engine, credentials = self.settings.database_engine, self.credentials.fingerprint
         return Upgrade(self.schema, self.version, engine, credentials)
 
     @property
     def standin(self) -> bool:
-        """Whether Quay's place is taken by the stand-in."""
+        """Whether the stand-in runs in place of Quay."""
         return self.settings.image_source == "packages"
 
     @property
@@ -104,32 +104,32 @@ class Plan:
         return tuple(sorted({reference.partition("/")[0] for reference in pulled}))
 
     def address_of_quay(self, host: str) -> str:
-        """Where the registry's name leads to on a host, if DNS doesn't say."""
+        """Return the address of the registry's name on a host, in case DNS doesn't know it."""
         return LOOPBACK if host == self.topology.leader else self.topology.quay_address
 
     @property
     def ceph_admin(self) -> str | None:
-        """The host where Ceph's commands are; None without a Ceph of ours."""
+        """The host where Ceph's commands run; None if Quaylab runs no Ceph."""
         return next(iter(self.topology.hosts["ceph"]), None)
 
     @property
     def ceph_shell(self) -> tuple[str, ...]:
-        """What runs a command of Ceph's on that host."""
+        """The words before a command of Ceph on that host."""
         if ceph.runs_in_container(self.topology.hosts["ceph"]):
             return docker.execute_words(ceph.CONTAINER)
         return ("cephadm", "--image", self.settings.ceph_image, "shell", "--")
 
     def workload(self, service: str, host: str) -> Workload:
-        """A service's container on a connected host that runs it."""
+        """Return a service's workload on a connected host that runs it."""
         (found,) = (each for each in self.workloads[host] if each.service == service)
         return found
 
     def workloads_of(self, host: str) -> tuple[Workload, ...]:
-        """The containers that a connected host runs, in the order in which they start."""
+        """Return the workloads of a connected host, in the order in which they start."""
         return self.workloads.get(host, ())
 
     def ports_of(self, host: str) -> tuple[tuple[str, Port], ...]:
-        """The ports at which a connected host's services listen, with the services' names."""
+        """Return the services' names and the ports at which they listen on a connected host."""
         return tuple(
             (name, port)
             for name, hosts in self.topology.hosts.items()
@@ -144,7 +144,7 @@ class Plan:
         return {name: machine for name, machine in self.machines.items() if name in hosts}
 
     def images_of(self, host: str) -> tuple[Image, ...]:
-        """The images that a connected host's containers are made from."""
+        """Return the images that a connected host's containers are made from."""
         return tuple(
             image
             for name, hosts in self.topology.hosts.items()
@@ -153,12 +153,12 @@ class Plan:
         )
 
     def was_deployed(self, host: str) -> bool:
-        """Whether a host had data of ours as the run began."""
-        there = {volume.name for volume in self.machines[host].volumes}
-        return not there.isdisjoint(self.volumes_of(host))
+        """Whether a host had data of ours when the run began."""
+        existing = {volume.name for volume in self.machines[host].volumes}
+        return not existing.isdisjoint(self.volumes_of(host))
 
     def volumes_of(self, host: str) -> dict[str, Volume]:
-        """The volumes that a connected host is to have, by name."""
+        """Return the volumes that a connected host should have, by name."""
         volumes = [workload.volume for workload in self.workloads_of(host)]
         return {volume.name: volume for volume in volumes if volume}
 
@@ -171,20 +171,20 @@ def make(
     rotate: bool = False,
     requires_all: bool = True,
 ) -> Plan:
-    """The plan for an inventory's hosts.
+    """Make the plan for an inventory's hosts.
 
     Args:
         machines: what each connected host reports.
-        store: where the credentials are; by default ``credentials/LAB_NAME.yaml``.
-        ask: how to ask at a terminal for what can't be made.
-        rotate: take new passwords for what runs here.
-        requires_all: refuse a run without the passwords of services that run elsewhere.
+        store: the credentials file; by default ``credentials/LAB_NAME.yaml``.
+        ask: asks at a terminal for secrets that can't be generated.
+        rotate: replace the passwords of the services that Quaylab runs.
+        requires_all: refuse a run without the passwords of external services.
 
     Raises:
         Refusal: all problems found, each by its setting.
     """
-    settings, own = load(hosts)
-    settings = storage.with_quays_path(settings, own.values())
+    settings, host_settings = load(hosts)
+    settings = storage.with_quay_storage_path(settings, host_settings.values())
     store = store or Store(settings.lab_name)
     groups = topology.groups(hosts)
     problems = Problems(given_files.problems(settings))
@@ -195,23 +195,23 @@ def make(
     for host in hosts:
         if machine := machines.get(host.name):
             problems += host_reports.machine_problems(host.name, machine)
-            if "hypervisor" not in host.groups:  # it runs VMs, and no container
+            if "hypervisor" not in host.groups:  # it runs VMs and no containers
                 problems += host_reports.engine_problems(host.name, machine)
-    where = credentials = None
+    layout = credentials = None
     with problems.collecting():
-        where = _topology(settings, own, hosts, machines)
+        layout = _topology(settings, host_settings, hosts, machines)
     with problems.collecting():
         credentials = needed.load(settings, store, groups, ask, rotate, requires_all)
-    if where and credentials and store.replaces_passwords(credentials):
-        # A password of the database's that Quay is not told locks it out.
-        problems += host_reports.absent_problems("new passwords", where.engine_hosts(), machines)
-    if where and settings.tls_certificate and settings.tls_key:
-        problems += certificates.check(settings.tls_certificate, settings.tls_key, where.hostname)
-    if where and credentials:
-        problems += quay_config.problems(settings, where, credentials)
+    if layout and credentials and store.replaces_passwords(credentials):
+        # Quay can't log in to the database if only one of the two gets the new password.
+        problems += host_reports.absent_problems("new passwords", layout.engine_hosts(), machines)
+    if layout and settings.tls_certificate and settings.tls_key:
+        problems += certificates.check(settings.tls_certificate, settings.tls_key, layout.hostname)
+    if layout and credentials:
+        problems += quay_config.problems(settings, layout, credentials)
     refuse(problems)
-    assert where and credentials  # else there was a problem
-    return _assemble(settings, own, where, credentials, store, machines)
+    assert layout and credentials  # else there was a problem
+    return _assemble(settings, host_settings, layout, credentials, store, machines)
 
 
 def refuse_unfit(
@@ -219,21 +219,21 @@ def refuse_unfit(
     disks: Mapping[str, Disks] | None = None,
     images: Mapping[str, Mapping[str, ImageState]] | None = None,
 ) -> None:
-    """Stop if a host can't do its part, or bears data that this run doesn't fit.
+    """Stop if a host doesn't meet the requirements, or has data that this run doesn't match.
 
     Args:
-        disks: what each connected host that has storages reports of its disks.
-        images: the images that each connected host has of those that it needs, by name.
+        disks: the disks of each connected host that has storages.
+        images: of the images that a connected host needs, those that it has, by host and name.
 
     Raises:
-        Refusal: too small, a port taken, a clock out of step, a disk in use; an image that is
-            another than before; or engine, store or credentials changed under existing data.
+        Refusal: a host is too small, a port is taken, a clock differs, a disk is in use, an image
+            has changed; or engine, store or credentials don't match the existing data.
     """
     problems = foreign_data(plan)
     leader = plan.machines.get(plan.topology.leader)
     problems += blob_location.problems(plan.settings, plan.topology, leader)
     if not problems:
-        # Of data that isn't ours the schema says nothing.
+        # If the data isn't ours, its schema is of no interest.
         problems += schema_version.problems(
             plan.settings, plan.topology, plan.schema, plan.machines
         )
@@ -241,7 +241,7 @@ def refuse_unfit(
         problems += service.problems(plan.context)
     for name, machine in plan.machines.items():
         wanted = plan.storages.get(name, ())
-        if not (disks and name in disks and storage.unmounted(disks[name], wanted)):
+        if not (disks and name in disks and storage.has_unmounted(disks[name], wanted)):
             problems += lost_data.problems(name, plan.machines, plan.topology, plan.volumes_of)
         if disks and name in disks:
             problems += storage_problems.problems(name, machine, disks[name], wanted)
@@ -255,10 +255,10 @@ def refuse_unfit(
 
 
 def refuse_teardown(plan: Plan) -> None:
-    """Stop if a host bears what another registry has made, or doesn't tell what it bears.
+    """Stop if a host has data or containers of another registry, or can't report what it has.
 
     Raises:
-        Refusal: whose it is, or which engine does not answer.
+        Refusal: with the owner, or the host whose engine does not answer.
     """
     problems: list[str] = []
     for name, machine in plan.connected_hosts.items():
@@ -272,7 +272,7 @@ def refuse_teardown(plan: Plan) -> None:
 
 
 def foreign_data(plan: Plan) -> list[str]:
-    """What on the hosts is of another engine, store or registry than the plan's."""
+    """Return problems with existing data of another engine, store or registry than the plan's."""
     problems: list[str] = []
     for name, machine in plan.connected_hosts.items():
         problems += ownership.problems(name, machine, plan.credentials, plan.store)
@@ -283,61 +283,61 @@ def foreign_data(plan: Plan) -> list[str]:
 
 def _topology(
     settings: Settings,
-    own: Mapping[str, HostSettings],
+    host_settings: Mapping[str, HostSettings],
     hosts: list[HostInput],
     machines: Mapping[str, Machine],
 ) -> Topology:
     reported = {name: machine.addresses for name, machine in machines.items()}
-    where = topology.build(settings, hosts, own, reported)
-    if settings.purge not in (None, where.hostname):
-        refuse([f"purge: {settings.purge!r} is not this registry's name, {where.hostname}"])
-    return where
+    layout = topology.build(settings, hosts, host_settings, reported)
+    if settings.purge not in (None, layout.hostname):
+        refuse([f"purge: {settings.purge!r} is not this registry's name, {layout.hostname}"])
+    return layout
 
 
 def _assemble(
     settings: Settings,
-    own: Mapping[str, HostSettings],
-    where: Topology,
+    host_settings: Mapping[str, HostSettings],
+    layout: Topology,
     credentials: Credentials,
     store: Store,
     machines: Mapping[str, Machine],
 ) -> Plan:
     if settings.tls_certificate and settings.tls_key:
-        served = ServerCertificate(
+        certificate = ServerCertificate(
             settings.tls_certificate.read_text(),
             SecretStr(settings.tls_key.read_text()),
             None,
         )
     else:
-        credentials = certificates.own_authority(credentials, where.hostname)
-        served = certificates.own(credentials)
-    ceph_hosts = where.hosts["ceph"]
+        credentials = certificates.with_server_certificate(credentials, layout.hostname)
+        certificate = certificates.server_certificate(credentials)
+    ceph_hosts = layout.hosts["ceph"]
     if ceph_hosts and not ceph.runs_in_container(ceph_hosts):
         credentials = cephadm.with_ssh_key(credentials)
     if ceph_hosts and settings.storage_tls:
-        addresses = [where.addresses[host] for host in ceph_hosts]
-        credentials = certificates.with_ceph(credentials, where.hostname, addresses)
-    context = Context(settings, where, credentials, served, machines)
+        addresses = [layout.addresses[host] for host in ceph_hosts]
+        credentials = certificates.with_ceph_certificate(credentials, layout.hostname, addresses)
+    context = Context(settings, layout, credentials, certificate, machines)
     return Plan(
         settings,
-        where,
+        layout,
         credentials,
         store,
-        served,
+        certificate,
         machines,
         workloads={
             host: tuple(
                 workload
                 for service in SERVICES
-                if host in where.hosts[service.name]
+                if host in layout.hosts[service.name]
                 for workload in service.workloads(context, host)
             )
-            for host in where.engine_hosts()
+            for host in layout.engine_hosts()
             if host in machines
         },
         storages={
             name: found
-            for name in where.engine_hosts()
-            if (found := storage.wanted(own[name], settings, name in where.quay))
+            for name in layout.engine_hosts()
+            if (found := storage.wanted(host_settings[name], settings, name in layout.quay))
         },
     )

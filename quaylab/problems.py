@@ -1,4 +1,4 @@
-"""Problems with what the user gave, collected so that all are told at once."""
+"""Problems with the user's input, collected so that all of them are reported at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class Refusal(Exception):
-    """Why nothing was done: one line per problem, each naming a setting and its remedy."""
+    """Why a run stops before any change: one line per problem, with the setting and a remedy."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(dict.fromkeys(problems))
@@ -18,7 +18,7 @@ class Refusal(Exception):
 
 
 class Problems(list[str]):
-    """Problems as they are found; those of a refusal are taken as well."""
+    """Problems in the order in which they are found; ``collecting`` adds those of a refusal."""
 
     @contextmanager
     def collecting(self) -> Iterator[None]:

@@ -1,13 +1,13 @@
-"""Text as the files that it lands in take it, where no library writes them."""
+"""Quoting for file formats that no library writes for us."""
 
 from __future__ import annotations
 
 
 def systemd(text: str) -> str:
-    """A word in double quotes of a unit, where % begins a specifier: systemd.syntax(7).
+    """Return a text in double quotes for a unit file, with % escaped: systemd.syntax(7).
 
     Raises:
-        ValueError: it has lines, which no quotes hold together.
+        ValueError: the text has several lines, which can't be quoted.
     """
     if "\n" in text or "\0" in text:
         raise ValueError("a unit's value is one line")

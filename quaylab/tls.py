@@ -1,4 +1,4 @@
-"""TLS as Quay's own clients make it: what is trusted, and in an operator's words why not."""
+"""TLS contexts like those of Quay's own clients, and TLS errors in an operator's words."""
 
 from __future__ import annotations
 
@@ -6,59 +6,59 @@ import ssl
 from contextlib import suppress
 from pathlib import Path
 
-# OpenSSL's codes of a certificate's faults.
+# OpenSSL's verification errors.
 EXPIRED, UNKNOWN_CA = 10, (2, 18, 19, 20, 21)
 OTHER_NAME = (62, 64)
 
 
 def context(*authorities: str, public: bool = False) -> ssl.SSLContext:
-    """What verifies chain and name as Docker, libpq and the Python in Quay's image do.
+    """Return a context that verifies chain and name like Docker, libpq and Quay's own Python.
 
     Args:
         authorities: PEM of the CAs to trust.
         public: trust this machine's public CAs as well.
     """
-    # From 3.13 on Python's default context refuses CAs that Quay takes (without keyUsage, as
-    # openssl makes them), and ends a chain at a CA that is no root, which Quay does not.
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # From 3.13 on Python's default context refuses CAs that Quay accepts (without keyUsage, as
+    # openssl makes them), and lets a chain end at an intermediate CA, which Quay does not.
+    result = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if public:
-        made.load_default_certs()
+        result.load_default_certs()
     for authority in authorities:
-        # Between certificates bundles hold names, in any script.
-        made.load_verify_locations(cadata=authority.encode("ascii", "ignore").decode())
-    return made
+        # Bundles may have comments between the certificates, in any script.
+        result.load_verify_locations(cadata=authority.encode("ascii", "ignore").decode())
+    return result
 
 
 def registry_context(trusted: str) -> ssl.SSLContext:
-    """What trusts a registry: its CA, or else the very certificate that it serves."""
-    made = context(trusted)
-    made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    return made
+    """Return a context that trusts a registry's CA, or the very certificate that it serves."""
+    result = context(trusted)
+    result.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return result
 
 
 def rehearse(certificate: Path, key: Path, name: str) -> None:
-    """Make a handshake in memory with a registry that serves a certificate, as a run ends with.
+    """Try in memory the handshake that a client will make with a registry of this certificate.
 
     Raises:
-        ssl.SSLError: it can't be served, or is not trusted.
+        ssl.SSLError: the certificate can't be served, or is not trusted.
     """
-    serves = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    serves.load_cert_chain(certificate, key)
-    asked, answered = ssl.MemoryBIO(), ssl.MemoryBIO()
-    trusts = registry_context(certificate.read_text())
-    server = serves.wrap_bio(asked, answered, server_side=True)
-    client = trusts.wrap_bio(answered, asked, server_hostname=name)
-    # Each side goes as far as the other has spoken; the client's second word is its last.
+    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_context.load_cert_chain(certificate, key)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client_context = registry_context(certificate.read_text())
+    server = server_context.wrap_bio(to_server, to_client, server_side=True)
+    client = client_context.wrap_bio(to_client, to_server, server_hostname=name)
+    # Each side goes on until it needs an answer; the client's second turn ends the handshake.
     for side in (client, server, client):
         with suppress(ssl.SSLWantReadError):
             side.do_handshake()
 
 
 def reason(error: ssl.SSLError, setting: str) -> str:
-    """Why a handshake failed.
+    """Say why a handshake failed.
 
     Args:
-        setting: the one that names the CA's file.
+        setting: the setting that names the CA's file.
     """
     if not isinstance(error, ssl.SSLCertVerificationError):
         return f"does not speak TLS at this port, or no version in common; {setting} asks for TLS"
@@ -72,5 +72,5 @@ def reason(error: ssl.SSLError, setting: str) -> str:
 
 
 def is_for_another_name(error: ssl.SSLCertVerificationError) -> bool:
-    """Whether the certificate is good, but not that of the name or address it was asked at."""
+    """Whether the certificate is valid, but for another name or address."""
     return error.verify_code in OTHER_NAME

@@ -1,4 +1,4 @@
-"""Which hosts run which service, and at which address: worked out in one place."""
+"""Which hosts run which service, and at which address; all modules get both from here."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ DEFAULT_HOSTNAME = "quay.quaylab.lan"
 class Topology:
     """The services of a run and their addresses.
 
-    ``hosts`` are by service, and ``endpoints`` those of the services that Quay uses; ``addresses``
-    are of hosts that have one for their peers. There is a host of Quay's; the first is the leader.
+    ``hosts`` has the hosts of each service, ``endpoints`` the services that Quay uses, and
+    ``addresses`` the addresses of hosts for their peers. Quay has at least one host; the first is
+    the leader.
     """
 
     hostname: str
@@ -49,7 +50,7 @@ class Topology:
 
     @property
     def store(self) -> StoreEndpoint | None:
-        """The object store; None while the blobs are kept in a volume on Quay's host."""
+        """The object store; None if the blobs are stored in a volume on Quay's host."""
         found = self.endpoints.get("object_store")
         return found if isinstance(found, StoreEndpoint) else None
 
@@ -60,7 +61,7 @@ class Topology:
 
     @property
     def docker_trust(self) -> str:
-        """Where Docker looks for the CA of this registry, on clients and on the lab's hosts."""
+        """The file in which Docker looks for this registry's CA, on clients and on the hosts."""
         return docker_trust(self.registry)
 
     @property
@@ -68,12 +69,12 @@ class Topology:
         return f"https://{self.registry}"
 
     def engine_hosts(self) -> tuple[str, ...]:
-        """Hosts that need a container engine."""
+        """Return the hosts that need a container engine."""
         return tuple(dict.fromkeys(host for hosts in self.hosts.values() for host in hosts))
 
 
 def groups(hosts: list[HostInput]) -> Groups:
-    """The hosts of each service, by the inventory's groups."""
+    """Return the hosts of each service, by the inventory's groups."""
     return {
         service.name: tuple(host.name for host in hosts if service.name in host.groups)
         for service in SERVICES
@@ -83,25 +84,25 @@ def groups(hosts: list[HostInput]) -> Groups:
 def build(
     settings: Settings,
     hosts: list[HostInput],
-    own: Mapping[str, HostSettings],
+    host_settings: Mapping[str, HostSettings],
     reported: Mapping[str, tuple[str, ...]],
 ) -> Topology:
-    """The topology of an inventory.
+    """Work out the topology of an inventory.
 
     Args:
-        reported: each connected host's own addresses, as it reports them.
+        reported: the addresses that each connected host reports.
 
     Raises:
-        Refusal: services whose hosts are missing, too many, or can't reach each other.
+        Refusal: a service has no host or too many, or a host needs an address and has none.
     """
     problems: list[str] = []
     by_name = {host.name: host for host in hosts}
     addresses: dict[str, str] = {}
 
     def address(name: str) -> str:
-        """A host's address for its peers; loopback is a placeholder once a problem is noted."""
+        """Return a host's address for its peers; without one add a problem and return loopback."""
         if name not in addresses:
-            found = _address(by_name[name], own[name], reported.get(name, ()))
+            found = _address(by_name[name], host_settings[name], reported.get(name, ()))
             if found is None:
                 seen = ", ".join(reported.get(name, ())) or "none reported"
                 problems.append(
@@ -123,7 +124,7 @@ def build(
                 address(name)
     quay = members["quay"]
     alone = {host.name for host in hosts} == set(quay)
-    # Asked for only where a peer needs it.
+    # Worked out only if a peer needs it: without an address that would be a problem.
     quay_address = LOOPBACK if alone or not quay else address(quay[0])
     hostname = registry_name(settings, quay)
     if is_ip_address(hostname):
@@ -137,10 +138,10 @@ def build(
     return Topology(hostname, https_port, placed, endpoints, addresses, quay_address)
 
 
-def _address(host: HostInput, own: HostSettings, reported: tuple[str, ...]) -> str | None:
-    """A host's address for its peers; None if it can't be told."""
-    if own.address:
-        return own.address
+def _address(host: HostInput, settings: HostSettings, reported: tuple[str, ...]) -> str | None:
+    """Return a host's address for its peers; None if it is not known."""
+    if settings.address:
+        return settings.address
     for candidate in (host.data.get("ssh_hostname"), host.name):
         if is_ip_address(candidate):
             return str(candidate)
@@ -148,16 +149,16 @@ def _address(host: HostInput, own: HostSettings, reported: tuple[str, ...]) -> s
 
 
 def registry_name(settings: Settings, quay: Sequence[str]) -> str:
-    """SERVER_HOSTNAME, by the names of Quay's hosts."""
+    """Return SERVER_HOSTNAME: the setting, or else a name that follows from Quay's hosts."""
     return settings.server_hostname or _full_name(quay) or DEFAULT_HOSTNAME
 
 
 def docker_trust(registry: str) -> str:
-    """The file in which Docker looks for a registry's CA; it is read at each connection."""
+    """Return the file in which Docker looks for a registry's CA; it reads it at each connection."""
     return f"/etc/docker/certs.d/{registry}/ca.crt"
 
 
 def _full_name(quay: Sequence[str]) -> str | None:
-    """The Quay host's name in the inventory, if it is a full DNS name."""
+    """Return the Quay host's name in the inventory if it is a full DNS name."""
     name = quay[0].lower() if quay else ""
     return name if FULL_NAME.fullmatch(name) and not is_ip_address(name) else None

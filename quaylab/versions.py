@@ -1,4 +1,4 @@
-"""Quay's versions: which one is the default, and which fits which database."""
+"""Quay's versions: the default, and which ones run on which database."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ MYSQL_REASON = "from v3.17.0 on Quay's own migrations work on PostgreSQL only"
 
 
 def quay_version(settings: Settings) -> str:
-    """The version to run: the setting's, or the newest that fits the database."""
+    """Return the version to run: the setting's, or the newest that runs on the database."""
     default = NEWEST if settings.database_engine == "postgresql" else NEWEST_ON_MYSQL
     return settings.quay_version or default
 
 
 def parse(version: str) -> tuple[int, int, int]:
-    """``v3.18.0`` as (3, 18, 0)."""
+    """Return ``v3.18.0`` as (3, 18, 0)."""
     major, minor, patch = (int(number) for number in version.removeprefix("v").split("."))
     return major, minor, patch
 
 
 def is_version(text: str) -> bool:
-    """Whether it has a version's form."""
+    """Whether a text has the form of a version."""
     return re.fullmatch(r"v[0-9]+\.[0-9]+\.[0-9]+", text, re.ASCII) is not None
 
 
 def is_legacy(version: str) -> bool:
-    """Quay 2: set up in the browser, privileged, on ports 80 and 443."""
+    """Whether it is Quay 2: set up in the browser, privileged, on ports 80 and 443."""
     return parse(version)[0] == 2
 
 
 def problems(settings: Settings) -> list[str]:
-    """Versions that can't work."""
+    """Return why the settings' version can't work."""
     version = quay_version(settings)
     if is_legacy(version):
         if settings.image_source == "packages":

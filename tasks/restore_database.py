@@ -27,7 +27,9 @@ if host.name in plan.topology.quay:
 if host.name == plan.topology.leader:
     files.present(
         name="Record that the database is being restored",
-        files=[schema_version.note(schema_version.restoring(dump.name if dump else "a backup"))],
+        files=[
+            schema_version.note(schema_version.restoring_note(dump.name if dump else "a backup"))
+        ],
     )
 
     credentials.restoring(name="Remember the superuser's former passwords", plan=plan)

@@ -1,4 +1,4 @@
-"""The demo: this machine plays every part, and needs no container registry."""
+"""The demo: everything runs on this machine, and no container registry is needed."""
 
 quay = ["@local"]
 database = ["@local"]

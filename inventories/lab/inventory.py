@@ -1,6 +1,6 @@
-"""The seed's lab: a VM on this machine, made by tasks/hypervisor.py, plays every part.
+"""A lab on this machine: tasks/hypervisor.py makes a VM, and everything runs on it.
 
-`./lab up lab` makes the VM and deploys to it. Where the VM is, libvirt tells.
+`./lab up lab` makes the VM and deploys to it. The VM's address comes from libvirt.
 """
 
 import os
@@ -8,7 +8,7 @@ import os
 from quaylab.virtual.addresses import of_machines
 
 _VM = "quay.quaylab.lan"
-# Of a hypervisor elsewhere: qemu+ssh://root@hypervisor.example.com/system
+# For a remote hypervisor: qemu+ssh://root@hypervisor.example.com/system
 _LIBVIRT = "qemu:///system"
 _PASSWORD = os.environ.get("QUAYLAB_CLOUD_USER_PASSWD", "redhat")
 _address = of_machines(_LIBVIRT, [_VM]).get(_VM)
@@ -37,7 +37,7 @@ lab = [
                 "network": "quaylab",
             },
             "convert_to_lv_on_vg": "virt-pool",
-            # By serial number; letters may change places.
+            # By serial number, as device letters may change.
             "docker_storage": {"devices": ["disk1"], "volume_group": "docker-vg"},
             "quay_storage": {"devices": ["disk2"]},
         },

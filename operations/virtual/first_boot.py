@@ -121,7 +121,7 @@ def trusted(lab: Lab) -> Generator[FunctionCommand]:
     addresses = host.get_fact(Addresses, names=names)
     paths = {name: f"{each.directory}/{HOST_KEY}.pub" for name, each in lab.machines.items()}
     keys = host.get_fact(HostKeys, paths=paths)
-    text = known_hosts.written(addresses, keys)
+    text = known_hosts.render(addresses, keys)
     path = Path(lab.known_hosts)
     if path.is_file() and path.read_text() == text:
         host.noop(f"{path} is up to date")

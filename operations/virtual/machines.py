@@ -125,14 +125,14 @@ def seeded(lab: Lab, machine: Machine) -> Generator[StringCommand]:
             f"back, or make it anew with: --data reimage={machine.name}"
         )
         return
-    if machine.name in there.domains and machine.seed in there.there:
+    if machine.name in there.domains and machine.seed in there.existing_paths:
         host.noop(f"{machine.name} has its seed")
         return
     if kept != wanted:
         yield files.write(ManagedFile(f"{machine.directory}/user-data", wanted, mode=0o600))
         meta_data = cloud_init.meta_data(machine)
         yield files.write(ManagedFile(f"{machine.directory}/meta-data", meta_data, mode=0o600))
-    elif machine.seed in there.there:
+    elif machine.seed in there.existing_paths:
         host.noop(f"{machine.name} has its seed")
         return
     yield _seed(machine)

@@ -22,7 +22,9 @@ def spare_others(lab: Lab) -> None:
     """
     there, store = report(lab), Store(lab.settings.lab_name)
     kinds = {"domain": there.domains, "network": there.networks, "pool": there.pools}
-    ours = [name for kind, objects in kinds.items() for name in changes.ours(lab, kind, objects)]
+    ours = [
+        name for kind, objects in kinds.items() for name in changes.lab_objects(lab, kind, objects)
+    ]
     if ours and not (store.exists or Path(lab.known_hosts).exists()):
         raise DeployError(
             f"lab_name: the lab {lab.settings.lab_name} on {host.name} ({', '.join(ours)}) was "
@@ -41,11 +43,11 @@ def machines(lab: Lab) -> Generator[StringCommand]:
     if silent(there):
         yield no_answer()
         return
-    ours = changes.ours(lab, "domain", there.domains)
+    ours = changes.lab_objects(lab, "domain", there.domains)
     for name, existing in ours.items():
         if existing.active:
             yield virsh("destroy", name)
-        for path in found.own_disks(name, existing.xml):
+        for path in found.disks_made_for(name, existing.xml):
             yield _gone(path)
         yield StringCommand("rm -rf", QuoteString(f"{SEEDS}/{name}"))
         # Last: by its domain the rest is known to be ours.
@@ -55,11 +57,11 @@ def machines(lab: Lab) -> Generator[StringCommand]:
     left = [
         machine
         for machine in lab.machines.values()
-        if machine.directory in there.there and machine.name not in there.domains
+        if machine.directory in there.existing_paths and machine.name not in there.domains
     ]
     for machine in left:
         for path in (machine.root, machine.seed, *(disk.path for disk in machine.disks)):
-            if path in there.there:
+            if path in there.existing_paths:
                 yield _gone(path)
         yield StringCommand("rm -rf", QuoteString(machine.directory))
     if not (ours or left):
@@ -83,7 +85,7 @@ def networks(lab: Lab) -> Generator[StringCommand]:
     if silent(there):
         yield no_answer()
         return
-    ours = changes.ours(lab, "network", there.networks)
+    ours = changes.lab_objects(lab, "network", there.networks)
     for name, existing in ours.items():
         if existing.active:
             yield virsh("net-destroy", name)
@@ -102,7 +104,7 @@ def pools(lab: Lab) -> Generator[StringCommand]:
     if silent(there):
         yield no_answer()
         return
-    ours = changes.ours(lab, "pool", there.pools)
+    ours = changes.lab_objects(lab, "pool", there.pools)
     for name, existing in ours.items():
         pool = found.pool(existing.xml)
         if existing.active:

@@ -1,1 +1,1 @@
-"""What is refused before anything is changed, each check with the reason and the remedy."""
+"""Checks before anything is changed. Each problem has the reason and a remedy."""

@@ -1,4 +1,4 @@
-"""Where a registry's blobs are: noted on the leader, as Quay finds none that is elsewhere."""
+"""The place of a registry's blobs, noted on the leader: Quay finds blobs only there."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from quaylab.services.quay import STORAGE_VOLUME
 from quaylab.settings.loading import Settings
 from quaylab.topology import Topology
 
-# Of a registry that was made before there was a note.
-FIRST = "default local"
+# The place of the blobs in a registry from before this note existed.
+PLACE_WITHOUT_NOTE = "default local"
 
 
 def place(settings: Settings, topology: Topology) -> str:
-    """Location, kind of store, and where in it, in one line."""
+    """Return location, kind of store, and address in it, in one line."""
     location, store = settings.storage_location, topology.store
     if store is None:
         return f"{location} local"
@@ -26,18 +26,18 @@ def place(settings: Settings, topology: Topology) -> str:
 
 
 def note(settings: Settings, topology: Topology, credentials: Credentials) -> ManagedFile:
-    """The leader's note: whose the blobs are, and the place."""
+    """Return the leader's note: the owner's fingerprint, and the place."""
     line = f"{credentials.fingerprint} {place(settings, topology)}"
     return ManagedFile(STORAGE_NOTE, f"{line}\n", mode=0o644)
 
 
 def problems(settings: Settings, topology: Topology, leader: Machine | None) -> Iterator[str]:
-    """Why the blobs that there are would be lost to Quay."""
+    """Yield why Quay would no longer find its blobs."""
     if leader is None:
         return
     local = any(volume.name == STORAGE_VOLUME for volume in leader.volumes)
     noted = leader.storage.partition(" ")[2] if leader.storage else None
-    before = noted or (FIRST if local else None)
+    before = noted or (PLACE_WITHOUT_NOTE if local else None)
     now = place(settings, topology)
     if before is None or before == now:
         return

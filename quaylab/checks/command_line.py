@@ -1,4 +1,4 @@
-"""Options of pyinfra's by which a run would be green although it did nothing, or half of it."""
+"""pyinfra's options with which a run would succeed although it did nothing, or only a part."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 from quaylab.settings.loading import HostInput
 
-# A host must not go on while another is behind or lost: Quay's schema is changed once the
+# No host may go on while another is behind or lost: Quay's schema is migrated only after the
 # database's host has dumped it.
 TOGETHER = ("no_wait", "serial", "fail_percent")
 
 
 def option_problems(options: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with options by themselves, by their names as click has them."""
+    """Yield what is wrong with single options; the keys are click's parameter names."""
     for name in TOGETHER:
         if options[name]:
             option = f"--{name.replace('_', '-')}"
@@ -22,7 +22,7 @@ def option_problems(options: Mapping[str, Any]) -> Iterator[str]:
     for item in options["data"]:
         if item.find("=") < 1:
             yield f"--data: {item} is no KEY=VALUE"
-    # With a negative one pyinfra runs nothing, and calls that no change.
+    # With a negative number pyinfra runs nothing and reports no change.
     if (options["retry"] or 0) < 0:
         yield f"--retry: {options['retry']} is no number of retries; leave it out for none"
     if (options["parallel"] or 0) < 0:
@@ -35,11 +35,11 @@ def option_problems(options: Mapping[str, Any]) -> Iterator[str]:
 def limit_problems(
     hosts: Sequence[HostInput], options: Mapping[str, Sequence[str]], chosen: int
 ) -> Iterator[str]:
-    """Patterns that match nothing, as pyinfra matches them, which only warns.
+    """Yield patterns that match nothing; pyinfra itself only warns of them.
 
     Args:
-        hosts: all of the inventory.
-        chosen: how many of them are left by --limit and --exclude.
+        hosts: all hosts of the inventory.
+        chosen: the number of hosts that remain after --limit and --exclude.
     """
     unmatched = [
         pattern

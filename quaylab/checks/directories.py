@@ -1,4 +1,4 @@
-"""Directories on the hosts that settings name for data."""
+"""Host directories that settings name for data."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import PurePosixPath
 from quaylab.settings.loading import Settings
 
 KEYS = ("quay_storage_path", "database_data", "ceph_data")
-# They get the owner and the mode that a part needs, and the host needs its own.
+# A data directory gets the owner and mode of a service; these need their own.
 SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "sys", "usr")
 SHARED = ("/home", "/root", "/var", "/var/lib", "/var/lib/docker", "/var/log")
 
 
 def problems(settings: Settings) -> Iterator[str]:
-    """Those that are the host's own."""
+    """Yield settings that name a system directory."""
     for key in KEYS:
         path = getattr(settings, key)
         if path and (PurePosixPath(path).parts[1] in SYSTEM or path in SHARED):

@@ -1,4 +1,4 @@
-"""Containers and data that are on a host already, and that a run would put something else over."""
+"""Existing containers and data that a run would replace with something else."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from quaylab.hosts.machine import Machine
 from quaylab.model import CREDENTIALS_LABEL, DATA_LABEL, PATH_LABEL, REGISTRY_LABEL, Volume
 from quaylab.services.base import Workload
 
-# The setting that moves a label, for the error's first word; a path's is the volume's own.
+# The setting that determines a label, for the error; that of the path is the volume's own.
 SETTINGS = {DATA_LABEL: "database_engine", REGISTRY_LABEL: "image_source"}
 
 
 def container_problems(name: str, machine: Machine, workloads: Iterable[Workload]) -> Iterator[str]:
-    """Containers in whose place this run would put its own."""
-    for container in ownership.made_by_hand(machine, workloads):
+    """Yield containers of others that this run would replace."""
+    for container in ownership.foreign_containers(machine, workloads):
         yield (
             f"{name}: container {container} was not made by Quaylab, which won't remove what may "
             "hold somebody's data; remove it there yourself, or give it another name: "
@@ -24,10 +24,10 @@ def container_problems(name: str, machine: Machine, workloads: Iterable[Workload
 
 
 def data_problems(name: str, machine: Machine, wanted: Mapping[str, Volume]) -> Iterator[str]:
-    """Data on a host that this run would put something else over."""
+    """Yield volumes of a host that don't match this run."""
     for volume in machine.volumes:
-        want = wanted.get(volume.name)
-        if want is None:
+        match = wanted.get(volume.name)
+        if match is None:
             continue
         if CREDENTIALS_LABEL not in volume.labels:
             yield (
@@ -36,12 +36,12 @@ def data_problems(name: str, machine: Machine, wanted: Mapping[str, Volume]) -> 
                 f"{volume.name}"
             )
             continue
-        settings = {**SETTINGS, PATH_LABEL: want.setting}
+        settings = {**SETTINGS, PATH_LABEL: match.setting}
         for label, setting in settings.items():
-            found, right = volume.labels.get(label), want.labels[label]
-            if found != right:
+            found, expected = volume.labels.get(label), match.labels[label]
+            if found != expected:
                 yield (
                     f"{setting}: volume {volume.name} on {name} is of {found or 'the engine'}, "
-                    f"and this run would make it {right or 'the engine'}'s; nothing is put over "
-                    "existing data: set it back, or dump the data, purge and restore it"
+                    f"but this run needs {expected or 'the engine'}; existing data is never "
+                    "overwritten: set it back, or dump the data, purge and restore it"
                 )

@@ -1,4 +1,4 @@
-"""Which image a name stood for when it was fetched: a container is made from no other."""
+"""The identity of each image when it was fetched: a changed image is refused."""
 
 from __future__ import annotations
 
@@ -13,35 +13,38 @@ from quaylab.paths import IMAGE_NOTES
 
 @dataclass(frozen=True)
 class ImageState:
-    """What identifies an image that a host has, and what did when it was fetched.
+    """The identity of an image on a host, now and when it was fetched.
 
     Both are the image's id and its digests in registries; ``remembered`` is empty for an image
-    that no run has seen yet.
+    that no run has recorded yet.
     """
 
     identities: tuple[str, ...]
     remembered: tuple[str, ...] = ()
 
     @property
-    def is_another(self) -> bool:
-        """Whether the name was given to another image. One identity in common is enough: an image
-        gets a digest more in each registry that it is pushed to."""
+    def has_changed(self) -> bool:
+        """Whether the name now means another image. One common identity is enough: an image gets
+        another digest in each registry that it is pushed to."""
         return bool(self.remembered) and not {*self.remembered} & {*self.identities}
 
 
 def note_path(reference: str) -> str:
-    """The file on a host that remembers what identified an image when it was fetched."""
+    """Return the file on a host that records the identity of a fetched image."""
     return f"{IMAGE_NOTES}/{hashlib.sha256(reference.encode()).hexdigest()[:16]}"
 
 
 def note(reference: str, state: ImageState) -> ManagedFile:
-    """That file, for an image as it is now."""
+    """Return that file for an image as it is now."""
     return ManagedFile(note_path(reference), " ".join(state.identities) + "\n")
 
 
-def reported(machine: Machine, references: Iterable[str]) -> dict[str, ImageState] | None:
-    """Some images as far as a host's report has them: those of its containers. None if it can't be
-    told of one of them whether it is there."""
+def from_report(machine: Machine, references: Iterable[str]) -> dict[str, ImageState] | None:
+    """Return the state of images from a host's report, which has those of its containers.
+
+    Returns:
+        The state by reference; None if the report lacks one of the images.
+    """
     wanted = list(references)
     if not machine.images.keys() >= set(wanted):
         return None
@@ -55,9 +58,9 @@ def reported(machine: Machine, references: Iterable[str]) -> dict[str, ImageStat
 
 
 def problems(host: str, images: Mapping[str, ImageState]) -> Iterator[str]:
-    """Images of a host, by name, that are others than those once fetched."""
+    """Yield images of a host, by name, that have changed since they were fetched."""
     for reference, state in images.items():
-        if state.is_another:
+        if state.has_changed:
             yield (
                 f"{host}: {reference} is another image than the one that was fetched there "
                 "before, and nothing was replaced; if the change is right, remove "

@@ -1,4 +1,4 @@
-"""Files that settings name: those that only go together, and those of the wrong kind."""
+"""Files on this machine that settings name: combinations and formats."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from quaylab.secrets import certificates
 from quaylab.settings.loading import Settings
 
-# What `docker load` unpacks, and tarfile only from Python 3.14 on.
+# `docker load` unpacks this format, Python's tarfile only from 3.14 on.
 ZSTANDARD = b"\x28\xb5\x2f\xfd"
 
 
 def problems(settings: Settings) -> list[str]:
-    """What is wrong with them, each by its setting."""
+    """Return what is wrong with the files, each by its setting."""
     found = []
     if (settings.tls_certificate is None) != (settings.tls_key is None):
         missing = "tls_key" if settings.tls_certificate else "tls_certificate"
@@ -54,5 +54,5 @@ def _has_logins(path: Path) -> bool:
 
 
 def _is_login(entry: dict[str, object]) -> bool:
-    """With a credential store Docker leaves an entry empty."""
+    """Whether an entry holds a login: with a credential store Docker leaves it empty."""
     return any(isinstance(entry.get(key), str) for key in ("auth", "identitytoken", "username"))

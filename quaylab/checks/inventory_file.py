@@ -1,4 +1,4 @@
-"""An inventory as it is written: pyinfra ignores what isn't a group, and the run is green."""
+"""Checks of an inventory's source: pyinfra silently ignores anything that isn't a group."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 from quaylab.settings.loading import HostSettings, Settings
 
 GROUPS = ("hypervisor", "lab", "database", "redis", "ceph", "quay", "all")
-# What writes a value down; a name or a call only tells its own when the file is run.
-_WRITTEN = (ast.Constant, ast.Dict, ast.Set, ast.JoinedStr)
+# Expressions with a literal value; that of a name or a call is known only when the file runs.
+_LITERALS = (ast.Constant, ast.Dict, ast.Set, ast.JoinedStr)
 
 
 def problems(inventory: Path) -> Iterator[str]:
-    """What of it pyinfra would ignore or stumble over.
+    """Yield what pyinfra would ignore in an inventory, or fail on.
 
     Args:
-        inventory: pyinfra's first argument, if that is to be a file.
+        inventory: pyinfra's first argument, if it names a file.
     """
     if inventory.is_dir():
         yield f"{inventory}: is a folder; name the .py file in it"
@@ -29,7 +29,7 @@ def problems(inventory: Path) -> Iterator[str]:
 
 
 def failure(file: str, error: BaseException) -> str:
-    """Why a file of an inventory could not be executed, and in which of its lines."""
+    """Say why a file of an inventory could not be executed, and in which line."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == file]
     if isinstance(error, SyntaxError) and error.filename == file:
@@ -71,7 +71,7 @@ def _of_group(name: str, value: ast.expr) -> Iterator[str]:
                     f"{name}[{index}]: {ast.unparse(item)} is no host, which is a name or "
                     '("name", {"ssh_user": "admin"})'
                 )
-    elif name in GROUPS and isinstance(hosts, (*_WRITTEN, ast.Tuple)):
+    elif name in GROUPS and isinstance(hosts, (*_LITERALS, ast.Tuple)):
         yield f"{name}: {ast.unparse(hosts)} is no list of hosts; {_remedy(name, hosts)}"
 
 

@@ -1,4 +1,4 @@
-"""Data that the leader's notes say must be there, and isn't: an empty one would take its place."""
+"""Data that is missing although the leader's notes record it: a new volume would be empty."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ def problems(
     topology: Topology,
     volumes_of: Callable[[str], Mapping[str, Volume]],
 ) -> Iterator[str]:
-    """Why a host lacks data of the registry.
+    """Yield data of the registry that is missing on a host.
 
     Args:
         machines: the connected hosts; without the leader nothing is known.
-        volumes_of: the volumes that a host is to have.
+        volumes_of: returns the volumes that a host should have, by name.
     """
     leader = machines.get(topology.leader)
     if leader is None or machines[name].hides_data:
         return
-    there = {volume.name: volume for volume in machines[name].volumes}
+    existing = {volume.name: volume for volume in machines[name].volumes}
     for volume in volumes_of(name).values():
-        note, found = BY_NAME[volume.service].data_note(leader), there.get(volume.name)
-        if note is None or (found and not _holds_nothing(found, volume)):
+        note, found = BY_NAME[volume.service].data_note(leader), existing.get(volume.name)
+        if note is None or (found and not _is_lost(found, volume)):
             continue
-        said = f"but {note} on {topology.leader} says that it holds data of the registry"
+        reason = f"but {note} on {topology.leader} says that it holds data of the registry"
         if found is None:
-            what = f"{name}: volume {volume.name} is not on {name}, {said}"
+            what = f"{name}: volume {volume.name} is not on {name}, {reason}"
             remedy = (
                 "make it again, and put its data back from a backup: docker volume create "
                 + shlex.join(docker.volume_arguments(volume))
@@ -46,11 +46,12 @@ def problems(
                     remedy = f"it is on {other}: {again}; or {remedy}"
         elif found.device:
             what = (
-                f"{volume.setting}: nothing is in {found.device} on {name}, {said} ({volume.name})"
+                f"{volume.setting}: nothing is in {found.device} on {name}, {reason} "
+                f"({volume.name})"
             )
             remedy = f"mount the disk of {volume.path}, or put the data back from a backup"
         else:
-            what = f"{name}: volume {volume.name} on {name} is empty, {said}"
+            what = f"{name}: volume {volume.name} on {name} is empty, {reason}"
             remedy = "put its data back from a backup"
         if volume.restore:
             remedy += f", or {volume.restore}"
@@ -60,9 +61,9 @@ def problems(
         )
 
 
-def _holds_nothing(found: Found, wanted: Volume) -> bool:
-    """Whether a volume's data is not where it has to be. A registry may be without any blob; but
-    where the mount point itself is the volume, that is what a missing disk looks like."""
+def _is_lost(found: Found, wanted: Volume) -> bool:
+    """Whether a volume's data is missing. A registry without blobs may have an empty volume, unless
+    the volume is itself a mount point, which is empty while its disk is not mounted."""
     if wanted.may_be_empty and found.device != found.labels.get(PATH_LABEL):
         return found.missing
     return found.empty

@@ -1,6 +1,6 @@
-"""Whose a host is: what is on it bears the fingerprint of the credentials that it was made with.
+"""The owner of a host: containers and volumes are labelled with the credentials' fingerprint.
 
-A host serves one registry, as configuration, notes and the containers' network are shared.
+A host serves one registry only, as there is one configuration, one set of notes and one network.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from quaylab.services.ceph import cluster_id
 from quaylab.topology import Topology
 
 
-class Noted(NamedTuple):
-    """What a host's note says of the registry that it serves."""
+class RegistryNote(NamedTuple):
+    """A host's note of the registry that it serves."""
 
     fingerprint: str
     registry: str
@@ -27,38 +27,38 @@ class Noted(NamedTuple):
 
 
 def note(topology: Topology, credentials: Credentials, lab_name: str) -> ManagedFile:
-    """The note of the registry that a host serves, and of the Quaylab that deployed it last."""
+    """Return the note of the registry, with the version of Quaylab that deployed it last."""
     words = credentials.fingerprint, topology.registry, lab_name, __version__
     return ManagedFile(REGISTRY_NOTE, " ".join(words) + "\n")
 
 
-def noted(machine: Machine) -> Noted | None:
-    """What the note says; None without one. Older notes tell no version."""
+def read_note(machine: Machine) -> RegistryNote | None:
+    """Return a host's note; None without one. Older notes have no version."""
     match (machine.registry or "").split():
         case [fingerprint, registry, lab_name] | [fingerprint, registry, lab_name, _]:
-            return Noted(fingerprint, registry, lab_name)
+            return RegistryNote(fingerprint, registry, lab_name)
     return None
 
 
 def owners(machine: Machine) -> dict[str, list[str]]:
-    """What is on a host, by the fingerprint of the credentials that it belongs to."""
+    """Return volumes, containers and notes of a host by the fingerprint of their owner."""
     found: dict[str, list[str]] = {}
     for volume in machine.volumes:
         if owner := volume.labels.get(CREDENTIALS_LABEL):
             found.setdefault(owner, []).append(f"volume {volume.name}")
     if machine.storage:
         found.setdefault(machine.storage.split()[0], []).append(STORAGE_NOTE)
-    note = noted(machine)
+    note = read_note(machine)
     for name, labels in machine.containers.items():
-        # Containers that are older than this label are whose the note is.
-        before = note.fingerprint if note and DIGEST_LABEL in labels else None
-        if owner := labels.get(CREDENTIALS_LABEL, before):
+        # Containers from before this label belong to the owner of the note.
+        default = note.fingerprint if note and DIGEST_LABEL in labels else None
+        if owner := labels.get(CREDENTIALS_LABEL, default):
             found.setdefault(owner, []).append(f"container {name}")
     return found
 
 
-def made_by_hand(machine: Machine, workloads: Iterable[Workload]) -> list[str]:
-    """The containers that have the names of a host's own, and that Quaylab has not made."""
+def foreign_containers(machine: Machine, workloads: Iterable[Workload]) -> list[str]:
+    """Return containers with the names of ours that Quaylab has not made."""
     names = [workload.container.name for workload in workloads]
     return [
         name
@@ -68,9 +68,9 @@ def made_by_hand(machine: Machine, workloads: Iterable[Workload]) -> list[str]:
 
 
 def problems(name: str, machine: Machine, credentials: Credentials, store: Store) -> Iterator[str]:
-    """What on a host is another registry's."""
+    """Yield what belongs to another registry on a host."""
     ours = credentials.fingerprint
-    note = noted(machine)
+    note = read_note(machine)
     for owner, things in owners(machine).items():
         if owner == ours:
             continue
@@ -82,13 +82,13 @@ def problems(name: str, machine: Machine, credentials: Credentials, store: Store
                 "tasks/adopt.py"
             )
             continue
-        whose, purge = f"the credentials {owner}", "NAME"
+        owned_by, purge = f"the credentials {owner}", "NAME"
         if note and note.fingerprint == owner:
-            whose += f" (registry {note.registry}, lab_name {note.lab_name})"
+            owned_by += f" (registry {note.registry}, lab_name {note.lab_name})"
             purge = note.registry.partition(":")[0]
         state = "is of another registry" if store.exists else "is missing"
         yield (
-            f"lab_name: {what} belongs to {whose}, and {store.path} {state}; restore that file "
+            f"lab_name: {what} belongs to {owned_by}, and {store.path} {state}; restore that file "
             "from a backup, read it back with tasks/adopt.py, or run with the inventory and the "
             "credentials of the registry that it belongs to, which also remove it: "
             f"tasks/teardown.py --data purge={purge}"

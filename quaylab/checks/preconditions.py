@@ -1,4 +1,4 @@
-"""What a host needs for its services, each told as found and needed, before anything is changed."""
+"""Requirements of the services on a host; each problem says what was found and what is needed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from quaylab.hosts.machine import Machine
 from quaylab.services.base import Port, Workload
 from quaylab.settings.loading import Settings
 
-# What both Quay's and sclorg's images are built for.
+# The architectures of both Quay's and sclorg's images.
 ARCHITECTURES = ("x86_64", "aarch64", "ppc64le", "s390x")
-# The first with `docker volume`, `--stop-timeout` and health checks; RHEL 7's own.
+# The first one with `docker volume`, `--stop-timeout` and health checks; the one of RHEL 7.
 OLDEST_ENGINE = (1, 13)
-# Tokens and certificates carry times; Quay's own tolerance for a token is 30 s.
+# In seconds. Tokens and certificates hold times; Quay tolerates 30 s in a token.
 CLOCK_TOLERANCE = 30
 IPV4 = re.compile(r"[0-9]+(\.[0-9]+){3}$")
 
@@ -26,10 +26,10 @@ def problems(
     workloads: Sequence[Workload],
     ports: Sequence[tuple[str, Port]],
 ) -> Iterator[str]:
-    """Why a host can't run its services; a host without one needs nothing.
+    """Yield why a host can't run its services; a host without services has no requirements.
 
     Args:
-        ports: at which its services listen, with the name of the service.
+        ports: each service's name and a port at which it listens.
     """
     if not workloads:
         return
@@ -58,31 +58,31 @@ def _engine(name: str, machine: Machine) -> Iterator[str]:
 def _disks(
     name: str, machine: Machine, settings: Settings, workloads: Sequence[Workload]
 ) -> Iterator[str]:
-    """Space for what isn't there yet: data that is has taken its space already."""
-    there = {volume.name for volume in machine.volumes}
+    """Yield mount points with too little space for data that doesn't exist yet."""
+    existing = {volume.name for volume in machine.volumes}
     root = (machine.engine.root_directory if machine.engine else None) or ENGINE_ROOT
     volumes = [workload.volume for workload in workloads if workload.volume]
     purposes: dict[str, list[str]] = {}
     for volume in volumes:
         mount = machine.mount_of(volume.path or root)
-        if mount and volume.name not in there:
+        if mount and volume.name not in existing:
             purposes.setdefault(mount, []).append(volume.purpose)
-    # With all data elsewhere, a leader's note tells that images are there.
-    if not (there or machine.storage) and (mount := machine.mount_of(root)):
+    # If no data is on this host, the leader's note shows that the images are there.
+    if not (existing or machine.storage) and (mount := machine.mount_of(root)):
         purposes.setdefault(mount, []).insert(0, "images")
     for mount, what in purposes.items():
         if machine.free_mb[mount] < settings.minimum_disk_mb:
             yield (
-                f"minimum_disk_mb: {name} has {machine.free_mb[mount]} MB free on {mount}, needed "
-                f"are {settings.minimum_disk_mb} MB for {', '.join(what)}; make room, mount a "
-                "larger disk, or set minimum_disk_mb lower"
+                f"minimum_disk_mb: {name} has {machine.free_mb[mount]} MB free on {mount}, "
+                f"and {settings.minimum_disk_mb} MB are needed for {', '.join(what)}; make room, "
+                "mount a larger disk, or set minimum_disk_mb lower"
             )
 
 
 def _ports(
     name: str, machine: Machine, workloads: Sequence[Workload], ports: Sequence[tuple[str, Port]]
 ) -> Iterator[str]:
-    # Of other ports than a container's it can't be told whether it is the service that listens.
+    # At a port of no container the listening program may be the service itself.
     of_containers = {port for workload in workloads for port in workload.container.ports}
     taken = machine.listening - machine.published
     first: dict[int, str] = {}
@@ -101,13 +101,13 @@ def _ports(
 
 
 def _addresses(name: str, machine: Machine, ports: Sequence[tuple[str, Port]]) -> Iterator[str]:
-    """Addresses at which nothing can listen: a container would be removed, and the new one not
-    start."""
-    here = {"127.0.0.1", "0.0.0.0", *machine.own_addresses}
+    """Yield addresses that the host doesn't have: the old container would be removed, and the new
+    one would not start."""
+    known = {"127.0.0.1", "0.0.0.0", *machine.own_addresses}
     for service, port in ports:
         address, setting = port.published.address, port.address_setting
-        # A name or IPv6 is left to the engine, and so is a host that tells no address.
-        if not (machine.own_addresses and IPV4.match(address)) or address in here:
+        # The engine checks names and IPv6 addresses, and any address if the host reports none.
+        if not (machine.own_addresses and IPV4.match(address)) or address in known:
             continue
         yield (
             f"{setting}: {name} has no address {address} for {service} to listen on; it has "

@@ -1,4 +1,4 @@
-"""Data that pyinfra itself reads, of which it ignores what it doesn't know."""
+"""Data for pyinfra itself, which ignores keys that it doesn't know."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 from quaylab.settings.loading import PYINFRA_KEY, HostInput
 
-# An unknown key with an underscore may be a helper in a file of group_data, as pyinfra's own page
-# has it, unless it is as near as a typing error to a global argument.
-NEAR = 0.8
+# An unknown key with an underscore may be a helper in a group_data file, as in pyinfra's own
+# documentation, unless it is similar to a global argument. The cutoff is difflib's.
+SIMILAR = 0.8
 
 
 def problems(host: HostInput, known: Collection[str]) -> Iterator[str]:
-    """Keys that are misspelt, and values that pyinfra takes for none.
+    """Yield misspelt keys, and values that pyinfra treats as unset.
 
     Args:
         known: the keys of pyinfra's connectors, and its global arguments.
@@ -28,7 +28,7 @@ def problems(host: HostInput, known: Collection[str]) -> Iterator[str]:
             yield f"{key}: is empty for {host.name}; leave it out"
     yield from _port(host.name, host.data)
     retries = host.data.get("_retries")
-    # With a negative one pyinfra runs nothing, and calls that no change.
+    # With a negative number pyinfra runs nothing and reports no change.
     if isinstance(retries, int) and retries < 0:
         yield f"_retries: {retries} is no number of retries of {host.name}; leave it out for none"
 
@@ -36,7 +36,7 @@ def problems(host: HostInput, known: Collection[str]) -> Iterator[str]:
 def _unknown(name: str, key: str, known: Collection[str]) -> Iterator[str]:
     helper = key.startswith("_")
     family = [each for each in known if each.startswith("_") == helper]
-    near = difflib.get_close_matches(key, family, n=1, cutoff=NEAR if helper else 0.6)
+    near = difflib.get_close_matches(key, family, n=1, cutoff=SIMILAR if helper else 0.6)
     if near:
         yield f"{key}: pyinfra has no such key for {name}; did you mean {near[0]}?"
     elif not helper:
@@ -46,6 +46,6 @@ def _unknown(name: str, key: str, known: Collection[str]) -> Iterator[str]:
 
 def _port(name: str, data: Mapping[str, Any]) -> Iterator[str]:
     port = data.get("ssh_port")
-    # Of 0 pyinfra makes 22.
+    # pyinfra turns 0 into 22.
     if isinstance(port, int) and not 1 <= port <= 65535:
         yield f"ssh_port: {port} is no port of {name}; for example 22"

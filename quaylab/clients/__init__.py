@@ -1,1 +1,1 @@
-"""All that opens a socket: the registry, object stores, databases, the way through SSH."""
+"""Everything that opens a connection: registry, object stores, databases, SSH tunnels."""

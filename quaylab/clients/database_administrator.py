@@ -1,5 +1,5 @@
-"""A database server that runs elsewhere, as its administrator: what Quay lacks there, and how to
-make it. An administrator at RDS or Cloud SQL is no superuser."""
+"""Preparing an external database server for Quay, as its administrator. An administrator at RDS or
+Cloud SQL is no superuser."""
 
 from __future__ import annotations
 
@@ -18,52 +18,52 @@ VARIABLE = variable("database_admin_password")
 
 
 def password(environment: Mapping[str, str], ask: Callable[[str], str] | None) -> SecretStr:
-    """The administrator's password, for this run only.
+    """Return the administrator's password, for this run only.
 
     Raises:
-        Refusal: it is not given, and can't be asked for.
+        Refusal: it is not given, and there is no terminal to ask at.
     """
     if given := environment.get(VARIABLE):
         return SecretStr(given)
     if ask is None:
         raise Refusal(
             [
-                "database_admin: the database doesn't answer Quay, and to make what is missing "
-                f"needs this one's password; give it as {VARIABLE} in the environment, or run at "
-                "a terminal"
+                "database_admin: the database doesn't answer Quay, and preparing it needs the "
+                f"administrator's password; give it as {VARIABLE} in the environment, or run "
+                "at a terminal"
             ]
         )
     return SecretStr(ask("password of database_admin (for this run only): "))
 
 
-def missing(
+def missing_steps(
     settings: Settings, credentials: Credentials, admin: Login, address: str, port: int
 ) -> tuple[Step, ...]:
-    """What has to be done before Quay can use the database, in its order.
+    """Return the steps that are needed before Quay can use the database, in their order.
 
     Raises:
-        Unreachable: the administrator isn't let in, or can't do it; with the reason.
+        Unreachable: the administrator can't log in, or lacks a right; with the reason.
     """
     administrations = {"postgresql": postgresql_administration, "mysql": mysql_administration}
     administration = administrations[settings.database_engine]
-    return probes.asked(
-        lambda: administration.missing(settings, credentials, admin, address, port),
+    return probes.query(
+        lambda: administration.missing_steps(settings, credentials, admin, address, port),
         settings,
         "database",
     )
 
 
-def take(settings: Settings, admin: Login, step: Step, address: str, port: int) -> None:
-    """Do one step.
+def execute_step(settings: Settings, admin: Login, step: Step, address: str, port: int) -> None:
+    """Execute one step.
 
     Raises:
         Unreachable: the server's reason, in one line.
     """
-    connected = sql.postgresql if settings.database_engine == "postgresql" else sql.mysql
+    connect = sql.postgresql if settings.database_engine == "postgresql" else sql.mysql
     login = Login(admin.user, admin.password, step.database)
 
     def run() -> None:
-        with connected(settings, login, address, port) as cursor:
+        with connect(settings, login, address, port) as cursor:
             cursor.execute(step.statement)
 
-    probes.asked(run, settings, "database")
+    probes.query(run, settings, "database")

@@ -1,4 +1,4 @@
-"""Logging in to a VM as the deploy will: by its known host key, with password or key."""
+"""The first login to a VM, as the deploy will do it: with its known host key, password or key."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ RESULT = "/run/cloud-init/result.json"
 
 
 class NotYet(Exception):
-    """What a VM still lacks."""
+    """The VM's first boot is not finished; the message names what is missing."""
 
 
 @dataclass(frozen=True)
 class SshTarget:
-    """An address and port that lead to a VM's SSH, the key it has to show, and maybe a private
-    key to log in with (else the agent's and the user's own)."""
+    """Address and port of a VM's SSH server (or a tunnel to it), its host key, and the private key
+    to log in with (None: the agent's and the user's keys)."""
 
     address: str
     port: int
@@ -31,10 +31,10 @@ class SshTarget:
 
 
 def first_boot(machine: Machine, target: SshTarget) -> list[str]:
-    """The errors of a first boot that is over.
+    """Return the errors of a finished first boot.
 
     Raises:
-        NotYet: no SSH, no login, or cloud-init still at work.
+        NotYet: no SSH, no login, or cloud-init is still running.
     """
     client = paramiko.SSHClient()
     kind, packed = target.host_key.split()[:2]

@@ -1,4 +1,4 @@
-"""HTTP under a server's own name, by way of whatever leads there."""
+"""HTTP to a server by its own name, over connections that the caller opens, such as tunnels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib3.exceptions import NewConnectionError
 
 from quaylab import tls
 
-# Opens a connection to a name or an address and a port, as some host sees them.
+# Opens a connection to a name or address and a port, as another host would.
 Dial = Callable[[str, int], socket.socket]
 TIMEOUT = 15.0
 
@@ -21,18 +21,18 @@ TIMEOUT = 15.0
 def dialer(
     through: Callable[[str, int], AbstractContextManager[tuple[str, int]]],
 ) -> Iterator[Dial]:
-    """What opens a connection when it is asked for one: S3's buckets and Keystone's catalog have
-    names of their own.
+    """Yield a function that opens tunnels when they are needed: S3's buckets and Keystone's catalog
+    have further names.
 
     Args:
-        through: a local end of a way to an address and a port.
+        through: opens a tunnel to an address and port, and returns its local end.
     """
-    with ExitStack() as connections:
+    with ExitStack() as tunnels:
         known: dict[tuple[str, int], tuple[str, int]] = {}
 
         def dial(address: str, port: int) -> socket.socket:
             if (address, port) not in known:
-                known[address, port] = connections.enter_context(through(address, port))
+                known[address, port] = tunnels.enter_context(through(address, port))
             return socket.create_connection(known[address, port], timeout=TIMEOUT)
 
         yield dial
@@ -41,14 +41,14 @@ def dialer(
 def manager(
     dial: Dial, authorities: Iterable[str] = (), proxy: str | None = None
 ) -> urllib3.PoolManager:
-    """urllib3 whose connections are opened by ``dial``, even the one to a proxy.
+    """Return a urllib3 manager whose connections are opened by ``dial``, also those to a proxy.
 
     Args:
-        authorities: PEM of CAs to trust beside the public ones.
+        authorities: PEM of CAs to trust in addition to the public ones.
     """
     context = tls.context(*authorities, public=True)
     timeout = urllib3.Timeout(TIMEOUT)
-    made = (
+    pool_manager = (
         urllib3.ProxyManager(proxy, ssl_context=context, timeout=timeout, retries=False)
         if proxy
         else urllib3.PoolManager(ssl_context=context, timeout=timeout, retries=False)
@@ -74,12 +74,12 @@ def manager(
     class SecurePool(urllib3.HTTPSConnectionPool):
         ConnectionCls = Secure
 
-    made.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
-    return made
+    pool_manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+    return pool_manager
 
 
-def root(error: BaseException) -> BaseException:
-    """The first cause, in whose words there is something to read; urllib3's tell of its objects."""
+def root_cause(error: BaseException) -> BaseException:
+    """Return the first cause of an error: it is readable, while urllib3's errors name objects."""
     while cause := error.__cause__ or error.__context__ or getattr(error, "reason", None):
         if not isinstance(cause, BaseException):
             break

@@ -1,4 +1,4 @@
-"""What Quay lacks on a MySQL that runs elsewhere, and the statements that make it."""
+"""The statements that prepare an external MySQL server for Quay."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from quaylab.settings.loading import Settings
 
 @dataclass(frozen=True)
 class MySQL:
-    """What an administrator sees. ``enters`` is whether Quay's role gets into the
-    database; ``character_set`` is None without the database."""
+    """The state that an administrator finds. ``role`` is whether Quay's role exists, ``logs_in``
+    whether it can log in, and ``enters`` whether it may use the database. ``character_set`` is
+    None without the database."""
 
     role: bool
     logs_in: bool
@@ -25,14 +26,14 @@ class MySQL:
     character_set: str | None
 
 
-def missing(
+def missing_steps(
     settings: Settings, credentials: Credentials, admin: Login, address: str, port: int
 ) -> tuple[Step, ...]:
-    """The steps to what Quay needs, as the administrator and Quay's role see the server.
+    """Return the steps that the server still needs for Quay.
 
     Raises:
-        Unreachable: the server is too old, or the administrator can't do it.
-        pymysql.Error, OSError: the administrator isn't let in.
+        Unreachable: the server is too old.
+        pymysql.Error, OSError: the administrator can't log in.
     """
     user, database = settings.database_user, settings.database_name
     secret = credentials.database_password
@@ -40,7 +41,7 @@ def missing(
     with sql.mysql(*connection) as cursor:
         cursor.execute("SELECT VERSION()")
         version = str(first(cursor))
-        probes.not_too_old(probes.mysql_kind(version), version)
+        probes.check_version(probes.mysql_kind(version), version)
         cursor.execute("SELECT 1 FROM mysql.user WHERE user = %s AND host = '%%'", (user,))
         role = first(cursor)
         cursor.execute(
@@ -51,22 +52,22 @@ def missing(
         character_set = first(cursor)
         quoted = cursor.connection.escape(secret.get_secret_value())
 
-    def lets_in(into: str | None) -> bool:
+    def can_log_in(to: str | None) -> bool:
         try:
-            with sql.mysql(settings, Login(user, secret, into), address, port):
+            with sql.mysql(settings, Login(user, secret, to), address, port):
                 return True
         except pymysql.OperationalError:
             return False
 
-    found = MySQL(role is not None, lets_in(None), lets_in(database), character_set)
+    found = MySQL(role is not None, can_log_in(None), can_log_in(database), character_set)
     return tuple(steps(found, settings, quoted))
 
 
 def steps(found: MySQL, settings: Settings, password: str) -> Iterator[Step]:
-    """The steps from what was found to what Quay needs.
+    """Yield the steps from the state that was found to the one that Quay needs.
 
     Args:
-        password: that of Quay's role, quoted for SQL.
+        password: the password of Quay's role, quoted for SQL.
     """
     user, database = f"'{settings.database_user}'@'%'", settings.database_name
     if not found.logs_in:
@@ -88,7 +89,7 @@ def steps(found: MySQL, settings: Settings, password: str) -> Iterator[Step]:
             f"{verb} DATABASE `{database}` CHARACTER SET latin1",
         )
     if not found.enters:
-        # GRANT takes a pattern, in which an underscore means any character.
+        # In GRANT the name is a pattern, in which an underscore matches any character.
         pattern = database.replace("_", r"\_")
         yield Step(
             f"give {settings.database_user} its rights in {database}",

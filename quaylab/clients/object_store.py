@@ -1,4 +1,4 @@
-"""Object stores as Quay uses them: one bucket, and objects in it."""
+"""A client of object stores as Quay uses them: one bucket, and objects in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib3 import PoolManager
 from urllib3.exceptions import HTTPError
 
 from quaylab import tls
-from quaylab.clients.http import Dial, manager, root
+from quaylab.clients.http import Dial, manager, root_cause
 from quaylab.clients.probes import Answer, Unreachable
 from quaylab.clients.store_errors import StoreError
 from quaylab.endpoints import StoreEndpoint
@@ -23,10 +23,10 @@ CONTENT = b"Quaylab looks whether it can write here.\n"
 
 
 class Objects(Protocol):
-    """What each kind of store can do; every method raises :class:`StoreError`."""
+    """The operations of each kind of store; every method may raise :class:`StoreError`."""
 
     def has_bucket(self) -> bool:
-        """Whether the bucket is there, and is open to our keys."""
+        """Whether the bucket exists; an error if our keys may not use it."""
 
     def make_bucket(self) -> None: ...
 
@@ -40,7 +40,7 @@ class Objects(Protocol):
 def http_client(
     settings: Settings, store: StoreEndpoint, credentials: Credentials, dial: Dial
 ) -> PoolManager:
-    """HTTP to a store as Quay has it: the CAs that it trusts, and its proxy."""
+    """Return an HTTP client for a store, with the CAs and the proxy that Quay uses."""
     files = (settings.company_ca, settings.storage_ca)
     trusted = [file.read_text() for file in files if file]
     if store.host and credentials.ca_certificate:
@@ -49,10 +49,10 @@ def http_client(
 
 
 class Client:
-    """A store as a host reaches it, with Quay's credentials; what goes wrong is told in one line.
+    """A store with Quay's credentials, reached from a host; errors are one line each.
 
     Args:
-        dial: how the host opens a connection.
+        dial: opens a connection from that host.
     """
 
     def __init__(
@@ -64,38 +64,38 @@ class Client:
         self._objects = _objects(settings, store, credentials, http, dial)
 
     def ask(self) -> Answer | None:
-        """Whether the bucket is there; None without it. It changes nothing.
+        """Look for the bucket, without changing anything; return None if it doesn't exist.
 
         Raises:
-            Unreachable: no answer, or the keys are refused; it begins with the setting.
+            Unreachable: no answer, or the keys are refused; the text begins with the setting.
         """
         started = time.monotonic()
-        with _Explained(self._store):
-            there = self._objects.has_bucket()
+        with _ErrorTranslation(self._store):
+            exists = self._objects.has_bucket()
         name = f"{self._store.kind}, bucket {self._settings.storage_bucket},"
-        return Answer(name, (time.monotonic() - started) * 1000) if there else None
+        return Answer(name, (time.monotonic() - started) * 1000) if exists else None
 
     def make_bucket(self) -> None:
         """Create the bucket.
 
         Raises:
-            Unreachable: it can't be made, or is another's.
+            Unreachable: it can't be created, or somebody else owns it.
         """
-        with _Explained(self._store):
+        with _ErrorTranslation(self._store):
             self._objects.make_bucket()
 
     def round_trip(self) -> None:
         """Write an object where Quay's are, read it back, delete it.
 
         Raises:
-            Unreachable: one of them can't be done.
+            Unreachable: one of these steps fails.
         """
         name = f"{self._settings.storage_path.strip('/')}/{PROBE}"
-        with _Explained(self._store):
+        with _ErrorTranslation(self._store):
             self._objects.write(name, CONTENT)
-            came = self._objects.read(name)
+            content = self._objects.read(name)
             self._objects.delete(name)
-        if came != CONTENT:
+        if content != CONTENT:
             raise Unreachable(f"storage_host: {_where(self._store)} gave back another content")
 
 
@@ -106,7 +106,7 @@ def _objects(
     http: PoolManager,
     dial: Dial,
 ) -> Objects:
-    # Loaded only where it is used: it takes a while, and most runs have blobs in a volume.
+    # Imported only if needed: boto3 loads slowly, and most registries have their blobs in a volume.
     if store.kind == "swift":
         from quaylab.clients.swift import Swift
 
@@ -116,8 +116,8 @@ def _objects(
     return S3(settings, store, credentials, http, manager(dial))
 
 
-class _Explained:
-    """Turns what a store's client raises into one line that begins with the setting."""
+class _ErrorTranslation:
+    """Turns the errors of a store's client into one line that begins with the setting."""
 
     def __init__(self, store: StoreEndpoint) -> None:
         self._store = store
@@ -130,14 +130,14 @@ class _Explained:
         if isinstance(error, StoreError):
             raise Unreachable(f"{error.setting}: {where}: {error}") from error
         if isinstance(error, (HTTPError, OSError)):
-            cause = root(error)
+            cause = root_cause(error)
             setting = "swift_auth_url" if self._store.kind == "swift" else "storage_host"
             if isinstance(cause, ssl.SSLCertVerificationError):
                 setting = setting if tls.is_for_another_name(cause) else "storage_ca"
-                said = tls.reason(cause, "storage_ca")
-                raise Unreachable(f"{setting}: {where}: {said}") from error
-            said = str(cause) or type(cause).__name__
-            raise Unreachable(f"{setting}: {where}: no answer: {said}") from error
+                reason = tls.reason(cause, "storage_ca")
+                raise Unreachable(f"{setting}: {where}: {reason}") from error
+            reason = str(cause) or type(cause).__name__
+            raise Unreachable(f"{setting}: {where}: no answer: {reason}") from error
 
 
 def _where(store: StoreEndpoint) -> str:

@@ -1,4 +1,4 @@
-"""What Quay lacks on a PostgreSQL that runs elsewhere, and the statements that make it."""
+"""The statements that prepare an external PostgreSQL server for Quay."""
 
 from __future__ import annotations
 
@@ -21,8 +21,16 @@ MAINTENANCE = "postgres"
 
 @dataclass(frozen=True)
 class PostgreSQL:
-    """What an administrator sees. ``owner`` is None without the database, ``member`` is whether
-    the administrator may act as Quay's role, and ``others`` are tables that aren't Quay's."""
+    """The state that an administrator finds.
+
+    Attributes:
+        makes_roles, makes_databases, superuser: the administrator's rights.
+        role: whether Quay's role exists; it ``logs_in`` if its password is right.
+        member: whether the administrator may act as Quay's role.
+        owner: the owner of Quay's database; None without the database.
+        others: the number of tables in it that don't belong to Quay's role.
+        trigram_available, trigram: whether the server has pg_trgm, and the database.
+    """
 
     makes_roles: bool
     makes_databases: bool
@@ -36,26 +44,26 @@ class PostgreSQL:
     trigram: bool
 
 
-def missing(
+def missing_steps(
     settings: Settings, credentials: Credentials, admin: Login, address: str, port: int
 ) -> tuple[Step, ...]:
-    """The steps to what Quay needs, as the administrator and Quay's role see the server.
+    """Return the steps that the server still needs for Quay.
 
     Raises:
-        Unreachable: the server is too old, or the administrator can't do it.
-        psycopg2.Error, OSError: the administrator isn't let in.
+        Unreachable: the server is too old, or the administrator lacks a right.
+        psycopg2.Error, OSError: the administrator can't log in.
     """
     user, database = settings.database_user, settings.database_name
     secret = credentials.database_password
     connection = settings, Login(admin.user, admin.password, MAINTENANCE), address, port
     with sql.postgresql(*connection) as cursor:
         version = cursor.connection.info.parameter_status("server_version")
-        probes.not_too_old("PostgreSQL", str(version))
+        probes.check_version("PostgreSQL", str(version))
         cursor.execute(
             "SELECT rolsuper, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = current_user"
         )
         superuser, makes_roles, makes_databases = cursor.fetchone()
-        # From 16 on membership alone doesn't do.
+        # From PostgreSQL 16 on membership alone is not enough.
         right = "SET" if cursor.connection.server_version >= 160000 else "MEMBER"
         cursor.execute(
             "SELECT pg_has_role(oid, %s) FROM pg_roles WHERE rolname = %s", (right, user)
@@ -68,7 +76,7 @@ def missing(
         cursor.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'")
         available = first(cursor)
         cursor.execute("SHOW password_encryption")
-        # The server, and so its log, never sees the password itself. Older ones say "on".
+        # The server, and so its log, never sees the password itself. Older servers answer "on".
         algorithm = "scram-sha-256" if first(cursor) == "scram-sha-256" else "md5"
         verifier = encrypt_password(secret.get_secret_value(), user, cursor.connection, algorithm)
     others, trigram = 0, None
@@ -103,13 +111,13 @@ def missing(
 
 
 def steps(found: PostgreSQL, settings: Settings, admin: str, verifier: str) -> Iterator[Step]:
-    """The steps from what was found to what Quay needs.
+    """Yield the steps from the state that was found to the one that Quay needs.
 
     Args:
-        verifier: what the server keeps of the password of Quay's role.
+        verifier: the hash of Quay's password that the server stores.
 
     Raises:
-        Unreachable: the administrator has no right to one, or the database is another's.
+        Unreachable: the administrator lacks a right, or the database has tables of others.
     """
     user, database = settings.database_user, settings.database_name
     if not found.trigram_available:
@@ -136,7 +144,7 @@ def steps(found: PostgreSQL, settings: Settings, admin: str, verifier: str) -> I
             takes_over=found.role,
         )
     if found.owner != user and not found.member:
-        # Who gives a database to a role has to be able to act as that role.
+        # To give a database to a role, one must be able to act as that role.
         yield Step(f"let {admin} act as {user}", MAINTENANCE, f'GRANT "{user}" TO CURRENT_USER')
     if found.owner is None:
         if not found.makes_databases:

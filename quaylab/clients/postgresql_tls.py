@@ -1,4 +1,4 @@
-"""TLS to a database or Redis that runs elsewhere: how it begins, and what settings it takes."""
+"""The start of TLS with PostgreSQL, to find the reason of an error."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import socket
 import ssl
 import struct
 
-# What PostgreSQL is sent before a TLS handshake, and what it answers then.
+# The request before a TLS handshake with PostgreSQL, and its answer.
 POSTGRESQL_REQUEST, POSTGRESQL_AGREES = struct.pack("!ii", 8, 80877103), b"S"
 
 
 def greet_postgresql(
     address: str, port: int, name: str, trusted: ssl.SSLContext, timeout: float
 ) -> None:
-    """Make a TLS handshake with PostgreSQL, if it answers: libpq keeps a failed one's reason.
+    """Make a TLS handshake with PostgreSQL, if it answers: libpq doesn't report why one fails.
 
     Raises:
-        ssl.SSLError: it has no TLS, or can't be trusted.
+        ssl.SSLError: the server has no TLS, or can't be trusted.
     """
     with socket.create_connection((address, port), timeout) as plain:
         plain.sendall(POSTGRESQL_REQUEST)

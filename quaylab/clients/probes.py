@@ -1,4 +1,4 @@
-"""Asking database and Redis with exactly Quay's own credentials."""
+"""Probes of database and Redis with exactly Quay's credentials."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from quaylab.settings.loading import Settings
 
 T = TypeVar("T")
 
-# The oldest of each that upstream's own tests run on; Redis 3.2 is that of RHEL 7's collections.
+# The oldest versions in upstream's own tests; Redis 3.2 is in RHEL 7's software collections.
 OLDEST = {"PostgreSQL": (11,), "MySQL": (5, 7), "MariaDB": (10, 2), "Redis": (3, 2)}
-# What comes before libpq's reason: the tunnel's end, which means nothing to anybody.
+# libpq's words before the reason: the address is the tunnel's end, which doesn't help anybody.
 LIBPQ_PREFIX = re.compile(r"^connection to server .*? failed: ")
-# What clients say when a connection ends without an answer.
+# Clients' errors when a connection ends without an answer.
 SILENCE = re.compile(
     "closed the connection unexpectedly|Lost connection|Connection closed|reset by peer"
     "|EOF occurred"
 )
-# What servers say of a wrong password.
+# Servers' errors for a wrong password.
 PASSWORD_REFUSED = (
     "password authentication failed|using password|WRONGPASS|invalid .*password|any password"
 )
-# What servers say, and what helps where they run elsewhere.
+# External servers' errors, and what helps.
 REMEDIES = {
     """password authentication failed for user "{user}"|user '{user}'.* password""": (
         "give the right one as QUAYLAB_DATABASE_PASSWORD, or set database_admin"
@@ -56,7 +56,7 @@ REMEDIES = {
 
 @dataclass(frozen=True)
 class Answer:
-    """A service that answered: its version, and how long the question took."""
+    """The answer of a service: its version, and the time that it took."""
 
     version: str
     milliseconds: float
@@ -66,7 +66,7 @@ class Answer:
 
 
 class Unreachable(Exception):
-    """The service did not answer Quay's credentials, with the reason in one line."""
+    """The service can't be used with Quay's credentials; the message is one line."""
 
 
 def database(settings: Settings, credentials: Credentials, address: str, port: int) -> Answer:
@@ -78,11 +78,13 @@ def database(settings: Settings, credentials: Credentials, address: str, port: i
     """
     login = Login(settings.database_user, credentials.database_password, settings.database_name)
     ask = _postgresql if settings.database_engine == "postgresql" else _mysql
-    return _timed(lambda: asked(lambda: ask(settings, login, address, port), settings, "database"))
+    return _measure(
+        lambda: query(lambda: ask(settings, login, address, port), settings, "database")
+    )
 
 
 def redis_server(settings: Settings, credentials: Credentials, address: str, port: int) -> Answer:
-    """PING Redis with its password, and see that it is no replica.
+    """PING Redis with its password, and check that it is no replica.
 
     Raises:
         Unreachable: no answer, a wrong password, a replica, or too old.
@@ -97,7 +99,7 @@ def redis_server(settings: Settings, credentials: Credentials, address: str, por
             port=port,
             password=credentials.redis_password.get_secret_value(),
             socket_timeout=sql.TIMEOUT,
-            # The newer protocol starts with a command that Redis knows from 6 on only.
+            # Protocol 3 begins with a command that only Redis 6 and newer know.
             protocol=2,
             retry=Retry(NoBackoff(), 0),
         )
@@ -112,13 +114,13 @@ def redis_server(settings: Settings, credentials: Credentials, address: str, por
                 "it takes no writes, as it is a replica; set redis_host to its primary, or make it "
                 "one: REPLICAOF NO ONE"
             )
-        return not_too_old("Redis", str(info["redis_version"]))
+        return check_version("Redis", str(info["redis_version"]))
 
-    return _timed(lambda: asked(ask, settings, "redis"))
+    return _measure(lambda: query(ask, settings, "redis"))
 
 
 class _Redis(redis.Connection):
-    """A connection that may go through a tunnel, and verifies the name of what is behind it."""
+    """A connection that may go through a tunnel, and verifies the name of the server behind it."""
 
     def __init__(self, authority: Path | None, name: str, **options: Any) -> None:
         self._trusted = tls.context(authority.read_text()) if authority else None
@@ -132,11 +134,11 @@ class _Redis(redis.Connection):
         return self._trusted.wrap_socket(plain, server_hostname=self._name)
 
 
-def asked(ask: Callable[[], T], settings: Settings, part: str) -> T:
-    """What a question to a service gives.
+def query(ask: Callable[[], T], settings: Settings, part: str) -> T:
+    """Return the result of ``ask``, which calls a client.
 
     Args:
-        part: database or redis, as its settings are called.
+        part: database or redis, the prefix of the service's settings.
 
     Raises:
         Unreachable: the client's or the server's reason, in one line.
@@ -144,11 +146,11 @@ def asked(ask: Callable[[], T], settings: Settings, part: str) -> T:
     try:
         return ask()
     except (psycopg2.Error, pymysql.Error, redis.RedisError, OSError) as error:
-        raise Unreachable(_explained(error, settings, part)) from error
+        raise Unreachable(_reason(error, settings, part)) from error
 
 
-def not_too_old(kind: str, version: str) -> str:
-    """The version that a server tells, if Quay can use it.
+def check_version(kind: str, version: str) -> str:
+    """Return a server's version if Quay can use it.
 
     Raises:
         Unreachable: it is too old.
@@ -161,18 +163,18 @@ def not_too_old(kind: str, version: str) -> str:
 
 
 def mysql_kind(version: str) -> str:
-    """MariaDB tells a version like MySQL's, with its name in it."""
+    """Return MariaDB or MySQL: MariaDB's version has its name in it."""
     return "MariaDB" if "MariaDB" in version else "MySQL"
 
 
-def _timed(ask: Callable[[], str]) -> Answer:
+def _measure(ask: Callable[[], str]) -> Answer:
     started = time.monotonic()
     version = ask()
     return Answer(version, (time.monotonic() - started) * 1000)
 
 
-def _explained(error: Exception, settings: Settings, part: str) -> str:
-    # redis-py puts its own words over the reason, and the tunnel's end into them.
+def _reason(error: Exception, settings: Settings, part: str) -> str:
+    # redis-py hides the reason behind its own text, which has the tunnel's address in it.
     reason = error.__context__ if isinstance(error, redis.ConnectionError) else None
     reason = reason or error
     if isinstance(reason, ssl.SSLError) and not isinstance(reason, ssl.SSLEOFError):
@@ -199,16 +201,16 @@ def _explained(error: Exception, settings: Settings, part: str) -> str:
 
 def _postgresql(settings: Settings, login: Login, address: str, port: int) -> str:
     with sql.postgresql(settings, login, address, port) as cursor:
-        # Told by the server when the connection was made.
+        # The server sends it when the connection is made.
         version = str(cursor.connection.info.parameter_status("server_version"))
-        not_too_old("PostgreSQL", version)
+        check_version("PostgreSQL", version)
         cursor.execute("SELECT 1 FROM pg_extension WHERE extname = 'pg_trgm'")
         if cursor.fetchone() is None:
             raise Unreachable(
                 "pg_trgm is missing; run in Quay's database as its administrator: "
                 "CREATE EXTENSION pg_trgm"
             )
-        # Since PostgreSQL 15 by default only the owner of the database may.
+        # Since PostgreSQL 15 only the owner of the database may do so by default.
         cursor.execute("SELECT has_schema_privilege(current_schema(), 'CREATE')")
         if cursor.fetchone() != (True,):
             raise Unreachable(
@@ -228,7 +230,7 @@ def _mysql(settings: Settings, login: Login, address: str, port: int) -> str:
     with sql.mysql(settings, login, address, port) as cursor:
         cursor.execute("SELECT @@character_set_database, VERSION(), @@read_only")
         ((charset, version, read_only),) = cursor.fetchall()
-    not_too_old(mysql_kind(version), version)
+    check_version(mysql_kind(version), version)
     if charset != "latin1":
         raise Unreachable(
             f"the database's character set is {charset}, and Quay's tables need latin1; run: "

@@ -17,7 +17,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from quaylab import tls
-from quaylab.clients.http import root
+from quaylab.clients.http import root_cause
 from quaylab.clients.sample_image import MANIFEST, digest, sample_image
 
 if TYPE_CHECKING:
@@ -27,15 +27,15 @@ TIMEOUT = 40.0  # /health/endtoend takes up to 28 s while Redis or the store is 
 
 
 class _Retry(urllib3.Retry):
-    """After wrong passwords Quay asks to wait for longer each time, for hours in the end."""
+    """Limits the wait that Quay asks for after wrong passwords: in the end that is hours."""
 
     def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
         asked = super().get_retry_after(response)
         return asked and min(asked, 10)
 
 
-# Quay answers 429 after wrong passwords, to the right one too; and with FEATURE_RATE_LIMITS to more
-# than five heavy requests a second.
+# Quay answers 429 after wrong passwords, even to the right one, and with FEATURE_RATE_LIMITS to
+# more than five heavy requests a second.
 RETRY = _Retry(
     total=8,
     connect=0,
@@ -49,12 +49,12 @@ RETRY = _Retry(
 
 
 class RegistryError(Exception):
-    """What went wrong between us and the registry, in one line without secrets."""
+    """An error of the registry or the connection, in one line without secrets."""
 
 
 @dataclass(frozen=True)
 class Health:
-    """The answer of a health end point: ``services`` by name."""
+    """The answer of a health end point; ``services`` says by name whether each is healthy."""
 
     ok: bool
     services: dict[str, bool]
@@ -65,13 +65,13 @@ class Health:
 
 
 class Registry:
-    """One registry over TLS, under its public name, by way of any address that leads to it.
+    """A registry over TLS, by its public name, but at any address that leads to it.
 
     Args:
         registry: SERVER_HOSTNAME, ``host[:port]``.
-        trusted: PEM of the CA, or of the very certificate that has to be served.
+        trusted: PEM of the CA, or of the registry's own certificate.
         target: address and port to connect to, whatever the name resolves to.
-        elsewhere: the way to an object store, to whose signed addresses Quay sends for blobs.
+        elsewhere: an HTTP client for the object store, to which Quay redirects for blobs.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Registry:
         self._pool.close()
 
     def days_left(self) -> int:
-        """Days until the certificate that is served expires."""
+        """Return the days until the registry's certificate expires."""
         try:
             with (
                 socket.create_connection(self._pool.target, timeout=10) as raw,
@@ -116,13 +116,13 @@ class Registry:
         return int(expires - time.time()) // 86400
 
     def health(self, scope: str = "endtoend") -> Health:
-        """``endtoend`` looks at auth, database, Redis and storage; ``instance`` at the node."""
+        """Return the health: ``endtoend`` also checks database, Redis and storage."""
         response = self._send("GET", f"/health/{scope}", expect=(200, 503))
         services = _json(response, "data", "services")
         return Health(response.status == 200, {k: bool(v) for k, v in services.items()})
 
     def initialize(self, user: str, password: str, email: str) -> bool:
-        """Make the first user; False if the database has users already."""
+        """Create the first user; return False if the database has users already."""
         body = {"username": user, "password": password, "email": email, "access_token": True}
         response = self._send("POST", "/api/v1/user/initialize", json_body=body, expect=(200, 400))
         if response.status == 200:
@@ -133,7 +133,7 @@ class Registry:
         raise RegistryError(f"Quay refused the first user: {message}")
 
     def sign_in(self, user: str, password: str) -> bool:
-        """Start a session; False if the password is wrong."""
+        """Start a session; return False if the password is wrong."""
         headers = {"X-Requested-With": "XMLHttpRequest"}
         token = _json(self._send("GET", "/csrf_token", headers=headers), "csrf_token")
         response = self._send(
@@ -156,15 +156,16 @@ class Registry:
         return bool(_json(self._send("GET", "/api/v1/user/"), "super_user"))
 
     def change_password(self, password: str) -> None:
-        """Give the user of the session another password."""
+        """Change the password of the session's user."""
         headers = {"X-CSRF-Token": self._csrf or ""}
         self._send("PUT", "/api/v1/user/", headers=headers, json_body={"password": password})
 
     def round_trip(self, user: str, password: str, prefix: str) -> str:
-        """Log in, push a small image, pull it back, delete it; the digest that came back.
+        """Log in, push a small image, pull and delete it; return the digest that Quay reported.
 
-        Its repository is a new one whose name begins with ``prefix``, for ``delete_repositories``:
-        for two minutes Quay takes one that is made again for the one that was deleted.
+        It makes a new repository with a name that begins with ``prefix``, which
+        ``delete_repositories`` removes: for two minutes after a deletion, Quay confuses a
+        repository of the same name with the deleted one.
 
         Raises:
             RegistryError: any step that failed, or content that came back changed.
@@ -190,7 +191,7 @@ class Registry:
         return pushed.headers["Docker-Content-Digest"]
 
     def delete_repositories(self, namespace: str, prefix: str) -> None:
-        """Remove those whose names begin so, from killed runs too; needs a session."""
+        """Remove repositories by prefix, also those of killed runs; needs a session."""
         headers = {"X-CSRF-Token": self._csrf or ""}
         for name in self._repositories(namespace):
             if name.startswith(prefix):
@@ -198,7 +199,7 @@ class Registry:
                 self._send("DELETE", path, headers=headers, expect=(204, 404))
 
     def _repositories(self, namespace: str) -> list[str]:
-        """The names of a name space's repositories, from all pages."""
+        """Return the names of all repositories in a name space, from all pages."""
         found: list[str] = []
         fields = {"namespace": namespace}
         while True:
@@ -219,7 +220,7 @@ class Registry:
         return {"Authorization": f"Bearer {_json(response, 'token')}"}
 
     def _blob(self, path: str, bearer: dict[str, str]) -> bytes:
-        """A blob from the registry, or from the store that it sends to."""
+        """Fetch a blob from the registry, or from the store that it redirects to."""
         answer = self._send("GET", path, headers=bearer, expect=(200, 302, 307))
         if answer.status == 200:
             return answer.data
@@ -229,7 +230,9 @@ class Registry:
         try:
             found = self._elsewhere.request("GET", location.url)
         except (HTTPError, OSError) as error:
-            raise RegistryError(f"GET of a blob from {location.netloc}: {root(error)}") from error
+            raise RegistryError(
+                f"GET of a blob from {location.netloc}: {root_cause(error)}"
+            ) from error
         if found.status != 200:
             raise RegistryError(f"GET of a blob from {location.netloc}: HTTP {found.status}")
         return found.data
@@ -272,7 +275,7 @@ class Registry:
         try:
             response = self._pool.urlopen(method, path, body=body, headers=headers, redirect=False)
         except (HTTPError, OSError) as error:
-            raise RegistryError(f"{method} {plain}: {root(error)}") from error
+            raise RegistryError(f"{method} {plain}: {root_cause(error)}") from error
         self._csrf = response.headers.get("X-Next-CSRF-Token", self._csrf)
         for cookie in response.headers.getlist("Set-Cookie"):
             self._cookies.update({k: m.value for k, m in SimpleCookie(cookie).items()})
@@ -305,13 +308,13 @@ class _Pool(urllib3.HTTPSConnectionPool):
 
 
 def _path(location: str) -> str:
-    """The path and query of a Location, which Quay gives with scheme and host."""
+    """Return path and query of a Location, which Quay sends with scheme and host."""
     parsed = urllib3.util.parse_url(location)
     return parsed.request_uri
 
 
 def _json(response: urllib3.BaseHTTPResponse, *keys: str) -> Any:
-    """What stands under ``keys`` in an answer."""
+    """Return the value at ``keys`` in a JSON answer."""
     try:
         found = json.loads(response.data)
         for key in keys:
@@ -322,7 +325,7 @@ def _json(response: urllib3.BaseHTTPResponse, *keys: str) -> Any:
 
 
 def _reason(response: urllib3.BaseHTTPResponse) -> str:
-    """The registry's own message, where its error has one."""
+    """Return the registry's own message, if its error has one."""
     try:
         body = json.loads(response.data)
     except ValueError:

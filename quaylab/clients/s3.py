@@ -17,7 +17,7 @@ from quaylab.endpoints import StoreEndpoint
 from quaylab.secrets.credentials import Credentials
 from quaylab.settings.loading import Settings
 
-# Where AWS tells a machine of its role; from a container it is one hop farther.
+# AWS' metadata service, which knows a machine's role; from a container it is one hop farther.
 METADATA = "http://169.254.169.254/latest"
 ROLES = f"{METADATA}/meta-data/iam/security-credentials/"
 MISSING = ("NoSuchBucket", "404")
@@ -35,8 +35,8 @@ class S3:
     """A bucket.
 
     Args:
-        http: the way to the store.
-        direct: the way without a proxy, for a role's keys.
+        http: the client for the store.
+        direct: a client without a proxy, for a role's keys.
     """
 
     def __init__(
@@ -52,13 +52,13 @@ class S3:
         self._http = http
         self._direct = direct
         self._url = store.url
-        # What Quay's driver sends with each object; a policy may ask for it.
+        # Quay's driver sends this with each object; a bucket's policy may require it.
         self._options = {"ServerSideEncryption": "AES256"} if store.kind == "s3" else {}
-        self._made: Any = None
+        self._cached_client: Any = None
 
     def has_bucket(self) -> bool:
         try:
-            # A listing, as the answer to Quay's own HEAD has no words. Google knows its first form.
+            # A listing, as errors of HEAD, which Quay uses, have no text. Version 1, as Google's.
             self._call("list_objects", Prefix=self._settings.storage_path.strip("/"), MaxKeys=1)
         except ClientError as error:
             if _code(error) in MISSING:
@@ -95,13 +95,14 @@ class S3:
 
     def _call(self, operation: str, **options: Any) -> Any:
         try:
-            self._made = self._made or self._client()
-            return getattr(self._made, operation)(Bucket=self._settings.storage_bucket, **options)
+            self._cached_client = self._cached_client or self._client()
+            call = getattr(self._cached_client, operation)
+            return call(Bucket=self._settings.storage_bucket, **options)
         except BotoCoreError as error:
             raise StoreError("storage", str(error)) from error
 
     def _client(self) -> Any:
-        # Nothing of what this machine's user keeps for himself at AWS.
+        # Ignore this machine's own configuration and credentials for AWS.
         nothing = (None, None, None, None)
         session = botocore.session.Session(
             session_vars={
@@ -116,7 +117,7 @@ class S3:
             endpoint_url=self._url,
             region_name=self._settings.storage_region,
             config=Config(
-                # Quay's S3 driver signs so, and the others' drivers leave it to boto3.
+                # Quay's S3 driver signs so; its other drivers leave it to boto3.
                 signature_version="s3v4" if self._options else None,
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
@@ -126,7 +127,7 @@ class S3:
             **self._keys(),
         )
         client.meta.events.register("before-send.s3", self._send)
-        # Else a wrong region would be put right here, and not in Quay's signed addresses.
+        # Without it boto3 corrects a wrong region, but Quay's signed URLs would have the wrong one.
         client.meta.events.register_first("needs-retry.s3", _stop)
         return client
 
@@ -144,7 +145,7 @@ class S3:
         }
 
     def _role(self) -> dict[str, str]:
-        """The keys of the role that Quay's machine has, as boto3 gets them there."""
+        """Return the keys of the role of Quay's machine, as boto3 gets them there."""
         lifetime = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
         try:
             token = self._direct.request("PUT", f"{METADATA}/api/token", headers=lifetime)
@@ -164,7 +165,7 @@ class S3:
             ) from error
 
     def _send(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
-        """Send as botocore does, but the way that leads from Quay's host."""
+        """Send a request as botocore does, but over the connection from Quay's host."""
         answer = self._http.request(
             request.method,
             request.url,
@@ -176,13 +177,13 @@ class S3:
         )
         response = AWSResponse(request.url, answer.status, answer.headers, answer)
         if not request.stream_output:
-            response.content  # noqa: B018  # read here, so that what breaks breaks here
+            response.content  # noqa: B018  # read it here, so that errors occur here
         return response
 
     def _refusal(self, error: ClientError, verb: str = "") -> StoreError:
-        """S3's error codes, by the setting that is to blame."""
+        """Return the error for one of S3's codes, with the setting that causes it."""
         bucket, code = self._settings.storage_bucket, _code(error)
-        said = error.response["Error"].get("Message") or code
+        message = error.response["Error"].get("Message") or code
         if code in (
             "InvalidAccessKeyId",
             "InvalidClientTokenId",
@@ -213,11 +214,11 @@ class S3:
             if verb == "make":
                 what, remedy = "may not make", "have it made, or the keys given the right"
             return StoreError("storage_bucket", f"our keys {what} bucket {bucket}; {remedy}")
-        return StoreError("storage_bucket", f"bucket {bucket}: {' '.join(str(said).split())}")
+        return StoreError("storage_bucket", f"bucket {bucket}: {' '.join(str(message).split())}")
 
 
 def _stop(response: Any, **_: Any) -> None:
-    """No second try and no other region: what the store says first is what is headers."""
+    """Raise the store's first error, without a retry and without another region."""
     if response is not None and "Error" in response[1]:
         raise ClientError(response[1], "S3")
 

@@ -17,7 +17,7 @@ CREATED = "1970-01-01T00:00:00Z"
 
 @dataclass(frozen=True)
 class SampleImage:
-    """The three parts that a registry keeps."""
+    """The three parts of an image in a registry."""
 
     layer: bytes
     configuration: bytes
@@ -25,7 +25,7 @@ class SampleImage:
 
 
 def sample_image(content: str) -> SampleImage:
-    """The image whose one file has that content; another content makes all three parts others."""
+    """Return an image of one file with this content, on which all three parts depend."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         entry = tarfile.TarInfo("quaylab.txt")
@@ -53,7 +53,7 @@ def sample_image(content: str) -> SampleImage:
 
 
 def digest(content: bytes) -> str:
-    """Its name in a registry."""
+    """Return the digest by which a registry names a part."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 

@@ -24,13 +24,13 @@ TIMEOUT = 10
 
 @contextmanager
 def postgresql(settings: Settings, login: Login, address: str, port: int) -> Iterator[Any]:
-    """A cursor that commits each statement; ``address`` may be a tunnel's end.
+    """Yield a cursor that commits each statement; ``address`` may be a tunnel's end.
 
     Raises:
         psycopg2.Error: no connection, or a failed statement.
-        OSError: no trust in the server; as an :class:`ssl.SSLError` with the reason.
+        OSError: the server can't be trusted (:class:`ssl.SSLError` with the reason).
     """
-    # pyinfra runs on gevent, and libpq would block it, tunnel and all.
+    # pyinfra runs on gevent; libpq would block it, and with it the tunnel.
     psycopg2.extensions.set_wait_callback(_wait)
     target: dict[str, Any] = {"host": address}
     name = settings.database_host or address
@@ -62,16 +62,16 @@ def postgresql(settings: Settings, login: Login, address: str, port: int) -> Ite
 
 @contextmanager
 def mysql(settings: Settings, login: Login, address: str, port: int) -> Iterator[Any]:
-    """Likewise.
+    """Yield a cursor that commits each statement; ``address`` may be a tunnel's end.
 
     Raises:
         pymysql.Error: no connection, or a failed statement.
-        OSError: no trust in the server; as an :class:`ssl.SSLError` with the reason.
+        OSError: no connection, or no trust (:class:`ssl.SSLError` with the reason).
     """
     authority = settings.database_ca
     trusted = tls.context(authority.read_text()) if authority else None
     connection = pymysql.connect(
-        # The name that is verified; the way is given below.
+        # The name that is verified; the connection is opened below.
         host=settings.database_host or address,
         user=login.user,
         password=login.password.get_secret_value(),
@@ -79,7 +79,7 @@ def mysql(settings: Settings, login: Login, address: str, port: int) -> Iterator
         autocommit=True,
         read_timeout=TIMEOUT,
         ssl=trusted,
-        # Newer releases than Quay's would else try TLS, and verify nothing.
+        # Otherwise newer releases than Quay's would try TLS without verification.
         ssl_disabled=trusted is None,
         defer_connect=True,
     )
@@ -92,14 +92,14 @@ def mysql(settings: Settings, login: Login, address: str, port: int) -> Iterator
     try:
         with connection.cursor() as cursor:
             if trusted:
-                _demand_tls(cursor)
+                _require_tls(cursor)
             yield cursor
     finally:
         connection.close()
 
 
-def _demand_tls(cursor: Any) -> None:
-    """PyMySQL as Quay has it goes on without TLS where a server offers none."""
+def _require_tls(cursor: Any) -> None:
+    """Check that TLS is used: Quay's PyMySQL goes on without it if the server has none."""
     cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
     if not dict(cursor.fetchall()).get("Ssl_cipher"):
         raise ssl.SSLError("the server has no TLS")
@@ -109,7 +109,7 @@ def _wait(connection: Any) -> None:
     """Wait for libpq in a way that gevent can interrupt; without gevent it is plain waiting."""
     end = time.monotonic() + TIMEOUT
     while (state := connection.poll()) != psycopg2.extensions.POLL_OK:
-        # libpq's own time-out ends only the waiting that libpq does itself.
+        # libpq's own time-out covers only waits inside libpq.
         left = end - time.monotonic()
         if left <= 0:
             raise psycopg2.OperationalError(f"no answer within {TIMEOUT} s")
@@ -121,6 +121,6 @@ def _wait(connection: Any) -> None:
 
 
 def first(cursor: Any) -> Any:
-    """The first column of the first row; None without one."""
+    """Return the first column of the first row; None without a row."""
     row = cursor.fetchone()
     return row[0] if row else None

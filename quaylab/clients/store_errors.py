@@ -1,10 +1,10 @@
-"""What an object store refuses, by the setting that is to blame."""
+"""An object store's errors, with the setting that causes them."""
 
 from __future__ import annotations
 
 
 class StoreError(Exception):
-    """A refusal in one line; ``setting`` is what to look at."""
+    """An error in one line; ``setting`` is the one to correct."""
 
     def __init__(self, setting: str, message: str) -> None:
         super().__init__(message)

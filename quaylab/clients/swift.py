@@ -13,7 +13,7 @@ from quaylab.clients.store_errors import StoreError
 from quaylab.secrets.credentials import Credentials
 from quaylab.settings.loading import Settings
 
-# Of a service's end points in version 3, those that version 2 has under these names.
+# Version 2's names of a service's end points, and version 3's.
 INTERFACES = {"publicURL": "public", "internalURL": "internal", "adminURL": "admin"}
 
 
@@ -52,7 +52,7 @@ class Swift:
         self, method: str, name: str, expect: tuple[int, ...], body: bytes | None = None
     ) -> urllib3.BaseHTTPResponse:
         if self._session is None:
-            self._session = {1: self._own, 2: self._second, 3: self._third}[self._version]()
+            self._session = {1: self._login_1, 2: self._login_2, 3: self._login_3}[self._version]()
         address, token = self._session
         path = f"/{quote(self._container)}" + (f"/{quote(name)}" if name else "")
         headers = {"X-Auth-Token": token}
@@ -69,7 +69,7 @@ class Swift:
             )
         return answer
 
-    def _own(self) -> tuple[str, str]:
+    def _login_1(self) -> tuple[str, str]:
         headers = {"X-Auth-User": self._user, "X-Auth-Key": self._password}
         answer = self._auth("GET", self._auth_url, headers=headers)
         try:
@@ -77,7 +77,7 @@ class Swift:
         except KeyError as error:
             raise self._no_tokens() from error
 
-    def _second(self) -> tuple[str, str]:
+    def _login_2(self) -> tuple[str, str]:
         auth: dict[str, Any] = {
             "passwordCredentials": {"username": self._user, "password": self._password}
         }
@@ -93,7 +93,7 @@ class Swift:
         except (ValueError, LookupError, TypeError) as error:
             raise self._no_tokens() from error
 
-    def _third(self) -> tuple[str, str]:
+    def _login_3(self) -> tuple[str, str]:
         user = {
             "name": self._user,
             "password": self._password,
@@ -119,7 +119,7 @@ class Swift:
             raise self._no_tokens() from error
 
     def _end_point(self, catalog: Any, key: str, fits: Any) -> str:
-        """The object store in Keystone's catalog, in the region that is wanted."""
+        """Return the object store's URL in Keystone's catalog, in the region of swift_options."""
         kind = self._options.get("service_type", "object-store")
         region = self._options.get("region_name")
         services = [service for service in catalog if service["type"] == kind]

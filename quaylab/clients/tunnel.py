@@ -1,4 +1,4 @@
-"""Reaching a service as another host reaches it: a forward through that host's SSH connection."""
+"""Tunnels through SSH: reaching a service from another host's point of view."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import paramiko
 from quaylab.model import LOOPBACK
 
 BLOCK = 65536
-LOST_AFTER = 30  # seconds without an answer, whether anything is being said or not
+LOST_AFTER = 30  # seconds without an answer, also on an idle connection
 CONNECTION = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -28,10 +28,10 @@ Stream = socket.socket | paramiko.Channel
 
 
 def prompt_transport(sock: Stream, *arguments: Any, **options: Any) -> paramiko.Transport:
-    """An SSH transport that sends each packet at once, and ends when the far host is lost.
+    """Return an SSH transport that sends each packet at once, and ends when the host is lost.
 
     With Nagle's algorithm, paramiko's default, a remote command takes about 50 ms instead of 10.
-    Without keep-alives a command whose host is lost is waited for without end.
+    Without keep-alives a run would wait for a lost host forever.
     """
     end = sock
     while isinstance(end, paramiko.Channel):  # by way of a jump host
@@ -46,9 +46,9 @@ def prompt_transport(sock: Stream, *arguments: Any, **options: Any) -> paramiko.
 def forward(
     transport: paramiko.Transport | None, address: str, port: int
 ) -> Iterator[tuple[str, int]]:
-    """A local address and port that lead to ``address``:``port`` as the far host sees it.
+    """Yield a local address and port that lead to ``address``:``port`` as the remote host sees it.
 
-    With no transport the far host is this machine, and the way is direct.
+    Without a transport the remote host is this machine, and the connection is direct.
     """
     if transport is None:
         yield address, port
@@ -63,7 +63,7 @@ def forward(
 
 @contextmanager
 def serve(listener: socket.socket, reach: Callable[[], Stream]) -> Iterator[None]:
-    """Join every connection to ``listener`` with a new stream of ``reach``."""
+    """Connect every client of ``listener`` with a new stream from ``reach``."""
     accepting = threading.Thread(target=_accept, args=(listener, reach), daemon=True)
     accepting.start()
     try:
@@ -84,7 +84,7 @@ def _accept(listener: socket.socket, reach: Callable[[], Stream]) -> None:
         try:
             far = reach()
         except (paramiko.SSHException, EOFError, OSError):
-            # Nobody listens there: the client sees it as a closed connection.
+            # Nobody listens there: the client gets a closed connection.
             client.close()
             continue
         for source, sink in ((client, far), (far, client)):

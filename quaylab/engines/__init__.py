@@ -1,1 +1,1 @@
-"""Container engines: a specification becomes commands, and an answer becomes state."""
+"""Container engines: commands from specifications, and state from the engine's output."""

@@ -1,4 +1,4 @@
-"""The engine's settings, /etc/docker/daemon.json, of which one key is ours."""
+"""The engine's settings in /etc/docker/daemon.json; Quaylab sets one key of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ DRIVER = "overlay2"
 
 
 def form_problem(text: str) -> str | None:
-    """Why the engine can't read its settings at all."""
+    """Say why the engine can't read its settings; None if it can."""
     try:
         found = json.loads(text) if text.strip() else {}
     except ValueError as error:
@@ -18,20 +18,20 @@ def form_problem(text: str) -> str | None:
 
 
 def driver_problem(text: str) -> str | None:
-    """Why the engine's settings can't be told the storage driver."""
+    """Say why the storage driver can't be set in the engine's settings; None if it can."""
     if problem := form_problem(text):
         return problem
     features = json.loads(text or "{}").get("features")
     if isinstance(features, dict) and features.get("containerd-snapshotter"):
         return (
-            "turns on containerd-snapshotter, with which images are kept outside of the engine's "
+            "turns on containerd-snapshotter, with which images are stored outside of the engine's "
             "root; remove that feature, or docker_storage"
         )
     return None
 
 
 def with_driver(text: str) -> str | None:
-    """The engine's settings with the storage driver; None if they have it."""
+    """Return the engine's settings with the storage driver set; None if it is set already."""
     found = json.loads(text) if text.strip() else {}
     if found.get("storage-driver") == DRIVER:
         return None

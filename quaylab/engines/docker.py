@@ -1,7 +1,7 @@
-"""Docker: what a host is to have becomes commands, and what Docker answers becomes state.
+"""Docker: shell commands from specifications, and state from Docker's output.
 
-Commands are text for a POSIX shell, and all that comes from settings is quoted in them. No word of
-Docker's own command line stands anywhere else.
+Commands are text for a POSIX shell; all values from settings are quoted in them. No other module
+knows Docker's command line.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from quaylab.engines.log_summary import LINES, SUMMARY
-from quaylab.engines.state import ContainerState, EngineState, FoundVolume, Written
+from quaylab.engines.state import ContainerState, EngineState, FoundVolume, WrittenFile
 from quaylab.model import (
     CREDENTIALS_LABEL,
     DATA_LABEL,
@@ -29,9 +29,9 @@ from quaylab.model import (
 )
 from quaylab.paths import ETC
 
-# What the names of our containers and volumes begin with.
+# The prefix of our containers' and volumes' names.
 PREFIX = "quaylab-"
-# Without root's configuration, whose `proxies` the client would give to every container.
+# Without root's client configuration: its `proxies` would be set in every container.
 RUN = "DOCKER_CONFIG=/nonexistent docker run"
 
 
@@ -39,7 +39,7 @@ RUN = "DOCKER_CONFIG=/nonexistent docker run"
 
 
 def run_arguments(container: Container) -> list[str]:
-    """The arguments of ``docker run``; nothing in them is secret."""
+    """Return the arguments of ``docker run``; none of them is secret."""
     arguments = [
         "--detach",
         f"--name={container.name}",
@@ -69,8 +69,8 @@ def run_arguments(container: Container) -> list[str]:
 
 
 def bind(mount: Mount) -> str:
-    """What ``--volume`` takes. z: where SELinux enforces, the engine labels the content for
-    containers; else it has no effect."""
+    """Return the value of ``--volume``. With z the engine labels the content for containers if
+    SELinux enforces; otherwise it has no effect."""
     return f"{mount.source}:{mount.target}:{'ro,z' if mount.read_only else 'z'}"
 
 
@@ -79,8 +79,8 @@ def run(container: Container) -> str:
 
 
 def run_once(name: str, mounts: Iterable[Mount], image: str, *words: str) -> str:
-    """Run a command in a container on our network that is gone when it has ended. It goes on if
-    the run that began it is cut off: it gets none of its signals."""
+    """Run a command in a container on our network, and remove the container at its end. It gets no
+    signals of the client, so it goes on if the run is cut off."""
     options = [*(f"--volume={bind(mount)}" for mount in mounts), image, *words]
     return f"{RUN} --rm --sig-proxy=false --name={name} --network={NETWORK} {shlex.join(options)}"
 
@@ -92,14 +92,14 @@ def change(container: Container, change: str) -> str:
 
 
 def remove(name: str) -> str:
-    """Stop a container that is there, in order, and remove it with its anonymous volumes, which
-    would pile up; named ones stay."""
+    """Stop an existing container gracefully, and remove it with its anonymous volumes, which would
+    pile up; named volumes stay."""
     return f"docker stop {name} >/dev/null && docker rm --force --volumes {name} >/dev/null"
 
 
 def remove_ours(name: str) -> str:
-    """The same, if there is one of that name that bears our label. Another one stays: the engine
-    gives no name a second time."""
+    """Do the same to a container of this name if it exists and has our label. One without it stays,
+    and the engine then refuses the name."""
     found = f"$(docker ps --all --quiet --filter label={DIGEST_LABEL} --filter name=^/{name}$)"
     return (
         f"ours={found}; docker stop $ours >/dev/null 2>&1; "
@@ -108,7 +108,7 @@ def remove_ours(name: str) -> str:
 
 
 def remove_when_ended(name: str) -> str:
-    """Wait for a container that a killed run may have left at work, and remove it."""
+    """Wait for a container that a killed run may have left running, and remove it."""
     return (
         f"docker wait {name} >/dev/null 2>&1; docker rm --force --volumes {name} >/dev/null 2>&1"
         " || :"
@@ -122,58 +122,58 @@ def label(name: str, label: str) -> str:
 
 
 def execute(name: str, script: str) -> str:
-    """A shell command in a container."""
+    """Run a shell command in a container."""
     return f"docker exec {name} sh -c {shlex.quote(script)}"
 
 
 def execute_words(name: str) -> tuple[str, ...]:
-    """What runs a command that reads its standard input in a container."""
+    """Return the words before a command in a container that reads standard input."""
     return ("docker", "exec", "--interactive", name)
 
 
 def execute_bash(name: str, script: str, *words: str, interactive: bool = False) -> str:
-    """A script of bash's in a container, where the rhscl images of RHEL 7 have more on their PATH.
+    """Run a bash script in a container; in bash RHEL 7's rhscl images have a longer PATH.
 
     Args:
-        script: a word of the shell that is executed here, quoted if it has to be.
-        words: what the script gets as $0, $1, and so on.
-        interactive: hand on the standard input, which has to be a file or a pipe.
+        script: one word of the host's shell, quoted by the caller if necessary.
+        words: the script's $0, $1, and so on.
+        interactive: pass standard input on, which has to be a file or a pipe.
     """
     option = "--interactive " if interactive else ""
     return f"docker exec {option}{name} bash -c {script} {shlex.join(words)}"
 
 
 def begin_to_stop(container: Container, script: str) -> str:
-    """Run a script in a container that is about to be stopped, and go on if it fails."""
+    """Run a script in a container before it is stopped, and go on if it fails."""
     command = execute(container.name, script)
     return f"timeout {container.stop_timeout} {command} >/dev/null 2>&1 || :"
 
 
 def wait_until_healthy(container: Container, seconds: int) -> str:
-    """Ask the container's own health check until it is content.
+    """Run the container's own health check until it succeeds.
 
-    A container that keeps exiting is not waited for. The error shows what it complained of.
+    The wait ends early if the container keeps exiting. The error shows complaints from its log.
     """
-    late = f"{container.name} does not become healthy (health_timeout: {seconds} s); it said:"
-    asked = execute(container.name, container.health)
+    error = f"{container.name} does not become healthy (health_timeout: {seconds} s); it said:"
+    check = execute(container.name, container.health)
     return (
         f"restarts() {{ docker inspect --format '{{{{.RestartCount}}}}' {container.name} || "
         "echo 99; }; "
         f"end=$(($(date +%s) + {seconds})); first=$(restarts); "
-        f"until {asked} >/dev/null 2>&1; do "
+        f"until {check} >/dev/null 2>&1; do "
         'if test $(($(restarts) - first)) -ge 3 || test "$(date +%s)" -ge "$end"; then '
-        f"printf '%s\\n' {shlex.quote(late)} >&2; "
+        f"printf '%s\\n' {shlex.quote(error)} >&2; "
         f"docker logs --tail {LINES} {container.name} 2>&1 | awk {shlex.quote(SUMMARY)} >&2; "
         "exit 1; fi; sleep 0.5; done"
     )
 
 
 def reach(container: str, image: str, script: str, *words: str, inside: bool) -> str:
-    """Run a script of bash's where a container is, or will be: with its names and its routes.
+    """Run a bash script in the network of a container, with its name resolution and routes.
 
     Args:
-        words: what the script gets as $0, $1, and so on.
-        inside: in the container, which has to run; else in another one of its image.
+        words: the script's $0, $1, and so on.
+        inside: run it in the container, which has to be up; else in another one of its image.
     """
     arguments = shlex.join(("bash", "-c", script, *words))
     if inside:
@@ -189,7 +189,7 @@ def reach(container: str, image: str, script: str, *words: str, inside: bool) ->
 
 ANSWERS = "docker info >/dev/null 2>&1"
 USES_NFTABLES = "docker info 2>/dev/null | grep --quiet 'Firewall Backend: nftables'"
-# Its root directory, its storage driver, and how many containers and images it has.
+# The engine's root directory, its storage driver, and its numbers of containers and images.
 ROOT_DIRECTORY = "docker info --format '{{.DockerRootDir}}' 2>/dev/null"
 DRIVER = "docker info --format 'driver {{.Driver}}' 2>/dev/null"
 COUNTS = "docker info --format '{{.Containers}}{{.Images}}' 2>/dev/null"
@@ -207,7 +207,7 @@ REMOVE_NETWORK = (
 
 
 def volume_arguments(volume: Volume) -> list[str]:
-    """The arguments of ``docker volume create``."""
+    """Return the arguments of ``docker volume create``."""
     labels = [f"--label={name}={value}" for name, value in sorted(volume.labels.items())]
     options = (
         ["--opt=type=none", "--opt=o=bind", f"--opt=device={volume.device}"] if volume.path else []
@@ -240,17 +240,18 @@ def build(image: str, arguments: Mapping[str, str], context: str) -> str:
     """Build an image from an archive.
 
     Args:
-        context: the archive, as a word of the shell.
+        context: the archive, as one word of the shell.
     """
     # The classic builder: BuildKit needs a plug-in that Debian doesn't install with Docker.
-    given = shlex.join(f"--build-arg={name}={value}" for name, value in arguments.items())
+    options = shlex.join(f"--build-arg={name}={value}" for name, value in arguments.items())
     return (
-        f"DOCKER_BUILDKIT=0 docker build --tag {shlex.quote(image)} {given} - <{context} >/dev/null"
+        f"DOCKER_BUILDKIT=0 docker build --tag {shlex.quote(image)} {options} - <{context} "
+        ">/dev/null"
     )
 
 
 def has_image(image: str) -> str:
-    """A command that succeeds if the host has an image."""
+    """Succeed if the host has an image."""
     return f"docker image inspect {shlex.quote(image)} >/dev/null 2>&1"
 
 
@@ -258,8 +259,8 @@ def remove_image(image: str) -> str:
     return f"docker image rm {shlex.quote(image)} >/dev/null"
 
 
-# What stands before an answer about "$@", pairs of an image's name and of a file that remembers
-# what identified it; one call for all, and one each where some are missing.
+# Prints name, identity and recorded identity of images. "$@" are pairs: an image's name, and the
+# file that records its identity. One call for all; one call for each if some are missing.
 IMAGES = """\
 identities() { docker image inspect --format '{{.Id}}{{range .RepoDigests}} {{.}}{{end}}' "$@"; }
 names=; for word do case $word in /*) ;; *) names="$names $word" ;; esac; done
@@ -275,7 +276,7 @@ done"""
 
 # --- the engine's state ---
 
-# One that hangs would have each later command wait for ever. Prints HANGS if it does.
+# If the daemon hangs, prints `hangs` and makes later docker commands fail, not wait for ever.
 INFO = """\
 info=$(timeout 60 docker info --format '{"ServerVersion":{{json .ServerVersion}},\
 "Driver":{{json .Driver}},"DockerRootDir":{{json .DockerRootDir}},\
@@ -289,13 +290,12 @@ if command -v docker >/dev/null 2>&1; then
     printf 'info %s\\n' "$info"
 fi
 """
-# The labels of containers that others may have made, in the order in which they are told.
-ASKED_LABELS = (DIGEST_LABEL, CREDENTIALS_LABEL)
-_LABELS = "".join(f'|{{{{.Label "{label}"}}}}' for label in ASKED_LABELS)
-# Whatever bears a name of ours, as JSON, and the files that containers read. Of containers that
-# others made only their labels are asked, as their environment may hold secrets. An engine that
-# doesn't run yet holds nothing. -L: where our directory lies on another disk, there is a symbolic
-# link in its place.
+# Labels of containers that others may have made, in the order in which they are printed.
+REPORTED_LABELS = (DIGEST_LABEL, CREDENTIALS_LABEL)
+_LABELS = "".join(f'|{{{{.Label "{label}"}}}}' for label in REPORTED_LABELS)
+# Prints all objects with a name of ours as JSON, and the files that containers read. Containers of
+# others are reported with their labels only, as their environment may hold secrets. An engine that
+# doesn't run yet has nothing. -L: our directory may be a symbolic link to another disk.
 OBJECTS = f"""\
 if command -v docker >/dev/null 2>&1; then
     named=$(docker ps --all --filter name={PREFIX} --format \
@@ -328,9 +328,12 @@ find -L {ETC} -type f -printf 'file %T@ ' -exec sha256sum {{}} \\; 2>/dev/null |
 
 @dataclass(frozen=True)
 class Objects:
-    """What bears a name of ours: the engine's state as far as it is ours, the labels of containers
-    and volumes whoever made them, the ports that our containers are to publish, and what
-    identifies their images, by name."""
+    """The engine's objects with a name of ours.
+
+    ``state`` has what Quaylab made. ``container_labels`` and ``volumes`` also have objects of
+    others. ``published`` are the ports that our containers should publish, and ``images`` the ids
+    and digests of their images by name.
+    """
 
     state: EngineState
     container_labels: Mapping[str, Mapping[str, str]]
@@ -340,41 +343,43 @@ class Objects:
 
 
 def objects(output: Sequence[str]) -> Objects:
-    """The answer to :data:`OBJECTS`; lines of other kinds are let pass.
+    """Parse the output of :data:`OBJECTS`; lines of other kinds are ignored.
 
     Raises:
         ValueError: it can't be read.
     """
-    said: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
     for line in output:
         kind, rest = split_first(line)
-        # Of what isn't there the client prints an empty line.
+        # For a missing object the client prints an empty line.
         if rest:
-            said.setdefault(kind, []).append(rest)
-    found = [json.loads(text) for text in said.get("object", [])]
-    # An engine's answers differ in what they have: an image has no Name, a network no Config.
+            values.setdefault(kind, []).append(rest)
+    found = [json.loads(text) for text in values.get("object", [])]
+    # The kinds of objects have different keys: an image has no Name, a network no Config.
     containers = [each for each in found if "HostConfig" in each]
     networks = [each for each in found if "IPAM" in each]
     images = [each for each in found if "RepoTags" in each]
-    # By older engines a filter's name may stand anywhere in another's.
+    # Older engines match a filter anywhere in a name.
     volumes = [each for each in found if "Mountpoint" in each and each["Name"].startswith(PREFIX)]
     tags = {tag: each for each in images for tag in each["RepoTags"] or []}
     state = EngineState(
         {each["Name"].lstrip("/"): _container(each, tags) for each in containers},
         {each["Name"]: each["Id"] for each in networks},
         tuple(each["Name"] for each in volumes if DATA_LABEL in (each["Labels"] or {})),
-        dict(_written(line) for line in said.get("file", [])),
+        dict(_file(line) for line in values.get("file", [])),
         network_is_internal=any(each["Internal"] for each in networks),
     )
-    named = [line.split("|") for line in said.get("named", [])]
+    named = [line.split("|") for line in values.get("named", [])]
     return Objects(
         state,
         {
-            name: {key: value for key, value in zip(ASKED_LABELS, labels, strict=True) if value}
+            name: {key: value for key, value in zip(REPORTED_LABELS, labels, strict=True) if value}
             for name, *labels in named
             if name.startswith(PREFIX)
         },
-        tuple(_volume(each, said.get("missing", []), said.get("empty", [])) for each in volumes),
+        tuple(
+            _volume(each, values.get("missing", []), values.get("empty", [])) for each in volumes
+        ),
         frozenset(port for each in containers for port in _published(each)),
         {tag: (each["Id"], *(each["RepoDigests"] or ())) for tag, each in tags.items()},
     )
@@ -392,7 +397,7 @@ def _volume(item: dict[str, Any], missing: list[str], empty: list[str]) -> Found
 
 
 def _published(item: dict[str, Any]) -> list[int]:
-    """The ports that a container is to publish: one that keeps exiting does so only at times."""
+    """Return the ports that a container should publish, even if it restarts at the moment."""
     bindings = item["HostConfig"].get("PortBindings") or {}
     is_up = item["State"]["Status"] in ("running", "restarting", "paused")
     return [
@@ -401,7 +406,7 @@ def _published(item: dict[str, Any]) -> list[int]:
 
 
 def split_first(line: str) -> tuple[str, str]:
-    """The first word, and what comes after it."""
+    """Return the first word of a line, and the rest."""
     first, _, rest = line.partition(" ")
     return first, rest
 
@@ -411,16 +416,17 @@ def _variables(environment: list[str] | None) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _written(line: str) -> tuple[str, Written]:
-    """``TIME SHA256  PATH``, where sha256sum keeps two columns between its two."""
+def _file(line: str) -> tuple[str, WrittenFile]:
+    """Parse ``TIME SHA256  PATH``; sha256sum puts two blanks between its columns."""
     at, sha256, path = line.split(maxsplit=2)
-    return path, Written(sha256, float(at))
+    return path, WrittenFile(sha256, float(at))
 
 
 def _container(item: dict[str, Any], tags: Mapping[str, dict[str, Any]]) -> ContainerState:
-    """
+    """Parse a container's JSON.
+
     Args:
-        tags: the images of the containers by their names.
+        tags: the images' JSON by image name.
     """
     reference = item["Config"]["Image"]
     image = tags.get(reference)
@@ -439,7 +445,7 @@ def _container(item: dict[str, Any], tags: Mapping[str, dict[str, Any]]) -> Cont
         started=_seconds(item["State"]["StartedAt"]),
         command=tuple(item["Config"].get("Cmd") or ()),
         environment=_variables(item["Config"].get("Env")),
-        # Of one that is outdated it doesn't matter.
+        # If the container is outdated, this is another image's, which doesn't matter.
         image_environment=_variables(image["Config"].get("Env")) if image else None,
         restart_policy=item["HostConfig"]["RestartPolicy"]["Name"],
         networks={
@@ -462,7 +468,7 @@ def _container(item: dict[str, Any], tags: Mapping[str, dict[str, Any]]) -> Cont
 
 
 def _seconds(timestamp: str) -> float:
-    """RFC 3339 with nanoseconds, of which Python reads six digits only."""
+    """Parse RFC 3339 with nanoseconds; Python 3.10 reads six digits only."""
     moment, _, fraction = timestamp.removesuffix("Z").partition(".")
     seconds = datetime.fromisoformat(moment).replace(tzinfo=timezone.utc).timestamp()
     return seconds + float(f"0.{fraction or 0}")

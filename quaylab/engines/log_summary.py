@@ -1,13 +1,13 @@
-"""What of a container's log tells why it isn't well."""
+"""The lines of a container's log that explain why it is not healthy."""
 
 from __future__ import annotations
 
-# Enough for all that a start of Quay says, several times over.
+# How many lines are read: enough for several starts of Quay.
 LINES = 3000
 
-# An awk program, which any host has: of each service that speaks in a container (in Quay's log its
-# name stands before each line) the last three different complaints, and then the last ten lines. A
-# service that is started again and again would else fill them with one and the same.
+# An awk program, as any host has awk. It prints the last three different complaints of each service
+# in the container (Quay's log has the service's name at the start of a line), then the last ten
+# lines. A service that restarts again and again would otherwise fill the summary.
 SUMMARY = r"""
 {
     line = substr($0, 1, 300)

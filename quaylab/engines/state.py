@@ -1,4 +1,4 @@
-"""What an engine has of ours, and how it differs from what a host is to have."""
+"""The state of our containers and volumes, and how it differs from the specification."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from quaylab.model import NETWORK, RESTART_POLICY, Container
 
 @dataclass(frozen=True)
 class ContainerState:
-    """A container as it is.
+    """A container as the engine reports it.
 
-    ``health`` is None for one without a health check; ``environment`` begins with the image's own,
-    which is None if the image is gone; ``outdated`` is whether the image's name has since been
-    given to another; ``started`` is in seconds since the epoch; ``networks`` are ids by name, the
-    id being empty until the first start.
+    ``health`` is None without a health check. ``environment`` includes the image's, which
+    ``image_environment`` has alone (None if the image is gone). The container is ``outdated`` if
+    its image's name now belongs to another image. ``started`` is in seconds since the epoch.
+    ``networks`` are ids by name; the id is empty until the first start.
     """
 
     id: str
@@ -36,8 +36,8 @@ class ContainerState:
 
 
 @dataclass(frozen=True)
-class Written:
-    """A file's content, and when it was written, in seconds since the epoch."""
+class WrittenFile:
+    """The sha256 of a file, and the time of its last change in seconds since the epoch."""
 
     sha256: str
     at: float
@@ -45,10 +45,10 @@ class Written:
 
 @dataclass(frozen=True)
 class FoundVolume:
-    """A volume that has a name of ours, with its labels; without ours somebody else made it.
+    """A volume with a name of ours. If it lacks our labels, somebody else made it.
 
-    ``device`` is the host directory that it is, None: the engine's own. ``missing`` is whether that
-    directory is not there, as while its disk is not mounted; ``empty`` whether nothing is in it.
+    ``device`` is its host directory (None: the engine's own). ``missing`` is whether that directory
+    doesn't exist, for example while its disk is not mounted; ``empty`` is whether it is empty.
     """
 
     name: str
@@ -60,37 +60,40 @@ class FoundVolume:
 
 @dataclass(frozen=True)
 class EngineState:
-    """What the engine holds of ours, networks with their ids, and our files by path;
-    ``network_is_internal`` is whether ours has no way out, nor one in for published ports."""
+    """Our containers, networks (ids by name), volumes, and files by path. If
+    ``network_is_internal``, our network has no route outside and publishes no ports."""
 
     containers: Mapping[str, ContainerState]
     networks: Mapping[str, str]
     volumes: tuple[str, ...]
-    files: Mapping[str, Written]
+    files: Mapping[str, WrittenFile]
     network_is_internal: bool = False
 
     def change(self, wanted: Container) -> str | None:
-        """What has to be done for a container to run as specified: ``replace``, ``start``,
-        ``unpause``, ``restart``, ``restart policy``, or nothing. Its health is another question."""
+        """Return what has to be done for a container to run as specified; health is not checked.
+
+        Returns:
+            ``replace``, ``start``, ``unpause``, ``restart``, ``restart policy``, or None.
+        """
         found = self.containers.get(wanted.name)
-        if found is None or found.digest != wanted.digest or not self._is_made_as(found, wanted):
+        if found is None or found.digest != wanted.digest or not self._matches(found, wanted):
             return "replace"
         if found.state == "paused":
             return "unpause"
         if found.state != "running":
             return "start"
-        if any(self._misread(path, sha256, found) for path, sha256 in wanted.files):
+        if any(self._has_read_another(path, sha256, found) for path, sha256 in wanted.files):
             return "restart"
         return "restart policy" if found.restart_policy != RESTART_POLICY else None
 
-    def _misread(self, path: str, sha256: str, reader: ContainerState) -> bool:
-        """Whether a container may have read a file as it was before this run put it right, or,
-        while the run is planned, before it will."""
+    def _has_read_another(self, path: str, sha256: str, reader: ContainerState) -> bool:
+        """Whether a container may have read a file before its present content was written, or will
+        be: while a run is planned, the file may still differ."""
         file = self.files.get(path)
         return file is None or file.sha256 != sha256 or file.at > reader.started
 
-    def _is_made_as(self, found: ContainerState, wanted: Container) -> bool:
-        """Whether a container is what its label says: it may have been made by hand."""
+    def _matches(self, found: ContainerState, wanted: Container) -> bool:
+        """Whether a container really is as its digest says: it may have been made by hand."""
         environment = {**(found.image_environment or {}), **dict(wanted.environment)}
         return (
             found.image == wanted.image
@@ -103,12 +106,12 @@ class EngineState:
         )
 
     def _is_on_our_network(self, found: ContainerState) -> bool:
-        # Of a network that was removed and made anew, a container has the name and the old id.
+        # After a network was removed and created again, a container still has its old id.
         return NETWORK in found.networks and found.networks[NETWORK] in (
             "",
             self.networks.get(NETWORK),
         )
 
 
-# An engine that isn't there, or doesn't run.
+# The state of an engine that is not installed, or doesn't run.
 NOTHING = EngineState({}, {}, (), {})

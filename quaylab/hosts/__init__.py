@@ -1,1 +1,1 @@
-"""The machines: what they report, their disks, their subscription."""
+"""The machines: their reports, disks and subscriptions."""

@@ -1,4 +1,4 @@
-"""A host's block devices, LVM, mounts and engine root, as pure data; facts/storage.py reads it."""
+"""A host's block devices, LVM, mounts and engine root as plain data; facts/storage.py reads it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 ENGINE_ROOT = "/var/lib/docker"
 PARTITION_TABLES = ("dos", "gpt", "PMBR")
-# The signature of a physical volume, as wipefs and blkid call it.
+# The signature of a physical volume in wipefs and blkid.
 LVM = "LVM2_member"
 
 
 @dataclass(frozen=True)
 class Device:
-    """A block device by its kernel path, with what it is a piece of and the signatures on it."""
+    """A block device. ``path`` is the kernel's; ``parents`` are the devices that it lies on."""
 
     path: str
     kind: str
@@ -28,7 +28,7 @@ class Device:
 
 @dataclass(frozen=True)
 class PhysicalVolume:
-    """``group`` is empty for one in none; ``used`` is whether one that can't be seen claims it."""
+    """``group`` is empty without a group; ``used`` is whether an unseen group claims it."""
 
     device: str
     group: str
@@ -38,7 +38,7 @@ class PhysicalVolume:
 
 @dataclass(frozen=True)
 class VolumeGroup:
-    """A volume group; ``missing`` of its disks are not there."""
+    """A volume group; ``missing`` is the number of its missing disks. Sizes are in bytes."""
 
     name: str
     tags: frozenset[str]
@@ -71,7 +71,7 @@ class Mount:
 
 @dataclass(frozen=True)
 class XfsState:
-    """Of a mounted xfs: its size, and whether it keeps files' types, which overlay2 needs."""
+    """A mounted xfs: its size in bytes, and whether it has ftype=1, which overlay2 needs."""
 
     size: int
     ftype: bool
@@ -86,9 +86,13 @@ class FstabLine:
 
 @dataclass(frozen=True)
 class Disks:
-    """What there is. ``names`` are further paths of devices; ``root`` is the engine's, ``data``
-    something in it that would be missed, ``driver`` what a running engine stores images with;
-    ``occupied`` are directories that hold something; ``setup`` is RHEL 7's settings file."""
+    """The report on a host's disks.
+
+    ``names`` are other paths of devices, such as by-id paths. ``root`` is the engine's root
+    directory, ``running`` whether the engine runs, ``driver`` its storage driver, ``data`` a
+    description of data in it, and ``daemon`` its daemon.json. ``occupied`` are directories that are
+    not empty. ``setup`` is RHEL 7's docker-storage-setup file.
+    """
 
     devices: Mapping[str, Device] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
@@ -107,15 +111,15 @@ class Disks:
     daemon: str = ""
     setup: str = ""
 
-    def named(self, name: str) -> list[Device]:
-        """The devices that a path, another path, or a serial number stands for."""
+    def find(self, name: str) -> list[Device]:
+        """Return the devices of a path or serial number; several may have the same number."""
         path = self.names.get(name, name)
         if path.startswith("/"):
             return [self.devices[path]] if path in self.devices else []
         return [each for each in self.devices.values() if each.serial == name]
 
     def pieces(self, path: str) -> Iterator[Device]:
-        """Everything that lies on a device: partitions, logical volumes, and what lies on these."""
+        """Yield everything on a device: partitions, logical volumes, and so on downwards."""
         for device in self.devices.values():
             if path in device.parents:
                 yield device
@@ -129,35 +133,35 @@ class Disks:
             (each for each in self.logical if (each.group, each.name) == (group, name)), None
         )
 
-    def mounted_at(self, target: str) -> Mount | None:
-        """What is seen at a path: the last that was mounted there."""
+    def mount_at(self, target: str) -> Mount | None:
+        """Return the visible mount at a path: the last one that was mounted there."""
         return next((each for each in reversed(self.mounts) if each.target == target), None)
 
     def physical_on(self, device: Device) -> list[PhysicalVolume]:
-        """The physical volumes on a device: itself, or partitions of it."""
+        """Return the physical volumes on a device: the device itself, or its partitions."""
         paths = {device.path, *(each.path for each in self.pieces(device.path))}
         return [each for each in self.physical.values() if each.device in paths]
 
-    def hidden(self, device: Device) -> str | None:
-        """What bears LVM's signature on a device, and is none for an LVM that is installed: it may
-        have been told to leave that device alone."""
+    def unseen_physical_volume(self, device: Device) -> str | None:
+        """Return a physical volume on a device that LVM, if installed, doesn't report: its
+        configuration may exclude that device."""
         found = (each for each in (device, *self.pieces(device.path)) if LVM in each.signatures)
         unknown = (each.path for each in found if each.path not in self.physical)
         return next(unknown, None) if "vgcreate" in self.tools else None
 
     def groups_on(self, device: Device) -> list[str]:
-        """The volume groups that a device is a part of."""
+        """Return the volume groups that a device is a part of."""
         return list(dict.fromkeys(pv.group for pv in self.physical_on(device) if pv.group))
 
     def whole(self, path: str) -> str:
-        """The disk that a partition lies on; anything else itself."""
+        """Return the disk of a partition; for any other device its own path."""
         device = self.devices.get(path)
         if device is None or device.kind != "part":
             return path
         return min(device.parents, default=path)
 
     def use(self, device: Device) -> str | None:
-        """Who uses a device now; logical volumes that nobody has mounted can be removed."""
+        """Say who uses a device; None also for logical volumes that are not mounted."""
         for each in (device, *self.pieces(device.path)):
             if each.mountpoint == "[SWAP]":
                 return f"{each.path} is swap"
@@ -168,7 +172,7 @@ class Disks:
         return None
 
     def content(self, device: Device) -> list[str]:
-        """What a device holds, in words; a physical volume that is in no group holds nothing."""
+        """Describe what a device holds; a physical volume in no group counts as empty."""
         found = []
         partitions = [each.path for each in self.pieces(device.path) if each.kind == "part"]
         if partitions:

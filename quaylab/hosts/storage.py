@@ -1,4 +1,4 @@
-"""File systems on disks of their own: what has to be, and what of it is missing."""
+"""File systems on disks of their own, as they should be, and the work that this takes."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dataclasses import dataclass
 from quaylab.engines.daemon_settings import DRIVER
 from quaylab.hosts.disks import Device, Disks, PhysicalVolume
 from quaylab.hosts.machine import Machine
-from quaylab.settings import disks as settings_of_disks
+from quaylab.settings import disks as disk_settings
 from quaylab.settings.loading import HostSettings, Settings
 
-# Where Quay's disks are mounted unless quay_storage_path says so.
+# The mount point of Quay's disks unless quay_storage_path is set.
 QUAY_STORAGE = "/srv/quay-storage"
-# The tag of what we have made, and that of a logical volume whose file system isn't whole yet.
+# The tags of what we have made, and of a logical volume whose file system isn't complete yet.
 TAG = "quaylab"
 UNFORMATTED = "quaylab.unformatted"
 OPTIONS = "defaults,pquota,nofail"
 QUOTAS = "prjquota"  # as the kernel calls pquota
 MEGABYTE = 1024**2
-# What LVM keeps for itself at the start of a disk, and what less than an extent leaves over.
+# In bytes: LVM's metadata at the start of a disk, and a rest of less than an extent.
 OVERHEAD = 8 * MEGABYTE
 
 
 @dataclass(frozen=True)
 class Storage:
-    """One file system: ``volume`` in ``volume_group`` on ``devices``, mounted at ``path``, which
-    is None for the engine's root."""
+    """One file system: ``volume`` in ``volume_group`` on ``devices``, mounted at ``path``. That is
+    None for the engine's root directory."""
 
     setting: str
     devices: tuple[str, ...]
@@ -43,33 +43,36 @@ class Storage:
         return self.path or disks.root
 
 
-def with_quays_path(settings: Settings, own: Iterable[HostSettings]) -> Settings:
-    """The settings with the directory that Quay's own disks bring along."""
-    if settings.quay_storage_path is None and any(each.quay_storage for each in own):
+def with_quay_storage_path(settings: Settings, hosts: Iterable[HostSettings]) -> Settings:
+    """Return the settings, with a default quay_storage_path if a host has disks for Quay."""
+    if settings.quay_storage_path is None and any(each.quay_storage for each in hosts):
         return settings.model_copy(update={"quay_storage_path": QUAY_STORAGE})
     return settings
 
 
-def wanted(own: HostSettings, settings: Settings, plays_quay: bool) -> tuple[Storage, ...]:
-    """The file systems of a host that runs an engine, in the order they are mounted."""
+def wanted(
+    host_settings: HostSettings, settings: Settings, is_quay_host: bool
+) -> tuple[Storage, ...]:
+    """Return the file systems that a host should have, in the order in which they are mounted."""
     found = []
-    if given := own.docker_storage:
-        found.append(_storage("docker_storage", given, "docker-vg", "docker", None))
-    if plays_quay and (given := own.quay_storage):
-        found.append(_storage("quay_storage", given, "quay-vg", "quay", settings.quay_storage_path))
+    if section := host_settings.docker_storage:
+        found.append(_storage("docker_storage", section, "docker-vg", "docker", None))
+    if is_quay_host and (section := host_settings.quay_storage):
+        path = settings.quay_storage_path
+        found.append(_storage("quay_storage", section, "quay-vg", "quay", path))
     return tuple(found)
 
 
 def _storage(
-    setting: str, given: settings_of_disks.Storage, group: str, volume: str, path: str | None
+    setting: str, section: disk_settings.Storage, group: str, volume: str, path: str | None
 ) -> Storage:
-    devices = tuple(given.devices)
-    return Storage(setting, devices, given.volume_group or group, volume, path, given.wipe)
+    devices = tuple(section.devices)
+    return Storage(setting, devices, section.volume_group or group, volume, path, section.wipe)
 
 
 def setup_file(storage: Storage, disks: Disks, devices: Sequence[str] = ()) -> str:
-    """/etc/sysconfig/docker-storage-setup. Without devices once the volume group is there: the
-    engine's unit runs the command at each start, and it fails on disks that it finds in use."""
+    """Return /etc/sysconfig/docker-storage-setup. Without devices once the volume group exists: the
+    engine's unit runs the command at each start, and it fails on disks that are in use."""
     lines = [f'DEVS="{" ".join(devices)}"'] if devices else []
     lines += [
         f"VG={storage.volume_group}",
@@ -82,26 +85,35 @@ def setup_file(storage: Storage, disks: Disks, devices: Sequence[str] = ()) -> s
 
 
 def is_ours(storage: Storage, disks: Disks) -> bool:
-    """Whether the volume group was made for this storage: by our tag, or, where RHEL 7's command
-    was killed before we could set it, by the file that we gave to the command."""
+    """Whether the volume group was made for this storage. It has our tag; if RHEL 7's command was
+    killed before we could set the tag, its settings file shows it."""
     group = disks.groups.get(storage.volume_group)
     is_set_up = disks.setup.endswith(setup_file(storage, disks))
     return group is not None and (TAG in group.tags or is_set_up)
 
 
 def members_on(device: Device, storage: Storage, disks: Disks) -> list[PhysicalVolume]:
-    """The storage's physical volumes on a device: the device itself, or RHEL 7's partition."""
+    """Return the storage's physical volumes on a device: the device, or RHEL 7's partition."""
     return [pv for pv in disks.physical_on(device) if pv.group == storage.volume_group]
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is to do for one storage, in this order.
+    """The steps for one storage, in this order.
 
-    ``remove`` are foreign volume groups and ``wipe`` devices, pieces before what they lie on;
-    ``devices`` go into the volume group, which is to ``create`` or there already; ``resize`` are
-    grown ones in it; ``format`` is whether the volume's file system is to be made, ``anew`` over
-    one that isn't whole; ``grow`` is whether volume and file system are to fill the group.
+    Attributes:
+        remove: foreign volume groups to remove.
+        wipe: devices to wipe, partitions before their disk.
+        create: whether to create the volume group; else it exists.
+        devices: devices to add to the volume group.
+        resize: physical volumes on devices that have grown.
+        tag: whether to tag the volume group.
+        volume: whether to create the logical volume.
+        format: whether to make the file system.
+        anew: whether that may overwrite an incomplete one.
+        grow: whether to extend volume and file system to the whole group.
+        fstab: whether to write the line of /etc/fstab.
+        mount: whether to mount the file system.
     """
 
     remove: tuple[str, ...] = ()
@@ -119,13 +131,13 @@ class Work:
 
 
 def work(storage: Storage, disks: Disks) -> Work:
-    """What of a storage is missing. Each step shows in the disks' state, so that a run which was
-    killed after any of them is finished by the next."""
+    """Return the steps that a storage still needs. Each step is visible in the disks' state, so the
+    next run finishes what a killed run has begun."""
     point = storage.mount_point(disks)
     ours = is_ours(storage, disks)
     group = disks.groups[storage.volume_group] if ours else None
-    named = [found[0] for found in map(disks.named, storage.devices) if found]
-    new = [each for each in named if not (ours and members_on(each, storage, disks))]
+    listed = [found[0] for found in map(disks.find, storage.devices) if found]
+    new = [each for each in listed if not (ours and members_on(each, storage, disks))]
     remove: list[str] = []
     wipe: list[str] = []
     for device in new:
@@ -134,19 +146,23 @@ def work(storage: Storage, disks: Disks) -> Work:
             wipe += [each.path for each in (*reversed(pieces), device)]
             remove += disks.groups_on(device)
     volume = disks.volume(storage.volume_group, storage.volume) if group else None
-    on_it = disks.devices.get(volume.device) if volume else None
-    mounted = disks.mounted_at(point) is not None
+    block_device = disks.devices.get(volume.device) if volume else None
+    mounted = disks.mount_at(point) is not None
     anew = volume is None or UNFORMATTED in volume.tags
-    blank = not mounted and (anew or not (on_it and on_it.filesystem))
+    blank = not mounted and (anew or not (block_device and block_device.filesystem))
     resize = (
-        tuple(pv.device for pv in disks.members(group.name) if _grew(pv, disks)) if group else ()
+        tuple(pv.device for pv in disks.members(group.name) if _has_grown(pv, disks))
+        if group
+        else ()
     )
     lines = [line for line in disks.fstab if line.target == point]
     grow = False
     if volume and group and not blank:
-        more = bool(new or resize) or group.free >= group.extent
+        has_space = bool(new or resize) or group.free >= group.extent
         xfs = disks.xfs.get(point)
-        grow = more or not mounted or (xfs is not None and volume.size - xfs.size >= group.extent)
+        grow = (
+            has_space or not mounted or (xfs is not None and volume.size - xfs.size >= group.extent)
+        )
     return Work(
         remove=tuple(dict.fromkeys(remove)),
         wipe=tuple(dict.fromkeys(wipe)),
@@ -160,28 +176,28 @@ def work(storage: Storage, disks: Disks) -> Work:
         grow=grow,
         fstab=blank
         or [(line.source, line.options) for line in lines]
-        != [(f"UUID={on_it.uuid if on_it else ''}", OPTIONS)],
+        != [(f"UUID={block_device.uuid if block_device else ''}", OPTIONS)],
         mount=not mounted,
     )
 
 
-def unmounted(disks: Disks, storages: Sequence[Storage]) -> bool:
-    """Whether this run is to mount a disk first, before its data can be seen."""
-    return any(disks.mounted_at(each.mount_point(disks)) is None for each in storages)
+def has_unmounted(disks: Disks, storages: Sequence[Storage]) -> bool:
+    """Whether this run has to mount a file system before its data can be seen."""
+    return any(disks.mount_at(each.mount_point(disks)) is None for each in storages)
 
 
 def free_mb(machine: Machine, disks: Disks, storages: Sequence[Storage]) -> Mapping[str, int]:
-    """A host's free space by mount point, with the file systems that this run is to mount."""
+    """Return a host's free MB by mount point, with the file systems that this run will mount."""
     expected = dict(machine.free_mb)
     for storage in storages:
         point = storage.mount_point(disks)
-        if disks.mounted_at(point) is None:
-            found = [each for device in storage.devices for each in disks.named(device)]
+        if disks.mount_at(point) is None:
+            found = [each for device in storage.devices for each in disks.find(device)]
             if found:
                 expected[point] = sum(each.size for each in found) // MEGABYTE
     return expected
 
 
-def _grew(pv: PhysicalVolume, disks: Disks) -> bool:
+def _has_grown(pv: PhysicalVolume, disks: Disks) -> bool:
     device = disks.devices.get(pv.device)
     return device is not None and device.size - pv.size >= OVERHEAD

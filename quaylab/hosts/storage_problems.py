@@ -1,4 +1,4 @@
-"""What is in the way of storages, told before anything is changed."""
+"""Problems with the disks of a host, found before anything is changed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from quaylab.hosts.storage import QUOTAS, Storage, is_ours, members_on
 def problems(
     name: str, machine: Machine, disks: Disks, storages: Sequence[Storage]
 ) -> Iterator[str]:
-    """Why a host's storages can't be made, each by its setting."""
-    yield from _twice(name, disks, storages)
+    """Yield why a host's storages can't be made, each by its setting."""
+    yield from _duplicates(name, disks, storages)
     for storage in storages:
         key = storage.setting
         for device in storage.devices:
@@ -30,16 +30,16 @@ def problems(
             yield f"{key}: /etc/docker/daemon.json of {name} {reason}"
 
 
-def _twice(name: str, disks: Disks, storages: Sequence[Storage]) -> Iterator[str]:
-    """Disks and volume groups that are given to two."""
-    given = [
+def _duplicates(name: str, disks: Disks, storages: Sequence[Storage]) -> Iterator[str]:
+    """Yield disks and volume groups that are used twice."""
+    entries = [
         (f"{storage.setting}.devices", device, found[0])
         for storage in storages
         for device in storage.devices
-        if len(found := disks.named(device)) == 1
+        if len(found := disks.find(device)) == 1
     ]
-    for at, (key, device, disk) in enumerate(given):
-        for other_key, other, earlier in given[:at]:
+    for at, (key, device, disk) in enumerate(entries):
+        for other_key, other, earlier in entries[:at]:
             if disk == earlier:
                 yield (
                     f"{key}: {device} is the disk that {other_key} names as {other}, "
@@ -53,10 +53,10 @@ def _twice(name: str, disks: Disks, storages: Sequence[Storage]) -> Iterator[str
 
 
 def _unknown(key: str, name: str, disks: Disks, device: str) -> Iterator[str]:
-    found = disks.named(device)
+    found = disks.find(device)
     if not found:
-        there = ", ".join(_title(each) for each in disks.devices.values() if each.kind == "disk")
-        yield f"{key} is no disk of {name}; there are: {there or 'none'}"
+        known = ", ".join(_title(each) for each in disks.devices.values() if each.kind == "disk")
+        yield f"{key} is no disk of {name}; it has: {known or 'none'}"
     elif len(found) > 1:
         paths = ", ".join(each.path for each in found)
         yield f"{key} is the serial number of {paths} on {name}; name a path"
@@ -68,21 +68,21 @@ def _title(device: Device) -> str:
 
 
 def _taken(name: str, disks: Disks, storage: Storage) -> Iterator[str]:
-    """Disks that are in use, or hold what nobody has said may go."""
+    """Yield disks that are in use, or hold data that may not be destroyed."""
     key = f"{storage.setting}.devices"
-    named = {found[0].path for found in map(disks.named, storage.devices) if found}
+    listed = {found[0].path for found in map(disks.find, storage.devices) if found}
     ours = is_ours(storage, disks)
-    for path in sorted(named):
+    for path in sorted(listed):
         device = disks.devices[path]
         if ours and members_on(device, storage, disks):
             continue
         if used := disks.use(device):
             yield f"{key}: {path} of {name} is in use: {used}; name another, or free it first"
             continue
-        if hidden := disks.hidden(device):
+        if hidden := disks.unseen_physical_volume(device):
             yield (
-                f"{key}: {hidden} of {name} is a physical volume that `pvs` doesn't show, so whose "
-                "it is can't be told; see lvmdevices (vgimportdevices --all makes LVM see it), or "
+                f"{key}: {hidden} of {name} is a physical volume that `pvs` doesn't show, so its "
+                "owner is unknown; see lvmdevices (vgimportdevices --all makes LVM see it), or "
                 "wipe it yourself"
             )
             continue
@@ -95,7 +95,7 @@ def _taken(name: str, disks: Disks, storage: Storage) -> Iterator[str]:
         elif content:
             for group in disks.groups_on(device):
                 rest = [pv.device for pv in disks.members(group)]
-                outside = [each for each in rest if disks.whole(each) not in named]
+                outside = [each for each in rest if disks.whole(each) not in listed]
                 if outside or disks.groups[group].missing:
                     others = ", ".join(outside) or "disks that are missing"
                     yield (
@@ -108,9 +108,9 @@ def _group_problems(name: str, disks: Disks, storage: Storage) -> Iterator[str]:
     group = disks.groups.get(storage.volume_group)
     if group is None:
         return
-    named = {found[0].path for found in map(disks.named, storage.devices) if found}
+    listed = {found[0].path for found in map(disks.find, storage.devices) if found}
     members = disks.members(group.name)
-    unnamed = [pv.device for pv in members if not named & {pv.device, disks.whole(pv.device)}]
+    unnamed = [pv.device for pv in members if not listed & {pv.device, disks.whole(pv.device)}]
     if not is_ours(storage, disks):
         if unnamed or not storage.wipe:
             where = ", ".join(pv.device for pv in members)
@@ -128,11 +128,11 @@ def _group_problems(name: str, disks: Disks, storage: Storage) -> Iterator[str]:
                 "name it: no disk is taken out of a volume group"
             )
     volume = disks.volume(storage.volume_group, storage.volume)
-    on_it = disks.devices.get(volume.device) if volume else None
-    if on_it and on_it.filesystem not in ("", "xfs"):
+    block_device = disks.devices.get(volume.device) if volume else None
+    if block_device and block_device.filesystem not in ("", "xfs"):
         yield (
-            f"volume_group: {storage.volume_path} on {name} holds {on_it.filesystem}, not xfs; "
-            "take another name"
+            f"volume_group: {storage.volume_path} on {name} holds {block_device.filesystem}, not "
+            "xfs; take another name"
         )
 
 
@@ -140,12 +140,14 @@ def _mount_problems(name: str, machine: Machine, disks: Disks, storage: Storage)
     point = storage.mount_point(disks)
     volume = disks.volume(storage.volume_group, storage.volume)
     device = volume.device if volume else None
-    on_it = disks.devices.get(device or "")
-    ours = {storage.volume_path, *_names(disks, device), *([f"UUID={on_it.uuid}"] if on_it else [])}
+    block_device = disks.devices.get(device or "")
+    ours = {storage.volume_path, *_names(disks, device)}
+    if block_device:
+        ours.add(f"UUID={block_device.uuid}")
     for line in disks.fstab:
         if line.target == point and line.source not in ours:
             yield f"/etc/fstab of {name} mounts {line.source} at {point}; remove that line"
-    mount = disks.mounted_at(point)
+    mount = disks.mount_at(point)
     if mount and mount.device != device:
         yield f"{mount.device} is mounted at {point} of {name} already; unmount it"
     elif mount:
@@ -156,14 +158,14 @@ def _mount_problems(name: str, machine: Machine, disks: Disks, storage: Storage)
         if (xfs := disks.xfs.get(point)) and not xfs.ftype:
             yield f"{storage.volume_path} on {name} was made without ftype=1, which overlay2 needs"
     else:
-        yield from _hidden(name, machine, disks, storage)
+        yield from _hidden_data(name, machine, disks, storage)
         for other in disks.mounts:
             if other.device == device and not _within(other.target, disks.root):
                 yield f"{storage.volume_path} on {name} is mounted at {other.target}; unmount it"
 
 
-def _hidden(name: str, machine: Machine, disks: Disks, storage: Storage) -> Iterator[str]:
-    """What a mount would hide."""
+def _hidden_data(name: str, machine: Machine, disks: Disks, storage: Storage) -> Iterator[str]:
+    """Yield data that a mount would hide, and other obstacles to it."""
     point = storage.mount_point(disks)
     if storage.path is None:
         if disks.data:
@@ -173,7 +175,7 @@ def _hidden(name: str, machine: Machine, disks: Disks, storage: Storage) -> Iter
                 f"--all --volumes), or stop the engine and move {point} away"
             )
         elif disks.running and not machine.systemd:
-            yield f"dockerd runs on {name}, and without systemd it is yours to stop: stop it"
+            yield f"dockerd runs on {name}, and Quaylab can't stop it without systemd: stop it"
     elif point in disks.occupied:
         yield f"{point} on {name} holds data, which a mount would hide; move it away"
     elif _within(point, disks.root) or _within(disks.root, point):

@@ -1,6 +1,6 @@
-"""RHEL's subscription: what subscription-manager says, and what follows from it.
+"""RHEL's subscription: the output of subscription-manager, and what follows from it.
 
-RHEL 7 has its version 1.24, RHEL 8 1.28 and RHEL 9 1.29; RHEL 10's 1.30 knows no pools any more.
+RHEL 7 has version 1.24, RHEL 8 1.28 and RHEL 9 1.29; RHEL 10's 1.30 has no pools any more.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from quaylab.secrets import certificates
 from quaylab.settings.loading import Settings
 from quaylab.settings.subscription import Subscription
 
-# The client takes every .pem of this folder for a CA of its server.
+# The client trusts every .pem in this folder as a CA of its server.
 CA_PATH = "/etc/rhsm/ca/quaylab.pem"
-# Where it keeps its certificate and key.
+# The folder of its certificate and key.
 CONSUMER = "/etc/pki/consumer"
 WITHOUT_POOLS = (1, 30)
 SIMPLE_CONTENT_ACCESS = "Content Access Mode is set to Simple Content Access"
@@ -26,11 +26,11 @@ POOL = re.compile(r"^[0-9a-f]+$")
 UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 # Candlepin's 410 and 404, and Satellite's own 404: the server has no such consumer.
 FORGOTTEN = re.compile(f"{UUID}.*(has been deleted|could not be found)|find consumer '{UUID}'")
-# A certificate or key that isn't whole, or two that don't belong together.
+# A damaged certificate or key, or two that don't belong together.
 DAMAGED = re.compile(r"is corrupted|server's identity: \[(SSL\] PEM lib|X509: KEY_VALUES_MISMATCH)")
-# The setting that a complaint of the client is about, by texts in it. A CA that is missing makes a
-# registration by key complain of a certificate that isn't there yet, and most other commands of
-# corrupted ones.
+# Texts in the client's error messages, by the setting that causes the error. If a CA is missing, a
+# registration by key reports that a certificate is not there yet, and most other commands report
+# corrupted certificates.
 COMPLAINTS = {
     "rhsm_ca": (
         *("CERTIFICATE_VERIFY_FAILED", "CA certificate", "Error loading certificate"),
@@ -41,8 +41,8 @@ COMPLAINTS = {
         *("Remote server error", "ALERT_UNKNOWN_CA"),
     ),
 }
-# Calls a Python program, named by the first word, with a line of standard input added to the last:
-# who sees the command line, as `ps` and the journal do, doesn't see the secret.
+# Runs the Python program of the first argument, with a line of standard input appended to the last
+# argument: so the command line, which `ps` and the journal show, has no secret.
 CALL_WITH_SECRET = (
     "import runpy, sys; sys.argv = sys.argv[1:]; "
     "sys.argv[-1] += sys.stdin.readline().rstrip(chr(10)); "
@@ -52,25 +52,25 @@ CALL_WITH_SECRET = (
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call of the client said, on both streams, and its exit code."""
+    """A call of the client: the output of both streams, and the exit code."""
 
     lines: tuple[str, ...]
     code: int
 
     def value(self, label: str) -> str | None:
-        """What stands behind a label, such as ``org ID``."""
+        """Return the value after a label such as ``org ID``; None without it."""
         start = f"{label}:"
         found = (line.removeprefix(start) for line in self.lines if line.startswith(start))
         return next((value.strip() for value in found), None)
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The pools of a `list --pool-only`."""
+        """The pools in the output of `list --pool-only`."""
         return tuple(line for line in self.lines if POOL.match(line))
 
     @property
     def reason(self) -> str:
-        """What it complains about."""
+        """The client's error message."""
         return " ".join(self.lines) or f"exit code {self.code}"
 
     def says(self, text: str) -> bool:
@@ -78,7 +78,7 @@ class Answer:
 
 
 def answers(output: Iterable[str]) -> list[Answer]:
-    """The calls in the output of facts/subscription.py, in their order."""
+    """Parse the output of facts/subscription.py into its calls, in their order."""
     found: list[Answer] = []
     lines: list[str] = []
     for line in output:
@@ -92,11 +92,11 @@ def answers(output: Iterable[str]) -> list[Answer]:
 
 @dataclass(frozen=True)
 class Registration:
-    """Whether a host is registered, and the release that it is locked to.
+    """A host's registration, and the release that the host is locked to.
 
-    ``version`` is None where it isn't told, ``identity`` where it isn't registered. ``void`` is a
-    registration that can't be used any more, as the server forgot it or the host lost some of it,
-    and ``trouble`` why the client doesn't know. ``configuration`` is rhsm.conf, with keys such as
+    ``version`` is None if it is unknown, ``identity`` if the host isn't registered. A registration
+    is ``void`` if the server has deleted it or a part of it is lost on the host. ``trouble`` is the
+    error of a client that can't find out. ``configuration`` is rhsm.conf, with keys such as
     ``server.hostname``.
     """
 
@@ -111,7 +111,7 @@ class Registration:
 
     @property
     def server(self) -> str:
-        """The server that the client is told to ask."""
+        """The server that the client is configured for."""
         keys = ("server.hostname", "server.port", "server.prefix")
         host, port, prefix = (self.configuration.get(key, "") for key in keys)
         return f"https://{host}:{port}{prefix}"
@@ -124,8 +124,10 @@ class Registration:
 def registration(
     version: Answer, identity: Answer, release: Answer, config: Answer, files: Answer
 ) -> Registration:
-    """From four calls, and from the files of the identity. `status` stays content with what the
-    server has deleted, and `identity` may answer from its cache; `release` always asks the server.
+    """Return the registration from four calls and the list of the identity's files.
+
+    `status` accepts a registration that the server has deleted, and `identity` may answer from its
+    cache; `release` always asks the server.
     """
     numbers = re.match(r"(\d+)\.(\d+)", version.value("subscription-manager") or "")
     uuid = identity.value("system identity")
@@ -153,7 +155,7 @@ def registration(
 
 
 def _configuration(listed: Answer) -> dict[str, str]:
-    """From `config`, which puts a default in brackets."""
+    """Parse the output of `config`, which puts defaults in brackets."""
     found = {}
     section = ""
     for line in listed.lines:
@@ -165,18 +167,15 @@ def _configuration(listed: Answer) -> dict[str, str]:
     return found
 
 
-def blamed_setting(complaint: str) -> str | None:
-    """The setting that a complaint of the client is about; None if another than those of the
-    connection."""
-    settings = (
-        key for key, texts in COMPLAINTS.items() if any(text in complaint for text in texts)
-    )
+def blamed_setting(error: str) -> str | None:
+    """Return the setting of the connection that causes a client's error; None: another cause."""
+    settings = (key for key, texts in COMPLAINTS.items() if any(text in error for text in texts))
     return next(settings, None)
 
 
 @dataclass(frozen=True)
 class Pools:
-    """The ids of pools; with a pattern, of those that match it."""
+    """The ids of pools, with a pattern only of those that match it."""
 
     simple_content_access: bool = False
     attached: tuple[str, ...] = ()
@@ -184,12 +183,12 @@ class Pools:
 
 
 def pools(status: Answer, attached: Answer, available: Answer) -> Pools:
-    """From `status`, and `list` of each kind."""
+    """Return the pools from the output of `status` and of two calls of `list`."""
     return Pools(status.says(SIMPLE_CONTENT_ACCESS), attached.ids, available.ids)
 
 
-def lacks_pool(settings: Settings, found: Pools) -> bool:
-    """Whether the settings' pool, or one of those that match, is still to be attached."""
+def needs_pool(settings: Settings, found: Pools) -> bool:
+    """Whether the settings' pool, or one that matches, still has to be attached."""
     if found.simple_content_access:
         return False
     return (
@@ -200,7 +199,7 @@ def lacks_pool(settings: Settings, found: Pools) -> bool:
 
 
 def repositories(answer: Answer) -> dict[str, bool]:
-    """Whether each repository is enabled, by its id; the client lists them in no order."""
+    """Return by id whether each repository is enabled; the client's order is random."""
     found: dict[str, bool] = {}
     name = ""
     for line in answer.lines:
@@ -213,12 +212,12 @@ def repositories(answer: Answer) -> dict[str, bool]:
 
 
 def is_wanted(settings: Settings) -> bool:
-    """Whether the settings say anything of subscriptions."""
+    """Whether the settings ask for subscriptions."""
     return bool(settings.rhsm_organization or settings.rhsm_user)
 
 
 def settings_problems(settings: Settings) -> Iterator[str]:
-    """Settings that only go together, or never do."""
+    """Yield problems with combinations of settings."""
     if not is_wanted(settings):
         for key in Subscription.model_fields:
             if getattr(settings, key) not in (None, False):
@@ -239,12 +238,12 @@ def settings_problems(settings: Settings) -> Iterator[str]:
 
 
 def certificate(settings: Settings) -> ManagedFile | None:
-    """The CA of the settings' server, if they have one."""
+    """Return the CA of the settings' server, if they name one."""
     return ManagedFile(CA_PATH, settings.rhsm_ca.read_text()) if settings.rhsm_ca else None
 
 
 def configuration(settings: Settings) -> dict[str, str]:
-    """What rhsm.conf has to say of the settings' server; nothing if they name none."""
+    """Return the keys of rhsm.conf for the settings' server; empty if they name none."""
     if not settings.rhsm_server:
         return {}
     url = urlsplit(settings.rhsm_server)
@@ -259,7 +258,7 @@ def configuration(settings: Settings) -> dict[str, str]:
 
 
 def differing(settings: Settings, found: Registration) -> dict[str, str]:
-    """What of that rhsm.conf doesn't say yet."""
+    """Return those of them that differ in a host's rhsm.conf."""
     configured = found.configuration
     return {
         key: value for key, value in configuration(settings).items() if configured.get(key) != value
@@ -267,23 +266,26 @@ def differing(settings: Settings, found: Registration) -> dict[str, str]:
 
 
 def is_elsewhere(settings: Settings, found: Registration) -> bool:
-    """Whether its client is told to ask another server than the settings'."""
+    """Whether the client is configured for another server than the settings'."""
     return any(key.startswith("server.") for key in differing(settings, found))
 
 
 def waits_for_ca(settings: Settings, found: Registration) -> bool:
-    """Whether it is the settings' CA that a registered host may lack to ask its server."""
-    lacks = blamed_setting(found.trouble or "") == "rhsm_ca"
-    return lacks and bool(settings.rhsm_ca) and not is_elsewhere(settings, found)
+    """Whether the client fails because the settings' CA may not be installed yet."""
+    needs_ca = blamed_setting(found.trouble or "") == "rhsm_ca"
+    return needs_ca and bool(settings.rhsm_ca) and not is_elsewhere(settings, found)
 
 
 def host_problems(
     name: str, found: Registration, settings: Settings, ca_is_due: bool = False
 ) -> Iterator[str]:
-    """What a host's client can't do or tell, as the settings are; a CA that is still to come may
-    help with the latter."""
-    about = blamed_setting(found.trouble or "")
-    if (found.identity or about) and is_elsewhere(settings, found):
+    """Yield why a host can't be registered as the settings ask.
+
+    Args:
+        ca_is_due: the run will install a CA, which may solve the client's trouble.
+    """
+    blamed = blamed_setting(found.trouble or "")
+    if (found.identity or blamed) and is_elsewhere(settings, found):
         yield (
             f"rhsm_server: {name} is registered with {found.server}, not {settings.rhsm_server}; "
             "to move it, run there first: subscription-manager unregister (or clean, if that "
@@ -307,7 +309,7 @@ def host_problems(
 
 
 def trouble(name: str, found: Registration) -> str:
-    """Why a host's client doesn't know whether it is registered, and what helps."""
+    """Say why a client can't find out whether its host is registered, and what helps."""
     return (
         f"{blamed_setting(found.trouble or '') or 'rhsm_server'}: {name} can't tell whether it is "
         f"registered with {found.server}: {found.trouble}; mend that, or if that server is gone or "
@@ -315,8 +317,10 @@ def trouble(name: str, found: Registration) -> str:
     )
 
 
-def lacking(name: str, wanted: Iterable[str], known: Mapping[str, bool]) -> Iterator[str]:
-    """Repositories that a host may not use."""
+def repository_problems(
+    name: str, wanted: Iterable[str], known: Mapping[str, bool]
+) -> Iterator[str]:
+    """Yield the repositories that a host may not use."""
     if unknown := sorted(set(wanted) - known.keys()):
         yield (
             f"rhsm_repositories: {name} may not use {', '.join(unknown)}; none was enabled or "
@@ -327,31 +331,32 @@ def lacking(name: str, wanted: Iterable[str], known: Mapping[str, bool]) -> Iter
 def secret(
     settings: Settings, environment: Mapping[str, str], ask: Callable[[str], str] | None
 ) -> str:
-    """The password or activation key to register with, kept nowhere: who is registered needs none.
+    """Return the password or activation key to register with. It is not stored: a registered host
+    needs none.
 
     Raises:
-        Refusal: nobody gives it, or it is none.
+        Refusal: it is not given, or invalid.
     """
-    what = f"password of {settings.rhsm_user}" if settings.rhsm_user else "activation key"
+    title = f"password of {settings.rhsm_user}" if settings.rhsm_user else "activation key"
     variable = "QUAYLAB_RHSM_" + ("PASSWORD" if settings.rhsm_user else "ACTIVATION_KEY")
-    given = environment.get(variable)
-    if given is None and ask:
-        given = ask(f"{what} for subscription-manager: ")
-    if given is None:
+    value = environment.get(variable)
+    if value is None and ask:
+        value = ask(f"{title} for subscription-manager: ")
+    if value is None:
         refuse(
             [
-                f"{variable}: not set, and there is no terminal to ask for the {what}; hosts that "
+                f"{variable}: not set, and there is no terminal to ask for the {title}; hosts that "
                 "aren't registered need it: set it in the environment"
             ]
         )
-    if not given or given.splitlines() != [given]:
-        refuse([f"{variable}: the {what} has to be one line, and not empty"])
-    assert given
-    return given
+    if not value or value.splitlines() != [value]:
+        refuse([f"{variable}: the {title} has to be one line, and not empty"])
+    assert value
+    return value
 
 
 def register(settings: Settings) -> tuple[str, ...]:
-    """The words of the call that registers, but for the secret, which comes last."""
+    """Return the words of the call that registers; the secret is appended to the last one."""
     words = ["register"]
     if settings.rhsm_organization:
         words.append(f"--org={settings.rhsm_organization}")

@@ -1,4 +1,4 @@
-"""What Ceph says of itself, as one line of JSON without a secret; run where its commands are."""
+"""Ceph's state as one line of JSON without secrets; run where Ceph's commands are."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import json
 import subprocess
 from typing import Any
 
-PATIENCE = 60
+TIMEOUT = 60
 CERTIFICATE = "rgw_frontend_ssl_certificate"
 
 
 def digest(user: dict[str, Any]) -> str:
-    """Of what makes a user of the gateway: its keys can be compared, and not be read."""
+    """Return a digest of a gateway user, by which keys are compared without being shown."""
     quota = user["user_quota"]
-    made = [
+    values = [
         user["display_name"],
         user["suspended"],
         sorted([key["access_key"], key["secret_key"]] for key in user["keys"]),
@@ -22,11 +22,11 @@ def digest(user: dict[str, Any]) -> str:
         sorted([each["id"], each["permissions"]] for each in user["subusers"]),
         [quota["enabled"], quota["max_size"] if quota["enabled"] else None],
     ]
-    return hashlib.sha256(json.dumps(made).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 def service(specification: dict[str, Any]) -> dict[str, Any]:
-    """A service as it is declared, with a digest in the place of its certificate and key."""
+    """Return a service's specification with a digest in place of its certificate and key."""
     spec = specification.get("spec", {})
     if CERTIFICATE in spec:
         found = spec[CERTIFICATE]
@@ -36,28 +36,28 @@ def service(specification: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ask(*command: str) -> Any:
-    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=PATIENCE, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=TIMEOUT, check=True)
     return json.loads(done.stdout)
 
 
-def _orchestrated(ceph: tuple[str, ...]) -> bool:
-    """Whether the cluster is cephadm's."""
+def _uses_cephadm(ceph: tuple[str, ...]) -> bool:
+    """Whether cephadm runs the cluster."""
     return "cephadm" in _ask(*ceph, "mgr", "module", "ls")["enabled_modules"]
 
 
 def report() -> dict[str, Any]:
-    """Health, versions and daemons of the cluster; users and buckets of its gateway."""
+    """Return health, versions and daemons of the cluster, and users and buckets of its gateway."""
     ceph = ("ceph", "--connect-timeout=10", "--format=json")
     status = _ask(*ceph, "status")
     users, buckets, declared = {}, [], []
-    # Without an OSD the gateway's pools can't be asked: it would wait for one.
+    # Without an OSD radosgw-admin would wait for one.
     if status["osdmap"]["num_up_osds"]:
         users = {
             name: digest(_ask("radosgw-admin", "metadata", "get", f"user:{name}")["data"])
             for name in _ask("radosgw-admin", "metadata", "list", "user")
         }
         buckets = _ask("radosgw-admin", "bucket", "stats")
-    if _orchestrated(ceph):
+    if _uses_cephadm(ceph):
         declared = [{"service_type": "host", **each} for each in _ask(*ceph, "orch", "host", "ls")]
         declared += [service(each) for each in _ask(*ceph, "orch", "ls", "--export")]
     return {

@@ -1,1 +1,1 @@
-"""The credentials file, the passwords, the certificates."""
+"""The credentials file, passwords and certificates."""

@@ -1,4 +1,4 @@
-"""Credentials read back from what a deployed registry holds, when their file was lost."""
+"""Recovery of lost credentials from a deployed registry."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from quaylab.services import object_store
 
 
 def adopt(identity: str, superuser_password: str, bundle: Mapping[str, str]) -> Credentials:
-    """The credentials that a registry runs with.
+    """Return the credentials that a registry runs with.
 
     Args:
-        identity: of its data volumes' label.
-        superuser_password: which no host knows.
+        identity: the one in the labels of its data volumes.
+        superuser_password: no host has it.
         bundle: the texts of ``config.yaml``, ``ssl.cert`` and ``ssl.key``, and of the lab's CA as
-            ``ca.crt`` where the certificate is the lab's own. The CA's key is on no host: the next
+            ``ca.crt`` if the certificate is the lab's own. No host has the CA's key, so the next
             renewal makes a new CA.
 
     Raises:
@@ -31,7 +31,9 @@ def adopt(identity: str, superuser_password: str, bundle: Mapping[str, str]) -> 
     try:
         config: dict[str, Any] = yaml.safe_load(bundle["config.yaml"])
         # The lab's CA may still be there from before the user's own certificate.
-        own = "ca.crt" in bundle and certificates.is_by(bundle["ssl.cert"], bundle["ca.crt"])
+        is_ours = "ca.crt" in bundle and certificates.is_signed_by(
+            bundle["ssl.cert"], bundle["ca.crt"]
+        )
         store_keys = object_store.keys_of(config)
         return Credentials(
             identity=identity,
@@ -40,9 +42,9 @@ def adopt(identity: str, superuser_password: str, bundle: Mapping[str, str]) -> 
             superuser_password=SecretStr(superuser_password),
             database_secret_key=SecretStr(config["DATABASE_SECRET_KEY"]),
             secret_key=SecretStr(config["SECRET_KEY"]),
-            ca_certificate=bundle["ca.crt"] if own else None,
-            certificate=bundle["ssl.cert"] if own else None,
-            certificate_key=SecretStr(bundle["ssl.key"]) if own else None,
+            ca_certificate=bundle["ca.crt"] if is_ours else None,
+            certificate=bundle["ssl.cert"] if is_ours else None,
+            certificate_key=SecretStr(bundle["ssl.key"]) if is_ours else None,
             **{key: SecretStr(value) for key, value in store_keys.items()},  # type: ignore[arg-type]
         )
     except (yaml.YAMLError, KeyError, TypeError, ValueError):

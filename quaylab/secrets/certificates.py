@@ -1,4 +1,4 @@
-"""The lab's CA and the registry's certificate, or the check of the user's own."""
+"""The lab's CA and the registry's certificate; checks of the user's own certificates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RENEW_BEFORE = dt.timedelta(days=30)
 
 @dataclass(frozen=True)
 class ServerCertificate:
-    """What Quay serves, as PEM: the certificate with its chain, its key, and the CA if ours."""
+    """Quay's certificate with its chain, its key, and our CA if it signed them; all PEM."""
 
     certificate: str
     key: SecretStr
@@ -36,25 +36,25 @@ class ServerCertificate:
 
     @property
     def trusted(self) -> str:
-        """What a client has to trust: our CA, or else the very certificate that is served."""
+        """The PEM that a client must trust: our CA, or else the certificate itself."""
         return self.ca or self.certificate
 
 
-def own_authority(
+def with_server_certificate(
     credentials: Credentials, hostname: str, now: dt.datetime | None = None
 ) -> Credentials:
-    """Credentials with a CA and a certificate for ``hostname``, made or renewed where due."""
+    """Return credentials with a CA and a certificate for ``hostname``, renewed if due."""
     now = now or dt.datetime.now(dt.timezone.utc)
-    if not _due(credentials.certificate, [hostname], now):
+    if not _is_due(credentials.certificate, [hostname], now):
         return credentials
-    # Adopted credentials have no key of the CA, and no certificate outlives its CA: then clients
-    # get to know a new one.
+    # Adopted credentials lack the CA's key, and a certificate must not outlive its CA. In both
+    # cases there is a new CA, which clients have to install.
     ca_pem = credentials.ca_certificate
-    if not ca_pem or not credentials.ca_key or _ends(ca_pem) < now + LEAF_LIFE:
+    if not ca_pem or not credentials.ca_key or _expiry(ca_pem) < now + LEAF_LIFE:
         ca_key = ec.generate_private_key(ec.SECP256R1())
-        made = _make_ca(ca_key, f"Quaylab CA {credentials.identity}", now)
+        ca_certificate = _make_ca(ca_key, f"Quaylab CA {credentials.identity}", now)
         credentials = credentials.model_copy(
-            update={"ca_certificate": _pem(made), "ca_key": _key_pem(ca_key)}
+            update={"ca_certificate": _pem(ca_certificate), "ca_key": _key_pem(ca_key)}
         )
     ca, signer = _authority(credentials)
     key = ec.generate_private_key(ec.SECP256R1())
@@ -64,22 +64,22 @@ def own_authority(
     )
 
 
-def with_ceph(
+def with_ceph_certificate(
     credentials: Credentials,
     hostname: str,
     addresses: Sequence[str],
     now: dt.datetime | None = None,
 ) -> Credentials:
-    """Credentials with Ceph's certificate for ``addresses``, by the CA of ``hostname``'s."""
+    """Return credentials with Ceph's certificate for ``addresses``, signed by the lab's CA."""
     now = now or dt.datetime.now(dt.timezone.utc)
-    ca_pem, made = credentials.ca_certificate, credentials.ceph_certificate
-    # By a CA that was lost since, it is made anew.
-    if ca_pem and made and is_by(made, ca_pem) and not _due(made, addresses, now):
+    ca_pem, pem = credentials.ca_certificate, credentials.ceph_certificate
+    # A certificate of a former CA is replaced.
+    if ca_pem and pem and is_signed_by(pem, ca_pem) and not _is_due(pem, addresses, now):
         return credentials
     if not credentials.ca_key:
-        # Then there is no CA yet, or it was lost and nothing new can be signed by it.
+        # There is no CA yet, or its key was lost: make a new one.
         due = credentials.model_copy(update={"certificate": None})
-        credentials = own_authority(due, hostname, now)
+        credentials = with_server_certificate(due, hostname, now)
     ca, signer = _authority(credentials)
     key = ec.generate_private_key(ec.SECP256R1())
     leaf = _make_leaf(key, addresses, ca, signer, now)
@@ -88,8 +88,8 @@ def with_ceph(
     )
 
 
-def own(credentials: Credentials) -> ServerCertificate:
-    """The certificate that :func:`own_authority` made."""
+def server_certificate(credentials: Credentials) -> ServerCertificate:
+    """Return the certificate that :func:`with_server_certificate` made."""
     assert credentials.certificate and credentials.certificate_key
     return ServerCertificate(
         credentials.certificate, credentials.certificate_key, credentials.ca_certificate
@@ -97,7 +97,7 @@ def own(credentials: Credentials) -> ServerCertificate:
 
 
 def check(certificate: Path, key: Path, hostname: str, now: dt.datetime | None = None) -> list[str]:
-    """What is wrong with the user's own certificate: form, key, name, date and chain."""
+    """Return what is wrong with the user's certificate: format, key, name, dates or chain."""
     now = now or dt.datetime.now(dt.timezone.utc)
     try:
         leaf, *chain = read(certificate)
@@ -109,10 +109,10 @@ def check(certificate: Path, key: Path, hostname: str, now: dt.datetime | None =
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return [f"tls_key: {key} is no PEM private key without a passphrase"]
     problems = []
-    belonging = _public(private.public_key())
-    if belonging in [_public(each.public_key()) for each in chain]:
+    public_key = _public(private.public_key())
+    if public_key in [_public(each.public_key()) for each in chain]:
         return [f"tls_certificate: in {certificate} the registry's own has to be the first one"]
-    if belonging != _public(leaf.public_key()):
+    if public_key != _public(leaf.public_key()):
         problems.append(f"tls_key: {key} does not belong to {certificate}")
     if not any(_covers(name, hostname) for name in names):
         problems.append(
@@ -125,7 +125,7 @@ def check(certificate: Path, key: Path, hostname: str, now: dt.datetime | None =
         problems.append(f"tls_certificate: not valid before {leaf.not_valid_before_utc:%Y-%m-%d}")
     problems += _chain_problems(certificate, leaf, chain, now)
     if not problems:
-        # What else a client could have against it, such as a key that is too short.
+        # Other reasons why a client could refuse it, such as a short key.
         try:
             tls.rehearse(certificate, key, hostname)
         except ssl.SSLError as error:
@@ -136,32 +136,32 @@ def check(certificate: Path, key: Path, hostname: str, now: dt.datetime | None =
 def _chain_problems(
     file: Path, leaf: x509.Certificate, chain: Sequence[x509.Certificate], now: dt.datetime
 ) -> Iterator[str]:
-    """What keeps clients from getting from a certificate to its root by what stands after it."""
-    left = list(chain)
-    if left and not any(_is_issuer(each, leaf) for each in left):
+    """Yield why a chain doesn't lead clients from a certificate to its root."""
+    rest = list(chain)
+    if rest and not any(_is_issuer(each, leaf) for each in rest):
         yield (
-            f"tls_certificate: none of the {len(left)} after the first in {file} issued that; put "
+            f"tls_certificate: none of the {len(rest)} after the first in {file} issued that; put "
             "the issuer's there, and then the issuer's issuer's"
         )
     below = leaf
-    while issuers := [each for each in left if _is_issuer(each, below)]:
-        # A root may be there in two versions.
+    while issuers := [each for each in rest if _is_issuer(each, below)]:
+        # There may be two versions of a root.
         below = max(issuers, key=lambda each: each.not_valid_after_utc)
         if below.not_valid_after_utc <= now:
             name, last = below.subject.rfc4514_string(), below.not_valid_after_utc
             yield f"tls_certificate: {name} in its chain expired on {last:%Y-%m-%d}"
-        left.remove(below)
+        rest.remove(below)
 
 
 def authority_problems(setting: str, file: Path, now: dt.datetime | None = None) -> Iterator[str]:
-    """Why a file of CAs can't be what a server's certificate is verified with."""
+    """Yield why a file of CAs can't verify a server's certificate."""
     now = now or dt.datetime.now(dt.timezone.utc)
     try:
         found = read(file)
     except ValueError as error:
         yield f"{setting}: {file} {error}"
         return
-    # A provider's bundle holds old ones beside new ones.
+    # A provider's bundle may have expired CAs beside valid ones.
     last = max(each.not_valid_after_utc for each in found)
     if last <= now:
         yield (
@@ -176,8 +176,8 @@ def authority_problems(setting: str, file: Path, now: dt.datetime | None = None)
 
 
 def mismatches(credentials: Credentials) -> list[str]:
-    """Which certificates and keys in the credentials can't be read, or don't belong together, as
-    when parts of two files were put into one."""
+    """Return which certificates and keys of the credentials can't be read or don't belong together,
+    for example because someone merged two files."""
     problems = []
     for name, key_name in (
         ("certificate", "certificate_key"),
@@ -197,22 +197,22 @@ def mismatches(credentials: Credentials) -> list[str]:
     if problems:
         return problems
     ca, certificate = credentials.ca_certificate, credentials.certificate
-    if bool(ca) != bool(certificate) or (ca and certificate and not is_by(certificate, ca)):
+    if bool(ca) != bool(certificate) or (ca and certificate and not is_signed_by(certificate, ca)):
         problems.append("certificate is not by the CA in ca_certificate")
     return problems
 
 
-def is_by(certificate: str, ca: str) -> bool:
+def is_signed_by(certificate: str, ca: str) -> bool:
     """Whether a CA issued a certificate; both are PEM."""
     leaf, issuer = (x509.load_pem_x509_certificate(pem.encode()) for pem in (certificate, ca))
     return _is_issuer(issuer, leaf)
 
 
 def read(file: Path) -> list[x509.Certificate]:
-    """The certificates of a file that is handed to hosts and clients as it is.
+    """Read the certificates of a file that is copied unchanged to hosts and clients.
 
     Raises:
-        ValueError: why it can't be, as the end of a sentence that begins with the file's name.
+        ValueError: with the reason, as the end of a sentence that begins with the file's name.
     """
     try:
         found = x509.load_pem_x509_certificates(file.read_bytes())
@@ -238,14 +238,14 @@ def _is_issuer(above: x509.Certificate, below: x509.Certificate) -> bool:
 
 
 def _authority(credentials: Credentials) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    """The lab's CA and its key."""
+    """Return the lab's CA and its key."""
     assert credentials.ca_certificate and credentials.ca_key
     signer = _load_key(credentials.ca_key.get_secret_value())
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
     return x509.load_pem_x509_certificate(credentials.ca_certificate.encode()), signer
 
 
-def _due(certificate: str | None, names: Sequence[str], now: dt.datetime) -> bool:
+def _is_due(certificate: str | None, names: Sequence[str], now: dt.datetime) -> bool:
     if certificate is None:
         return True
     leaf = x509.load_pem_x509_certificate(certificate.encode())
@@ -253,7 +253,7 @@ def _due(certificate: str | None, names: Sequence[str], now: dt.datetime) -> boo
     return bool(missing) or leaf.not_valid_after_utc - now < RENEW_BEFORE
 
 
-def _ends(certificate: str) -> dt.datetime:
+def _expiry(certificate: str) -> dt.datetime:
     return x509.load_pem_x509_certificate(certificate.encode()).not_valid_after_utc
 
 
@@ -311,7 +311,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        # An hour back, for hosts whose clocks are a little behind.
+        # An hour ago, for hosts with a clock that is a little behind.
         .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + life)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -341,7 +341,7 @@ def _name(name: str) -> x509.GeneralName:
 
 
 def _covers(pattern: str, hostname: str) -> bool:
-    """RFC 6125: a wildcard stands for exactly one label, the leftmost."""
+    """Whether a name covers a host; a wildcard is exactly the leftmost label: RFC 6125."""
     pattern, hostname = pattern.lower(), hostname.lower()
     if pattern.startswith("*."):
         return hostname.partition(".")[2] == pattern[2:]

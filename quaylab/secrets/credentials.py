@@ -1,4 +1,4 @@
-"""Credentials: made once per registry, kept in one 0600 file on the machine that runs pyinfra."""
+"""Credentials, made once per registry and stored in one 0600 file on the machine with pyinfra."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from quaylab.secrets.given import SECRETS, variable
 from quaylab.services import ServiceSecrets
 
 DIRECTORY = Path("credentials")
-# How many of the superuser's passwords are remembered: after each wrong one Quay lets nobody in for
-# twice as long as before.
+# How many former passwords of the superuser are stored. Few, as Quay doubles its lock-out time
+# after each wrong password.
 RETIRED_PASSWORDS = 4
 
 
 class Credentials(ServiceSecrets):
-    """All secrets of one registry. ``identity`` is public, a part of the ``fingerprint``."""
+    """All secrets of one registry. ``identity`` is public; it is part of the fingerprint."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,44 +37,46 @@ class Credentials(ServiceSecrets):
 
     @property
     def fingerprint(self) -> str:
-        """What data is labelled with: whose it is, and by which key its rows are encrypted. The
-        few digits of the key's hash tell a change, and nothing else."""
+        """The label of data: the owner's identity, and a few digits of a hash of the key that
+        encrypts its rows. They reveal a change of the key, but not the key."""
         key = self.database_secret_key.get_secret_value()
         return f"{self.identity}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
 
     @property
     def superuser_passwords(self) -> tuple[str, ...]:
-        """Those that Quay may have, in the order to try: after each wrong one it lets nobody in for
-        longer, and the one that is to be is wrong until Quay was told."""
+        """The passwords that Quay may have, in the order to try them. The new one comes last: it is
+        wrong until Quay has been given it, and each wrong one locks the user out for longer."""
         found = (*self.superuser_passwords_before, self.superuser_password)
         plain = dict.fromkeys(each.get_secret_value() for each in found)
-        return tuple(each for each in plain if passwords.quay_takes(each))
+        return tuple(each for each in plain if passwords.is_valid_for_quay(each))
 
-    def settled(self) -> Credentials:
-        """The same once Quay is known to have the superuser's password."""
-        had = dict.fromkeys((*self.superuser_passwords_before, *self.superuser_passwords_retired))
-        had.pop(self.superuser_password, None)
-        retired = tuple(had)[:RETIRED_PASSWORDS]
+    def with_confirmed_password(self) -> Credentials:
+        """Return the credentials for when Quay is known to have the superuser's new password."""
+        former = dict.fromkeys(
+            (*self.superuser_passwords_before, *self.superuser_passwords_retired)
+        )
+        former.pop(self.superuser_password, None)
+        retired = tuple(former)[:RETIRED_PASSWORDS]
         return self.model_copy(
             update={"superuser_passwords_before": (), "superuser_passwords_retired": retired}
         )
 
-    def restoring(self) -> Credentials:
-        """The same while a restored database may bring back any of the former passwords."""
+    def with_former_passwords(self) -> Credentials:
+        """Return the credentials for when a restored database may have any former password."""
         if self.superuser_passwords_before or not self.superuser_passwords_retired:
             return self
-        had = (self.superuser_password, *self.superuser_passwords_retired)
-        return self.model_copy(update={"superuser_passwords_before": had})
+        possible = (self.superuser_password, *self.superuser_passwords_retired)
+        return self.model_copy(update={"superuser_passwords_before": possible})
 
-    def revealed(self) -> dict[str, Any]:
-        """The plain values: texts, lists of them, or None."""
+    def plain_values(self) -> dict[str, Any]:
+        """Return the values without SecretStr: texts, lists of texts, or None."""
         return {key: _plain(value) for key, value in self}
 
 
-# Those that every registry has, and that its hosts have to be told when they change.
+# The passwords that every registry has; hosts have to be updated when one changes.
 PASSWORDS = [
     key
-    for key in given.KEPT
+    for key in given.STORED
     if Credentials.model_fields[key].is_required() and not SECRETS[key].is_permanent
 ]
 
@@ -86,29 +88,29 @@ def _plain(value: object) -> object:
 
 
 def generate(random: Random = making.SYSTEM) -> Credentials:
-    """Fresh credentials of those that every registry has."""
+    """Generate the credentials that every registry has."""
     required = [key for key, field in Credentials.model_fields.items() if field.is_required()]
     made = {key: SECRETS[key].make(random) for key in required if key in SECRETS}
     return Credentials.model_validate({"identity": making.identity(random), **made})
 
 
-def completed(
+def with_missing_secrets(
     credentials: Credentials, keys: Iterable[str], random: Random = making.SYSTEM
 ) -> Credentials:
-    """Credentials with those of some secrets made up that they lack."""
+    """Return credentials with the missing ones of ``keys`` generated."""
     missing = [key for key in keys if getattr(credentials, key) is None]
     return credentials.model_copy(
         update={key: SecretStr(SECRETS[key].make(random)) for key in missing}
     )
 
 
-def rotated(
+def with_new_passwords(
     credentials: Credentials, keys: Iterable[str], random: Random = making.SYSTEM
 ) -> Credentials:
-    """Credentials with new passwords; a rotation that was not finished is not begun anew.
+    """Return credentials with new passwords, or the same ones if a rotation is unfinished.
 
     Args:
-        keys: which to change; the keys that encrypt data never are.
+        keys: the passwords to change; keys that encrypt data must not be among them.
     """
     if credentials.superuser_passwords_before:
         return credentials
@@ -131,7 +133,7 @@ class Store:
         return os.path.lexists(self.path)
 
     def lock(self) -> FileLock:
-        """Hold the file for this process, to be changed by no other.
+        """Lock the file, so that no other process changes it.
 
         Raises:
             Refusal: another run holds it, or the directory can't be written.
@@ -158,28 +160,30 @@ class Store:
     def load(
         self,
         environment: Mapping[str, str] = os.environ,
-        foreign: Iterable[str] = (),
+        required: Iterable[str] = (),
         ask: Callable[[str], str] | None = None,
         elsewhere: Collection[str] = (),
         needs_ca: bool = False,
     ) -> Credentials:
-        """The kept credentials, or fresh ones; the environment's values come first.
+        """Return the stored credentials, or new ones. Values in the environment take precedence.
 
         Args:
-            foreign: passwords of services that run elsewhere, which can't be made here.
-            ask: how to ask for one of them at a terminal; None where there is none.
-            elsewhere: all passwords of services that run elsewhere.
-            needs_ca: whether a file without the lab's CA can only be a part of one; a checksum
-                shows that it is whole.
+            required: passwords of external services, which Quaylab can't generate.
+            ask: asks for one of them at a terminal; None without a terminal.
+            elsewhere: all passwords of external services.
+            needs_ca: whether the file should have the lab's CA: without it, and without a
+                checksum, the file has been cut off.
 
         Raises:
-            Refusal: the file is damaged, too open, or a value is missing or impossible.
+            Refusal: the file is damaged or readable by others, or a value is missing or invalid.
         """
         problems = list(given.misspelt(environment))
-        values_given = {key: environment[name] for key, name in given.given_by(environment).items()}
-        kept = self._read(needs_ca)
-        for key in foreign:
-            if getattr(kept, key, None) is not None:
+        values_given = {
+            key: environment[name] for key, name in given.variables_in(environment).items()
+        }
+        stored = self._read(needs_ca)
+        for key in required:
+            if getattr(stored, key, None) is not None:
                 continue
             if key not in values_given and ask:
                 values_given[key] = ask(f"{SECRETS[key].title}, which runs elsewhere: ")
@@ -188,29 +192,33 @@ class Store:
                     f"{variable(key)}: not set, the {SECRETS[key].title}, which runs elsewhere; "
                     f"give it as {variable(key)} in the environment, or run at a terminal"
                 )
-        values = (kept or generate()).revealed()
+        values = (stored or generate()).plain_values()
         for key, value in values_given.items():
-            if kept and value == values[key]:
+            if stored and value == values[key]:
                 continue
             if problem := given.problem(key, value, elsewhere):
                 problems.append(f"{variable(key)}: {problem}")
-            elif kept and SECRETS[key].is_permanent:
+            elif stored and SECRETS[key].is_permanent:
                 problems.append(
                     f"{variable(key)}: differs from {self.path}; it can never change, because the "
                     "database is encrypted with it: unset the variable"
                 )
             else:
-                if kept and key == "superuser_password":
-                    # Quay's users are in its database: it has to be told, and till then knows one
-                    # of the old ones.
+                if stored and key == "superuser_password":
+                    # Quay's users are in its database: it has one of the old passwords until a
+                    # run has changed it there.
                     before = [values[key], *values["superuser_passwords_before"]]
                     values["superuser_passwords_before"] = [
                         each for each in before if each != value
                     ]
                 values[key] = value
-        if kept and not problems and not passwords.quay_takes(values["superuser_password"]):
+        if (
+            stored
+            and not problems
+            and not passwords.is_valid_for_quay(values["superuser_password"])
+        ):
             problems.append(
-                f"{self.path}: superuser_password is none that Quay takes; give another as "
+                f"{self.path}: Quay does not accept superuser_password; give another as "
                 f"{variable('superuser_password')}"
             )
         try:
@@ -223,8 +231,8 @@ class Store:
             raise Refusal(problems)
         return credentials
 
-    def keeps(self, credentials: Credentials) -> bool:
-        """Whether the file holds just these with their checksum, and the CA's file its part."""
+    def is_saved(self, credentials: Credentials) -> bool:
+        """Whether both files hold exactly these credentials, with their checksum."""
         try:
             ca = self.ca_path.read_text() if self.ca_path.exists() else None
         except (OSError, ValueError):
@@ -235,8 +243,8 @@ class Store:
         )
 
     def replaces_passwords(self, credentials: Credentials) -> bool:
-        """Whether these bring new passwords to a registry that is there, or what a killed run has
-        left of that."""
+        """Whether these credentials have new passwords for an existing registry, also of a rotation
+        that a killed run has begun."""
         if not self.exists:
             return False
         before = self.load(environment={})
@@ -244,30 +252,30 @@ class Store:
         return changed or bool(credentials.superuser_passwords_before)
 
     def save(self, credentials: Credentials) -> None:
-        """Replace the file atomically; the CA's public certificate goes beside it for clients.
+        """Replace the file atomically, and write the CA's certificate for clients beside it.
 
         Raises:
-            OSError: a file can't be written; the old one is still there, whole.
+            OSError: a file can't be written; the old one is unchanged.
         """
         replace(self.path, credentials_file.dump(_values(credentials)), 0o600)
         if credentials.ca_certificate:
             replace(self.ca_path, credentials.ca_certificate, 0o644)
 
     def remove(self) -> None:
-        """Remove the credentials file, once the data that they belong to is gone."""
+        """Remove the credentials file and the CA's, once the registry's data is gone."""
         for path in (self.path, self.ca_path):
             path.unlink(missing_ok=True)
 
     def _read(self, needs_ca: bool) -> Credentials | None:
-        """What the file holds; None if it isn't there."""
+        """Read the file; None if it doesn't exist."""
         found = credentials_file.read(self.path)
         if found is None:
             return None
-        values, whole = found
-        # As it was called while there was only one.
+        values, is_complete = found
+        # The key's name in older files, which had only one such password.
         if before := values.pop("superuser_password_before", None):
             values["superuser_passwords_before"] = [before]
-        if needs_ca and not whole and "ca_certificate" not in values:
+        if needs_ca and not is_complete and "ca_certificate" not in values:
             raise credentials_file.unusable(
                 self.path, "is cut off: it has no ca_certificate, and no checksum at its end"
             )
@@ -282,5 +290,5 @@ class Store:
 
 
 def _values(credentials: Credentials) -> dict[str, Any]:
-    """What is written of them."""
-    return {key: value for key, value in credentials.revealed().items() if value}
+    """Return the values that the file stores."""
+    return {key: value for key, value in credentials.plain_values().items() if value}

@@ -1,4 +1,4 @@
-"""A credentials file as text, with the checksum that tells a whole one from a part."""
+"""The text of a credentials file, with a checksum that shows whether it is complete."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEAD = """\
 """
 
 
-# What helps with a file that isn't whole.
+# The remedy for a file that isn't complete.
 REMEDY = (
     "restore it from a backup, or move it away and read it back from the hosts by tasks/adopt.py; "
     "never delete it while the registry has data"
@@ -29,14 +29,14 @@ REMEDY = (
 
 
 class WrongChecksum(ValueError):
-    """The text was edited, or some of it is lost."""
+    """The text was edited, or a part of it is lost."""
 
 
 def read(path: Path) -> tuple[dict[str, Any], bool] | None:
-    """A file's values, and whether a checksum shows them to be whole; None without a file.
+    """Return a file's values, and whether a checksum confirms them; None without a file.
 
     Raises:
-        Refusal: it is too open, can't be read, or is not as :func:`dump` writes it.
+        Refusal: others may read it, it can't be read, or is not as :func:`dump` writes it.
     """
     try:
         if path.is_dir():
@@ -63,26 +63,28 @@ def read(path: Path) -> tuple[dict[str, Any], bool] | None:
             "checksum, and run again. If not, it is damaged",
         ) from None
     except ValueError:
-        raise unusable(path, "is damaged: it has not the keys and values of credentials") from None
+        raise unusable(
+            path, "is damaged: it does not hold the keys and values of credentials"
+        ) from None
 
 
 def unusable(path: Path, reason: str) -> Refusal:
-    """Why a file is refused, with the ways out."""
+    """Return the refusal of a file, with the remedy."""
     return Refusal([f"{path}: {reason}; {REMEDY}"])
 
 
 def dump(values: Mapping[str, Any]) -> str:
-    """The text for values, whose last line is their checksum."""
-    marked = {**values, CHECKSUM: _checksum(values)}
-    return HEAD + yaml.dump(marked, Dumper=_BlockDumper, sort_keys=False)
+    """Return the text for values; its last line is their checksum."""
+    with_checksum = {**values, CHECKSUM: _checksum(values)}
+    return HEAD + yaml.dump(with_checksum, Dumper=_BlockDumper, sort_keys=False)
 
 
 def parse(text: str) -> tuple[dict[str, Any], bool]:
-    """The values, and whether a checksum shows them to be whole.
+    """Return the values of a text, and whether a checksum confirms them.
 
     Raises:
-        WrongChecksum: there is one, of other values.
-        ValueError: the text is none of a mapping.
+        WrongChecksum: there is a checksum of other values.
+        ValueError: the text is no YAML mapping.
     """
     try:
         values = yaml.safe_load(text)
@@ -99,8 +101,8 @@ def parse(text: str) -> tuple[dict[str, Any], bool]:
 
 
 def replace(path: Path, text: str, mode: int) -> None:
-    """Write ``path``, or what it is a link to, so that a reader or a crash sees the old or the new
-    file, never a part."""
+    """Write ``path``, or the file that it links to, atomically: after a crash there is the old or
+    the new file, never a part of it."""
     target = path.resolve()
     new = target.with_suffix(target.suffix + ".new")
     with suppress(FileNotFoundError):
@@ -114,13 +116,13 @@ def replace(path: Path, text: str, mode: int) -> None:
 
 
 def _checksum(values: Mapping[str, Any]) -> str:
-    """Of the values, not of their text: comments and line ends may change."""
+    """Return a checksum of the values, not of the text: comments and line ends may change."""
     canonical = json.dumps(values, sort_keys=True, default=str)
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 
 class _BlockDumper(yaml.SafeDumper):
-    """Keys and certificates as the blocks that they are, for people to read and copy."""
+    """Writes keys and certificates as block texts, which people can read and copy."""
 
 
 def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

@@ -1,4 +1,4 @@
-"""Secrets that the environment gives: the services' own, and what is used once and not kept."""
+"""Secrets from environment variables: the services' own, and those of a single run."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from quaylab.services import SERVICES
 from quaylab.services.base import Secret
 
 PREFIX = "QUAYLAB_"
-# By their fields in the credentials.
+# The secrets of all services, by their keys in the credentials.
 SECRETS: Mapping[str, Secret] = {
     secret.key: secret for service in SERVICES for secret in service.secrets
 }
-KEPT = [key for key, secret in SECRETS.items() if secret.is_given and secret.is_kept]
-# What RHEL's subscription takes for one run.
+STORED = [key for key, secret in SECRETS.items() if secret.has_variable and secret.is_stored]
+# The secrets of RHEL's registration, for a single run.
 SUBSCRIPTION = ("rhsm_activation_key", "rhsm_password")
 
 
 def variable(key: str) -> str:
-    """The environment's variable that gives a secret."""
+    """Return the environment variable that gives a secret."""
     return f"{PREFIX}{key.upper()}"
 
 
-def given_by(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that give a credential, by its key."""
-    return {key: variable(key) for key in KEPT if variable(key) in environment}
+def variables_in(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that are set for stored credentials, by key."""
+    return {key: variable(key) for key in STORED if variable(key) in environment}
 
 
 def misspelt(environment: Mapping[str, str]) -> Iterator[str]:
-    """Variables that nobody reads, so that what they give would be made here instead."""
-    given = [key for key, secret in SECRETS.items() if secret.is_given]
-    known = [variable(key) for key in (*given, *SUBSCRIPTION)]
+    """Yield misspelt variables: their value would be ignored, and a secret generated instead."""
+    keys = [key for key, secret in SECRETS.items() if secret.has_variable]
+    known = [variable(key) for key in (*keys, *SUBSCRIPTION)]
     for name in environment:
         if name.upper().startswith(PREFIX) and name not in known:
             for near in difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.8):
@@ -41,10 +41,10 @@ def misspelt(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def problem(key: str, value: str, elsewhere: Collection[str] = ()) -> str | None:
-    """Why a value can't be that secret, or None; the value itself isn't told.
+    """Say why a value can't be that secret; None if it can. The text doesn't contain the value.
 
     Args:
-        elsewhere: the keys whose services run elsewhere, and take what others made.
+        elsewhere: keys of external services, which may accept other characters than our images.
     """
     rule = SECRETS[key].rule
     if key in elsewhere:

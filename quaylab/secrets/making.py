@@ -1,11 +1,11 @@
-"""Passwords and keys made up: letters and digits, which need no quoting anywhere."""
+"""Random passwords and keys, of letters and digits, which need no quoting anywhere."""
 
 from __future__ import annotations
 
 import string
 from random import Random, SystemRandom
 
-# The system's own source, which can't be foretold.
+# The operating system's source of random numbers, which can't be predicted.
 SYSTEM: Random = SystemRandom()
 
 
@@ -14,22 +14,22 @@ def password(random: Random) -> str:
 
 
 def encryption_key(random: Random) -> str:
-    """48 hexadecimal digits; Quay takes at most 63 characters."""
+    """Return 48 hexadecimal digits; Quay takes at most 63 characters."""
     return _text(random, "0123456789abcdef", 48)
 
 
 def access_key(random: Random) -> str:
-    """In the form of S3's."""
+    """Return a key in the form of S3's access keys."""
     return _text(random, string.ascii_uppercase + string.digits, 20)
 
 
 def secret_key(random: Random) -> str:
-    """In the form of S3's."""
+    """Return a key in the form of S3's secret keys."""
     return _text(random, string.ascii_letters + string.digits, 40)
 
 
 def identity(random: Random) -> str:
-    """What tells a registry from others; it is public."""
+    """Return a public text that identifies a registry."""
     return _text(random, "0123456789abcdef", 16)
 
 

@@ -1,4 +1,4 @@
-"""Which passwords and keys the services take, for what the environment or a terminal gives."""
+"""The passwords and keys that services accept, to check those of a user."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import string
 from dataclasses import dataclass
 
 ASCII = string.ascii_letters + string.digits + string.punctuation
-# What sclorg's images of PostgreSQL, MySQL and Redis let through, of signs.
+# The punctuation that sclorg's images of PostgreSQL, MySQL and Redis accept.
 SIGNS = "~!@#$%^&*()_+-=<>,.?;:|/"
-# bcrypt, by which Quay keeps passwords, looks at no more bytes.
+# Quay hashes passwords with bcrypt, which ignores further bytes.
 BCRYPT_LONGEST = 72
-# The shortest of the services' own limits, which is MySQL's.
+# The lowest limit of the services, which is MySQL's.
 LONGEST = 256
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a service takes for a password: its length in characters, and of signs which."""
+    """The passwords that a service accepts: length in characters, and punctuation."""
 
     shortest: int = 8
     longest: int = LONGEST
     signs: str = string.punctuation
 
     def problem(self, value: str) -> str | None:
-        """Why a value can't be that password, or None; the value itself isn't told."""
+        """Say why a value is no such password, or None. The text doesn't contain the value."""
         characters = frozenset(string.ascii_letters + string.digits + self.signs)
         if self.shortest <= len(value) <= self.longest and characters.issuperset(value):
             return None
@@ -37,11 +37,11 @@ class Rule:
 ANYWHERE = Rule()
 CONTAINER = Rule(signs=SIGNS)
 QUAY_USER = Rule(longest=BCRYPT_LONGEST)
-# Those of object stores are made by others, and may be short.
+# An object store's keys are made by others and may be short.
 OBJECT_STORE = Rule(shortest=1)
 
 
-def quay_takes(password: str) -> bool:
-    """Whether a password can be the one that Quay has: others end in an error of its own. Longer
-    ones than are asked for now can, as it looks at their beginning only."""
+def is_valid_for_quay(password: str) -> bool:
+    """Whether Quay may have this password; it answers others with an internal error. Longer ones
+    than are allowed now are possible, as Quay only looks at their beginning."""
     return len(password) >= 8 and frozenset(ASCII).issuperset(password)

@@ -1,7 +1,7 @@
-"""The services, each a module of its own: all that is particular to it stands there.
+"""The services. Each has its own module, which holds everything specific to it.
 
-To add one: write its module with a subclass of :class:`quaylab.services.base.Service`, and name it
-here in SERVICES, with its settings and its secrets if it has any.
+To add one: write its module with a subclass of :class:`quaylab.services.base.Service`, and add it
+to SERVICES here, with its settings and its secrets if it has any.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from quaylab.services.postgresql import PostgreSQLSettings
 from quaylab.services.quay import Quay, QuaySecrets, QuaySettings
 from quaylab.services.redis import Redis, RedisSecrets, RedisSettings
 
-# In the order in which they start: each after those that it uses.
+# In the order in which they start: each comes after those that it uses.
 SERVICES: tuple[Service, ...] = (Ceph(), ObjectStore(), Database(), Redis(), Quay())
 BY_NAME: Mapping[str, Service] = {service.name: service for service in SERVICES}
 

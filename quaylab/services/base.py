@@ -1,7 +1,7 @@
-"""What a service says of itself. Whoever loops over the services asks these questions.
+"""The interface of a service: what the rest of Quaylab asks each of them.
 
-A service is one module of this folder with one subclass of :class:`Service`; the list of them is
-in ``__init__.py``. docs/architecture.md tells how to add one.
+A service is one module of this folder with one subclass of :class:`Service`; ``__init__.py`` lists
+them. docs/architecture.md explains how to add one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from quaylab.secrets import making
 from quaylab.secrets.passwords import ANYWHERE, Rule
 
 if TYPE_CHECKING:
-    # Settings and credentials are put together from the services' own.
+    # Settings and credentials are composed of the services' own classes.
     from quaylab.hosts.machine import Machine
     from quaylab.secrets.certificates import ServerCertificate
     from quaylab.secrets.credentials import Credentials
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
 
 # A file with the secrets that a container reads as it starts.
 ENVIRONMENT = "environment"
-# Hosts by the groups of the inventory, each group bearing a service's name.
+# The hosts of each inventory group; a group has the name of its service.
 Groups = Mapping[str, Sequence[str]]
 
 
 class Audience(Enum):
-    """Who has to reach a port from outside its host."""
+    """Who must reach a port from outside its host."""
 
     EVERYBODY = "everybody"
     QUAY = "Quay's hosts"
@@ -58,7 +58,8 @@ class Audience(Enum):
 class Port:
     """A port of a service on a host.
 
-    ``setting`` names the port, and ``address_setting`` the address at which it is published.
+    ``setting`` is the setting of the port number, ``address_setting`` that of the address at which
+    it is published.
     """
 
     published: PublishedPort
@@ -68,36 +69,39 @@ class Port:
 
 
 class Maker(Enum):
-    """Who makes a secret."""
+    """Who creates a secret."""
 
     QUAYLAB = "Quaylab"
-    # The administrator of a server elsewhere sets it, so Quaylab can make it up.
+    # The administrator of an external server sets it, so Quaylab can generate it.
     ADMINISTRATOR = "an administrator"
     OTHERS = "others"
 
 
 @dataclass(frozen=True)
 class Secret:
-    """A secret of a service's, made here or given by the environment or at a terminal.
+    """A secret of a service: generated here, or given by the environment or at a terminal.
 
-    ``key`` is its field in the credentials, unless it is used in one run and not ``is_kept``;
-    ``title`` says what it is, and ``make`` makes it up. ``is_given`` is whether the environment may
-    give it. Data is encrypted with one that ``is_permanent``: it never changes. ``rule`` is what
-    Quaylab's own image of the service takes.
+    Attributes:
+        key: its field in the credentials, if it ``is_stored``; else it serves one run only.
+        title: what it is, in words.
+        rule: which values Quaylab's own image of the service accepts.
+        make: generates it.
+        has_variable: whether an environment variable may give it.
+        is_permanent: data is encrypted with it, so it never changes.
     """
 
     key: str
     title: str = ""
     rule: Rule = ANYWHERE
     make: Callable[[Random], str] = making.password
-    is_given: bool = True
-    is_kept: bool = True
+    has_variable: bool = True
+    is_stored: bool = True
     is_permanent: bool = False
 
 
 @dataclass(frozen=True)
 class Need:
-    """A secret that a run needs, who makes it, and whether a rotation changes it."""
+    """A secret that a run needs, who creates it, and whether a rotation changes it."""
 
     key: str
     maker: Maker
@@ -106,12 +110,14 @@ class Need:
 
 @dataclass(frozen=True)
 class Workload:
-    """A container of a service's on one host, with all that it needs there.
+    """A container of a service on one host, with everything that it needs there.
 
-    ``password_refused`` is a shell command that succeeds inside the container if the service
-    refuses the password that it was started with; empty if it is not to be asked. ``interruption``
-    is what its clients meet while its container is another one or starts again, and
-    ``before_stop`` a shell command inside that makes this shorter.
+    Attributes:
+        password_refused: a shell command that succeeds inside the container if the service refuses
+            the password that it was started with; empty: no such check.
+        interruption: what clients notice while the container is replaced or restarted.
+        before_stop: a shell command that makes the interruption shorter, run inside the container
+            before it is stopped.
     """
 
     service: str
@@ -126,7 +132,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Context:
-    """What a service is told of a run, once the run's settings are known to be good."""
+    """What a service knows about a run, once the run's settings are validated."""
 
     settings: Settings
     topology: Topology
@@ -136,14 +142,14 @@ class Context:
 
 
 class Service(ABC):
-    """A service of the registry. Its answers are the same for the same arguments.
+    """A service of the registry. Its methods are pure: same arguments, same result.
 
     Attributes:
-        name: the inventory's group of its hosts, and a part of its containers' names.
-        title: what people call it.
+        name: the inventory group of its hosts, and a part of its containers' names.
+        title: its name for people.
         has_peers: whether its hosts need an address for each other.
-        secrets: those that it may need.
-        directories: the settings that name a host's directory for its data.
+        secrets: the secrets that it may need.
+        directories: the settings that name a host directory for its data.
     """
 
     name: ClassVar[str]
@@ -152,24 +158,24 @@ class Service(ABC):
     secrets: ClassVar[tuple[Secret, ...]] = ()
     directories: ClassVar[tuple[str, ...]] = ()
 
-    # --- what is said in the settings ---
+    # --- settings ---
 
-    def elsewhere(self, settings: Settings) -> str | None:
-        """The address at which somebody else runs it; None: it runs here."""
+    def external_address(self, settings: Settings) -> str | None:
+        """The address of an external server; None: Quaylab runs the service."""
         return None
 
     def setting_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
-        """What is wrong with its settings, or doesn't go together."""
+        """Yield what is wrong with its settings or their combination."""
         yield from ()
 
     def needs(self, settings: Settings, groups: Groups) -> Iterator[Need]:
-        """The secrets that it needs."""
+        """Yield the secrets that it needs."""
         yield from ()
 
-    # --- where it is ---
+    # --- placement ---
 
     def placement_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
-        """Why it can't run on the hosts of its group."""
+        """Yield why it can't run on the hosts of its group."""
         yield from ()
 
     def endpoint(
@@ -178,37 +184,37 @@ class Service(ABC):
         """Where Quay reaches it; None if Quay does not use it.
 
         Args:
-            address: a host's address for its peers.
+            address: returns a host's address for its peers.
         """
         return None
 
-    # --- what a host is to have of it ---
+    # --- what runs on its hosts ---
 
     def images(self, context: Context, host: str) -> tuple[Image, ...]:
-        """The images that a host of its group needs."""
+        """Return the images that a host of its group needs."""
         return tuple(workload.image for workload in self.workloads(context, host))
 
     def ports(self, context: Context, host: str) -> tuple[Port, ...]:
-        """The ports at which it listens on a host of its group."""
+        """Return the ports at which it listens on a host of its group."""
         return ()
 
     def workloads(self, context: Context, host: str) -> tuple[Workload, ...]:
-        """Its containers on a host of its group, in the order in which they start."""
+        """Return its containers on a host of its group, in the order in which they start."""
         return ()
 
-    # --- what a host must be and hold ---
+    # --- what its hosts must have ---
 
     def problems(self, context: Context) -> Iterator[str]:
-        """Why its hosts, of those that the run is connected to, can't do their part."""
+        """Yield why connected hosts of its group don't meet its requirements."""
         yield from ()
 
     def data_note(self, leader: Machine) -> str | None:
-        """The note on the leader by which its volumes must hold data; None if nothing is known."""
+        """The path of the leader's note which says that its volumes hold data; None: no note."""
         return None
 
 
 class SingleHostService(Service):
-    """A service that Quay uses, on one host of its group or run by somebody else."""
+    """A service that Quay uses, on the one host of its group or on an external server."""
 
     def inside_port(self, settings: Settings) -> int:
         raise NotImplementedError
@@ -217,17 +223,17 @@ class SingleHostService(Service):
         raise NotImplementedError
 
     def listen(self, settings: Settings) -> str | None:
-        """The address that the settings want it to listen on; None: no wider than it must."""
+        """The address to listen on, by the settings; None: only as widely as Quay needs."""
         raise NotImplementedError
 
     def placement_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
-        hosts, elsewhere = groups[self.name], self.elsewhere(settings)
-        if elsewhere and hosts:
+        hosts, external = groups[self.name], self.external_address(settings)
+        if external and hosts:
             yield (
-                f"{self.name}_host: {elsewhere} runs elsewhere, but group `{self.name}` has "
+                f"{self.name}_host: {external} runs elsewhere, but group `{self.name}` has "
                 f"{hosts[0]}: drop one of the two"
             )
-        elif not elsewhere and not hosts:
+        elif not external and not hosts:
             yield (
                 f"{self.name}: no host in group `{self.name}`; put one there, or set "
                 f"{self.name}_host to one that runs elsewhere"
@@ -241,19 +247,19 @@ class SingleHostService(Service):
     def endpoint(
         self, settings: Settings, groups: Groups, address: Callable[[str], str]
     ) -> Endpoint:
-        port, elsewhere = self.outside_port(settings), self.elsewhere(settings)
-        if elsewhere:
-            return Endpoint(None, elsewhere, port, elsewhere, port, None)
+        port, external = self.outside_port(settings), self.external_address(settings)
+        if external:
+            return Endpoint(None, external, port, external, port, None)
         (host,) = groups[self.name]
         listen = self.listen(settings)
         if list(groups["quay"]) == [host]:
-            # Both on one host: by container name on the internal network, published on
-            # loopback for its operator and for our own probes.
+            # Both on one host: Quay uses the container's name on the internal network. The port is
+            # published on loopback for the operator and for our own probes.
             outside = listen or LOOPBACK
             inside = self.inside_port(settings)
             return Endpoint(host, container_name(self.name), inside, outside, port, outside)
-        there = address(host)
-        return Endpoint(host, there, port, there, port, listen or there)
+        peer_address = address(host)
+        return Endpoint(host, peer_address, port, peer_address, port, listen or peer_address)
 
     def ports(self, context: Context, host: str) -> tuple[Port, ...]:
         endpoint = context.topology.endpoints[self.name]
@@ -272,31 +278,31 @@ class SingleHostService(Service):
 
 
 def environment_file(service: str, uid: int, values: Mapping[str, str]) -> ManagedFile:
-    """A shell file that the container reads, so that argv and `docker inspect` hold no secret."""
+    """Return a shell file for the container: argv and `docker inspect` then show no secret."""
     lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
     return ManagedFile(f"{ETC}/{service}/{ENVIRONMENT}", lines, uid=uid, mode=0o400)
 
 
 def with_environment(command: str) -> tuple[str, ...]:
-    """A container's command with that file's variables."""
+    """Return a container's command that gets the variables of that file."""
     return ("bash", "-c", f"set -a && . {ETC}/{ENVIRONMENT} && set +a && exec {command}")
 
 
 def in_environment(script: str) -> str:
-    """A shell command inside the container with that file's variables."""
+    """Return a shell command for `docker exec` that gets the variables of that file."""
     return f"bash -c {shlex.quote(f'. {ETC}/{ENVIRONMENT}; {script}')}"
 
 
 def configuration_mount(service: str) -> Mount:
-    """The folder of a service's files, as its container has it."""
+    """Return the mount of a service's configuration folder in its container."""
     return Mount(f"{ETC}/{service}", ETC, read_only=True)
 
 
 def volume_labels(context: Context, data: str, path: str | None) -> dict[str, str]:
-    """What a data volume bears; checks/existing_data.py refuses a run that it doesn't fit.
+    """Return the labels of a data volume; checks/existing_data.py compares them in each run.
 
     Args:
-        data: what it holds, such as ``postgresql-15-c9s``.
+        data: what the volume holds, such as ``postgresql-15-c9s``.
     """
     return {
         DATA_LABEL: data,

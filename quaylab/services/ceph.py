@@ -1,4 +1,4 @@
-"""Ceph: a cluster in one container, or by cephadm on several hosts; and Quay's user in it."""
+"""Ceph: a cluster in one container, or one of several hosts by cephadm; and Quay's user in it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 CONTAINER = container_name("ceph")
 DIRECTORY = f"{ETC}/ceph"
-# Of this container alone: whatever address the engine gives it, the monitor keeps its own.
+# The monitor's address, inside this container only: it stays the same whatever the engine assigns.
 ADDRESS = LOOPBACK
 STATE = "/var/lib/ceph/lab"
 USER = "quay"
@@ -66,14 +66,12 @@ class CephSettings(Section):
         "file in its data, on several every unused disk",
     )
     ceph_osd_size_gb: int = Field(ge=1, le=65536, description="GB of an OSD that is a file")
-    ceph_osd_memory_mb: int = Field(
-        ge=896, le=1048576, description="MB of memory that an OSD keeps to"
-    )
+    ceph_osd_memory_mb: int = Field(ge=896, le=1048576, description="MB of memory for each OSD")
     ceph_data: HostPath | None = Field(
         description="Directory on a single Ceph host for its data; None: a named volume",
     )
     ceph_quota_gb: int | None = Field(
-        ge=1, description="GB that Quay's blobs may take up in Ceph; None: all there is"
+        ge=1, description="GB that Quay's blobs may take up in Ceph; None: no limit"
     )
     ceph_swift: bool = Field(
         description="Whether Quay's user in Ceph may use its Swift interface as well, as quay:swift"
@@ -81,9 +79,9 @@ class CephSettings(Section):
 
 
 class CephSecrets(BaseModel):
-    # Of quay:swift, where Ceph's Swift interface is wanted.
+    # The password of quay:swift, if Ceph's Swift interface is enabled.
     swift_password: SecretStr | None = None
-    # Ceph's own certificate, by the same CA.
+    # Ceph's own certificate, signed by the same CA.
     ceph_certificate: str | None = None
     ceph_certificate_key: SecretStr | None = None
     ceph_ssh_key: SecretStr | None = None
@@ -93,7 +91,7 @@ class Ceph(Service):
     name = "ceph"
     title = "Ceph"
     has_peers = True
-    secrets = (Secret("swift_password", is_given=False),)
+    secrets = (Secret("swift_password", has_variable=False),)
     directories = ("ceph_data",)
 
     def needs(self, settings: Settings, groups: Groups) -> Iterator[Need]:
@@ -151,7 +149,7 @@ class Ceph(Service):
             files=digests(*files),
             log_size=settings.container_log_size,
             log_files=settings.container_log_files,
-            # It stops its daemons one after the other, those that hold data last.
+            # It stops its daemons one by one, those with data last.
             stop_timeout=60,
             devices=block_devices(settings),
         )
@@ -165,12 +163,12 @@ class Ceph(Service):
 
 
 def runs_in_container(hosts: tuple[str, ...]) -> bool:
-    """Whether a cluster of these hosts is one container; with more cephadm keeps it."""
+    """Whether the cluster is one container; on several hosts cephadm runs it."""
     return len(hosts) == 1
 
 
 def image(settings: Settings) -> Image:
-    """The image of Ceph's daemons."""
+    """Return the image of Ceph's daemons."""
     if settings.image_source == "packages":
         return packaged_image("ceph", PACKAGED)
     return Image(settings.ceph_image, settings.image_source)
@@ -187,7 +185,7 @@ def _files(context: Context) -> tuple[ManagedFile, ...]:
         assert credentials.ceph_certificate and credentials.ceph_certificate_key
         contents["tls.crt"] = credentials.ceph_certificate
         contents["tls.key"] = credentials.ceph_certificate_key.get_secret_value()
-    # For root alone, as the daemons' uid is another in each image: the script hands them on.
+    # For root only, as the daemons' uid differs between images: run-ceph makes copies for them.
     return tuple(
         ManagedFile(f"{DIRECTORY}/{name}", content, mode=0o400)
         for name, content in contents.items()
@@ -195,22 +193,22 @@ def _files(context: Context) -> tuple[ManagedFile, ...]:
 
 
 def osd_files(settings: Settings) -> tuple[str, ...]:
-    """Those OSDs that are files on the host."""
+    """Return the OSDs that are files on the host."""
     return tuple(path for path in settings.ceph_osd_devices if not path.startswith("/dev/"))
 
 
 def block_devices(settings: Settings) -> tuple[str, ...]:
-    """Those OSDs that are block devices, such as logical volumes."""
+    """Return the OSDs that are block devices, such as logical volumes."""
     return tuple(path for path in settings.ceph_osd_devices if path.startswith("/dev/"))
 
 
 def user(settings: Settings, credentials: Credentials) -> dict[str, Any]:
-    """Quay's user, as Ceph's gateway keeps it and takes it through standard input."""
+    """Return Quay's user, as Ceph's gateway stores it and reads it from standard input."""
     access, secret = credentials.storage_access_key, credentials.storage_secret_key
     assert access and secret  # made with the plan
     quota = settings.ceph_quota_gb
     swift = credentials.swift_password if settings.ceph_swift else None
-    nothing = {"enabled": False, "check_on_raw": False, "max_size": -1, "max_objects": -1}
+    no_quota = {"enabled": False, "check_on_raw": False, "max_size": -1, "max_objects": -1}
     return {
         "user_id": USER,
         "display_name": "Quay",
@@ -233,8 +231,8 @@ def user(settings: Settings, credentials: Credentials) -> dict[str, Any]:
         "default_placement": "",
         "default_storage_class": "",
         "placement_tags": [],
-        "bucket_quota": nothing,
-        "user_quota": {**nothing, "enabled": True, "max_size": quota * GIB} if quota else nothing,
+        "bucket_quota": no_quota,
+        "user_quota": {**no_quota, "enabled": True, "max_size": quota * GIB} if quota else no_quota,
         "temp_url_keys": [],
         "type": "rgw",
         "mfa_ids": [],
@@ -242,7 +240,7 @@ def user(settings: Settings, credentials: Credentials) -> dict[str, Any]:
 
 
 def metadata(user: dict[str, Any]) -> str:
-    """What ``radosgw-admin metadata put user:quay`` reads; the version is this record's own."""
+    """Return the input of ``radosgw-admin metadata put user:quay``; ``ver`` is the record's."""
     record = {
         "key": f"user:{user['user_id']}",
         "ver": {"tag": "quaylab", "ver": 1},
@@ -253,12 +251,12 @@ def metadata(user: dict[str, Any]) -> str:
 
 
 def cluster_id(credentials: Credentials) -> str:
-    """The cluster's fsid: the same for the same credentials."""
+    """Return the cluster's fsid: the same for the same credentials."""
     return str(uuid.UUID(hashlib.sha256(credentials.identity.encode()).hexdigest()[:32]))
 
 
 def _cluster(settings: Settings, credentials: Credentials) -> str:
-    """What the script reads: its own variables, in bash. An OSD without a device is a file."""
+    """Return the bash variables that run-ceph reads. An OSD without a device is a file."""
     devices = " ".join(shlex.quote(path) for path in settings.ceph_osd_devices or ("",))
     return (
         f"FSID={cluster_id(credentials)}\nADDRESS={ADDRESS}\n"
@@ -267,7 +265,7 @@ def _cluster(settings: Settings, credentials: Credentials) -> str:
 
 
 def _configuration(settings: Settings, credentials: Credentials) -> str:
-    """ceph.conf of one host: one copy of everything, little memory, errors to the engine's log."""
+    """Return ceph.conf of one host: one copy of all data, little memory, errors on stderr."""
     port = (
         f"ssl_port={RADOSGW_PORT} ssl_certificate=/run/ceph/tls.crt "
         "ssl_private_key=/run/ceph/tls.key"

@@ -1,4 +1,4 @@
-"""A Ceph cluster of several hosts, as cephadm is told of it."""
+"""A Ceph cluster of several hosts, as specifications for cephadm."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ CONFIGURATION = f"{DIRECTORY}/ceph.conf"
 KEY = f"{DIRECTORY}/ssh_key"
 PUBLIC_KEY = f"{KEY}.pub"
 SERVICE = "quaylab"
-# What cephadm asks of a host beside its engine: LVM and a clock that is kept.
+# What cephadm needs on a host besides its engine: LVM and a synchronised clock.
 PACKAGES = ("cephadm", "lvm2", "chrony")
 Specification = dict[str, Any]
 
 
 def with_ssh_key(credentials: Credentials) -> Credentials:
-    """Credentials with the key by which the cluster's manager reaches its hosts."""
+    """Return credentials with the SSH key by which the cluster's manager reaches its hosts."""
     if credentials.ceph_ssh_key:
         return credentials
     private = Ed25519PrivateKey.generate().private_bytes(
@@ -44,7 +44,7 @@ def with_ssh_key(credentials: Credentials) -> Credentials:
 
 
 def public_key(credentials: Credentials) -> str:
-    """The line of authorized_keys."""
+    """Return the line for authorized_keys."""
     assert credentials.ceph_ssh_key  # made with the plan
     text = credentials.ceph_ssh_key.get_secret_value().encode()
     key = serialization.load_ssh_private_key(text, password=None).public_key()
@@ -53,12 +53,12 @@ def public_key(credentials: Credentials) -> str:
 
 
 def files(settings: Settings, credentials: Credentials) -> tuple[ManagedFile, ...]:
-    """What the first host bootstraps the cluster from."""
+    """Return the files from which the first host bootstraps the cluster."""
     assert credentials.ceph_ssh_key
     memory = settings.ceph_osd_memory_mb * 1024**2
     conf = f"[osd]\nosd_memory_target = {memory}\nosd_memory_target_autotune = false\n"
     if settings.image_source != "registry":
-        # An image that no registry gave has no digest to be known by.
+        # An image from no registry has no repository digest.
         conf += "[mgr]\nmgr/cephadm/use_repo_digest = false\n"
     return (
         ManagedFile(CONFIGURATION, conf, mode=0o400),
@@ -68,7 +68,7 @@ def files(settings: Settings, credentials: Credentials) -> tuple[ManagedFile, ..
 
 
 def bootstrap(settings: Settings, fsid: str, address: str) -> tuple[str, ...]:
-    """The command that makes a cluster of the first host.
+    """Return the command that bootstraps the cluster on the first host.
 
     Args:
         fsid: the cluster's id.
@@ -77,7 +77,7 @@ def bootstrap(settings: Settings, fsid: str, address: str) -> tuple[str, ...]:
         *("cephadm", "--image", settings.ceph_image, "bootstrap"),
         *("--fsid", fsid, "--mon-ip", address, "--config", CONFIGURATION),
         *("--ssh-private-key", KEY, "--ssh-public-key", PUBLIC_KEY),
-        # Images are there already. Which daemons are where is told by specifications.
+        # The images are there already. Specifications place the daemons.
         *("--skip-pull", "--skip-dashboard", "--skip-monitoring-stack", "--skip-firewalld"),
         *("--orphan-initial-daemons", "--allow-fqdn-hostname", "--allow-overwrite"),
     )
@@ -89,7 +89,7 @@ def specifications(
     credentials: Credentials,
     machines: Mapping[str, Machine],
 ) -> list[Specification]:
-    """Hosts and services as they have to be. Ceph knows hosts by the names that they have."""
+    """Return the specifications of hosts and services. Ceph knows hosts by their own hostnames."""
     assert topology.store
     members = topology.hosts["ceph"]
     names = [machines[host].hostname for host in members]
@@ -105,7 +105,7 @@ def specifications(
         gateway |= {"ssl": True, CERTIFICATE: key + credentials.ceph_certificate}
     return [
         *hosts,
-        # An odd number: a majority decides.
+        # An odd number, as a majority decides.
         {"service_type": "mon", "placement": {"hosts": names[: 5 if len(names) >= 5 else 3]}},
         {"service_type": "mgr", "placement": {"hosts": names[:2]}},
         {
@@ -124,21 +124,21 @@ def specifications(
 
 
 def render(specifications: Iterable[Specification]) -> str:
-    """What ``ceph orch apply -i -`` reads."""
+    """Return what ``ceph orch apply -i -`` reads."""
     return yaml.safe_dump_all(specifications, sort_keys=False)
 
 
-def differing(wanted: Sequence[Specification], found: Sequence[Specification]) -> list[str]:
-    """The names of what is to be applied, as Ceph says "scheduled" whatever it is given.
+def names_to_apply(wanted: Sequence[Specification], found: Sequence[Specification]) -> list[str]:
+    """Return the names of specifications that have to be applied: Ceph itself reports no change.
 
     Args:
-        found: hosts and services as facts/ceph.py reports them, certificates as their digests.
+        found: hosts and services as facts/ceph.py reports them, with digests of certificates.
     """
     known = {_name(each): each for each in found}
     return [
         _name(each)
         for each in wanted
-        if not _holds(known.get(_name(each)), service(each) if "spec" in each else each)
+        if not _contains(known.get(_name(each)), service(each) if "spec" in each else each)
     ]
 
 
@@ -148,14 +148,14 @@ def _name(specification: Specification) -> str:
     return f"{kind}.{name}" if name else str(kind)
 
 
-def _holds(found: Any, wanted: Any) -> bool:
-    """Whether all that is wanted is there; Ceph adds keys of its own."""
+def _contains(found: Any, wanted: Any) -> bool:
+    """Whether ``found`` has everything that is wanted; Ceph adds keys of its own."""
     if isinstance(wanted, Mapping):
         return isinstance(found, Mapping) and all(
-            _holds(found.get(key), value) for key, value in wanted.items()
+            _contains(found.get(key), value) for key, value in wanted.items()
         )
     if isinstance(wanted, list) and isinstance(found, list) and len(found) == len(wanted):
-        return all(map(_holds, found, wanted))
+        return all(map(_contains, found, wanted))
     # `paths` come back as devices with more keys.
     if isinstance(found, Mapping) and isinstance(wanted, str):
         return bool(found.get("path") == wanted)
@@ -163,7 +163,7 @@ def _holds(found: Any, wanted: Any) -> bool:
 
 
 def problems(context: Context, fsid: str) -> Iterator[str]:
-    """Why cephadm can't make a cluster of these hosts.
+    """Yield why cephadm can't make a cluster of these hosts.
 
     Args:
         fsid: the cluster's id.
@@ -189,11 +189,11 @@ def problems(context: Context, fsid: str) -> Iterator[str]:
             yield f"{host}: runs no systemd, which cephadm needs"
     first, *others = members
     if first in machines and machines[first].ceph_made != fsid:
-        # To begin anew would be to lose it.
-        having = [host for host in others if host in machines and fsid in machines[host].ceph]
-        if having:
+        # A new bootstrap would lose the existing cluster.
+        existing = [host for host in others if host in machines and fsid in machines[host].ceph]
+        if existing:
             yield (
-                f"ceph: this cluster is on {', '.join(having)} already, and did not begin on "
+                f"ceph: this cluster is on {', '.join(existing)} already, and did not begin on "
                 f"{first}; put the host that it began on first in group `ceph` (if that is "
                 f"{first}, its note is lost: write {fsid} to {CEPH_NOTE} there)"
             )

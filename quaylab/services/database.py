@@ -1,4 +1,4 @@
-"""Quay's database: PostgreSQL or MySQL, by the contract that sclorg's images and ours share."""
+"""Quay's database: PostgreSQL or MySQL, in images of sclorg or in ours, which work alike."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ class DatabaseSettings(Section):
     """Quay's database, run here or elsewhere."""
 
     database_engine: Literal["postgresql", "mysql"] = Field(
-        description="postgresql or mysql: Quay speaks no other",
+        description="postgresql or mysql; Quay supports no others",
     )
     database_name: Identifier = Field(description="Name of Quay's database")
-    database_user: Identifier = Field(description="Quay's role in it, no superuser")
+    database_user: Identifier = Field(description="Quay's role in the database, no superuser")
     database_data: HostPath | None = Field(
         description="Directory on the database host for its data; None: a named volume",
     )
     database_listen: Address | None = Field(
         description="Address the database listens on; None: loopback, or the host's address when "
-        "Quay runs elsewhere",
+        "Quay runs on another host",
     )
     database_host: Address | None = Field(
         description="A database that runs elsewhere; needs no group `database`",
@@ -76,8 +76,8 @@ class DatabaseSettings(Section):
         "database and pg_trgm where they are missing",
     )
     database_backup: Version | None = Field(
-        description="With database_host: Quay's version that your own backup is of, which an "
-        "upgrade from that version asks for",
+        description="With database_host: Quay's version in your own backup, which an "
+        "upgrade from that version requires",
     )
 
 
@@ -93,11 +93,11 @@ class Database(SingleHostService):
     title = "Database"
     secrets = (
         Secret("database_password", "password of Quay's role in the database", CONTAINER),
-        Secret("database_admin_password", is_kept=False),
+        Secret("database_admin_password", is_stored=False),
     )
     directories = ("database_data",)
 
-    def elsewhere(self, settings: Settings) -> str | None:
+    def external_address(self, settings: Settings) -> str | None:
         return settings.database_host
 
     def inside_port(self, settings: Settings) -> int:
@@ -166,20 +166,20 @@ class Database(SingleHostService):
             # PostgreSQL waits for Quay's connection pool before it stops.
             stop_timeout=60,
         )
-        refused = in_environment(kind.refuses_password)
-        return (Workload(self.name, wanted, (environment,), volume, container, refused),)
+        password_refused = in_environment(kind.refuses_password)
+        return (Workload(self.name, wanted, (environment,), volume, container, password_refused),)
 
     def data_note(self, leader: Machine) -> str | None:
         return SCHEMA_NOTE if leader.schema else None
 
 
 def engine(settings: Settings) -> DatabaseEngine:
-    """The kind of database that the settings ask for."""
+    """Return the kind of database that the settings ask for."""
     return ENGINES[settings.database_engine]
 
 
 def image(settings: Settings) -> Image:
-    """The database's image."""
+    """Return the database's image."""
     kind = engine(settings)
     if settings.image_source == "packages":
         return packaged_image(*kind.packaged)
@@ -187,10 +187,10 @@ def image(settings: Settings) -> Image:
 
 
 def data_kind(settings: Settings) -> str:
-    """What a database volume holds, such as ``postgresql-15-c9s``: an engine and its version."""
+    """Return engine and version of a database volume's data, such as ``postgresql-15-c9s``."""
     name = image(settings).reference.rpartition("/")[2]
     repository, _, tag = name.partition(":")
-    # sclorg's repositories tell the version (postgresql-15-c9s), others' tags do (postgres:15.4).
+    # sclorg's repositories name the version (postgresql-15-c9s), others' tags do (postgres:15.4).
     if any(character.isdigit() for character in repository):
         return repository
     numbers = tag.partition("-")[0].split(".")[: engine(settings).numbers_of_major]
@@ -198,10 +198,10 @@ def data_kind(settings: Settings) -> str:
 
 
 def uri(settings: Settings, topology: Topology, credentials: Credentials, authority: str) -> str:
-    """Quay's DB_URI, with the password quoted for a URI.
+    """Return Quay's DB_URI, with the password quoted for a URI.
 
     Args:
-        authority: the CAs' file as Quay finds it.
+        authority: the path of the CAs' file in Quay's container.
     """
     kind, endpoint = engine(settings), topology.database
     password = quote(credentials.database_password.get_secret_value(), safe="")

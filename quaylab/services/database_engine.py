@@ -1,4 +1,4 @@
-"""What PostgreSQL and MySQL are asked where Quay's database can be either."""
+"""The interface of the two kinds of database, PostgreSQL and MySQL."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ class DatabaseEngine(ABC):
     """A kind of database.
 
     Attributes:
-        port: the one inside the container, and by default outside as well.
-        uid: of its server in the container.
-        prefix: of the environment's variables by sclorg's contract.
-        start: the command that starts it.
-        data: where its data is mounted.
-        health: a shell command that succeeds once it takes connections by TCP: while the data is
+        port: the port inside the container, and by default outside as well.
+        uid: the server's uid in the container.
+        prefix: the prefix of the environment variables of sclorg's images.
+        start: the command that starts the server.
+        data: the path in the container at which its data is mounted.
+        health: a shell command that succeeds once it accepts connections by TCP; while the data is
             initialised the server listens on its socket only.
         refuses_password: a shell command that succeeds if it refuses its own password.
-        scheme: of Quay's DB_URI.
+        scheme: the scheme of Quay's DB_URI.
         packaged: name and version of Debian 13's package, as in ``images/``.
-        numbers_of_major: how many numbers of its version tell which data it reads.
+        numbers_of_major: how many numbers of a version name the format of its data.
     """
 
     port: ClassVar[int]
@@ -40,20 +40,20 @@ class DatabaseEngine(ABC):
 
     @abstractmethod
     def image(self, settings: Settings) -> str:
-        """The image that the settings name."""
+        """Return the image that the settings name."""
 
     def setting_problems(self, settings: Settings) -> Iterator[str]:
-        """What is wrong with its settings."""
+        """Yield what is wrong with its settings."""
         yield from ()
 
     @abstractmethod
     def tls(self, authority: str) -> dict[str, Any]:
-        """What Quay's client has to be told to verify chain and name.
+        """Return the options with which Quay's client verifies chain and name.
 
         Args:
-            authority: the CAs' file as Quay finds it.
+            authority: the path of the CAs' file in Quay's container.
         """
 
     def uri_options(self, authority: str) -> dict[str, Any]:
-        """What of that DB_URI has to tell as well."""
+        """Return those of them that DB_URI needs as well."""
         return {}

@@ -32,7 +32,7 @@ class MySQL(DatabaseEngine):
     )
     scheme = "mysql+pymysql"
     packaged = ("mariadb", "11.8")
-    # A minor release (8.4) doesn't read the data of the one before (8.0).
+    # A minor release (8.4) can't read the data of the previous one (8.0).
     numbers_of_major = 2
 
     def image(self, settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""The store of the blobs: Ceph's of ours, or one that runs elsewhere; and Quay's driver for it."""
+"""The object store of the blobs, our Ceph or an external one, and Quay's driver for it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from quaylab.settings.loading import Settings
     from quaylab.topology import Topology
 
-# What Quay's Swift client takes; each OpenStack wants some of them.
+# The options of Quay's Swift client; which of them are needed depends on the OpenStack.
 SwiftOption = Literal[
     "tenant_name",
     "tenant_id",
@@ -50,10 +50,10 @@ SwiftOption = Literal[
 
 
 class ObjectStoreSettings(Section):
-    """Where the images' blobs are kept."""
+    """Where the images' blobs are stored."""
 
     storage: Literal["local", "radosgw", "s3", "gcs", "swift"] | None = Field(
-        description="Where the blobs are kept: local (a volume), radosgw (Ceph), s3 (AWS and "
+        description="Where the blobs are stored: local (a volume), radosgw (Ceph), s3 (AWS and "
         "compatible), gcs (Google) or swift (OpenStack); None: local, or radosgw with a host in "
         "group `ceph`",
     )
@@ -72,18 +72,18 @@ class ObjectStoreSettings(Section):
         description="Its region, which s3 needs unless storage_host is set"
     )
     storage_bucket: Bucket = Field(description="Bucket of the blobs, with swift their container")
-    storage_path: HostPath = Field(description="What the blobs' names in the bucket begin with")
+    storage_path: HostPath = Field(description="Prefix of the blobs' names in the bucket")
     storage_location: Identifier = Field(
-        description="Quay's name of the store; blobs are found by it, so it never changes"
+        description="Quay's name for the store; Quay finds blobs by it, so never change it"
     )
     storage_proxy: bool = Field(
-        description="Quay hands on the blobs, for clients that can't reach the object store",
+        description="Whether Quay passes blobs on, for clients that can't reach the object store",
     )
     storage_iam_role: bool = Field(
-        description="With s3: the role of Quay's machine at AWS takes the place of keys",
+        description="With s3: whether to use the IAM role of Quay's machine instead of keys",
     )
     swift_auth_url: Url | None = Field(
-        description="With swift: where it hands out tokens, up to its version, such as /v3",
+        description="With swift: URL of its tokens, including the version, such as /v3",
     )
     swift_auth_version: Literal[1, 2, 3] = Field(
         description="With swift: 1 (its own), 2 or 3 (Keystone)"
@@ -104,8 +104,8 @@ LOCAL_PATH = f"{MOUNT}/registry"
 # Ceph's own port for its S3 gateway.
 RADOSGW_PORT = 7480
 GOOGLE_STORAGE = "storage.googleapis.com"
-# What each kind of store takes beside bucket, path and location.
-TAKES: Mapping[str, tuple[str, ...]] = {
+# The settings that each kind of store accepts besides bucket, path and location.
+ALLOWED: Mapping[str, tuple[str, ...]] = {
     "local": (),
     "radosgw": (
         "storage_host",
@@ -127,16 +127,16 @@ TAKES: Mapping[str, tuple[str, ...]] = {
     "gcs": ("storage_proxy",),
     "swift": ("storage_ca", "swift_auth_url", "swift_auth_version", "swift_options"),
 }
-# Those that say something even when nobody set them.
-ALWAYS = ("storage", "storage_bucket", "storage_path", "storage_location")
-# What Quay's check at its start wants of version 3, where Swift itself has other names for it.
+# Settings that every kind accepts.
+ALWAYS_ALLOWED = ("storage", "storage_bucket", "storage_path", "storage_location")
+# The options that Quay checks at its start with version 3; Swift itself has other names for them.
 SWIFT_3_OPTIONS: Mapping[SwiftOption, str] = {
     "tenant_id": "the project's id",
     "user_domain_name": "the name of the user's domain, such as Default",
 }
-UNSET: Mapping[str, object] = {"storage_tls": True, "swift_auth_version": 3}
-# Driver, and its names for access key, secret key and bucket. An unknown driver would silently be
-# a store in memory.
+DEFAULTS: Mapping[str, object] = {"storage_tls": True, "swift_auth_version": 3}
+# Driver, and its names for access key, secret key and bucket. With an unknown driver Quay would
+# silently store blobs in memory.
 DRIVERS = {
     "radosgw": ("RadosGWStorage", "access_key", "secret_key", "bucket_name"),
     "s3": ("S3Storage", "s3_access_key", "s3_secret_key", "s3_bucket"),
@@ -146,7 +146,7 @@ DRIVERS = {
 
 
 class ObjectStore(Service):
-    """It has no hosts of its own: ours is a part of Ceph."""
+    """The object store. It has no hosts of its own: ours is a part of Ceph."""
 
     name = "object_store"
     title = "Object store"
@@ -196,29 +196,29 @@ class ObjectStore(Service):
     def endpoint(
         self, settings: Settings, groups: Groups, address: Callable[[str], str]
     ) -> StoreEndpoint | None:
-        wanted, tls = kind(settings, groups), settings.storage_tls
-        if wanted == "local":
+        store_kind, tls = kind(settings, groups), settings.storage_tls
+        if store_kind == "local":
             return None
         if ceph := groups["ceph"]:
-            port, there = settings.storage_port or RADOSGW_PORT, address(ceph[0])
-            return StoreEndpoint(ceph[0], there, port, there, port, there, wanted, tls)
+            port, gateway = settings.storage_port or RADOSGW_PORT, address(ceph[0])
+            return StoreEndpoint(ceph[0], gateway, port, gateway, port, gateway, store_kind, tls)
         host = settings.storage_host or LOOPBACK
         port = settings.storage_port or (443 if tls else 80)
-        if wanted == "gcs":
+        if store_kind == "gcs":
             host = GOOGLE_STORAGE
-        elif wanted == "s3" and settings.storage_region:
-            # As Quay makes it.
+        elif store_kind == "s3" and settings.storage_region:
+            # The address that Quay's driver uses.
             china = ".cn" if settings.storage_region.startswith("cn-") else ""
             host = f"s3.{settings.storage_region}.amazonaws.com{china}"
-        elif wanted == "swift":
+        elif store_kind == "swift":
             url = urlsplit(settings.swift_auth_url or "")
             host, tls = url.hostname or LOOPBACK, url.scheme == "https"
             port = url.port or (443 if tls else 80)
-        return StoreEndpoint(None, host, port, host, port, None, wanted, tls)
+        return StoreEndpoint(None, host, port, host, port, None, store_kind, tls)
 
 
 def kind(settings: Settings, groups: Groups) -> str:
-    """Where blobs are kept: what `storage` says, or what follows from the inventory."""
+    """Return the kind of store: the setting `storage`, or what follows from the inventory."""
     return settings.storage or ("radosgw" if groups["ceph"] else "local")
 
 
@@ -227,7 +227,7 @@ def _is_ours(settings: Settings, groups: Groups) -> bool:
 
 
 def config(settings: Settings, topology: Topology, credentials: Credentials) -> dict[str, Any]:
-    """The keys of config.yaml that tell Quay where its blobs are."""
+    """Return the keys of config.yaml that set the store of the blobs."""
     location = settings.storage_location
     store = topology.store
     driver: list[Any] = ["LocalStorage", {"storage_path": LOCAL_PATH}]
@@ -248,7 +248,7 @@ def config(settings: Settings, topology: Topology, credentials: Credentials) -> 
 
 
 def keys_of(config: Mapping[str, Any]) -> dict[str, str]:
-    """The credentials in what :func:`config` made, by our names of them."""
+    """Return the credentials in a result of :func:`config`, by their names in our credentials."""
     (driver, arguments), *_ = config["DISTRIBUTED_STORAGE_CONFIG"].values()
     for name, access, secret, _ in DRIVERS.values():
         if name == driver and access in arguments:
@@ -260,18 +260,18 @@ def keys_of(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _setting_problems(settings: Settings, kind: str) -> Iterator[str]:
-    """Settings of the store that don't go together."""
+    """Yield problems with settings of the store that don't go together."""
     for key in ObjectStoreSettings.model_fields:
         value = getattr(settings, key)
-        says = value != UNSET[key] if key in UNSET else value not in (None, False, {})
-        if key in TAKES[kind] or key in ALWAYS or not says:
+        is_set = value != DEFAULTS[key] if key in DEFAULTS else value not in (None, False, {})
+        if key in ALLOWED[kind] or key in ALWAYS_ALLOWED or not is_set:
             continue
         yield f"{key}: has no meaning with {kind} storage; leave it out, or set `storage`"
     if kind != "local" and settings.quay_storage_path:
         yield "quay_storage_path: is for local storage; an object store has storage_path"
     if kind != "local" and is_legacy(quay_version(settings)):
         yield (
-            f"storage: {quay_version(settings)} is told of its object store in its own set-up "
+            f"storage: {quay_version(settings)} gets its object store in its own set-up "
             "page; leave it at local, or take Quay 3"
         )
     if kind == "local" and settings.storage_path != LOCAL_PATH:
@@ -330,10 +330,10 @@ def _end_point(settings: Settings, store: StoreEndpoint) -> dict[str, Any]:
                 **({"region_name": region} if region else {}),
             }
         case "s3":
-            # With a region Quay asks AWS, and takes no other address.
+            # With a region Quay's driver uses AWS and no other address.
             if settings.storage_region:
                 return {"s3_region": settings.storage_region}
-            # What checks the store as v3.16 starts knows `host` only, which means TLS.
+            # Quay v3.16 checks the store at its start and knows `host` only, which means TLS.
             return {"host": store.netloc} if store.tls else {"endpoint_url": store.url}
         case "swift":
             return {
@@ -345,7 +345,7 @@ def _end_point(settings: Settings, store: StoreEndpoint) -> dict[str, Any]:
 
 
 def proxy(settings: Settings, store: StoreEndpoint) -> str | None:
-    """The proxy by which Quay reaches a store that runs elsewhere, as boto3 and requests see it."""
+    """Return the proxy to an external store, chosen as boto3 and requests choose it."""
     address = settings.https_proxy if store.tls else settings.http_proxy
-    spared = proxy_bypass_environment(store.address, {"no": settings.no_proxy or ""})
-    return None if store.host or spared else address
+    is_bypassed = proxy_bypass_environment(store.address, {"no": settings.no_proxy or ""})
+    return None if store.host or is_bypassed else address

@@ -27,7 +27,7 @@ class PostgreSQL(DatabaseEngine):
     start = "run-postgresql"
     data = "/var/lib/pgsql/data"
     health = "bash -c 'pg_isready --quiet --host=127.0.0.1'"
-    # Asked by the container's own address, as sclorg's images trust whoever comes from loopback.
+    # By the container's own address: sclorg's images ask for no password on loopback.
     refuses_password = (
         "PGCONNECT_TIMEOUT=5 PGPASSWORD=$POSTGRESQL_PASSWORD psql --no-psqlrc --no-password "
         "--host=$HOSTNAME --username=$POSTGRESQL_USER --dbname=$POSTGRESQL_DATABASE "
@@ -53,5 +53,6 @@ class PostgreSQL(DatabaseEngine):
         return {"sslmode": "verify-full", "sslrootcert": authority}
 
     def uri_options(self, authority: str) -> dict[str, Any]:
-        # Quay's migration looks for TLS here alone, and what serves in DB_CONNECTION_ARGS alone.
+        # Quay's migration reads the TLS options only here, the running Quay only in
+        # DB_CONNECTION_ARGS.
         return self.tls(authority)

@@ -1,4 +1,4 @@
-"""Quay 3, or Quay 2.9, which has another contract."""
+"""Quay 3, and Quay 2.9, which is configured differently."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ DIRECTORY = f"{ETC}/quay"
 STORAGE_VOLUME = "quaylab-quay-storage"
 STANDIN = "quay-standin"
 UID = 1001
-# Measured on v3.18.0; it is the processors' speed that decides.
+# Measured on v3.18.0; the time depends on the processors' speed.
 INTERRUPTION = (
     "until it is healthy again, in half a minute to two minutes, clients find no registry; docker "
     "push and pull give up sooner"
 )
-# Told to end, supervisord stops one program after the other, about a second each; so all at once.
+# At a stop supervisord ends its programs one by one, about a second each; this ends all at once.
 STOP_PROGRAMS = "supervisorctl -c $QUAYCONF/supervisord.conf stop all"
 # MB of memory that a host needs, and with the database on it.
 MEMORY, MEMORY_WITH_DATABASE = 4096, 8192
@@ -73,12 +73,12 @@ class QuaySettings(Section):
 
     server_hostname: HostName | None = Field(
         description="The registry's public name; None: the Quay host's inventory name if that is a "
-        "full one, else quay.quaylab.lan",
+        "full DNS name, else quay.quaylab.lan",
     )
     quay_https_port: PortNumber = Field(description="Port of the registry on its host")
     quay_http_port: PortNumber = Field(
-        description="Port that redirects to https on its host, to 443 alone: "
-        "with another quay_https_port it isn't open"
+        description="Port on its host that redirects to https; open only if quay_https_port is "
+        "443, as Quay always redirects to 443"
     )
     quay_version: Version | None = Field(
         description="Quay's version, which is its image's tag; None: v3.18.0, with MySQL v3.16.5",
@@ -92,14 +92,16 @@ class QuaySettings(Section):
         description="Directory on the Quay host for the images' blobs; None: a named volume",
     )
     quay_workers: int | None = Field(
-        ge=1, le=64, description="Workers of each kind (WORKER_COUNT); None: fitted to the memory"
+        ge=1,
+        le=64,
+        description="Workers of each kind (WORKER_COUNT); None: as many as fit the memory",
     )
     quay_config: ConfigKeys = Field(
         repr=False,  # it may have a password of somebody else's
         description="Further keys of Quay's config.yaml, such as FEATURE_PROXY_CACHE",
     )
     quay_license: LocalFile | None = Field(
-        description="The file `license`, on this machine; only Quay 2.9 takes one"
+        description="Quay's license file on this machine; only Quay 2.9 takes one"
     )
     minimum_cpus: int = Field(ge=1, le=1024, description="Processors that a Quay host needs")
     minimum_memory_mb: int | None = Field(
@@ -110,10 +112,10 @@ class QuaySettings(Section):
 
 class QuaySecrets(BaseModel):
     superuser_password: SecretStr = Field(min_length=8)
-    # Those that Quay may still have, the likeliest first, until it is known to have the new one:
-    # a run may be killed both before Quay takes a password and before that is noted here.
+    # Passwords that Quay may still have, the likeliest first, until the new one is confirmed: a run
+    # may be killed before Quay gets a password, or before that is recorded here.
     superuser_passwords_before: tuple[SecretStr, ...] = ()
-    # Those that Quay had, the latest first: a dump that is restored brings one of them back.
+    # Passwords that Quay had, the latest first: a restored dump brings one of them back.
     superuser_passwords_retired: tuple[SecretStr, ...] = ()
     # Quay takes at most 63 characters.
     database_secret_key: SecretStr = Field(max_length=63)
@@ -150,7 +152,7 @@ class Quay(Service):
             yield (
                 f"quay: {len(hosts)} hosts in group `quay`, but "
                 + ("local storage serves one only, and " if local else "")
-                + "no balancer stands before them; keep one"
+                + "they have no load balancer; keep one"
             )
 
     def ports(self, context: Context, host: str) -> tuple[Port, ...]:
@@ -197,7 +199,7 @@ class Quay(Service):
                 "curl --fail --silent --insecure --output /dev/null "
                 "https://127.0.0.1:8443/health/instance"
             ),
-            # Each answer is 13 lines in Quay's log. A deploy asks by itself, and does not wait.
+            # Each check adds 13 lines to Quay's log. A deploy doesn't wait for it: it runs its own.
             health_interval=30,
             ports=tuple(port.published for port in self.ports(context, host)),
             mounts=(
@@ -223,7 +225,7 @@ class Quay(Service):
         )
 
     def _legacy(self, context: Context, host: str) -> Workload:
-        """Quay 2.9: privileged, set up by hand in the browser, which writes the bundle itself."""
+        """Return Quay 2.9: privileged, and set up in its web page, which writes the bundle."""
         settings, wanted = context.settings, image(context.settings)
         files = (
             (ManagedFile(f"{DIRECTORY}/license", settings.quay_license.read_text(), mode=0o600),)
@@ -253,16 +255,16 @@ class Quay(Service):
                 continue
             if machine.cpus < settings.minimum_cpus:
                 yield (
-                    f"minimum_cpus: {host} has {machine.cpus}, needed are {settings.minimum_cpus}; "
-                    "give it more, or set minimum_cpus lower"
+                    f"minimum_cpus: {host} has {machine.cpus}, and {settings.minimum_cpus} are "
+                    "needed; give it more, or set minimum_cpus lower"
                 )
             usual = MEMORY_WITH_DATABASE if database.host == host else MEMORY
             needed = settings.minimum_memory_mb or usual
-            # A machine of 8 GB reports up to half a gigabyte less: the kernel's own is not in it.
+            # A machine of 8 GB reports up to half a gigabyte less: the kernel's own is not counted.
             if machine.memory_mb < needed - needed // 16:
                 yield (
-                    f"minimum_memory_mb: {host} has {machine.memory_mb} MB, needed are {needed} "
-                    "MB; give it more, or set minimum_memory_mb lower"
+                    f"minimum_memory_mb: {host} has {machine.memory_mb} MB, and {needed} MB "
+                    "are needed; give it more, or set minimum_memory_mb lower"
                 )
 
     def data_note(self, leader: Machine) -> str | None:
@@ -270,7 +272,7 @@ class Quay(Service):
 
 
 def image(settings: Settings) -> Image:
-    """Quay's image, or its stand-in's where only packages may be used."""
+    """Return Quay's image, or that of its stand-in where only packages may be used."""
     version = quay_version(settings)
     if settings.image_source == "packages":
         return packaged_image("quay", version, STANDIN, {"QUAY_VERSION": version})
@@ -278,7 +280,7 @@ def image(settings: Settings) -> Image:
 
 
 def _bundle(context: Context, config: str) -> dict[str, str]:
-    """The files of ``/conf/stack`` by their names in it."""
+    """Return the contents of the files in ``/conf/stack``, by file name."""
     settings, credentials = context.settings, context.credentials
     bundle = {
         "config.yaml": config,
@@ -312,12 +314,12 @@ def _storage(context: Context, uid: int) -> Volume:
 
 
 def _proxy(context: Context) -> tuple[tuple[str, str], ...]:
-    """Proxy variables for Quay's outgoing requests (mirroring, storage), never to its own parts."""
+    """Return Quay's proxy variables; the registry's own services are reached without a proxy."""
     settings, topology = context.settings, context.topology
-    own = [topology.hostname, topology.database.address, topology.redis.address]
+    internal = [topology.hostname, topology.database.address, topology.redis.address]
     if topology.store and topology.store.host:
-        own.append(topology.store.address)
-    spared = ",".join(filter(None, ("127.0.0.1", "localhost", *own, settings.no_proxy)))
+        internal.append(topology.store.address)
+    no_proxy = ",".join(filter(None, ("127.0.0.1", "localhost", *internal, settings.no_proxy)))
     values = {"HTTP_PROXY": settings.http_proxy, "HTTPS_PROXY": settings.https_proxy}
-    given = tuple((name, value) for name, value in values.items() if value)
-    return (*given, ("NO_PROXY", spared)) if given else ()
+    variables = tuple((name, value) for name, value in values.items() if value)
+    return (*variables, ("NO_PROXY", no_proxy)) if variables else ()

@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from quaylab.settings.loading import Settings
     from quaylab.topology import Topology
 
-# The bundle as Quay's working directory and its own check of MySQL's CA know it.
+# The bundle relative to Quay's working directory; Quay's own check of MySQL's CA expects this path.
 BUNDLE = "conf/stack"
 DATABASE_CA, REDIS_CA = "database.pem", "redis.pem"
 
 
 def _database_tls(settings: Settings) -> dict[str, Any]:
-    """What libpq or PyMySQL has to be told to verify chain and name."""
+    """Return the options with which libpq or PyMySQL verifies chain and name."""
     if settings.database_ca is None:
         return {}
     return database.engine(settings).tls(f"{BUNDLE}/{DATABASE_CA}")
 
 
 def _redis_tls(settings: Settings) -> dict[str, Any]:
-    """Likewise for redis-py, whose release in Quay 3.16 checks no name unless told."""
+    """Return those of redis-py; its release in Quay 3.16 checks no name by default."""
     if settings.redis_ca is None:
         return {}
     authority = f"{BUNDLE}/{REDIS_CA}"
@@ -37,14 +37,14 @@ def _redis_tls(settings: Settings) -> dict[str, Any]:
 
 
 def build(settings: Settings, topology: Topology, credentials: Credentials) -> dict[str, Any]:
-    """config.yaml: what makes a private registry, unless ``quay_config`` says otherwise, and what
-    nothing else may say. docs/quay-config.md tells the reason of each key."""
+    """Return config.yaml: defaults of a private registry, which ``quay_config`` may override, and
+    keys that it may not set. docs/quay-config.md explains each key."""
     owned = _owned(settings, topology, credentials)
     return _defaults(topology) | settings.quay_config | owned
 
 
 def _owned(settings: Settings, topology: Topology, credentials: Credentials) -> dict[str, Any]:
-    # Upstream's validator checks one Redis entry with the other's port: they are one.
+    # Upstream's validator checks one Redis entry with the other's port, so both are the same.
     redis = {
         "host": topology.redis.address,
         "port": topology.redis.port,
@@ -71,8 +71,8 @@ def _owned(settings: Settings, topology: Topology, credentials: Credentials) -> 
         },
         "BUILDLOGS_REDIS": redis,
         "USER_EVENTS_REDIS": dict(redis),
-        # Read with FEATURE_IMAGE_PULL_STATS only; a Redis that is given by a provider may have no
-        # database 1, which is Quay's own choice.
+        # Used with FEATURE_IMAGE_PULL_STATS only. Quay's default is database 1, which a provider's
+        # Redis may not have.
         "PULL_METRICS_REDIS": {**redis, "db": 0},
         **object_store.config(settings, topology, credentials),
         "USERFILES_LOCATION": settings.storage_location,
@@ -96,18 +96,18 @@ def _defaults(topology: Topology) -> dict[str, Any]:
         "FEATURE_RESTRICTED_V1_PUSH": True,
         # No other site's scripts may read what the API answers.
         "CORS_ORIGIN": [topology.url],
-        # Else whoever sends X-Forwarded-For writes the address in the usage logs.
+        # Otherwise any client could forge the address in the usage logs by X-Forwarded-For.
         "TRUSTED_PROXY_CIDR": [f"{LOOPBACK}/32"],
     }
 
 
 def _page_token_key(secret_key: str) -> str:
-    """A Fernet key in place of the published one, the same wherever SECRET_KEY is."""
+    """Return a Fernet key derived from SECRET_KEY, in place of the published default."""
     return urlsafe_b64encode(hmac.digest(secret_key.encode(), b"PAGE_TOKEN_KEY", "sha256")).decode()
 
 
 def problems(settings: Settings, topology: Topology, credentials: Credentials) -> list[str]:
-    """Keys in ``quay_config`` that other settings own."""
+    """Return problems with keys of ``quay_config`` that follow from other settings."""
     owned = _owned(settings, topology, credentials)
     return [
         f"quay_config: {key} is worked out from the other settings; leave it out"
@@ -117,16 +117,16 @@ def problems(settings: Settings, topology: Topology, credentials: Credentials) -
 
 
 def render(config: dict[str, Any]) -> str:
-    """config.yaml, the same text for the same values."""
+    """Return config.yaml, the same text for the same values."""
     return yaml.dump(config, Dumper=_PlainDumper, sort_keys=True)
 
 
 def workers(memory_mb: int) -> int:
-    """Workers of each kind that fit a host's memory, at most the 8 that Quay starts at least.
+    """Return how many workers of each kind fit a host's memory, at most Quay's own minimum of 8.
 
-    Measured: the core services with one worker of each kind take 640 MB, and the 24 workers of
-    Quay's own count 3.6 GB, so about 125 MB each, of three kinds. Half of the memory is left to
-    the host and the other parts.
+    Measured: the core services with one worker of each of the three kinds take 640 MB, with 8 of
+    each 3.6 GB, so a worker takes about 125 MB. Half of the memory is left to the host and to the
+    other services.
     """
     # Whole gigabytes: a new kernel, which reports a little less, must not change the container.
     half = round(memory_mb / 1024) * 1024 // 2
@@ -134,7 +134,7 @@ def workers(memory_mb: int) -> int:
 
 
 class _PlainDumper(yaml.SafeDumper):
-    """No anchors: people read the file, and both Redis entries are the same values."""
+    """Without anchors, as people read the file: both Redis entries have the same values."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""Where Quay connects to, from inside its container."""
+"""The servers that Quay connects to from inside its container."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def connections(settings: Settings, topology: Topology) -> dict[str, tuple[str, int]]:
-    """Address and port of each service that Quay can't do without, by what it is called."""
+    """Return address and port of each service that Quay needs, by the service's name in words."""
     found = {
         "database": (topology.database.address, topology.database.port),
         "Redis": (topology.redis.address, topology.redis.port),

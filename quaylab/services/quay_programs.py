@@ -1,14 +1,14 @@
-"""Which services run in Quay's container."""
+"""Which programs run in Quay's container."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-# Services that do nothing but wait while none of their features is on, each with all of Quay in its
-# memory: two fifths of a start's work, and 1.5 GB. Mirroring's is started by none but this.
-# securityscanningnotificationworker is left out: up to v3.17 Quay would take "notificationworker",
-# which its name ends in, for another one that is switched off.
+# Programs that only wait if none of their features is on. Each loads all of Quay: together they
+# take two fifths of the start-up work and 1.5 GB. repomirrorworker runs only if it is set here.
+# securityscanningnotificationworker is left out: its name ends in "notificationworker", and up to
+# v3.17 Quay would switch off that worker as well.
 FEATURES: Mapping[str, tuple[str, ...]] = {
     "autopruneworker": ("FEATURE_AUTO_PRUNE",),
     "builder": ("FEATURE_BUILD_SUPPORT",),
@@ -28,7 +28,7 @@ FEATURES: Mapping[str, tuple[str, ...]] = {
 
 
 def overrides(config: Mapping[str, Any]) -> str:
-    """QUAY_OVERRIDE_SERVICES for a config.yaml."""
+    """Return QUAY_OVERRIDE_SERVICES for a config.yaml."""
     return ",".join(
         f"{service}={'true' if any(config.get(feature) for feature in features) else 'false'}"
         for service, features in FEATURES.items()

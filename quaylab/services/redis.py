@@ -1,4 +1,4 @@
-"""Redis, for Quay's build logs, user events and locks; what it holds may be lost."""
+"""Redis, for Quay's build logs, user events and locks; its data may be lost."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ PORT = 6379
 UID = 1001
 # The version that Debian 13 packages.
 PACKAGED = "8.0"
-# Whether it refuses its own password, and for no other reason; without its client, of which older
-# ones take a password as an argument only.
+# Succeeds only if Redis refuses its own password. Without redis-cli: older ones accept a password
+# as an argument only.
 REFUSES_PASSWORD = (
     f"LC_ALL=C; exec 3<>/dev/tcp/127.0.0.1/{PORT} && "
     r"""printf '*2\r\n$4\r\nAUTH\r\n$%s\r\n%s\r\n' ${#REDIS_PASSWORD} "$REDIS_PASSWORD" >&3 && """
@@ -47,7 +47,7 @@ class RedisSettings(Section):
 
     redis_listen: Address | None = Field(
         description="Address Redis listens on; None: loopback, or the host's address when Quay "
-        "runs elsewhere",
+        "runs on another host",
     )
     redis_host: Address | None = Field(
         description="A Redis that runs elsewhere; needs no group `redis`"
@@ -69,7 +69,7 @@ class Redis(SingleHostService):
     title = "Redis"
     secrets = (Secret("redis_password", "password of Redis", CONTAINER),)
 
-    def elsewhere(self, settings: Settings) -> str | None:
+    def external_address(self, settings: Settings) -> str | None:
         return settings.redis_host
 
     def inside_port(self, settings: Settings) -> int:
@@ -98,7 +98,7 @@ class Redis(SingleHostService):
             version=wanted.tag,
             owner=context.credentials.fingerprint,
             command=with_environment("run-redis"),
-            # Without its password it answers NOAUTH, and that is an answer.
+            # Without a password Redis answers NOAUTH, which shows that it is up.
             health="redis-cli -h 127.0.0.1 ping | grep -qE 'PONG|NOAUTH'",
             ports=tuple(port.published for port in self.ports(context, host)),
             mounts=(configuration_mount(self.name),),
@@ -119,7 +119,7 @@ class Redis(SingleHostService):
 
 
 def image(settings: Settings) -> Image:
-    """Redis' image."""
+    """Return Redis' image."""
     if settings.image_source == "packages":
         return packaged_image("redis", PACKAGED)
     return Image(settings.redis_image, settings.image_source)

@@ -1,4 +1,4 @@
-"""TLS to a database or Redis that runs elsewhere: which settings go together."""
+"""TLS to an external database or Redis: which settings go together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def authority_problems(
     service: Service, settings: Settings, authority: Path | None
 ) -> Iterator[str]:
-    """What is wrong with a setting such as ``redis_ca``.
+    """Yield what is wrong with a setting such as ``redis_ca``.
 
     Args:
         authority: the setting's value.
@@ -24,7 +24,7 @@ def authority_problems(
     if authority is None:
         return
     name = service.name
-    if service.elsewhere(settings) is None:
+    if service.external_address(settings) is None:
         yield (
             f"{name}_ca: is for one that runs elsewhere, and {name}_host isn't set; the lab's "
             "own has no TLS: leave it out"

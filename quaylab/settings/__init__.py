@@ -1,1 +1,1 @@
-"""Settings: types, sections, loading, and the page of them. A service has its own section."""
+"""Settings: types, sections, loading, docs/settings.md. The services have their own sections."""

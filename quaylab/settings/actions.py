@@ -1,4 +1,4 @@
-"""What a run is told by --data: which dump, which registry."""
+"""Settings for single runs, given by --data: which dump, which registry."""
 
 from __future__ import annotations
 

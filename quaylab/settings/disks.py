@@ -1,4 +1,4 @@
-"""Disks that a host gives to its engine and to Quay's local storage."""
+"""A host's disks for its engine and for Quay's local storage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Storage(Section):
     volume_group: VolumeGroup | None = Field(
         None, description="The LVM volume group; None: docker-vg, for Quay's storage quay-vg"
     )
-    wipe: bool = Field(False, description="Whether what the disks hold may be destroyed")
+    wipe: bool = Field(False, description="Whether data on the disks may be destroyed")
 
 
 class Disks(Section):
@@ -37,7 +37,7 @@ class Disks(Section):
 
     docker_storage: Storage | None = Field(
         description="Disks for the engine's images and containers, such as "
-        '{"devices": ["/dev/vdb"], "volume_group": "docker-vg"}; None: where its root lies'
+        '{"devices": ["/dev/vdb"], "volume_group": "docker-vg"}; None: no disk of its own'
     )
     quay_storage: Storage | None = Field(
         description='Disks for Quay\'s local storage, such as {"devices": ["/dev/vdc"]}, mounted '

@@ -1,4 +1,4 @@
-"""What holds for the registry as a whole, and its certificate."""
+"""Settings of the registry as a whole, and of its certificate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class General(Section):
     """The registry as a whole."""
 
     lab_name: LabName = Field(
-        description="Names this registry's credentials and CA, in credentials/ on this machine",
+        description="Name of this registry's credentials and CA, in credentials/ on this machine",
     )
     health_timeout: int = Field(
         ge=10, le=3600, description="Seconds that a started service has to become healthy"

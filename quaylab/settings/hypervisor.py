@@ -1,4 +1,4 @@
-"""The hypervisor: its networks, its storage, and how VMs are run on it."""
+"""Settings of the hypervisor: networks, storage, how VMs run."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def _ipv4(text: str) -> str:
 
 
 IPv4 = Annotated[str, AfterValidator(_ipv4)]
-# What libvirt, LVM and the kernel all take for a name.
+# A name that libvirt, LVM and the kernel accept.
 Name = Annotated[str, form(r"^[A-Za-z0-9][A-Za-z0-9_-]*$", "quaylab"), Field(max_length=50)]
-# The kernel's bound for an interface's name.
+# The kernel's limit for an interface's name.
 Bridge = Annotated[str, form(r"^[A-Za-z][A-Za-z0-9_.-]*$", "virbr-900"), Field(max_length=15)]
 
 
@@ -53,19 +53,19 @@ class Hypervisor(Section):
 
     libvirt_bridges: list[Network] = Field(
         description="Networks of the hypervisor, each with name, forward, bridge, domain, network, "
-        "broadcast, ip_address, ip_netmask, dhcp_start, dhcp_end, and maybe dns_forwarder, a list",
+        "broadcast, ip_address, ip_netmask, dhcp_start, dhcp_end; optional: dns_forwarder, a list",
     )
     libvirt_pools: list[dict[Name, Pool]] = Field(
-        description="Its storage pools by name, each with type (lvm or dir) and path; of an lvm "
-        "one that is the disk, and the volume group has the pool's name",
+        description="Its storage pools by name, each with type (lvm or dir) and path; for lvm "
+        "the path is the disk's, and the volume group has the pool's name",
     )
     virt_type: Literal["kvm", "qemu"] = Field(
-        description="kvm, or qemu where the hypervisor's processor lends no virtualisation: slow"
+        description="kvm, or qemu if the processor has no virtualisation, which is slow"
     )
     virtual_machine_timeout: int = Field(
         ge=30, le=7200, description="Seconds that a VM has for its first boot"
     )
     reimage: HostName | None = Field(
-        description="With tasks/hypervisor.py: the VM to make anew from its image; its root disk "
-        "is lost, its other disks are kept",
+        description="With tasks/hypervisor.py: the VM to make again from its image; its root disk "
+        "is lost, its other disks stay",
     )

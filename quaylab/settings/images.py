@@ -23,5 +23,5 @@ class Images(Section):
         description="Your config.json with the image registry's login, on this machine",
     )
     pull_secret_user: Identifier = Field(
-        description="The hosts' user whose .docker/config.json it is merged into"
+        description="User on the hosts; the login is merged into this user's .docker/config.json"
     )

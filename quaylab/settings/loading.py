@@ -1,4 +1,4 @@
-"""Settings: their types, bounds and meaning. Their defaults stand in group_data/all.py."""
+"""Loading and validation of settings. Their defaults are in group_data/all.py."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from quaylab.settings.subscription import Subscription
 from quaylab.settings.types import EXAMPLES, Section
 from quaylab.settings.virtual_machine import VirtualMachine
 
-# Data that belongs to pyinfra itself: its connectors' keys and, by "_", its global arguments.
+# Data for pyinfra itself: its connectors' keys and, with "_", its global arguments.
 PYINFRA_KEY = re.compile(
     r"^(_|ssh_(?!pub_key$)|fake_|dockerssh_|docker_(identifier|platform|architecture)$)"
 )
 
-# What was found is shown, but not a whole file of it.
+# An error shows the value that was found, but not a whole file.
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 200
 _SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 10
@@ -49,16 +49,16 @@ class Settings(
     ServiceSettings,
     General,
 ):
-    """Every run-wide setting; docs/settings.md is made from it."""
+    """All run-wide settings; docs/settings.md is made from them."""
 
 
 class HostSettings(VirtualMachine, Host, Disks):
-    """What one host may have of its own."""
+    """The settings of a single host."""
 
 
 @dataclass(frozen=True)
 class HostInput:
-    """A host as the inventory gives it: its name, its groups, and all data it sees."""
+    """A host of the inventory: its name, its groups, and all of its data."""
 
     name: str
     groups: tuple[str, ...]
@@ -66,31 +66,31 @@ class HostInput:
 
 
 def load(hosts: list[HostInput]) -> tuple[Settings, dict[str, HostSettings]]:
-    """The run's settings and each host's own, from the whole inventory.
+    """Return the run's settings, and each host's by its name, from the whole inventory.
 
     Raises:
         Refusal: unknown keys, wrong values, or hosts that differ in a run-wide key.
     """
     problems: list[str] = []
-    own: dict[str, HostSettings] = {}
+    host_settings: dict[str, HostSettings] = {}
     common: dict[str, Any] = {}
-    said_by: dict[str, str] = {}
+    first_host: dict[str, str] = {}
     for host in hosts:
-        mine: dict[str, Any] = {}
+        own: dict[str, Any] = {}
         for key, value in host.data.items():
             if PYINFRA_KEY.match(key):
                 continue
             if key in HostSettings.model_fields:
-                mine[key] = value
+                own[key] = value
             elif key not in common:
-                common[key], said_by[key] = value, host.name
+                common[key], first_host[key] = value, host.name
             elif common[key] != value:
                 problems.append(
-                    f"{key}: {said_by[key]} and {host.name} differ; it holds for the whole run: "
+                    f"{key}: {first_host[key]} and {host.name} differ; it holds for the whole run: "
                     "set it once, in the group `all`"
                 )
         try:
-            own[host.name] = HostSettings.model_validate(mine)
+            host_settings[host.name] = HostSettings.model_validate(own)
         except ValidationError as error:
             problems.extend(f"{host.name}: {line}" for line in _explain(error, HostSettings))
     settings: Settings | None = None
@@ -100,11 +100,11 @@ def load(hosts: list[HostInput]) -> tuple[Settings, dict[str, HostSettings]]:
         problems.extend(_explain(error, Settings))
     refuse(problems)
     assert settings is not None  # no problem was found
-    return settings, own
+    return settings, host_settings
 
 
 def _explain(error: ValidationError, model: type[Section]) -> Iterator[str]:
-    """One line per problem: the key, what is wrong with it, and what would be right."""
+    """Yield a line per problem: the key, what is wrong with it, and what would be right."""
     for problem in error.errors():
         key, *inner = problem["loc"]
         field = model.model_fields.get(str(key))
@@ -120,12 +120,12 @@ def _explain(error: ValidationError, model: type[Section]) -> Iterator[str]:
             yield f"{key}: not set; group_data/all.py has its default ({field.description})"
         else:
             # A proxy's address may hold a password: such values are not repeated.
-            found = f"{_shown(problem['input'])}: " if field.repr else ""
-            yield f"{_path(problem)}: {found}{_wrong(problem)} ({field.description})"
+            found = f"{_short(problem['input'])}: " if field.repr else ""
+            yield f"{_path(problem)}: {found}{_reason(problem)} ({field.description})"
 
 
-def _shown(value: object) -> str:
-    """What was found, without the login of an address that was given in another's place."""
+def _short(value: object) -> str:
+    """Shorten a value for an error, without the login of a URL that was put there by mistake."""
     try:
         return _LOGIN.sub("//…@", _SHORT.repr(value))
     except ValueError:
@@ -133,13 +133,13 @@ def _shown(value: object) -> str:
 
 
 def _path(problem: ErrorDetails) -> str:
-    """Where it is wrong, such as ``libvirt_bridges[0].dhcp_start``."""
+    """Return the place of a problem, such as ``libvirt_bridges[0].dhcp_start``."""
     key, *inner = problem["loc"]
     return f"{key}" + "".join(f"[{at}]" if isinstance(at, int) else f".{at}" for at in inner)
 
 
-def _wrong(problem: ErrorDetails) -> str:
-    """What is wrong, in an operator's words rather than pydantic's."""
+def _reason(problem: ErrorDetails) -> str:
+    """Say what is wrong, in an operator's words rather than pydantic's."""
     context = problem.get("ctx", {})
     if problem["type"] == "string_pattern_mismatch":
         example = EXAMPLES[context["pattern"]]

@@ -1,7 +1,7 @@
-"""Data that a YAML file carries as it is, for settings that are handed on to somebody else's file.
+"""Plain data, for settings that are written to another program's YAML file.
 
-group_data is Python, so a value may be anything: a path, a date, an enum, which PyYAML would refuse
-by a traceback or write in a form that reads back as something else.
+group_data is Python, so a value may also be a path, a date or an enum: PyYAML would fail on it with
+a traceback, or write it so that it reads back as something else.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ KEY = re.compile(r"[A-Z][A-Z0-9_]*")
 TYPES = (str, int, float, bool, type(None), list, tuple, dict)
 
 
-def problems(value: object, where: str, around: Set[int] = frozenset()) -> Iterator[str]:
-    """What of a value is no such data, each by its place in it.
+def problems(value: object, where: str, parents: Set[int] = frozenset()) -> Iterator[str]:
+    """Yield what in a value is no plain data, each by its place in the value.
 
     Args:
-        around: the ids of what it lies in.
+        parents: the ids of the containers around it, to find one that holds itself.
     """
-    # Not isinstance: an enum may be a text as well, and is written by its class's name.
+    # Not isinstance: an enum may be a str as well, and YAML would get its class's name.
     if type(value) not in TYPES:
         yield (
             f"{where} is of the type {type(value).__name__}; write a text, a number, True, False, "
@@ -31,26 +31,26 @@ def problems(value: object, where: str, around: Set[int] = frozenset()) -> Itera
         )
     elif isinstance(value, float) and not math.isfinite(value):
         yield f"{where} is {value}, which is no number"
-    elif id(value) in around:
+    elif id(value) in parents:
         yield f"{where} holds itself"
     elif isinstance(value, dict):
         for key, item in value.items():
             if type(key) is not str:
                 yield f"{where} has the key {key!r}, which is no text"
             else:
-                yield from problems(item, f"{where}.{key}", around | {id(value)})
+                yield from problems(item, f"{where}.{key}", parents | {id(value)})
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            yield from problems(item, f"{where}[{index}]", around | {id(value)})
+            yield from problems(item, f"{where}[{index}]", parents | {id(value)})
 
 
-def _checked(value: object) -> object:
+def _check_keys(value: object) -> object:
     if not isinstance(value, dict):
         return value  # pydantic says so
     found = []
     for key, item in value.items():
         if type(key) is not str or not KEY.fullmatch(key):
-            found.append(f"{key!r} has not the form of a key, which is for example FEATURE_MAILING")
+            found.append(f"{key!r} does not have the form of a key, such as FEATURE_MAILING")
         else:
             found += problems(item, key)
     if found:
@@ -58,4 +58,4 @@ def _checked(value: object) -> object:
     return value
 
 
-ConfigKeys = Annotated[dict[str, Any], BeforeValidator(_checked)]
+ConfigKeys = Annotated[dict[str, Any], BeforeValidator(_check_keys)]

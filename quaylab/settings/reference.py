@@ -20,17 +20,17 @@ INTRODUCTION = """\
 
 Every setting has its default in [group_data/all.py](../group_data/all.py). Set yours in
 `group_data/all.py` beside your inventory, or for one run with `--data KEY=VALUE`. A key that does
-not exist, a value of the wrong kind, and what can't go together are all reported at once, each by
-its name, before a host is changed. With `--data`, lists and the like are written as JSON
-(`--data 'rhsm_repositories=["a","b"]'`), and so is a text that looks like a number
+not exist, a value of the wrong type, and settings that don't go together are all reported at
+once, each by its name, before a host is changed. With `--data`, write lists and the like as JSON
+(`--data 'rhsm_repositories=["a","b"]'`), and also a text that looks like a number
 (`--data 'rhsm_release="9.4"'`). Secrets are no settings: see [credentials](credentials.md).
 
-What holds for the whole run comes first. The last tables are for single hosts or groups.
+The settings of the whole run come first. The last tables are for single hosts or groups.
 """
 
 
 def defaults() -> dict[str, object]:
-    """Every setting's default, as group_data/all.py has it."""
+    """Return every setting's default from group_data/all.py."""
     return {
         key: value
         for key, value in runpy.run_path(str(DEFAULTS)).items()
@@ -39,31 +39,31 @@ def defaults() -> dict[str, object]:
 
 
 def settings_page() -> str:
-    """The page: a table for each section of the settings, those of single hosts last."""
-    given = defaults()
+    """Return the page: a table for each section, those of single hosts last."""
+    default_values = defaults()
     sections = [
         section
         for model in (Settings, HostSettings)
         for section in reversed(model.__mro__)
-        # The others only put sections together.
+        # The other classes only combine sections.
         if issubclass(section, Section) and section.__annotations__.keys() & section.model_fields
     ]
-    return INTRODUCTION + "".join(_table(section, given) for section in sections)
+    return INTRODUCTION + "".join(_table(section, default_values) for section in sections)
 
 
-def _table(section: type[Section], given: dict[str, object]) -> str:
-    """A Markdown table of a section: key, type, default, meaning."""
+def _table(section: type[Section], default_values: dict[str, object]) -> str:
+    """Return a section as a Markdown table: key, type, default, meaning."""
     title = (section.__doc__ or "").partition("\n")[0].rstrip(".")
     rows = [f"\n## {title}\n", "| setting | type | default | meaning |", "|---|---|---|---|"]
     for key, field in section.model_fields.items():
-        default = f"`{given[key]!r}`".replace("'", '"')
+        default = f"`{default_values[key]!r}`".replace("'", '"')
         meaning = (field.description or "").replace("|", "\\|")
         rows.append(f"| `{key}` | {_type(field)} | {default} | {meaning} |")
     return "\n".join(rows) + "\n"
 
 
 def _type(field: FieldInfo) -> str:
-    """A field's type in a user's words."""
+    """Return a field's type in a user's words."""
     annotation = field.annotation
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         annotation = next(

@@ -6,11 +6,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from quaylab.settings.types import HOST, LocalFile, Section, dialled, form
+from quaylab.settings.types import HOST, LocalFile, Section, check_url, form
 
 
 def _digits(value: object) -> object:
-    """Red Hat's organizations are numbers, and `--data` makes one a number."""
+    """Return a text: Red Hat's organizations are digits, which `--data` makes a number."""
     return str(value) if type(value) is int else value
 
 
@@ -22,14 +22,14 @@ Organization = Annotated[
 ]
 
 
-# The client asks by TLS, whatever a URL says, and rhsm.conf gives "%" a meaning of its own.
+# The client always uses TLS, whatever the URL's scheme; in rhsm.conf "%" has a special meaning.
 Service = Annotated[
     str,
     form(rf"^https://{HOST}(/[A-Za-z0-9._~-]+)*$", "https://satellite.example.com/rhsm"),
     Field(max_length=1000),
-    AfterValidator(dialled),
+    AfterValidator(check_url),
 ]
-# As Satellite takes it: https://github.com/theforeman/foreman (app/models/user.rb).
+# As in Satellite: https://github.com/theforeman/foreman (app/models/user.rb).
 Login = Annotated[
     str, form(r"^[A-Za-z0-9_][A-Za-z0-9_.@+$#\\-]*$", "admin@example.com"), Field(max_length=100)
 ]
@@ -56,31 +56,31 @@ class Subscription(Section):
         "rhsm_user is set",
     )
     rhsm_user: Login | None = Field(
-        description="User who registers them, by a password instead of an activation key",
+        description="User who registers RHEL hosts, by a password instead of an activation key",
     )
     rhsm_server: Service | None = Field(
-        description="Subscription service, such as https://satellite.example.com/rhsm; None: the "
-        "one that the host has, which is Red Hat's",
+        description="Subscription service, such as https://satellite.example.com/rhsm; None: as "
+        "configured on the host, by default Red Hat's",
     )
     rhsm_content: Service | None = Field(
-        description="With rhsm_server: where its content is, such as "
+        description="With rhsm_server: URL of its content, such as "
         "https://satellite.example.com/pulp/content; None: Red Hat's",
     )
     rhsm_ca: LocalFile | None = Field(
         description="With rhsm_server: its CA (PEM) on this machine",
     )
     rhsm_pool: PoolId | None = Field(
-        description="Pool to attach, by its id, where pools exist: before RHEL 10, without Simple "
+        description="Id of the pool to attach, where pools exist: before RHEL 10, without Simple "
         "Content Access",
     )
     rhsm_pool_matches: Pattern | None = Field(
-        description="Instead of rhsm_pool: a pattern, of whose pools one is attached",
+        description="Instead of rhsm_pool: a pattern; one of the matching pools is attached",
     )
     rhsm_repositories: list[RepositoryId] | None = Field(
         description="Repositories to enable, all others being disabled; None: left as they are",
     )
     rhsm_release: Release | None = Field(
-        description="RHEL release to stay on; None: no such lock",
+        description="RHEL release to lock the hosts to; None: not locked",
     )
     rhsm_unregister: bool = Field(
         description="With tasks/teardown.py: unregister the RHEL hosts",

@@ -1,4 +1,4 @@
-"""The forms that settings have, and what an error shows as an example of each."""
+"""The types of settings, each with an example for errors."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 
 class Section(BaseModel):
-    """Settings that belong together; a setting made of keys is one as well."""
+    """Settings that belong together; also the type of a setting that has keys of its own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-# An example by pattern, which an error shows.
+# The example that an error shows, by pattern.
 EXAMPLES: dict[str, str] = {}
 
 
 def form(pattern: str, example: str) -> Any:
-    """A text of a certain form; the example is what an error shows."""
+    """Return a field for texts of a certain form; an error shows the example."""
     EXAMPLES[pattern] = example
     return Field(pattern=pattern)
 
 
-def _no_detour(path: str) -> str:
+def _check_path(path: str) -> str:
     if ".." in path.split("/"):
         raise ValueError("must not hold '..'")
     if any(len(name) > 255 for name in path.split("/")):
@@ -35,8 +35,8 @@ def _no_detour(path: str) -> str:
     return path
 
 
-def _reachable(address: str) -> str:
-    """A form alone lets through what no resolver takes, as a name with a port behind it."""
+def _check_address(address: str) -> str:
+    """Check what a pattern can't: that an address could be resolved, and has no port in it."""
     if ":" in address or re.fullmatch("[0-9.]+", address):
         try:
             ipaddress.ip_address(address)
@@ -47,24 +47,24 @@ def _reachable(address: str) -> str:
                 else "is no address; an IPv4 one has four numbers up to 255"
             ) from None
     elif not all(0 < len(label) < 64 for label in address.split(".")):
-        raise ValueError("holds a label, between dots, that hasn't 1 to 63 characters")
+        raise ValueError("has a label, between dots, that is not 1 to 63 characters long")
     return address
 
 
-def dialled(url: str) -> str:
-    """The same for the host in an address, and its port."""
+def check_url(url: str) -> str:
+    """Check the host and the port of a URL."""
     try:
         host, port = urlsplit(url).hostname, urlsplit(url).port
     except ValueError as error:
-        raise ValueError(f"holds a host or port that is none: {error}") from None
+        raise ValueError(f"has an invalid host or port: {error}") from None
     if port == 0:
-        raise ValueError("holds the port 0, which is none")
-    _reachable(host or "")
+        raise ValueError("has port 0, which does not exist")
+    _check_address(host or "")
     return url
 
 
 def is_ip_address(text: object) -> bool:
-    """Whether it is an address in numbers, not a name."""
+    """Whether it is an IP address, not a name."""
     try:
         ipaddress.ip_address(str(text))
     except ValueError:
@@ -72,11 +72,11 @@ def is_ip_address(text: object) -> bool:
     return True
 
 
-# Of a name in DNS, which takes no more.
+# A label of a DNS name, with DNS' limit of 63 characters.
 _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-# A host in an address: its name, an IPv4 address, or an IPv6 address in brackets.
+# The host in a URL: a name, an IPv4 address, or an IPv6 address in brackets.
 HOST = r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
-# What needs quoting in no shell, unit, XML or YAML.
+# Characters that need no quoting in a shell, unit, XML or YAML.
 _PATH = "[A-Za-z0-9._~%+@=,:-]+"
 QUERY = "[A-Za-z0-9._~%+@=,:/?&-]+"
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -87,10 +87,10 @@ Address = Annotated[
     str,
     form(r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$", "192.168.254.10"),
     Field(max_length=253),
-    AfterValidator(_reachable),
+    AfterValidator(_check_address),
 ]
 Identifier = Annotated[str, form(r"^[a-z_][a-z0-9_]{0,62}$", "quay")]
-# As providers name them: with MySQL at Azure it was admin@server.
+# With the characters that providers use: with MySQL at Azure it was admin@server.
 Administrator = Annotated[str, form(r"^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,62}$", "postgres")]
 ImageName = Annotated[
     str,
@@ -109,21 +109,21 @@ Proxy = Annotated[
     str,
     form(rf"^https?://{HOST}/?$", "http://proxy.example.com:3128"),
     Field(max_length=300),
-    AfterValidator(dialled),
+    AfterValidator(check_url),
 ]
-_SPARED = r"[A-Za-z0-9.*_\[][A-Za-z0-9.*:_/\[\]-]*"
-Spared = Annotated[
+_UNPROXIED = r"[A-Za-z0-9.*_\[][A-Za-z0-9.*:_/\[\]-]*"
+NoProxy = Annotated[
     str,
-    form(rf"^{_SPARED}(, ?{_SPARED})*$", "localhost,.example.com,10.0.0.0/8"),
+    form(rf"^{_UNPROXIED}(, ?{_UNPROXIED})*$", "localhost,.example.com,10.0.0.0/8"),
     Field(max_length=4000),
 ]
 HostPath = Annotated[
     str,
     form(r"^/[A-Za-z0-9._/-]*[A-Za-z0-9._-]$", "/srv/quay"),
     Field(max_length=1000),
-    AfterValidator(_no_detour),
+    AfterValidator(_check_path),
 ]
-# As S3 has it, and the underscore that Ceph and Google take too.
+# S3's rule, and the underscore, which Ceph and Google accept too.
 Bucket = Annotated[str, form(r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$", "quay-storage")]
 Region = Annotated[str, form(r"^[a-z0-9]+(-[a-z0-9]+)*$", "eu-central-1"), Field(max_length=63)]
 LabName = Annotated[str, form(r"^[a-z0-9][a-z0-9-]{0,30}$", "quaylab")]
@@ -150,22 +150,22 @@ Url = Annotated[
     str,
     form(rf"^https?://{HOST}(/{_PATH})*$", "https://mirror.example.com/path"),
     Field(max_length=1000),
-    AfterValidator(dialled),
+    AfterValidator(check_url),
 ]
-# Free text in one line: what is no letter, digit, sign or blank (\p{C}: control characters, and
-# those that turn a line's direction) is refused, and what is written is quoted where it lands.
+# Free text in one line, without control characters and those that change the text's direction
+# (\p{C}). Whatever writes it to a file quotes it.
 Line = Annotated[
     str, form(r"^[^\p{C}\p{Zl}\p{Zp}]+$", "a line of printable text"), Field(max_length=1000)
 ]
 
 
 def _local_file(value: object) -> object:
-    """A path on the machine that runs pyinfra, with ``~`` expanded; the file has to be there."""
+    """Return a path on the machine that runs pyinfra, with ``~`` expanded; the file must exist."""
     if isinstance(value, (str, Path)):
         try:
             path = Path(value).expanduser()
             there, regular = path.exists(), path.is_file()
-        except (OSError, RuntimeError, ValueError):  # too long, of a user that isn't there, a NUL
+        except (OSError, RuntimeError, ValueError):  # too long, an unknown user, a NUL
             there = False
         if not there:
             raise ValueError("no such file on this machine")

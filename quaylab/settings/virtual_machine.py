@@ -34,11 +34,11 @@ PublicKey = Annotated[
     ),
     Field(max_length=16384),
 ]
-# Apt's and dnf's; a leading hyphen would be an option.
+# A name for apt or dnf; with a leading hyphen it would be an option.
 Package = Annotated[
     str, form(r"^[A-Za-z0-9@][A-Za-z0-9@.+:~_=^-]*$", "qemu-guest-agent"), Field(max_length=255)
 ]
-# A script for the VM's shell, which may have lines.
+# A script for the VM's shell, which may have several lines.
 Script = Annotated[
     str,
     form(r"^([^\p{C}]|[\n\t])+$", "systemctl enable --now qemu-guest-agent"),
@@ -47,14 +47,14 @@ Script = Annotated[
 
 
 class Disk(Section):
-    """One of a VM's disks beside the root disk."""
+    """One of a VM's disks besides the root disk. ``size`` is in GB."""
 
     size: int = Field(ge=1, le=65536)
     pool: Name
 
 
 class Resources(Section):
-    """A VM's size."""
+    """A VM's size. ``ram`` is in MB."""
 
     vcpus: int = Field(ge=1, le=1024)
     ram: int = Field(ge=256, le=16777216)
@@ -66,22 +66,22 @@ class VirtualMachine(Section):
     """A virtual machine, in the group `lab`."""
 
     resources: Resources | None = Field(
-        description="A VM's vcpus, ram (MB), disks beside the root disk (each with size in GB and "
+        description="A VM's vcpus, ram (MB), disks besides the root disk (each with size in GB and "
         "pool) and network",
     )
     image_uri: ImageUri = Field(
-        description="A VM's cloud image, qcow2, by http(s) or as a file of the hypervisor"
+        description="A VM's cloud image, qcow2, by http(s) or as a file on the hypervisor"
     )
     image_checksum: Checksum | None = Field(
-        description="Its sha256: or sha512:, as digits or as the address of a list of them"
+        description="Its sha256: or sha512:, with the digits or the URL of a list of checksums"
     )
     convert_to_lv_on_vg: Name | None = Field(
-        description="The lvm pool that a VM's root disk is a logical volume of; None: a file in "
+        description="The lvm pool for a VM's root disk, as a logical volume; None: a file in "
         "/var/lib/libvirt/images"
     )
     cloud_user_passwd: Line | None = Field(
         repr=False,
-        description="Password of cloud-user in a VM; None: no login with one",
+        description="Password of cloud-user in a VM; None: no login by password",
     )
     ssh_pub_key: PublicKey | None = Field(description="Public SSH key of cloud-user in a VM")
     install_packages: list[Package] = Field(description="Packages that a VM's first boot installs")

@@ -1,1 +1,1 @@
-"""From one version of Quay to the next: the schema, and the dumps before it."""
+"""Upgrades of Quay: the database's schema, and the dumps before its migration."""

@@ -1,4 +1,4 @@
-"""Dumps of Quay's database: which there are, which one is due, which one is restored."""
+"""Dumps of Quay's database: before an upgrade, and for a restore."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from quaylab.problems import refuse
 
 DIRECTORY = f"{VAR}/dumps"
 LOCK = f"{DIRECTORY}/lock"
-# No setting may name a database like these: its identifiers have no hyphen.
+# Quay's database can't have these names: the setting allows no hyphen.
 SCRATCH, REPLACED = "quaylab-scratch", "quaylab-replaced"
-# A dump of a killed run is taken up by the next within this time. Later, too much would be missing
-# from it that was pushed meanwhile.
+# Within this time the next run uses the dump of a killed run. Later, the dump would lack too much
+# that was pushed meanwhile.
 FRESH_SECONDS = 900
 
 
 class Dump(BaseModel):
-    """A dump that was checked by restoring it, as the JSON beside it tells.
+    """A dump, as described by the JSON file beside it. It was checked by restoring it.
 
-    ``before`` is the version whose schema it has (None: not known), ``after`` the one that the
-    upgrade went to; ``revision`` is the schema's own, ``credentials`` the fingerprint of those
-    without which its encrypted rows can't be read.
+    ``before`` is the version of its schema (None: unknown), ``after`` the version of the upgrade.
+    ``revision`` is the schema's revision. ``credentials`` is the fingerprint of the credentials
+    that its encrypted rows need. ``size`` is in bytes.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,8 +52,8 @@ class Dump(BaseModel):
 
 @dataclass(frozen=True)
 class DumpsState:
-    """What the database's host reports. ``size`` is None if the database does not answer,
-    ``revision`` if it has no schema; ``now`` is the host's time, sizes are in bytes."""
+    """The report of the database's host. ``size`` is None if the database does not answer,
+    ``revision`` if it has no schema. ``now`` is the host's time; sizes are in bytes."""
 
     dumps: tuple[Dump, ...]
     revision: str | None
@@ -62,7 +62,7 @@ class DumpsState:
     now: float
 
     def space_problem(self) -> str | None:
-        """Why a dump and a scratch copy, which may share a disk, don't fit; None if they do."""
+        """Say why there is no space for a dump and a scratch copy, which may share a disk."""
         needed = 2 * (self.size or 0)
         if self.free >= needed:
             return None
@@ -74,7 +74,7 @@ class DumpsState:
 
 @dataclass(frozen=True)
 class Upgrade:
-    """What a dump is made for."""
+    """An upgrade for which a dump is made."""
 
     before: str | None
     after: str
@@ -82,15 +82,15 @@ class Upgrade:
     credentials: str
 
     def name(self, now: float) -> str:
-        """A new dump's name; names of one upgrade sort by time."""
+        """Return a new dump's name; the names of one upgrade sort by time."""
         stamp = datetime.fromtimestamp(now, timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         return f"{self.before or 'unknown'}-to-{self.after}-{stamp}"
 
-    def dump_in(self, state: DumpsState) -> Dump | None:
-        """The dump that is there already for this upgrade, if it will do.
+    def existing_dump(self, state: DumpsState) -> Dump | None:
+        """Return the existing dump for this upgrade if it can be used.
 
-        One of another revision than the database is at was made before the migration began, and
-        can't be made again.
+        It can if it is fresh, or if its revision is no longer the database's: then the migration
+        has begun, and the dump can't be made again.
         """
         for dump in newest_first(state.dumps):
             made_for = Upgrade(dump.before, dump.after, dump.engine, dump.credentials)
@@ -105,13 +105,13 @@ def newest_first(dumps: Iterable[Dump]) -> list[Dump]:
 
 
 def choose(
-    dumps: Sequence[Dump], name: str | None, engine: str, credentials: str, kept_in: str
+    dumps: Sequence[Dump], name: str | None, engine: str, credentials: str, credentials_path: str
 ) -> Dump:
-    """The dump to restore: the named one, by default the newest.
+    """Return the dump to restore: the named one, by default the newest.
 
     Args:
-        credentials: the fingerprint of those that the database is run with.
-        kept_in: where they are kept, for the error.
+        credentials: the fingerprint of the database's credentials.
+        credentials_path: their file, for the error.
 
     Raises:
         Refusal: no such dump, or one that doesn't belong to engine or credentials.
@@ -130,13 +130,13 @@ def choose(
         refuse(
             [
                 f"restore: {found.name} belongs to the credentials {found.credentials}, and "
-                f"{kept_in} holds {credentials}; its encrypted rows can't be read with others: "
-                "restore that file from a backup first"
+                f"{credentials_path} holds {credentials}; its encrypted rows can't be read with "
+                "others: restore that file from a backup first"
             ]
         )
     return found
 
 
 def script(engine: str) -> str:
-    """How an engine dumps, loads, counts and swaps its databases: bash for its container."""
+    """Return the bash script that dumps, loads, counts and swaps databases in the container."""
     return (SCRIPTS / f"{engine}.bash").read_text()

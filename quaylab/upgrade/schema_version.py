@@ -1,4 +1,4 @@
-"""The database's schema: which version's it is, and where a run may take it from there."""
+"""The version of the database's schema, and the upgrades that are possible from it."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from quaylab.topology import Topology
 from quaylab.versions import is_version, parse, quay_version
 
 RESTORING = "restoring "
-# Upstream supports upgrades from the three minor versions before.
+# Upstream supports upgrades over at most three minor versions.
 MOST_MINORS = 3
 
 
 def note(schema: str) -> ManagedFile:
-    """The leader's note of the schema."""
+    """Return the leader's note of the schema."""
     return ManagedFile(SCHEMA_NOTE, f"{schema}\n")
 
 
-def restoring(dump: str) -> str:
-    """What the note says while a dump is being restored: the database is in no version's state."""
+def restoring_note(dump: str) -> str:
+    """Return the note's text during a restore, when the database has no definite version."""
     return f"{RESTORING}{dump}"
 
 
 def problems(
     settings: Settings, topology: Topology, schema: str | None, connected: Container[str]
 ) -> Iterator[str]:
-    """Why the database can't be taken from its schema to the version that is wanted.
+    """Yield why the database can't be migrated from its schema to the wanted version.
 
     Args:
         schema: the leader's note; None if there is none.

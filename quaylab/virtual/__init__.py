@@ -1,9 +1,9 @@
-"""Virtual machines: what an inventory wants, as XML and cloud-init, compared with what is there.
+"""Virtual machines: the inventory's lab as XML and cloud-init, compared with the hypervisor's.
 
-Facts and operations run ``virsh`` and ``qemu-img`` on the hypervisor, through pyinfra: images,
-seeds and volume groups need a shell there in any case, and a remote hypervisor needs no way of its
-own. libvirt-python looks up addresses for the inventory, which is loaded before pyinfra connects.
+Facts and operations run ``virsh`` and ``qemu-img`` on the hypervisor through pyinfra: images, seeds
+and volume groups need a shell there anyway, and a remote hypervisor needs no other connection.
+libvirt-python looks up addresses for the inventory, which is loaded before pyinfra connects.
 
-What is ours bears a UUID that is worked out from the lab's name: every libvirt keeps those, while
-networks have metadata from 9.7 on and pools have none.
+Our objects have UUIDs that are derived from the lab's name: every libvirt stores UUIDs, while
+networks have metadata only from 9.7 on, and pools have none.
 """

@@ -1,4 +1,4 @@
-"""Where VMs are, asked of libvirt while an inventory is loaded."""
+"""The VMs' addresses, from libvirt, while an inventory is loaded."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ REMEDY += "libvirt-python (it is compiled, with gcc, pkg-config and libvirt's he
 
 
 def of_machines(uri: str, names: Iterable[str]) -> dict[str, str]:
-    """The IPv4 address of each VM that has one: by the network's leases, or the guest's agent.
+    """Return the IPv4 addresses of VMs by name, from the network's leases or the guest's agent.
 
-    A hypervisor that has no libvirt yet has no VM either, so the answer is none.
+    A VM without an address is left out, and all of them if the hypervisor has no libvirt yet.
 
     Args:
         uri: how to reach libvirt, such as qemu:///system or qemu+ssh://root@host/system.
@@ -22,7 +22,7 @@ def of_machines(uri: str, names: Iterable[str]) -> dict[str, str]:
         import libvirt
     except ImportError:
         raise SystemExit(REMEDY) from None
-    # Else libvirt prints its errors itself.
+    # Without it libvirt prints its errors itself.
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
     try:
         connection = libvirt.openReadOnly(uri)

@@ -1,4 +1,4 @@
-"""Where what is there differs from what is wanted: changed in place, or refused with the reason."""
+"""Differences between the lab and the hypervisor: those that a run refuses, with the reason."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from quaylab.virtual import found, xml
 from quaylab.virtual.found import Hypervisor, Object
 from quaylab.virtual.lab import GB, Lab, Machine
 
-# A physical volume of no group, as a killed vgcreate leaves it, holds nothing.
+# A physical volume in no group, as a killed vgcreate leaves it, counts as empty.
 EMPTY = "LVM2_member"
 
 
 def paths(lab: Lab) -> list[str]:
-    """Files and volumes that a report has to tell of."""
+    """Return the files and volumes that a report must include."""
     machines = lab.machines.values()
     images = [path for each in machines for path in (each.image.path, local_path(each.image.uri))]
     disks = [disk.path for each in machines for disk in each.disks]
@@ -22,42 +22,42 @@ def paths(lab: Lab) -> list[str]:
 
 
 def devices(lab: Lab) -> list[str]:
-    """Disks of volume groups."""
+    """Return the disks of the lab's volume groups."""
     return [pool.path for pool in lab.pools.values() if pool.type == "lvm"]
 
 
 def local_path(uri: str) -> str:
-    """A file's path on the hypervisor; empty for what is fetched."""
+    """Return the path of a file on the hypervisor; empty for one that is downloaded."""
     return uri.removeprefix("file://") if uri.startswith("file://") else ""
 
 
-def refusals(lab: Lab, there: Hypervisor) -> Iterator[str]:
-    """Why this lab can't be made of what is there."""
-    if lab.settings.virt_type == "kvm" and lab.machines and not there.kvm:
+def refusals(lab: Lab, report: Hypervisor) -> Iterator[str]:
+    """Yield why this lab can't be made on the hypervisor as it is."""
+    if lab.settings.virt_type == "kvm" and lab.machines and not report.kvm:
         yield (
             f"virt_type: kvm, and {lab.hypervisor} has no /dev/kvm; switch virtualisation on in "
             "its firmware, or set virt_type=qemu, which is slow"
         )
-    yield from _networks(lab, there)
-    yield from _pools(lab, there)
+    yield from _networks(lab, report)
+    yield from _pools(lab, report)
     for machine in lab.machines.values():
-        yield from _machine(lab, there, machine)
+        yield from _machine(lab, report, machine)
 
 
 def _foreign(lab: Lab, kind: str, existing: Object | None) -> bool:
     return existing is not None and existing.uuid != lab.uuid(kind, existing.name)
 
 
-def _networks(lab: Lab, there: Hypervisor) -> Iterator[str]:
+def _networks(lab: Lab, report: Hypervisor) -> Iterator[str]:
     for name, wanted in lab.networks.items():
-        existing = there.networks.get(name)
+        existing = report.networks.get(name)
         if _foreign(lab, "network", existing):
             yield (
                 f"libvirt_bridges: {lab.hypervisor} has a network {name} that this lab has not "
-                "made; name yours otherwise"
+                "made; rename yours"
             )
             continue
-        for other in there.networks.values():
+        for other in report.networks.values():
             bridge = found.network(other.xml)["bridge"]
             if other.name != name and bridge == wanted.bridge:
                 yield (
@@ -69,38 +69,38 @@ def _networks(lab: Lab, there: Hypervisor) -> Iterator[str]:
 
 
 def _network_changes(name: str, wanted: str, existing: Object) -> Iterator[str]:
-    now, then = found.network(existing.xml), found.network(wanted)
-    for key, value in then.items():
+    now, expected = found.network(existing.xml), found.network(wanted)
+    for key, value in expected.items():
         if now[key] != value:
             yield (
-                f"libvirt_bridges: {key} of {name} is {now[key] or 'not set'}, wanted is "
+                f"libvirt_bridges: {key} of {name} is {now[key] or 'not set'}, but should be "
                 f"{value or 'none'}; a network can't change under its VMs: set it back, or take "
                 "the lab down and up"
             )
 
 
-def _pools(lab: Lab, there: Hypervisor) -> Iterator[str]:
+def _pools(lab: Lab, report: Hypervisor) -> Iterator[str]:
     for name, wanted in lab.pools.items():
-        existing = there.pools.get(name)
+        existing = report.pools.get(name)
         if _foreign(lab, "pool", existing):
             yield (
                 f"libvirt_pools: {lab.hypervisor} has a pool {name} that this lab has not made; "
-                "name yours otherwise"
+                "rename yours"
             )
         elif existing:
-            now, then = found.pool(existing.xml), found.pool(xml.pool(lab, name, wanted))
-            for key, value in then.items():
+            now, expected = found.pool(existing.xml), found.pool(xml.pool(lab, name, wanted))
+            for key, value in expected.items():
                 if now[key] != value:
                     yield (
-                        f"libvirt_pools: {key} of {name} is {now[key]}, wanted is {value}; a pool "
-                        "can't change under its volumes: set it back, or name a new one"
+                        f"libvirt_pools: {key} of {name} is {now[key]}, but should be {value}; a "
+                        "pool can't change under its volumes: set it back, or name a new one"
                     )
         if wanted.type == "lvm":
-            yield from _device(lab, there, name, wanted.path)
+            yield from _device(lab, report, name, wanted.path)
 
 
-def _device(lab: Lab, there: Hypervisor, name: str, path: str) -> Iterator[str]:
-    device = there.devices.get(path)
+def _device(lab: Lab, report: Hypervisor, name: str, path: str) -> Iterator[str]:
+    device = report.devices.get(path)
     if device is None:
         yield f"libvirt_pools: {path} of {name} is no disk of {lab.hypervisor}; lsblk lists them"
     elif device.volume_group not in (None, name):
@@ -108,10 +108,10 @@ def _device(lab: Lab, there: Hypervisor, name: str, path: str) -> Iterator[str]:
             f"libvirt_pools: {path} of {name} belongs to the volume group {device.volume_group}; "
             "name the pool like that, or take another disk"
         )
-    elif device.volume_group is None and name in there.volume_groups:
+    elif device.volume_group is None and name in report.volume_groups:
         yield (
             f"libvirt_pools: {lab.hypervisor} has a volume group {name} on other disks than "
-            f"{path}; name yours otherwise"
+            f"{path}; rename yours"
         )
     elif device.volume_group is None and "used" in (device.content or "").split():
         yield (
@@ -125,23 +125,23 @@ def _device(lab: Lab, there: Hypervisor, name: str, path: str) -> Iterator[str]:
         )
 
 
-def _machine(lab: Lab, there: Hypervisor, machine: Machine) -> Iterator[str]:
-    existing = there.domains.get(machine.name)
+def _machine(lab: Lab, report: Hypervisor, machine: Machine) -> Iterator[str]:
+    existing = report.domains.get(machine.name)
     source = local_path(machine.image.uri)
-    if source and source not in there.there and machine.image.path not in there.files:
+    if source and source not in report.existing_paths and machine.image.path not in report.files:
         yield (f"image_uri: {machine.image.uri} of {machine.name} is not there on {lab.hypervisor}")
     if _foreign(lab, "domain", existing):
         yield (
             f"{machine.name}: {lab.hypervisor} has a VM of this name that this lab has not made; "
-            "name yours otherwise, or remove that one"
+            "rename yours, or remove that one"
         )
         return
     for disk in machine.disks:
-        have = there.files.get(disk.path)
-        if have and have.size > disk.size:
+        file = report.files.get(disk.path)
+        if file and file.size > disk.size:
             yield (
-                f"resources: {disk.serial} of {machine.name} has {have.size / GB:g} GB, wanted are "
-                f"{disk.size / GB:g}; a disk can't shrink"
+                f"resources: {disk.serial} of {machine.name} has {file.size / GB:g} GB, but should "
+                f"have {disk.size / GB:g}; a disk can't shrink"
             )
     if existing:
         yield from _changes(lab, machine, found.domain(existing.xml))
@@ -151,19 +151,19 @@ def _changes(lab: Lab, machine: Machine, now: found.Domain) -> Iterator[str]:
     name = machine.name
     if now.network != machine.network:
         yield (
-            f"resources: {name} is in the network {now.network}, wanted is {machine.network}; a VM "
-            "can't move: set it back, or take the lab down and up"
+            f"resources: {name} is in the network {now.network}, but should be {machine.network}; "
+            "a VM can't move: set it back, or take the lab down and up"
         )
     wanted = {disk.target: disk.path for disk in machine.disks}
     for target, path in now.disks.items():
         if target != "vda" and target not in wanted:
             yield (
-                f"resources: {name} has a disk more, {path}; it is not taken away from it: put it "
+                f"resources: {name} has another disk, {path}, which is not removed from it: put it "
                 "back into the list"
             )
         elif target != "vda" and wanted[target] != path:
             yield (
-                f"resources: {target} of {name} is {path}, wanted is {wanted[target]}; a disk "
+                f"resources: {target} of {name} is {path}, but should be {wanted[target]}; a disk "
                 "can't move to another pool: set it back"
             )
     if lab.settings.reimage == name:
@@ -173,11 +173,11 @@ def _changes(lab: Lab, machine: Machine, now: found.Domain) -> Iterator[str]:
         yield f"image_checksum: {name} was made from another image; {remedy}"
     if now.disks.get("vda") != machine.root:
         yield (
-            f"convert_to_lv_on_vg: the root disk of {name} is {now.disks.get('vda')}, wanted is "
-            f"{machine.root}; {remedy}"
+            f"convert_to_lv_on_vg: the root disk of {name} is {now.disks.get('vda')}, but should "
+            f"be {machine.root}; {remedy}"
         )
 
 
-def ours(lab: Lab, kind: str, objects: Mapping[str, Object]) -> dict[str, Object]:
-    """What this lab has made, whether or not the inventory still names it."""
+def lab_objects(lab: Lab, kind: str, objects: Mapping[str, Object]) -> dict[str, Object]:
+    """Return the objects that this lab has made, even if the inventory no longer names them."""
     return {name: each for name, each in objects.items() if not _foreign(lab, kind, each)}

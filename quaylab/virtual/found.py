@@ -1,4 +1,4 @@
-"""What libvirt reports: read from its XML, in the terms that a lab is compared in."""
+"""The hypervisor's report: the values in libvirt's XML that are compared with the lab."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element, fromstring
 
-from quaylab.virtual.lab import SEED_TARGET, is_own
+from quaylab.virtual.lab import SEED_TARGET, belongs_to
 from quaylab.virtual.xml import METADATA
 
-# By what is compared: what an operator calls it, and where it stands in the XML.
+# The compared values of a network: the key in libvirt_bridges; element and attribute in the XML.
 NETWORK = {
     "forward": ("forward", "mode"),
     "bridge": ("bridge", "name"),
@@ -23,7 +23,7 @@ NETWORK = {
 
 @dataclass(frozen=True)
 class Object:
-    """A network, pool or domain."""
+    """A network, pool or domain in libvirt."""
 
     xml: str = field(repr=False)
     active: bool
@@ -44,7 +44,7 @@ class Object:
 
 @dataclass(frozen=True)
 class DiskFile:
-    """A disk's file or logical volume, as qemu-img tells of it."""
+    """A disk's file or logical volume, as qemu-img reports it. ``size`` is in bytes."""
 
     format: str
     size: int
@@ -52,7 +52,7 @@ class DiskFile:
 
 @dataclass(frozen=True)
 class Device:
-    """A disk or partition: the volume group it belongs to, and what else is on it."""
+    """A disk or partition: its volume group, and other content."""
 
     volume_group: str | None
     content: str | None
@@ -60,7 +60,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Hypervisor:
-    """The whole report; ``missing`` are tools."""
+    """The whole report. ``missing`` are tools that are not installed; ``answers``: libvirt does."""
 
     missing: frozenset[str] = frozenset()
     answers: bool = False
@@ -71,14 +71,14 @@ class Hypervisor:
     domains: Mapping[str, Object] = field(default_factory=dict)
     files: Mapping[str, DiskFile] = field(default_factory=dict)
     devices: Mapping[str, Device] = field(default_factory=dict)
-    # Volume groups, and whether one bears our tag.
+    # Volume groups, and whether each has our tag.
     volume_groups: Mapping[str, bool] = field(default_factory=dict)
-    # Other files and directories that were asked for and are there.
-    there: frozenset[str] = frozenset()
+    # Of the other files and directories in question, those that exist.
+    existing_paths: frozenset[str] = frozenset()
 
 
 def network(xml: str) -> dict[str, str]:
-    """What of a network is compared."""
+    """Return the compared values of a network."""
     root = _read(xml)
     found = {key: _attribute(root, *place) for key, place in NETWORK.items()}
     forwarders = [each.get("addr", "") for each in root.findall("dns/forwarder")]
@@ -86,15 +86,15 @@ def network(xml: str) -> dict[str, str]:
 
 
 def pool(xml: str) -> dict[str, str]:
-    """What of a pool is compared. The disk isn't: a volume group may be on others as well."""
+    """Return the compared values of a pool, without the disk: a group may be on several disks."""
     root = _read(xml)
     return {"type": root.get("type", ""), "path": root.findtext("target/path") or ""}
 
 
 @dataclass(frozen=True)
 class Domain:
-    """What of a domain is compared; ``disks`` are paths by target, such as vdb,
-    but the seed image's."""
+    """The compared values of a domain. ``disks`` are paths by target, such as vdb, without the seed
+    image. ``ram`` is in MB; ``image`` is the checksum of its image."""
 
     virt_type: str
     vcpus: int
@@ -105,29 +105,30 @@ class Domain:
 
 
 def domain(xml: str) -> Domain:
+    """Return the compared values of a domain."""
     root = _read(xml)
     disks = {
         _attribute(disk, "target", "dev"): _attribute(disk, "source", "file")
         or _attribute(disk, "source", "dev")
         for disk in root.findall("devices/disk[@device='disk']")
     }
-    noted = root.find(f"metadata/{{{METADATA}}}vm")
+    vm = root.find(f"metadata/{{{METADATA}}}vm")
     return Domain(
         virt_type=root.get("type", ""),
         vcpus=int(root.findtext("vcpu") or 0),
         ram=int(root.findtext("memory") or 0) // 1024,
         network=_attribute(root, "devices/interface/source", "network"),
-        image=None if noted is None else noted.get("image"),
+        image=None if vm is None else vm.get("image"),
         disks={target: path for target, path in disks.items() if target != SEED_TARGET},
     )
 
 
-def own_disks(name: str, xml: str) -> list[str]:
-    """The files and volumes that were made for a domain: by their names, as others may have been
-    attached to it by hand."""
+def disks_made_for(name: str, xml: str) -> list[str]:
+    """Return the files and volumes that were made for a domain, by their names: others may have
+    been attached to it by hand."""
     sources = [disk.find("source") for disk in _read(xml).findall("devices/disk")]
     paths = [each.get("file") or each.get("dev") or "" for each in sources if each is not None]
-    return [path for path in paths if is_own(name, path)]
+    return [path for path in paths if belongs_to(name, path)]
 
 
 def _attribute(root: Element, path: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The VMs' host keys on the machine that runs pyinfra, in known_hosts' form."""
+"""The known_hosts file of the VMs, on the machine that runs pyinfra."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def written(addresses: Mapping[str, str], keys: Mapping[str, str]) -> str:
-    """A line for each VM whose key is there, by its name and its address."""
+def render(addresses: Mapping[str, str], keys: Mapping[str, str]) -> str:
+    """Return a line for each VM that has a key, with its name and address."""
     lines = []
     for name, key in sorted(keys.items()):
         names = ",".join(filter(None, (name, addresses.get(name))))

@@ -1,4 +1,4 @@
-"""The networks, pools and VMs that an inventory wants on its hypervisor."""
+"""The networks, pools and VMs that an inventory defines for its hypervisor."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from quaylab.settings.virtual_machine import Resources
 from quaylab.virtual import problems
 
 GB = 1024**3
-# The root disk's size; cloud images have 2 or 3 GB and grow to their disk.
+# The root disk's size in bytes; cloud images have 2 or 3 GB and grow to the size of their disk.
 ROOT_SIZE = 10 * GB
 IMAGES = "/var/lib/libvirt/images"
-# Not in the registry's own directory, which a purge removes whole.
+# Not in the registry's own directory, which a purge removes.
 SEEDS = "/var/lib/quaylab-virtual"
 USER = "cloud-user"
 SEED_TARGET = "vdz"
@@ -28,7 +28,7 @@ NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "quaylab.lan")
 
 @dataclass(frozen=True)
 class Disk:
-    """A disk beside the root disk; the guest finds it by its serial."""
+    """A disk besides the root disk; the guest finds it by its serial. ``size`` is in bytes."""
 
     number: int
     size: int
@@ -48,7 +48,7 @@ class Disk:
 
 @dataclass(frozen=True)
 class Image:
-    """A cloud image; it is kept under its digest or, where a list has that, under its address."""
+    """A cloud image; its file is named by its digest, or by its URL if a list has the digest."""
 
     uri: str
     checksum: str
@@ -67,7 +67,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Machine:
-    """A VM. ``volume_group`` is where its root disk is a logical volume; None: a qcow2 file."""
+    """A VM. ``volume_group`` has its root disk (None: a qcow2 file); ``ram`` is in MB."""
 
     name: str
     uuid: str
@@ -91,7 +91,7 @@ class Machine:
 
     @property
     def directory(self) -> str:
-        """Where the hypervisor keeps what the seed image is made of, for root alone."""
+        """The hypervisor's directory of the seed image's files, for root only."""
         return f"{SEEDS}/{self.name}"
 
     @property
@@ -101,7 +101,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Lab:
-    """Everything wanted on one hypervisor."""
+    """Everything that one hypervisor should have."""
 
     settings: Settings
     hypervisor: str
@@ -111,12 +111,12 @@ class Lab:
     machines: Mapping[str, Machine]
 
     def uuid(self, kind: str, name: str) -> str:
-        """What a network, pool or domain of this lab bears."""
+        """Return the UUID of a network, pool or domain of this lab."""
         return object_uuid(self.settings.lab_name, kind, name)
 
     @property
     def known_hosts(self) -> str:
-        """The VMs' host keys, on the machine that runs pyinfra."""
+        """The file of the VMs' host keys, on the machine that runs pyinfra."""
         return str(DIRECTORY / f"{self.settings.lab_name}-known_hosts")
 
     @property
@@ -124,22 +124,23 @@ class Lab:
         return any(pool.type == "lvm" for pool in self.pools.values())
 
 
-def is_own(name: str, path: str) -> bool:
-    """Whether a file or volume is called as those that are made for a machine, its root disk, its
-    other disks and its seed."""
-    made = r"-(root(\.qcow2)?|disk\d+(\.qcow2)?|seed\.iso)"
-    return bool(re.fullmatch(re.escape(name) + made, path.rpartition("/")[2]))
+def belongs_to(name: str, path: str) -> bool:
+    """Whether a path has the name of a machine's root disk, other disk or seed image."""
+    suffix = r"-(root(\.qcow2)?|disk\d+(\.qcow2)?|seed\.iso)"
+    return bool(re.fullmatch(re.escape(name) + suffix, path.rpartition("/")[2]))
 
 
 def object_uuid(lab_name: str, kind: str, name: str) -> str:
     return str(uuid.uuid5(NAMESPACE, f"{lab_name}/{kind}/{name}"))
 
 
-def build(settings: Settings, own: Mapping[str, HostSettings], hosts: list[HostInput]) -> Lab:
-    """The lab of an inventory.
+def build(
+    settings: Settings, host_settings: Mapping[str, HostSettings], hosts: list[HostInput]
+) -> Lab:
+    """Return the lab of an inventory.
 
     Raises:
-        Refusal: all that can't be, each by its setting.
+        Refusal: all problems, each by its setting.
     """
     found = Problems()
     hypervisors = [host.name for host in hosts if "hypervisor" in host.groups]
@@ -151,11 +152,11 @@ def build(settings: Settings, own: Mapping[str, HostSettings], hosts: list[HostI
         )
     found += problems.of_networks(settings.libvirt_bridges)
     found += problems.of_pools(settings.libvirt_pools)
-    # Of a name that is there twice the first: the problem is told once.
+    # Of networks with the same name the first one, as the problem is already reported.
     networks = {network.name: network for network in reversed(settings.libvirt_bridges)}
     pools = {name: pool for entry in settings.libvirt_pools for name, pool in entry.items()}
     for name in members:
-        found += problems.of_machine(name, own[name], networks, pools)
+        found += problems.of_machine(name, host_settings[name], networks, pools)
     if settings.reimage and settings.reimage not in members:
         known = ", ".join(members) or "none"
         found.append(f"reimage: {settings.reimage} is no VM of this inventory, which has: {known}")
@@ -165,13 +166,16 @@ def build(settings: Settings, own: Mapping[str, HostSettings], hosts: list[HostI
         found.append(f"purge: {settings.purge!r} is not this registry's name, {hostname}")
     refuse(found)
     machines = {
-        name: _machine(name, own[name], settings.lab_name, pools) for name in sorted(members)
+        name: _machine(name, host_settings[name], settings.lab_name, pools)
+        for name in sorted(members)
     }
     return Lab(settings, hypervisors[0], hostname, networks, pools, machines)
 
 
-def _machine(name: str, own: HostSettings, lab_name: str, pools: Mapping[str, Pool]) -> Machine:
-    resources, checksum = own.resources, own.image_checksum
+def _machine(
+    name: str, settings: HostSettings, lab_name: str, pools: Mapping[str, Pool]
+) -> Machine:
+    resources, checksum = settings.resources, settings.image_checksum
     assert resources and checksum  # else there was a problem
     return Machine(
         name=name,
@@ -179,10 +183,10 @@ def _machine(name: str, own: HostSettings, lab_name: str, pools: Mapping[str, Po
         vcpus=resources.vcpus,
         ram=resources.ram,
         network=resources.network,
-        image=Image(own.image_uri, checksum),
-        volume_group=own.convert_to_lv_on_vg,
+        image=Image(settings.image_uri, checksum),
+        volume_group=settings.convert_to_lv_on_vg,
         disks=tuple(_disks(name, resources, pools)),
-        settings=own,
+        settings=settings,
     )
 
 

@@ -1,4 +1,4 @@
-"""What of an inventory's networks, pools and VMs can't be, told before anything is changed."""
+"""Problems with an inventory's networks, pools and VMs, found before anything is changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_DISKS = 24
 
 
 def of_networks(networks: Sequence[Network]) -> Iterator[str]:
-    """Addresses that don't fit together, and what two networks can't share."""
+    """Yield addresses that don't fit together, and values that two networks share."""
     ranges: dict[str, IPv4Network] = {}
     for index, network in enumerate(networks):
         key = f"libvirt_bridges[{index}]"
@@ -38,7 +38,9 @@ def of_networks(networks: Sequence[Network]) -> Iterator[str]:
     for what in ("name", "bridge", "domain"):
         for value, count in Counter(getattr(network, what) for network in networks).items():
             if count > 1:
-                yield f"libvirt_bridges: {count} networks have the {what} {value}; one can"
+                yield (
+                    f"libvirt_bridges: {count} networks have the {what} {value}; give each its own"
+                )
 
 
 def _inside(key: str, network: Network, inside: IPv4Network) -> Iterator[str]:
@@ -56,7 +58,7 @@ def _inside(key: str, network: Network, inside: IPv4Network) -> Iterator[str]:
             inside.broadcast_address,
         ):
             wrong = True
-            yield f"{key}.{what}: {address} is no host's address in {inside}; usable are {usable}"
+            yield f"{key}.{what}: {address} is no host's address in {inside} (usable: {usable})"
     if wrong:
         return
     if given["dhcp_start"] > given["dhcp_end"]:
@@ -72,14 +74,14 @@ ADDRESSES = ("ip_address", "dhcp_start", "dhcp_end")
 
 
 def of_pools(pools: Sequence[Mapping[str, Pool]]) -> Iterator[str]:
-    """Names and paths that are taken twice, and paths that don't fit the type."""
+    """Yield names and paths that are used twice, and paths that don't fit the type."""
     flat = [(name, pool) for entry in pools for name, pool in entry.items()]
     for name, count in Counter(name for name, _ in flat).items():
         if count > 1:
-            yield f"libvirt_pools: {count} pools have the name {name}; one can"
+            yield f"libvirt_pools: {count} pools have the name {name}; give each its own"
     for path, count in Counter(pool.path for _, pool in flat).items():
         if count > 1:
-            yield f"libvirt_pools: {count} pools have the path {path}; one can"
+            yield f"libvirt_pools: {count} pools have the path {path}; give each its own"
     for name, pool in flat:
         device = pool.path.startswith("/dev/")
         if pool.type == "lvm" and not device:
@@ -95,39 +97,40 @@ def of_pools(pools: Sequence[Mapping[str, Pool]]) -> Iterator[str]:
 
 
 def of_machine(
-    name: str, own: HostSettings, networks: Mapping[str, Network], pools: Mapping[str, Pool]
+    name: str, settings: HostSettings, networks: Mapping[str, Network], pools: Mapping[str, Pool]
 ) -> Iterator[str]:
-    """What a VM names and isn't there, and what it can't be made or entered without."""
+    """Yield names in a VM's settings that don't exist, and missing settings."""
     if not FULL_NAME.fullmatch(name):
         yield f"{name}: is no full name for a VM, which is for example quay.quaylab.lan"
-    if own.cloud_user_passwd is None and own.ssh_pub_key is None:
+    if settings.cloud_user_passwd is None and settings.ssh_pub_key is None:
         yield (
             f"cloud_user_passwd: neither it nor ssh_pub_key is set for {name}, so nobody could log "
             "in; set one of them"
         )
-    if own.convert_to_lv_on_vg is not None:
-        pool = pools.get(own.convert_to_lv_on_vg)
+    if settings.convert_to_lv_on_vg is not None:
+        pool = pools.get(settings.convert_to_lv_on_vg)
         if pool is None or pool.type != "lvm":
             fit = ", ".join(each for each, pool in pools.items() if pool.type == "lvm") or "none"
             yield (
-                f"convert_to_lv_on_vg: {own.convert_to_lv_on_vg} of {name} is no pool of type lvm "
-                f"in libvirt_pools, which has: {fit}"
+                f"convert_to_lv_on_vg: {settings.convert_to_lv_on_vg} of {name} is no pool of type "
+                f"lvm in libvirt_pools, which has: {fit}"
             )
-    usual = defaults()
-    if own.image_checksum is None or (
-        own.image_uri != usual["image_uri"] and own.image_checksum == usual["image_checksum"]
+    default = defaults()
+    if settings.image_checksum is None or (
+        settings.image_uri != default["image_uri"]
+        and settings.image_checksum == default["image_checksum"]
     ):
         yield (
-            f"image_checksum: not set for the image of {name}, {own.image_uri}; take its sha256: "
-            "or sha512: from where the image is published"
+            f"image_checksum: not set for the image of {name}, {settings.image_uri}; take its "
+            "sha256: or sha512: from where the image is published"
         )
-    if own.resources is None:
+    if settings.resources is None:
         yield (
             f"resources: not set for {name}; for example {{'vcpus': 2, 'ram': 8192, 'disks': "
             "[{'size': 10, 'pool': 'virt-pool'}], 'network': 'quaylab'}"
         )
     else:
-        yield from _of_resources(name, own.resources, networks, pools)
+        yield from _of_resources(name, settings.resources, networks, pools)
 
 
 def _of_resources(

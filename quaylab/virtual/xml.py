@@ -1,4 +1,4 @@
-"""libvirt's XML of what a lab wants. ElementTree escapes what it is given."""
+"""libvirt's XML of a lab's objects. ElementTree escapes the values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ register_namespace("quaylab", METADATA)
 
 
 def network(lab: Lab, wanted: Network) -> str:
-    """A network with DHCP and DNS of its own."""
+    """Return a network with its own DHCP and DNS."""
     root = Element("network")
     _text(root, "name", wanted.name)
     _text(root, "uuid", lab.uuid("network", wanted.name))
@@ -24,11 +24,11 @@ def network(lab: Lab, wanted: Network) -> str:
         SubElement(dns, "forwarder", addr=address)
     ip = SubElement(root, "ip", address=wanted.ip_address, netmask=wanted.ip_netmask)
     SubElement(SubElement(ip, "dhcp"), "range", start=wanted.dhcp_start, end=wanted.dhcp_end)
-    return _written(root)
+    return _to_text(root)
 
 
 def pool(lab: Lab, name: str, wanted: Pool) -> str:
-    """A storage pool: a directory, or the volume group of its own name."""
+    """Return a storage pool: a directory, or the volume group of the pool's name."""
     root = Element("pool", type="logical" if wanted.type == "lvm" else "dir")
     _text(root, "name", name)
     _text(root, "uuid", lab.uuid("pool", name))
@@ -39,35 +39,35 @@ def pool(lab: Lab, name: str, wanted: Pool) -> str:
         _text(source, "name", name)
         SubElement(source, "format", type="lvm2")
     _text(SubElement(root, "target"), "path", target)
-    return _written(root)
+    return _to_text(root)
 
 
 def volume(disk: Disk) -> str:
-    """A volume for a disk, in its pool."""
+    """Return the volume of a disk in its pool."""
     root = Element("volume")
     _text(root, "name", disk.volume)
     _text(root, "capacity", str(disk.size), unit="bytes")
     if disk.format == "qcow2":
-        # Of a logical pool this would make a snapshot.
+        # In a logical pool this would make a snapshot.
         _text(root, "allocation", "0", unit="bytes")
         SubElement(SubElement(root, "target"), "format", type="qcow2")
-    return _written(root)
+    return _to_text(root)
 
 
 def disk_device(disk: Disk) -> str:
-    """A disk as it is attached to a domain."""
-    return _written(_disk(disk.path, disk.format, disk.target, disk.serial))
+    """Return a disk as it is attached to a domain."""
+    return _to_text(_disk(disk.path, disk.format, disk.target, disk.serial))
 
 
 def domain(lab: Lab, machine: Machine) -> str:
-    """A VM: q35, virtio, a serial console that is logged, and the guest agent's channel."""
+    """Return a VM with q35, virtio, a logged serial console, and the guest agent's channel."""
     virt_type = lab.settings.virt_type
     root = Element("domain", type=virt_type)
     _text(root, "name", machine.name)
     _text(root, "uuid", machine.uuid)
-    noted = SubElement(root, "metadata")
-    # What its root disk was made from: of a logical volume nothing else tells.
-    SubElement(noted, f"{{{METADATA}}}vm", image=machine.image.checksum)
+    metadata = SubElement(root, "metadata")
+    # The image of its root disk: a logical volume doesn't show it.
+    SubElement(metadata, f"{{{METADATA}}}vm", image=machine.image.checksum)
     _text(root, "memory", str(machine.ram * 1024), unit="KiB")
     _text(root, "vcpu", str(machine.vcpus))
     system = SubElement(root, "os")
@@ -82,7 +82,7 @@ def domain(lab: Lab, machine: Machine) -> str:
     for event, action in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "restart")):
         _text(root, f"on_{event}", action)
     _devices(SubElement(root, "devices"), machine)
-    return _written(root)
+    return _to_text(root)
 
 
 def _devices(devices: Element, machine: Machine) -> None:
@@ -90,8 +90,8 @@ def _devices(devices: Element, machine: Machine) -> None:
     devices.append(_disk(machine.root, form, "vda", "root"))
     for disk in machine.disks:
         devices.append(_disk(disk.path, disk.format, disk.target, disk.serial))
-    # Not as a CD: cloud-init looks once, and may be there before the driver of SATA, which some
-    # cloud kernels lack; that of the root disk is there. Last, to leave the letters to the disks.
+    # Not as a CD: cloud-init looks for it once, maybe before the SATA driver is loaded, which some
+    # cloud kernels lack. Last, so that the other disks have the first letters.
     seed = _disk(machine.seed, "raw", SEED_TARGET, "seed")
     SubElement(seed, "readonly")
     devices.append(seed)
@@ -110,7 +110,7 @@ def _devices(devices: Element, machine: Machine) -> None:
 
 
 def mac(machine: Machine) -> str:
-    """An address of its own, in QEMU's range: so a VM made anew keeps its lease."""
+    """Return a MAC address in QEMU's range that stays the same, so a VM keeps its DHCP lease."""
     digits = machine.uuid[-6:]
     return f"52:54:00:{digits[:2]}:{digits[2:4]}:{digits[4:]}"
 
@@ -129,6 +129,6 @@ def _text(parent: Element, tag: str, text: str, **attributes: str) -> None:
     SubElement(parent, tag, attributes).text = text
 
 
-def _written(root: Element) -> str:
+def _to_text(root: Element) -> str:
     indent(root)
     return tostring(root, encoding="unicode") + "\n"

@@ -102,7 +102,7 @@ def test_two_hosts_for_what_one_can_do(house: House) -> None:
     result = house.run("-y", "-vv", inventory, "deploy.py")
     assert result.code == 1
     assert "quay: 2 hosts in group `quay`, but local storage serves one only" in result.output
-    assert "no balancer" in result.output
+    assert "no load balancer" in result.output
     assert "database: 2 hosts in group `database`" in result.output
     assert result.operations == []
 

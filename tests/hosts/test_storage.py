@@ -34,14 +34,14 @@ def test_its_volume_group_is_of_its_disks(storage: StoragePlace) -> None:
     group = disks.groups[storage.storage.volume_group]
     assert TAG in group.tags
     assert group.missing == 0
-    named = {disks.named(name)[0].path for name in storage.storage.devices}
+    named = {disks.find(name)[0].path for name in storage.storage.devices}
     assert len(disks.members(group.name)) == len(named)
 
 
 def test_it_is_xfs_with_file_types_and_project_quotas(storage: StoragePlace) -> None:
     disks = _disks(storage)
     point = storage.storage.mount_point(disks)
-    mount = disks.mounted_at(point)
+    mount = disks.mount_at(point)
     assert mount is not None
     assert mount.filesystem == "xfs"
     assert QUOTAS in mount.options
@@ -65,7 +65,7 @@ def test_the_engine_starts_only_with_its_disks(systemd_storage: StoragePlace) ->
 def test_the_engine_keeps_images_there(docker_storage_host: Target, lab: Lab) -> None:
     told = docker_storage_host.engine.info()
     disks = _read(docker_storage_host, None)
-    mount = disks.mounted_at(disks.root)
+    mount = disks.mount_at(disks.root)
     assert mount is not None
     assert told["Driver"] == DRIVER
     assert told["DockerRootDir"] == disks.root

@@ -429,7 +429,7 @@ def test_certificate_near_its_end_is_renewed(registry: Registry) -> None:
     now = dt.datetime.now(dt.timezone.utc)
     issued = now - certificates.LEAF_LIFE + dt.timedelta(days=20)
     aged = kept.model_copy(update={"certificate": None})
-    store.save(certificates.own_authority(aged, HOSTNAME, now=issued))
+    store.save(certificates.with_server_certificate(aged, HOSTNAME, now=issued))
     renewal = [BUNDLE, *REPLACED_QUAY]
     assert registry.planned() == [KEEP, *renewal]
     assert registry.changed() == [KEEP, *renewal]

@@ -50,8 +50,8 @@ def mirror(
     folder = tmp_path_factory.mktemp("mirror")
     machine = machine_factory("mirror")
     machine.load_images([images[part] for part in NAMES])
-    made = certificates.own_authority(credentials.generate(), MIRROR)
-    served = certificates.own(made)
+    made = certificates.with_server_certificate(credentials.generate(), MIRROR)
+    served = certificates.server_certificate(made)
     assert served.ca is not None
     login = f"{USER}:{bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()}\n"
     files = {"cert": served.certificate, "key": served.key.get_secret_value(), "login": login}

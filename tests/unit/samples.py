@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from quaylab import topology
 from quaylab.hosts.machine import Machine
 from quaylab.secrets import certificates
-from quaylab.secrets.credentials import Credentials, completed
+from quaylab.secrets.credentials import Credentials, with_missing_secrets
 from quaylab.services import BY_NAME
 from quaylab.services.base import Context, Workload
 from quaylab.settings.loading import HostInput, HostSettings, Settings
@@ -92,17 +92,17 @@ def one_host(**changes: Any) -> Topology:
 
 def certified(hostname: str = "quay.example.com") -> Credentials:
     """The credentials with a CA and a certificate."""
-    return certificates.own_authority(CREDENTIALS, hostname)
+    return certificates.with_server_certificate(CREDENTIALS, hostname)
 
 
 def with_storage_keys(credentials: Credentials) -> Credentials:
     """The credentials with the keys of an object store that is made here."""
-    return completed(credentials, ("storage_access_key", "storage_secret_key"))
+    return with_missing_secrets(credentials, ("storage_access_key", "storage_secret_key"))
 
 
 def with_swift_password(credentials: Credentials) -> Credentials:
     """The credentials with a password for Swift at a Ceph that is made here."""
-    return completed(credentials, ("swift_password",))
+    return with_missing_secrets(credentials, ("swift_password",))
 
 
 def context(
@@ -114,7 +114,7 @@ def context(
     """What services are told of a run; by default all of them are on one host."""
     where, credentials = where or one_host(**changes), credentials or certified()
     machines = {host: machine(memory_mb=memory_mb) for host in where.engine_hosts()}
-    served = certificates.own(credentials)
+    served = certificates.server_certificate(credentials)
     return Context(settings(**changes), where, credentials, served, machines)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from quaylab.engines.state import ContainerState, EngineState, Written
+from quaylab.engines.state import ContainerState, EngineState, WrittenFile
 from quaylab.model import NETWORK, Container
 
 
@@ -39,5 +39,5 @@ def engine(
         {wanted.name: state(wanted, **changes)},
         {NETWORK: "n1"},
         volumes,
-        {path: Written(sha256, written) for path, sha256 in wanted.files},
+        {path: WrittenFile(sha256, written) for path, sha256 in wanted.files},
     )

@@ -286,12 +286,12 @@ LOOP["a"].append(LOOP)
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ({"lower": 1}, "'lower' has not the form of a key"),
-        ({"A B": 1}, "'A B' has not the form of a key"),
-        ({"A\n": 1}, "'A\\n' has not the form of a key"),
-        ({1: 1}, "1 has not the form of a key"),
-        ({None: 1}, "None has not the form of a key"),
-        ({Level.DEBUG: 1}, "has not the form of a key"),
+        ({"lower": 1}, "'lower' does not have the form of a key"),
+        ({"A B": 1}, "'A B' does not have the form of a key"),
+        ({"A\n": 1}, "'A\\n' does not have the form of a key"),
+        ({1: 1}, "1 does not have the form of a key"),
+        ({None: 1}, "None does not have the form of a key"),
+        ({Level.DEBUG: 1}, "does not have the form of a key"),
         ({"A": float("nan")}, "A is nan, which is no number"),
         ({"A": {"b": [float("-inf")]}}, "A.b[0] is -inf, which is no number"),
         ({"A": b"x"}, "A is of the type bytes"),
@@ -318,7 +318,7 @@ def test_all_that_is_wrong_in_it_is_told_and_none_of_its_passwords() -> None:
     with pytest.raises(Refusal) as refused:
         load([host("quay.example.com", quay_config=wrong)])
     (problem,) = refused.value.problems
-    assert all(told in problem for told in ("'a' has", "B is", "C[0] is", "C[1] is"))
+    assert all(told in problem for told in ("'a' does", "B is", "C[0] is", "C[1] is"))
     assert "hunter2" not in problem
 
 

@@ -90,7 +90,7 @@ def there(made: Lab, **changes: Any) -> Hypervisor:
             if each.type == "lvm"
         },
         "volume_groups": {name: True for name, each in made.pools.items() if each.type == "lvm"},
-        "there": frozenset(
+        "existing_paths": frozenset(
             [machine.root, machine.seed, machine.directory, *(d.path for d in machine.disks)]
         ),
     }

@@ -1,4 +1,4 @@
-"""What the lab has of its own; the rest stands in the root's group_data/all.py."""
+"""The lab's settings; all others have their defaults in the root's group_data/all.py."""
 
 lab_name = "lab"
 # Disks of 10 GB, less what LVM and xfs take.

@@ -55,7 +55,7 @@ def test_everything(hypervisor: Shell, tmp_path: Path) -> None:
     assert (domain.uuid, domain.active, domain.autostart) == ("u-2", False, True)
     assert found.pools == {}
     assert found.files == {str(disk): DiskFile("qcow2", 10737418240)}
-    assert found.there == {str(disk), str(tmp_path)}
+    assert found.existing_paths == {str(disk), str(tmp_path)}
     assert found.volume_groups == {"virt-pool": True, "theirs": False}
     assert found.devices == {}
 

@@ -25,12 +25,12 @@ from tests.unit.shell import Shell
     ids=["path", "serial", "serial by sysfs alone", "by-id", "by-path"],
 )
 def test_names_of_a_disk(name: str, path: str) -> None:
-    assert [each.path for each in bare().named(name)] == [path]
+    assert [each.path for each in bare().find(name)] == [path]
 
 
 @pytest.mark.parametrize("name", ["/dev/vdz", "docker", "", "/dev/disk/by-id/virtio-OTHER"])
 def test_names_of_none(name: str) -> None:
-    assert bare().named(name or "NONE") == []
+    assert bare().find(name or "NONE") == []
 
 
 def test_recorded_storages() -> None:
@@ -42,7 +42,7 @@ def test_recorded_storages() -> None:
     volume = found.volume("quay-vg", "quay")
     assert volume
     assert (volume.path, volume.device) == ("/dev/quay-vg/quay", "/dev/dm-1")
-    mount = found.mounted_at("/srv/quay-storage")
+    mount = found.mount_at("/srv/quay-storage")
     assert mount
     assert (mount.device, mount.filesystem) == ("/dev/dm-1", "xfs")
     assert "prjquota" in mount.options

@@ -26,7 +26,7 @@ from quaylab.engines.state import FoundVolume as Volume
 from quaylab.model import FileState, ManagedFile
 from quaylab.paths import SCHEMA_NOTE
 from quaylab.plan import Plan
-from quaylab.secrets.credentials import Store, rotated
+from quaylab.secrets.credentials import Store, with_new_passwords
 from quaylab.upgrade import schema_version
 from tests.unit.fake_host import FakeHost, stdin, text
 from tests.unit.operations.conftest import NAME, Site
@@ -170,7 +170,7 @@ def test_superuser_gets_the_given_password_whichever_quay_has(
     site: Site, has: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A rotation was killed before or after Quay took the new password; then one was given."""
-    begun = rotated(site.store.load({}), ["superuser_password"])
+    begun = with_new_passwords(site.store.load({}), ["superuser_password"])
     site.store.save(begun)
     rotated_to = begun.superuser_password.get_secret_value()
     site.quay.users[USER] = PASSWORD if has == "before" else rotated_to
@@ -187,8 +187,8 @@ def test_superuser_gets_the_given_password_whichever_quay_has(
 
 
 def test_superuser_has_the_present_password_again_after_an_older_dump(site: Site) -> None:
-    begun = rotated(site.store.load({}), ["superuser_password"])
-    site.store.save(begun.settled())
+    begun = with_new_passwords(site.store.load({}), ["superuser_password"])
+    site.store.save(begun.with_confirmed_password())
     host = site.host()
     (remember,) = host.operate(credentials.restoring, plan=site.lab())
     assert host.call(remember)
@@ -196,7 +196,7 @@ def test_superuser_has_the_present_password_again_after_an_older_dump(site: Site
     (command,) = host.operate(quay.superuser, plan=site.lab())
     assert host.call(command), host.told
     assert site.quay.users == {USER: begun.superuser_password.get_secret_value()}
-    assert site.store.load({}) == begun.settled()
+    assert site.store.load({}) == begun.with_confirmed_password()
 
 
 def test_superuser_password_that_only_quay_knew_is_taken_from_the_environment(
@@ -253,7 +253,7 @@ def test_a_password_that_can_not_be_noted_is_told_in_one_line(
     host, lab = site.host(), site.lab()
     (command,) = host.operate(quay.superuser, plan=lab) or (None,)
     assert command is None, "it is there"
-    site.store.save(rotated(lab.credentials, ["superuser_password"]))
+    site.store.save(with_new_passwords(lab.credentials, ["superuser_password"]))
     lab = site.lab()
     (command,) = host.operate(quay.superuser, plan=lab)
 

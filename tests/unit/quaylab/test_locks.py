@@ -47,7 +47,7 @@ def test_host_is_held_by_one_run_at_a_time(host: Host) -> None:
         with host.run("second") as (second, _):
             assert second == (
                 "another run works on it: ann on desk, process 7; wait until it has ended. If it "
-                "has, and its connection is only not yet given up, run there: kill "
+                "has, but its connection is still open, run there: kill "
                 f"{holding.pid}"
             )
     with host.run("second") as (again, _):

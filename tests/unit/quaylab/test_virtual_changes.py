@@ -56,10 +56,14 @@ def test_what_can_be_changed(wanted: Mapping[str, Any]) -> None:
         (
             {"libvirt_bridges": [{**BRIDGE, "dns_forwarder": ["192.0.2.53"]}]},
             "libvirt_bridges",
-            "dns_forwarder of quaylab is not set, wanted is 192.0.2.53",
+            "dns_forwarder of quaylab is not set, but should be 192.0.2.53",
         ),
         ({"resources": {"disks": [{"size": 9, "pool": "virt-pool"}] * 2}}, "resources", "shrink"),
-        ({"resources": {"disks": [{"size": 10, "pool": "virt-pool"}]}}, "resources", "a disk more"),
+        (
+            {"resources": {"disks": [{"size": 10, "pool": "virt-pool"}]}},
+            "resources",
+            "another disk",
+        ),
         (OTHER_IMAGE, "image_checksum", f"--data reimage={VM}"),
         ({"convert_to_lv_on_vg": None}, "convert_to_lv_on_vg", f"--data reimage={VM}"),
     ],
@@ -83,14 +87,14 @@ def test_another_network_or_pool() -> None:
     )
     problems = _refused(moved, there(before))
     assert "the bridge virbr-900 of second is that of quaylab" in problems[0]
-    assert "is in the network quaylab, wanted is second" in problems[1]
+    assert "is in the network quaylab, but should be second" in problems[1]
     assert "can't move to another pool" in problems[2]
 
 
 def test_a_pool_elsewhere() -> None:
     pools = [{"virt-pool": {"type": "dir", "path": "/srv/other"}}]
     problems = _refused(lab(**{**FILES, "libvirt_pools": pools}), there(lab(**FILES)))
-    assert "path of virt-pool is /srv/vms, wanted is /srv/other" in problems[0]
+    assert "path of virt-pool is /srv/vms, but should be /srv/other" in problems[0]
 
 
 @pytest.mark.parametrize("kind", ["networks", "pools", "domains"])
@@ -99,7 +103,7 @@ def test_what_others_have_made_is_not_touched(kind: str) -> None:
     report = dataclasses.replace(there(made), **{kind: getattr(theirs, kind)})
     (problem,) = _refused(made, report)
     assert "that this lab has not made" in problem
-    assert changes.ours(made, kind.rstrip("s"), getattr(theirs, kind)) == {}
+    assert changes.lab_objects(made, kind.rstrip("s"), getattr(theirs, kind)) == {}
 
 
 def test_a_bridge_of_others() -> None:
@@ -159,7 +163,7 @@ def test_an_image_that_is_not_there() -> None:
     # Base images stay, so their source may be gone.
     assert _refused(made, dataclasses.replace(bare(made), files=fetched)) == []
     here = frozenset({"/srv/rhel.qcow2"})
-    assert _refused(made, dataclasses.replace(bare(made), there=here)) == []
+    assert _refused(made, dataclasses.replace(bare(made), existing_paths=here)) == []
 
 
 def test_paths_and_devices_to_look_at() -> None:

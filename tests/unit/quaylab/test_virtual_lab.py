@@ -11,7 +11,7 @@ import pytest
 from quaylab.paths import ETC, VAR
 from quaylab.problems import Refusal
 from quaylab.settings.loading import load
-from quaylab.virtual.lab import IMAGES, build, is_own
+from quaylab.virtual.lab import IMAGES, belongs_to, build
 from tests.unit.samples import HOST_DEFAULTS, host
 from tests.unit.virtual import BASE, BRIDGE, CHECKSUM, FILES, MACHINE, POOLS, VM, lab
 
@@ -65,8 +65,8 @@ def test_the_seeds_inventory() -> None:
 def test_what_is_made_for_a_vm_is_its_own(changes: dict[str, Any]) -> None:
     machine = lab(**changes).machines[VM]
     for path in (machine.root, machine.seed, *(disk.path for disk in machine.disks)):
-        assert is_own(VM, path)
-        assert not is_own(f"other-{VM}", path)
+        assert belongs_to(VM, path)
+        assert not belongs_to(f"other-{VM}", path)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_what_is_made_for_a_vm_is_its_own(changes: dict[str, Any]) -> None:
     ],
 )
 def test_what_was_attached_by_hand_is_not(name: str) -> None:
-    assert not is_own(VM, f"/srv/vms/{name}")
+    assert not belongs_to(VM, f"/srv/vms/{name}")
 
 
 def test_a_purge_of_a_registry_leaves_the_seeds() -> None:

@@ -134,7 +134,7 @@ def test_what_was_attached_by_hand_is_not_taken_for_ours() -> None:
     made = lab()
     text = xml.domain(made, made.machines[VM])
     foreign = text.replace(f"/dev/virt-pool/{VM}-disk2", "/dev/sdz")
-    assert found.own_disks(VM, foreign) == [
+    assert found.disks_made_for(VM, foreign) == [
         f"/dev/virt-pool/{VM}-root",
         f"/dev/virt-pool/{VM}-disk1",
         f"/var/lib/libvirt/images/{VM}-seed.iso",

@@ -31,7 +31,7 @@ def _host(report: Hypervisor) -> FakeHost:
 @pytest.mark.parametrize("what", ["machines", "networks", "pools"])
 @pytest.mark.parametrize("report", [bare(lab()), THEIRS], ids=["nothing", "another's"])
 def test_nothing_of_ours(what: str, report: Hypervisor) -> None:
-    host = _host(dataclasses.replace(report, there=frozenset()))
+    host = _host(dataclasses.replace(report, existing_paths=frozenset()))
     assert host.shell(getattr(teardown, what), lab=lab()) == []
     assert len(host.noops) == 1
 
@@ -77,15 +77,15 @@ def test_what_a_killed_run_left_without_a_vm() -> None:
 
 def test_a_disk_without_a_seed_is_somebody_elses() -> None:
     report = there(lab())
-    disks = report.there - {lab().machines[VM].directory}
-    host = _host(dataclasses.replace(report, domains={}, there=disks))
+    disks = report.existing_paths - {lab().machines[VM].directory}
+    host = _host(dataclasses.replace(report, domains={}, existing_paths=disks))
     assert f"{IMAGES}/{VM}-seed.iso" in disks
     assert host.shell(teardown.machines, lab=lab()) == []
 
 
 def test_a_vm_that_the_inventory_no_longer_names() -> None:
     made = lab(name="other.quaylab.lan")
-    report = dataclasses.replace(there(lab()), there=frozenset())
+    report = dataclasses.replace(there(lab()), existing_paths=frozenset())
     commands = _host(report).shell(teardown.machines, lab=made)
     assert f"rm -f {IMAGES}/{VM}-seed.iso" in commands
 
@@ -110,14 +110,14 @@ def test_nothing_is_removed_while_libvirt_does_not_answer(operation: Any) -> Non
 
 
 def test_without_libvirt_nothing_can_be_running() -> None:
-    report = Hypervisor(missing=frozenset(["virsh"]), there=there(lab()).there)
+    report = Hypervisor(missing=frozenset(["virsh"]), existing_paths=there(lab()).existing_paths)
     commands = _host(report).shell(teardown.machines, lab=lab())
     assert f"rm -rf {SEEDS}/{VM}" in commands
 
 
 def test_the_seed_of_anothers_vm_stays() -> None:
     host = _host(THEIRS)
-    assert VM in THEIRS.domains and lab().machines[VM].directory in THEIRS.there
+    assert VM in THEIRS.domains and lab().machines[VM].directory in THEIRS.existing_paths
     assert host.shell(teardown.machines, lab=lab()) == []
 
 

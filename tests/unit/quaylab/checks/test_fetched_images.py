@@ -37,7 +37,7 @@ MIRROR = "mirror.example.com/quay@sha256:4"
 def test_another_image(
     identities: tuple[str, ...], remembered: tuple[str, ...], another: bool
 ) -> None:
-    assert ImageState(identities, remembered).is_another is another
+    assert ImageState(identities, remembered).has_changed is another
 
 
 def test_problem_names_the_image_and_all_ways_on() -> None:

@@ -41,7 +41,10 @@ def test_unsupported_engine_is_refused_with_its_reason() -> None:
         (None, "quay: its report can't be read; the error stands above"),
         ("sudo: sorry, you must have a tty to run sudo", "_sudo: sudo on quay wants a terminal"),
         ("\nThis account is currently not available.\n\n", "says: This account is currently not"),
-        ("", "quay: runs no command for this user, and says: nothing; log in as one with a shell"),
+        (
+            "",
+            "quay: runs no command for this user, and says: nothing; set ssh_user to a user",
+        ),
     ],
 )
 def test_a_host_that_reports_nothing(said: str | None, told: str) -> None:

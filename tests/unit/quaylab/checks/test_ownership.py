@@ -36,17 +36,17 @@ def test_the_note_is_read_back() -> None:
     assert note.path == "/var/lib/quaylab/registry"
     assert note.content == f"{OURS} quay.example.com:8443 lab {__version__}\n"
     bearing = machine(registry=note.content.strip())
-    assert ownership.noted(bearing) == (OURS, "quay.example.com:8443", "lab")
+    assert ownership.read_note(bearing) == (OURS, "quay.example.com:8443", "lab")
 
 
 def test_a_note_of_a_quaylab_that_told_no_version() -> None:
     before = machine(registry=f"{OURS} quay.example.com lab")
-    assert ownership.noted(before) == (OURS, "quay.example.com", "lab")
+    assert ownership.read_note(before) == (OURS, "quay.example.com", "lab")
 
 
 @pytest.mark.parametrize("note", [None, "", "half a", "more words than there are"])
 def test_a_note_that_is_none(note: str | None) -> None:
-    assert ownership.noted(machine(registry=note)) is None
+    assert ownership.read_note(machine(registry=note)) is None
 
 
 def test_own_data_is_fine(store: Store) -> None:
@@ -118,4 +118,4 @@ def test_another_registrys_ceph(store: Store) -> None:
 def test_made_by_hand(lab: Plan) -> None:
     parts = lab.workloads_of("quay.example.com")
     found = {"quaylab-redis": {}, "quaylab-quay": OLD, "quaylab-mirror": {"a": "b"}}
-    assert ownership.made_by_hand(machine(containers=found), parts) == ["quaylab-redis"]
+    assert ownership.foreign_containers(machine(containers=found), parts) == ["quaylab-redis"]

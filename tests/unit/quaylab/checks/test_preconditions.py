@@ -35,7 +35,7 @@ def _problems(lab: Plan, found: Machine, **settings: Any) -> list[str]:
     ("found", "key", "words"),
     [
         ({"architecture": "i686"}, NAME, ("found architecture i686", "x86_64")),
-        ({"cpus": 1}, "minimum_cpus", ("has 1,", "needed are 2")),
+        ({"cpus": 1}, "minimum_cpus", ("has 1,", "2 are needed")),
         ({"memory_mb": 3900}, "minimum_memory_mb", ("has 3900 MB", "8192 MB")),
         ({"clock_ahead": -95.0}, NAME, ("-95 s off", "30 s", "chrony")),
         (

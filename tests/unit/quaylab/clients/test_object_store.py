@@ -43,14 +43,14 @@ def _client(
     credentials = CREDENTIALS.model_copy(update=keys)
 
     def dial(address: str, where: int) -> socket.socket:
-        dialled.append((address, where))
+        check_url.append((address, where))
         return socket.create_connection((HERE, port), timeout=5)
 
-    dialled.clear()
+    check_url.clear()
     return Client(settings(**given), store, credentials, dial)
 
 
-dialled: list[tuple[str, int]] = []
+check_url: list[tuple[str, int]] = []
 
 
 def _refusal(client: Client, *, make: bool = False) -> str:
@@ -323,7 +323,7 @@ def test_a_private_ca_under_the_store_s_own_name(tmp_path: Path) -> None:
         assert client.ask()
     (asked,) = server.asked
     assert asked.headers["host"] == f"s3.example.com:{server.port}"
-    assert dialled == [("s3.example.com", server.port)]
+    assert check_url == [("s3.example.com", server.port)]
 
 
 @pytest.mark.parametrize(
@@ -345,17 +345,17 @@ def test_clouds_are_asked_at_their_own_names(
         assert _client(server.port, company_ca=file, **changes).ask()
     (asked,) = server.asked
     assert asked.headers["host"] == name
-    assert dialled == [(name, 443)]
+    assert check_url == [(name, 443)]
 
 
 def test_by_the_proxy_that_quay_takes(tmp_path: Path) -> None:
     proxy = "http://proxy.example.com:3128"
     with small_store(lambda _: Answer(200, "<ListBucketResult/>")) as server:
         assert _client(server.port, http_proxy=proxy).ask()
-        assert dialled == [("proxy.example.com", 3128)]
+        assert check_url == [("proxy.example.com", 3128)]
         assert server.asked[0].path.startswith(f"http://{HERE}:{server.port}/quay-storage")
         assert _client(server.port, http_proxy=proxy, no_proxy=f"localhost,{HERE}").ask()
-        assert dialled == [(HERE, server.port)]
+        assert check_url == [(HERE, server.port)]
 
 
 # --- The role of a machine at AWS ---------------------------------------------------------------
@@ -377,7 +377,7 @@ def _aws(request: Request) -> Answer:
 def test_a_role_in_place_of_keys() -> None:
     with small_store(_aws) as server:
         assert _client(server.port, storage_iam_role=True).ask()
-    assert dialled == [("169.254.169.254", 80), (HERE, server.port)]
+    assert check_url == [("169.254.169.254", 80), (HERE, server.port)]
     asked = server.asked[-1].headers
     assert "Credential=ASIAROLE/" in asked["authorization"]
     assert asked["x-amz-security-token"] == "session-token"

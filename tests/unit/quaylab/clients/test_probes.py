@@ -240,7 +240,7 @@ def test_a_server_without_tls_is_refused(
 )
 def test_too_old_is_told_as_found_and_needed(kind: str, version: str) -> None:
     with pytest.raises(Unreachable, match=rf"^found {kind} .*, needed [0-9.]+ or newer$"):
-        probes.not_too_old(kind, version)
+        probes.check_version(kind, version)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_too_old_is_told_as_found_and_needed(kind: str, version: str) -> None:
      ("MariaDB", "11.8.3-MariaDB-1"), ("MySQL", "8.0.36")],
 )  # fmt: skip
 def test_new_enough(kind: str, version: str) -> None:
-    assert probes.not_too_old(kind, version) == version
+    assert probes.check_version(kind, version) == version
 
 
 def test_role_that_may_not_make_tables_is_told_with_its_remedy() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from quaylab.engines.state import NOTHING, Written
+from quaylab.engines.state import NOTHING, WrittenFile
 from quaylab.model import NETWORK
 from tests.unit.quaylab.test_model import CONTAINER
 from tests.unit.states import engine
@@ -100,10 +100,12 @@ def test_one_thing_is_done_at_a_time(found: dict[str, Any], change: str | None) 
 
 @pytest.mark.parametrize(
     "files",
-    [{}, {PATH: Written("b" * 64, 0)}, {PATH: Written(SHA256, 1000.1)}],
+    [{}, {PATH: WrittenFile("b" * 64, 0)}, {PATH: WrittenFile(SHA256, 1000.1)}],
     ids=["gone", "of other content", "written since"],
 )
-def test_a_file_that_it_may_have_read_otherwise_is_read_again(files: dict[str, Written]) -> None:
+def test_a_file_that_it_may_have_read_otherwise_is_read_again(
+    files: dict[str, WrittenFile],
+) -> None:
     found = dataclasses.replace(engine(CONTAINER), files=files)
     assert found.change(CONTAINER) == "restart"
     assert found.change(dataclasses.replace(CONTAINER, files=())) == "replace"

@@ -440,26 +440,26 @@ def test_the_seeds_settings() -> None:
             quay_storage={"devices": ["/dev/vdc"]},
         )
     )
-    told = storage.with_quays_path(settings(), [own])
+    told = storage.with_quay_storage_path(settings(), [own])
     assert told.quay_storage_path == "/srv/quay-storage"
-    docker, quay = storage.wanted(own, told, plays_quay=True)
+    docker, quay = storage.wanted(own, told, is_quay_host=True)
     assert docker == DOCKER
     assert quay == replace(QUAY, devices=("/dev/vdc",))
-    assert storage.wanted(own, told, plays_quay=False) == (DOCKER,)
+    assert storage.wanted(own, told, is_quay_host=False) == (DOCKER,)
 
 
 def test_a_path_of_ones_own() -> None:
     own = host_settings(host(NAME, quay_storage={"devices": ["/dev/vdc"]}))
-    told = storage.with_quays_path(settings(quay_storage_path="/srv/blobs"), [own])
-    (quay,) = storage.wanted(own, told, plays_quay=True)
+    told = storage.with_quay_storage_path(settings(quay_storage_path="/srv/blobs"), [own])
+    (quay,) = storage.wanted(own, told, is_quay_host=True)
     assert quay.path == "/srv/blobs"
 
 
 def test_without_disks_nothing_changes() -> None:
     own = host_settings(host(NAME))
     assert HOST_DEFAULTS["docker_storage"] is None
-    assert storage.with_quays_path(settings(), [own]).quay_storage_path is None
-    assert storage.wanted(own, settings(), plays_quay=True) == ()
+    assert storage.with_quay_storage_path(settings(), [own]).quay_storage_path is None
+    assert storage.wanted(own, settings(), is_quay_host=True) == ()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ PASSWORD = "superuser-password"
 
 def _bundle() -> dict[str, str]:
     made = certified()
-    served = certificates.own(made)
+    served = certificates.server_certificate(made)
     config = quay_config.build(settings(), one_host(), made)
     return {
         "config.yaml": quay_config.render(config),
@@ -34,12 +34,12 @@ def test_everything_but_the_cas_key_comes_back() -> None:
         "certificate": bundle["ssl.cert"],
         "certificate_key": bundle["ssl.key"],
     }
-    assert found.revealed() == {**made.revealed(), **certificate, "ca_key": None}
+    assert found.plain_values() == {**made.plain_values(), **certificate, "ca_key": None}
 
 
 def test_adopted_certificate_serves_on_until_it_is_due() -> None:
     found = adopt("id", PASSWORD, _bundle())
-    assert certificates.own_authority(found, "quay.example.com") == found
+    assert certificates.with_server_certificate(found, "quay.example.com") == found
 
 
 def test_users_own_certificate_is_none_of_the_credentials() -> None:
@@ -49,7 +49,7 @@ def test_users_own_certificate_is_none_of_the_credentials() -> None:
 
 
 def test_a_ca_left_from_before_the_users_own_certificate_is_not_its_ca() -> None:
-    other = certificates.own(certified())
+    other = certificates.server_certificate(certified())
     assert adopt("id", PASSWORD, {**_bundle(), "ca.crt": other.ca or ""}).ca_certificate is None
 
 

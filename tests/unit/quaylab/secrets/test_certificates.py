@@ -41,7 +41,7 @@ def _verify(credentials: Credentials, name: str, at: dt.datetime) -> None:
 
 @pytest.fixture(scope="module")
 def made() -> Credentials:
-    return certificates.own_authority(CREDENTIALS, NAME, NOW)
+    return certificates.with_server_certificate(CREDENTIALS, NAME, NOW)
 
 
 def test_clients_accept_the_labs_certificate(made: Credentials) -> None:
@@ -63,7 +63,7 @@ def test_clients_refuse_it(made: Credentials, name: str, at: dt.datetime) -> Non
 
 
 def test_key_belongs_to_the_certificate(made: Credentials) -> None:
-    served = certificates.own(made)
+    served = certificates.server_certificate(made)
     key = serialization.load_pem_private_key(served.key.get_secret_value().encode(), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     assert _certificate(made).public_key() == key.public_key()
@@ -72,7 +72,7 @@ def test_key_belongs_to_the_certificate(made: Credentials) -> None:
 
 def test_name_longer_than_a_common_name_may_be() -> None:
     name = f"{'quay.' * 20}example.com"
-    _verify(certificates.own_authority(CREDENTIALS, name, NOW), name, NOW)
+    _verify(certificates.with_server_certificate(CREDENTIALS, name, NOW), name, NOW)
 
 
 @pytest.mark.parametrize(("days_left", "renewed"), [(31, False), (29, True), (-1, True)], ids=str)
@@ -80,7 +80,7 @@ def test_certificate_is_renewed_before_it_ends(
     made: Credentials, days_left: int, renewed: bool
 ) -> None:
     later = _certificate(made).not_valid_after_utc - days_left * DAY
-    after = certificates.own_authority(made, NAME, later)
+    after = certificates.with_server_certificate(made, NAME, later)
     assert (after.certificate != made.certificate) is renewed
     assert after.ca_certificate == made.ca_certificate
     _verify(after, NAME, later)
@@ -92,24 +92,24 @@ def test_no_certificate_outlives_its_ca(made: Credentials) -> None:
     for _ in range(24):
         last = _certificate(credentials).not_valid_after_utc - DAY
         _verify(credentials, NAME, last)
-        credentials = certificates.own_authority(credentials, NAME, last)
+        credentials = certificates.with_server_certificate(credentials, NAME, last)
         authorities.add(credentials.ca_certificate)
     assert len(authorities) == 3
 
 
 def test_new_name_is_a_new_certificate_of_the_same_ca(made: Credentials) -> None:
-    after = certificates.own_authority(made, "registry.example.com", NOW)
+    after = certificates.with_server_certificate(made, "registry.example.com", NOW)
     assert after.ca_certificate == made.ca_certificate
     assert after.ca_key == made.ca_key
     _verify(after, "registry.example.com", NOW)
 
 
 def test_nothing_due_is_nothing_changed(made: Credentials) -> None:
-    assert certificates.own_authority(made, NAME, NOW + DAY) == made
+    assert certificates.with_server_certificate(made, NAME, NOW + DAY) == made
 
 
 def test_each_lab_has_its_own_ca(made: Credentials) -> None:
-    other = certificates.own_authority(CREDENTIALS, NAME, NOW)
+    other = certificates.with_server_certificate(CREDENTIALS, NAME, NOW)
     assert other.ca_certificate != made.ca_certificate
     with pytest.raises(VerificationError):
         _verify(made.model_copy(update={"ca_certificate": other.ca_certificate}), NAME, NOW)
@@ -317,7 +317,10 @@ def test_a_certificate_that_no_client_takes(tmp_path: Path) -> None:
 def test_what_was_made_fits_together(made: Credentials) -> None:
     assert certificates.mismatches(CREDENTIALS) == []
     assert certificates.mismatches(made) == []
-    assert certificates.mismatches(certificates.with_ceph(made, NAME, ["10.0.0.5"], NOW)) == []
+    assert (
+        certificates.mismatches(certificates.with_ceph_certificate(made, NAME, ["10.0.0.5"], NOW))
+        == []
+    )
     assert certificates.mismatches(made.model_copy(update={"ca_key": None})) == []
 
 
@@ -331,13 +334,13 @@ def test_what_was_made_fits_together(made: Credentials) -> None:
     ],
 )
 def test_a_part_of_another_run_is_found(made: Credentials, taken: str, told: str) -> None:
-    other = certificates.own_authority(CREDENTIALS, NAME, NOW)
+    other = certificates.with_server_certificate(CREDENTIALS, NAME, NOW)
     mixed = made.model_copy(update={taken: getattr(other, taken)})
     assert certificates.mismatches(mixed) == [told]
 
 
 def test_a_certificate_by_another_ca_is_found(made: Credentials) -> None:
-    other = certificates.own_authority(CREDENTIALS, NAME, NOW)
+    other = certificates.with_server_certificate(CREDENTIALS, NAME, NOW)
     changes = {key: getattr(other, key) for key in ("certificate", "certificate_key")}
     (problem,) = certificates.mismatches(made.model_copy(update=changes))
     assert problem == "certificate is not by the CA in ca_certificate"
@@ -345,7 +348,7 @@ def test_a_certificate_by_another_ca_is_found(made: Credentials) -> None:
 
 @pytest.mark.parametrize("key", ["certificate", "ca_certificate", "certificate_key"])
 def test_a_cut_certificate_or_key_is_found(made: Credentials, key: str) -> None:
-    whole = made.revealed()
+    whole = made.plain_values()
     cut = Credentials.model_validate({**whole, key: whole[key][:-40]})
     assert any(problem.endswith("is no PEM text") for problem in certificates.mismatches(cut))
 

@@ -16,7 +16,13 @@ from pydantic import SecretStr
 
 from quaylab.problems import Refusal
 from quaylab.secrets import certificates
-from quaylab.secrets.credentials import Credentials, Store, completed, generate, rotated
+from quaylab.secrets.credentials import (
+    Credentials,
+    Store,
+    generate,
+    with_missing_secrets,
+    with_new_passwords,
+)
 from quaylab.secrets.given import SECRETS as KINDS
 from tests.unit.samples import CREDENTIALS, ROOT, SECRETS, certified
 
@@ -61,7 +67,7 @@ def test_generated_passwords_need_no_quoting() -> None:
 
 
 def test_generated_values_are_all_different() -> None:
-    both = [value for made in (generate(), generate()) for value in made.revealed().values()]
+    both = [value for made in (generate(), generate()) for value in made.plain_values().values()]
     given = [value for value in both if value]
     assert len(set(given)) == len(given) == 12
 
@@ -110,10 +116,10 @@ def test_remove_leaves_nothing(store: Store) -> None:
 
 @pytest.mark.parametrize("key", ["database_password", "redis_password", "superuser_password"])
 def test_environment_comes_first(store: Store, kept: Credentials, key: str) -> None:
-    found = store.load({f"QUAYLAB_{key.upper()}": "given-by-me"}).revealed()
-    before = [kept.revealed()["superuser_password"]] if key == "superuser_password" else []
+    found = store.load({f"QUAYLAB_{key.upper()}": "given-by-me"}).plain_values()
+    before = [kept.plain_values()["superuser_password"]] if key == "superuser_password" else []
     assert found == {
-        **kept.revealed(),
+        **kept.plain_values(),
         key: "given-by-me",
         # Quay knows the old one until it is told; a typo must not lose it.
         "superuser_passwords_before": before,
@@ -122,7 +128,7 @@ def test_environment_comes_first(store: Store, kept: Credentials, key: str) -> N
 
 def test_what_quay_may_have_outlives_another_password_in_the_environment(store: Store) -> None:
     """A rotation was killed after Quay took the new password, and before that was noted."""
-    begun = rotated(CREDENTIALS, PASSWORDS)
+    begun = with_new_passwords(CREDENTIALS, PASSWORDS)
     store.save(begun)
     found = store.load({"QUAYLAB_SUPERUSER_PASSWORD": "given-by-me"})
     old, new = CREDENTIALS.superuser_password, begun.superuser_password
@@ -147,13 +153,15 @@ def test_the_same_password_given_again_changes_nothing(store: Store) -> None:
 
 @pytest.mark.parametrize("key", ["database_secret_key", "secret_key"])
 def test_environment_may_give_a_key_at_first(store: Store, key: str) -> None:
-    assert store.load({f"QUAYLAB_{key.upper()}": "given-by-me"}).revealed()[key] == "given-by-me"
+    assert (
+        store.load({f"QUAYLAB_{key.upper()}": "given-by-me"}).plain_values()[key] == "given-by-me"
+    )
 
 
 @pytest.mark.parametrize("key", ["database_secret_key", "secret_key"])
 def test_environment_never_changes_a_key(store: Store, kept: Credentials, key: str) -> None:
     variable = f"QUAYLAB_{key.upper()}"
-    same = kept.revealed()[key]
+    same = kept.plain_values()[key]
     assert same
     assert store.load({variable: same}) == kept
     (problem,) = _refused(store, {variable: "another-key"})
@@ -191,9 +199,9 @@ def test_passwords_of_services_elsewhere_may_have_any_sign(store: Store) -> None
 def test_a_kept_password_that_quay_never_took_is_left_behind(store: Store) -> None:
     """As was kept before such passwords were refused."""
     never = {"superuser_password": SecretStr("pässwörter")}
-    store.save(rotated(CREDENTIALS, PASSWORDS).model_copy(update=never))
+    store.save(with_new_passwords(CREDENTIALS, PASSWORDS).model_copy(update=never))
     (problem,) = _refused(store)
-    assert problem.startswith(f"{store.path}: superuser_password is none that Quay takes")
+    assert problem.startswith(f"{store.path}: Quay does not accept superuser_password")
     found = store.load({"QUAYLAB_SUPERUSER_PASSWORD": "given-by-me"})
     old = CREDENTIALS.superuser_password.get_secret_value()
     assert found.superuser_passwords == (old, "given-by-me")
@@ -211,13 +219,13 @@ def test_too_long_a_key_is_refused_unquoted(store: Store) -> None:
 
 def test_only_what_is_missing_is_made() -> None:
     keys = ("storage_access_key", "storage_secret_key")
-    made = completed(CREDENTIALS, keys)
+    made = with_missing_secrets(CREDENTIALS, keys)
     access, secret = made.storage_access_key, made.storage_secret_key
     assert access and re.fullmatch("[A-Z0-9]{20}", access.get_secret_value())
     assert secret and re.fullmatch("[A-Za-z0-9]{40}", secret.get_secret_value())
     assert made.swift_password is None
-    assert completed(made, keys) == made
-    assert completed(CREDENTIALS, PASSWORDS) == CREDENTIALS
+    assert with_missing_secrets(made, keys) == made
+    assert with_missing_secrets(CREDENTIALS, PASSWORDS) == CREDENTIALS
 
 
 # --- rotation ---
@@ -226,39 +234,39 @@ def test_only_what_is_missing_is_made() -> None:
 def test_rotation_changes_passwords_and_never_a_key() -> None:
     changed = {
         key
-        for key, value in rotated(CREDENTIALS, PASSWORDS).revealed().items()
-        if value != CREDENTIALS.revealed()[key]
+        for key, value in with_new_passwords(CREDENTIALS, PASSWORDS).plain_values().items()
+        if value != CREDENTIALS.plain_values()[key]
     }
     assert changed == {*PASSWORDS, "superuser_passwords_before"}
     assert changed.isdisjoint(key for key, secret in KINDS.items() if secret.is_permanent)
 
 
 def test_rotation_remembers_the_password_that_still_signs_in() -> None:
-    after = rotated(CREDENTIALS, PASSWORDS)
+    after = with_new_passwords(CREDENTIALS, PASSWORDS)
     assert after.superuser_passwords_before == (CREDENTIALS.superuser_password,)
 
 
 def test_a_restored_dump_may_bring_a_retired_password_back() -> None:
     first = CREDENTIALS.superuser_password
-    second = rotated(CREDENTIALS, PASSWORDS).settled()
-    third = rotated(second, PASSWORDS).settled()
+    second = with_new_passwords(CREDENTIALS, PASSWORDS).with_confirmed_password()
+    third = with_new_passwords(second, PASSWORDS).with_confirmed_password()
     assert third.superuser_passwords_before == ()
     assert third.superuser_passwords_retired == (second.superuser_password, first)
     wanted = [third.superuser_password, second.superuser_password, first]
-    restoring = third.restoring()
+    restoring = third.with_former_passwords()
     assert restoring.superuser_passwords == tuple(each.get_secret_value() for each in wanted)
-    assert restoring.restoring() == restoring
-    assert restoring.settled() == third
-    assert CREDENTIALS.restoring() == CREDENTIALS
+    assert restoring.with_former_passwords() == restoring
+    assert restoring.with_confirmed_password() == third
+    assert CREDENTIALS.with_former_passwords() == CREDENTIALS
 
 
 def test_rotation_that_was_begun_is_not_begun_anew() -> None:
-    begun = rotated(CREDENTIALS, PASSWORDS)
-    assert rotated(begun, PASSWORDS) == begun
+    begun = with_new_passwords(CREDENTIALS, PASSWORDS)
+    assert with_new_passwords(begun, PASSWORDS) == begun
 
 
 def test_rotation_leaves_out_what_runs_elsewhere() -> None:
-    after = rotated(CREDENTIALS, ["redis_password"])
+    after = with_new_passwords(CREDENTIALS, ["redis_password"])
     assert after.database_password == CREDENTIALS.database_password
     assert after.redis_password != CREDENTIALS.redis_password
 
@@ -268,7 +276,7 @@ def test_rotation_leaves_out_what_runs_elsewhere() -> None:
 
 def test_password_of_a_service_elsewhere_is_not_made(store: Store) -> None:
     with pytest.raises(Refusal) as refused:
-        store.load({}, foreign=["database_password", "redis_password"])
+        store.load({}, required=["database_password", "redis_password"])
     first, second = refused.value.problems
     assert first.startswith("QUAYLAB_DATABASE_PASSWORD: not set, the password of Quay's role")
     assert second.startswith("QUAYLAB_REDIS_PASSWORD: ")
@@ -276,7 +284,7 @@ def test_password_of_a_service_elsewhere_is_not_made(store: Store) -> None:
 
 def test_password_of_a_service_elsewhere_is_given_by_the_environment(store: Store) -> None:
     given = {"QUAYLAB_REDIS_PASSWORD": "given-by-me"}
-    found = store.load(given, foreign=["redis_password"], ask=pytest.fail)
+    found = store.load(given, required=["redis_password"], ask=pytest.fail)
     assert found.redis_password.get_secret_value() == "given-by-me"
 
 
@@ -287,26 +295,26 @@ def test_password_of_a_service_elsewhere_is_asked_for_once(store: Store) -> None
         asked.append(prompt)
         return "typed-by-me"
 
-    found = store.load({}, foreign=["redis_password"], ask=ask)
+    found = store.load({}, required=["redis_password"], ask=ask)
     assert found.redis_password.get_secret_value() == "typed-by-me"
     store.save(found)
-    assert store.load({}, foreign=["redis_password"], ask=ask) == found
+    assert store.load({}, required=["redis_password"], ask=ask) == found
     assert len(asked) == 1
     assert asked[0].startswith("password of Redis")
 
 
 def test_impossible_password_is_refused_as_it_is_typed(store: Store) -> None:
     with pytest.raises(Refusal, match="must be 8 to 256 characters"):
-        store.load({}, foreign=["redis_password"], ask=lambda prompt: "short")
+        store.load({}, required=["redis_password"], ask=lambda prompt: "short")
 
 
 def test_keeps(store: Store, kept: Credentials) -> None:
-    assert store.keeps(kept)
-    assert not store.keeps(generate())
+    assert store.is_saved(kept)
+    assert not store.is_saved(generate())
 
 
 def test_keeps_nothing_before_it_is_saved(store: Store) -> None:
-    assert not store.keeps(CREDENTIALS)
+    assert not store.is_saved(CREDENTIALS)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
@@ -371,14 +379,14 @@ def test_edited_file_is_refused_with_what_to_do(store: Store) -> None:
     store.path.write_text("".join(lines))
     edited = store.load({})
     assert edited.redis_password.get_secret_value() == "edited-password"
-    assert not store.keeps(edited)
+    assert not store.is_saved(edited)
     store.save(edited)
-    assert store.keeps(edited)
+    assert store.is_saved(edited)
 
 
 def test_file_from_before_checksums_is_taken_and_written_anew(store: Store) -> None:
     whole = certified()
-    values = {key: value for key, value in whole.revealed().items() if value}
+    values = {key: value for key, value in whole.plain_values().items() if value}
     values["superuser_password_before"] = "rotated-before"
     store.path.touch(0o600)
     store.path.write_text(yaml.safe_dump(values))
@@ -386,9 +394,9 @@ def test_file_from_before_checksums_is_taken_and_written_anew(store: Store) -> N
     assert found == whole.model_copy(
         update={"superuser_passwords_before": (SecretStr("rotated-before"),)}
     )
-    assert not store.keeps(found)
+    assert not store.is_saved(found)
     store.save(found)
-    assert store.keeps(store.load({}, needs_ca=True))
+    assert store.is_saved(store.load({}, needs_ca=True))
 
 
 def test_comments_and_line_ends_are_no_edit(store: Store, kept: Credentials) -> None:
@@ -533,9 +541,9 @@ def test_a_run_killed_before_the_cas_file_was_written_is_finished_by_the_next(
     store = Store("lab", tmp_path)
     kept = certified("quay.example.com")
     store.save(kept)
-    assert store.keeps(kept)
+    assert store.is_saved(kept)
     store.ca_path.unlink()
-    assert not store.keeps(kept)
+    assert not store.is_saved(kept)
 
 
 @pytest.mark.parametrize(

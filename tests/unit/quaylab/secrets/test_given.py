@@ -69,11 +69,11 @@ def test_nobody_takes_everything(value: str, elsewhere: tuple[str, ...]) -> None
 
 def test_what_is_not_given_has_no_variable() -> None:
     everything = {given.variable(key): "given-by-me" for key in SECRETS}
-    found = given.given_by(everything)
+    found = given.variables_in(everything)
     assert found["redis_password"] == "QUAYLAB_REDIS_PASSWORD"
     # Made here for Ceph alone; and used in one run, which asks for it itself.
     assert SECRETS.keys() - found.keys() == {"swift_password", "database_admin_password"}
-    assert given.given_by({}) == {}
+    assert given.variables_in({}) == {}
 
 
 def test_a_variable_that_nobody_reads() -> None:

@@ -48,7 +48,7 @@ def _where(*, hosts: int = 1, **changes: Any) -> Topology:
 
 def _credentials() -> Credentials:
     made = with_swift_password(with_storage_keys(certified()))
-    return certificates.with_ceph(made, "quay.example.com", [ADDRESS])
+    return certificates.with_ceph_certificate(made, "quay.example.com", [ADDRESS])
 
 
 def _workload(credentials: Credentials | None = None, **changes: Any) -> Workload:
@@ -190,7 +190,10 @@ def test_certificate_is_by_the_labs_ca_for_the_address() -> None:
     leaf = x509.load_pem_x509_certificate(credentials.ceph_certificate.encode())
     names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert [str(each) for each in names.get_values_for_type(x509.IPAddress)] == [ADDRESS]
-    assert certificates.with_ceph(credentials, "quay.example.com", [ADDRESS]) == credentials
+    assert (
+        certificates.with_ceph_certificate(credentials, "quay.example.com", [ADDRESS])
+        == credentials
+    )
 
 
 @pytest.mark.parametrize(
@@ -204,7 +207,7 @@ def test_certificate_is_by_the_labs_ca_for_the_address() -> None:
 )
 def test_certificate_is_made_anew(changes: dict[str, Any], addresses: list[str]) -> None:
     before = _credentials().model_copy(update=changes)
-    after = certificates.with_ceph(before, "quay.example.com", addresses)
+    after = certificates.with_ceph_certificate(before, "quay.example.com", addresses)
     assert after.ceph_certificate != before.ceph_certificate
     assert after.ceph_certificate and after.ca_certificate
     leaf = x509.load_pem_x509_certificate(after.ceph_certificate.encode())

@@ -40,7 +40,7 @@ def _machines(**changes: Any) -> dict[str, Machine]:
 def _credentials() -> Credentials:
     made, where = cephadm.with_ssh_key(with_storage_keys(certified())), _where()
     addresses = [where.addresses[host] for host in where.hosts["ceph"]]
-    return certificates.with_ceph(made, "quay.example.com", addresses)
+    return certificates.with_ceph_certificate(made, "quay.example.com", addresses)
 
 
 def _specifications(credentials: Credentials | None = None, **changes: Any) -> list[dict[str, Any]]:
@@ -95,15 +95,15 @@ def test_rendering_is_a_document_each() -> None:
 
 def test_what_was_applied_is_not_applied_again() -> None:
     wanted = _specifications(ceph_osd_devices=("/dev/sdb",))
-    assert cephadm.differing(wanted, _reported(wanted)) == []
+    assert cephadm.names_to_apply(wanted, _reported(wanted)) == []
     found = _reported(wanted)
     (osd,) = [each for each in found if each.get("service_type") == "osd"]
     osd["spec"]["data_devices"]["paths"] = [{"path": "/dev/sdb"}]
-    assert cephadm.differing(wanted, found) == []
+    assert cephadm.names_to_apply(wanted, found) == []
 
 
 def test_everything_is_due_at_first() -> None:
-    assert cephadm.differing(_specifications(), []) == [
+    assert cephadm.names_to_apply(_specifications(), []) == [
         "host.ceph0",
         "host.ceph1",
         "host.ceph2",
@@ -124,13 +124,13 @@ def test_everything_is_due_at_first() -> None:
 def test_a_change_is_due(changes: dict[str, Any], due: list[str]) -> None:
     credentials = _credentials()
     before = _reported(_specifications(credentials))
-    assert cephadm.differing(_specifications(credentials, **changes), before) == due
+    assert cephadm.names_to_apply(_specifications(credentials, **changes), before) == due
 
 
 def test_another_certificate_is_due_and_no_key_is_reported() -> None:
     before = _reported(_specifications())
     assert "PRIVATE KEY" not in str(before)
-    assert cephadm.differing(_specifications(), before) == ["rgw.quaylab"]
+    assert cephadm.names_to_apply(_specifications(), before) == ["rgw.quaylab"]
 
 
 def test_manager_gets_in_by_the_key_of_the_credentials() -> None:

@@ -257,10 +257,10 @@ def test_two_quay_hosts_are_refused_for_what_is_missing() -> None:
     for each in hosts[1:]:
         hosts[1] = host(each.name, ["quay"], address="192.168.254.12")
     (local,) = _refused(hosts)
-    assert "local storage serves one only, and no balancer" in local
+    assert "local storage serves one only, and they have no load balancer" in local
     (shared,) = _refused(hosts, **S3)
     assert "local storage" not in shared
-    assert "no balancer stands before them" in shared
+    assert "they have no load balancer" in shared
 
 
 @pytest.mark.parametrize(

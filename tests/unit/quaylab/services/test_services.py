@@ -73,7 +73,7 @@ def test_what_a_service_names_is_a_setting(service: Service) -> None:
 @pytest.mark.parametrize(("service", "key"), SECRET_KEYS)
 def test_a_secret_that_is_kept_is_a_field_of_the_credentials(service: str, key: str) -> None:
     (secret,) = [each for each in BY_NAME[service].secrets if each.key == key]
-    assert (key in Credentials.model_fields) is secret.is_kept
+    assert (key in Credentials.model_fields) is secret.is_stored
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)

@@ -48,21 +48,21 @@ def test_name_tells_versions_and_time() -> None:
 
 
 def test_dump_of_a_killed_run_is_taken_up() -> None:
-    assert UPGRADE.dump_in(_state(_dump())) == _dump()
+    assert UPGRADE.existing_dump(_state(_dump())) == _dump()
 
 
 def test_old_dump_is_not_taken_up_for_what_was_pushed_since() -> None:
-    assert UPGRADE.dump_in(_state(_dump(hours_ago=2))) is None
+    assert UPGRADE.existing_dump(_state(_dump(hours_ago=2))) is None
 
 
 def test_old_dump_from_before_a_migration_began_is_all_there_can_be() -> None:
     old = _dump(hours_ago=2)
-    assert UPGRADE.dump_in(_state(old, revision="317")) == old
+    assert UPGRADE.existing_dump(_state(old, revision="317")) == old
 
 
 def test_newest_dump_is_taken_up() -> None:
     older, newer = _dump(hours_ago=3), _dump(hours_ago=2)
-    assert UPGRADE.dump_in(_state(older, newer, revision="317")) == newer
+    assert UPGRADE.existing_dump(_state(older, newer, revision="317")) == newer
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_newest_dump_is_taken_up() -> None:
     ids=str,
 )
 def test_dump_for_another_upgrade_is_not_taken_up(change: dict[str, Any]) -> None:
-    assert UPGRADE.dump_in(_state(_dump(**change))) is None
+    assert UPGRADE.existing_dump(_state(_dump(**change))) is None
 
 
 @pytest.mark.parametrize(("free", "fits"), [(200, True), (199, False)])
@@ -85,7 +85,12 @@ def test_space(free: int, fits: bool) -> None:
 
 
 def _choose(name: str | None, *found: Dump, **changes: str) -> Dump:
-    known = {"engine": "postgresql", "credentials": FINGERPRINT, "kept_in": KEPT_IN, **changes}
+    known = {
+        "engine": "postgresql",
+        "credentials": FINGERPRINT,
+        "credentials_path": KEPT_IN,
+        **changes,
+    }
     return dumps.choose(found, name, **known)
 
 

@@ -58,7 +58,7 @@ def test_steps_that_do_not(schema: str, version: str, told: str) -> None:
 
 @pytest.mark.parametrize("version", ["v3.16.5", "v3.18.0"])
 def test_a_restore_that_did_not_end_comes_first(version: str) -> None:
-    (problem,) = _problems(schema_version.restoring("v3.16.5-to-v3.18.0-1"), version)
+    (problem,) = _problems(schema_version.restoring_note("v3.16.5-to-v3.18.0-1"), version)
     assert problem.startswith("restore: restoring v3.16.5-to-v3.18.0-1 has begun")
     assert "tasks/restore_database.py again" in problem
 
