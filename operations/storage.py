@@ -171,7 +171,8 @@ def _volume(storage: Storage, work: Work) -> Generator[StringCommand]:
     if work.format:
         # Without -f it refuses where there is a file system.
         yield StringCommand(
-            f"mkfs.xfs -q {'-f ' if work.anew else ''}-n ftype=1", QuoteString(storage.volume_path),
+            f"mkfs.xfs -q {'-f ' if work.force else ''}-n ftype=1",
+            QuoteString(storage.volume_path),
             f"&& udevadm settle && lvchange --deltag {UNFORMATTED}",
             QuoteString(f"{group}/{storage.volume}"), ">/dev/null",
         )  # fmt: skip

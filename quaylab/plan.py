@@ -338,6 +338,6 @@ def _assemble(
         storages={
             name: found
             for name in layout.engine_hosts()
-            if (found := storage.wanted(host_settings[name], settings, name in layout.quay))
+            if (found := storage.storages_of(host_settings[name], settings, name in layout.quay))
         },
     )

@@ -56,7 +56,7 @@ def problems(
         if volume.restore:
             remedy += f", or {volume.restore}"
         yield (
-            f"{what}; {remedy}, or begin anew without any of the registry's data: "
+            f"{what}; {remedy}, or start again without any of the registry's data: "
             f"tasks/teardown.py --data purge={topology.hostname}"
         )
 

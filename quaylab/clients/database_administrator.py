@@ -23,8 +23,8 @@ def password(environment: Mapping[str, str], ask: Callable[[str], str] | None) -
     Raises:
         Refusal: it is not given, and there is no terminal to ask at.
     """
-    if given := environment.get(VARIABLE):
-        return SecretStr(given)
+    if value := environment.get(VARIABLE):
+        return SecretStr(value)
     if ask is None:
         raise Refusal(
             [

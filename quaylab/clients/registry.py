@@ -30,8 +30,8 @@ class _Retry(urllib3.Retry):
     """Limits the wait that Quay asks for after wrong passwords: in the end that is hours."""
 
     def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
-        asked = super().get_retry_after(response)
-        return asked and min(asked, 10)
+        seconds = super().get_retry_after(response)
+        return seconds and min(seconds, 10)
 
 
 # Quay answers 429 after wrong passwords, even to the right one, and with FEATURE_RATE_LIMITS to
@@ -71,7 +71,7 @@ class Registry:
         registry: SERVER_HOSTNAME, ``host[:port]``.
         trusted: PEM of the CA, or of the registry's own certificate.
         target: address and port to connect to, whatever the name resolves to.
-        elsewhere: an HTTP client for the object store, to which Quay redirects for blobs.
+        store_client: an HTTP client for the object store, to which Quay redirects for blobs.
     """
 
     def __init__(
@@ -79,13 +79,13 @@ class Registry:
         registry: str,
         trusted: str,
         target: tuple[str, int],
-        elsewhere: urllib3.PoolManager | None = None,
+        store_client: urllib3.PoolManager | None = None,
     ) -> None:
         host, _, port = registry.partition(":")
         context = tls.registry_context(trusted)
         self.registry = registry
         self._context = context
-        self._elsewhere = elsewhere
+        self._store_client = store_client
         self._pool = _Pool(
             host,
             int(port or 443),
@@ -225,10 +225,10 @@ class Registry:
         if answer.status == 200:
             return answer.data
         location = urllib3.util.parse_url(answer.headers["Location"])
-        if self._elsewhere is None:
+        if self._store_client is None:
             raise RegistryError(f"GET {path}: sent to {location.host}, which is no object store")
         try:
-            found = self._elsewhere.request("GET", location.url)
+            found = self._store_client.request("GET", location.url)
         except (HTTPError, OSError) as error:
             raise RegistryError(
                 f"GET of a blob from {location.netloc}: {root_cause(error)}"

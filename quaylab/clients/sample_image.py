@@ -39,7 +39,7 @@ def sample_image(content: str) -> SampleImage:
             "created": CREATED,
             "config": {},
             "rootfs": {"type": "layers", "diff_ids": [digest(archive.getvalue())]},
-            # Quay refuses an image of Docker's type without it, as no Docker makes one.
+            # Quay refuses an image of this type without a history, which Docker always writes.
             "history": [{"created": CREATED, "created_by": "Quaylab's verification"}],
         }
     ).encode()

@@ -153,7 +153,7 @@ class Disks:
         """Return the volume groups that a device is a part of."""
         return list(dict.fromkeys(pv.group for pv in self.physical_on(device) if pv.group))
 
-    def whole(self, path: str) -> str:
+    def disk_of(self, path: str) -> str:
         """Return the disk of a partition; for any other device its own path."""
         device = self.devices.get(path)
         if device is None or device.kind != "part":

@@ -50,7 +50,7 @@ def with_quay_storage_path(settings: Settings, hosts: Iterable[HostSettings]) ->
     return settings
 
 
-def wanted(
+def storages_of(
     host_settings: HostSettings, settings: Settings, is_quay_host: bool
 ) -> tuple[Storage, ...]:
     """Return the file systems that a host should have, in the order in which they are mounted."""
@@ -110,7 +110,7 @@ class Work:
         tag: whether to tag the volume group.
         volume: whether to create the logical volume.
         format: whether to make the file system.
-        anew: whether that may overwrite an incomplete one.
+        force: whether that may overwrite an incomplete one.
         grow: whether to extend volume and file system to the whole group.
         fstab: whether to write the line of /etc/fstab.
         mount: whether to mount the file system.
@@ -124,7 +124,7 @@ class Work:
     tag: bool = False
     volume: bool = False
     format: bool = False
-    anew: bool = False
+    force: bool = False
     grow: bool = False
     fstab: bool = False
     mount: bool = False
@@ -148,8 +148,8 @@ def work(storage: Storage, disks: Disks) -> Work:
     volume = disks.volume(storage.volume_group, storage.volume) if group else None
     block_device = disks.devices.get(volume.device) if volume else None
     mounted = disks.mount_at(point) is not None
-    anew = volume is None or UNFORMATTED in volume.tags
-    blank = not mounted and (anew or not (block_device and block_device.filesystem))
+    force = volume is None or UNFORMATTED in volume.tags
+    blank = not mounted and (force or not (block_device and block_device.filesystem))
     resize = (
         tuple(pv.device for pv in disks.members(group.name) if _has_grown(pv, disks))
         if group
@@ -172,7 +172,7 @@ def work(storage: Storage, disks: Disks) -> Work:
         tag=group is not None and TAG not in group.tags,
         volume=volume is None,
         format=blank,
-        anew=anew,
+        force=force,
         grow=grow,
         fstab=blank
         or [(line.source, line.options) for line in lines]

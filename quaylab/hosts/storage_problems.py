@@ -95,7 +95,7 @@ def _taken(name: str, disks: Disks, storage: Storage) -> Iterator[str]:
         elif content:
             for group in disks.groups_on(device):
                 rest = [pv.device for pv in disks.members(group)]
-                outside = [each for each in rest if disks.whole(each) not in listed]
+                outside = [each for each in rest if disks.disk_of(each) not in listed]
                 if outside or disks.groups[group].missing:
                     others = ", ".join(outside) or "disks that are missing"
                     yield (
@@ -110,7 +110,7 @@ def _group_problems(name: str, disks: Disks, storage: Storage) -> Iterator[str]:
         return
     listed = {found[0].path for found in map(disks.find, storage.devices) if found}
     members = disks.members(group.name)
-    unnamed = [pv.device for pv in members if not listed & {pv.device, disks.whole(pv.device)}]
+    unnamed = [pv.device for pv in members if not listed & {pv.device, disks.disk_of(pv.device)}]
     if not is_ours(storage, disks):
         if unnamed or not storage.wipe:
             where = ", ".join(pv.device for pv in members)

@@ -162,7 +162,7 @@ class Store:
         environment: Mapping[str, str] = os.environ,
         required: Iterable[str] = (),
         ask: Callable[[str], str] | None = None,
-        elsewhere: Collection[str] = (),
+        external: Collection[str] = (),
         needs_ca: bool = False,
     ) -> Credentials:
         """Return the stored credentials, or new ones. Values in the environment take precedence.
@@ -170,14 +170,14 @@ class Store:
         Args:
             required: passwords of external services, which Quaylab can't generate.
             ask: asks for one of them at a terminal; None without a terminal.
-            elsewhere: all passwords of external services.
+            external: all passwords of external services.
             needs_ca: whether the file should have the lab's CA: without it, and without a
                 checksum, the file has been cut off.
 
         Raises:
             Refusal: the file is damaged or readable by others, or a value is missing or invalid.
         """
-        problems = list(given.misspelt(environment))
+        problems = list(given.misspelt_variables(environment))
         values_given = {
             key: environment[name] for key, name in given.variables_in(environment).items()
         }
@@ -196,7 +196,7 @@ class Store:
         for key, value in values_given.items():
             if stored and value == values[key]:
                 continue
-            if problem := given.problem(key, value, elsewhere):
+            if problem := given.problem(key, value, external):
                 problems.append(f"{variable(key)}: {problem}")
             elif stored and SECRETS[key].is_permanent:
                 problems.append(

@@ -30,7 +30,7 @@ def variables_in(environment: Mapping[str, str]) -> dict[str, str]:
     return {key: variable(key) for key in STORED if variable(key) in environment}
 
 
-def misspelt(environment: Mapping[str, str]) -> Iterator[str]:
+def misspelt_variables(environment: Mapping[str, str]) -> Iterator[str]:
     """Yield misspelt variables: their value would be ignored, and a secret generated instead."""
     keys = [key for key, secret in SECRETS.items() if secret.has_variable]
     known = [variable(key) for key in (*keys, *SUBSCRIPTION)]
@@ -40,13 +40,13 @@ def misspelt(environment: Mapping[str, str]) -> Iterator[str]:
                 yield f"{name}: no such variable; did you mean {near}?"
 
 
-def problem(key: str, value: str, elsewhere: Collection[str] = ()) -> str | None:
+def problem(key: str, value: str, external: Collection[str] = ()) -> str | None:
     """Say why a value can't be that secret; None if it can. The text doesn't contain the value.
 
     Args:
-        elsewhere: keys of external services, which may accept other characters than our images.
+        external: keys of external services, which may accept other characters than our images.
     """
     rule = SECRETS[key].rule
-    if key in elsewhere:
+    if key in external:
         rule = dataclasses.replace(rule, signs=string.punctuation)
     return rule.problem(value)

@@ -34,7 +34,7 @@ def load(
         environment,
         required=[need.key for need in needs if need.maker is Maker.OTHERS and requires_all],
         ask=ask,
-        elsewhere=[need.key for need in needs if need.maker is not Maker.QUAYLAB],
+        external=[need.key for need in needs if need.maker is not Maker.QUAYLAB],
         needs_ca=settings.tls_certificate is None,
     )
     if mismatches := certificates.mismatches(credentials):

@@ -164,12 +164,12 @@ def _local_file(value: object) -> object:
     if isinstance(value, (str, Path)):
         try:
             path = Path(value).expanduser()
-            there, regular = path.exists(), path.is_file()
+            exists, is_regular = path.exists(), path.is_file()
         except (OSError, RuntimeError, ValueError):  # too long, an unknown user, a NUL
-            there = False
-        if not there:
+            exists = False
+        if not exists:
             raise ValueError("no such file on this machine")
-        if not regular:
+        if not is_regular:
             raise ValueError("is a folder, a pipe or a device; name a file")
         try:
             with path.open("rb") as file:

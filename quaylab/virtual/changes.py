@@ -168,7 +168,7 @@ def _changes(lab: Lab, machine: Machine, now: found.Domain) -> Iterator[str]:
             )
     if lab.settings.reimage == name:
         return
-    remedy = f"set it back, or make the VM anew with: --data reimage={name}"
+    remedy = f"set it back, or make the VM again with: --data reimage={name}"
     if now.image != machine.image.checksum:
         yield f"image_checksum: {name} was made from another image; {remedy}"
     if now.disks.get("vda") != machine.root:

@@ -152,7 +152,7 @@ def build(
         )
     found += problems.of_networks(settings.libvirt_bridges)
     found += problems.of_pools(settings.libvirt_pools)
-    # Of networks with the same name the first one, as the problem is already reported.
+    # If two networks have the same name, the first one: the problem is already reported.
     networks = {network.name: network for network in reversed(settings.libvirt_bridges)}
     pools = {name: pool for entry in settings.libvirt_pools for name, pool in entry.items()}
     for name in members:

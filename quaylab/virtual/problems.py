@@ -50,9 +50,9 @@ def _inside(key: str, network: Network, inside: IPv4Network) -> Iterator[str]:
             f"{inside.broadcast_address}"
         )
     usable = f"{inside[1]} to {inside[-2]}" if inside.num_addresses > 3 else "none"
-    given = {what: IPv4Address(getattr(network, what)) for what in ADDRESSES}
+    addresses = {what: IPv4Address(getattr(network, what)) for what in ADDRESSES}
     wrong = False
-    for what, address in given.items():
+    for what, address in addresses.items():
         if address not in inside or address in (
             inside.network_address,
             inside.broadcast_address,
@@ -61,11 +61,11 @@ def _inside(key: str, network: Network, inside: IPv4Network) -> Iterator[str]:
             yield f"{key}.{what}: {address} is no host's address in {inside} (usable: {usable})"
     if wrong:
         return
-    if given["dhcp_start"] > given["dhcp_end"]:
-        yield f"{key}.dhcp_start: {given['dhcp_start']} comes after dhcp_end, {given['dhcp_end']}"
-    elif given["dhcp_start"] <= given["ip_address"] <= given["dhcp_end"]:
+    if addresses["dhcp_start"] > addresses["dhcp_end"]:
+        yield f"{key}.dhcp_start: {addresses['dhcp_start']} comes after dhcp_end, {addresses['dhcp_end']}"
+    elif addresses["dhcp_start"] <= addresses["ip_address"] <= addresses["dhcp_end"]:
         yield (
-            f"{key}.ip_address: {given['ip_address']} is the hypervisor's, and lies in the range "
+            f"{key}.ip_address: {addresses['ip_address']} is the hypervisor's, and lies in the range "
             "that DHCP gives away; move one of them"
         )
 

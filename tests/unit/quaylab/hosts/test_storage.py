@@ -286,7 +286,7 @@ NEW = Work(
     devices=("/dev/vdb",),
     volume=True,
     format=True,
-    anew=True,
+    force=True,
     fstab=True,
     mount=True,
 )
@@ -309,11 +309,11 @@ RESUMED: dict[str, tuple[Disks, Work]] = {
     ),
     "logical volume": (
         made(HALF, BLANK, without=("lv docker-vg", *NOT_IN_FSTAB)),
-        Work(format=True, anew=True, fstab=True, mount=True),
+        Work(format=True, force=True, fstab=True, mount=True),
     ),
     "half a file system": (
         made(HALF, UNMOUNTED, without=("lv docker-vg", *NOT_IN_FSTAB)),
-        Work(format=True, anew=True, fstab=True, mount=True),
+        Work(format=True, force=True, fstab=True, mount=True),
     ),
     "volume of RHEL 7's command without a file system": (
         made(BLANK, without=NOT_IN_FSTAB),
@@ -442,16 +442,16 @@ def test_the_seeds_settings() -> None:
     )
     told = storage.with_quay_storage_path(settings(), [own])
     assert told.quay_storage_path == "/srv/quay-storage"
-    docker, quay = storage.wanted(own, told, is_quay_host=True)
+    docker, quay = storage.storages_of(own, told, is_quay_host=True)
     assert docker == DOCKER
     assert quay == replace(QUAY, devices=("/dev/vdc",))
-    assert storage.wanted(own, told, is_quay_host=False) == (DOCKER,)
+    assert storage.storages_of(own, told, is_quay_host=False) == (DOCKER,)
 
 
 def test_a_path_of_ones_own() -> None:
     own = host_settings(host(NAME, quay_storage={"devices": ["/dev/vdc"]}))
     told = storage.with_quay_storage_path(settings(quay_storage_path="/srv/blobs"), [own])
-    (quay,) = storage.wanted(own, told, is_quay_host=True)
+    (quay,) = storage.storages_of(own, told, is_quay_host=True)
     assert quay.path == "/srv/blobs"
 
 
@@ -459,7 +459,7 @@ def test_without_disks_nothing_changes() -> None:
     own = host_settings(host(NAME))
     assert HOST_DEFAULTS["docker_storage"] is None
     assert storage.with_quay_storage_path(settings(), [own]).quay_storage_path is None
-    assert storage.wanted(own, settings(), is_quay_host=True) == ()
+    assert storage.storages_of(own, settings(), is_quay_host=True) == ()
 
 
 @pytest.mark.parametrize(

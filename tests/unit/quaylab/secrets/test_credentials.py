@@ -192,7 +192,7 @@ def test_superuser_password_that_quay_can_not_take_is_refused(
 def test_passwords_of_services_elsewhere_may_have_any_sign(store: Store) -> None:
     given = {"QUAYLAB_DATABASE_PASSWORD": """{"it's"}[\\]`#%"""}
     assert len(_refused(store, given)) == 1
-    found = store.load(given, elsewhere=["database_password"])
+    found = store.load(given, external=["database_password"])
     assert found.database_password.get_secret_value() == given["QUAYLAB_DATABASE_PASSWORD"]
 
 

@@ -49,8 +49,8 @@ def test_containers_take_fewer_signs_than_services_elsewhere(key: str) -> None:
     for sign in ODD:
         told = given.problem(key, f"password{sign}")
         assert told and SIGNS in told
-        assert given.problem(key, f"password{sign}", elsewhere=[key]) is None
-        assert given.problem(key, f"password{sign}", elsewhere=["superuser_password"])
+        assert given.problem(key, f"password{sign}", external=[key]) is None
+        assert given.problem(key, f"password{sign}", external=["superuser_password"])
 
 
 @pytest.mark.parametrize("key", ["superuser_password", "storage_secret_key", "database_secret_key"])
@@ -77,7 +77,7 @@ def test_what_is_not_given_has_no_variable() -> None:
 
 
 def test_a_variable_that_nobody_reads() -> None:
-    assert list(given.misspelt({"QUAYLAB_REDIS_PASSWORD": "x", "HOME": "/root"})) == []
-    assert list(given.misspelt({"QUAYLAB_DATABASE_ADMIN_PASSWORD": "x"})) == []
-    (told,) = given.misspelt({"QUAYLAB_RHSM_PASWORD": "hunter2"})
+    assert list(given.misspelt_variables({"QUAYLAB_REDIS_PASSWORD": "x", "HOME": "/root"})) == []
+    assert list(given.misspelt_variables({"QUAYLAB_DATABASE_ADMIN_PASSWORD": "x"})) == []
+    (told,) = given.misspelt_variables({"QUAYLAB_RHSM_PASWORD": "hunter2"})
     assert told == "QUAYLAB_RHSM_PASWORD: no such variable; did you mean QUAYLAB_RHSM_PASSWORD?"
