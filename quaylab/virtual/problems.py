@@ -61,11 +61,12 @@ def _inside(key: str, network: Network, inside: IPv4Network) -> Iterator[str]:
             yield f"{key}.{what}: {address} is no host's address in {inside} (usable: {usable})"
     if wrong:
         return
-    if addresses["dhcp_start"] > addresses["dhcp_end"]:
-        yield f"{key}.dhcp_start: {addresses['dhcp_start']} comes after dhcp_end, {addresses['dhcp_end']}"
-    elif addresses["dhcp_start"] <= addresses["ip_address"] <= addresses["dhcp_end"]:
+    gateway, start, end = (addresses[what] for what in ADDRESSES)
+    if start > end:
+        yield f"{key}.dhcp_start: {start} comes after dhcp_end, {end}"
+    elif start <= gateway <= end:
         yield (
-            f"{key}.ip_address: {addresses['ip_address']} is the hypervisor's, and lies in the range "
+            f"{key}.ip_address: {gateway} is the hypervisor's, and lies in the range "
             "that DHCP gives away; move one of them"
         )
 
