@@ -6,13 +6,13 @@ from collections.abc import Generator
 from pathlib import PurePosixPath
 
 from pyinfra import host
-from pyinfra import state as run
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.ceph import Ceph, Osds
 from facts.files import Paths
 from operations.commands import quoted
 from operations.observation import ask
+from operations.phases import postpone
 from quaylab.plan import Plan
 from quaylab.scripts import ceph_report
 from quaylab.services import ceph
@@ -51,8 +51,11 @@ def user_present(plan: Plan) -> Generator[StringCommand]:
         host.noop("Ceph is administrated on another host")
         return
     state = ask(Ceph, shell=plan.ceph_shell)
-    if state is None and not run.is_executing and plan.was_deployed(host.name):
-        host.noop("asked when the run has brought Ceph up")
+    if (
+        state is None
+        and plan.was_deployed(host.name)
+        and postpone("asked when the run has brought Ceph up")
+    ):
         return
     user = ceph.user(plan.settings, plan.credentials)
     if state and state.users.get(ceph.USER) == ceph_report.digest(user):

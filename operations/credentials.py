@@ -33,7 +33,7 @@ def saved(plan: Plan) -> Generator[FunctionCommand]:
     if plan.store.keeps(plan.credentials):
         host.noop(f"{plan.store.path} is up to date")
         return
-    yield FunctionCommand(_keep, (plan,), {})
+    yield FunctionCommand(_save, (plan.store, plan.credentials), {})
 
 
 @operation()
@@ -42,22 +42,19 @@ def restoring(plan: Plan) -> Generator[FunctionCommand]:
 
     + plan: the run's plan
     """
-    if plan.credentials.restoring() == plan.credentials:
+    wanted = plan.credentials.restoring()
+    if wanted == plan.credentials:
         host.noop("the superuser has no former password that isn't tried anyway")
         return
-    yield FunctionCommand(_remember, (plan,), {})
+    yield FunctionCommand(_save, (plan.store, wanted), {})
 
 
-def _remember(state: State, host: Host, plan: Plan) -> bool:
-    return save(host, plan.store, plan.credentials.restoring())
-
-
-def _keep(state: State, host: Host, plan: Plan) -> bool:
-    return save(host, plan.store, plan.credentials)
+def _save(state: State, host: Host, store: Store, credentials: Credentials) -> bool:
+    return save(host, store, credentials)
 
 
 def save(host: Host, store: Store, credentials: Credentials) -> bool:
-    """Write the credentials file; whether that succeeded, or else was told in one line."""
+    """Write the credentials file; return False after printing one line if that failed."""
     try:
         store.save(credentials)
     except OSError as error:

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Generator
 
 from pyinfra import host
-from pyinfra import state as run
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 
@@ -14,6 +13,7 @@ from facts.database import Database, DatabaseState
 from operations import reach
 from operations.commands import complain, fail
 from operations.observation import Question, ask, question
+from operations.phases import postpone
 from quaylab.clients.probes import Unreachable
 from quaylab.database_login import Step
 from quaylab.engines import docker
@@ -31,8 +31,11 @@ def prepared(plan: Plan) -> Generator[StringCommand]:
     database = plan.workload("database", host.name)
     container = database.container.name
     state: DatabaseState | None = ask(Database, **state_arguments(plan))
-    if state is None and not run.is_executing and plan.was_deployed(host.name):
-        host.noop("asked when the run has brought the database up")
+    if (
+        state is None
+        and plan.was_deployed(host.name)
+        and postpone("asked when the run has brought the database up")
+    ):
         return
     if settings.database_engine == "mysql":
         # Quay's widest column, VARCHAR(60535), doesn't fit into a row of utf8mb4.

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Generator
 from dataclasses import replace
 
-from pyinfra import host, state
+from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
 from facts.docker import Daemon, DaemonState
@@ -15,6 +15,7 @@ from facts.machine import EngineInfo
 from facts.machine import Machine as MachineFact
 from operations.commands import apt_installed, fail, read_secret
 from operations.observation import ask
+from operations.phases import postpone
 from quaylab import quoting
 from quaylab.checks import lost_data
 from quaylab.engines import daemon_settings, docker
@@ -138,9 +139,10 @@ def fits(plan: Plan) -> Generator[StringCommand]:
 
     + plan: the run's plan
     """
-    found = host.get_fact(MachineFact) if state.is_executing else None
+    if postpone("looked at when the run comes to it"):
+        return
     problems = []
-    if found:
+    if found := host.get_fact(MachineFact):
         machines = {**plan.machines, host.name: found}
         problems = foreign_data(replace(plan, machines={host.name: found}))
         problems += lost_data.problems(host.name, machines, plan.topology, plan.volumes_of)

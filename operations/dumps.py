@@ -7,7 +7,7 @@ import sys
 from collections.abc import Generator
 from datetime import datetime, timezone
 
-from pyinfra import host, inventory, state
+from pyinfra import host, inventory
 from pyinfra.api import QuoteString, StringCommand, operation
 from pyinfra.context import ctx_host
 from rich.console import Console
@@ -16,6 +16,7 @@ from facts.dumps import Dumps
 from operations import files
 from operations.commands import fail, refusals
 from operations.observation import ask
+from operations.phases import postpone
 from quaylab.checks import host_reports
 from quaylab.engines import docker
 from quaylab.model import ManagedFile
@@ -54,9 +55,8 @@ def taken(plan: Plan) -> Generator[StringCommand]:
         return
     found = _read(plan)
     if found.size is None:
-        if state.is_executing:
+        if not postpone("asked when the run has brought the database up"):
             yield fail("the database does not answer, so it can't be dumped")
-        host.noop("asked when the run has brought the database up")
         return
     if found.revision is None:
         host.noop("the database is empty")
@@ -129,12 +129,13 @@ def next_command_printed(plan: Plan, version: str | None) -> Generator[StringCom
     + plan: the run's plan
     + version: the version whose schema it has; None if that is not known
     """
-    if state.is_executing:
-        deploy = next_command(sys.argv[1:], "deploy.py", quay_version=version or "VERSION")
-        done = f"The database has the schema of {version or 'the dump'}; Quay is stopped."
-        if plan.topology.database.host is None:
-            done = f"Quay is stopped. Restore your own backup of {version} now."
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"{done} Next:\n  {deploy}")
+    if postpone("printed when the run comes to it"):
+        return
+    deploy = next_command(sys.argv[1:], "deploy.py", quay_version=version or "VERSION")
+    done = f"The database has the schema of {version or 'the dump'}; Quay is stopped."
+    if plan.topology.database.host is None:
+        done = f"Quay is stopped. Restore your own backup of {version} now."
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"{done} Next:\n  {deploy}")
     host.noop("the next command was printed")
     yield from ()
 

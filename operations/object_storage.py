@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from pyinfra import host, state
+from pyinfra import host
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
 from operations import reach
 from operations.commands import complain, fail
+from operations.phases import postpone
 from quaylab.clients.probes import Unreachable
 from quaylab.plan import Plan
 
@@ -46,8 +47,7 @@ def usable(plan: Plan) -> Generator[StringCommand]:
 
     + plan: the run's plan
     """
-    if not state.is_executing:
-        host.noop("tried when the run comes to it")
+    if postpone("tried when the run comes to it"):
         return
     try:
         with reach.store(host, plan) as client:

@@ -20,6 +20,7 @@ from operations.commands import complain, fail
 from operations.containers import due, network_and_volume
 from operations.credentials import save
 from operations.observation import Question, ask, ask_each, question, recall
+from operations.phases import postpone
 from operations.reach import registry, through
 from quaylab.clients.probes import Answer, Unreachable
 from quaylab.clients.registry import Health, Registry, RegistryError
@@ -87,8 +88,7 @@ def services_answer(plan: Plan) -> Generator[StringCommand]:
 
     + plan: the run's plan
     """
-    if not state.is_executing:
-        host.noop("asked when the run comes to it")
+    if postpone("asked when the run comes to it"):
         return
     try:
         database, redis = services(host, plan)
@@ -141,8 +141,11 @@ def superuser(plan: Plan) -> Generator[FunctionCommand]:
         if known:
             host.noop(f"{plan.settings.quay_superuser} is there and a superuser")
             return
-        if known is None and not state.is_executing and plan.was_deployed(host.name):
-            host.noop("asked when the run has brought Quay up")
+        if (
+            known is None
+            and plan.was_deployed(host.name)
+            and postpone("asked when the run has brought Quay up")
+        ):
             return
         is_refused = known is False
     # Where Quay can't be asked (not up, or another registry) this will tell.
@@ -163,19 +166,18 @@ def verified(plan: Plan) -> Generator[PyinfraCommand]:
     found = engine.containers.get(wanted.name)
     mark = ManagedFile(VERIFIED, f"{found.id if found else ''}\n", mode=0o644)
     before = ask_each(Files, [VERIFIED]).get(VERIFIED)
-    if not state.is_executing:
-        if not before or before.differs(mark) or due(engine, wanted) == "replace":
-            yield FunctionCommand(_round_trip, (plan,), {})
-        else:
-            host.noop("asked when the run comes to it")
-        return
-    try:
-        said = observe(host, plan)
-    except (RegistryError, Unreachable) as error:
-        yield fail(str(error))
-        return
-    if before and before.differs(mark) is None:
-        host.noop(said)
+    is_verified = before is not None and before.differs(mark) is None
+    if state.is_executing:
+        try:
+            health = observe(host, plan)
+        except (RegistryError, Unreachable) as error:
+            yield fail(str(error))
+            return
+        if is_verified:
+            host.noop(health)
+            return
+    elif is_verified and due(engine, wanted) != "replace":
+        host.noop("asked when the run comes to it")
         return
     yield FunctionCommand(_round_trip, (plan,), {})
     yield files.write(mark)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
-from pyinfra import host, state
+from pyinfra import host
 from pyinfra.api import operation
 from pyinfra.api.command import PyinfraCommand
 from rich.console import Console
@@ -13,6 +13,7 @@ from rich.table import Table
 from facts.quay import Quay
 from operations import quay, reach
 from operations.commands import fail
+from operations.phases import postpone
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
 from quaylab.plan import Plan
@@ -24,8 +25,7 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
 
     + plan: the run's plan
     """
-    if not state.is_executing:
-        host.noop("printed when the run comes to it")
+    if postpone("printed when the run comes to it"):
         return
     subjects: dict[str, Callable[[Plan], str]] = {
         "Quay": _node,

@@ -6,13 +6,14 @@ import os
 import threading
 from collections.abc import Generator, Mapping
 
-from pyinfra import host, state
+from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.files import Files
 from facts.subscription import CLIENT, AttachedPools, Registration, Repositories
 from operations.commands import ask_at_terminal, fail, one_at_a_time, quoted, refusals
 from operations.files import write
+from operations.phases import postpone
 from quaylab.hosts import subscription
 from quaylab.hosts.subscription import Pools
 from quaylab.model import ManagedFile
@@ -98,10 +99,9 @@ def registered(settings: Settings, secret: str) -> Generator[StringCommand]:
         yield _configure(due)
     elif report.identity:
         host.noop(f"registered as {report.identity}")
-    elif report.trouble and not state.is_executing:
-        host.noop("registered, as far as can be told before its CA is there")
     elif report.trouble:
-        yield fail(subscription.trouble(host.name, report))
+        if not postpone("registered, as far as is known before its CA is there"):
+            yield fail(subscription.trouble(host.name, report))
     elif not secret:
         yield fail(
             f"rhsm_organization: {host.name} turned out not to be registered; run this again"

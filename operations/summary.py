@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from pyinfra import host, state
+from pyinfra import host
 from pyinfra.api import operation
 from pyinfra.api.command import PyinfraCommand
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
+from operations.phases import postpone
 from operations.quay import observe
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
@@ -30,9 +31,10 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
 
     + plan: the run's plan
     """
-    if state.is_executing:
-        # stderr, beside pyinfra's own words: stdout may hold --json.
-        Console(stderr=True, highlight=False).print(_panel(plan))
+    if postpone("printed when the run comes to it"):
+        return
+    # stderr, beside pyinfra's own output: stdout may hold --json.
+    Console(stderr=True, highlight=False).print(_panel(plan))
     host.noop("the summary was printed")
     yield from ()
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from pyinfra import host, state
+from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.libvirt import TAG, Libvirt
 from operations.commands import apt_installed, encoded, fail
+from operations.phases import postpone
 from quaylab.hosts.machine import Machine
 from quaylab.virtual import changes, xml
 from quaylab.virtual.found import Hypervisor
@@ -159,8 +160,9 @@ def fits(lab: Lab) -> Generator[StringCommand]:
 
     Where libvirt runs already, this was told before the run; it may just have been installed.
     """
-    problems = list(changes.refusals(lab, report(lab))) if state.is_executing else []
-    if problems:
+    if postpone("looked at when the run comes to it"):
+        return
+    if problems := list(changes.refusals(lab, report(lab))):
         yield fail("\n".join(problems))
     else:
         host.noop("nothing that the lab doesn't fit")
