@@ -23,15 +23,15 @@ def bucket_present(plan: Plan) -> Generator[FunctionCommand]:
     try:
         answer = reach.objects(host, plan)
     except Unreachable:
-        # One that this run brings up doesn't answer yet; else this will tell.
+        # A store that this run starts doesn't answer yet. Any other reports its error below.
         answer = None
     if answer:
         host.noop(f"{plan.settings.storage_bucket} is there")
         return
-    yield FunctionCommand(_make_bucket, (plan,), {})
+    yield FunctionCommand(_create_bucket, (plan,), {})
 
 
-def _make_bucket(state: State, host: Host, plan: Plan) -> bool:
+def _create_bucket(state: State, host: Host, plan: Plan) -> bool:
     try:
         with reach.store(host, plan) as client:
             if client.ask() is None:

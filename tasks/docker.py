@@ -34,7 +34,7 @@ if host.name in plan.topology.engine_hosts():
     answered = machine.engine and machine.engine.version
     if not answered or host.name in plan.storages:
         # Only an engine that answers tells what data it holds, and only a disk that is mounted.
-        docker.fits(name="Check whose data the host holds", plan=plan)
+        docker.no_foreign_data(name="Check whose data the host holds", plan=plan)
 
     trust.registry_noted(name="Record which registry the host serves", plan=plan)
 

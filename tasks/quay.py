@@ -36,4 +36,4 @@ if host.name in plan.topology.quay:
     if is_legacy(plan.version):
         quay.wizard_reachable(name="Wait for Quay's set-up page", plan=plan)
     elif host.name == plan.topology.leader:
-        quay.superuser(name="Create the superuser", plan=plan)
+        quay.superuser_present(name="Create the superuser", plan=plan)

@@ -13,7 +13,7 @@ from operations.run import Purpose, begin
 from quaylab.upgrade import schema_version
 
 plan = begin(Purpose.RECOVER)
-dump = dumps.chosen(plan)
+dump = dumps.choose_dump(plan)
 version = dump.before if dump else plan.settings.database_backup
 
 credentials.saved(name="Save the credentials", plan=plan)
@@ -30,7 +30,7 @@ if host.name == plan.topology.leader:
         files=[schema_version.note(schema_version.restoring(dump.name if dump else "a backup"))],
     )
 
-    credentials.restoring(name="Remember the superuser's former passwords", plan=plan)
+    credentials.former_passwords_saved(name="Remember the superuser's former passwords", plan=plan)
 
 if host.name in plan.topology.hosts["database"]:
     server = plan.workload("database", host.name)

@@ -10,7 +10,7 @@ from operations.run import Purpose, begin
 from quaylab.services.ceph import runs_in_container
 
 plan = begin(Purpose.RECOVER)
-teardown.spare_others(plan)
+teardown.check_owner(plan)
 members = plan.topology.hosts["ceph"]
 
 if host.name in plan.topology.engine_hosts():
