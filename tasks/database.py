@@ -1,4 +1,4 @@
-"""Quay's database: PostgreSQL with pg_trgm, or MySQL; made on a server elsewhere if told to."""
+"""Quay's database: PostgreSQL with pg_trgm, or MySQL; with `database_admin` on a server elsewhere."""
 
 from pyinfra import host
 

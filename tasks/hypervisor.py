@@ -1,7 +1,7 @@
 """The hypervisor: libvirt, its networks and pools, and the VMs of the group `lab`.
 
-Run it first, with `--limit hypervisor`: pyinfra connects to all hosts before it plans, and these
-are not there yet. Then deploy.py deploys to them, and leaves the hypervisor out.
+Run it first, with `--limit hypervisor`: pyinfra connects to all hosts before it plans, and the VMs
+don't exist yet. Then deploy.py deploys to the VMs, and not to the hypervisor.
 """
 
 from pyinfra import host

@@ -25,7 +25,7 @@ if host.name in plan.topology.quay:
 
         quay.migrated(name="Migrate the database's schema", plan=plan)
 
-        # Not before there is a place for them: a run that lacks what is noted is refused.
+        # Only now, because a run is refused while noted blobs are missing.
         files.present(
             name="Record where the blobs are",
             files=[blob_location.note(plan.settings, plan.topology, plan.credentials)],

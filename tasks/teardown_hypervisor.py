@@ -1,7 +1,7 @@
-"""Remove the VMs, networks and pools that tasks/hypervisor.py made, and with them all data.
+"""Remove the VMs, networks and pools that tasks/hypervisor.py made, with all their data.
 
-It wants `--data purge=NAME`, NAME being the registry's own; without it nothing is done. Base images
-stay. Run it with `--limit hypervisor`: the VMs needn't answer.
+It needs `--data purge=NAME`, with the registry's name; without it nothing is done. Base images
+stay. Run it with `--limit hypervisor`, since the VMs needn't answer.
 """
 
 from pyinfra import host
