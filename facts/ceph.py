@@ -22,8 +22,8 @@ class CephState:
     """A cluster as it is.
 
     ``health`` is Ceph's own word (HEALTH_OK, …), ``checks`` are its warnings; ``daemons`` counts
-    them by kind. ``users`` maps a user to the digest of its metadata, ``buckets`` a bucket to its owner;
-    ``declared`` are the hosts and services of cephadm, with digests in the place of keys.
+    them by kind. ``users`` maps a user to the digest of its metadata, ``buckets`` a bucket to its
+    owner; ``declared`` are the hosts and services of cephadm, with digests in the place of keys.
     """
 
     health: str

@@ -1,4 +1,4 @@
-"""Quay's database: PostgreSQL with pg_trgm, or MySQL; with `database_admin` on a server elsewhere."""
+"""Quay's database: PostgreSQL with pg_trgm, or MySQL; also on a server elsewhere."""
 
 from pyinfra import host
 
