@@ -128,7 +128,7 @@ def site(folder: Path) -> Iterator[Site]:
             _log_sessions(machine)
         spread: dict[str, Sequence[Machine]] = {part: [members[part]] for part in PARTS}
         apart = list(members.values())
-        # The lab's name: three and ten hosts are one registry, and another bench's has another name.
+        # The lab's name: three and ten hosts are one registry, apart from those of other benches.
         name = f"bench-{os.getpid()}"
         built = Site(
             _lab(operator, folder, f"{name}-one", {part: [alone] for part in PARTS}, [alone]),
