@@ -6,10 +6,10 @@ from pyinfra.api.exceptions import PyinfraError
 
 from operations.guard import guard
 
-# A host that is lost or fails stops the run for all: half a registry helps nobody.
+# A host that fails or is lost stops the run for all hosts: half a registry helps nobody.
 config.FAIL_PERCENT = 0
 
-# pyinfra tells the end of its hosts in one line; gevent would print a traceback before it.
+# pyinfra reports failed hosts in one line; gevent would print a traceback before it.
 Hub.NOT_ERROR += (PyinfraError,)
 
 guard()

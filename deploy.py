@@ -1,9 +1,9 @@
-"""From bare machines to a verified registry: the tasks in their order."""
+"""Deploy a verified registry to bare machines: the tasks in their order."""
 
 from pyinfra import local
 
-# A line each, no loop: pyinfra tells operations apart by their line numbers, and hosts that play
-# different parts would disagree on the order of what is included from one line.
+# One line for each task, and no loop: pyinfra identifies operations by their line numbers, and
+# hosts with different parts would disagree on the order of tasks that one line includes.
 local.include("tasks/object_storage.py")
 local.include("tasks/subscription.py")
 local.include("tasks/docker_storage.py")

@@ -1,7 +1,7 @@
 """Who plays which part. By default this machine plays every part.
 
-Name other machines to spread the parts, each with what SSH needs and, where commands need it,
-sudo; `address` is where its peers reach it (by default ssh_hostname):
+To spread the parts, name other machines with their SSH settings and, if commands need it, `_sudo`;
+`address` is where the other hosts reach a machine (by default ssh_hostname):
 
     quay = [("quay.example.com", {"ssh_user": "admin", "_sudo": True})]
     database = [("db.example.com", {"ssh_user": "admin", "_sudo": True})]

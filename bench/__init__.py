@@ -1,1 +1,1 @@
-"""How fast Quaylab is, beside a shell script and beside Ansible. README.md tells what and why."""
+"""How fast Quaylab is, compared with a shell script and Ansible; see README.md."""

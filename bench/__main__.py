@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench import shell
 from bench.ansible import Ansible
-from bench.measure import Goal, Sample, Series, keep, table
+from bench.measure import Goal, Sample, Series, table, update_page
 from bench.site import NAGLE, NODELAY, Lab, Site, site
 
 PAGE = Path(__file__).parent / "README.md"
@@ -22,7 +22,7 @@ TIMES = ["median s", "range", "commands a host"]
 
 
 class Bench:
-    """The measurements, which add up to a report and to goals."""
+    """The measurements: each returns a table and adds its goals."""
 
     def __init__(self, site: Site, repetitions: int) -> None:
         self.site = site
@@ -35,9 +35,9 @@ class Bench:
         *actions: Callable[[], None],
         before: Callable[[], None] | None = None,
     ) -> list[Series]:
-        """Repeat actions on a lab in turns, so that what disturbs one disturbs the others too.
+        """Repeat actions on a lab in turns, so that a disturbance hits all of them.
 
-        ``before`` is done each time and not measured.
+        ``before`` runs before each action and is not measured.
         """
         samples: list[list[Sample]] = [[] for _ in actions]
         for _ in range(self.repetitions):
@@ -50,11 +50,11 @@ class Bench:
         return [Series(found) for found in samples]
 
     def first_run(self) -> str:
-        """(b) The first run with images present, against the shell script."""
+        """(b) Measure the first run with images present, against the shell script."""
         lab, machine = self.site.one, self.site.one.machines[0]
-        # Credentials are kept: the script is given them, and so is the run.
+        # The credentials stay: the script gets the same ones as the run.
         text = shell.script(lab.plan)
-        own, by_hand = self.series(
+        quaylab, by_hand = self.series(
             lab,
             lab.deploy,
             lambda: shell.execute(lab.operator, machine, text),
@@ -62,13 +62,13 @@ class Bench:
         )
         lab.forget_data()
         lab.deploy()
-        ratio = own.seconds / by_hand.seconds
+        ratio = quaylab.seconds / by_hand.seconds
         self.goals.append(Goal("first run, against the shell script", ratio, 1.2))
-        rows = [["Quaylab", *own.cells], ["shell script", *by_hand.cells]]
+        rows = [["Quaylab", *quaylab.cells], ["shell script", *by_hand.cells]]
         return table(["first run, images present", *TIMES], rows)
 
     def no_change(self) -> str:
-        """(a) The run without changes, over more and more hosts."""
+        """(a) Measure the run without changes, on more and more hosts."""
         titles = ("as shipped", "with Nagle", "with TCP_NODELAY")
         rows = []
         shipped: dict[int, Series] = {}
@@ -87,7 +87,7 @@ class Bench:
         return table(["no change on hosts", "paramiko", *TIMES], rows)
 
     def against_ansible(self, folder: Path) -> str:
-        """(c) The run without changes, against an Ansible playbook that keeps the same state."""
+        """(c) Measure the run without changes, against an Ansible playbook for the same state."""
         ansible = Ansible.install(folder)
         rows = []
         for hosts, lab in self.site.labs.items():
@@ -96,10 +96,10 @@ class Bench:
             def play(inventory: Path = inventory) -> None:
                 ansible.run_without_changes(inventory)
 
-            play()  # its connections are kept from here on, as in daily work
-            own, theirs = self.series(lab, lab.run_without_changes, play)
-            ratio = own.seconds / theirs.seconds
-            rows.append([str(hosts), "Quaylab", *own.cells, f"1/{1 / ratio:.1f}"])
+            play()  # its connections stay open from here on, as in daily work
+            quaylab, theirs = self.series(lab, lab.run_without_changes, play)
+            ratio = quaylab.seconds / theirs.seconds
+            rows.append([str(hosts), "Quaylab", *quaylab.cells, f"1/{1 / ratio:.1f}"])
             rows.append([str(hosts), ansible.version, *theirs.cells, "1"])
             self.goals.append(Goal(f"no change on {hosts}, against Ansible", ratio, 1 / 20))
         return table(["no change on hosts", "by", *TIMES, "ratio"], rows)
@@ -130,11 +130,11 @@ def main() -> None:
     report = "\n".join([conditions, goals, *measured])
     print(report)
     if not options.print:
-        keep(report, PAGE)
+        update_page(report, PAGE)
 
 
 def _conditions(repetitions: int) -> str:
-    """What the figures hold for; the load is that of others, so it is asked first."""
+    """Describe the machine. The load is read first, before the bench adds its own."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("pyinfra", "paramiko"))
     load = os.getloadavg()[0]
     return (

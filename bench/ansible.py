@@ -1,4 +1,4 @@
-"""The same state kept by Ansible, with what makes it fast: pipelining, kept connections, forks."""
+"""The same state kept by Ansible, tuned with pipelining, lasting connections and forks."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ PLAYBOOK = Path(__file__).parent / "playbook.yml"
 
 @dataclass(frozen=True)
 class Ansible:
-    """An installation in an environment of its own."""
+    """An installation in a virtual environment."""
 
     folder: Path
 
     @classmethod
     def install(cls, folder: Path) -> Ansible:
-        """Ansible with its collections, from PyPI by pip's own configuration."""
+        """Install Ansible with its collections from PyPI, by pip's own configuration."""
         run(sys.executable, "-m", "venv", str(folder / "venv"))
         run(str(folder / "venv/bin/pip"), "install", "--quiet", "ansible", timeout=1200)
         return cls(folder)
 
     @property
     def version(self) -> str:
-        said = run(str(self.folder / "venv/bin/ansible"), "--version").stdout
-        found = re.search(r"core (\S+)\]", said)
-        return f"ansible-core {found.group(1)}" if found else said.splitlines()[0]
+        output = run(str(self.folder / "venv/bin/ansible"), "--version").stdout
+        found = re.search(r"core (\S+)\]", output)
+        return f"ansible-core {found.group(1)}" if found else output.splitlines()[0]
 
     def inventory(self, lab: Lab) -> Path:
-        """Write a lab's machines with the state that each has to have."""
+        """Write an inventory of a lab's machines with the wanted state of each; return its path."""
         for machine in lab.machines:
             # What community.docker needs on a host.
             machine.run(
@@ -56,10 +56,9 @@ class Ansible:
                 "DEBIAN_FRONTEND=noninteractive apt-get install -qq -y python3-requests; }"
             )
         plan = lab.plan
-        where = plan.topology
-        where = plan.topology
-        parts = {"database": [where.database.host], "redis": [where.redis.host]}
-        members = {**parts, "quay": where.quay, "engine": where.engine_hosts()}
+        topology = plan.topology
+        parts = {"database": [topology.database.host], "redis": [topology.redis.host]}
+        members = {**parts, "quay": topology.quay, "engine": topology.engine_hosts()}
         hosts = {
             machine.name: {"ansible_host": machine.address, **_state(plan, machine.name)}
             for machine in lab.machines
@@ -78,7 +77,7 @@ class Ansible:
         return path
 
     def run_without_changes(self, inventory: Path) -> None:
-        """Run the playbook, which must not change anything either."""
+        """Run the playbook, and fail if it changes anything."""
         done = subprocess.run(
             [self.folder / "venv/bin/ansible-playbook", "--inventory", inventory, PLAYBOOK],
             env={
@@ -98,18 +97,18 @@ class Ansible:
 
 
 def _state(plan: Plan, host: str) -> dict[str, Any]:
-    """The variables of one host; one without a service has none."""
+    """Return the variables of one host; a host without a service has none."""
     workloads = plan.workloads_of(host)
     if not workloads:
         return {}
-    where = plan.topology
+    topology = plan.topology
     files = [file for workload in workloads for file in workload.files]
     if plan.certificate.ca:
-        files.append(ManagedFile(where.docker_trust, plan.certificate.ca))
-    quay = plan.workload("quay", where.leader)
+        files.append(ManagedFile(topology.docker_trust, plan.certificate.ca))
+    quay = plan.workload("quay", topology.leader)
     mounts = " ".join(f"--volume={docker.bind(mount)}" for mount in quay.container.mounts)
     return {
-        "hosts_line": f"{plan.address_of_quay(host)} {where.hostname} # quaylab",
+        "hosts_line": f"{plan.address_of_quay(host)} {topology.hostname} # quaylab",
         "directories": sorted({str(PurePosixPath(file.path).parent) for file in files}),
         "files": [
             {
@@ -131,8 +130,8 @@ def _state(plan: Plan, host: str) -> dict[str, Any]:
         "quay_container": quay.container.name,
         "migrate": f"docker run --rm --network={NETWORK} {mounts} {quay.image.reference} "
         "migrate head",
-        "url": where.url,
-        "ca": where.docker_trust,
+        "url": topology.url,
+        "ca": topology.docker_trust,
         "first_user": {
             "username": plan.settings.quay_superuser,
             "password": plan.credentials.superuser_password.get_secret_value(),
@@ -143,7 +142,7 @@ def _state(plan: Plan, host: str) -> dict[str, Any]:
 
 
 def _container(container: Container) -> dict[str, Any]:
-    """A container in the words of community.docker.docker_container."""
+    """Return a container as arguments of community.docker.docker_container."""
     return {
         "name": container.name,
         "image": container.image,

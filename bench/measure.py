@@ -1,4 +1,4 @@
-"""Samples, their medians, and the table that is made of them. Nothing here touches a machine."""
+"""Samples, their medians and tables. Nothing here touches a machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ END = "<!-- end -->"
 
 @dataclass(frozen=True)
 class Sample:
-    """One run: its seconds, and the remote commands of the host that got most of them."""
+    """One run: its seconds, and the remote commands on the host that got most of them."""
 
     seconds: float
     commands: int
@@ -21,7 +21,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Series:
-    """The runs of one kind, of which the median counts: another process may disturb any one."""
+    """The runs of one kind. The median counts, as another process may disturb any of them."""
 
     samples: Sequence[Sample]
 
@@ -35,14 +35,14 @@ class Series:
 
     @property
     def cells(self) -> list[str]:
-        """Median, spread and commands, as they stand in a table."""
+        """Median, range and commands as cells of a table."""
         times = [sample.seconds for sample in self.samples]
         return [f"{self.seconds:.2f}", f"{min(times):.2f} to {max(times):.2f}", str(self.commands)]
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure that must not be above ``most``."""
+    """A figure that must not exceed ``most``."""
 
     name: str
     found: float
@@ -59,13 +59,13 @@ class Goal:
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     lines = [titles, ["---"] * len(titles), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def keep(report: str, page: Path) -> None:
-    """Replace what stands between the page's two marks."""
+def update_page(report: str, page: Path) -> None:
+    """Replace the text between the page's two marks by the report."""
     before, _, rest = page.read_text().partition(START)
     _, _, after = rest.partition(END)
     page.write_text(f"{before}{START}\n{report}{END}{after}")

@@ -1,8 +1,7 @@
-"""The first run as a shell script that somebody wrote by hand, over one SSH connection.
+"""The first run as a hand-written shell script, over one SSH connection.
 
 It starts the same containers with the same options on the same files and waits for the same health
-checks. What it lacks is what a deploy is for: it looks at nothing, repairs nothing, and would fail
-if it was run twice.
+checks. But it checks nothing and repairs nothing, and it would fail if it ran twice.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ wait_for() { until docker exec "$1" sh -c "$2" >/dev/null 2>&1; do sleep 0.5; do
 
 
 def script(plan: Plan) -> str:
-    """The commands for a registry on one host, in the order of deploy.py."""
+    """Return the script for a registry on one host, in the order of deploy.py."""
     leader = plan.topology.leader
     database, redis, quay = plan.workloads_of(leader)
     hosts_line = shlex.quote(f"{plan.address_of_quay(leader)} {plan.topology.hostname} # quaylab")
@@ -40,19 +39,19 @@ def script(plan: Plan) -> str:
     extension = shlex.quote(f"psql --dbname={name} --command='CREATE EXTENSION pg_trgm'")
     mounts = " ".join(f"--volume={docker.bind(mount)}" for mount in quay.container.mounts)
     lines += [
-        *_started(database),
+        *_start(database),
         f"docker exec {database.container.name} bash -c {extension}",
-        *_started(redis),
+        *_start(redis),
         *_network_and_volume(quay),
         f"docker run --rm --network={NETWORK} {mounts} {quay.image.reference} migrate head",
-        *_running(quay.container),
+        *_run_container(quay.container),
         _first_user(plan, quay.container),
     ]
     return "\n".join(lines) + "\n"
 
 
 def execute(operator: Operator, machine: Machine, text: str) -> None:
-    """Run a script as root over a new SSH connection, as OpenSSH makes it."""
+    """Run a script as root over a new connection of OpenSSH."""
     run(
         *("ssh", "-F", "none", "-i", str(operator.key)),
         *("-o", f"UserKnownHostsFile={operator.known_hosts}", f"admin@{machine.address}"),
@@ -61,8 +60,8 @@ def execute(operator: Operator, machine: Machine, text: str) -> None:
     )
 
 
-def _started(workload: Workload) -> list[str]:
-    return [*_network_and_volume(workload), *_running(workload.container)]
+def _start(workload: Workload) -> list[str]:
+    return [*_network_and_volume(workload), *_run_container(workload.container)]
 
 
 def _network_and_volume(workload: Workload) -> list[str]:
@@ -75,7 +74,7 @@ def _network_and_volume(workload: Workload) -> list[str]:
     return lines
 
 
-def _running(container: Container) -> list[str]:
+def _run_container(container: Container) -> list[str]:
     return [
         f"docker run {shlex.join(docker.run_arguments(container))}",
         f"wait_for {container.name} {shlex.quote(container.health)}",

@@ -1,4 +1,4 @@
-"""The machines that are measured, the labs deployed to them, and the count of remote commands."""
+"""The measured machines, the labs on them, and the count of remote commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.machine.packaged import build_all
 PARTS = {"database": "postgresql", "redis": "redis", "quay": "quay"}
 IDLE = 7
 
-# Data of an inventory: paramiko's own behaviour, and a transport that sends at once.
+# Inventory data: paramiko's default behaviour, and a transport that sends at once.
 NAGLE = "ssh_paramiko_connect_kwargs = {}\n"
 NODELAY = """
 import socket
@@ -38,7 +38,7 @@ ssh_paramiko_connect_kwargs = {"transport_factory": _nodelay}
 
 @dataclass(frozen=True)
 class Lab:
-    """An inventory; ``machines`` are all of its hosts, with those that play no part."""
+    """An inventory; ``machines`` are all its hosts, also those without a part."""
 
     deployment: Deployment
     machines: Sequence[Machine]
@@ -46,12 +46,12 @@ class Lab:
 
     @property
     def plan(self) -> Plan:
-        """What a run works out, from the same inventory and the same facts."""
+        """The plan that a run makes from the same inventory and the same facts."""
         reports = {machine.name: _report(machine) for machine in self.machines}
         return plans.make(inventories.read(self.deployment.inventory, ()), reports)
 
     def variant(self, name: str, data: str) -> Lab:
-        """The same lab from an inventory that has more data."""
+        """Return the same lab with an inventory that has more data."""
         source = self.deployment.inventory.parent
         copy = source.with_name(name)
         (copy / "group_data").mkdir(parents=True, exist_ok=True)
@@ -68,12 +68,12 @@ class Lab:
         self.deployment.run().check()
 
     def run_without_changes(self) -> None:
-        """A run of pyinfra that must not change anything, or it is no such run."""
+        """Run pyinfra, and fail if it changes anything."""
         changed = self.deployment.run().check().changed()
         assert not changed, changed
 
     def sample(self, action: Callable[[], None]) -> Sample:
-        """Time an action, and count the commands that it ran on the machines."""
+        """Time an action, and count the commands that it runs on the machines."""
         before = [_sessions(machine) for machine in self.machines]
         started = time.monotonic()
         action()
@@ -82,7 +82,7 @@ class Lab:
         return Sample(seconds, max(b - a for a, b in zip(before, after, strict=True)))
 
     def forget_data(self) -> None:
-        """Make the first run's state: images are there, and nothing else of Quaylab's."""
+        """Restore the state before the first run: only the images are there."""
         for machine in self.machines:
             machine.run(
                 "docker ps --all --quiet --filter name=quaylab- | xargs --no-run-if-empty "
@@ -97,7 +97,7 @@ class Lab:
 
 @dataclass(frozen=True)
 class Site:
-    """One host with all parts, three with one each, and those three beside seven idle ones."""
+    """One host with all parts, three hosts with one each, and those with seven idle hosts."""
 
     one: Lab
     three: Lab
@@ -110,7 +110,7 @@ class Site:
 
 @contextmanager
 def site(folder: Path) -> Iterator[Site]:
-    """Machines with the images on them, and nothing deployed."""
+    """Create machines with the images on them, and nothing deployed."""
     images = build_all()
     home = folder / "operator"
     home.mkdir()
@@ -119,7 +119,7 @@ def site(folder: Path) -> Iterator[Site]:
     try:
         alone = factory("alone")
         members = {part: factory(part) for part in PARTS}
-        # They play no part, so they need no engine.
+        # They have no part, so they need no engine.
         idle = [factory(f"idle-{number}", "bare") for number in range(1, IDLE + 1)]
         alone.load_images([images[image] for image in PARTS.values()])
         for part, image in PARTS.items():
@@ -128,7 +128,7 @@ def site(folder: Path) -> Iterator[Site]:
             _log_sessions(machine)
         spread: dict[str, Sequence[Machine]] = {part: [members[part]] for part in PARTS}
         apart = list(members.values())
-        # The name of the lab: three and ten are one registry, and no other bench's.
+        # The lab's name: three and ten hosts are one registry, apart from those of other benches.
         name = f"bench-{os.getpid()}"
         built = Site(
             _lab(operator, folder, f"{name}-one", {part: [alone] for part in PARTS}, [alone]),
@@ -155,12 +155,12 @@ def _lab(
 
 
 def _log_sessions(machine: Machine) -> None:
-    """Have sshd log every command that it is asked to run."""
+    """Let sshd log every command that it runs."""
     machine.run("echo 'LogLevel VERBOSE' >/etc/ssh/sshd_config.d/bench.conf; systemctl reload ssh")
 
 
 def _sessions(machine: Machine) -> int:
-    """Commands so far by sshd's own log, whoever sent them and with whatever client."""
+    """Count the commands so far by sshd's own log, whatever client sent them."""
     log = "journalctl --sync; journalctl --identifier=sshd-session --output=cat"
     return int(machine.run(f"{log} | grep -c '^Starting session' || :").stdout)
 

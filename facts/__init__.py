@@ -1,1 +1,1 @@
-"""What a host reports. Absent tools give an empty fact, never a failed run."""
+"""What a host reports. A missing tool gives an empty fact, never a failed run."""

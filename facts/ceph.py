@@ -21,9 +21,9 @@ AUTHORIZED_KEYS = "/root/.ssh/authorized_keys"
 class CephState:
     """A cluster as it is.
 
-    ``health`` is Ceph's own word (HEALTH_OK, …), ``checks`` what it finds fault with; ``daemons``
-    are counted by kind. ``users`` have a digest of what they are made of, ``buckets`` their owner;
-    ``declared`` are hosts and services of cephadm's, with digests in the place of keys.
+    ``health`` is Ceph's own word (HEALTH_OK, …), ``checks`` are its warnings; ``daemons`` counts
+    them by kind. ``users`` maps a user to the digest of its metadata, ``buckets`` a bucket to its
+    owner; ``declared`` are the hosts and services of cephadm, with digests in the place of keys.
     """
 
     health: str
@@ -47,23 +47,23 @@ class Ceph(FactBase[CephState | None]):
         return None
 
     def process(self, output: list[str]) -> CephState | None:
-        # cephadm tells what it does before the command's own line.
+        # cephadm prints messages before the command's own output.
         line = next((line for line in output if line.startswith("{")), None)
         if line is None:
             return None
         try:
-            said = json.loads(line)
+            report = json.loads(line)
             # "ceph version 18.2.7 (6b0e98…) reef (stable)": how many daemons run it, by kind.
-            kinds = {kind: each for kind, each in said["versions"].items() if kind != "overall"}
+            kinds = {kind: each for kind, each in report["versions"].items() if kind != "overall"}
             versions = {words for each in kinds.values() for words in each}
             return CephState(
-                health=said["health"],
-                checks=tuple(said["checks"]),
+                health=report["health"],
+                checks=tuple(report["checks"]),
                 version=", ".join(sorted({words.split()[2] for words in versions})),
                 daemons={kind: sum(each.values()) for kind, each in kinds.items() if each},
-                users=said["users"],
-                buckets=said["buckets"],
-                declared=said["declared"],
+                users=report["users"],
+                buckets=report["buckets"],
+                declared=report["declared"],
             )
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise FactProcessError(f"Ceph's report can't be read: {error}") from error
@@ -73,7 +73,7 @@ class Ceph(FactBase[CephState | None]):
 class CephadmState:
     """What a host has of cephadm: its packages, the manager's key, its daemons.
 
-    ``made`` is whether a bootstrap came to its end here; ``begun`` whether one left anything.
+    ``made``: a bootstrap has completed here; ``begun``: a bootstrap has left files here.
     """
 
     packages: frozenset[str]
@@ -84,7 +84,7 @@ class CephadmState:
 
 
 class Cephadm(FactBase[CephadmState]):
-    """A :class:`CephadmState`, of the cluster with this id and the manager with this key."""
+    """A :class:`CephadmState` for the cluster with this id and the manager with this key."""
 
     def command(self, fsid: str, key: str, note: str) -> StringCommand:
         return StringCommand(
@@ -113,8 +113,8 @@ class Cephadm(FactBase[CephadmState]):
 
 
 class Osds(FactBase[dict[str, str]]):
-    """What those of some paths that are there bear: ``ours`` an OSD of the cluster with this id,
-    ``nothing`` a file that was never written to, ``other`` anything else."""
+    """The content of existing paths: ``ours`` for an OSD of the cluster with this id, ``nothing``
+    for a file that was never written to, ``other`` for anything else."""
 
     def command(self, paths: list[str], fsid: str) -> StringCommand:
         return StringCommand(
@@ -122,7 +122,7 @@ class Osds(FactBase[dict[str, str]]):
             # BlueStore's label in the first block has the id as text.
             f'if head -c 4096 "$path" | grep --quiet --text --fixed-strings {fsid};',
             'then echo "ours $path";',
-            # A small file may be kept without a block of its own.
+            # A file system may store a small file without a block.
             'elif test -f "$path" && test "$(stat -L -c %b "$path")" = 0 &&',
             'test "$(head -c 4096 "$path" | tr -d "\\0" | wc -c)" = 0;',
             'then echo "nothing $path"; else echo "other $path"; fi; done 2>/dev/null',

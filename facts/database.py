@@ -1,4 +1,4 @@
-"""The database in its container, asked as its administrator over the local socket."""
+"""The database in its container, asked by its administrator over the local socket."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quaylab.engines import docker
 
 @dataclass(frozen=True)
 class Extension:
-    """An extension: the version that could be installed, and the one that is (or None)."""
+    """An extension: the version that can be installed, and the installed version (or None)."""
 
     available: str
     installed: str | None
@@ -63,8 +63,8 @@ class Database(FactBase[DatabaseState | None]):
         else:
             query = " ".join(MYSQL.format(database=database).split())
             client = 'mysql --user=root --skip-column-names --raw --execute="$0"'
-        asked = docker.execute_bash(container, shlex.quote(client), query)
-        return StringCommand(asked, "2>/dev/null || :")  # not running yet
+        command = docker.execute_bash(container, shlex.quote(client), query)
+        return StringCommand(command, "2>/dev/null || :")  # it may not run yet
 
     @staticmethod
     def default() -> DatabaseState | None:
@@ -75,13 +75,13 @@ class Database(FactBase[DatabaseState | None]):
         if not text:
             return None
         try:
-            said: dict[str, Any] = json.loads(text)
+            answer: dict[str, Any] = json.loads(text)
         except ValueError as error:
             raise FactProcessError(f"the database's answer can't be read: {error}") from error
-        extensions = (said.get("extensions") or {}).items()
+        extensions = (answer.get("extensions") or {}).items()
         return DatabaseState(
-            version=said["version"],
-            character_set=said["character_set"],
+            version=answer["version"],
+            character_set=answer["character_set"],
             extensions={name: Extension(*versions) for name, versions in extensions},
-            role_superuser=said.get("role_superuser"),
+            role_superuser=answer.get("role_superuser"),
         )

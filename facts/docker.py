@@ -8,15 +8,15 @@ from pyinfra.api.facts import FactBase
 
 from quaylab.engines import docker
 
-# Where dpkg was interrupted, dockerd is there and can't be started.
+# After dpkg was interrupted, dockerd may be there and can't be started.
 HALF_INSTALLED = (
     "dpkg-query --show --showformat '${db:Status-Status}\\n' docker.io containerd 2>/dev/null |"
     " grep --quiet -e unpacked -e half- -e triggers-"
 )
 
 
-# A network of ours has rules in iptables, unless the engine was told to make none. It may use
-# another of the tools than `iptables` is now.
+# Our network has rules in iptables, unless the engine is configured to make none. The engine may
+# use another variant of the tool than the current `iptables`.
 FLUSHED = rf"""
 jumps() {{ printf '%s\n' "$rules" | grep --quiet -e "-A $1.* -j DOCKER"; }}
 without_rules() {{
@@ -40,8 +40,8 @@ fi
 
 @dataclass(frozen=True)
 class DaemonState:
-    """``enabled`` is whether it starts at boot, and ``flushed`` whether the rules of an engine that
-    has our network are gone from iptables."""
+    """``enabled``: dockerd starts at boot; ``flushed``: the engine has our network, and its rules
+    are gone from iptables."""
 
     installed: bool
     enabled: bool

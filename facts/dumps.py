@@ -1,4 +1,4 @@
-"""The dumps on the database's host, and what a new one would take."""
+"""The dumps on the database's host, and the space for a new one."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Dumps(FactBase[DumpsState]):
     + container: the database's container
     + engine: postgresql or mysql
     + database: the database's name
-    + data: where the container has its data
+    + data: the data's directory in the container
 
-    It waits for what a killed run may have left at work on the dumps.
+    It waits for a command of a killed run that is still working on the dumps.
     """
 
     def command(self, container: str, engine: str, database: str, data: str) -> StringCommand:
@@ -42,11 +42,11 @@ class Dumps(FactBase[DumpsState]):
         return StringCommand(
             f"if test -e {LOCK}; then flock --shared {LOCK} true; fi;",
             "printf 'now %s\\n' \"$(date +%s)\";",
-            # The directory, or what it will be made in: the first of those that are there.
+            # The free space of the directory or, if it isn't there yet, of its parent.
             f"df -B1 --output=avail {DIRECTORY} /var/lib 2>/dev/null | sed -n '2s/^ */free /p';",
             docker.execute(container, f"df -B1 --output=avail {data}"), "2>/dev/null |",
             "sed -n '2s/^ */free /p';",
-            # A database without a schema answers the first question only.
+            # A database without a schema answers only the first question.
             docker.execute_bash(container, shlex.quote(query)), "2>/dev/null;",
             f"for signed in {DIRECTORY}/*.json; do",
             'test ! -e "${signed%.json}.dump" ||',
@@ -58,20 +58,20 @@ class Dumps(FactBase[DumpsState]):
         return DumpsState((), None, None, 0, 0)
 
     def process(self, output: list[str]) -> DumpsState:
-        said: dict[str, list[str]] = {}
+        values: dict[str, list[str]] = {}
         for line in output:
             key, _, value = line.partition(" ")
-            said.setdefault(key, []).append(value)
+            values.setdefault(key, []).append(value)
 
         def one(key: str) -> str | None:
-            return said.get(key, [None])[0]
+            return values.get(key, [None])[0]
 
         try:
             return DumpsState(
-                dumps=tuple(_dump(value) for value in said.get("dump", [])),
+                dumps=tuple(_dump(value) for value in values.get("dump", [])),
                 revision=one("revision"),
                 size=int(size) if (size := one("size")) else None,
-                free=min((int(free) for free in said.get("free", [])), default=0),
+                free=min((int(free) for free in values.get("free", [])), default=0),
                 now=float(one("now") or 0),
             )
         except ValueError as error:

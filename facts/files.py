@@ -1,4 +1,4 @@
-"""Files by owner, mode and content, many at once."""
+"""The owner, mode and content of many files at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from quaylab.model import FileState
 
 
 class Files(FactBase[dict[str, FileState]]):
-    """The states of those of some paths that are regular files."""
+    """The states of the paths that are regular files."""
 
     def command(self, paths: list[str]) -> StringCommand:
         return StringCommand(
@@ -32,7 +32,7 @@ class Files(FactBase[dict[str, FileState]]):
 
 
 class Paths(FactBase[list[str]]):
-    """Those of some paths that are there, whatever they are."""
+    """The paths that exist, whatever they are."""
 
     def command(self, paths: list[str]) -> StringCommand:
         names = [QuoteString(path) for path in paths]

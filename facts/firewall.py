@@ -8,14 +8,14 @@ from pyinfra.api.facts import FactBase
 
 from quaylab.paths import VAR
 
-# The rules that runs have added, a line each; others may have been there before.
+# The rules that runs have added, one on each line; others may have been there before.
 NOTE = f"{VAR}/firewall"
 
 
 @dataclass(frozen=True)
 class FirewallState:
-    """``rules`` of the default zone that hold now and after a reboot, as options that add them;
-    ``noted`` are those that runs have added."""
+    """``rules``: those of the default zone that hold now and after a reboot, as the options of
+    firewall-cmd that add them; ``noted``: the rules that runs have added."""
 
     running: bool
     rules: frozenset[str]
@@ -23,7 +23,7 @@ class FirewallState:
 
 
 class Firewall(FactBase[FirewallState]):
-    """Whether firewalld runs, and what it lets in."""
+    """Whether firewalld runs, and its rules."""
 
     def command(self) -> str:
         return (
@@ -40,9 +40,9 @@ class Firewall(FactBase[FirewallState]):
         return FirewallState(False, frozenset())
 
     def process(self, output: list[str]) -> FirewallState:
-        said = [line.partition(" ") for line in output]
+        lines = [line.partition(" ") for line in output]
         now, permanent, noted = (
-            frozenset(rule for key, _, rule in said if key == kind)
+            frozenset(rule for key, _, rule in lines if key == kind)
             for kind in ("rule", "rule--permanent", "noted")
         )
         return FirewallState("state running" in output, now & permanent, noted)

@@ -10,7 +10,7 @@ from quaylab.engines import docker
 
 
 class Images(FactBase[dict[str, ImageState]]):
-    """Those of some images that a host has, by name."""
+    """The states of images that the host has, by name."""
 
     def command(self, references: list[str]) -> StringCommand:
         pairs = [word for each in references for word in (each, note_path(each))]

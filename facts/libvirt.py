@@ -1,4 +1,4 @@
-"""A hypervisor: what libvirt has, and the disks that it is made from."""
+"""A hypervisor: what libvirt has, and the devices for its pools."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ if command -v vgs >/dev/null; then
   vgs --noheadings --separator '|' --options vg_name,vg_tags 2>/dev/null | sed 's/^ */group|/'
 fi
 """
-# Asked of each path of a disk, and of each device.
+# Run for each path of a disk, and for each device.
 FILE = r"""
 do
   if test ! -e "$path"; then continue; fi
@@ -84,7 +84,7 @@ done
 
 
 class Libvirt(FactBase[Hypervisor]):
-    """A :class:`quaylab.virtual.found.Hypervisor`, with some paths and devices looked at."""
+    """A :class:`quaylab.virtual.found.Hypervisor`, with the state of these paths and devices."""
 
     def command(self, paths: list[str], devices: list[str]) -> StringCommand:
         return StringCommand(
@@ -97,25 +97,25 @@ class Libvirt(FactBase[Hypervisor]):
         return Hypervisor()
 
     def process(self, output: list[str]) -> Hypervisor:
-        said: dict[str, list[list[str]]] = {}
+        lines: dict[str, list[list[str]]] = {}
         for line in output:
             key, *values = line.split("|")
-            said.setdefault(key, []).append(values)
+            lines.setdefault(key, []).append(values)
         return Hypervisor(
-            missing=frozenset(values[0] for values in said.get("missing", [])),
-            answers="answers" in said,
-            enabled="enabled" in said,
-            kvm="kvm" in said,
-            networks=_objects(said.get("network", [])),
-            pools=_objects(said.get("pool", [])),
-            domains=_objects(said.get("domain", [])),
-            files=dict(_file(*values) for values in said.get("file", [])),
+            missing=frozenset(values[0] for values in lines.get("missing", [])),
+            answers="answers" in lines,
+            enabled="enabled" in lines,
+            kvm="kvm" in lines,
+            networks=_objects(lines.get("network", [])),
+            pools=_objects(lines.get("pool", [])),
+            domains=_objects(lines.get("domain", [])),
+            files=dict(_file(*values) for values in lines.get("file", [])),
             devices={
                 path: Device(group or None, content or None)
-                for group, content, path in said.get("device", [])
+                for group, content, path in lines.get("device", [])
             },
-            volume_groups={name: TAG in tags.split(",") for name, tags in said.get("group", [])},
-            existing_paths=frozenset(values[0] for values in said.get("there", [])),
+            volume_groups={name: TAG in tags.split(",") for name, tags in lines.get("group", [])},
+            existing_paths=frozenset(values[0] for values in lines.get("there", [])),
         )
 
 
@@ -123,7 +123,7 @@ def _objects(lines: list[list[str]]) -> dict[str, Object]:
     found = [
         Object(
             base64.b64decode(packed).decode(),
-            # A VM that is paused is there as well.
+            # A paused VM counts as active.
             active not in ("no", "inactive", "shut off", "crashed"),
             autostart in ("yes", "enable"),
         )

@@ -1,4 +1,4 @@
-"""The host itself: identity, size, engine, and the data it bears."""
+"""The host itself: identity, size, engine, and its data."""
 
 from __future__ import annotations
 
@@ -79,13 +79,13 @@ class Machine(FactBase[machine.Machine | None]):
         return None
 
     def process(self, output: list[str]) -> machine.Machine:
-        said: dict[str, list[str]] = {}
+        values: dict[str, list[str]] = {}
         for line in output:
             key, _, value = line.partition(" ")
-            said.setdefault(key, []).append(value.strip())
+            values.setdefault(key, []).append(value.strip())
 
         def one(key: str) -> str:
-            return said.get(key, [""])[0]
+            return values.get(key, [""])[0]
 
         os_id, _, rest = one("os").partition("|")
         os_version, _, os_like = rest.partition("|")
@@ -101,34 +101,34 @@ class Machine(FactBase[machine.Machine | None]):
                 cpus=int(one("cpus")),
                 memory_mb=int(one("memory_kb")) // 1024,
                 systemd=one("systemd") == "yes",
-                addresses=tuple(said.get("address", [])),
-                own_addresses=frozenset(said.get("own_address", [])),
-                engine=_engine({key: values[0] for key, values in said.items()})
-                if "client" in said
+                addresses=tuple(values.get("address", [])),
+                own_addresses=frozenset(values.get("own_address", [])),
+                engine=_engine({key: lines[0] for key, lines in values.items()})
+                if "client" in values
                 else None,
                 volumes=found.volumes,
                 containers=found.container_labels,
-                free_mb=dict(_free(line) for line in said.get("free", [])),
-                listening=_ports(said, "before") & _ports(said, "after"),
+                free_mb=dict(_free(line) for line in values.get("free", [])),
+                listening=_ports(values, "before") & _ports(values, "after"),
                 published=found.published,
-                # Where the note is lost, the container tells.
-                schema=(one("schema") if "schema" in said else quay and quay.version) or None,
+                # If the note is lost, the container has the version.
+                schema=(one("schema") if "schema" in values else quay and quay.version) or None,
                 storage=one("storage") or None,
                 registry=one("registry") or None,
-                ceph=frozenset(said.get("ceph", [])),
+                ceph=frozenset(values.get("ceph", [])),
                 ceph_made=one("ceph_made") or None,
                 hostname=one("hostname"),
                 state=found.state,
                 images=found.images,
-                image_notes=dict(docker.split_first(line) for line in said.get("image_note", [])),
-                clock_ahead=int(one("epoch")) - time.time() if "epoch" in said else 0,
+                image_notes=dict(docker.split_first(line) for line in values.get("image_note", [])),
+                clock_ahead=int(one("epoch")) - time.time() if "epoch" in values else 0,
             )
         except ValueError as error:
             raise FactProcessError(f"the host's report can't be read: {error}") from error
 
 
 class EngineInfo(FactBase[machine.Engine | None]):
-    """The engine as it says of itself; None without one."""
+    """The engine's information about itself; None without an engine."""
 
     def command(self) -> str:
         return docker.INFO
@@ -138,13 +138,13 @@ class EngineInfo(FactBase[machine.Engine | None]):
         return None
 
     def process(self, output: list[str]) -> machine.Engine | None:
-        said = dict(docker.split_first(line) for line in output)
-        return _engine(said) if "client" in said else None
+        values = dict(docker.split_first(line) for line in output)
+        return _engine(values) if "client" in values else None
 
 
-def _engine(said: Mapping[str, str]) -> machine.Engine:
-    """The answer to :data:`docker.INFO`, by the first words of its lines."""
-    path, client, text = said["client"], said.get("version", ""), said.get("info", "")
+def _engine(values: Mapping[str, str]) -> machine.Engine:
+    """Parse the answer to :data:`docker.INFO`, given by the first words of its lines."""
+    path, client, text = values["client"], values.get("version", ""), values.get("info", "")
     info: dict[str, Any] = json.loads(text) if text.startswith("{") else {}
     unsupported = None
     if "podman" in client.lower() or "podman" in path:
@@ -153,7 +153,7 @@ def _engine(said: Mapping[str, str]) -> machine.Engine:
         unsupported = "a snap, which can't read /etc; install the distribution's or Docker CE"
     elif any("rootless" in option for option in info.get("SecurityOptions") or []):
         unsupported = "rootless, and can't bind the registry's ports; use the system's engine"
-    elif "hangs" in said:
+    elif "hangs" in values:
         unsupported = (
             "at a standstill: its engine gives no answer within 60 s; see what holds it up "
             "(journalctl --unit=docker), then restart it: systemctl restart docker"
@@ -177,5 +177,5 @@ def _free(line: str) -> tuple[str, int]:
     return mount, int(free)
 
 
-def _ports(said: dict[str, list[str]], when: str) -> frozenset[int]:
-    return frozenset(int(port, 16) for port in said.get(when, []))
+def _ports(values: dict[str, list[str]], when: str) -> frozenset[int]:
+    return frozenset(int(port, 16) for port in values.get(when, []))

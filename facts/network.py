@@ -9,7 +9,7 @@ from pyinfra.api.facts import FactBase
 
 from quaylab.engines import docker
 
-# With nothing but what Quay's image has; bash opens the connection.
+# Only with what Quay's image has: bash opens the connection.
 SCRIPT = """\
 while test $# -gt 0; do
     said=$(timeout 10 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>&1) ||
@@ -19,14 +19,14 @@ done"""
 
 
 class OutOfReach(FactBase[dict[tuple[str, int], str]]):
-    """Of addresses and ports those that a container does not get to, with the reason.
+    """The addresses and ports that a container can't reach, with the reason.
 
-    Names and routes are a container's: it reads no /etc/hosts of the host, and what it sends is
-    forwarded.
+    A container has its own names and routes: it doesn't read the host's /etc/hosts, and the host
+    forwards what it sends.
 
     + container: the container's name
     + image: its image
-    + inside: ask in the container, which has to run; else in another one of its image
+    + inside: try in the container, which has to run; else in another container of its image
     + targets: the addresses and ports
     """
 
@@ -45,6 +45,6 @@ class OutOfReach(FactBase[dict[tuple[str, int], str]]):
     def process(self, output: list[str]) -> dict[tuple[str, int], str]:
         found = {}
         for line in output:
-            address, port, said = line.split(" ", 2)
-            found[address, int(port)] = said.rpartition(": ")[2]
+            address, port, reason = line.split(" ", 2)
+            found[address, int(port)] = reason.rpartition(": ")[2]
         return found

@@ -1,4 +1,4 @@
-"""Quay in its container: health and version, as the node itself sees them."""
+"""Quay in its container: the node's own view of its health, and its version."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quaylab.model import VERSION_LABEL
 
 @dataclass(frozen=True)
 class QuayState:
-    """A node's version and the services that ``/health/instance`` looks at."""
+    """A node's version, and the health of the services that ``/health/instance`` checks."""
 
     version: str
     services: dict[str, bool]
@@ -29,10 +29,10 @@ class Quay(FactBase[QuayState | None]):
     """A Quay node's health and version; None if there is no such container."""
 
     def command(self, container: str) -> StringCommand:
-        asked = "curl --silent --insecure https://127.0.0.1:8443/health/instance"
+        command = "curl --silent --insecure https://127.0.0.1:8443/health/instance"
         return StringCommand(
             docker.label(container, VERSION_LABEL), "2>/dev/null &&",
-            docker.execute(container, asked), "2>/dev/null || :",
+            docker.execute(container, command), "2>/dev/null || :",
         )  # fmt: skip
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Who resolves names on a host, and what was told to it."""
+"""What resolves names on a host, and its configuration by runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pyinfra.api.facts import FactBase
 @dataclass(frozen=True)
 class ResolverState:
     """``kind`` is systemd-resolved, NetworkManager or None; ``routed`` are the domains that
-    systemd-resolved sends to a link's own server; ``hosts`` the lines of /etc/hosts with a mark."""
+    systemd-resolved sends to a link's own server; ``hosts`` are our lines of /etc/hosts."""
 
     kind: str | None = None
     routed: frozenset[str] = frozenset()
@@ -39,12 +39,12 @@ class Resolver(FactBase[ResolverState]):
         return ResolverState()
 
     def process(self, output: list[str]) -> ResolverState:
-        said: dict[str, list[str]] = {}
+        values: dict[str, list[str]] = {}
         for line in output:
             key, _, value = line.partition(" ")
-            said.setdefault(key, []).append(value)
+            values.setdefault(key, []).append(value)
         return ResolverState(
-            said.get("kind", [None])[0],
-            frozenset(said.get("routed", [])),
-            tuple(said.get("hosts", [])),
+            values.get("kind", [None])[0],
+            frozenset(values.get("routed", [])),
+            tuple(values.get("hosts", [])),
         )

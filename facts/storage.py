@@ -1,4 +1,4 @@
-"""Disks, LVM, mounts, and what the engine keeps its images on."""
+"""Disks, LVM, mounts, and the engine's storage."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from quaylab.hosts.disks import (
     XfsState,
 )
 
-# lsblk's pairs and LVM's separators, as RHEL 7 writes no JSON of block devices. What an engine
-# makes on its first start is no data of anybody's.
+# lsblk's pairs and LVM's separators, because RHEL 7 writes no JSON of block devices. What an engine
+# creates on its first start counts as no data.
 COMMAND = r"""
 lsblk --bytes --pairs \
   --output KNAME,PKNAME,TYPE,SIZE,FSTYPE,MOUNTPOINT,SERIAL,UUID 2>/dev/null | sed 's/^/disk /'
@@ -74,7 +74,7 @@ find "$root"/containers "$root"/image/*/imagedb/content/sha256 "$root"/swarm -mi
 find "$root"/volumes "$root"/plugins -mindepth 1 -maxdepth 1 -type d ! -name tmp ! -name storage \
   -printf 'data %p\n' -quit 2>/dev/null
 """
-# What an engine of any age has at the top of its root.
+# What an engine of any version has at the top of its root.
 ENGINE_OWN = (
     "aufs|btrfs|builder|buildkit|containerd|containers|devicemapper|engine-id|fuse-overlayfs|"
     r"image|lost\+found|network|overlay|overlay2|plugins|runtimes|swarm|tmp|trust|vfs|volumes"
@@ -88,7 +88,7 @@ SUBSTITUTIONS = {
 }
 for _name, _value in SUBSTITUTIONS.items():
     COMMAND = COMMAND.replace(_name, _value)
-# For each directory that a file system of ours is or will be mounted at.
+# For each directory at which a file system of ours is or will be mounted.
 DIRECTORIES = r"""; do
   test -z "$(ls -A "$path" 2>/dev/null)" || echo "occupied $path"
   xfs_info "$path" 2>/dev/null | sed "s|^|xfs $path |"
@@ -111,21 +111,21 @@ class Storage(FactBase[Disks]):
         return Disks()
 
     def process(self, output: list[str]) -> Disks:
-        said: dict[str, list[str]] = {}
+        values: dict[str, list[str]] = {}
         for line in output:
             key, _, value = line.partition(" ")
-            said.setdefault(key, []).append(value)
+            values.setdefault(key, []).append(value)
 
         def rows(key: str, separator: str | None = None) -> Iterator[list[str]]:
-            return (line.split(separator) for line in said.get(key, []))
+            return (line.split(separator) for line in values.get(key, []))
 
         def one(key: str) -> str:
-            return said.get(key, [""])[0].strip()
+            return values.get(key, [""])[0].strip()
 
         names = dict(rows("name"))
         try:
             return Disks(
-                devices=_devices(said),
+                devices=_devices(values),
                 names=names,
                 physical={
                     pv.device: pv for pv in (_physical(row, names) for row in rows("pv", "|"))
@@ -133,29 +133,29 @@ class Storage(FactBase[Disks]):
                 groups={row[0]: _group(row) for row in rows("vg", "|")},
                 logical=tuple(_logical(row, names) for row in rows("lv", "|")),
                 mounts=tuple(_mount(row) for row in rows("mount")),
-                xfs=_xfs(said.get("xfs", [])),
+                xfs=_xfs(values.get("xfs", [])),
                 fstab=tuple(FstabLine(row[0], row[1], row[3]) for row in rows("fstab")),
-                tools=frozenset(said.get("tool", [])),
+                tools=frozenset(values.get("tool", [])),
                 root=one("root"),
-                running="running" in said,
+                running="running" in values,
                 driver=one("driver"),
                 data=one("data"),
-                occupied=frozenset(said.get("occupied", [])),
+                occupied=frozenset(values.get("occupied", [])),
                 daemon=one("daemon"),
-                setup="".join(f"{line}\n" for line in said.get("setup", [])),
+                setup="".join(f"{line}\n" for line in values.get("setup", [])),
             )
         except (ValueError, LookupError) as error:
             raise FactProcessError(f"the disks' report can't be read: {error!r}") from error
 
 
-def _devices(said: dict[str, list[str]]) -> dict[str, Device]:
-    """lsblk lists a device once for each that it lies on."""
-    serials = {path: serial.strip() for path, _, serial in _partitioned(said, "serial")}
+def _devices(values: dict[str, list[str]]) -> dict[str, Device]:
+    """Collect lsblk's lines: it lists a device once for each of its parents."""
+    serials = {path: serial.strip() for path, _, serial in _partitioned(values, "serial")}
     signatures: dict[str, list[str]] = {}
-    for path, _, kind in _partitioned(said, "signature"):
+    for path, _, kind in _partitioned(values, "signature"):
         signatures.setdefault(path, []).append(kind)
     devices: dict[str, Device] = {}
-    for line in said.get("disk", []):
+    for line in values.get("disk", []):
         columns = dict(pair.split("=", 1) for pair in shlex.split(line))
         path = f"/dev/{columns['KNAME']}"
         before = devices[path].parents if path in devices else frozenset[str]()
@@ -174,8 +174,8 @@ def _devices(said: dict[str, list[str]]) -> dict[str, Device]:
     return devices
 
 
-def _partitioned(said: dict[str, list[str]], key: str) -> Iterator[tuple[str, str, str]]:
-    return (line.partition(" ") for line in said.get(key, []))
+def _partitioned(values: dict[str, list[str]], key: str) -> Iterator[tuple[str, str, str]]:
+    return (line.partition(" ") for line in values.get(key, []))
 
 
 def _physical(row: list[str], names: dict[str, str]) -> PhysicalVolume:
@@ -204,7 +204,7 @@ def _mount(row: list[str]) -> Mount:
 
 
 def _xfs(lines: list[str]) -> dict[str, XfsState]:
-    """From xfs_info's lines, each behind its mount point."""
+    """Parse xfs_info's lines; each begins with its mount point."""
     reports: dict[str, str] = {}
     for line in lines:
         path, _, rest = line.partition(" ")

@@ -1,5 +1,5 @@
-"""What subscription-manager tells. Each of its calls takes seconds, so a fact makes only those that
-one decision needs."""
+"""What subscription-manager reports. Each of its calls takes seconds, so a fact makes only the
+calls that one decision needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quaylab.hosts import subscription
 from quaylab.hosts.subscription import Pools, answers
 
 CLIENT = "subscription-manager"
-# `ask COMMAND`: what it says on both streams, in English, and its exit code.
+# `ask COMMAND`: print its output on both streams, in English, and its exit code.
 ASK = (
     'ask() { said=$(LC_ALL=C "$@" 2>&1); code=$?; '
     "printf '%s\\n' \"$said\" | sed 's/^/| /'; printf 'rc=%s\\n' \"$code\"; };"
@@ -40,7 +40,7 @@ class Registration(FactBase[subscription.Registration]):
 class AttachedPools(FactBase[Pools]):
     """A :class:`quaylab.hosts.subscription.Pools`.
 
-    + matches: the pattern that pools have to match
+    + matches: the pattern that a pool must match
     """
 
     def requires_command(self, matches: str = "*") -> str:
@@ -63,7 +63,7 @@ class AttachedPools(FactBase[Pools]):
 
 
 class Repositories(FactBase[dict[str, bool]]):
-    """Whether each repository that the host may use is enabled, by its id."""
+    """The repositories that the host may use: whether each is enabled, by its id."""
 
     def requires_command(self) -> str:
         return CLIENT

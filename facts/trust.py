@@ -1,4 +1,4 @@
-"""Names and certificates that a host knows."""
+"""Names that a host resolves, and certificates that it trusts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pyinfra.api.facts import FactBase
 
 @dataclass(frozen=True)
 class NameState:
-    """Whether a name resolves, and the address in our own line of /etc/hosts, if there is one."""
+    """Whether a name resolves, and the address in our line of /etc/hosts, if there is one."""
 
     resolves: bool
     managed: str | None
@@ -35,7 +35,7 @@ class Name(FactBase[NameState]):
 
 
 class BundleHolds(FactBase[bool]):
-    """Whether a CA bundle holds a line, and with it a certificate."""
+    """Whether a CA bundle has a line of a certificate, and so the certificate."""
 
     def command(self, bundle: str, line: str) -> StringCommand:
         return StringCommand(

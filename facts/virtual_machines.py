@@ -1,4 +1,4 @@
-"""VMs on their hypervisor: where they are, and by which key they are known."""
+"""VMs on their hypervisor: their addresses and SSH host keys."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pyinfra.api.facts import FactBase
 
 
 class Addresses(FactBase[dict[str, str]]):
-    """The IPv4 addresses of running VMs, by the network's leases or else the guest's agent."""
+    """The IPv4 addresses of running VMs, from the network's leases or else the guest's agent."""
 
     def command(self, names: list[str]) -> StringCommand:
         return StringCommand(
@@ -31,7 +31,7 @@ class Addresses(FactBase[dict[str, str]]):
 
 
 class HostKeys(FactBase[dict[str, str]]):
-    """The public SSH keys that VMs show, by VM; as in known_hosts, without a name."""
+    """The public SSH host keys of VMs, by VM: as in known_hosts, without a name."""
 
     def command(self, paths: dict[str, str]) -> StringCommand:
         words = [QuoteString(word) for pair in paths.items() for word in pair]

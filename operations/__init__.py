@@ -1,1 +1,1 @@
-"""The idempotent verbs that tasks share: read a fact, compare, do nothing or yield commands."""
+"""Idempotent operations, which tasks share: read a fact, compare, do nothing or yield commands."""

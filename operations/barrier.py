@@ -1,4 +1,4 @@
-"""Where hosts wait for each other."""
+"""A point of the run at which hosts wait for each other."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pyinfra.api import StringCommand, operation
 
 @operation()
 def reached() -> Generator[StringCommand]:
-    """Wait until every host has come here. It changes nothing.
+    """Wait until every host has reached this point. It changes nothing.
 
-    pyinfra keeps the order of operations on each host, but runs those of hosts with different
-    operations side by side; one that all hosts share they come to together.
+    pyinfra keeps the order of operations on each host. Hosts with different operations run side by
+    side, but all hosts reach an operation that they share together.
     """
     host.noop("all hosts are here")
     yield from ()

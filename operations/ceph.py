@@ -1,4 +1,4 @@
-"""A Ceph cluster's ground, and Quay's user in it."""
+"""The files and devices of OSDs, and Quay's user in Ceph."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Generator
 from pathlib import PurePosixPath
 
 from pyinfra import host
-from pyinfra import state as run
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.ceph import Ceph, Osds
 from facts.files import Paths
 from operations.commands import quoted
 from operations.observation import ask
+from operations.phases import postpone
 from quaylab.plan import Plan
 from quaylab.scripts import ceph_report
 from quaylab.services import ceph
@@ -20,7 +20,7 @@ from quaylab.services import ceph
 
 @operation()
 def osd_files(plan: Plan) -> Generator[StringCommand]:
-    """Have the files that OSDs are to be made on; those that are there stay as they are.
+    """Create the files that OSDs are made on; existing ones stay as they are.
 
     + plan: the run's plan
     """
@@ -31,7 +31,7 @@ def osd_files(plan: Plan) -> Generator[StringCommand]:
             host.noop(f"{path} is there")
             continue
         folder = QuoteString(str(PurePosixPath(path).parent))
-        # Sparse: it takes up what is stored in it.
+        # Sparse: it takes up only what is stored in it.
         yield StringCommand(
             "umask 077; mkdir -p", folder,
             f"&& truncate --size {plan.settings.ceph_osd_size_gb}G", QuoteString(path),
@@ -40,19 +40,22 @@ def osd_files(plan: Plan) -> Generator[StringCommand]:
 
 @operation()
 def user_present(plan: Plan) -> Generator[StringCommand]:
-    """Have Quay's user in the gateway, with the keys and the quota that it has to have.
+    """Create or update Quay's user in the gateway, with its keys and quota.
 
     + plan: the run's plan
 
-    Tasks call it on every host, as what follows on Quay's needs the user: hosts wait for each
-    other at an operation that they share.
+    Tasks call it on every host, so that Quay's host waits for it: hosts wait for each other at an
+    operation that they share.
     """
     if host.name != plan.ceph_admin:
-        host.noop("Ceph is administrated on another host")
+        host.noop("Ceph is administered on another host")
         return
     state = ask(Ceph, shell=plan.ceph_shell)
-    if state is None and not run.is_executing and plan.was_deployed(host.name):
-        host.noop("asked when the run has brought Ceph up")
+    if (
+        state is None
+        and plan.was_deployed(host.name)
+        and postpone("asked when the run has brought Ceph up")
+    ):
         return
     user = ceph.user(plan.settings, plan.credentials)
     if state and state.users.get(ceph.USER) == ceph_report.digest(user):
@@ -66,23 +69,23 @@ def user_present(plan: Plan) -> Generator[StringCommand]:
 
 @operation()
 def wiped(plan: Plan) -> Generator[StringCommand]:
-    """Forget what our OSDs hold, after their cluster is gone: remove files, empty block devices.
+    """Remove our OSDs' files and wipe their block devices, once their cluster is gone.
 
     + plan: the run's plan
 
-    What bears anything else was refused as an OSD, and stays.
+    A file or device with any other content was refused as an OSD, and stays.
     """
     settings = plan.settings
     found = ask(Osds, paths=[*settings.ceph_osd_devices], fsid=ceph.cluster_id(plan.credentials))
     if not found:
         host.noop("no OSD's device is there")
-    for path, bears in found.items():
-        if bears == "other":
-            host.noop(f"{path} bears no OSD of ours")
+    for path, content in found.items():
+        if content == "other":
+            host.noop(f"{path} holds no OSD of this cluster")
         elif path in ceph.osd_files(settings):
             yield StringCommand("rm -f", QuoteString(path))
         else:
-            # The label in its first block is what makes it an OSD.
+            # The label in the first block makes it an OSD.
             yield StringCommand(
                 "dd if=/dev/zero bs=1M count=1 conv=fsync status=none", QuoteString(f"of={path}")
             )

@@ -1,4 +1,4 @@
-"""A Ceph cluster of several hosts, by cephadm."""
+"""A Ceph cluster of several hosts, deployed by cephadm."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.ceph import AUTHORIZED_KEYS, Ceph, Cephadm, CephadmState
-from operations.commands import apt_installed, fail, quoted
+from operations.commands import apt_install, fail, quoted
 from operations.observation import ask
 from quaylab.paths import CEPH_NOTE, VAR
 from quaylab.plan import Plan
@@ -17,7 +17,7 @@ from quaylab.services import ceph, cephadm
 
 @operation()
 def prepared(plan: Plan) -> Generator[StringCommand]:
-    """Have what cephadm needs on a host, and let the cluster's manager in.
+    """Install what cephadm needs on a host, and authorize the SSH key of the cluster's manager.
 
     + plan: the run's plan
     """
@@ -26,7 +26,7 @@ def prepared(plan: Plan) -> Generator[StringCommand]:
     if missing:
         words = quoted(*missing)
         if plan.machines[host.name].debian_family:
-            yield apt_installed(words)
+            yield apt_install(words)
         else:
             yield StringCommand(
                 "dnf install --quiet --assumeyes", words, "&& systemctl enable --now chronyd"
@@ -45,7 +45,7 @@ def prepared(plan: Plan) -> Generator[StringCommand]:
 
 @operation()
 def bootstrapped(plan: Plan) -> Generator[StringCommand]:
-    """Have a cluster, begun on its first host; what a killed run left half-made is begun anew.
+    """Bootstrap the cluster on its first host; start over where a killed run left half of it.
 
     + plan: the run's plan
     """
@@ -54,15 +54,15 @@ def bootstrapped(plan: Plan) -> Generator[StringCommand]:
     if not found.made:
         if found.begun:
             yield StringCommand(
-                f"! {_osds(fsid)} || {{",
+                f"! {_has_osds(fsid)} || {{",
                 fail(
                     f"ceph: {host.name} has OSDs of this cluster, which began on another host; put "
                     f"that one first in group `ceph` (if it is {host.name}, its note is lost: "
                     f"write {fsid} to {CEPH_NOTE})"
                 ), "; }",
             )  # fmt: skip
-            # It never came to its end, so no OSD was made, and nothing is lost.
-            yield StringCommand(_remove(plan, fsid), ">/dev/null")
+            # The bootstrap never ended, so there is no OSD, and nothing is lost.
+            yield StringCommand(_remove_cluster(plan, fsid), ">/dev/null")
         command = cephadm.bootstrap(plan.settings, fsid, plan.topology.addresses[host.name])
         yield StringCommand(
             "said=$(", quoted(*command), '2>&1 ) || { printf "%s\\n" "$said" | tail -n 15 >&2;',
@@ -76,11 +76,11 @@ def bootstrapped(plan: Plan) -> Generator[StringCommand]:
 
 @operation()
 def applied(plan: Plan) -> Generator[StringCommand]:
-    """Have hosts and services declared as they have to be.
+    """Declare the cluster's hosts and services to cephadm.
 
     + plan: the run's plan
 
-    Tasks call it on every Ceph host: the first declares the others, once they are prepared.
+    Tasks call it on every Ceph host: once all are prepared, the first one declares them.
     """
     if host.name != plan.ceph_admin:
         host.noop("declared on the first host")
@@ -91,8 +91,8 @@ def applied(plan: Plan) -> Generator[StringCommand]:
         return
     wanted = cephadm.specifications(plan.settings, plan.topology, plan.credentials, plan.machines)
     state = ask(Ceph, shell=plan.ceph_shell) if _state(plan).made else None
-    due = cephadm.names_to_apply(wanted, state.declared if state else ())
-    if not due:
+    changed = cephadm.names_to_apply(wanted, state.declared if state else ())
+    if not changed:
         host.noop("hosts and services are as they have to be")
         return
     yield StringCommand(
@@ -103,7 +103,7 @@ def applied(plan: Plan) -> Generator[StringCommand]:
 
 @operation()
 def serving(plan: Plan) -> Generator[StringCommand]:
-    """Wait for the gateway, which needs OSDs.
+    """Wait until the gateway answers, which needs OSDs.
 
     + plan: the run's plan
     """
@@ -118,7 +118,7 @@ def serving(plan: Plan) -> Generator[StringCommand]:
     shell = " ".join(plan.ceph_shell)
     yield StringCommand(
         f"end=$(($(date +%s) + {timeout}));",
-        # It listens once it has read its pools.
+        # The gateway listens once it has read its pools.
         "until timeout 5 bash -c", QuoteString(f"</dev/tcp/{store.address}/{store.port}"),
         "2>/dev/null; do",
         'if test "$(date +%s)" -ge "$end"; then',
@@ -130,13 +130,13 @@ def serving(plan: Plan) -> Generator[StringCommand]:
 
 @operation()
 def stopped(plan: Plan) -> Generator[StringCommand]:
-    """Stop a host's daemons; what they hold stays.
+    """Stop a host's daemons; their data stays.
 
     + plan: the run's plan
     """
     if _state(plan).running:
         fsid = ceph.cluster_id(plan.credentials)
-        # Units as well: one that just starts again isn't the target's to stop.
+        # The units too: the target doesn't stop a unit that is just restarting.
         yield StringCommand(f"systemctl stop ceph-{fsid}.target 'ceph-{fsid}@*'")
     else:
         host.noop("no daemon of the cluster runs")
@@ -144,7 +144,7 @@ def stopped(plan: Plan) -> Generator[StringCommand]:
 
 @operation()
 def removed(plan: Plan) -> Generator[StringCommand]:
-    """Remove a host's daemons and OSDs with all that they hold, for good, and the manager's key.
+    """Remove a host's daemons, its OSDs with all their data, and the manager's key. It is final.
 
     + plan: the run's plan
     """
@@ -159,20 +159,20 @@ def removed(plan: Plan) -> Generator[StringCommand]:
             f"test $? = 1; }} && mv {keys}.new {keys}",
         )  # fmt: skip
     if found.begun:
-        # To zap it lists all disks, for which LVM has to work: not needed where it has no OSD.
-        zap = f"$(! {_osds(fsid)} || echo --zap-osds)"
-        yield StringCommand(_remove(plan, fsid), f"{zap} >/dev/null && rm -f {CEPH_NOTE}")
+        # Zapping lists all disks, which needs a working LVM; a host without an OSD is spared that.
+        zap = f"$(! {_has_osds(fsid)} || echo --zap-osds)"
+        yield StringCommand(_remove_cluster(plan, fsid), f"{zap} >/dev/null && rm -f {CEPH_NOTE}")
     elif not found.authorized:
         host.noop("nothing of the cluster is there")
 
 
-def _osds(fsid: str) -> str:
-    """Whether OSDs of the cluster are here, for the shell."""
+def _has_osds(fsid: str) -> str:
+    """Return a shell test: whether this host has OSDs of the cluster."""
     return f"ls -d /var/lib/ceph/{fsid}/osd.* >/dev/null 2>&1"
 
 
-def _remove(plan: Plan, fsid: str) -> StringCommand:
-    # cephadm's own default image may not be had here.
+def _remove_cluster(plan: Plan, fsid: str) -> StringCommand:
+    # cephadm's own default image may be out of reach here.
     image = plan.settings.ceph_image
     return quoted("cephadm", "--image", image, "rm-cluster", "--force", "--fsid", fsid)
 

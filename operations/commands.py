@@ -18,41 +18,45 @@ from quaylab.problems import Refusal
 from quaylab.settings.loading import HostInput
 
 LOCK = "/run/quaylab.lock"
-PATIENCE = 1800  # seconds: images are built over slow lines as well
+LOCK_TIMEOUT = 1800  # seconds: an image may be built over a slow line
 
 
 def fail(message: str) -> StringCommand:
-    """A command that fails with one line: the only way to stop a running deploy without a
-    traceback."""
+    """Return a command that prints one line and fails. Only a failed command stops a running deploy
+    without a traceback."""
     return StringCommand("printf '%s\\n'", QuoteString(message), ">&2; exit 1")
 
 
 def receive(content: bytes, path: StringCommand | QuoteString) -> StringCommand:
-    """A command that writes its standard input, or of that what is :func:`encoded` of this content,
-    to a file.
+    """Return a command that writes this content to a file, from its standard input.
 
-    It fails if some of it is missing: for a command, the death of the run that feeds it looks like
-    the end of its input.
+    The caller sends the content :func:`encoded`. The command reads just that many bytes and fails
+    if some are missing: when the run is killed, the command only sees the end of its input.
     """
-    taken = f"head -c {len(encoded(content))} | base64 -d >"
-    return StringCommand(taken, path, '&& test "$(stat -c %s', path, f')" = {len(content)}')
+    read = f"head -c {len(encoded(content))} | base64 -d >"
+    return StringCommand(read, path, '&& test "$(stat -c %s', path, f')" = {len(content)}')
 
 
 def encoded(content: bytes) -> str:
-    """The ``_stdin`` of a command that begins with :func:`receive`."""
+    """Return content in the form that :func:`receive` reads from ``_stdin``."""
     return base64.encodebytes(content).decode()
 
 
 def one_at_a_time(command: StringCommand) -> StringCommand:
-    """A command that waits for others of its kind on the host. A killed run's goes on there for a
-    while, holding apt's locks, or building what this run would build as well."""
+    """Return a command that waits until no other one with this lock runs on the host.
+
+    The command of a killed run goes on there for a while: it may hold apt's locks, or build the
+    image that this run needs.
+    """
     # --close: daemons that the command starts must not inherit the lock.
-    return StringCommand(f"flock --close --timeout {PATIENCE} {LOCK} sh -c", QuoteString(command))
+    return StringCommand(
+        f"flock --close --timeout {LOCK_TIMEOUT} {LOCK} sh -c", QuoteString(command)
+    )
 
 
-def apt_installed(*packages: StringCommand | str) -> StringCommand:
-    """A command that installs Debian's packages without what they recommend, after finishing what
-    a killed run may have left half-installed."""
+def apt_install(*packages: StringCommand | str) -> StringCommand:
+    """Return a command that installs Debian packages without their recommendations. It first
+    configures packages that a killed run left half-installed."""
     return one_at_a_time(
         StringCommand(
             "export DEBIAN_FRONTEND=noninteractive; dpkg --configure --pending &&",
@@ -63,20 +67,20 @@ def apt_installed(*packages: StringCommand | str) -> StringCommand:
 
 
 def complain(host: Host, message: str) -> bool:
-    """Fail a function command in one line; an exception there would print a traceback."""
+    """Print one line and return False: so a function command fails without a traceback."""
     host.log_styled(message, fg="red", log_func=logger.error)
     return False
 
 
 def read_secret(host: Host, path: str) -> str | None:
-    """A file's text, read past the facts, whose output -vvv prints; None if it isn't there."""
+    """Return a file's text, or None if it isn't there. Not by a fact: -vvv prints its output."""
     command = StringCommand("cat", QuoteString(path))
     ok, output = host.run_shell_command(command, **connector_arguments(host))
     return output.stdout + "\n" if ok else None
 
 
 def host_inputs(hosts: Iterable[Host]) -> list[HostInput]:
-    """Hosts as the core takes them."""
+    """Convert pyinfra's hosts to the core's input."""
     return [
         # pyinfra has no type on dict()
         HostInput(each.name, tuple(each.groups), each.data.dict())  # type: ignore[no-untyped-call]
@@ -85,20 +89,20 @@ def host_inputs(hosts: Iterable[Host]) -> list[HostInput]:
 
 
 def connector_arguments(host: Host) -> dict[str, Any]:
-    """sudo and the like, as the current operation was arguments."""
+    """Return sudo and the like as the current operation has them."""
     arguments = dict(host.current_op_global_arguments or {})
     return {key: arguments[key] for key in CONNECTOR_ARGUMENT_KEYS if key in arguments}
 
 
 def inventory_arguments(host: Host) -> dict[str, Any]:
-    """sudo and the like, as the inventory and the command line tell outside of any operation."""
+    """Return sudo and the like as inventory and command line set them, outside of operations."""
     arguments: Mapping[str, Any] = pop_global_arguments(state, host, {})[0]
     return {key: arguments[key] for key in CONNECTOR_ARGUMENT_KEYS if key in arguments}
 
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turns a refusal into ``DeployError``, which pyinfra prints as it is."""
+    """Turn a refusal into ``DeployError``, which pyinfra prints without a traceback."""
     try:
         yield
     except Refusal as refusal:
@@ -106,12 +110,12 @@ def refusals() -> Iterator[None]:
 
 
 def quoted(*words: str) -> StringCommand:
-    """Words, each quoted for the shell."""
+    """Quote each word for the shell."""
     return StringCommand(*(QuoteString(word) for word in words))
 
 
 def ask_at_terminal() -> Callable[[str], str] | None:
-    """How to ask for a secret; None without a terminal."""
+    """Return a function that asks for a secret; None without a terminal."""
     return _ask if sys.stdin.isatty() else None
 
 

@@ -1,4 +1,4 @@
-"""Containers by their specification: what runs is compared with what has to run."""
+"""Containers: what runs is compared with the specification."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from quaylab.engines.state import EngineState
 from quaylab.model import NETWORK, Container, Volume
 from quaylab.services.base import Workload
 
-# What ends a container that runs, in words.
-ENDS = {"replace": "replaced", "restart": "restarted"}
+# Changes that stop a running container, in words.
+STOPPING_CHANGES = {"replace": "replaced", "restart": "restarted"}
 
 
 @operation()
 def running(workload: Workload, timeout: int) -> Generator[StringCommand]:
     """Keep a workload's network, volume and container as specified, and wait until it is healthy.
 
-    + workload: the container with all that it needs
-    + timeout: seconds it has to become healthy
+    + workload: the container with its network, volume and files
+    + timeout: seconds in which it has to become healthy
 
-    A container whose label bears another digest is replaced: the label covers image, options,
-    command and every mounted file, so a run that died between "file written" and "restarted" is
-    finished by the next.
+    A container with another digest in its label is replaced. The digest covers image, options,
+    command and every mounted file, so the next run finishes one that died after it had written a
+    file and before it restarted the container.
 
     **Example:**
 
@@ -50,23 +50,23 @@ def running(workload: Workload, timeout: int) -> Generator[StringCommand]:
         )
         return
     yield from network_and_volume(workload, engine)
-    change = due(engine, wanted)
+    change = needed_change(engine, wanted)
     if change is None and _refuses_password(workload):
-        # Changed by hand, in the service or in a file of its container: each start sets it again.
+        # Somebody changed it, in the service or in a file of its container; a start sets it again.
         change = "replace"
     if change is None:
         host.noop(f"{wanted.name} runs as specified and is healthy")
         return
     found = engine.containers.get(wanted.name)
-    if found and found.digest and found.state == "running" and change in ENDS:
-        yield from _begin_to_stop(workload, ENDS[change])
+    if found and found.digest and found.state == "running" and change in STOPPING_CHANGES:
+        yield from _begin_to_stop(workload, STOPPING_CHANGES[change])
     if change == "replace":
-        # Looked for again, as a killed run's may have come up only now.
+        # Look for it again: the container of a killed run may have come up only now.
         yield StringCommand(docker.remove_ours(wanted.name))
         yield StringCommand(docker.run(wanted))
     elif change != "wait":
         if change == "restart":
-            # A file whose time is in the future would have it restarted by every run.
+            # A file with a time in the future would cause a restart in every run.
             yield StringCommand("touch", quoted(*(path for path, _ in wanted.files)))
         yield StringCommand(docker.change(wanted, change))
     if wanted.health:
@@ -74,9 +74,9 @@ def running(workload: Workload, timeout: int) -> Generator[StringCommand]:
 
 
 def _begin_to_stop(workload: Workload, how: str) -> Generator[StringCommand]:
-    """Begin to stop a container that runs, in the way that its clients miss it the shortest."""
+    """Begin to stop a running container by the method with the shortest interruption."""
     if workload.interruption and not state.is_executing:
-        # While the run is planned, so that it is known before it is agreed to.
+        # While the run is planned, so that the operator reads it before agreeing.
         notice = f"{workload.container.name} will be {how}: {workload.interruption}"
         host.log_styled(notice, fg="yellow", log_func=logger.warning)
     if workload.before_stop:
@@ -96,20 +96,20 @@ def absent(container: str) -> Generator[StringCommand]:
 
 
 def network_and_volume(workload: Workload, engine: EngineState) -> Generator[StringCommand]:
-    """Make the network and the volume of a workload where they are missing."""
+    """Create a workload's network and volume where they are missing."""
     if NETWORK not in engine.networks:
         yield StringCommand(docker.CREATE_NETWORK)
     if workload.volume and workload.volume.name not in engine.volumes:
-        yield from _make_volume(workload.volume)
+        yield from _create_volume(workload.volume)
 
 
-def due(engine: EngineState, wanted: Container) -> str | None:
-    """What to do about a container: as EngineState.change says, wait for its health, or nothing."""
+def needed_change(engine: EngineState, wanted: Container) -> str | None:
+    """Return the change that a container needs (see EngineState.change), "wait", or None."""
     if change := engine.change(wanted):
         return change
     if engine.containers[wanted.name].health in ("healthy", None):
         return None
-    # The engine asks only every few seconds: one that was just started is "starting" for it.
+    # The engine checks only every few seconds; until then a new container is "starting".
     healthy = ask(Succeeds, container=wanted.name, command=wanted.health)
     return None if healthy else "wait"
 
@@ -119,14 +119,14 @@ def _refuses_password(workload: Workload) -> bool:
     return bool(command) and ask(Succeeds, container=name, command=command)
 
 
-def _make_volume(volume: Volume) -> Generator[StringCommand]:
+def _create_volume(volume: Volume) -> Generator[StringCommand]:
     if volume.device:
-        foreign = (
+        message = (
             f"{volume.device} holds data that is not known to be this registry's; move it away, or "
             "name another directory"
         )
         yield StringCommand(
             f"install -d -m 0700 -o {volume.uid} -g 0", QuoteString(volume.device),
-            '&& test -z "$(ls -A', QuoteString(volume.device), ')" || {', fail(foreign), "; }",
+            '&& test -z "$(ls -A', QuoteString(volume.device), ')" || {', fail(message), "; }",
         )  # fmt: skip
     yield StringCommand(docker.create_volume(volume))

@@ -22,42 +22,38 @@ BUNDLE = f"{ETC}/quay"
 
 @operation()
 def saved(plan: Plan) -> Generator[FunctionCommand]:
-    """Save what this run made (passwords, CA, certificate) before any host gets to see it.
+    """Save what this run generated (passwords, CA, certificate) before any host receives it.
 
     + plan: the run's plan
 
-    Tasks call it first and on every host. That makes hosts wait for each other: pyinfra keeps the
-    order of operations on each host, but runs those of hosts with different parts side by side,
-    and Quay must not be migrated before another host's database is prepared.
+    Tasks call it first and on every host, so that all hosts wait until the file is written: hosts
+    wait for each other at an operation that they share.
     """
     if plan.store.is_saved(plan.credentials):
         host.noop(f"{plan.store.path} is up to date")
         return
-    yield FunctionCommand(_keep, (plan,), {})
+    yield FunctionCommand(_save, (plan.store, plan.credentials), {})
 
 
 @operation()
-def restoring(plan: Plan) -> Generator[FunctionCommand]:
-    """Have the next deploy try the superuser's former passwords: a dump may bring one back.
+def former_passwords_saved(plan: Plan) -> Generator[FunctionCommand]:
+    """Store the superuser's former passwords for the next deploy: a dump may bring one back.
 
     + plan: the run's plan
     """
-    if plan.credentials.with_former_passwords() == plan.credentials:
+    wanted = plan.credentials.with_former_passwords()
+    if wanted == plan.credentials:
         host.noop("the superuser has no former password that isn't tried anyway")
         return
-    yield FunctionCommand(_remember, (plan,), {})
+    yield FunctionCommand(_save, (plan.store, wanted), {})
 
 
-def _remember(state: State, host: Host, plan: Plan) -> bool:
-    return save(host, plan.store, plan.credentials.with_former_passwords())
-
-
-def _keep(state: State, host: Host, plan: Plan) -> bool:
-    return save(host, plan.store, plan.credentials)
+def _save(state: State, host: Host, store: Store, credentials: Credentials) -> bool:
+    return save(host, store, credentials)
 
 
 def save(host: Host, store: Store, credentials: Credentials) -> bool:
-    """Write the credentials file; whether that succeeded, or else was told in one line."""
+    """Write the credentials file; return False after printing one line if that failed."""
     try:
         store.save(credentials)
     except OSError as error:
@@ -67,12 +63,12 @@ def save(host: Host, store: Store, credentials: Credentials) -> bool:
 
 @operation()
 def adopted(plan: Plan) -> Generator[FunctionCommand]:
-    """Make the credentials file anew from Quay's bundle and the labels of the data.
+    """Rebuild the credentials file from Quay's bundle and the labels of the data.
 
     + plan: the run's plan
     """
     if plan.store.exists:
-        host.noop(f"{plan.store.path} is there, and is not replaced")
+        host.noop(f"{plan.store.path} exists, and is not replaced")
         return
     yield FunctionCommand(_adopt, (plan,), {})
 
@@ -81,17 +77,17 @@ def _adopt(state: State, host: Host, plan: Plan) -> bool:
     owners = {owner for machine in plan.machines.values() for owner in ownership.owners(machine)}
     if len(owners) != 1:
         found = ", ".join(sorted(owners)) or "none"
-        return complain(host, f"one registry's data is needed to adopt, found of: {found}")
+        return complain(host, f"adopting needs the data of exactly one registry; found: {found}")
     bundle = {}
     paths = {name: f"{BUNDLE}/{name}" for name in ("config.yaml", "ssl.cert", "ssl.key")}
     for name, path in {**paths, "ca.crt": plan.topology.docker_trust}.items():
         if (text := read_secret(host, path)) is not None:
             bundle[name] = text
     try:
-        read_back = adopt(owners.pop().partition("-")[0], _superuser_password(plan), bundle)
+        recovered = adopt(owners.pop().partition("-")[0], _superuser_password(plan), bundle)
     except Refusal as refusal:
         return complain(host, str(refusal))
-    return save(host, plan.store, read_back)
+    return save(host, plan.store, recovered)
 
 
 def _superuser_password(plan: Plan) -> str:
@@ -103,5 +99,5 @@ def _superuser_password(plan: Plan) -> str:
         ask(f"password of {plan.settings.quay_superuser}: ") if ask else ""
     )
     if not is_valid_for_quay(password):
-        raise Refusal([f"{variable}: is none that Quay takes, so it is not the superuser's"])
+        raise Refusal([f"{variable}: Quay accepts no such password, so it is not the superuser's"])
     return password

@@ -1,4 +1,4 @@
-"""Quay's database inside its server: what Quay needs of it."""
+"""Quay's database: extension, character set and rights, on our server or an external one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Generator
 
 from pyinfra import host
-from pyinfra import state as run
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 
@@ -14,6 +13,7 @@ from facts.database import Database, DatabaseState
 from operations import reach
 from operations.commands import complain, fail
 from operations.observation import Question, ask, question
+from operations.phases import postpone
 from quaylab.clients.probes import Unreachable
 from quaylab.database_login import Step
 from quaylab.engines import docker
@@ -23,16 +23,21 @@ from quaylab.plan import Plan
 
 @operation()
 def prepared(plan: Plan) -> Generator[StringCommand]:
-    """Have pg_trgm in Quay's database and no superuser's rights on its role, or latin1 with MySQL.
+    """Give Quay's database what Quay needs, on a server of ours.
 
     + plan: the run's plan
+
+    With PostgreSQL that is pg_trgm, and a role without superuser rights; with MySQL it is latin1.
     """
     settings = plan.settings
     database = plan.workload("database", host.name)
     container = database.container.name
     state: DatabaseState | None = ask(Database, **state_arguments(plan))
-    if state is None and not run.is_executing and plan.was_deployed(host.name):
-        host.noop("asked when the run has brought the database up")
+    if (
+        state is None
+        and plan.was_deployed(host.name)
+        and postpone("asked when the run has brought the database up")
+    ):
         return
     if settings.database_engine == "mysql":
         # Quay's widest column, VARCHAR(60535), doesn't fit into a row of utf8mb4.
@@ -60,7 +65,7 @@ def prepared(plan: Plan) -> Generator[StringCommand]:
 
 
 def state_arguments(plan: Plan) -> dict[str, str]:
-    """How the fact Database is asked of the current database host."""
+    """Return the arguments of the fact Database for a database host."""
     settings = plan.settings
     return {
         "container": container_name("database"),
@@ -70,44 +75,43 @@ def state_arguments(plan: Plan) -> dict[str, str]:
     }
 
 
-def asked(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
-    """What a run without changes asks of a database host."""
-    there = plan.machines[host].state.containers
-    if host not in plan.topology.hosts["database"] or container_name("database") not in there:
+def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
+    """Return what a run without changes asks a database host: facts, and paths of files."""
+    containers = plan.machines[host].state.containers
+    if host not in plan.topology.hosts["database"] or container_name("database") not in containers:
         return [], []
     return [question(Database, **state_arguments(plan))], []
 
 
 @operation()
-def made_elsewhere(plan: Plan) -> Generator[PyinfraCommand]:
-    """Make Quay's role, its database and pg_trgm on a server that runs elsewhere.
+def external_database_present(plan: Plan) -> Generator[PyinfraCommand]:
+    """Create Quay's role, its database and pg_trgm on a server that runs elsewhere.
 
     + plan: the run's plan
 
-    Due only where the database doesn't answer Quay's own credentials; the administrator isn't
-    asked else.
+    The administrator is only needed while the database refuses Quay's own credentials.
     """
     try:
         answer = reach.database(host, plan)
     except Unreachable as error:
         if plan.administrator is None:
-            yield fail(str(error))  # it answered when the run began
+            yield fail(str(error))  # the database answered when the run began
             return
     else:
         host.noop(f"the database {answer}")
         return
     try:
-        steps = reach.missing(host, plan)
+        steps = reach.missing_steps(host, plan)
     except Unreachable as error:
         yield fail(str(error))
         return
     for step in steps:
-        yield FunctionCommand(_take, (plan, step), {})
+        yield FunctionCommand(_do_step, (plan, step), {})
 
 
-def _take(state: State, host: Host, plan: Plan, step: Step) -> bool:
+def _do_step(state: State, host: Host, plan: Plan, step: Step) -> bool:
     try:
-        reach.take(host, plan, step)
+        reach.do_step(host, plan, step)
     except Unreachable as error:
         return complain(host, f"database_admin: can't {step.purpose}: {error}")
     return True
@@ -123,5 +127,5 @@ def _mysql(container: str, statement: str) -> StringCommand:
 
 
 def _run(container: str, client: str, statement: str) -> StringCommand:
-    # Through bash: the rhscl images of RHEL 7 put their clients on the PATH there only.
+    # Through bash: RHEL 7's rhscl images have their clients on the PATH of bash only.
     return StringCommand(docker.execute_bash(container, shlex.quote(client), statement))

@@ -1,4 +1,4 @@
-"""The container engine: installed, running, and through the proxy where there is one."""
+"""The container engine: installed, running, and with the proxy that it needs."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import shlex
 from collections.abc import Generator
 from dataclasses import replace
 
-from pyinfra import host, state
+from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
 from facts.docker import Daemon, DaemonState
 from facts.files import Paths
 from facts.machine import EngineInfo
 from facts.machine import Machine as MachineFact
-from operations.commands import apt_installed, fail, read_secret
+from operations.commands import apt_install, fail, read_secret
 from operations.observation import ask
+from operations.phases import postpone
 from quaylab import quoting
 from quaylab.checks import lost_data
 from quaylab.engines import daemon_settings, docker
@@ -33,7 +34,7 @@ UNUSED_PROXY_FILE = f"{PROXY_FILE}.unused"
 
 @operation()
 def installed(machine: Machine, settings: Settings) -> Generator[StringCommand]:
-    """Have an engine: the distribution's, or Docker CE where the distribution has none.
+    """Install an engine: the distribution's, or Docker CE where the distribution has none.
 
     + machine: the host
     + settings: the run's settings, for Docker CE's repository
@@ -41,20 +42,20 @@ def installed(machine: Machine, settings: Settings) -> Generator[StringCommand]:
     if ask(Daemon).installed:
         host.noop("dockerd is there")
     elif machine.debian_family:
-        # Debian 13 has the client in a package of its own; before, it was in docker.io.
-        yield apt_installed(
+        # Since Debian 13 the client is a separate package; before, it was in docker.io.
+        yield apt_install(
             "docker.io apparmor ca-certificates",
             '$(test -z "$(apt-cache pkgnames docker-cli)" || echo docker-cli)',
         )
     elif machine.is_rhel_7:
         yield StringCommand("yum install --quiet --assumeyes docker")
     else:
-        yield from _docker_ce(machine, settings.docker_ce_repository)
+        yield from _install_docker_ce(machine, settings.docker_ce_repository)
 
 
 @operation()
 def running(machine: Machine, settings: Settings) -> Generator[StringCommand]:
-    """Have the engine running, now and after a reboot, with the proxy it needs.
+    """Run the engine, now and after a reboot, with the proxy from the settings.
 
     + machine: the host
     + settings: the run's settings, for the proxy
@@ -62,23 +63,24 @@ def running(machine: Machine, settings: Settings) -> Generator[StringCommand]:
     daemon, engine = ask(Daemon), ask(EngineInfo)
     answers = engine is not None and engine.version is not None
     wanted = _proxies(settings)
-    # Without a proxy in the settings, one that the host's admin set up is left alone; ours is not.
+    # Without a proxy in the settings, only a drop-in of ours is removed: the host's admin may have
+    # set up another proxy.
     unused = [] if any(wanted) else ask(Paths, paths=[PROXY_FILE, UNUSED_PROXY_FILE])
     proxied = (engine is not None and engine.proxies == wanted) or not (any(wanted) or unused)
-    due = answers and (daemon.flushed or not proxied)
-    if answers and not due and not unused and (daemon.enabled or not machine.systemd):
+    needs_restart = answers and (daemon.flushed or not proxied)
+    if answers and not needs_restart and not unused and (daemon.enabled or not machine.systemd):
         host.noop("the engine answers")
         return
     if problem := _problem(machine, daemon, engine, proxied):
         yield fail(problem)
         return
     if unused:
-        # systemd reads the first only; from the second the next run knows what a killed one began.
+        # systemd reads only the first; the second tells the next run what a killed one began.
         yield StringCommand(f"test ! -e {PROXY_FILE} || mv -f {PROXY_FILE} {UNUSED_PROXY_FILE}")
     if machine.systemd:
-        yield from _by_systemd("restart" if due else "start")
+        yield from _start_by_systemd("restart" if needs_restart else "start")
     elif not answers:
-        yield _directly(settings)
+        yield _start_directly(settings)
     if unused:
         yield StringCommand(f"rm -f {UNUSED_PROXY_FILE}")
 
@@ -86,7 +88,7 @@ def running(machine: Machine, settings: Settings) -> Generator[StringCommand]:
 def _problem(
     machine: Machine, daemon: DaemonState, engine: EngineReport | None, proxied: bool
 ) -> str | None:
-    """Why the engine can't be started, or must not be restarted."""
+    """Return why the engine can't be started or must not be restarted; None if it can."""
     answers = engine is not None and engine.version is not None
     live_restore = engine is not None and engine.live_restore
     text = read_secret(host, daemon_settings.PATH)
@@ -106,22 +108,22 @@ def _problem(
     return None
 
 
-def _by_systemd(action: str) -> Generator[StringCommand]:
+def _start_by_systemd(action: str) -> Generator[StringCommand]:
     yield StringCommand("systemctl daemon-reload && systemctl enable --quiet docker")
     yield StringCommand(
-        # One that failed several times in a row would not be started again at once.
+        # systemd refuses to start a unit at once that has just failed several times.
         "systemctl reset-failed docker 2>/dev/null;",
         f"systemctl {action} docker || {{ journalctl --unit=docker",
         "--identifier=dockerd --identifier=dockerd-current --output=cat --no-pager",
         f"--lines={LOG_LINES} >&2;",
-        fail(f"{host.name}: the engine does not start; what it said is above"), "; }",
+        fail(f"{host.name}: the engine does not start; its last messages are above"), "; }",
     )  # fmt: skip
 
 
-def _directly(settings: Settings) -> StringCommand:
-    """As on WSL or in a container. It outlives the session that starts it."""
+def _start_directly(settings: Settings) -> StringCommand:
+    """Start the engine without systemd, as on WSL or in a container. It outlives the session."""
     variables = " ".join(
-        f"{name}={shlex.quote(value)}" for name, value in _variables(settings).items()
+        f"{name}={shlex.quote(value)}" for name, value in _proxy_variables(settings).items()
     )
     return StringCommand(
         f"rm -f /var/run/docker.pid; {variables} setsid dockerd >>{LOG} 2>&1 </dev/null &",
@@ -132,27 +134,27 @@ def _directly(settings: Settings) -> StringCommand:
 
 
 @operation()
-def fits(plan: Plan) -> Generator[StringCommand]:
-    """Stop before anything is put over data that this run doesn't fit, or in the place of data that
-    is not there.
+def no_foreign_data(plan: Plan) -> Generator[StringCommand]:
+    """Stop the run if the host holds another registry's data, or lacks data that must be there.
 
     + plan: the run's plan
     """
-    found = host.get_fact(MachineFact) if state.is_executing else None
+    if postpone("looked at when the run comes to it"):
+        return
     problems = []
-    if found:
+    if found := host.get_fact(MachineFact):
         machines = {**plan.machines, host.name: found}
         problems = foreign_data(replace(plan, machines={host.name: found}))
         problems += lost_data.problems(host.name, machines, plan.topology, plan.volumes_of)
     if problems:
         yield fail("\n".join(problems))
     else:
-        host.noop("no data that this run doesn't fit")
+        host.noop("the host's data belongs to this registry")
 
 
 def proxy_file(settings: Settings) -> ManagedFile | None:
-    """The engine's systemd drop-in with the proxy; None without one."""
-    variables = _variables(settings)
+    """Return the engine's systemd drop-in with the proxy; None without a proxy."""
+    variables = _proxy_variables(settings)
     if not variables:
         return None
     lines = "".join(
@@ -165,13 +167,16 @@ def _proxies(settings: Settings) -> tuple[str, str, str]:
     return (settings.http_proxy or "", settings.https_proxy or "", settings.no_proxy or "")
 
 
-def _variables(settings: Settings) -> dict[str, str]:
+def _proxy_variables(settings: Settings) -> dict[str, str]:
     names = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
     return {name: value for name, value in zip(names, _proxies(settings), strict=True) if value}
 
 
-def _docker_ce(machine: Machine, repository: str) -> Generator[StringCommand]:
-    """RHEL 8+, its kin and Fedora: https://docs.docker.com/engine/install/rhel/."""
+def _install_docker_ce(machine: Machine, repository: str) -> Generator[StringCommand]:
+    """Install Docker CE on RHEL 8+, its relatives and Fedora.
+
+    See https://docs.docker.com/engine/install/rhel/.
+    """
     family = machine.os_id if machine.os_id in ("rhel", "fedora") else "centos"
     base = f"{repository}/{family}"
     lines = (

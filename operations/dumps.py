@@ -7,7 +7,7 @@ import sys
 from collections.abc import Generator
 from datetime import datetime, timezone
 
-from pyinfra import host, inventory, state
+from pyinfra import host, inventory
 from pyinfra.api import QuoteString, StringCommand, operation
 from pyinfra.context import ctx_host
 from rich.console import Console
@@ -16,6 +16,7 @@ from facts.dumps import Dumps
 from operations import files
 from operations.commands import fail, refusals
 from operations.observation import ask
+from operations.phases import postpone
 from quaylab.checks import host_reports
 from quaylab.engines import docker
 from quaylab.model import ManagedFile
@@ -27,11 +28,10 @@ from quaylab.upgrade import dumps
 from quaylab.upgrade.dumps import DIRECTORY, LOCK, REPLACED, SCRATCH, Dump, DumpsState, Upgrade
 
 RESTORE = "tasks/restore_database.py"
-# Where the engine's script is on the host. Bash in the container gets it as an argument: standard
-# input is the dump's.
+# The path of the engine's script on the host. Bash in the container gets the script as an argument,
+# because its standard input is the dump.
 SCRIPT = f"{VAR}/database.bash"
-# Only root may see what is in a dump. The lock outlives a killed run for as long as the command
-# does that it left at work, and no longer.
+# Only root may read a dump. A command that a killed run has left holds the lock until it ends.
 LOCKED = (
     f"set -e; umask 077; install -d -m 0700 {DIRECTORY}; cd {DIRECTORY}; exec 9>{LOCK}; flock 9;"
 )
@@ -43,8 +43,8 @@ def taken(plan: Plan) -> Generator[StringCommand]:
 
     + plan: the run's plan
 
-    Tasks call it on every host, so that the migration on one waits for the dump on another. What
-    a killed run has dumped and checked is not dumped again.
+    Tasks call it on every host, so that the migration on one host waits for the dump on another.
+    A dump that a killed run took and checked is used again.
     """
     if not plan.migrates:
         host.noop("the schema stays as it is")
@@ -54,40 +54,39 @@ def taken(plan: Plan) -> Generator[StringCommand]:
         return
     found = _read(plan)
     if found.size is None:
-        if state.is_executing:
+        if not postpone("asked when the run has brought the database up"):
             yield fail("the database does not answer, so it can't be dumped")
-        host.noop("asked when the run has brought the database up")
         return
     if found.revision is None:
         host.noop("the database is empty")
         return
     upgrade = plan.upgrade
-    if there := upgrade.existing_dump(found):
-        host.noop(f"dumped and checked: {there}")
+    if checked := upgrade.existing_dump(found):
+        host.noop(f"dumped and checked: {checked}")
         return
     if problem := found.space_problem():
         yield fail(problem)
         return
     name = upgrade.name(found.now)
     yield _write_script(plan)
-    yield _clear(plan)
+    yield _clean_up(plan)
     yield StringCommand(
-        LOCKED, _engine(plan, "dump", plan.settings.database_name),
+        LOCKED, _run_script(plan, "dump", plan.settings.database_name),
         f">{name}.dump.new 2>{name}.rows.new || {{ cat {name}.rows.new >&2; exit 1; }}",
     )  # fmt: skip
     yield _check(plan, name)
-    yield _sign(found, upgrade, name)
-    yield _clear(plan)
+    yield _record(found, upgrade, name)
+    yield _clean_up(plan)
 
 
 @operation(is_idempotent=False)
 def intact(plan: Plan, dump: Dump | None) -> Generator[StringCommand]:
-    """See that a dump is as it was when it was checked, before anything is stopped for it.
+    """Verify a dump's checksum, before anything is stopped for it.
 
     + plan: the run's plan
     + dump: the dump; None for a database elsewhere
 
-    Tasks call it on every host, as with `taken`.
+    Tasks call it on every host, like `taken`.
     """
     if dump is None or host.name != plan.topology.database.host:
         host.noop(f"no dump on {host.name}")
@@ -103,23 +102,23 @@ def intact(plan: Plan, dump: Dump | None) -> Generator[StringCommand]:
 
 @operation(is_idempotent=False)
 def restored(plan: Plan, dump: Dump | None) -> Generator[StringCommand]:
-    """Put a dump's content in the place of the database's, which is lost.
+    """Replace the database's content, which is lost, by a dump's.
 
     + plan: the run's plan
     + dump: the dump, which belongs to the plan's credentials; None for a database elsewhere
 
-    Tasks call it on every host, as with `taken`. The dump is loaded beside the database, which is
-    there until the last step.
+    Tasks call it on every host, like `taken`. The dump is loaded beside the database, which stays
+    until the last step.
     """
     if dump is None or host.name != plan.topology.database.host:
         host.noop(f"no database to restore on {host.name}")
         return
     name = plan.settings.database_name
     yield _write_script(plan)
-    yield _clear(plan)
+    yield _clean_up(plan)
     yield StringCommand(LOCKED, _load(plan), f"<{dump.file}")
-    yield StringCommand(LOCKED, _engine(plan, "swap", SCRATCH, name, REPLACED))
-    yield _clear(plan)
+    yield StringCommand(LOCKED, _run_script(plan, "swap", SCRATCH, name, REPLACED))
+    yield _clean_up(plan)
 
 
 @operation()
@@ -127,22 +126,24 @@ def next_command_printed(plan: Plan, version: str | None) -> Generator[StringCom
     """Print what to do after a database was restored. It changes nothing.
 
     + plan: the run's plan
-    + version: the version whose schema it has; None if that is not known
+    + version: the Quay version of the database's schema; None if it is unknown
     """
-    if state.is_executing:
-        deploy = next_command(sys.argv[1:], "deploy.py", quay_version=version or "VERSION")
-        done = f"The database has the schema of {version or 'the dump'}; Quay is stopped."
-        if plan.topology.database.host is None:
-            done = f"Quay is stopped. Restore your own backup of {version} now."
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"{done} Next:\n  {deploy}")
+    if postpone("printed when the run comes to it"):
+        return
+    deploy = next_command(sys.argv[1:], "deploy.py", quay_version=version or "VERSION")
+    done = f"The database has the schema of {version or 'the dump'}; Quay is stopped."
+    if plan.topology.database.host is None:
+        done = f"Quay is stopped. Restore your own backup of {version} now."
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"{done} Next:\n  {deploy}")
     host.noop("the next command was printed")
     yield from ()
 
 
-def chosen(plan: Plan) -> Dump | None:
-    """The dump to restore; None for a database that runs elsewhere, and is restored there.
+def choose_dump(plan: Plan) -> Dump | None:
+    """Return the dump to restore; None for a database that runs, and is restored, elsewhere.
 
-    Raises ``DeployError`` if there is none, or if it doesn't belong to engine or credentials.
+    Raises ``DeployError`` if there is no dump, or if it belongs to another engine or to other
+    credentials.
     """
     where, settings = plan.topology, plan.settings
     needed = {*where.quay, *filter(None, [where.database.host])}
@@ -158,29 +159,25 @@ def chosen(plan: Plan) -> Dump | None:
                     ]
                 )
             return None
-        credentials, credentials_path = plan.credentials.fingerprint, str(plan.store.path)
+        credentials, path = plan.credentials.fingerprint, str(plan.store.path)
         return dumps.choose(
-            found(plan).dumps,
-            settings.restore,
-            settings.database_engine,
-            credentials,
-            credentials_path,
+            reported(plan).dumps, settings.restore, settings.database_engine, credentials, path
         )
 
 
-def found(plan: Plan) -> DumpsState:
-    """What the database's host reports, whichever host asks."""
+def reported(plan: Plan) -> DumpsState:
+    """Return the dumps that the database's host reports, whichever host is current."""
     assert plan.topology.database.host is not None
     with ctx_host.use(inventory.get_host(plan.topology.database.host)):
         return _read(plan)
 
 
-def way_back(plan: Plan) -> str:
-    """The command that undoes the plan's upgrade."""
+def restore_command(plan: Plan) -> str:
+    """Return the command that undoes the plan's upgrade."""
     if plan.topology.database.host is None:
         return next_command(sys.argv[1:], RESTORE, database_backup=plan.schema or "VERSION")
-    there = plan.upgrade.existing_dump(found(plan))
-    return next_command(sys.argv[1:], RESTORE, restore=there.name if there else "NAME")
+    dump = plan.upgrade.existing_dump(reported(plan))
+    return next_command(sys.argv[1:], RESTORE, restore=dump.name if dump else "NAME")
 
 
 def _read(plan: Plan) -> DumpsState:
@@ -200,9 +197,9 @@ def _read(plan: Plan) -> DumpsState:
     return found
 
 
-def _engine(plan: Plan, *words: str) -> StringCommand:
-    """The engine's script in its container."""
-    # Only where a file is given: else it would read the terminal of a local run.
+def _run_script(plan: Plan, *words: str) -> StringCommand:
+    """Return a command that runs the engine's script in the database's container."""
+    # Interactive only where a file is given: else it would read the terminal of a local run.
     container = plan.workload("database", host.name).container.name
     script, reads = f'"$(cat {SCRIPT})"', words[0] == "load"
     return StringCommand(
@@ -216,33 +213,33 @@ def _write_script(plan: Plan) -> StringCommand:
 
 def _load(plan: Plan) -> StringCommand:
     settings = plan.settings
-    return _engine(plan, "load", SCRATCH, settings.database_user, settings.database_name)
+    return _run_script(plan, "load", SCRATCH, settings.database_user, settings.database_name)
 
 
-def _clear(plan: Plan) -> StringCommand:
-    """Remove the scratch database, and whatever is no checked dump: leftovers of a killed run."""
+def _clean_up(plan: Plan) -> StringCommand:
+    """Remove what a killed run left: the scratch database, and dumps that weren't checked."""
     return StringCommand(
         LOCKED, "for dump in *.dump; do",
         'test -e "${dump%.dump}.json" || rm -f "$dump"; done; rm -f ./*.new;',
-        _engine(plan, "drop", SCRATCH, REPLACED),
+        _run_script(plan, "drop", SCRATCH, REPLACED),
     )  # fmt: skip
 
 
 def _check(plan: Plan, name: str) -> StringCommand:
-    """Restore a dump into the scratch database, and compare tables and rows."""
+    """Restore a dump into the scratch database; compare tables and rows with what was dumped."""
     wrong = f"the dump {name} does not restore to what was dumped; the schema was not touched"
     return StringCommand(
         LOCKED, _load(plan), f"<{name}.dump.new;",
-        _engine(plan, "rows", SCRATCH), f">{name}.found.new;",
+        _run_script(plan, "rows", SCRATCH), f">{name}.found.new;",
         f"sort -o {name}.found.new {name}.found.new;",
         f"grep '^rows ' {name}.rows.new | sort | diff - {name}.found.new >&2 || {{",
         fail(wrong), "; }",
     )  # fmt: skip
 
 
-def _sign(found: DumpsState, upgrade: Upgrade, name: str) -> StringCommand:
-    """Tell beside a dump that it was checked; what has no such file is no dump."""
-    known = {
+def _record(found: DumpsState, upgrade: Upgrade, name: str) -> StringCommand:
+    """Write the JSON file beside a dump that says it was checked. Without it, it is no dump."""
+    record = {
         "before": upgrade.before,
         "after": upgrade.after,
         "engine": upgrade.engine,
@@ -253,7 +250,7 @@ def _sign(found: DumpsState, upgrade: Upgrade, name: str) -> StringCommand:
     return StringCommand(
         LOCKED, "printf",
         QuoteString('%s, "tables": %d, "rows": %d, "size": %d, "sha256": "%s"}\\n'),
-        QuoteString(json.dumps(known)[:-1]),
+        QuoteString(json.dumps(record)[:-1]),
         f'"$(wc -l <{name}.found.new)"',
         f"\"$(awk '{{ rows += $NF }} END {{ printf \"%.0f\", rows }}' {name}.found.new)\"",
         f'"$(stat -c %s {name}.dump.new)" "$(sha256sum <{name}.dump.new | cut -d" " -f1)"',

@@ -1,4 +1,4 @@
-"""Services that run elsewhere: asked before any host is changed."""
+"""Services that run elsewhere: they are asked before any host is changed."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from quaylab.problems import Problems, Refusal, refuse
 from quaylab.secrets.given import variables_in
 
 
-def checked(plan: Plan) -> Plan:
-    """The plan, if services that run elsewhere answer Quay's host, with their administrator where
-    something has to be made first. Those of ours come up later.
+def check(plan: Plan) -> Plan:
+    """Ask the services that run elsewhere from Quay's host. Those of ours come up later.
+
+    Returns:
+        The plan, with the database's administrator if something has to be created there first.
 
     Raises:
-        Refusal: one doesn't answer, or what is missing can't be plan.
+        Refusal: a service doesn't answer, or what is missing can't be created.
     """
     leader = inventory.get_host(plan.topology.leader)
     if leader.name not in plan.machines:
@@ -50,10 +52,10 @@ def checked(plan: Plan) -> Plan:
 
 
 def _with_administrator(leader: Host, plan: Plan, error: Unreachable) -> Plan:
-    """The plan with the administrator who makes what the database lacks.
+    """Return the plan with the administrator who creates what is missing in the database.
 
     Raises:
-        Refusal: there is none, or it can't be plan.
+        Refusal: there is no administrator, or what is missing can't be created.
     """
     name = plan.settings.database_admin
     if name is None:
@@ -61,15 +63,15 @@ def _with_administrator(leader: Host, plan: Plan, error: Unreachable) -> Plan:
     password = database_administrator.password(os.environ, ask_at_terminal())
     plan = dataclasses.replace(plan, administrator=Login(name, password, None))
     try:
-        lacking = reach.missing(leader, plan)
+        missing = reach.missing_steps(leader, plan)
     except Unreachable as refused:
         raise Refusal([f"database_admin: {refused}"]) from None
-    if not lacking:
-        # It is all there, and Quay isn't let in for another reason.
+    if not missing:
+        # Nothing is missing, so the database refuses Quay for another reason.
         raise Refusal([f"database_host: {error}"])
     given = "database_password" in variables_in(os.environ) or plan.store.exists
-    if not given and any(step.takes_over for step in lacking):
-        # With credentials that were only just made up, it is another registry's.
+    if not given and any(step.takes_over for step in missing):
+        # The password was generated just now, so the existing role is another registry's.
         user = plan.settings.database_user
         raise Refusal(
             [

@@ -1,4 +1,4 @@
-"""Files with an owner and a mode, which may be secret: never in argv, a log or a wide file."""
+"""Files with owner and mode. They may be secret: no argv, log or readable file shows them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from quaylab.paths import ETC
 
 @operation()
 def present(files: Iterable[ManagedFile]) -> Generator[StringCommand]:
-    """Keep files as they have to be.
+    """Write files that differ in content, owner or mode.
 
-    + files: the files with content, owner and mode; their directories are made for root
+    + files: the files with content, owner and mode; root owns the directories that are created
 
     **Example:**
 
@@ -39,7 +39,7 @@ def present(files: Iterable[ManagedFile]) -> Generator[StringCommand]:
         if difference is None:
             host.noop(f"{file.path} is as it has to be")
         elif state and state.sha256 == file.sha256:
-            # In place: a rewritten file would have its container restarted.
+            # In place: rewriting the file would restart its container.
             path = QuoteString(file.path)
             yield StringCommand(
                 f"chown {file.uid}:{file.gid}", path, f"&& chmod {file.mode:04o}", path
@@ -51,8 +51,8 @@ def present(files: Iterable[ManagedFile]) -> Generator[StringCommand]:
 
 
 def write(*files: ManagedFile) -> StringCommand:
-    """Replace files, each atomically. Their contents go through stdin, one after the other, and
-    what lies on disk before the last step is readable by root alone."""
+    """Replace files, each atomically. Their contents go through standard input, one after the
+    other; until the last step only root can read what is on disk."""
     contents = [file.content.encode() for file in files]
     commands = [
         piece
@@ -67,11 +67,11 @@ def write(*files: ManagedFile) -> StringCommand:
 
 def _replace(file: ManagedFile, content: bytes) -> StringCommand:
     path, new = QuoteString(file.path), QuoteString(f"{file.path}.new")
-    occupied = f"{file.path} has to be a file and is a directory with something in it; move it away"
+    message = f"{file.path} has to be a file and is a directory with something in it; move it away"
     return StringCommand(
         "umask 022 && mkdir -p", QuoteString(str(PurePosixPath(file.path).parent)),
         "&& umask 077 && { test ! -d", path, "|| test -L", path,
-        "|| rmdir", path, "2>/dev/null || {", fail(occupied), "; }; } &&",
+        "|| rmdir", path, "2>/dev/null || {", fail(message), "; }; } &&",
         "rm -f", new, "&&", receive(content, new), f"&& chown {file.uid}:{file.gid}", new,
         f"&& chmod {file.mode:04o}", new, "&& mv -fT", new, path,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The host's firewall, where it is firewalld."""
+"""The host's firewall, if it is firewalld."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from quaylab.services.base import Audience, Port
 
 @operation()
 def opened(ports: Sequence[Port], peer: str) -> Generator[StringCommand]:
-    """Let the clients of a host's services in: everybody to the registry, Quay's host to what it
-    uses.
-    What an earlier run has opened for other ports or another peer is closed.
+    """Open the ports of a host's services: the registry for everybody, the others for Quay's host.
 
-    firewalld lets in by itself what the engine forwards to a container. It does not where the
+    Rules that an earlier run added for other ports or another peer are removed.
+
+    firewalld admits by itself what the engine forwards to a container. It does not where the
     engine's own proxy listens instead: with `iptables` off in daemon.json, or by IPv6.
 
-    + ports: those of the host's services
+    + ports: the ports of the host's services
     + peer: the address of Quay's host
     """
     wanted = [rule for port in ports if (rule := _rule(port, peer))]
-    yield from _only(wanted, "nobody from outside needs it, or the ports are open")
+    yield from _set_rules(wanted, "nobody from outside needs it, or the ports are open")
 
 
 @operation()
 def closed() -> Generator[StringCommand]:
-    """Take back what runs have opened; what was open before them stays open."""
-    yield from _only([], "no run has opened a port")
+    """Remove the rules that runs have added; what was open before stays open."""
+    yield from _set_rules([], "no run has opened a port")
 
 
 def _rule(port: Port, peer: str) -> str | None:
-    """The option of firewall-cmd, in the words in which it lists a rule; None without one."""
+    """Return firewall-cmd's option that adds a rule, as it lists it; None if no rule is needed."""
     number = port.published.host
     if port.audience is Audience.EVERYBODY:
         return f"--add-port={number}/tcp"
@@ -50,8 +50,8 @@ def _rule(port: Port, peer: str) -> str | None:
     )
 
 
-def _only(wanted: list[str], nothing: str) -> Generator[StringCommand]:
-    """Have these rules, and of those that runs have added no others."""
+def _set_rules(wanted: list[str], reason: str) -> Generator[StringCommand]:
+    """Add the wanted rules, and remove other rules that runs have added."""
     firewall: FirewallState = ask(Firewall)
     if not firewall.running:
         host.noop("firewalld does not run")
@@ -59,9 +59,10 @@ def _only(wanted: list[str], nothing: str) -> Generator[StringCommand]:
     missing = [rule for rule in wanted if rule not in firewall.rules]
     outdated = sorted(firewall.noted - set(wanted))
     if not (missing or outdated):
-        host.noop(nothing)
+        host.noop(reason)
         return
-    # Noted before they hold and until they don't, so that a killed run's are known.
+    # The note is written before rules are added and after they are removed, so that it also has the
+    # rules of a killed run.
     if not firewall.noted.issuperset(missing):
         yield _note({*firewall.noted, *missing})
     for rule in outdated:
@@ -73,7 +74,7 @@ def _only(wanted: list[str], nothing: str) -> Generator[StringCommand]:
 
 
 def _firewall(option: str) -> StringCommand:
-    # Not by --reload, which would take the engine's rules away for a moment.
+    # Not by --reload, which would remove the engine's rules for a moment.
     return StringCommand(
         "firewall-cmd --quiet", QuoteString(option),
         "&& firewall-cmd --quiet --permanent", QuoteString(option),

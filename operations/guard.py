@@ -1,7 +1,7 @@
-"""What pyinfra lets through and ends with exit status 0 is refused; docs/pyinfra.md has the list.
+"""Refuse mistakes that pyinfra accepts with exit status 0; docs/pyinfra.md has the list.
 
-config.py calls it: pyinfra reads that before the inventory and before it connects, and with no
-host left it reads nothing else.
+config.py calls it, because pyinfra reads that file before the inventory and before it connects, and
+reads nothing else if no host is left.
 """
 
 from __future__ import annotations
@@ -34,54 +34,56 @@ from quaylab.settings.loading import HostInput
 
 
 def guard() -> None:
-    """Check the command line and the inventory's file now, and its hosts as soon as they are read.
+    """Check command line and inventory file now, and the inventory's hosts once they are read.
 
     Raises ``PyinfraError`` with all problems at once.
     """
     signal.signal(signal.SIGINT, Interrupts.handle)
-    pyinfra_inventory.exec_file = _executed
+    pyinfra_inventory.exec_file = _exec_file
     options = click.get_current_context().params
-    _refuse(_given(options))
+    _refuse(_command_line_problems(options))
     _check_hosts(ctx_state.get(), options)  # type: ignore[no-untyped-call]
 
 
-def _given(options: dict[str, Any]) -> Iterator[str]:
+def _command_line_problems(options: dict[str, Any]) -> Iterator[str]:
     yield from command_line.option_problems(options)
     given = Path(options["inventory"])
-    # Else it is a host, a list of hosts, or what a connector finds.
+    # Otherwise it is a host, a list of hosts, or a connector's.
     named_as_file = given.suffix == ".py" or ("/" in str(given) and "@" not in str(given))
     if named_as_file or given.exists():
         yield from inventory_file.problems(given)
 
 
-def _executed(filename: str, **options: Any) -> Any:
-    """An inventory or a file of group_data as pyinfra executes it, whose failure is told in a line.
+def _exec_file(filename: str, **options: Any) -> Any:
+    """Execute an inventory or a file of group_data as pyinfra does; report a failure in one line.
 
-    pyinfra itself prints a traceback, and an exit in such a file ends the run with its status.
+    pyinfra itself would print a traceback, or end the run with the status of the file's exit.
     """
     try:
         return exec_file(filename, **options)
     except PyinfraError:
         raise
     except (Exception, SystemExit) as error:
-        if Interrupts.came:
+        if Interrupts.received:
             raise
         cause = error.exception if isinstance(error, UnexpectedExternalError) else error
         raise PyinfraError(inventory_file.failure(filename, cause)) from None
 
 
 def _check_hosts(state: State, options: dict[str, Any]) -> None:
-    """pyinfra has no callback between reading an inventory and connecting to its hosts."""
+    """Wrap pyinfra's initialisation: it has no callback before it connects to the hosts."""
     initialise = state.init
 
-    def checked(inventory: Inventory, config: Config, initial_limit: list[Host] | None) -> None:
+    def initialise_checked(
+        inventory: Inventory, config: Config, initial_limit: list[Host] | None
+    ) -> None:
         hosts = host_inputs(inventory)
-        chosen = len(hosts if initial_limit is None else initial_limit)
+        selected = len(hosts if initial_limit is None else initial_limit)
         types = _data_types()
         _refuse(
             [
                 *(() if hosts else [f"{options['inventory']}: has no host"]),
-                *command_line.limit_problems(hosts, options, chosen),
+                *command_line.limit_problems(hosts, options, selected),
                 *(line for host in hosts for line in _key_problems(host, types)),
             ]
         )
@@ -91,11 +93,11 @@ def _check_hosts(state: State, options: dict[str, Any]) -> None:
         initialise(inventory, config, initial_limit=initial_limit)
         state.add_callback_handler(Interrupts())  # type: ignore[no-untyped-call]
 
-    state.init = checked  # type: ignore[method-assign, assignment]
+    state.init = initialise_checked  # type: ignore[method-assign, assignment]
 
 
 def _data_types() -> dict[str, Any]:
-    """The host data that pyinfra and its connectors read, with the type of each."""
+    """Return the types of all host data that pyinfra and its connectors read, by key."""
     types = dict(all_global_arguments())
     for connector in get_all_connectors().values():  # type: ignore[no-untyped-call]
         types |= get_type_hints(connector.data_cls) if hasattr(connector, "data_cls") else {}
@@ -103,12 +105,12 @@ def _data_types() -> dict[str, Any]:
 
 
 def _key_problems(host: HostInput, types: Mapping[str, Any]) -> Iterator[str]:
-    """Host data of pyinfra's that it would ignore, or take for something else."""
+    """Yield the problems of host data that pyinfra would ignore or misunderstand."""
     yield from pyinfra_data.problems(host, types)
     for key in types.keys() & host.data.keys():
         if host.data[key] is not None:
             try:
-                # The text has types and no value, which may be a password.
+                # The message has types only: the value may be a password.
                 raise_if_bad_type(host.data[key], types[key], TypeError, f"{key}: of {host.name}")
             except TypeError as error:
                 yield str(error)
@@ -122,22 +124,22 @@ def _refuse(problems: Iterable[str]) -> None:
 
 
 class Interrupts(BaseStateCallback):
-    """Ctrl-C ends the run with the status that a shell gives it.
+    """Ctrl-C ends the run with the exit status that a shell expects.
 
-    Python raises it wherever it is, and a greenlet or a destructor may be a place where it is lost:
-    then the run ends before its next operation.
+    Python raises the exit wherever it is; in a greenlet or a destructor it may be lost. In that
+    case the run ends before its next operation.
     """
 
-    came = False
+    received = False
 
     @classmethod
     def handle(cls, signum: int, frame: object) -> NoReturn:
-        if not cls.came:
+        if not cls.received:
             logger.error("Interrupted: the next run finishes what this one began")
-        cls.came = True
+        cls.received = True
         sys.exit(128 + signum)
 
     @staticmethod
     def operation_start(state: State, op_hash: str) -> None:
-        if Interrupts.came:
+        if Interrupts.received:
             sys.exit(128 + signal.SIGINT)

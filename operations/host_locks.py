@@ -1,7 +1,7 @@
-"""A lock on each host that a run works on: two folders with the same credentials may not collide.
+"""A lock on each host of a run, so that runs from two folders or machines don't collide.
 
-It is held by a process on the host, at the far end of the run's own connection, and so ends with
-the run. A host whose connector keeps no connection has none.
+A process on the host holds the lock. It is at the far end of the run's own connection, so it ends
+with the run. A host without a lasting connection (neither SSH nor @local) has no lock.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from operations.commands import inventory_arguments
 from quaylab.locks import HOST_LOCK, holder, lock_problem
 from quaylab.problems import Refusal, refuse
 
-# What holds the locks; it ends when these are collected.
-_holding: list[object] = []
+# The open connections and processes that hold the locks. They must not be garbage-collected.
+_connections: list[object] = []
 
 
 def take(hosts: Iterable[Host], identity: str) -> None:
     """Lock hosts for this process.
 
     Args:
-        identity: of this folder's own lock, which is held: a run of the same identity has ended,
-            and what its connection may have left on a host is taken over.
+        identity: the identity of this folder's own lock, which this run holds. So an earlier run
+            with the same identity has ended, and a lock that it left on a host is taken over.
 
     Raises:
         Refusal: another run holds one of them.
     """
-    # The first before the others: of two runs that begin at once one gets it, and the other stops.
+    # The first host alone: of two runs that begin at once, one gets it and the other stops.
     first, *others = sorted(hosts, key=lambda each: each.name)
     _take(first, identity)
     jobs = [gevent.spawn(_refusal, host, identity) for host in others]
@@ -44,7 +44,7 @@ def take(hosts: Iterable[Host], identity: str) -> None:
 
 
 def _refusal(host: Host, identity: str) -> tuple[str, ...]:
-    """Why a host can't be locked: gevent would print an exception."""
+    """Return why a host can't be locked; as an exception gevent would print it."""
     try:
         _take(host, identity)
     except Refusal as refusal:
@@ -53,16 +53,16 @@ def _refusal(host: Host, identity: str) -> tuple[str, ...]:
 
 
 def _take(host: Host, identity: str) -> None:
-    if _is_locked(host, identity):
+    if _lock(host, identity):
         return
-    # sudo wants a password, for which pyinfra asks at a terminal; else the host's report, which is
-    # read next, will tell why it lets nobody in.
-    if _lets_in(host):
-        _is_locked(host, identity)
+    # sudo may need a password, which pyinfra asks for at a terminal. Otherwise the host's report,
+    # which is read next, says why no command can be run.
+    if _runs_commands(host):
+        _lock(host, identity)
 
 
-def _is_locked(host: Host, identity: str) -> bool:
-    """Take a host's lock; False if it runs no command.
+def _lock(host: Host, identity: str) -> bool:
+    """Take a host's lock; return False if the host runs no command.
 
     Raises:
         Refusal: another run holds it.
@@ -71,7 +71,7 @@ def _is_locked(host: Host, identity: str) -> bool:
     extract_control_arguments(connector)
     script = StringCommand("set --", QuoteString(identity), QuoteString(holder()), ";", HOST_LOCK)
     command = make_unix_command_for_host(state, host, script, **connector).get_raw_value()
-    for line in _answer(host, command):
+    for line in _start(host, command):
         problem = lock_problem(line)
         if problem:
             raise Refusal([f"{host.name}: {problem}"])
@@ -80,26 +80,26 @@ def _is_locked(host: Host, identity: str) -> bool:
     return not isinstance(host.connector, (SSHConnector, LocalConnector))
 
 
-def _lets_in(host: Host) -> bool:
-    """Whether commands can be run there; sudo's password is asked for if it wants one."""
+def _runs_commands(host: Host) -> bool:
+    """Return whether the host runs commands, after asking for sudo's password if it needs one."""
     try:
         return host.run_shell_command(StringCommand("true"), **inventory_arguments(host))[0]
     except EOFError:  # there is no terminal
         return False
 
 
-def _answer(host: Host, command: str) -> Iterable[str]:
-    """What a command says that goes on for as long as this process."""
+def _start(host: Host, command: str) -> Iterable[str]:
+    """Start a command that runs as long as this process, and return its output."""
     connector = host.connector
     if isinstance(connector, SSHConnector) and connector.client:
         streams = connector.client.exec_command(command)
-        _holding.append(streams)
+        _connections.append(streams)
         return streams[1]
     if isinstance(connector, LocalConnector):
         process = subprocess.Popen(
             ["sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        _holding.append(process)
+        _connections.append(process)
         assert process.stdout
         return process.stdout
     return ()

@@ -1,12 +1,12 @@
-"""Lines of ours in a host's /etc/hosts, each with a mark at its end."""
+"""Our lines in a host's /etc/hosts, each with a mark at its end."""
 
 from __future__ import annotations
 
 from pyinfra.api import QuoteString, StringCommand
 
 
-def rewritten(mark: str, *lines: str) -> StringCommand:
-    """A command that has these lines, and no others with the mark."""
+def rewrite(mark: str, *lines: str) -> StringCommand:
+    """Return a command that replaces all lines with this mark by the given ones."""
     # Not `sed -i`: in a container /etc/hosts is a mount, which can be written but not replaced.
     marked = (QuoteString(f"{line} {mark}") for line in lines)
     return StringCommand(

@@ -1,4 +1,4 @@
-"""Images by their source: pulled, loaded from an archive, or built from packages."""
+"""Images: pulled, loaded from an archive, or built from packages."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ from quaylab.settings.loading import Settings
 
 @operation()
 def present(images: Iterable[Image], settings: Settings) -> Generator[PyinfraCommand]:
-    """Have images on the host, the same as when they were first fetched.
+    """Fetch missing images, and refuse an image that differs from the one first fetched.
 
-    + images: the images with their source; there is no fallback from one to another
+    + images: the images with their source; there is no fallback from one source to another
     + settings: the run's settings, for archive, login and proxy
 
-    What an image is, is remembered as soon as it is there. A name that stands for another one now,
-    pulled or given by hand, is refused with the plan, and here if this run has fetched it.
+    An image's identity is recorded as soon as the image is there. If its name means another image
+    now, the run is refused: with the plan, or here if this run has fetched it.
     """
     wanted = {image.reference: image for image in images}
     found = ask_each(Images, wanted)
     missing = [image for reference, image in wanted.items() if reference not in found]
     if missing:
         if built := [note_path(image.reference) for image in missing if image.context]:
-            # Each build is another image, and ours.
+            # Each build has a new identity, so the note of the last one goes.
             yield StringCommand("rm -f", quoted(*built))
         yield from _fetch(missing, settings)
-        # As they are now; a run that is only planned has fetched nothing.
+        # As they are now; while the run is planned nothing was fetched.
         found = found | host.get_fact(Images, references=[each.reference for each in missing])
-    there = {reference: found[reference] for reference in wanted if reference in found}
-    if others := list(problems(host.name, there)):
+    present_images = {reference: found[reference] for reference in wanted if reference in found}
+    if changed := list(problems(host.name, present_images)):
         for image in missing:
-            if image.reference in there and there[image.reference].has_changed:
+            if image.reference in present_images and present_images[image.reference].has_changed:
                 yield StringCommand(docker.remove_image(image.reference))
-        yield fail("\n".join(others))
+        yield fail("\n".join(changed))
         return
-    new = [reference for reference, state in there.items() if not state.remembered]
+    new = [reference for reference, state in present_images.items() if not state.remembered]
     if not (missing or new):
         host.noop(f"present: {', '.join(wanted)}")
     if new:
-        yield files.write(*(note(reference, there[reference]) for reference in new))
+        yield files.write(*(note(reference, present_images[reference]) for reference in new))
 
 
 def _fetch(missing: list[Image], settings: Settings) -> Generator[PyinfraCommand]:
@@ -69,13 +69,13 @@ def _fetch(missing: list[Image], settings: Settings) -> Generator[PyinfraCommand
 
 def _pull(image: Image, settings: Settings) -> StringCommand:
     registry = image.reference.partition("/")[0]
-    helpless = (
+    message = (
         f"{image.reference} can't be pulled. Next steps: behind a proxy set https_proxy and "
         f"company_ca; for a login to {registry} set pull_secret; without a network set "
         "image_source=archive; to try things out without any registry: ./lab demo"
     )
     pull = docker.pull(image.reference, settings.pull_secret_user)
-    return StringCommand(pull, "|| {", fail(helpless), "; }")
+    return StringCommand(pull, "|| {", fail(message), "; }")
 
 
 def _load(missing: list[Image], settings: Settings) -> Generator[PyinfraCommand]:
@@ -83,23 +83,23 @@ def _load(missing: list[Image], settings: Settings) -> Generator[PyinfraCommand]
     archive = f"{IMAGE_NOTES}/archive.tar"
     yield StringCommand(f"mkdir -p {IMAGE_NOTES}")
     yield FileUploadCommand(str(settings.image_archive), archive)
-    # By a name of its own, so that the end of a killed run's doesn't remove this one's.
+    # Under a unique name, so that a killed run's command doesn't remove this run's file.
     yield StringCommand(
         f"own={archive}.$$; mv {archive} $own && {docker.load('$own')}; loaded=$?;",
         "rm -f $own; exit $loaded",
     )
     for image in missing:
-        absent = (
+        message = (
             f"{settings.image_archive} does not hold {image.reference}; make it anew with: "
             f"docker save --output FILE {' '.join(each.reference for each in missing)}"
         )
-        yield StringCommand(docker.has_image(image.reference), "|| {", fail(absent), "; }")
+        yield StringCommand(docker.has_image(image.reference), "|| {", fail(message), "; }")
 
 
 def _build_base(image: Image) -> StringCommand:
     assert image.context is not None  # a packaged image has one
     script = (image.context / "build").read_bytes()
-    return _made(image, script, StringCommand('sh "$0"', QuoteString(image.reference)))
+    return _build_from(image, script, StringCommand('sh "$0"', QuoteString(image.reference)))
 
 
 def _build(image: Image, settings: Settings) -> StringCommand:
@@ -108,11 +108,14 @@ def _build(image: Image, settings: Settings) -> StringCommand:
     proxies = {"http_proxy": settings.http_proxy, "https_proxy": settings.https_proxy}
     arguments |= {name: value for name, value in proxies.items() if value}
     build = StringCommand(docker.build(image.reference, arguments, '"$0"'))
-    return _made(image, context_archive(image.context), build)
+    return _build_from(image, context_archive(image.context), build)
 
 
-def _made(image: Image, source: bytes, build: StringCommand) -> StringCommand:
-    """Build from a file with ``source``, unless a killed run's build, still at work, does it."""
+def _build_from(image: Image, source: bytes, build: StringCommand) -> StringCommand:
+    """Return a command that runs a build with ``source`` in a file as its $0.
+
+    It waits for the build of a killed run, and does nothing if that has made the image.
+    """
     missing = StringCommand(docker.has_image(image.reference))
     return StringCommand(
         "source=$(mktemp) &&", receive(source, StringCommand('"$source"')), "&&",

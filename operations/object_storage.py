@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from pyinfra import host, state
+from pyinfra import host
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
 from operations import reach
 from operations.commands import complain, fail
+from operations.phases import postpone
 from quaylab.clients.probes import Unreachable
 from quaylab.plan import Plan
 
@@ -22,15 +23,15 @@ def bucket_present(plan: Plan) -> Generator[FunctionCommand]:
     try:
         answer = reach.objects(host, plan)
     except Unreachable:
-        # One that this run brings up doesn't answer yet; else this will tell.
+        # A store that this run starts doesn't answer yet. Any other reports its error below.
         answer = None
     if answer:
         host.noop(f"{plan.settings.storage_bucket} is there")
         return
-    yield FunctionCommand(_make_bucket, (plan,), {})
+    yield FunctionCommand(_create_bucket, (plan,), {})
 
 
-def _make_bucket(state: State, host: Host, plan: Plan) -> bool:
+def _create_bucket(state: State, host: Host, plan: Plan) -> bool:
     try:
         with reach.store(host, plan) as client:
             if client.ask() is None:
@@ -46,8 +47,7 @@ def usable(plan: Plan) -> Generator[StringCommand]:
 
     + plan: the run's plan
     """
-    if not state.is_executing:
-        host.noop("tried when the run comes to it")
+    if postpone("tried when the run comes to it"):
         return
     try:
         with reach.store(host, plan) as client:

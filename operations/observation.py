@@ -1,8 +1,8 @@
-"""What a run has seen of its hosts: a fact is asked once, until something is changed.
+"""A cache of facts, which is valid until the run changes something.
 
-pyinfra asks each fact while it plans an operation and again while it executes it, one after the
-other, and each takes a round trip. Here what a run will surely ask is asked of a host in one
-command, and all is known until an operation has executed a command.
+pyinfra asks each fact while it plans an operation and again while it executes it, and each question
+takes a round trip. Here one command asks a host all the facts that a run needs for certain. The
+answers are used until an operation has executed a command.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from facts.files import Files
 from operations.commands import inventory_arguments
 
 T = TypeVar("T")
-# Stands before each fact's output, with its number.
+# The line before each fact's output; the fact's number follows.
 MARK = "quaylab-fact"
 
 
@@ -39,13 +39,15 @@ class Question:
 
 
 @dataclass
-class _Seen:
+class _Cache:
+    """A host's answers, by the keys of the questions."""
+
     answers: dict[str, Any] = field(default_factory=dict)
-    # Of facts about many things the answer for each; None for one that isn't there.
+    # For facts about many things: the answer for each thing, None if it isn't there.
     each: dict[type[FactBase[Any]], dict[str, Any]] = field(default_factory=dict)
 
 
-_seen: WeakKeyDictionary[Host, _Seen] = WeakKeyDictionary()
+_caches: WeakKeyDictionary[Host, _Cache] = WeakKeyDictionary()
 
 
 def question(fact: type[FactBase[Any]], **arguments: Any) -> Question:
@@ -53,27 +55,30 @@ def question(fact: type[FactBase[Any]], **arguments: Any) -> Question:
 
 
 def ask(fact: type[FactBase[Any]], **arguments: Any) -> Any:
-    """A fact of the current host."""
+    """Return a fact of the current host, from the cache if it is there."""
     host: Host = ctx_host.get()  # type: ignore[no-untyped-call]
-    seen = _known(host)
-    if seen is None:
+    cache = _cache_of(host)
+    if cache is None:
         return host.get_fact(fact, **arguments)
     key = question(fact, **arguments).key
-    if key not in seen.answers:
-        seen.answers[key] = host.get_fact(fact, **arguments)
-    return seen.answers[key]
+    if key not in cache.answers:
+        cache.answers[key] = host.get_fact(fact, **arguments)
+    return cache.answers[key]
 
 
 def ask_each(fact: type[FactBase[dict[str, T]]], things: Iterable[str]) -> dict[str, T]:
-    """A fact about many things of the current host, such as files by their paths: the answers for
-    those that are there."""
+    """Return a fact about many things of the current host, such as files by their paths.
+
+    Returns:
+        The answers for the things that are there.
+    """
     host: Host = ctx_host.get()  # type: ignore[no-untyped-call]
-    seen, wanted = _known(host), list(things)
-    known = seen.each.setdefault(fact, {}) if seen else {}
-    if missing := [thing for thing in wanted if thing not in known]:
+    cache, wanted = _cache_of(host), list(things)
+    answers = cache.each.setdefault(fact, {}) if cache else {}
+    if missing := [thing for thing in wanted if thing not in answers]:
         found: dict[str, T] = host.get_fact(fact, missing)
-        known.update({thing: found.get(thing) for thing in missing})
-    return {thing: known[thing] for thing in wanted if known[thing] is not None}
+        answers.update({thing: found.get(thing) for thing in missing})
+    return {thing: answers[thing] for thing in wanted if answers[thing] is not None}
 
 
 def begin(
@@ -81,34 +86,34 @@ def begin(
     known: Mapping[type[FactBase[Any]], Any],
     each: Mapping[type[FactBase[Any]], Mapping[str, Any]],
 ) -> None:
-    """Begin to remember what is seen of a host.
+    """Start a host's cache with what its report has answered already.
 
     Args:
-        known: facts without arguments that its report tells.
-        each: of facts about many things what its report tells of some.
+        known: answers to facts without arguments.
+        each: for facts about many things, the answers for some of the things.
     """
     answers = {question(fact).key: answer for fact, answer in known.items()}
-    _seen[host] = _Seen(answers, {fact: dict(found) for fact, found in each.items()})
+    _caches[host] = _Cache(answers, {fact: dict(found) for fact, found in each.items()})
 
 
 def prepare(host: Host, questions: Iterable[Question], paths: Iterable[str]) -> None:
-    """Ask a host for facts and files in one command. What fails is asked again where it is needed,
-    and fails there."""
+    """Ask a host for facts and files in one command. A fact that fails is asked again where it is
+    needed, and its error is reported there."""
     wanted = [*questions, question(Files, paths=list(paths))]
-    # Side by side: what is asked in containers takes its time.
-    asked = "".join(
+    # Side by side, because questions to containers take long.
+    commands = "".join(
         f'( {_command(each)}\n) >$answers/{number} 2>/dev/null &\njobs="$jobs $!"\n'
         for number, each in enumerate(wanted)
     )
     script = (
-        f"answers=$(mktemp -d); jobs=; {asked}number=0\n"
+        f"answers=$(mktemp -d); jobs=; {commands}number=0\n"
         f"for job in $jobs; do if wait $job; then echo {MARK} $number; cat $answers/$number; echo; "
         f"fi; number=$((number + 1)); done; rm -r $answers"
     )
     ok, output = host.run_shell_command(StringCommand(script), **inventory_arguments(host))
     if not ok:
         return
-    seen = _seen[host]
+    cache = _caches[host]
     for number, lines in _split(output.stdout_lines).items():
         each = wanted[number]
         try:
@@ -116,21 +121,25 @@ def prepare(host: Host, questions: Iterable[Question], paths: Iterable[str]) -> 
         except FactProcessError:
             continue
         if each.fact is Files:
-            files = seen.each.setdefault(Files, {})
+            files = cache.each.setdefault(Files, {})
             files.update({path: answer.get(path) for path in each.arguments["paths"]})
         else:
-            seen.answers[each.key] = answer
+            cache.answers[each.key] = answer
 
 
 def recall(host: Host, name: str, ask_now: Callable[[], T]) -> T:
-    """What a question that is no fact gave, such as to a service by its own protocol, as long as
-    nothing was changed."""
-    seen = _known(host)
-    if seen is None:
+    """Return the answer to a question that is no fact, such as a service's by its own protocol.
+
+    Args:
+        name: the answer's name in the host's cache.
+        ask_now: asks the question if the answer is not in the cache.
+    """
+    cache = _cache_of(host)
+    if cache is None:
         return ask_now()
-    if name not in seen.answers:
-        seen.answers[name] = ask_now()
-    answer: T = seen.answers[name]
+    if name not in cache.answers:
+        cache.answers[name] = ask_now()
+    answer: T = cache.answers[name]
     return answer
 
 
@@ -140,7 +149,7 @@ def _command(each: Question) -> str:
 
 
 def _split(lines: Iterable[str]) -> dict[int, list[str]]:
-    """The output of each fact whose command succeeded, by its number."""
+    """Return the output of each fact whose command succeeded, by the fact's number."""
     found: dict[int, list[str]] = {}
     current: list[str] = []
     for line in lines:
@@ -149,25 +158,25 @@ def _split(lines: Iterable[str]) -> dict[int, list[str]]:
             current = found[int(number)] = []
         else:
             current.append(line)
-    # An empty line ends what a command printed, which may have no end of its own.
+    # The script prints an empty line after each output, which may lack a newline at its end.
     return {
         number: output[:-1] if output and not output[-1] else output
         for number, output in found.items()
     }
 
 
-def _known(host: Host) -> _Seen | None:
-    """What is known of a host; None once something was changed, or before a run has begun.
+def _cache_of(host: Host) -> _Cache | None:
+    """Return a host's cache; None before the run has begun and after the first change.
 
-    A change on another host counts as well: what a host reaches, and how its services are, depends
-    on the services of others.
+    A change on another host counts as well: what a host reaches, and whether its services are
+    healthy, depends on the services of others.
     """
-    if host in _seen and _is_changed():
-        _seen.clear()
-    return _seen.get(host)
+    if host in _caches and _is_changed():
+        _caches.clear()
+    return _caches.get(host)
 
 
 def _is_changed() -> bool:
     """Whether an operation of this run has executed a command."""
-    done = (operation.operation_meta for ops in state.ops.values() for operation in ops.values())
-    return any(each.is_complete() and each.did_change() for each in done)
+    results = (each.operation_meta for ops in state.ops.values() for each in ops.values())
+    return any(each.is_complete() and each.did_change() for each in results)

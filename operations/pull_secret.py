@@ -17,12 +17,12 @@ from quaylab.model import ManagedFile
 
 @operation()
 def merged(secret: Path, user: str) -> Generator[StringCommand]:
-    """Merge a config.json's logins into a user's own, which keeps whatever else it has.
+    """Merge the logins of a config.json into a user's config.json; its other entries stay.
 
     + secret: the config.json on this machine
-    + user: the host's user who pulls
+    + user: the user on the host who pulls
     """
-    # Read past the facts, whose output -vvv prints.
+    # Not by a fact: -vvv prints a fact's output.
     ok, output = host.run_shell_command(
         StringCommand(
             f'entry=$(getent passwd {user}) && echo "$entry" &&',
@@ -44,8 +44,8 @@ def merged(secret: Path, user: str) -> Generator[StringCommand]:
         wanted = {**found, "auths": {**(found.get("auths") or {}), **logins}}
     except (ValueError, TypeError, AttributeError):
         yield fail(
-            f"{path} is no JSON as Docker has it; repair or remove it, its owner may need "
-            "what it holds"
+            f"{path} is no JSON as Docker writes it; repair it, or remove it if its owner doesn't "
+            "need its content"
         )
         return
     if wanted == found and state == f"{uid}:{gid}:600":

@@ -1,4 +1,4 @@
-"""Quay itself: its schema, its first user, and the proof that it works."""
+"""Quay itself: its schema, its first user, and its verification."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from facts.files import Files
 from facts.network import OutOfReach
 from operations import dumps, files, reach
 from operations.commands import complain, fail
-from operations.containers import due, network_and_volume
+from operations.containers import needed_change, network_and_volume
 from operations.credentials import save
 from operations.observation import Question, ask, ask_each, question, recall
-from operations.reach import registry, through
+from operations.phases import postpone
+from operations.reach import registry, tunnel
 from quaylab.clients.probes import Answer, Unreachable
 from quaylab.clients.registry import Health, Registry, RegistryError
 from quaylab.engines import docker
@@ -39,25 +40,25 @@ VERIFICATION = "quaylab-verification-"
 
 @operation()
 def migrated(plan: Plan) -> Generator[StringCommand]:
-    """Bring the database's schema to this version, once, before any node of it starts.
+    """Migrate the database's schema to this version, once, before a node of this version starts.
 
     + plan: the run's plan
 
-    Due unless this host notes that it was done, or its container tells where the note is lost.
-    Doing it again changes nothing, so a run killed in it is finished by the next. Nodes of the
-    version before go on serving meanwhile.
+    It is done if this host's note says so or, where the note is lost, if Quay's container has the
+    version. A second migration changes nothing, so the next run finishes a killed one. Nodes of the
+    previous version go on serving meanwhile.
     """
     done = note(plan.version)
     if not plan.migrates:
-        there = ask_each(Files, [done.path]).get(done.path)
-        if there and there.differs(done) is None:
+        found = ask_each(Files, [done.path]).get(done.path)
+        if found and found.differs(done) is None:
             host.noop(f"the schema is that of {plan.schema}")
         else:
             yield files.write(done)
         return
     quay = plan.workload("quay", host.name)
     yield from network_and_volume(quay, ask(Engine))
-    # One that a killed run left at work is waited for: cut off, MySQL would keep half of it.
+    # Wait for the migration of a killed run: if it were cut off, MySQL would keep half of it.
     yield StringCommand(docker.remove_when_ended(MIGRATION))
     migrate = docker.run_once(
         MIGRATION, quay.container.mounts, quay.image.reference, "migrate", "head"
@@ -72,23 +73,23 @@ def migrated(plan: Plan) -> Generator[StringCommand]:
 
 def _migration_failed(plan: Plan) -> str:
     if plan.schema is None:
-        return f"migrating to {plan.version} failed; what it said is above"
+        return f"migrating to {plan.version} failed; its last messages are above"
     return (
-        f"migrating to {plan.version} failed, what it said is above; {plan.schema} still "
-        "serves. Repair the cause and run again, or go back to before the upgrade, losing what was "
-        f"pushed since: {dumps.way_back(plan)}"
+        f"migrating to {plan.version} failed, its last messages are above; {plan.schema} still "
+        "serves. Repair the cause and run again, or go back to the state before the upgrade, which "
+        f"loses what was pushed since: {dumps.restore_command(plan)}"
     )
 
 
 @operation()
 def services_answer(plan: Plan) -> Generator[StringCommand]:
-    """Ask database, Redis and object store with exactly Quay's credentials, before Quay does, and
-    see that containers on this host get there as well. Nothing changes.
+    """Check that database, Redis and object store accept Quay's credentials, before Quay starts.
+
+    Containers on this host must reach them as well. It changes nothing.
 
     + plan: the run's plan
     """
-    if not state.is_executing:
-        host.noop("asked when the run comes to it")
+    if postpone("asked when the run comes to it"):
         return
     try:
         database, redis = services(host, plan)
@@ -99,12 +100,12 @@ def services_answer(plan: Plan) -> Generator[StringCommand]:
     if out_of_reach := _out_of_reach(plan):
         yield fail("\n".join(out_of_reach))
         return
-    said = f"database {database}, Redis {redis}"
-    host.noop(f"{said}, {bucket}" if bucket else said)
+    answers = f"database {database}, Redis {redis}"
+    host.noop(f"{answers}, {bucket}" if bucket else answers)
 
 
 def _out_of_reach(plan: Plan) -> list[str]:
-    """What this host reaches, as was just seen, and its containers don't."""
+    """Return the problems of services that this host reaches and its containers don't."""
     needed = quay_connections.connections(plan.settings, plan.topology)
     reasons = ask(OutOfReach, **reach_arguments(plan, host.name, ask(Engine)))
     return [
@@ -117,8 +118,11 @@ def _out_of_reach(plan: Plan) -> list[str]:
 
 
 def reach_arguments(plan: Plan, host: str, engine: EngineState) -> dict[str, Any]:
-    """How the fact OutOfReach is asked of a host of Quay's: in Quay's container if it runs on our
-    network; one that doesn't is about to be replaced."""
+    """Return the arguments of the fact OutOfReach for a host of Quay's.
+
+    Quay's container asks if it runs on our network; otherwise it is about to be replaced, and
+    another container of its image asks.
+    """
     quay = plan.workload("quay", host)
     found = engine.containers.get(quay.container.name)
     return {
@@ -130,8 +134,8 @@ def reach_arguments(plan: Plan, host: str, engine: EngineState) -> dict[str, Any
 
 
 @operation()
-def superuser(plan: Plan) -> Generator[FunctionCommand]:
-    """Make Quay's first user, and see that it is a superuser.
+def superuser_present(plan: Plan) -> Generator[FunctionCommand]:
+    """Create Quay's first user, and check that it is a superuser.
 
     + plan: the run's plan
     """
@@ -141,57 +145,59 @@ def superuser(plan: Plan) -> Generator[FunctionCommand]:
         if known:
             host.noop(f"{plan.settings.quay_superuser} is there and a superuser")
             return
-        if known is None and not state.is_executing and plan.was_deployed(host.name):
-            host.noop("asked when the run has brought Quay up")
+        if (
+            known is None
+            and plan.was_deployed(host.name)
+            and postpone("asked when the run has brought Quay up")
+        ):
             return
         is_refused = known is False
-    # Where Quay can't be asked (not up, or another registry) this will tell.
-    yield FunctionCommand(_make_superuser, (plan, is_refused), {})
+    # If Quay can't be asked (not up, or another registry), this function reports the error.
+    yield FunctionCommand(_create_superuser, (plan, is_refused), {})
 
 
 @operation()
 def verified(plan: Plan) -> Generator[PyinfraCommand]:
-    """Prove that everything works, with exactly the addresses and credentials that Quay has.
+    """Verify that everything works, with exactly Quay's addresses and credentials.
 
     + plan: the run's plan
 
-    Each run asks database, Redis and ``/health/endtoend``. A login, push, pull and delete is due
-    when the container is another one than that last verified.
+    Each run asks database, Redis and ``/health/endtoend``. A login, push, pull and
+    delete follows if the container is not the one that was verified last.
     """
     wanted = plan.workload("quay", host.name).container
     engine = ask(Engine)
     found = engine.containers.get(wanted.name)
     mark = ManagedFile(VERIFIED, f"{found.id if found else ''}\n", mode=0o644)
     before = ask_each(Files, [VERIFIED]).get(VERIFIED)
-    if not state.is_executing:
-        if not before or before.differs(mark) or due(engine, wanted) == "replace":
-            yield FunctionCommand(_round_trip, (plan,), {})
-        else:
-            host.noop("asked when the run comes to it")
-        return
-    try:
-        said = observe(host, plan)
-    except (RegistryError, Unreachable) as error:
-        yield fail(str(error))
-        return
-    if before and before.differs(mark) is None:
-        host.noop(said)
+    is_verified = before is not None and before.differs(mark) is None
+    if state.is_executing:
+        try:
+            health = health_line(host, plan)
+        except (RegistryError, Unreachable) as error:
+            yield fail(str(error))
+            return
+        if is_verified:
+            host.noop(health)
+            return
+    elif is_verified and needed_change(engine, wanted) != "replace":
+        host.noop("asked when the run comes to it")
         return
     yield FunctionCommand(_round_trip, (plan,), {})
     yield files.write(mark)
 
 
-def asked(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
-    """What a run without changes asks of a host of Quay's: facts, and files by their paths."""
+def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
+    """Return what a run without changes asks a host of Quay's: facts, and paths of files."""
     if host != plan.topology.leader:
         return [], []
-    reach = reach_arguments(plan, host, plan.machines[host].state)
-    questions = [question(OutOfReach, **reach)] if reach["inside"] else []
-    return questions, [note(plan.version).path, VERIFIED, STORAGE_NOTE]
+    arguments = reach_arguments(plan, host, plan.machines[host].state)
+    facts = [question(OutOfReach, **arguments)] if arguments["inside"] else []
+    return facts, [note(plan.version).path, VERIFIED, STORAGE_NOTE]
 
 
-def observe(host: Host, plan: Plan) -> str:
-    """Versions and health in one line, read without changing anything.
+def health_line(host: Host, plan: Plan) -> str:
+    """Return versions and health in one line, without changing anything.
 
     Raises:
         Unreachable: database or Redis do not answer Quay's credentials.
@@ -213,7 +219,7 @@ def _health(host: Host, plan: Plan) -> Health:
 
 
 def services(host: Host, plan: Plan) -> tuple[Answer, Answer]:
-    """Database and Redis as Quay's host reaches them.
+    """Ask database and Redis, as Quay's host reaches them.
 
     Raises:
         Unreachable: one of them does not answer Quay's credentials; the message says which.
@@ -222,7 +228,7 @@ def services(host: Host, plan: Plan) -> tuple[Answer, Answer]:
 
 
 def objects(host: Host, plan: Plan) -> Answer | None:
-    """The bucket as Quay's host reaches it; None while blobs are in a volume.
+    """Ask for the bucket, as Quay's host reaches it; None while blobs are in a volume.
 
     Raises:
         Unreachable: the store does not answer Quay's credentials, or has no such bucket.
@@ -237,15 +243,15 @@ def objects(host: Host, plan: Plan) -> Answer | None:
 
 
 def _is_still_down(plan: Plan) -> bool:
-    """Whether the run is only planned, and will bring up something of this host's first."""
+    """Return whether the run is only planned, and first starts a container on this host."""
     if state.is_executing:
         return False
     engine = ask(Engine)
-    return any(due(engine, each.container) for each in plan.workloads_of(host.name))
+    return any(needed_change(engine, each.container) for each in plan.workloads_of(host.name))
 
 
 def _knows_superuser(plan: Plan) -> bool | None:
-    """Whether Quay has its superuser; None if it can't be asked."""
+    """Return whether Quay has its superuser; None if it can't be asked."""
     try:
         with registry(host, plan) as quay:
             return _is_superuser(quay, plan)
@@ -258,34 +264,34 @@ def _is_superuser(quay: Registry, plan: Plan) -> bool:
     return quay.sign_in(plan.settings.quay_superuser, password) and quay.is_superuser()
 
 
-def _make_superuser(state: State, host: Host, plan: Plan, is_refused: bool) -> bool:
-    """``is_refused``: Quay was asked, and let nobody in with the password that is to be."""
+def _create_superuser(state: State, host: Host, plan: Plan, is_refused: bool) -> bool:
+    """Create the superuser, or set its password. ``is_refused``: Quay just refused the new one."""
     user = plan.settings.quay_superuser
     password = plan.credentials.superuser_password.get_secret_value()
     try:
         with registry(host, plan) as quay:
-            made = quay.initialize(user, password, plan.settings.quay_superuser_email)
-            if made:
+            is_created = quay.initialize(user, password, plan.settings.quay_superuser_email)
+            if is_created:
                 signed_in = quay.sign_in(user, password)
             else:
-                # After each wrong one Quay lets nobody in for twice as long.
+                # After each wrong password Quay locks the user out for twice as long.
                 signed_in = not is_refused and _sign_in(quay, plan)
             if signed_in and quay.is_superuser():
                 return save(host, plan.store, plan.credentials.with_confirmed_password())
     except RegistryError as error:
         return complain(host, f"Quay on {host.name}: {error}")
-    if made:
-        return complain(host, f"quay_superuser: Quay made {user}, but no superuser of it")
+    if is_created:
+        return complain(host, f"quay_superuser: Quay created {user}, but not as a superuser")
     return complain(
         host,
-        f"superuser_password: Quay has users, but {user} is none who can sign in as a superuser "
-        f"with a password in {plan.store.path}; give the one that Quay has as "
+        f"superuser_password: Quay has users, but {user} can't sign in as a superuser with a "
+        f"password in {plan.store.path}; give the one that Quay has as "
         "QUAYLAB_SUPERUSER_PASSWORD",
     )
 
 
 def _sign_in(quay: Registry, plan: Plan) -> bool:
-    """Start a session by the password that Quay has, and have it take the one that is to be."""
+    """Sign in with the password that Quay has, and change it to the wanted one."""
     wanted = plan.credentials.superuser_password.get_secret_value()
     for password in plan.credentials.superuser_passwords:
         if quay.sign_in(plan.settings.quay_superuser, password):
@@ -310,7 +316,7 @@ def _round_trip(state: State, host: Host, plan: Plan) -> bool:
 
 @operation()
 def wizard_reachable(plan: Plan) -> Generator[FunctionCommand]:
-    """Wait until Quay 2.9 shows its set-up page; what comes then is the user's to type.
+    """Wait until Quay 2.9 shows its set-up page, in which the user does the rest.
 
     + plan: the run's plan
     """
@@ -335,7 +341,7 @@ def _await_wizard(state: State, host: Host, plan: Plan) -> bool:
 
 def _wizard_answers(host: Host, plan: Plan) -> bool:
     try:
-        with through(host, LOOPBACK, plan.settings.quay_http_port) as (address, port):
+        with tunnel(host, LOOPBACK, plan.settings.quay_http_port) as (address, port):
             url = f"http://{address}:{port}/setup"
             return urllib3.request("GET", url, timeout=5, retries=False).status == 200
     except (HTTPError, OSError, RegistryError):

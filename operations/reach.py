@@ -1,4 +1,4 @@
-"""From the machine that runs pyinfra to what a host can reach."""
+"""Connections from the machine that runs pyinfra to what a host can reach."""
 
 from __future__ import annotations
 
@@ -26,55 +26,55 @@ from quaylab.plan import Plan
 
 T = TypeVar("T")
 
-# A way to where nobody listens (yet) is our callers' to report; paramiko would print it as well.
+# A port where nobody listens (yet) is our callers' to report; paramiko would print it as well.
 logging.getLogger("paramiko.transport").setLevel(logging.CRITICAL)
 
 
-def through(host: Host, address: str, port: int) -> AbstractContextManager[tuple[str, int]]:
-    """A local end of a way to ``address``:``port`` as ``host`` sees it."""
+def tunnel(host: Host, address: str, port: int) -> AbstractContextManager[tuple[str, int]]:
+    """Open a tunnel to ``address``:``port`` as ``host`` sees it; give its local end."""
     connector = host.connector
     if isinstance(connector, LocalConnector):
         return forward(None, address, port)
     if isinstance(connector, SSHConnector) and connector.client:
         return forward(connector.client.get_transport(), address, port)
-    raise RegistryError(f"{host.name} can't be looked into: only SSH and @local hosts can")
+    raise RegistryError(f"{host.name}: only SSH and @local hosts can be reached by a tunnel")
 
 
 def database(host: Host, plan: Plan) -> Answer:
-    """The database as ``host``, which runs Quay, reaches it with Quay's credentials.
+    """Ask the database, as ``host``, which runs Quay, reaches it with Quay's credentials.
 
     Raises:
-        Unreachable: it does not answer; the message names it.
+        Unreachable: it does not answer; the message has its name and address.
     """
     ask = partial(probes.database, plan.settings, plan.credentials)
     endpoint = plan.topology.database
-    return recall(host, "database", lambda: _asked(host, "database", endpoint, ask))
+    return recall(host, "database", lambda: _ask(host, "database", endpoint, ask))
 
 
 def redis(host: Host, plan: Plan) -> Answer:
-    """Redis, likewise.
+    """Ask Redis in the same way.
 
     Raises:
-        Unreachable: it does not answer; the message names it.
+        Unreachable: it does not answer; the message has its name and address.
     """
     ask = partial(probes.redis_server, plan.settings, plan.credentials)
-    return recall(host, "Redis", lambda: _asked(host, "Redis", plan.topology.redis, ask))
+    return recall(host, "Redis", lambda: _ask(host, "Redis", plan.topology.redis, ask))
 
 
-def missing(host: Host, plan: Plan) -> tuple[Step, ...]:
-    """What the database lacks, as its administrator sees it from ``host``.
+def missing_steps(host: Host, plan: Plan) -> tuple[Step, ...]:
+    """Return the steps that create what is missing in the database, as its administrator sees it.
 
     Raises:
-        Unreachable: the administrator isn't let in, or may not make it.
+        Unreachable: the administrator can't log in, or has not the rights.
     """
     assert plan.administrator
     ask = partial(
         database_administrator.missing_steps, plan.settings, plan.credentials, plan.administrator
     )
-    return _asked(host, "database", plan.topology.database, ask)
+    return _ask(host, "database", plan.topology.database, ask)
 
 
-def take(host: Host, plan: Plan, step: Step) -> None:
+def do_step(host: Host, plan: Plan, step: Step) -> None:
     """Have the administrator do one step.
 
     Raises:
@@ -82,12 +82,12 @@ def take(host: Host, plan: Plan, step: Step) -> None:
     """
     assert plan.administrator
     do = partial(database_administrator.execute_step, plan.settings, plan.administrator, step)
-    _asked(host, "database", plan.topology.database, do)
+    _ask(host, "database", plan.topology.database, do)
 
 
-def _asked(host: Host, name: str, endpoint: Endpoint, ask: Callable[[str, int], T]) -> T:
+def _ask(host: Host, name: str, endpoint: Endpoint, ask: Callable[[str, int], T]) -> T:
     try:
-        with through(host, endpoint.probe_address, endpoint.probe_port) as (address, port):
+        with tunnel(host, endpoint.probe_address, endpoint.probe_port) as (address, port):
             return ask(address, port)
     except (Unreachable, RegistryError) as error:
         raise Unreachable(f"{name} at {endpoint.address}:{endpoint.port}: {error}") from error
@@ -95,17 +95,18 @@ def _asked(host: Host, name: str, endpoint: Endpoint, ask: Callable[[str, int], 
 
 @contextmanager
 def store(host: Host, plan: Plan) -> Iterator[Client]:
-    """The object store as ``host``, which runs Quay, reaches it with Quay's credentials."""
+    """Open a client of the object store, through ``host``, with Quay's credentials."""
     assert plan.topology.store  # else blobs are in a volume
-    with dialer(partial(through, host)) as dial:
+    with dialer(partial(tunnel, host)) as dial:
         yield Client(plan.settings, plan.topology.store, plan.credentials, dial)
 
 
 def objects(host: Host, plan: Plan) -> Answer | None:
-    """The bucket, asked as Quay does without changing anything; None if it is not there.
+    """Ask for the bucket as Quay does, without changing anything; None if it is not there.
 
     Raises:
-        Unreachable: the store does not answer, or not to these keys; it begins with the setting.
+        Unreachable: the store does not answer, or refuses the keys; the message begins with the
+            setting.
     """
     try:
         with store(host, plan) as client:
@@ -116,11 +117,11 @@ def objects(host: Host, plan: Plan) -> Answer | None:
 
 @contextmanager
 def registry(host: Host, plan: Plan) -> Iterator[Registry]:
-    """The registry on a host, under its public name and with its certificate checked."""
+    """Open a client of the registry on a host: by its public name, verifying its certificate."""
     store = plan.topology.store
     with (
-        through(host, LOOPBACK, plan.topology.https_port) as target,
-        dialer(partial(through, host)) as dial,
+        tunnel(host, LOOPBACK, plan.topology.https_port) as target,
+        dialer(partial(tunnel, host)) as dial,
     ):
         elsewhere = (
             object_store.http_client(plan.settings, store, plan.credentials, dial)

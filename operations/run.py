@@ -1,4 +1,4 @@
-"""A run: from pyinfra's inventory to the plan, which is made once, before any host is changed."""
+"""A run: it makes the plan from pyinfra's inventory, once, before any host is changed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Purpose(Enum):
     DEPLOY = "deploy"
     # As deploy, with new passwords.
     ROTATE = "rotate"
-    # To read back, restore or remove, whatever state hosts are in.
+    # To recover credentials, to restore or to remove, whatever state the hosts are in.
     RECOVER = "recover"
 
 
@@ -59,21 +59,23 @@ class Purpose(Enum):
 class _Run:
     purpose: Purpose
     plan: Plan
-    # Hosts whose first operation keeps the credentials.
+    # Names of the hosts that have their first operation, which saves the credentials.
     begun: set[str] = field(default_factory=set)
 
 
-# pyinfra loads a deploy file for all hosts at once; the first to come makes the plan of the run.
+# pyinfra loads a deploy file for all hosts at once; the first of them makes the run's plan.
 _lock = threading.Lock()
 _runs: WeakKeyDictionary[State, _Run] = WeakKeyDictionary()
 
 
 def begin(purpose: Purpose = Purpose.DEPLOY) -> Plan:
-    """The validated plan of this run, and as the run's first operation the saving of what it made
-    (passwords, CA, certificate), before any host gets to see it.
+    """Return the validated plan of this run.
 
-    + purpose: what the run is for; a task that another deploy file includes takes part in that
-      one's run, whose purpose it has
+    Before any other operation the credentials are saved, so that no host receives a secret that is
+    not stored.
+
+    + purpose: what the run is for; a task that another deploy file includes belongs to that file's
+      run and has its purpose
 
     Raises ``DeployError`` with all problems at once, which pyinfra prints as they are.
     """
@@ -104,13 +106,13 @@ def _make(purpose: Purpose) -> Plan:
     if purpose is Purpose.RECOVER:
         return plan
     plans.refuse_unfit(plan, _disks(plan), _images(plan))
-    plan = external_services.checked(plan)
+    plan = external_services.check(plan)
     gevent.joinall([gevent.spawn(_observe, plan, name) for name in plan.machines], raise_error=True)
     return plan
 
 
 def _observe(plan: Plan, name: str) -> None:
-    """Ask a host in one command what the operations of a run without changes ask."""
+    """Ask a host in one command all that the operations of a run without changes need."""
     machine, host = plan.machines[name], inventory.get_host(name)
     workloads = plan.workloads_of(name)
     images = fetched_images.from_report(machine, (each.image.reference for each in workloads))
@@ -133,27 +135,27 @@ def _observe(plan: Plan, name: str) -> None:
                 question(Succeeds, container=each.container.name, command=each.password_refused)
             )
     for service in (database, quay):
-        more_questions, more_paths = service.asked(plan, name)
+        more_questions, more_paths = service.questions(plan, name)
         questions += more_questions
         paths += more_paths
     observation.prepare(host, questions, paths)
 
 
 def locked_store(lab_name: str) -> Store:
-    """The credentials' store, which nobody else changes while this run lasts, nor its hosts.
+    """Lock the credentials and the hosts for this run, and return the credentials' store.
 
     Raises:
         Refusal: another run holds one of the locks.
     """
     store = Store(lab_name)
-    # A dry run writes nothing, and keeps nobody from working. pyinfra doesn't tell of it.
+    # A dry run writes nothing and takes no lock. pyinfra has no attribute that says it is one.
     if "--dry" not in sys.argv:
         host_locks.take(state.inventory.get_active_hosts(), store.lock().identity)
     return store
 
 
 def reports() -> dict[str, Machine]:
-    """What every connected host reports, asked all at once.
+    """Ask all connected hosts for their reports at the same time.
 
     Raises:
         Refusal: a host reports nothing.
@@ -161,13 +163,13 @@ def reports() -> dict[str, Machine]:
     hosts: list[Host] = list(state.inventory.get_active_hosts())
     jobs = [gevent.spawn(_ask, host) for host in hosts]
     gevent.joinall(jobs)
-    said = {host.name: job.get() for host, job in zip(hosts, jobs, strict=True)}
-    refuse(problem for problem in said.values() if isinstance(problem, str))
-    return {name: machine for name, machine in said.items() if isinstance(machine, Machine)}
+    answers = {host.name: job.get() for host, job in zip(hosts, jobs, strict=True)}
+    refuse(problem for problem in answers.values() if isinstance(problem, str))
+    return {name: machine for name, machine in answers.items() if isinstance(machine, Machine)}
 
 
 def _disks(plan: Plan) -> dict[str, Disks]:
-    """What the hosts whose disks are to be used report of them."""
+    """Return the reports of the disks of all hosts with disks in their settings."""
     found = {}
     for name, storages in plan.storages.items():
         if name in plan.machines:
@@ -179,7 +181,7 @@ def _disks(plan: Plan) -> dict[str, Disks]:
 
 
 def _images(plan: Plan) -> dict[str, dict[str, ImageState]]:
-    """What the hosts have of the images that their containers are made from."""
+    """Return the state of the images that the hosts' containers use, by host and image."""
     found = {}
     for name, machine in plan.machines.items():
         references = [image.reference for image in plan.images_of(name)]
@@ -193,22 +195,22 @@ def _images(plan: Plan) -> dict[str, dict[str, ImageState]]:
 
 
 def _ask(host: Host) -> Machine | str:
-    """A host's report, or why there is none: gevent would print an exception."""
+    """Return a host's report, or why there is none; as an exception gevent would print it."""
     with ctx_host.use(host):
         try:
             report: Machine | None = host.get_fact(MachineFact)
-        except EOFError:  # pyinfra's question for a password
+        except EOFError:  # pyinfra asked for a password
             return (
                 f"_sudo: {host.name} asks for a password, and there is no terminal to type it at; "
                 "set _sudo_password, or allow this user NOPASSWD in sudoers"
             )
         except PyinfraError:  # the fact failed, and its error was printed
             return host_reports.silent_problem(host.name, _answer(host))
-    return report or f"{host.name}: does not tell what it is; is it a Linux host?"
+    return report or f"{host.name}: does not report what it is; is it a Linux host?"
 
 
 def _answer(host: Host) -> str | None:
-    """What a host says instead of running a command; None if it does run one."""
+    """Return what a host answers instead of running a command; None if it runs one."""
     try:
         ok, output = host.run_shell_command(StringCommand(":"), **inventory_arguments(host))
     except (OSError, SSHException) as error:

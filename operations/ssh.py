@@ -1,7 +1,7 @@
-"""SSH as pyinfra has it, but for what a login file of the user's prints before each command.
+"""pyinfra's SSH connector, without what the user's login files print before each command.
 
-bash and zsh read such a file for a command by SSH as well, and pyinfra takes its `echo` for the
-first lines of the answer. A connection that has ended is told as pyinfra expects it.
+bash and zsh read such a file for a command by SSH as well, and pyinfra takes its output for the
+first lines of the answer. The connector also reports a lost connection as pyinfra expects it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ BEGIN = f"echo '{MARK}'; "
 
 
 class Ssh(SSHConnector):
-    """An SSH connection whose commands' output begins where they do."""
+    """An SSH connector that returns only the output of the commands themselves."""
 
     @override
     def run_shell_command(
@@ -35,22 +35,22 @@ class Ssh(SSHConnector):
         except EOFError as error:
             transport = self.client.get_transport() if self.client else None
             if transport and transport.is_active():
-                raise  # of the question for a password, without a terminal
-            # What pyinfra takes for the loss of a host; the other would end in a traceback.
+                raise  # pyinfra asked for a password, without a terminal
+            # pyinfra handles this exception as a lost host; EOFError would end in a traceback.
             raise SSHException("the connection has ended") from error
-        return ok, own_output(output)
+        return ok, command_output(output)
 
 
-def own_output(output: CommandOutput) -> CommandOutput:
-    """What came after the mark; all of it if there is none, as the command was never begun."""
+def command_output(output: CommandOutput) -> CommandOutput:
+    """Return the output after the mark; without a mark all of it, as the command never started."""
     lines = output.combined_lines
-    begins = [
+    marks = [
         index
         for index, line in enumerate(lines)
-        # What was printed before may have had no end of its line.
+        # The output before may lack a newline at its end.
         if line.buffer_name == "stdout" and line.line.endswith(MARK)
     ]
-    if not begins:
+    if not marks:
         return output
-    before = [line for line in lines[: begins[0]] if line.buffer_name == "stderr"]
-    return CommandOutput(before + lines[begins[0] + 1 :])
+    before = [line for line in lines[: marks[0]] if line.buffer_name == "stderr"]
+    return CommandOutput(before + lines[marks[0] + 1 :])

@@ -1,10 +1,10 @@
-"""How the registry is right now."""
+"""The registry's status."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
-from pyinfra import host, state
+from pyinfra import host
 from pyinfra.api import operation
 from pyinfra.api.command import PyinfraCommand
 from rich.console import Console
@@ -13,6 +13,7 @@ from rich.table import Table
 from facts.quay import Quay
 from operations import quay, reach
 from operations.commands import fail
+from operations.phases import postpone
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
 from quaylab.plan import Plan
@@ -20,14 +21,13 @@ from quaylab.plan import Plan
 
 @operation()
 def printed(plan: Plan) -> Generator[PyinfraCommand]:
-    """Print one line a subject, and fail if the registry doesn't serve. It changes nothing.
+    """Print one line for each part, and fail if one is broken. It changes nothing.
 
     + plan: the run's plan
     """
-    if not state.is_executing:
-        host.noop("printed when the run comes to it")
+    if postpone("printed when the run comes to it"):
         return
-    subjects: dict[str, Callable[[Plan], str]] = {
+    parts: dict[str, Callable[[Plan], str]] = {
         "Quay": _node,
         "Database": lambda plan: f"{plan.settings.database_engine} {reach.database(host, plan)}",
         "Redis": lambda plan: str(reach.redis(host, plan)),
@@ -37,21 +37,21 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
     }
     table = Table.grid(padding=(0, 2))
     broken = []
-    for subject, ask in subjects.items():
+    for part, ask in parts.items():
         try:
             answer = ask(plan)
         except (RegistryError, Unreachable) as error:
             answer = f"[red]{error}[/red]"
-            broken.append(subject)
-        table.add_row(f"[bold]{subject}[/bold]", answer)
-    # stdout, which pyinfra leaves to us: `./lab status` shows just this.
+            broken.append(part)
+        table.add_row(f"[bold]{part}[/bold]", answer)
+    # To stdout, which pyinfra doesn't use: `./lab status` shows this alone.
     Console(highlight=False).print(table)
     if broken:
         yield fail(f"broken: {', '.join(broken)}")
 
 
 def _node(plan: Plan) -> str:
-    """The leader's own container."""
+    """Return the state of the leader's Quay container in one line."""
     node = host.get_fact(Quay, container=plan.workload("quay", host.name).container.name)
     if node is None:
         raise RegistryError("there is no container; ./lab up brings it back")

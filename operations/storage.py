@@ -1,4 +1,4 @@
-"""Disks joined by LVM to one xfs each, mounted where the engine or Quay keeps its data."""
+"""Storages: LVM joins disks to one xfs, mounted where the engine or Quay stores its data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pyinfra.api import QuoteString, StringCommand, operation
 from facts.files import Files
 from facts.storage import Storage as StorageFact
 from operations import files
-from operations.commands import apt_installed, fail, quoted, read_secret
+from operations.commands import apt_install, fail, quoted, read_secret
 from operations.observation import ask, ask_each
 from quaylab.engines import daemon_settings
 from quaylab.hosts import storage as storages
@@ -27,14 +27,14 @@ STOP = "systemctl stop docker.socket >/dev/null 2>&1; systemctl stop docker"
 
 @operation()
 def tools_installed(machine: Machine) -> Generator[StringCommand]:
-    """Have LVM's commands and those of xfs.
+    """Install the commands of LVM and xfs.
 
     + machine: the host
     """
     if ask(StorageFact, paths=[]).tools >= {"vgcreate", "mkfs.xfs"}:
         host.noop("lvm2 and xfsprogs are there")
     elif machine.debian_family:
-        yield apt_installed("lvm2 xfsprogs")
+        yield apt_install("lvm2 xfsprogs")
     else:
         manager = "yum" if machine.is_rhel_7 else "dnf"
         yield StringCommand(f"{manager} install --quiet --assumeyes lvm2 xfsprogs")
@@ -42,7 +42,7 @@ def tools_installed(machine: Machine) -> Generator[StringCommand]:
 
 @operation()
 def mounted(storage: Storage, machine: Machine) -> Generator[StringCommand]:
-    """Have a storage's disks in its volume group, and all of that as an xfs at its mount point.
+    """Put a storage's disks into its volume group, and mount all of it as one xfs.
 
     + storage: the disks, and where their file system is mounted
     + machine: the host
@@ -59,7 +59,7 @@ def mounted(storage: Storage, machine: Machine) -> Generator[StringCommand]:
     """
     disks = ask(StorageFact, paths=[storage.path] if storage.path else [])
     if problems := list(storage_problems.problems(host.name, machine, disks, [storage])):
-        # Told before the run; so somebody has used the disk since then.
+        # The plan has refused these problems, so somebody has used the disk since then.
         yield fail("\n".join(problems))
         return
     work = storages.work(storage, disks)
@@ -82,16 +82,16 @@ def mounted(storage: Storage, machine: Machine) -> Generator[StringCommand]:
             f"docker-storage-setup && vgchange --addtag {TAG}", storage.volume_group, ">/dev/null"
         )
     else:
-        yield from _volume(storage, work)
+        yield from _create_volume(storage, work)
     if work.fstab:
-        yield _fstab(storage.volume_path, point)
+        yield _write_fstab(storage.volume_path, point)
     if work.mount:
         yield StringCommand(
             "mkdir -p", QuoteString(point), "&& { mountpoint -q", QuoteString(point), "|| mount",
             QuoteString(point), "; }",
         )  # fmt: skip
         if storage.path is None:
-            # Containers' directories get their labels from the engine.
+            # The engine itself labels the directories of containers.
             yield StringCommand(
                 "! command -v restorecon >/dev/null || restorecon -R", QuoteString(point)
             )
@@ -103,7 +103,7 @@ def mounted(storage: Storage, machine: Machine) -> Generator[StringCommand]:
 
 @operation()
 def driver_set() -> Generator[StringCommand]:
-    """Have the engine keep images on overlay2, by its daemon.json; other keys stay as they are.
+    """Set overlay2 as the engine's storage driver in daemon.json; other keys stay as they are.
 
     An engine that runs with another driver is stopped, and started by the next operation.
     """
@@ -117,7 +117,7 @@ def driver_set() -> Generator[StringCommand]:
         return
     content = daemon_settings.with_driver(text)
     if content:
-        # A proxy in it may have a password, so whoever could not read it still can't.
+        # A proxy in it may have a password, so the file keeps its mode.
         found = ask_each(Files, [daemon_settings.PATH]).get(daemon_settings.PATH)
         mode = found.mode if found else 0o644
         yield files.write(ManagedFile(daemon_settings.PATH, content, mode=mode))
@@ -132,11 +132,14 @@ def driver_set() -> Generator[StringCommand]:
 
 
 @operation()
-def awaited(wanted: tuple[Storage, ...], directories: tuple[str, ...]) -> Generator[StringCommand]:
-    """Have systemd start the engine only when its file systems are mounted.
+def required_by_engine(
+    wanted: tuple[Storage, ...], directories: tuple[str, ...]
+) -> Generator[StringCommand]:
+    """Let systemd start the engine only when its file systems are mounted.
 
     + wanted: the host's storages
-    + directories: where else data is; what /etc/fstab mounts there, or above, is waited for
+    + directories: other directories of data; the engine waits for mounts of /etc/fstab there or
+      above
     """
     disks = ask(StorageFact, paths=[]) if wanted else Disks()
     mounted = (storage.mount_point(disks) for storage in wanted)
@@ -150,8 +153,8 @@ def awaited(wanted: tuple[Storage, ...], directories: tuple[str, ...]) -> Genera
         yield StringCommand("systemctl daemon-reload")
 
 
-def _volume(storage: Storage, work: Work) -> Generator[StringCommand]:
-    """Volume group, logical volume and file system, each where it is missing."""
+def _create_volume(storage: Storage, work: Work) -> Generator[StringCommand]:
+    """Create, or extend, volume group, logical volume and file system."""
     group = storage.volume_group
     if work.create:
         yield StringCommand(
@@ -184,9 +187,9 @@ def _volume(storage: Storage, work: Work) -> Generator[StringCommand]:
         )  # fmt: skip
 
 
-def _fstab(volume: str, point: str) -> StringCommand:
-    """Have the mount point's line in /etc/fstab. Without its disk a host comes up all the same,
-    and only its engine does not."""
+def _write_fstab(volume: str, point: str) -> StringCommand:
+    """Return a command that writes the mount point's line in /etc/fstab. Without the disk, the
+    host still boots and only its engine does not start."""
     return StringCommand(
         "uuid=$(blkid -s UUID -o value", QuoteString(volume), ') && test -n "$uuid" &&',
         "new=/etc/fstab.quaylab && touch /etc/fstab && cp --preserve=all /etc/fstab $new &&",

@@ -1,4 +1,4 @@
-"""RHEL's subscription, by subscription-manager."""
+"""RHEL's subscription, managed by subscription-manager."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import os
 import threading
 from collections.abc import Generator, Mapping
 
-from pyinfra import host, state
+from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.files import Files
 from facts.subscription import CLIENT, AttachedPools, Registration, Repositories
 from operations.commands import ask_at_terminal, fail, one_at_a_time, quoted, refusals
 from operations.files import write
+from operations.phases import postpone
 from quaylab.hosts import subscription
 from quaylab.hosts.subscription import Pools
 from quaylab.model import ManagedFile
@@ -20,13 +21,13 @@ from quaylab.plan import Plan
 from quaylab.problems import refuse
 from quaylab.settings.loading import Settings
 
-# Hosts are planned at once; the first that isn't registered asks for all of them.
+# Hosts are planned at once; the first unregistered one asks for the secret of all.
 _lock = threading.Lock()
 _secret: str | None = None
 
 
 def found(plan: Plan) -> subscription.Registration | str:
-    """What a host's client says, or why its subscription is none of ours.
+    """Return the registration of a host, or why its subscription is left alone.
 
     + plan: the run's plan
     """
@@ -40,17 +41,16 @@ def found(plan: Plan) -> subscription.Registration | str:
 
 
 def check(settings: Settings, found: subscription.Registration) -> None:
-    """Raise ``DeployError`` before anything is changed if the host can't be brought to what the
-    settings say.
+    """Raise ``DeployError`` before anything is changed if the settings can't be met.
 
     + settings: the run's settings
-    + found: what the host's client says
+    + found: the host's registration
     """
     ca_is_due = _due_ca(settings, found) is not None
     problems = list(subscription.host_problems(host.name, found, settings, ca_is_due))
     if found.identity and settings.rhsm_repositories and not problems:
         wants_pool = settings.rhsm_pool or settings.rhsm_pool_matches
-        # What is to be attached may bring them.
+        # The pool that will be attached may bring the repositories.
         if not (wants_pool and subscription.needs_pool(settings, _pools(settings))):
             known = host.get_fact(Repositories)
             problems += subscription.repository_problems(
@@ -61,12 +61,12 @@ def check(settings: Settings, found: subscription.Registration) -> None:
 
 
 def secret(settings: Settings, found: subscription.Registration) -> str:
-    """What to register this host with; empty if it is registered.
+    """Return the secret to register this host with; empty if it is registered.
 
     + settings: the run's settings
-    + found: what the host's client says
+    + found: the host's registration
 
-    Raises ``DeployError`` if nobody gives it.
+    Raises ``DeployError`` if the secret is missing.
     """
     global _secret
     if found.identity or found.trouble:
@@ -78,10 +78,10 @@ def secret(settings: Settings, found: subscription.Registration) -> str:
 
 
 @operation()
-def left_alone(reason: str) -> Generator[StringCommand]:
-    """Say why nothing is done.
+def skipped(reason: str) -> Generator[StringCommand]:
+    """Do nothing, and say why.
 
-    + reason: why
+    + reason: why nothing is done
     """
     host.noop(reason)
     yield from ()
@@ -89,36 +89,35 @@ def left_alone(reason: str) -> Generator[StringCommand]:
 
 @operation()
 def registered(settings: Settings, secret: str) -> Generator[StringCommand]:
-    """Have the host registered, and its client told where its service is.
+    """Register the host, and configure the server in its client.
 
     + settings: the run's settings
     + secret: the password or activation key; empty for a host that is registered
     """
     report = host.get_fact(Registration)
-    due = subscription.differing(settings, report)
-    if report.identity and due:
-        yield _configure(due)
+    changes = subscription.differing(settings, report)
+    if report.identity and changes:
+        yield _configure(changes)
     elif report.identity:
         host.noop(f"registered as {report.identity}")
-    elif report.trouble and not state.is_executing:
-        host.noop("registered, as far as can be told before its CA is there")
     elif report.trouble:
-        yield fail(subscription.trouble(host.name, report))
+        if not postpone("registered, as far as is known before its CA is there"):
+            yield fail(subscription.trouble(host.name, report))
     elif not secret:
         yield fail(
             f"rhsm_organization: {host.name} turned out not to be registered; run this again"
         )
     else:
-        # A killed run's registration goes on for a while: a second beside it would make another
-        # consumer. Where the server is has to be known before, as the client itself notes it only
-        # after a registration that went well; and it fails over what is left of a lost identity.
+        # The registration of a killed run goes on for a while; a second one beside it would create
+        # another consumer. The server has to be configured before, because the client itself writes
+        # it only after a successful registration. It also fails over the rest of a lost identity.
         yield StringCommand(
             one_at_a_time(
                 StringCommand(
                     "cd / && export LC_ALL=C && exec 3<&0 </dev/null;",
                     f"{CLIENT} identity >/dev/null 2>&1 && {CLIENT} release >/dev/null 2>&1 &&",
                     "exit 0;", _call("rhsm_organization", "clean"), ";",
-                    *((_configure(due), ";") if due else ()), _register(settings),
+                    *((_configure(changes), ";") if changes else ()), _register(settings),
                 )
             ),
             _stdin=f"{secret}\n",
@@ -127,7 +126,7 @@ def registered(settings: Settings, secret: str) -> Generator[StringCommand]:
 
 @operation()
 def pool_attached(settings: Settings) -> Generator[StringCommand]:
-    """Have a pool attached, where pools exist.
+    """Attach a pool, where pools exist.
 
     + settings: the run's settings, for rhsm_pool or rhsm_pool_matches
     """
@@ -139,7 +138,7 @@ def pool_attached(settings: Settings) -> Generator[StringCommand]:
     elif not subscription.needs_pool(settings, pools):
         host.noop(f"attached: {', '.join(pools.attached)}")
     elif pool := settings.rhsm_pool or next(iter(pools.available), None):
-        # A killed run may have attached it without taking the certificate, which this call does.
+        # A killed run may have attached it without fetching the certificate; this call fetches it.
         yield _call(key, "attach", f"--pool={pool}", unless="already had the subscription")
     else:
         yield fail(f"{key}: no available pool of {host.name} matches {pattern}")
@@ -147,7 +146,7 @@ def pool_attached(settings: Settings) -> Generator[StringCommand]:
 
 @operation()
 def release_locked(release: str | None) -> Generator[StringCommand]:
-    """Have the host stay on a release.
+    """Lock the host to a release.
 
     + release: the release; None for no lock
     """
@@ -161,9 +160,9 @@ def release_locked(release: str | None) -> Generator[StringCommand]:
 
 @operation()
 def repositories_enabled(ids: list[str]) -> Generator[StringCommand]:
-    """Have just these repositories enabled.
+    """Enable exactly these repositories.
 
-    + ids: their ids
+    + ids: the repositories' ids
     """
     known = host.get_fact(Repositories)
     problem = next(subscription.repository_problems(host.name, ids, known), None)
@@ -172,14 +171,14 @@ def repositories_enabled(ids: list[str]) -> Generator[StringCommand]:
     elif {name for name, enabled in known.items() if enabled} == set(ids):
         host.noop(f"enabled: {', '.join(sorted(ids)) or 'none'}")
     else:
-        # The last word holds for each of them.
+        # For each repository the last option counts.
         enabled = (f"--enable={name}" for name in sorted(ids))
         yield _call("rhsm_repositories", "repos", "--disable=*", *enabled)
 
 
 @operation()
 def unregistered(plan: Plan) -> Generator[StringCommand]:
-    """Have a RHEL host not registered.
+    """Unregister a RHEL host.
 
     + plan: the run's plan
     """
@@ -201,12 +200,12 @@ def unregistered(plan: Plan) -> Generator[StringCommand]:
 
 
 def _due_ca(settings: Settings, found: subscription.Registration) -> ManagedFile | None:
-    """The CA that a registered host needs to ask its server, where it was deleted or renewed."""
+    """Return the CA that a registered host needs to reach its server, if it isn't there."""
     if not subscription.waits_for_ca(settings, found):
         return None
     ca = subscription.certificate(settings)
-    there = host.get_fact(Files, paths=[subscription.CA_PATH]).get(subscription.CA_PATH)
-    return ca if ca and (there is None or there.differs(ca)) else None
+    found_ca = host.get_fact(Files, paths=[subscription.CA_PATH]).get(subscription.CA_PATH)
+    return ca if ca and (found_ca is None or found_ca.differs(ca)) else None
 
 
 def _pools(settings: Settings) -> Pools:
@@ -214,15 +213,15 @@ def _pools(settings: Settings) -> Pools:
 
 
 def _configure(values: Mapping[str, str]) -> StringCommand:
-    """A call that writes rhsm.conf.
+    """Return a command that writes rhsm.conf.
 
-    + values: by keys such as ``server.hostname``
+    + values: the values by keys such as ``server.hostname``
     """
     return _call("rhsm_server", "config", *(f"--{key}={value}" for key, value in values.items()))
 
 
 def _register(settings: Settings) -> StringCommand:
-    """A registration, with the secret read from descriptor 3.
+    """Return a command that registers the host, with the secret from file descriptor 3.
 
     + settings: the run's settings
     """
@@ -234,30 +233,30 @@ def _register(settings: Settings) -> StringCommand:
         "python=$(sed -n '1s/^#! *//p' \"$client\");",
         "said=$($python -c", QuoteString(subscription.CALL_WITH_SECRET), '"$client"',
         quoted(*words, last), "<&3 2>&1); code=$?;",
-        # It may have come to a registration all the same: 1 is an activation key whose pools don't
-        # cover the host, 70 a server that failed afterwards.
-        f"test $code = 0 || {CLIENT} identity >/dev/null 2>&1 ||", _complaint(key),
+        # The host may be registered all the same: exit code 1 means that the key's pools don't
+        # cover the host, 70 that the server failed afterwards.
+        f"test $code = 0 || {CLIENT} identity >/dev/null 2>&1 ||", _report_error(key),
     )  # fmt: skip
 
 
 def _call(key: str, *words: str, unless: str | None = None) -> StringCommand:
-    """A call of the client, whose complaint begins with the setting that it is about.
+    """Return a command that calls the client. Its error message begins with a setting's name.
 
-    + key: the setting, unless the connection is to blame
-    + words: the call
-    + unless: what it may complain about
+    + key: the setting that is at fault, unless it is the connection
+    + words: the arguments of the client
+    + unless: part of an error message that counts as success
     """
     allowed = f'case "$said" in *"{unless}"*) exit 0;; esac;' if unless else ""
     return StringCommand(
         f"said=$(LC_ALL=C {CLIENT}", quoted(*words), "2>&1); code=$?; test $code = 0 ||",
-        "{", allowed, _complaint(key), "; }",
+        "{", allowed, _report_error(key), "; }",
     )  # fmt: skip
 
 
-def _complaint(key: str) -> str:
-    """What the client said, in one line, and failure.
+def _report_error(key: str) -> str:
+    """Return shell code that prints the client's output in one line, and fails.
 
-    + key: the setting, unless the connection is to blame
+    + key: the setting that is at fault, unless it is the connection
     """
     cases = ""
     for setting, texts in subscription.COMPLAINTS.items():

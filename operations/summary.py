@@ -1,17 +1,18 @@
-"""The last word of a run: what is there now, and how to use it."""
+"""The summary at the end of a run: what is there now, and how to use it."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 
-from pyinfra import host, state
+from pyinfra import host
 from pyinfra.api import operation
 from pyinfra.api.command import PyinfraCommand
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from operations.quay import observe
+from operations.phases import postpone
+from operations.quay import health_line
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
 from quaylab.model import LOOPBACK
@@ -30,15 +31,16 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
 
     + plan: the run's plan
     """
-    if state.is_executing:
-        # stderr, beside pyinfra's own words: stdout may hold --json.
-        Console(stderr=True, highlight=False).print(_panel(plan))
+    if postpone("printed when the run comes to it"):
+        return
+    # stderr, beside pyinfra's own output: stdout may hold --json.
+    Console(stderr=True, highlight=False).print(_panel(plan))
     host.noop("the summary was printed")
     yield from ()
 
 
 def _panel(plan: Plan) -> Panel:
-    rows = _legacy(plan) if is_legacy(plan.version) else _rows(plan)
+    rows = _legacy_rows(plan) if is_legacy(plan.version) else _rows(plan)
     table = Table.grid(padding=(0, 2))
     for name, value in rows:
         table.add_row(f"[bold]{name}[/bold]", value)
@@ -47,19 +49,22 @@ def _panel(plan: Plan) -> Panel:
 
 
 def _rows(plan: Plan) -> list[tuple[str, str]]:
-    settings, where = plan.settings, plan.topology
+    settings, topology = plan.settings, plan.topology
     try:
-        health = observe(host, plan)
+        health = health_line(host, plan)
     except (RegistryError, Unreachable) as error:
         health = f"[red]{error}[/red]"
     rows = [
-        ("Address", where.url),
+        ("Address", topology.url),
         ("Superuser", f"{settings.quay_superuser}, password in {plan.store.path}"),
-        ("Reach it", f"clients without DNS need in /etc/hosts: {_address(plan)} {where.hostname}"),
-        ("Log in", f"docker login -u {settings.quay_superuser} {where.registry}"),
+        (
+            "Reach it",
+            f"clients without DNS need in /etc/hosts: {_address(plan)} {topology.hostname}",
+        ),
+        ("Log in", f"docker login -u {settings.quay_superuser} {topology.registry}"),
     ]
     if plan.certificate.ca:
-        trusted = f"{plan.store.ca_path}; Docker clients trust it as {where.docker_trust}"
+        trusted = f"{plan.store.ca_path}; Docker clients trust it as {topology.docker_trust}"
         rows.append(("CA", trusted))
     rows += [
         ("Version", plan.version),
@@ -74,7 +79,7 @@ def _rows(plan: Plan) -> list[tuple[str, str]]:
 
 
 def _address(plan: Plan) -> str:
-    """Where clients reach the registry's host, as far as is known."""
+    """Return the address at which clients reach the registry's host, if it is known."""
     reported = plan.machines[host.name].addresses
     known = plan.topology.quay_address
     if known == LOOPBACK:
@@ -82,16 +87,16 @@ def _address(plan: Plan) -> str:
     return known
 
 
-def _legacy(plan: Plan) -> list[tuple[str, str]]:
-    """Quay 2.9 is set up by hand: what to type in, and where the passwords are."""
-    settings, where = plan.settings, plan.topology
+def _legacy_rows(plan: Plan) -> list[tuple[str, str]]:
+    """Return what to type into the set-up page of Quay 2.9, and topology the passwords are."""
+    settings, topology = plan.settings, plan.topology
     return [
         ("[yellow]Set-up is not done[/yellow]", "Quay 2.9 is set up by hand in its browser wizard"),
-        ("Open", f"http://{where.hostname}:{settings.quay_http_port}/setup"),
+        ("Open", f"http://{topology.hostname}:{settings.quay_http_port}/setup"),
         ("Database type", settings.database_engine),
-        ("Database server", f"{where.database.address}:{where.database.port}"),
+        ("Database server", f"{topology.database.address}:{topology.database.port}"),
         ("User, database", f"{settings.database_user}, {settings.database_name}"),
-        ("Redis", f"{where.redis.address}:{where.redis.port}"),
+        ("Redis", f"{topology.redis.address}:{topology.redis.port}"),
         (
             "Passwords",
             f"database_password, redis_password, superuser_password in {plan.store.path}",

@@ -1,4 +1,4 @@
-"""Removing what a run made, and nothing else."""
+"""Teardown: remove what runs made, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from facts.trust import Name
 from operations import hosts_file
 from operations.commands import refusals
 from operations.observation import ask
-from operations.trust import MARK, distrusted
+from operations.trust import MARK, remove_ca
 from quaylab.checks import ownership
 from quaylab.engines import docker
 from quaylab.model import CREDENTIALS_LABEL, NETWORK, PATH_LABEL
@@ -22,10 +22,10 @@ from quaylab.plan import Plan, refuse_teardown
 from quaylab.topology import docker_trust
 
 
-def spare_others(plan: Plan) -> None:
-    """Stop where another registry is; name the containers that were made by hand, and stay.
+def check_owner(plan: Plan) -> None:
+    """Refuse a host of another registry; warn of containers that were created by hand, and stay.
 
-    Raises ``DeployError`` with whose the other registry is.
+    Raises ``DeployError`` with the owner of the other registry.
     """
     with refusals():
         refuse_teardown(plan)
@@ -42,19 +42,19 @@ def containers(plan: Plan) -> Generator[StringCommand]:
     + plan: the run's plan
     """
     engine = ask(Engine)
-    mine = [each.container.name for each in reversed(plan.workloads_of(host.name))]
-    for name in mine:
+    ours = [each.container.name for each in reversed(plan.workloads_of(host.name))]
+    for name in ours:
         if name in engine.containers:
             yield StringCommand(docker.remove(name))
     if NETWORK in engine.networks:
         yield StringCommand(docker.REMOVE_NETWORK)
-    elif not any(name in engine.containers for name in mine):
+    elif not any(name in engine.containers for name in ours):
         host.noop("no container of ours is there")
 
 
 @operation()
 def data(plan: Plan) -> Generator[StringCommand]:
-    """Remove data volumes, directories of data, configuration, trust, and the hosts' line.
+    """Remove data volumes and directories, configuration, CAs, and our line in /etc/hosts.
 
     + plan: the run's plan
     """
@@ -72,20 +72,20 @@ def data(plan: Plan) -> Generator[StringCommand]:
     line = ask(Name, hostname=plan.topology.hostname, mark=MARK).managed
     if not (volumes or existing or line):
         host.noop("nothing of ours is there")
-    # Each before what tells a next run of it: a volume's directory before the volume, the notes
-    # last.
+    # Each thing goes before what identifies it to the next run: a volume's directory before the
+    # volume, and the notes last.
     for volume in volumes:
         if volume.device and volume.device in existing:
-            yield _emptied(volume.device)
+            yield _remove_directory(volume.device)
         if (path := volume.labels.get(PATH_LABEL)) and path != volume.device:
-            # The setting's directory, if nothing else is in it, and no disk is mounted there.
+            # The directory of the setting, if it is empty and no disk is mounted there.
             yield StringCommand("rmdir", QuoteString(path), "2>/dev/null || :")
         yield StringCommand(docker.remove_volume(volume.name))
-    for trust in trusted:
-        if trust in existing:
-            yield distrusted(trust)
+    for ca_file in trusted:
+        if ca_file in existing:
+            yield remove_ca(ca_file)
     if line:
-        yield hosts_file.rewritten(MARK)
+        yield hosts_file.rewrite(MARK)
     for directory in (ETC, VAR):
         if directory in existing:
             yield StringCommand("rm -rf", QuoteString(directory))
@@ -101,15 +101,15 @@ def credentials(plan: Plan) -> Generator[FunctionCommand]:
     if plan.topology.database.host is None:
         host.noop(f"{plan.store.path} stays: the database elsewhere is encrypted with its key")
     elif left:
-        host.noop(f"{plan.store.path} stays: {', '.join(left)} took no part, and may bear data")
+        host.noop(f"{plan.store.path} stays: {', '.join(left)} took no part, and may have data")
     elif plan.store.exists:
         yield FunctionCommand(plan.store.remove, (), {})
     else:
         host.noop(f"{plan.store.path} is not there")
 
 
-def _emptied(directory: str) -> StringCommand:
-    """Remove a directory of data; a disk that is mounted there is emptied and stays."""
+def _remove_directory(directory: str) -> StringCommand:
+    """Return a command that removes a directory of data; a disk mounted there is emptied."""
     name = QuoteString(directory)
     return StringCommand(
         "if mountpoint -q", name, "; then find", name, "-xdev -mindepth 1 -delete;",

@@ -1,4 +1,4 @@
-"""Names and certificates that a host has to know."""
+"""The registry's name and certificates on a host."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ MARK = "# quaylab"
 
 @operation()
 def name_known(hostname: str, address: str) -> Generator[StringCommand]:
-    """Have the registry's name lead somewhere, by a line in /etc/hosts where DNS has none.
+    """Let the registry's name resolve, by a line in /etc/hosts if DNS doesn't know it.
 
     + hostname: the registry's name
-    + address: where it leads if nothing else says so
+    + address: its address if DNS has none
     """
     name = ask(Name, hostname=hostname, mark=MARK)
     if name.managed == address or (name.managed is None and name.resolves):
         host.noop(f"{hostname} is known")
         return
-    yield hosts_file.rewritten(MARK, f"{address} {hostname}")
+    yield hosts_file.rewrite(MARK, f"{address} {hostname}")
 
 
 @operation()
 def registry_noted(plan: Plan) -> Generator[StringCommand]:
-    """Note the registry that a host serves. After a change of its name or port, Docker's CA for the
-    one before goes.
+    """Write the note of the registry that a host serves. After a change of the registry's name or
+    port, Docker's CA for the previous one is removed.
 
     + plan: the run's plan
     """
@@ -49,24 +49,24 @@ def registry_noted(plan: Plan) -> Generator[StringCommand]:
         return
     before = ownership.read_note(plan.machines[host.name])
     if before and before.registry not in (plan.topology.registry, *plan.registries):
-        yield distrusted(docker_trust(before.registry))
+        yield remove_ca(docker_trust(before.registry))
     yield files.write(wanted)
 
 
 def note(plan: Plan) -> ManagedFile:
-    """The note of the registry that a host serves."""
+    """Return the note of the registry that a host serves."""
     return ownership.note(plan.topology, plan.credentials, plan.settings.lab_name)
 
 
-def distrusted(trust: str) -> StringCommand:
-    """Remove a CA that Docker trusts for a registry, and its folder if nothing else is in it."""
-    folder = QuoteString(str(PurePosixPath(trust).parent))
-    return StringCommand("rm -f", QuoteString(trust), "; rmdir", folder, "2>/dev/null || :")
+def remove_ca(path: str) -> StringCommand:
+    """Return a command that removes a CA file for Docker, and its folder if that is empty."""
+    folder = QuoteString(str(PurePosixPath(path).parent))
+    return StringCommand("rm -f", QuoteString(path), "; rmdir", folder, "2>/dev/null || :")
 
 
 @operation()
 def authority_trusted(machine: Machine, authority: Path) -> Generator[StringCommand]:
-    """Have the whole host trust a CA, for downloads through a proxy that opens TLS.
+    """Let the whole host trust a CA, for downloads through a proxy that intercepts TLS.
 
     + machine: the host
     + authority: the CA's PEM file on this machine
@@ -78,7 +78,7 @@ def authority_trusted(machine: Machine, authority: Path) -> Generator[StringComm
     else:
         anchor = "/etc/pki/ca-trust/source/anchors/quaylab-company.crt"
         update = "update-ca-trust"
-    # A line of its content is enough to tell a certificate from others.
+    # One line of its content is enough to identify a certificate.
     line = pem.partition("-----BEGIN CERTIFICATE-----")[2].split()[1]
     if ask(BundleHolds, bundle=machine.ca_bundle, line=line):
         host.noop("the company's CA is trusted")

@@ -1,7 +1,7 @@
-"""Read lost credentials back from the registry's host, into the file of this machine.
+"""Recover lost credentials from the registry's host, into the file on this machine.
 
-The superuser's password, which no host knows, comes from QUAYLAB_SUPERUSER_PASSWORD, or is asked
-for at a terminal.
+No host knows the superuser's password. It comes from QUAYLAB_SUPERUSER_PASSWORD or from a question
+at the terminal.
 """
 
 from pyinfra import host

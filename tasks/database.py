@@ -1,4 +1,4 @@
-"""Quay's database: PostgreSQL with pg_trgm, or MySQL; made on a server elsewhere if told to."""
+"""Quay's database: PostgreSQL with pg_trgm, or MySQL; also on a server elsewhere."""
 
 from pyinfra import host
 
@@ -21,4 +21,6 @@ if host.name in plan.topology.hosts["database"]:
     database.prepared(name="Prepare Quay's database", plan=plan)
 
 if plan.settings.database_admin and host.name == plan.topology.leader:
-    database.made_elsewhere(name="Create Quay's database on its external server", plan=plan)
+    database.external_database_present(
+        name="Create Quay's database on its external server", plan=plan
+    )

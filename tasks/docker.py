@@ -17,7 +17,7 @@ if host.name in plan.topology.engine_hosts():
         trust.authority_trusted(
             name="Trust the company's CA", machine=machine, authority=settings.company_ca
         )
-        # The engine reads the host's CAs only as it starts, and these for each pull.
+        # The engine reads the host's CAs only when it starts, but these files at each pull.
         authority = settings.company_ca.read_text()
         files.present(
             name="Trust the company's CA for pulls",
@@ -33,8 +33,8 @@ if host.name in plan.topology.engine_hosts():
 
     answered = machine.engine and machine.engine.version
     if not answered or host.name in plan.storages:
-        # Only an engine that answers tells what data it holds, and only a disk that is mounted.
-        docker.fits(name="Check whose data the host holds", plan=plan)
+        # The plan has seen only the data of a running engine on mounted disks.
+        docker.no_foreign_data(name="Check whose data the host holds", plan=plan)
 
     trust.registry_noted(name="Record which registry the host serves", plan=plan)
 

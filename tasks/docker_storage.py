@@ -1,7 +1,7 @@
 """Disks for the engine's images and for Quay's blobs, mounted before the engine starts.
 
-What a disk holds is destroyed only where its setting says `wipe`. A run without disks and
-directories in its settings does nothing here.
+The content of a disk is destroyed only if its setting has `wipe`. Without disks or directories in
+the settings, this task does nothing.
 """
 
 from pyinfra import host
@@ -23,7 +23,7 @@ if wanted:
 
     if docker_storage := by_setting.get("docker_storage"):
         if machine.is_rhel_7:
-            # It brings docker-storage-setup.
+            # The package has docker-storage-setup.
             docker.installed(
                 name="Install the container engine", machine=machine, settings=plan.settings
             )
@@ -37,10 +37,10 @@ if wanted:
         storage.mounted(name="Mount Quay's storage", storage=quay_storage, machine=machine)
 
     if machine.engine and machine.engine.version:
-        # It ran, and may have been stopped for its disks.
+        # It was running, and may have been stopped for its disks.
         docker.running(name="Start the container engine", machine=machine, settings=plan.settings)
 
 if machine.systemd and (wanted or directories):
-    storage.awaited(
+    storage.required_by_engine(
         name="Make the engine wait for its disks", wanted=wanted, directories=directories
     )

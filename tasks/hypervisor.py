@@ -1,7 +1,7 @@
 """The hypervisor: libvirt, its networks and pools, and the VMs of the group `lab`.
 
-Run it first, with `--limit hypervisor`: pyinfra connects to all hosts before it plans, and these
-are not there yet. Then deploy.py deploys to them, and leaves the hypervisor out.
+Run it first, with `--limit hypervisor`: pyinfra connects to all hosts before it plans, and the VMs
+don't exist yet. Then deploy.py deploys to the VMs, and not to the hypervisor.
 """
 
 from pyinfra import host
@@ -17,9 +17,9 @@ if "hypervisor" in host.groups:
 
     hypervisor.running(name="Start libvirt", lab=lab, machine=run.hypervisor)
 
-    hypervisor.fits(name="Check that what is there fits", lab=lab)
+    hypervisor.no_conflicts(name="Check that what is there fits", lab=lab)
 
-    first_boot.remembered(name="Start the list of host keys", lab=lab)
+    first_boot.known_hosts_present(name="Start the list of host keys", lab=lab)
 
     hypervisor.networks(name="Create the networks", lab=lab)
 
@@ -38,8 +38,8 @@ if "hypervisor" in host.groups:
         machines.running(name=f"Run {vm.name}", lab=lab, machine=vm)
 
     for vm in lab.machines.values():
-        first_boot.awaited(name=f"Wait for {vm.name}", lab=lab, machine=vm)
+        first_boot.finished(name=f"Wait for {vm.name}", lab=lab, machine=vm)
 
-    first_boot.trusted(name="Trust the VMs' host keys", lab=lab)
+    first_boot.known_hosts_saved(name="Trust the VMs' host keys", lab=lab)
 
-    resolver.known(name="Resolve the lab's domain", lab=lab)
+    resolver.names_resolved(name="Resolve the lab's domain", lab=lab)

@@ -1,4 +1,4 @@
-"""Every image of every host, before any container is touched: a failed pull replaces nothing."""
+"""All images of all hosts, before any container is touched: so a failed pull replaces nothing."""
 
 from pyinfra import host
 

@@ -1,4 +1,4 @@
-"""An object store that runs elsewhere: its bucket, and that Quay can use it; first of all tasks."""
+"""The bucket in an object store that runs elsewhere, and a test of it, before any other task."""
 
 from pyinfra import host
 

@@ -25,7 +25,7 @@ if host.name in plan.topology.quay:
 
         quay.migrated(name="Migrate the database's schema", plan=plan)
 
-        # Not before there is a place for them: a run that lacks what is noted is refused.
+        # Only now, because a run is refused while noted blobs are missing.
         files.present(
             name="Record where the blobs are",
             files=[blob_location.note(plan.settings, plan.topology, plan.credentials)],
@@ -36,4 +36,4 @@ if host.name in plan.topology.quay:
     if is_legacy(plan.version):
         quay.wizard_reachable(name="Wait for Quay's set-up page", plan=plan)
     elif host.name == plan.topology.leader:
-        quay.superuser(name="Create the superuser", plan=plan)
+        quay.superuser_present(name="Create the superuser", plan=plan)

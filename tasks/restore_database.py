@@ -1,9 +1,9 @@
-"""Go back to before an upgrade: a dump takes the place of the database's content.
+"""Undo an upgrade: replace the database's content by a dump from before it.
 
-What was pushed since the dump is lost. Quay is stopped, and stays so until the deploy that the
-run's last line names. `--data restore=NAME` chooses another dump than the newest; a database that
-runs elsewhere is restored by its provider's means, and here only noted with `database_backup`.
-Run again after a kill, it completes.
+What was pushed since the dump is lost. Quay is stopped until the deploy that the run prints as its
+last line. `--data restore=NAME` chooses another dump than the newest. A database that runs
+elsewhere is restored with its provider's tools; this task only notes its version from
+`database_backup`. After a killed run, run the task again to complete it.
 """
 
 from pyinfra import host
@@ -13,7 +13,7 @@ from operations.run import Purpose, begin
 from quaylab.upgrade import schema_version
 
 plan = begin(Purpose.RECOVER)
-dump = dumps.chosen(plan)
+dump = dumps.choose_dump(plan)
 version = dump.before if dump else plan.settings.database_backup
 
 credentials.saved(name="Save the credentials", plan=plan)
@@ -21,7 +21,7 @@ credentials.saved(name="Save the credentials", plan=plan)
 dumps.intact(name="Check that the dump is intact", plan=plan, dump=dump)
 
 if host.name in plan.topology.quay:
-    # Not only stopped: a reboot would start it again, on a schema that isn't its own.
+    # Removed and not only stopped: a reboot would start it again, on the wrong schema.
     containers.absent(name="Stop Quay", container=plan.workload("quay", host.name).container.name)
 
 if host.name == plan.topology.leader:
@@ -32,7 +32,7 @@ if host.name == plan.topology.leader:
         ],
     )
 
-    credentials.restoring(name="Remember the superuser's former passwords", plan=plan)
+    credentials.former_passwords_saved(name="Remember the superuser's former passwords", plan=plan)
 
 if host.name in plan.topology.hosts["database"]:
     server = plan.workload("database", host.name)

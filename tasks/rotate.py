@@ -1,6 +1,6 @@
 """New passwords for database, Redis and superuser; the keys that encrypt data stay as they are.
 
-Run again after a kill, it finishes the rotation that was begun.
+After a killed run, run it again to finish the rotation.
 """
 
 from pyinfra import local

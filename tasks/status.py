@@ -1,6 +1,6 @@
-"""How the registry is: health, versions, days left of its certificate. It changes nothing.
+"""The registry's status: health, versions, days until its certificate expires. It changes nothing.
 
-`./lab status` adds what drifted, which is what `pyinfra --dry` of deploy.py would change.
+`./lab status` also prints what drifted: the operations of deploy.py that would change something.
 """
 
 from pyinfra import host

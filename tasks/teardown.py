@@ -1,6 +1,6 @@
-"""Take the registry down: containers and network go, data and credentials stay.
+"""Take the registry down: remove containers and network; data and credentials stay.
 
-With `--data purge=NAME`, NAME being the registry's own, the data goes too, for good.
+`--data purge=NAME`, with the registry's name, removes the data too, for good.
 """
 
 from pyinfra import host
@@ -10,7 +10,7 @@ from operations.run import Purpose, begin
 from quaylab.services.ceph import runs_in_container
 
 plan = begin(Purpose.RECOVER)
-teardown.spare_others(plan)
+teardown.check_owner(plan)
 members = plan.topology.hosts["ceph"]
 
 if host.name in plan.topology.engine_hosts():

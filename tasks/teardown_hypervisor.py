@@ -1,7 +1,7 @@
-"""Remove the VMs, networks and pools that tasks/hypervisor.py made, and with them all data.
+"""Remove the VMs, networks and pools that tasks/hypervisor.py made, with all their data.
 
-It wants `--data purge=NAME`, NAME being the registry's own; without it nothing is done. Base images
-stay. Run it with `--limit hypervisor`: the VMs needn't answer.
+It needs `--data purge=NAME`, with the registry's name; without it nothing is done. Base images
+stay. Run it with `--limit hypervisor`, since the VMs needn't answer.
 """
 
 from pyinfra import host
@@ -13,9 +13,9 @@ if "hypervisor" in host.groups:
     lab = begin(removes=True).lab
 
     if lab.settings.purge:
-        teardown.spare_others(lab)
+        teardown.check_owner(lab)
 
-        resolver.forgotten(name="Stop resolving the lab's domain", lab=lab)
+        resolver.names_removed(name="Stop resolving the lab's domain", lab=lab)
 
         teardown.machines(name="Remove the VMs", lab=lab)
 
@@ -23,4 +23,4 @@ if "hypervisor" in host.groups:
 
         teardown.pools(name="Remove the storage pools", lab=lab)
 
-        teardown.forgotten(name="Remove credentials and host keys", lab=lab)
+        teardown.credentials(name="Remove credentials and host keys", lab=lab)

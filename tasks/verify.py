@@ -1,4 +1,4 @@
-"""The proof that the registry works, and the summary. It runs on the leader alone."""
+"""Verify that the registry works, and print the summary, on the leader alone."""
 
 from pyinfra import host
 

@@ -1,4 +1,4 @@
-"""Base images of VMs: fetched once each, and used only whole."""
+"""Base images of VMs: each is fetched once, and used only when it is complete."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from quaylab.virtual.lab import IMAGES, Image, Lab
 
 @operation()
 def present(lab: Lab) -> Generator[StringCommand]:
-    """Fetch base images, once each. One is only used whole, with the right checksum.
+    """Fetch each base image once. An image is used only with the right checksum.
 
     + lab: the virtual lab
     """
-    there = report(lab).files
+    files = report(lab).files
     wanted = {each.image.path: each.image for each in lab.machines.values()}
     for path, image in wanted.items():
-        if path in there:
+        if path in files:
             host.noop(f"{path} is there")
         else:
-            yield one_at_a_time(_fetched(image, lab.settings))
+            yield one_at_a_time(_fetch(image, lab.settings))
 
 
-def _fetched(image: Image, settings: Settings) -> StringCommand:
+def _fetch(image: Image, settings: Settings) -> StringCommand:
     uri, path, new = shlex.quote(image.uri), image.path, f"{image.path}.part"
     curl = "curl --fail --location --silent --show-error"
     if source := changes.local_path(image.uri):

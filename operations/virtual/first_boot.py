@@ -1,4 +1,4 @@
-"""The wait for a VM's first boot, and the trust in its host key."""
+"""A VM's first boot, and its SSH host key."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from quaylab.clients.registry import RegistryError
 from quaylab.virtual import known_hosts
 from quaylab.virtual.lab import Lab, Machine
 
+# Seconds.
 INTERVAL = 5
-TOLD_EVERY = 15
+REPORT_INTERVAL = 15
 CONSOLE_LINES = 25
 
 
 @operation()
-def awaited(lab: Lab, machine: Machine) -> Generator[PyinfraCommand]:
-    """Wait until a VM takes a login and cloud-init is done.
+def finished(lab: Lab, machine: Machine) -> Generator[PyinfraCommand]:
+    """Wait until a VM accepts a login and cloud-init is done.
 
     + lab: the virtual lab
     + machine: the VM
@@ -35,38 +36,38 @@ def awaited(lab: Lab, machine: Machine) -> Generator[PyinfraCommand]:
     existing = report(lab).domains.get(machine.name)
     if existing and existing.active:
         try:
-            done = not _look(host, machine)
+            done = not _check(host, machine)
         except NotYet:
             done = False
         if done:
             host.noop(f"{machine.name} answers")
             return
-    yield FunctionCommand(_await, (lab, machine), {})
+    yield FunctionCommand(_wait, (lab, machine), {})
 
 
-def _await(state: State, host: Host, lab: Lab, machine: Machine) -> bool:
+def _wait(state: State, host: Host, lab: Lab, machine: Machine) -> bool:
     begun, reported = time.monotonic(), 0.0
     while True:
         try:
-            errors = _look(host, machine)
+            errors = _check(host, machine)
         except NotYet as reason:
-            lacks = str(reason)
+            missing = str(reason)
         else:
             if errors:
-                return complain(host, _failed(host, lab, machine, "; ".join(errors)))
+                return complain(host, _error(host, lab, machine, "; ".join(errors)))
             return True
         passed = time.monotonic() - begun
         if passed > lab.settings.virtual_machine_timeout:
-            late = f"waited {passed:.0f} s for {lacks}"
-            return complain(host, _failed(host, lab, machine, late))
-        if passed - reported >= TOLD_EVERY:
+            late = f"waited {passed:.0f} s for {missing}"
+            return complain(host, _error(host, lab, machine, late))
+        if passed - reported >= REPORT_INTERVAL:
             reported = passed
-            host.log_styled(f"{machine.name}: waits for {lacks}, {passed:.0f} s", fg="blue")
+            host.log_styled(f"{machine.name}: waits for {missing}, {passed:.0f} s", fg="blue")
         time.sleep(INTERVAL)
 
 
-def _look(host: Host, machine: Machine) -> list[str]:
-    """The errors of a first boot that is over, or NotYet."""
+def _check(host: Host, machine: Machine) -> list[str]:
+    """Return the errors of a finished first boot; raise NotYet while it is not finished."""
     address = host.get_fact(Addresses, names=[machine.name]).get(machine.name)
     if address is None:
         raise NotYet("an address")
@@ -75,20 +76,20 @@ def _look(host: Host, machine: Machine) -> list[str]:
     if key is None:
         raise NotYet(f"its host key, {path}")
     try:
-        with reach.through(host, address, 22) as (near, port):
-            return first_boot(machine, SshTarget(near, port, key, _key_file(machine.name)))
+        with reach.tunnel(host, address, 22) as (local, port):
+            return first_boot(machine, SshTarget(local, port, key, _key_file(machine.name)))
     except RegistryError as error:
         raise NotYet(f"SSH ({error})") from error
 
 
 def _key_file(name: str) -> str | None:
-    """The private key that the deploy will log in with."""
+    """Return the path of the private key that the deploy will log in with."""
     path: str | None = inventory.get_host(name).data.get("ssh_key")
     return path
 
 
-def _failed(host: Host, lab: Lab, machine: Machine, what: str) -> str:
-    """Why, with the end of the console and, with kvm, what else may be wrong."""
+def _error(host: Host, lab: Lab, machine: Machine, what: str) -> str:
+    """Return the error with the end of the console and, with kvm, another possible cause."""
     command = StringCommand(f"tail -n {CONSOLE_LINES}", QuoteString(machine.console))
     ok, output = host.run_shell_command(command, **connector_arguments(host))
     lines = [f"{machine.name}: its first boot is not over: {what}"]
@@ -99,8 +100,8 @@ def _failed(host: Host, lab: Lab, machine: Machine, what: str) -> str:
 
 
 @operation()
-def remembered(lab: Lab) -> Generator[FunctionCommand]:
-    """Have the list of host keys, by which a teardown knows that the lab was made from here.
+def known_hosts_present(lab: Lab) -> Generator[FunctionCommand]:
+    """Create the list of host keys. By it a teardown knows that the lab was made from here.
 
     + lab: the virtual lab
     """
@@ -112,8 +113,8 @@ def remembered(lab: Lab) -> Generator[FunctionCommand]:
 
 
 @operation()
-def trusted(lab: Lab) -> Generator[FunctionCommand]:
-    """Keep the VMs' host keys for the deploy, beside the credentials.
+def known_hosts_saved(lab: Lab) -> Generator[FunctionCommand]:
+    """Save the VMs' host keys for the deploy, beside the credentials.
 
     + lab: the virtual lab
     """

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from pyinfra import host, state
+from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.libvirt import TAG, Libvirt
-from operations.commands import apt_installed, encoded, fail
+from operations.commands import apt_install, encoded, fail
+from operations.phases import postpone
 from quaylab.hosts.machine import Machine
 from quaylab.virtual import changes, xml
 from quaylab.virtual.found import Hypervisor
@@ -24,24 +25,25 @@ RED_HAT = "libvirt qemu-kvm qemu-img curl openssh"
 
 
 def report(lab: Lab) -> Hypervisor:
-    """What the current host, the hypervisor, has of a lab."""
+    """Return what the hypervisor, which is the current host, has of a lab."""
     found: Hypervisor = host.get_fact(
         Libvirt, paths=changes.paths(lab), devices=changes.devices(lab)
     )
     return found
 
 
-def silent(there: Hypervisor) -> bool:
-    """Whether libvirt may have what it does not tell of: disks may be those of running VMs."""
-    return "virsh" not in there.missing and not there.answers
+def is_silent(found: Hypervisor) -> bool:
+    """Return whether libvirt is installed and doesn't answer: its VMs may use disks then."""
+    return "virsh" not in found.missing and not found.answers
 
 
 def no_answer() -> StringCommand:
+    """Return a command that fails because libvirt doesn't answer."""
     return fail(f"libvirt of {host.name} does not answer; start it, and run again")
 
 
 def virsh(command: str, *words: str, xml: str | None = None) -> StringCommand:
-    """A command of virsh; XML goes through standard input."""
+    """Return a command of virsh; XML goes through standard input."""
     given = (QuoteString(word) for word in words)
     if xml is None:
         return StringCommand(f"{VIRSH} {command}", *given, ">/dev/null")
@@ -54,7 +56,7 @@ def virsh(command: str, *words: str, xml: str | None = None) -> StringCommand:
 
 @operation()
 def installed(lab: Lab, machine: Machine) -> Generator[StringCommand]:
-    """Have libvirt, QEMU and what makes seeds.
+    """Install libvirt, QEMU and the tools that make seeds.
 
     + lab: the virtual lab
     + machine: the hypervisor
@@ -64,9 +66,9 @@ def installed(lab: Lab, machine: Machine) -> Generator[StringCommand]:
         host.noop("libvirt and QEMU are there")
     elif machine.debian_family:
         logical = "libvirt-daemon-driver-storage-logical"
-        # Since Debian 13 a package of its own.
+        # Since Debian 13 this is a separate package.
         lvm = f'lvm2 $(test -z "$(apt-cache pkgnames {logical})" || echo {logical})'
-        yield apt_installed(DEBIAN, lvm if lab.uses_lvm else "")
+        yield apt_install(DEBIAN, lvm if lab.uses_lvm else "")
     else:
         tool = "yum" if machine.is_rhel_7 else "dnf"
         iso = "genisoimage" if machine.is_rhel_7 else "xorriso"
@@ -76,32 +78,32 @@ def installed(lab: Lab, machine: Machine) -> Generator[StringCommand]:
 
 @operation()
 def running(lab: Lab, machine: Machine) -> Generator[StringCommand]:
-    """Have libvirt running, now and after a reboot.
+    """Run libvirt, now and after a reboot.
 
     + lab: the virtual lab
     + machine: the hypervisor
     """
-    there = report(lab)
-    if there.answers and (there.enabled or not machine.systemd):
+    hypervisor = report(lab)
+    if hypervisor.answers and (hypervisor.enabled or not machine.systemd):
         host.noop("libvirt answers")
     elif machine.systemd:
-        # From RHEL 9 on a daemon for each driver; their sockets start them.
+        # From RHEL 9 on each driver has its own daemon, which its socket starts.
         modular = "virtqemud virtnetworkd virtstoraged virtlogd virtproxyd"
         yield StringCommand(
             "if systemctl cat virtqemud.socket >/dev/null 2>&1 &&",
             "! systemctl cat libvirtd.service >/dev/null 2>&1; then",
             f"for daemon in {modular}; do",
             "systemctl enable --quiet --now $daemon.socket || exit 1; done;",
-            f"else systemctl enable --quiet --now libvirtd; fi; {_await()}",
+            f"else systemctl enable --quiet --now libvirtd; fi; {_wait_for_libvirt()}",
         )
     else:
         yield StringCommand(
             "export PATH=$PATH:/usr/sbin; mkdir -p /run/libvirt; virtlogd -d;",
-            f"libvirtd -d || exit 1; {_await()}",
+            f"libvirtd -d || exit 1; {_wait_for_libvirt()}",
         )
 
 
-def _await() -> str:
+def _wait_for_libvirt() -> str:
     return (
         f"for second in $(seq {START_TIMEOUT}); do {VIRSH} uri >/dev/null 2>&1 && exit 0; "
         "sleep 1; done; echo 'libvirt does not answer' >&2; exit 1"
@@ -110,13 +112,13 @@ def _await() -> str:
 
 @operation()
 def networks(lab: Lab) -> Generator[StringCommand]:
-    """Have the networks, active and started at boot.
+    """Create the networks, active and started at boot.
 
     + lab: the virtual lab
     """
-    there = report(lab).networks
+    existing_networks = report(lab).networks
     for name, wanted in lab.networks.items():
-        existing = there.get(name)
+        existing = existing_networks.get(name)
         if existing is None:
             yield virsh("net-define", xml=xml.network(lab, wanted))
         if not (existing and existing.autostart):
@@ -129,18 +131,18 @@ def networks(lab: Lab) -> Generator[StringCommand]:
 
 @operation()
 def pools(lab: Lab) -> Generator[StringCommand]:
-    """Have the storage pools, active and started at boot, each with its directory or group.
+    """Create the storage pools with their directories or groups, active and started at boot.
 
     + lab: the virtual lab
     """
-    there = report(lab)
+    hypervisor = report(lab)
     for name, wanted in lab.pools.items():
-        existing = there.pools.get(name)
-        if wanted.type == "lvm" and name not in there.volume_groups:
+        existing = hypervisor.pools.get(name)
+        if wanted.type == "lvm" and name not in hypervisor.volume_groups:
             yield StringCommand(f"vgcreate --quiet --addtag {TAG} {name} {wanted.path} >/dev/null")
         if existing is None:
             if wanted.type == "dir":
-                # QEMU's user has to pass.
+                # QEMU's user needs access.
                 yield StringCommand(f"test -d {wanted.path} || install -d -m 0711 {wanted.path}")
             yield virsh("pool-define", xml=xml.pool(lab, name, wanted))
         if not (existing and existing.autostart):
@@ -152,15 +154,16 @@ def pools(lab: Lab) -> Generator[StringCommand]:
 
 
 @operation()
-def fits(lab: Lab) -> Generator[StringCommand]:
-    """Stop before anything is made that what is there has no room for.
+def no_conflicts(lab: Lab) -> Generator[StringCommand]:
+    """Stop the run if the lab conflicts with what the hypervisor has.
 
     + lab: the virtual lab
 
-    Where libvirt runs already, this was told before the run; it may just have been installed.
+    Where libvirt ran before, the plan has checked it; here it may just have been installed.
     """
-    problems = list(changes.refusals(lab, report(lab))) if state.is_executing else []
-    if problems:
+    if postpone("looked at when the run comes to it"):
+        return
+    if problems := list(changes.refusals(lab, report(lab))):
         yield fail("\n".join(problems))
     else:
-        host.noop("nothing that the lab doesn't fit")
+        host.noop("nothing conflicts with the lab")

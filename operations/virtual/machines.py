@@ -20,26 +20,27 @@ HOST_KEY = "ssh_host_ed25519_key"
 
 @operation()
 def reimaged(lab: Lab, machine: Machine) -> Generator[StringCommand]:
-    """Remove a VM and its root disk, to be made anew. Its other disks are kept.
+    """Remove a VM and its root disk, so that they are created again. Its other disks stay.
 
     + lab: the virtual lab
     + machine: the VM
     """
-    there = report(lab)
-    yield from removed(machine.name, there)
+    hypervisor = report(lab)
+    yield from remove_domain(machine.name, hypervisor)
     yield remove_file(machine.root, machine.volume_group)
     yield remove_file(machine.seed)
 
 
-def removed(name: str, there: Hypervisor) -> Generator[StringCommand]:
-    """Stop a VM and remove its domain, not its disks."""
-    if existing := there.domains.get(name):
+def remove_domain(name: str, hypervisor: Hypervisor) -> Generator[StringCommand]:
+    """Stop a VM and remove its domain; its disks stay."""
+    if existing := hypervisor.domains.get(name):
         if existing.active:
             yield virsh("destroy", name)
         yield virsh("undefine --managed-save --snapshots-metadata", name)
 
 
 def remove_file(path: str, volume_group: str | None = None) -> StringCommand:
+    """Return a command that removes a file, or a logical volume of a volume group."""
     if volume_group:
         return StringCommand(f"test ! -e {path} || lvremove --quiet --yes {path} >/dev/null")
     return StringCommand("rm -f", path)
@@ -47,28 +48,31 @@ def remove_file(path: str, volume_group: str | None = None) -> StringCommand:
 
 @operation()
 def disks(lab: Lab, machine: Machine) -> Generator[StringCommand]:
-    """Have a VM's disks, the root disk by its image; one that is too small is grown.
+    """Create a VM's disks, the root disk from its image; a disk that is too small is extended.
 
     + lab: the virtual lab
     + machine: the VM
     """
-    there = report(lab)
-    if machine.root not in there.files:
-        yield one_at_a_time(_root(machine))
-    active = machine.name in there.domains and there.domains[machine.name].active
+    hypervisor = report(lab)
+    if machine.root not in hypervisor.files:
+        yield one_at_a_time(_create_root(machine))
+    active = machine.name in hypervisor.domains and hypervisor.domains[machine.name].active
     for disk in machine.disks:
-        have = there.files.get(disk.path)
-        if have is None:
+        existing = hypervisor.files.get(disk.path)
+        if existing is None:
             yield virsh("pool-refresh", disk.pool)
             yield virsh("vol-create", disk.pool, xml=xml.volume(disk))
-        elif have.size < disk.size:
-            yield _grown(machine, disk, active)
-    if all(path in there.files for path in (machine.root, *(d.path for d in machine.disks))):
+        elif existing.size < disk.size:
+            yield _extend(machine, disk, active)
+    if all(path in hypervisor.files for path in (machine.root, *(d.path for d in machine.disks))):
         host.noop(f"the disks of {machine.name} are there")
 
 
-def _root(machine: Machine) -> StringCommand:
-    """The root disk, as large as the image at least; under its name only once it is whole."""
+def _create_root(machine: Machine) -> StringCommand:
+    """Return a command that makes the root disk, at least as large as its image.
+
+    The disk gets its name only when it is complete.
+    """
     base, root, new = machine.image.path, machine.root, f"{machine.root}.new"
     size = (
         f"if test -e {root}; then exit 0; fi;"
@@ -79,7 +83,7 @@ def _root(machine: Machine) -> StringCommand:
     if machine.volume_group is None:
         return StringCommand(
             size,
-            # What the VM keeps secret is in it.
+            # The disk holds the VM's secrets.
             f"umask 077; rm -f {new};",
             f"qemu-img create -q -f qcow2 -b {base} -F qcow2 {new} $size && mv {new} {root}",
         )
@@ -95,7 +99,7 @@ def _root(machine: Machine) -> StringCommand:
     )
 
 
-def _grown(machine: Machine, disk: Disk, active: bool) -> StringCommand:
+def _extend(machine: Machine, disk: Disk, active: bool) -> StringCommand:
     steps = []
     if disk.format == "raw":
         steps.append(f"lvextend --quiet --size {disk.size}b {disk.path} >/dev/null")
@@ -110,42 +114,43 @@ def _grown(machine: Machine, disk: Disk, active: bool) -> StringCommand:
 
 @operation()
 def seeded(lab: Lab, machine: Machine) -> Generator[StringCommand]:
-    """Have what cloud-init reads at a VM's first boot, with the host key that it will show.
+    """Build the seed that cloud-init reads at a VM's first boot, with the VM's SSH host key.
 
     + lab: the virtual lab
     + machine: the VM
     """
-    there = report(lab)
-    kept = read_secret(host, f"{machine.directory}/user-data")
-    wanted = cloud_init.user_data(machine, kept)
-    if machine.name in there.domains and kept not in (None, wanted):
+    hypervisor = report(lab)
+    saved = read_secret(host, f"{machine.directory}/user-data")
+    wanted = cloud_init.user_data(machine, saved)
+    if machine.name in hypervisor.domains and saved not in (None, wanted):
         yield fail(
-            "cloud_user_passwd, ssh_pub_key, install_packages, run_cmds and update are for the "
-            f"first boot, which {machine.name} has behind it with others than these; set them "
-            f"back, or make it anew with: --data reimage={machine.name}"
+            "cloud_user_passwd, ssh_pub_key, install_packages, run_cmds and update count only at "
+            f"the first boot, which {machine.name} had with other values; set them back, or create "
+            f"it again with: --data reimage={machine.name}"
         )
         return
-    if machine.name in there.domains and machine.seed in there.existing_paths:
+    if machine.name in hypervisor.domains and machine.seed in hypervisor.existing_paths:
         host.noop(f"{machine.name} has its seed")
         return
-    if kept != wanted:
+    if saved != wanted:
         yield files.write(ManagedFile(f"{machine.directory}/user-data", wanted, mode=0o600))
         meta_data = cloud_init.meta_data(machine)
         yield files.write(ManagedFile(f"{machine.directory}/meta-data", meta_data, mode=0o600))
-    elif machine.seed in there.existing_paths:
+    elif machine.seed in hypervisor.existing_paths:
         host.noop(f"{machine.name} has its seed")
         return
-    yield _seed(machine)
+    yield _build_seed(machine)
 
 
-def _seed(machine: Machine) -> StringCommand:
+def _build_seed(machine: Machine) -> StringCommand:
     new = f"{machine.seed}.new"
     return StringCommand(
         f"umask 077; cd {machine.directory} || exit 1; if test ! -f {HOST_KEY}; then",
         "rm -f new new.pub;",
         f"ssh-keygen -q -t ed25519 -N '' -C {machine.name} -f new &&",
         f"mv new.pub {HOST_KEY}.pub && mv new {HOST_KEY} || exit 1; fi;",
-        # Secrets, so not in /tmp: a killed run's stay with the machine's own, till the next.
+        # They are secret, so not in /tmp: what a killed run leaves stays in the VM's own directory
+        # until the next run.
         f"rm -rf tmp.*; work=$(mktemp -d -p {machine.directory}) && {{",
         "cat user-data; printf 'ssh_keys:\\n  ed25519_private: |\\n';",
         f"sed 's/^/    /' {HOST_KEY}; printf '  ed25519_public: '; cat {HOST_KEY}.pub;",
@@ -158,7 +163,7 @@ def _seed(machine: Machine) -> StringCommand:
 
 @operation()
 def running(lab: Lab, machine: Machine) -> Generator[StringCommand]:
-    """Have a VM's domain as it has to be, running now and after a reboot.
+    """Define and start a VM's domain, now and after a reboot.
 
     + lab: the virtual lab
     + machine: the VM
@@ -185,10 +190,10 @@ def running(lab: Lab, machine: Machine) -> Generator[StringCommand]:
     if not (existing and existing.autostart):
         yield virsh("autostart", machine.name)
     if not (existing and existing.active):
-        yield _started(lab, machine)
+        yield _start(lab, machine)
 
 
-def _started(lab: Lab, machine: Machine) -> StringCommand:
+def _start(lab: Lab, machine: Machine) -> StringCommand:
     start = StringCommand(f"{VIRSH} start", QuoteString(machine.name), ">/dev/null")
     if lab.settings.virt_type == "qemu":
         return start

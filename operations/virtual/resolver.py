@@ -1,4 +1,4 @@
-"""The lab's domain on the hypervisor: asked of the networks' own DNS, which knows every lease."""
+"""The lab's domain on the hypervisor, resolved by the networks' DNS, which knows every lease."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from facts.files import Files
 from facts.resolver import Resolver, ResolverState
 from facts.virtual_machines import Addresses
 from operations import files, hosts_file
-from operations.virtual.hypervisor import no_answer, report, silent
+from operations.virtual.hypervisor import is_silent, no_answer, report
 from quaylab.model import ManagedFile
 from quaylab.virtual.lab import SEEDS, Lab
 
 
 @operation()
-def known(lab: Lab) -> Generator[StringCommand]:
-    """Have the hypervisor resolve the VMs' names: by systemd-resolved or NetworkManager, else by
+def names_resolved(lab: Lab) -> Generator[StringCommand]:
+    """Let the hypervisor resolve the VMs' names: by systemd-resolved or NetworkManager, else by
     lines in /etc/hosts.
 
     + lab: the virtual lab
     """
-    there = host.get_fact(Resolver, mark=_mark(lab))
-    if there.kind is None:
-        yield from _hosts(lab, there)
+    resolver = host.get_fact(Resolver, mark=_mark(lab))
+    if resolver.kind is None:
+        yield from _hosts(lab, resolver)
         return
-    wanted = [_hook(lab)] if there.kind == "systemd-resolved" else _network_manager(lab)
+    wanted = [_hook(lab)] if resolver.kind == "systemd-resolved" else _network_manager(lab)
     loaded = _loaded(lab)
     found = host.get_fact(Files, paths=[file.path for file in (*wanted, loaded)])
 
@@ -38,48 +38,49 @@ def known(lab: Lab) -> Generator[StringCommand]:
     for file in changed:
         yield files.write(file)
     domains = {network.domain for network in lab.networks.values()}
-    if there.kind == "systemd-resolved" and (changed or domains - there.routed):
+    if resolver.kind == "systemd-resolved" and (changed or domains - resolver.routed):
         for name in lab.networks:
             yield StringCommand(_hook(lab).path, QuoteString(name), "started")
-    elif there.kind == "NetworkManager" and (changed or differs(loaded)):
+    elif resolver.kind == "NetworkManager" and (changed or differs(loaded)):
         yield StringCommand("systemctl reload NetworkManager")
         yield files.write(loaded)
     else:
-        host.noop(f"{there.kind} knows {', '.join(sorted(domains))}")
+        host.noop(f"{resolver.kind} knows {', '.join(sorted(domains))}")
 
 
 @operation()
-def forgotten(lab: Lab) -> Generator[StringCommand]:
-    """Take back what :func:`known` told.
+def names_removed(lab: Lab) -> Generator[StringCommand]:
+    """Remove what :func:`names_resolved` has configured.
 
     + lab: the virtual lab
     """
-    if silent(report(lab)):
+    if is_silent(report(lab)):
         yield no_answer()
         return
-    there = host.get_fact(Resolver, mark=_mark(lab))
-    files, loaded = [file.path for file in (_hook(lab), *_network_manager(lab))], _loaded(lab).path
-    found = host.get_fact(Files, paths=[*files, loaded])
-    for path in files:
+    resolver = host.get_fact(Resolver, mark=_mark(lab))
+    paths = [file.path for file in (_hook(lab), *_network_manager(lab))]
+    loaded = _loaded(lab).path
+    found = host.get_fact(Files, paths=[*paths, loaded])
+    for path in paths:
         if path in found:
             yield StringCommand("rm -f", QuoteString(path))
-    if found and there.kind == "NetworkManager":
+    if found and resolver.kind == "NetworkManager":
         yield StringCommand("systemctl reload NetworkManager")
     if loaded in found:
         yield StringCommand("rm -f", QuoteString(loaded))
-    if there.hosts:
-        yield hosts_file.rewritten(_mark(lab))
-    if not (found or there.hosts):
-        host.noop("nothing was told of the lab's domain")
+    if resolver.hosts:
+        yield hosts_file.rewrite(_mark(lab))
+    if not (found or resolver.hosts):
+        host.noop("nothing is configured for the lab's domain")
 
 
-def _hosts(lab: Lab, there: ResolverState) -> Generator[StringCommand]:
+def _hosts(lab: Lab, resolver: ResolverState) -> Generator[StringCommand]:
     addresses = host.get_fact(Addresses, names=[*lab.machines])
     lines = [f"{address} {name}" for name, address in sorted(addresses.items())]
-    if sorted(there.hosts) == sorted(lines):
+    if sorted(resolver.hosts) == sorted(lines):
         host.noop("/etc/hosts knows the VMs")
     else:
-        yield hosts_file.rewritten(_mark(lab), *lines)
+        yield hosts_file.rewrite(_mark(lab), *lines)
 
 
 def _mark(lab: Lab) -> str:
@@ -87,8 +88,10 @@ def _mark(lab: Lab) -> str:
 
 
 def _hook(lab: Lab) -> ManagedFile:
-    """libvirt runs it as a network starts: https://libvirt.org/hooks.html. What resolved is told
-    of a link is gone with the link."""
+    """Return the hook that libvirt runs when a network starts: https://libvirt.org/hooks.html.
+
+    systemd-resolved forgets a link's configuration together with the link.
+    """
     lines = [
         "#!/bin/sh",
         "# The lab's domains are asked of their networks' own DNS.",
@@ -106,7 +109,7 @@ def _hook(lab: Lab) -> ManagedFile:
 
 
 def _network_manager(lab: Lab) -> list[ManagedFile]:
-    """NetworkManager's own dnsmasq, as the seed's model has it."""
+    """Return the files that let NetworkManager's dnsmasq resolve the lab's domains."""
     name = f"quaylab-{lab.settings.lab_name}.conf"
     servers = "".join(
         f"server=/{network.domain}/{network.ip_address}\n" for network in lab.networks.values()
@@ -118,7 +121,7 @@ def _network_manager(lab: Lab) -> list[ManagedFile]:
 
 
 def _loaded(lab: Lab) -> ManagedFile:
-    """What NetworkManager has read. It follows the reload, which a killed run may not have come
-    to."""
+    """Return the note of what NetworkManager has loaded. It is written after the reload, which a
+    killed run may not have reached."""
     content = "".join(file.content for file in _network_manager(lab))
     return ManagedFile(f"{SEEDS}/.resolver-{lab.settings.lab_name}", content)

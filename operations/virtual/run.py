@@ -1,4 +1,4 @@
-"""A run on the hypervisor: the virtual lab, which is made once, before anything is changed."""
+"""A run on the hypervisor: the virtual lab is planned once, before anything is changed."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ from quaylab.virtual.lab import Lab, build
 
 @dataclass(frozen=True)
 class VirtualRun:
-    """The lab that is to be, and what the hypervisor reports of itself. The store is kept for its
-    lock."""
+    """The wanted lab, the hypervisor's report, and the credentials' store, which holds a lock."""
 
     lab: Lab
     hypervisor: Machine
@@ -38,9 +37,9 @@ _runs: WeakKeyDictionary[State, VirtualRun] = WeakKeyDictionary()
 
 
 def begin(removes: bool = False) -> VirtualRun:
-    """The validated virtual lab of this run, for the hypervisor; the VMs needn't be there yet.
+    """Return the validated virtual lab of this run; its VMs needn't be there yet.
 
-    + removes: the run takes the lab down, so what is there need not fit
+    + removes: the run removes the lab, so conflicts with what is there don't matter
 
     Raises ``DeployError`` with all problems at once.
     """
@@ -53,17 +52,17 @@ def begin(removes: bool = False) -> VirtualRun:
 
 def _make(removes: bool) -> VirtualRun:
     hosts = host_inputs(inventory)
-    settings, own = load(hosts)
+    settings, host_settings = load(hosts)
     store = locked_store(settings.lab_name)
-    lab = build(settings, own, hosts)
+    lab = build(settings, host_settings, hosts)
     machine = reports()[lab.hypervisor]
     refuse(host_reports.hypervisor_problems(lab.hypervisor, machine))
     if not removes:
-        refuse(changes.refusals(lab, _there(lab)))
+        refuse(changes.refusals(lab, _report(lab)))
     return VirtualRun(lab, machine, store)
 
 
-def _there(lab: Lab) -> Hypervisor:
+def _report(lab: Lab) -> Hypervisor:
     host = inventory.get_host(lab.hypervisor)
     with ctx_host.use(host):
         return report(lab)

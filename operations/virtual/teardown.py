@@ -1,4 +1,4 @@
-"""Removing the VMs, networks and pools that a lab made, and nothing else."""
+"""Teardown of a virtual lab: remove its VMs, networks and pools, and nothing else."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pyinfra import host, inventory
 from pyinfra.api import FunctionCommand, QuoteString, StringCommand, operation
 from pyinfra.api.exceptions import DeployError
 
-from operations.virtual.hypervisor import no_answer, report, silent, virsh
+from operations.virtual.hypervisor import is_silent, no_answer, report, virsh
 from quaylab.secrets.credentials import Store
 from quaylab.virtual import changes, found
 from quaylab.virtual.lab import SEEDS, Lab
 
 
-def spare_others(lab: Lab) -> None:
-    """Stop where a lab of this name is there that was not made from here.
+def check_owner(lab: Lab) -> None:
+    """Refuse a lab of this name that was not made from this folder.
 
-    Raises ``DeployError`` with what is missing here.
+    Raises ``DeployError`` with the files that are missing here.
     """
-    there, store = report(lab), Store(lab.settings.lab_name)
-    kinds = {"domain": there.domains, "network": there.networks, "pool": there.pools}
+    hypervisor, store = report(lab), Store(lab.settings.lab_name)
+    kinds = {"domain": hypervisor.domains, "network": hypervisor.networks, "pool": hypervisor.pools}
     ours = [
         name for kind, objects in kinds.items() for name in changes.lab_objects(lab, kind, objects)
     ]
@@ -39,36 +39,36 @@ def machines(lab: Lab) -> Generator[StringCommand]:
 
     + lab: the virtual lab; VMs that it no longer names are removed as well
     """
-    there = report(lab)
-    if silent(there):
+    hypervisor = report(lab)
+    if is_silent(hypervisor):
         yield no_answer()
         return
-    ours = changes.lab_objects(lab, "domain", there.domains)
+    ours = changes.lab_objects(lab, "domain", hypervisor.domains)
     for name, existing in ours.items():
         if existing.active:
             yield virsh("destroy", name)
         for path in found.disks_made_for(name, existing.xml):
-            yield _gone(path)
+            yield _remove_disk(path)
         yield StringCommand("rm -rf", QuoteString(f"{SEEDS}/{name}"))
-        # Last: by its domain the rest is known to be ours.
+        # Last, because the domain proves that the rest is ours.
         yield virsh("undefine --managed-save --snapshots-metadata", name)
-    # Without its domain a VM is known by its seed's directory, the first that is made of it: a disk
-    # of the same name may be somebody else's.
+    # Without a domain, the seed's directory proves that a VM is ours: it is created first. A disk
+    # of the same name alone may be somebody else's.
     left = [
         machine
         for machine in lab.machines.values()
-        if machine.directory in there.existing_paths and machine.name not in there.domains
+        if machine.directory in hypervisor.existing_paths and machine.name not in hypervisor.domains
     ]
     for machine in left:
         for path in (machine.root, machine.seed, *(disk.path for disk in machine.disks)):
-            if path in there.existing_paths:
-                yield _gone(path)
+            if path in hypervisor.existing_paths:
+                yield _remove_disk(path)
         yield StringCommand("rm -rf", QuoteString(machine.directory))
     if not (ours or left):
         host.noop("no VM of this lab is there")
 
 
-def _gone(path: str) -> StringCommand:
+def _remove_disk(path: str) -> StringCommand:
     if path.startswith("/dev/"):
         quoted = QuoteString(path)
         return StringCommand("test ! -e", quoted, "|| lvremove --quiet --yes", quoted, ">/dev/null")
@@ -81,11 +81,11 @@ def networks(lab: Lab) -> Generator[StringCommand]:
 
     + lab: the virtual lab
     """
-    there = report(lab)
-    if silent(there):
+    hypervisor = report(lab)
+    if is_silent(hypervisor):
         yield no_answer()
         return
-    ours = changes.lab_objects(lab, "network", there.networks)
+    ours = changes.lab_objects(lab, "network", hypervisor.networks)
     for name, existing in ours.items():
         if existing.active:
             yield virsh("net-destroy", name)
@@ -96,15 +96,15 @@ def networks(lab: Lab) -> Generator[StringCommand]:
 
 @operation()
 def pools(lab: Lab) -> Generator[StringCommand]:
-    """Remove the lab's pools: a volume group that it made, and a directory that is empty, too.
+    """Remove the lab's pools, with a volume group that it made or a directory that is empty.
 
     + lab: the virtual lab
     """
-    there = report(lab)
-    if silent(there):
+    hypervisor = report(lab)
+    if is_silent(hypervisor):
         yield no_answer()
         return
-    ours = changes.lab_objects(lab, "pool", there.pools)
+    ours = changes.lab_objects(lab, "pool", hypervisor.pools)
     for name, existing in ours.items():
         pool = found.pool(existing.xml)
         if existing.active:
@@ -112,15 +112,15 @@ def pools(lab: Lab) -> Generator[StringCommand]:
         if pool["type"] == "dir":
             path = QuoteString(pool["path"])
             yield StringCommand("test ! -d", path, "|| rmdir --ignore-fail-on-non-empty", path)
-        elif there.volume_groups.get(name):
-            yield _group_gone(name)
+        elif hypervisor.volume_groups.get(name):
+            yield _remove_group(name)
         yield virsh("pool-undefine", name)
     if not ours:
         host.noop("no pool of this lab is there")
 
 
-def _group_gone(name: str) -> StringCommand:
-    """Remove a volume group that we made, unless it holds what others have made in it."""
+def _remove_group(name: str) -> StringCommand:
+    """Return a command that removes our volume group, unless it has volumes of others."""
     return StringCommand(
         f"count=$(vgs --noheadings --options lv_count {name} | tr -d ' ');",
         'if test "$count" = 0; then',
@@ -131,23 +131,23 @@ def _group_gone(name: str) -> StringCommand:
 
 
 @operation()
-def forgotten(lab: Lab) -> Generator[FunctionCommand]:
+def credentials(lab: Lab) -> Generator[FunctionCommand]:
     """Remove the credentials and host keys of a registry that is gone.
 
     + lab: the virtual lab
     """
     store, keys = Store(lab.settings.lab_name), Path(lab.known_hosts)
-    outside = [each.name for each in inventory if "database" in each.groups]
-    outside = [each for each in outside if each not in lab.machines]
+    databases = [each.name for each in inventory if "database" in each.groups]
+    outside = [each for each in databases if each not in lab.machines]
     if lab.settings.database_host or outside:
-        host.noop(f"{store.path} stays: the database, which is no VM's, is encrypted with its key")
+        host.noop(f"{store.path} stays: the database outside of the VMs is encrypted with its key")
     elif store.exists or keys.exists():
-        yield FunctionCommand(_forget, (store, keys), {})
+        yield FunctionCommand(_remove_credentials, (store, keys), {})
     else:
         host.noop(f"{store.path} is not there")
 
 
-def _forget(store: Store, keys: Path) -> bool:
+def _remove_credentials(store: Store, keys: Path) -> bool:
     store.remove()
     keys.unlink(missing_ok=True)
     return True

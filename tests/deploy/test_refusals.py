@@ -80,7 +80,7 @@ def test_a_host_that_does_not_tell_what_it_is(house: House) -> None:
     inventory = house.inventory(quay=silent, database=silent, redis=silent)
     result = house.run("-y", inventory, "deploy.py")
     assert result.code == 1
-    assert "@fake/quay: does not tell what it is; is it a Linux host?" in result.output
+    assert "@fake/quay: does not report what it is; is it a Linux host?" in result.output
     assert "Traceback" not in result.output
 
 

@@ -249,7 +249,7 @@ def test_failing_migration_leaves_the_old_version_serving(
     assert load.lost() == []
 
     # Just what it says, but for the name of the program.
-    (way_back,) = re.findall(r"losing what was pushed since: pyinfra (.*)", failed.output)
+    (way_back,) = re.findall(r"loses what was pushed since: pyinfra (.*)", failed.output)
     arguments = shlex.split(way_back)[3:]
     assert arguments[0] == RESTORE
     lab.run(*arguments).check()

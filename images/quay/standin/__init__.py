@@ -1,7 +1,7 @@
-"""A stand-in for Quay where no Quay can be had: it follows Quay's contract, and is not Quay.
+"""A stand-in for Quay, for places without a Quay image: it follows Quay's contract.
 
 It takes Quay's configuration bundle, entry points and environment, and answers requests as a
-recorded Quay did, its errors, caches and oddities too; what it does not do it refuses with 501.
+recorded Quay did, with its errors, caches and oddities; it refuses with 501 what it can't do.
 Accounts, repositories, manifests and tags are in the database of DB_URI; blobs are in the
 configured object storage, written by Debian's docker-registry; Redis gets the user events. nginx
 stands in front, as in Quay. There is no browser interface, no builder, mirror, scanner, quota, team
@@ -20,11 +20,11 @@ class StartError(Exception):
 
 
 def version() -> str:
-    """The Quay version this stands in for, such as v3.18.0."""
+    """Return the imitated Quay version, such as v3.18.0."""
     return os.environ["QUAY_VERSION"]
 
 
 def minor_version() -> tuple[int, int]:
-    """Major and minor number of that version, to compare by."""
+    """Return that version's major and minor number, for comparisons."""
     major, minor, *_ = version().removeprefix("v").split(".")
     return int(major), int(minor)

@@ -1,6 +1,6 @@
-"""The entry point: Quay's own words (registry, registry-nomigrate, migrate, shell), else a command.
+"""The entry point: Quay's commands (registry, registry-nomigrate, migrate, shell), or any other.
 
-Start-up ends in exec of supervisord, which runs nginx, the web application and docker-registry.
+It ends with an exec of supervisord, which runs nginx, the web application and docker-registry.
 """
 
 import signal
@@ -11,7 +11,7 @@ from standin import StartError, checks, config, database, migrations, runtime, s
 
 
 def serve(*, migrate: bool) -> NoReturn:
-    """Check everything, bring the schema up to date if asked to, and become the server."""
+    """Check everything, migrate the schema if ``migrate`` is true, and become the server."""
     settings = config.load()
     runtime.prepare(settings.bundle)
     checks.check_bundle(settings)
@@ -28,7 +28,7 @@ def serve(*, migrate: bool) -> NoReturn:
 
 
 def migrate(revision: str) -> None:
-    """Bring the schema to `head`, the only revision that this stand-in goes to by name."""
+    """Migrate the schema to `head`, the only target that the stand-in supports."""
     if revision != "head":
         raise StartError(f"migrate {revision}: the stand-in migrates to head only")
     settings = config.load()
@@ -39,8 +39,8 @@ def migrate(revision: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the container's command says; give its exit status."""
-    # PID 1 has no default action for TERM, and a start must be stoppable too.
+    """Run the container's command; return its exit status."""
+    # PID 1 has no default action for TERM, and a start must be stoppable as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     match arguments:
         case ["registry"] | ["registry-nomigrate"] | ["migrate", _]:

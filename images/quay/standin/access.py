@@ -1,4 +1,4 @@
-"""Who may do what under /v2: the tokens, and the check of them."""
+"""Authorisation under /v2: the tokens, and their verification."""
 
 import json
 import time
@@ -23,7 +23,7 @@ WRITE = ("pull", "push")
 
 
 class Access:
-    """The registry's tokens, and its refusals."""
+    """The registry's tokens and error answers."""
 
     def __init__(self, settings: Settings, engine: Engine, accounts: Accounts) -> None:
         self.settings = settings
@@ -33,7 +33,7 @@ class Access:
         self._key = settings.derived_key("registry tokens")
 
     def challenge(self, scope: str = "") -> dict[str, str]:
-        """The headers that send a client to the token service."""
+        """Return the headers that send a client to the token service."""
         value = f'Bearer realm="{self.settings.url}/v2/auth",service="{self.settings.hostname}"'
         if scope:
             value += f',scope="{scope}"'
@@ -42,18 +42,18 @@ class Access:
     def fail(
         self, status: int, code: str, message: str, detail: Any = None, *, scope: str = ""
     ) -> NoReturn:
-        """End the request with the protocol's form of an error."""
+        """End the request with an error in the protocol's form."""
         error = {"code": code, "detail": {} if detail is None else detail, "message": message}
         headers = self.challenge(scope) if status == 401 else {}
         abort(make_response({"errors": [error]}, status, headers))
 
     def unauthorized(self, scope: str = "") -> NoReturn:
-        """End a request that needs another token, or one at all."""
+        """End a request without a sufficient token."""
         message = "access to the requested resource is not authorized"
         self.fail(401, "UNAUTHORIZED", message, scope=scope)
 
     def issue(self, account: Account | None, grants: list[dict[str, Any]]) -> str:
-        """A token that any node takes for the next hour."""
+        """Return a token that every node accepts for the next hour."""
         now = int(time.time())
         claims = {
             "iss": "quay",
@@ -66,7 +66,7 @@ class Access:
         return jwt.encode(claims, self._key, ALGORITHM)
 
     def claims(self) -> dict[str, Any] | None:
-        """What the request's token says; none without a token."""
+        """Return the claims of the request's token; None without a token."""
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if not kind:
             return None
@@ -74,7 +74,7 @@ class Access:
             self._refuse_token("Invalid bearer token format")
         try:
             claims: dict[str, Any] = jwt.decode(
-                # Clocks of several nodes are never quite equal.
+                # The clocks of several nodes differ a little.
                 token,
                 self._key,
                 [ALGORITHM],
@@ -89,12 +89,12 @@ class Access:
         abort(make_response(json.dumps({"error": reason}), 401, self.challenge()))
 
     def account(self, connection: Connection) -> Account | None:
-        """Whose token the request carries."""
+        """Return the account of the request's token."""
         claims = self.claims()
         return self.accounts.find(connection, claims["sub"]) if claims else None
 
     def allows(self, path: str, actions: tuple[str, ...]) -> bool:
-        """Whether the request's token is for these actions on a repository."""
+        """Return whether the request's token allows these actions on a repository."""
         wanted = repositories.split(path)
         claims = self.claims() or {"access": []}
         granted = {
@@ -108,7 +108,7 @@ class Access:
     def repository(
         self, connection: Connection, path: str, actions: tuple[str, ...], *keys: str
     ) -> Repository:
-        """The repository, if it is there and the request's token allows these actions on it.
+        """Return the repository, if it exists and the request's token allows these actions on it.
 
         With keys it is the one that was there when a request with the same was made not long ago.
         """

@@ -25,7 +25,7 @@ class Account:
 
 
 def select(connection: Connection, condition: str, value: str = "") -> list[Account]:
-    """The accounts of which a condition is true, by name."""
+    """Return the accounts that fulfil a condition, by name."""
     rows = connection.execute(
         text(f"SELECT {COLUMNS} FROM account WHERE {condition} ORDER BY name"), {"value": value}
     )

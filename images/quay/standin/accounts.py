@@ -1,4 +1,4 @@
-"""Users and organisations, and what they prove themselves by."""
+"""Users and organisations, and their credentials."""
 
 import hashlib
 import re
@@ -23,29 +23,29 @@ TOKEN_USER = "$oauthtoken"
 
 
 class Accounts:
-    """The accounts in the database, with the keys that their secrets need."""
+    """The accounts in the database, with the keys for their secrets."""
 
     def __init__(self, settings: Settings) -> None:
         self.robots = Robots(settings)
         self._encrypted_passwords = settings.cipher("passwords")
 
     def find(self, connection: Connection, name: str) -> Account | None:
-        """The account of that name."""
+        """Return the account with that name."""
         found = select(connection, "name = :value", name)
         return found[0] if found else None
 
     def users(self, connection: Connection) -> list[Account]:
-        """All users, by name."""
+        """Return all users, by name."""
         return select(connection, "kind = 'user'", "")
 
     def any(self, connection: Connection) -> bool:
-        """Whether there is any account."""
+        """Return whether there is any account."""
         return connection.execute(text("SELECT 1 FROM account LIMIT 1")).first() is not None
 
     def create_user(
         self, connection: Connection, name: str, password: str, email: str | None
     ) -> Account:
-        """Make a user. Without a mail address it gets one that is none, as in Quay."""
+        """Create a user. As in Quay, a missing mail address is replaced by a random text."""
         passwords.check(password)
         email = email or str(uuid.uuid4())
         if connection.execute(
@@ -62,7 +62,7 @@ class Accounts:
         return Account(name, "user", email, int(time.time()))
 
     def change_password(self, connection: Connection, account: Account, password: str) -> None:
-        """Give a user another password."""
+        """Change a user's password."""
         passwords.check(password)
         connection.execute(
             text("UPDATE account SET password_hash = :hash, failed_logins = 0 WHERE name = :name"),
@@ -70,7 +70,7 @@ class Accounts:
         )
 
     def enable(self, connection: Connection, account: Account, *, enabled: bool) -> None:
-        """Let a user in, or no longer."""
+        """Enable or disable a user."""
         connection.execute(
             text("UPDATE account SET is_enabled = :enabled WHERE name = :name"),
             {"enabled": enabled, "name": account.name},
@@ -79,13 +79,13 @@ class Accounts:
     def create_organization(
         self, connection: Connection, name: str, email: str | None, owner: Account
     ) -> None:
-        """Make an organisation of which that account is the owner."""
+        """Create an organisation with that account as its owner."""
         if not self._create(connection, name, "organization", contact=email):
             raise AccountError("A user or organization with this name already exists")
         database.insert(connection, "membership", {"organization": name, "account": owner.name})
 
     def delete(self, connection: Connection, account: Account) -> None:
-        """Forget an account with its robots and repositories."""
+        """Delete an account with its robots and repositories."""
         names = [robot.name for robot in self.robots.of(connection, account.name)]
         for name in [*names, account.name]:
             for statement in (
@@ -106,7 +106,7 @@ class Accounts:
         return database.insert(connection, "account", row)
 
     def verify(self, engine: Engine, name: str, password: str) -> Account:
-        """Whose name and password, encrypted password, robot's or API's token these are.
+        """Return the account for a name and password, encrypted password, robot's or API's token.
 
         Raises:
             LoginError: nobody's. What counts wrong passwords is written before.
@@ -129,7 +129,7 @@ class Accounts:
         return refusal or found[0]
 
     def encrypt_password(self, password: str) -> str:
-        """A form of the password that docker's configuration file may hold."""
+        """Return the encrypted password, which is safe in docker's configuration file."""
         return self._encrypted_passwords.encrypt(password.encode()).decode()
 
     def _open_password(self, password: str) -> str:
@@ -139,7 +139,7 @@ class Accounts:
             return password
 
     def create_access_token(self, connection: Connection, account: Account) -> str:
-        """A bearer token for the API."""
+        """Return a new bearer token for the API."""
         token = secrets.token_urlsafe(30)
         row = {
             "digest": _digest(token),
@@ -150,7 +150,7 @@ class Accounts:
         return token
 
     def by_access_token(self, connection: Connection, token: str) -> Account | None:
-        """Whose bearer token that is, if it still holds."""
+        """Return the account of a bearer token, if the token is still valid."""
         name = connection.execute(
             text("SELECT account FROM accesstoken WHERE digest = :digest AND expires > :now"),
             {"digest": _digest(token), "now": int(time.time())},
@@ -158,7 +158,7 @@ class Accounts:
         return self.find(connection, name) if name else None
 
     def organizations(self, connection: Connection, account: Account) -> list[str]:
-        """The organisations that the account owns."""
+        """Return the organisations that the account owns."""
         rows = connection.execute(
             text("SELECT organization FROM membership WHERE account = :name ORDER BY organization"),
             {"name": account.name},
@@ -166,7 +166,7 @@ class Accounts:
         return list(rows.scalars())
 
     def owns(self, connection: Connection, account: Account | None, namespace: str) -> bool:
-        """Whether the namespace is the account's own or one of its organisations."""
+        """Return whether the namespace is the account's own or one of its organisations."""
         if account is None or account.kind != "user":
             return False
         return namespace in (account.name, *self.organizations(connection, account))

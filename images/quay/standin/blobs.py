@@ -7,7 +7,7 @@ from standin.access import READ, Access
 
 
 def add_blobs(blueprint: Blueprint, access: Access) -> None:
-    """Their routes."""
+    """Add the routes of blobs."""
 
     @blueprint.get("/<path:path>/blobs/<digest>")
     def blob(path: str, digest: str) -> Response:
@@ -21,7 +21,7 @@ def add_blobs(blueprint: Blueprint, access: Access) -> None:
         answer.headers["Docker-Content-Digest"] = digest
         if request.method == "HEAD":
             answer.headers["Content-Length"] = str(size)
-            # The two differ, as Quay has it.
+            # The two differ, as in Quay.
             answer.headers["Cache-Control"] = "max-age=31436000"
         else:
             answer.headers["Cache-Control"] = "max-age=31536000"
@@ -30,5 +30,5 @@ def add_blobs(blueprint: Blueprint, access: Access) -> None:
 
     @blueprint.delete("/<path:path>/blobs/<digest>")
     def delete_blob(path: str, digest: str) -> Response:
-        """Blobs go with what names them, never alone."""
+        """Refuse: blobs are only deleted together with their manifests."""
         access.fail(405, "UNSUPPORTED", "The operation is unsupported.")

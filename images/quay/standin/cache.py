@@ -1,4 +1,4 @@
-"""Answers that Quay gives again for a while, though what they tell has changed."""
+"""Answers that Quay caches for a while, although the data has changed."""
 
 import time
 from collections.abc import Callable, Hashable
@@ -11,7 +11,7 @@ ENTRIES = 10_000
 
 
 class Cache:
-    """What was found, by key. Each node has its own."""
+    """Cached answers, by key. Each node has its own cache."""
 
     def __init__(self, settings: Settings) -> None:
         engine = (settings.values.get("DATA_MODEL_CACHE_CONFIG") or {}).get("engine")
@@ -19,7 +19,7 @@ class Cache:
         self._found: dict[Hashable, tuple[float, Any]] = {}
 
     def get(self, key: Hashable, load: Callable[[], Any]) -> Any:
-        """What was found under that key not long ago, else what is there. Nothing is not kept."""
+        """Return the cached value for that key, or load it. None is not cached."""
         now = time.monotonic()
         until, value = self._found.get(key, (0.0, None))
         if now < until:

@@ -1,4 +1,4 @@
-"""What Quay's own validator looks at when a container starts: certificate, database, Redis."""
+"""The checks of Quay's own validator when a container starts: certificate, database, Redis."""
 
 import ipaddress
 import ssl
@@ -15,14 +15,14 @@ LAST_WITH_MYSQL = (3, 16)
 
 
 def check_bundle(settings: Settings) -> None:
-    """What can be told without the network: the storage's driver, and the certificate."""
+    """Check what needs no network: the storage's driver and the certificate."""
     drivers.registry_configuration(settings)
     drivers.check(settings)
     _check_certificate(settings)
 
 
 def _check_certificate(settings: Settings) -> None:
-    """With https, the certificate must belong to the key and to SERVER_HOSTNAME."""
+    """Check, with https, that the certificate belongs to the key and to SERVER_HOSTNAME."""
     if not settings.serves_tls:
         if settings.scheme == "https" and not settings.values.get("EXTERNAL_TLS_TERMINATION"):
             raise StartError(
@@ -54,7 +54,7 @@ def _names(certificate: x509.Certificate, host: str) -> bool:
 
 
 def check_database(engine: Engine) -> None:
-    """PostgreSQL needs pg_trgm; MySQL a latin1 database, and a Quay that still knows it."""
+    """Check that PostgreSQL has pg_trgm; MySQL needs latin1, and a Quay that supports it."""
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             found = connection.execute(
@@ -78,7 +78,7 @@ def check_database(engine: Engine) -> None:
 
 
 def check_redis(settings: Settings) -> None:
-    """Both Redis entries must answer with the given password."""
+    """Check that both Redis entries answer with the given password."""
     for key in ("BUILDLOGS_REDIS", "USER_EVENTS_REDIS"):
         try:
             events.client(settings, key).ping()

@@ -36,9 +36,9 @@ DURATION = re.compile(r"[0-9]+[smhdw]")
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 SECRET_KEY_LENGTH = 63
 BUNDLE = "conf/stack/"
-# What would change the answers that the stand-in gives, and is not in it.
+# Keys that would change answers, and that the stand-in doesn't support.
 NOT_DONE = ("FEATURE_QUOTA_MANAGEMENT", "FEATURE_AUTO_PRUNE", "FEATURE_SUPERUSERS_FULL_ACCESS")
-# Quay's own words.
+# Quay's own messages.
 TESTING = (
     "Detected TESTING: true on startup. TESTING property is either missing from config.yaml or set "
     "to 'true'."
@@ -54,7 +54,7 @@ class Settings:
 
     @property
     def hostname(self) -> str:
-        """The registry's public name, with its port if it has one."""
+        """The registry's public name, with its port if there is one."""
         return str(self.values["SERVER_HOSTNAME"])
 
     @property
@@ -64,7 +64,7 @@ class Settings:
 
     @property
     def url(self) -> str:
-        """What absolute addresses begin with."""
+        """The prefix of absolute addresses."""
         return f"{self.scheme}://{self.hostname}"
 
     @property
@@ -79,7 +79,7 @@ class Settings:
 
     @cached_property
     def serves_tls(self) -> bool:
-        """Whether this container ends TLS itself."""
+        """Whether this container terminates TLS itself."""
         mounted = self.certificate.exists() and self.key.exists()
         return mounted and not self.values.get("EXTERNAL_TLS_TERMINATION")
 
@@ -90,12 +90,12 @@ class Settings:
 
     @property
     def is_testing(self) -> bool:
-        """Quay's testing mode, in which it is unless told otherwise."""
+        """Quay's testing mode, which is on by default."""
         return bool(self.values.get("TESTING", True))
 
     @property
     def tag_expiration_seconds(self) -> int:
-        """How long a deleted tag can be brought back, which Quay tells with each account."""
+        """For how long a deleted tag can be restored; Quay's answers about accounts have it."""
         duration = str(self.values["DEFAULT_TAG_EXPIRATION"])
         return int(duration[:-1]) * UNIT_SECONDS[duration[-1]]
 
@@ -107,16 +107,16 @@ class Settings:
         return driver, arguments
 
     def derived_key(self, purpose: str, setting: str = "SECRET_KEY") -> bytes:
-        """A key of its own for each purpose, the same on every node that has this bundle."""
+        """Return a separate key for each purpose, the same on every node with this bundle."""
         return hmac.digest(str(self.values[setting]).encode(), purpose.encode(), "sha256")
 
     def cipher(self, purpose: str, setting: str = "SECRET_KEY") -> Fernet:
-        """A cipher with such a key."""
+        """Return a cipher with such a key."""
         return Fernet(base64.urlsafe_b64encode(self.derived_key(purpose, setting)))
 
 
 def load() -> Settings:
-    """Read the bundle; refuse by name what Quay would refuse."""
+    """Read the bundle; refuse what Quay would refuse, with its name."""
     bundle = Path(os.environ["QUAYCONF"]) / "stack"
     file = bundle / "config.yaml"
     try:
@@ -161,7 +161,7 @@ def _check(settings: Settings) -> None:
         arguments.get("threadlocals") is True and arguments.get("autorollback") is True
     ):
         raise StartError("DB_CONNECTION_ARGS needs threadlocals: true and autorollback: true")
-    # Upstream's validator finds MySQL's CA only by this way to the bundle.
+    # Upstream's validator finds MySQL's CA only by this path to the bundle.
     authority = ((arguments or {}).get("ssl") or {}).get("ca")
     if authority and not str(authority).startswith(BUNDLE):
         raise StartError(f"DB_CONNECTION_ARGS: ssl.ca must begin with {BUNDLE}")

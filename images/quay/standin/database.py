@@ -18,7 +18,7 @@ QUAY_ONLY_ARGUMENTS = ("threadlocals", "autorollback")
 
 
 def make_engine(settings: Settings, migrating: bool = False) -> Engine:
-    """An engine that finds out by itself when the database was away and is back.
+    """Return an engine that reconnects by itself when the database was away.
 
     As in Quay, a migration takes of DB_CONNECTION_ARGS only ``ssl``, which is MySQL's, and what
     serves takes nothing of DB_URI but where the database is.
@@ -26,7 +26,7 @@ def make_engine(settings: Settings, migrating: bool = False) -> Engine:
     try:
         url = make_url(settings.values["DB_URI"])
     except sqlalchemy.exc.ArgumentError as error:
-        # Not from the error: its text holds the address, and with it the password.
+        # Without the error: its text has the address, and with it the password.
         raise StartError("DB_URI is not an address") from error.__cause__
     if url.drivername not in ("postgresql", "mysql+pymysql"):
         raise StartError("DB_URI must begin with postgresql:// or mysql+pymysql://")
@@ -42,7 +42,7 @@ def make_engine(settings: Settings, migrating: bool = False) -> Engine:
 
 
 def connect(settings: Settings, migrating: bool = False) -> Engine:
-    """An engine whose database has answered once; refuse with the server's own reason."""
+    """Return an engine, after its database has answered once; else raise the server's reason."""
     engine = make_engine(settings, migrating)
     try:
         with engine.connect():
@@ -53,7 +53,7 @@ def connect(settings: Settings, migrating: bool = False) -> Engine:
 
 
 def insert(connection: Connection, name: str, row: Mapping[str, Any]) -> bool:
-    """Add a row; false if its key is taken. Another node may have been quicker."""
+    """Add a row; return False if its key exists, as another node may have been quicker."""
     try:
         with connection.begin_nested():
             connection.execute(table(name, *map(column, row)).insert().values(row))
@@ -65,7 +65,7 @@ def insert(connection: Connection, name: str, row: Mapping[str, Any]) -> bool:
 def save(
     connection: Connection, name: str, key: Mapping[str, Any], values: Mapping[str, Any]
 ) -> None:
-    """Set the values of the row with that key, and make it if there is none."""
+    """Set the values of the row with that key, or insert it."""
     target = table(name, *map(column, [*key, *values]))
     update = target.update().where(*(target.c[k] == v for k, v in key.items())).values(values)
     if connection.execute(update).rowcount or insert(connection, name, {**key, **values}):

@@ -12,7 +12,7 @@ WITHOUT_ENDPOINT_URL = (3, 16)
 
 
 def registry_configuration(settings: Settings) -> dict[str, Any]:
-    """docker-registry's configuration for the preferred storage location."""
+    """Return docker-registry's configuration for the preferred storage location."""
     driver, arguments = settings.storage
     return {
         "version": 0.1,
@@ -27,14 +27,14 @@ def registry_configuration(settings: Settings) -> dict[str, Any]:
             "net": "unix",
             "addr": str(runtime.REGISTRY_SOCKET),
             "relativeurls": True,
-            # An upload that one node began may go on at another.
+            # An upload that began on one node may go on on another.
             "secret": settings.derived_key("registry").hex(),
         },
     }
 
 
 def check(settings: Settings) -> None:
-    """What Quay's own check of the store can't do without."""
+    """Require the keys that Quay's own check of the store needs."""
     driver, arguments = settings.storage
     if driver == "SwiftStorage" and int(arguments.get("auth_version", 2)) == 3:
         options = arguments.get("os_options") or {}
@@ -47,7 +47,7 @@ def check(settings: Settings) -> None:
 
 
 def _redirects(settings: Settings) -> bool:
-    """Whether clients fetch blobs from the store itself; Quay has signed addresses of S3's kind."""
+    """Return whether clients fetch blobs from the store itself, by S3's signed addresses."""
     driver, _ = settings.storage
     signs = driver in ("RadosGWStorage", "S3Storage", "GoogleCloudStorage")
     return signs and not settings.values.get("FEATURE_PROXY_STORAGE")
@@ -104,7 +104,7 @@ def _s3(
         "region": arguments.get("s3_region") or arguments.get("region_name", "us-east-1"),
         "rootdirectory": arguments["storage_path"],
     }
-    # S3 alone does without keys, where the machine has a role at AWS.
+    # Only S3 needs no keys, if the machine has a role at AWS.
     if access_key != "s3_access_key" or access_key in arguments:
         options |= {"accesskey": arguments[access_key], "secretkey": arguments[secret_key]}
     if endpoint:

@@ -14,8 +14,8 @@ log = logging.getLogger(__name__)
 
 
 def client(settings: Settings, key: str) -> redis.Redis:
-    """A client for the entry of config.yaml with that key."""
-    # As Quay does, all that the entry says is redis-py's to understand.
+    """Return a client for the entry of config.yaml with that key."""
+    # As in Quay, all keys of the entry are arguments of redis-py.
     options: dict[str, Any] = {
         "port": 6379,
         "socket_timeout": SECONDS,
@@ -23,13 +23,13 @@ def client(settings: Settings, key: str) -> redis.Redis:
         **settings.values[key],
     }
     if options.get("ssl"):
-        # What Quay's image makes of extra_ca_certs, every TLS connection there trusts.
+        # In Quay's image, every TLS connection trusts extra_ca_certs.
         options.setdefault("ssl_ca_certs", str(runtime.CA_BUNDLE))
     return redis.Redis(**options)
 
 
 class UserEvents:
-    """Tells whoever listens at Redis what an account does; a lost event is no failure."""
+    """Publish in Redis what an account does; a lost event is no failure."""
 
     def __init__(self, settings: Settings) -> None:
         self._redis = client(settings, "USER_EVENTS_REDIS")

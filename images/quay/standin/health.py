@@ -1,4 +1,4 @@
-"""Whether the node and what it needs are well."""
+"""The health of the node and of the services that it needs."""
 
 import platform
 from typing import Any
@@ -16,7 +16,7 @@ NEVER_OLD = {"Cache-Control": "no-cache, no-store, must-revalidate"}
 
 
 def add_health(app: Flask, settings: Settings, engine: sqlalchemy.Engine) -> None:
-    """Its routes."""
+    """Add its routes."""
 
     def database_answers() -> bool:
         try:
@@ -45,7 +45,7 @@ def add_health(app: Flask, settings: Settings, engine: sqlalchemy.Engine) -> Non
     @app.get("/health")
     @app.get("/health/instance")
     def instance() -> Report:
-        """This node alone: neither Redis nor storage, which all nodes share."""
+        """Report this node alone, without Redis and storage, which all nodes share."""
         return report(
             auth=True,
             database=database_answers(),
@@ -58,7 +58,7 @@ def add_health(app: Flask, settings: Settings, engine: sqlalchemy.Engine) -> Non
     @app.get("/status")
     @app.get("/health/endtoend")
     def end_to_end() -> Report:
-        """Everything that a push needs."""
+        """Report everything that a push needs."""
         return report(
             auth=True,
             database=database_answers(),
@@ -68,12 +68,12 @@ def add_health(app: Flask, settings: Settings, engine: sqlalchemy.Engine) -> Non
 
     @app.get("/health/warning")
     def warning() -> Report:
-        """What may become trouble."""
+        """Report what may become a problem."""
         return report(disk_space_warning=storage.disk_has_space())
 
 
 def _details(settings: Settings, services: dict[str, bool]) -> dict[str, Any]:
-    """What a superuser is told as well."""
+    """Return what only a superuser sees."""
     return {
         "config_provider": "file",
         "hostname": platform.node(),

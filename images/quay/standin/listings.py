@@ -1,4 +1,4 @@
-"""What there is: the catalog, a repository's tags, and what refers to a manifest."""
+"""Lists: the catalog, a repository's tags, and the referrers of a manifest."""
 
 import base64
 import json
@@ -17,11 +17,11 @@ PAGE = 100
 
 
 def add_listings(blueprint: Blueprint, access: Access) -> None:
-    """Their routes."""
+    """Add the routes of lists."""
 
     @blueprint.get("/_catalog")
     def catalog() -> Response:
-        """The repositories that the token's account may see."""
+        """List the repositories that the token's account may see."""
         limit = max(_limit(), 1)
         last = request.args.get("next_page")
         with access.engine.connect() as connection:
@@ -43,7 +43,7 @@ def add_listings(blueprint: Blueprint, access: Access) -> None:
 
     @blueprint.get("/<path:path>/tags/list")
     def tag_list(path: str) -> Response:
-        """The tags of a repository."""
+        """List the tags of a repository."""
         limit, last = _limit(), request.args.get("last")
         with access.engine.connect() as connection:
             repository = access.repository(connection, path, READ)
@@ -60,7 +60,7 @@ def add_listings(blueprint: Blueprint, access: Access) -> None:
 
     @blueprint.get("/<path:path>/referrers/<digest>")
     def referrers(path: str, digest: str) -> Response:
-        """What says of itself that it belongs to a manifest: signatures, bills of material."""
+        """List the manifests that refer to a manifest: signatures, bills of material."""
         if not DIGEST.fullmatch(digest):
             return Response(status=404)
         wanted = request.args.get("artifactType")
@@ -73,14 +73,14 @@ def add_listings(blueprint: Blueprint, access: Access) -> None:
         entries = [entry for entry in entries if wanted in (None, entry["artifactType"])]
         index: dict[str, Any] = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
         if entries and "annotations" in entries[-1]:
-            # As Quay has it.
+            # As in Quay.
             index["annotations"] = entries[-1]["annotations"]
         headers = {"OCI-Filters-Applied": "artifactType"} if wanted else {}
         return Response(json.dumps(index, indent=3), headers=headers, content_type=OCI_INDEX)
 
 
 def _referrer(manifest: Manifest) -> dict[str, Any]:
-    """A manifest, in a list of those that refer to another."""
+    """Return a manifest's entry in a list of referrers."""
     values = json.loads(manifest.body)
     more = {"annotations": values["annotations"]} if values.get("annotations") else {}
     return {
@@ -93,7 +93,7 @@ def _referrer(manifest: Manifest) -> dict[str, Any]:
 
 
 def _limit() -> int:
-    """How many the client wants: what is no number is taken for nothing said."""
+    """Return the number of entries that the client wants; anything but a number is ignored."""
     return max(min(request.args.get("n", PAGE, type=int), PAGE), 0)
 
 

@@ -1,4 +1,4 @@
-"""What Quay asks of a manifest before it takes it, apart from what the repository holds."""
+"""What Quay requires of a manifest, apart from the repository's content."""
 
 import json
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ REQUIRED = {
 
 
 class ManifestError(Exception):
-    """Why a manifest is not taken, in Quay's words."""
+    """Why a manifest is refused, in Quay's words."""
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """A manifest whose form is right. A list has children, an image a configuration and layers."""
+    """A valid manifest. A list has children; an image has a configuration and layers."""
 
     media_type: str
     body: bytes
@@ -43,12 +43,12 @@ class Parsed:
 
     @property
     def layers(self) -> list[dict[str, Any]]:
-        """An image's layers, but for those with addresses of their own (Windows' base layers)."""
+        """An image's layers, except those with their own addresses (Windows' base layers)."""
         return [layer for layer in self.values.get("layers", []) if not layer.get("urls")]
 
     @property
     def layers_size(self) -> int:
-        """As the manifest says, in bytes."""
+        """The layers' size by the manifest, in bytes."""
         return sum(layer["size"] for layer in self.layers)
 
     @property
@@ -58,7 +58,7 @@ class Parsed:
 
 
 def parse(media_type: str, body: bytes) -> Parsed:
-    """The manifest, if its form is that of its type.
+    """Parse a manifest of this type.
 
     Raises:
         ManifestError: it is not.
@@ -80,10 +80,10 @@ def parse(media_type: str, body: bytes) -> Parsed:
 
 
 def check_configuration(parsed: Parsed, content: bytes) -> None:
-    """Refuse a configuration that Quay cannot read: Docker's needs a history, OCI's needs none.
+    """Refuse a configuration that Quay can't read: Docker's needs a history, OCI's doesn't.
 
     Raises:
-        ManifestError: what it lacks.
+        ManifestError: its form is wrong.
     """
     if parsed.media_type == OCI_IMAGE:
         if parsed.values["config"].get("mediaType") != OCI_CONFIGURATION:
@@ -99,7 +99,7 @@ def check_configuration(parsed: Parsed, content: bytes) -> None:
 
 
 def _check_schema(kind: str, values: Any, required: tuple[str, ...]) -> None:
-    """The first line of what Quay's JSON schema says; it goes on with the schema itself."""
+    """Return the first line of the error of Quay's JSON schema; the rest is the schema itself."""
     reason = None
     if not isinstance(values, dict):
         reason = f"{values!r} is not of type 'object'"

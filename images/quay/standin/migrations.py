@@ -1,4 +1,4 @@
-"""The schema, as an ordered list of revisions, each with the Quay version that brought it.
+"""The schema: an ordered list of revisions, each with the Quay version that introduced it.
 
 Like upstream's: the revision is in alembic_version, a newer schema only adds to an older one (nodes
 of two versions run side by side during an upgrade), and nothing goes back.
@@ -105,8 +105,8 @@ REVISIONS = (
     ),
 )
 
-# What the stand-in itself came to need, whatever Quay's version: made sure of at each start, as a
-# volume may be older than this. Nodes that know nothing of it are not disturbed.
+# What newer stand-ins need, whatever Quay's version. It is ensured at each start, because a volume
+# may be older. It does not disturb nodes of older stand-ins.
 ADDITIONS = (
     # An organisation's mail address, which several may share, unlike a user's.
     "ALTER TABLE account ADD COLUMN IF NOT EXISTS contact VARCHAR(255)",
@@ -139,12 +139,12 @@ def complete(engine: Engine) -> None:
 
 
 def known() -> list[Revision]:
-    """The revisions that this version of Quay brings, oldest first."""
+    """Return the revisions of this version of Quay, oldest first."""
     return [revision for revision in REVISIONS if revision.since <= minor_version()]
 
 
 def current(connection: Connection) -> str | None:
-    """The revision that the database is at, if it is at any."""
+    """Return the database's revision; None if it has none."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     number = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -152,9 +152,9 @@ def current(connection: Connection) -> str | None:
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the database to this version's schema.
+    """Migrate the database to this version's schema.
 
-    PostgreSQL does it in one transaction. MariaDB cannot, but can be told again after a crash.
+    PostgreSQL does it in one transaction. MariaDB cannot, but can repeat it after a crash.
     """
     with engine.begin() as connection:
         number = current(connection)

@@ -1,4 +1,4 @@
-"""Users' passwords, and how Quay slows down who guesses at them."""
+"""Users' passwords, and Quay's protection against guessing them."""
 
 import re
 import time
@@ -12,11 +12,11 @@ TOO_MANY = "Too many login attempts. \nPlease reset your Quay password and try a
 
 
 class LoginError(Exception):
-    """Why nobody is let in, in Quay's words."""
+    """Why a login is refused, in Quay's words."""
 
 
 class TooManyLogins(LoginError):
-    """After wrong passwords the right one must wait as well, for that many seconds."""
+    """Too many wrong passwords: even the right one is refused, for that many seconds."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(TOO_MANY)
@@ -24,11 +24,11 @@ class TooManyLogins(LoginError):
 
 
 class InvalidPassword(Exception):
-    """A password that breaks Quay's rule."""
+    """A password against Quay's rules."""
 
 
 def check(password: str) -> None:
-    """Quay's rule for passwords.
+    """Check Quay's rules for passwords.
 
     Raises:
         InvalidPassword: it breaks the rule.
@@ -40,12 +40,12 @@ def check(password: str) -> None:
 
 
 def hashed(password: str) -> str:
-    """As the database keeps it."""
+    """Return the password's hash for the database."""
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds=10)).decode()
 
 
 def check_login(connection: Connection, name: str, password: str) -> LoginError | None:
-    """Why that user is not let in; none if they are. A wrong password is counted."""
+    """Return why a user can't log in; None if they can. Count a wrong password."""
     row = connection.execute(
         text(
             "SELECT password_hash, is_enabled, failed_logins, last_failure FROM account"
@@ -73,5 +73,5 @@ def check_login(connection: Connection, name: str, password: str) -> LoginError 
 
 
 def _delay(failures: int) -> float:
-    """Seconds that a user must wait after so many wrong passwords."""
+    """Return the seconds for which a user is locked out after so many wrong passwords."""
     return 0.5 * float(2**failures - 1)

@@ -1,4 +1,4 @@
-"""What others than the owners of its name space may do with a repository."""
+"""The rights in a repository of accounts that don't own its namespace."""
 
 from sqlalchemy import Connection, text
 
@@ -8,7 +8,7 @@ from standin.accounts import Accounts
 from standin.repositories import Repository
 
 ROLES = ("read", "write", "admin")
-# In the order in which Quay's tokens name them.
+# In the order of Quay's tokens.
 ACTIONS = {"read": ("pull",), "write": ("push", "pull"), "admin": ("push", "pull", "*")}
 
 
@@ -19,7 +19,7 @@ def role_of(
     namespace: str,
     repository: Repository | None,
 ) -> str | None:
-    """The account's role in a repository, which need not be there if the name space is theirs."""
+    """Return the account's role in a repository; in its own namespace the repository may be new."""
     if accounts.owns(connection, account, namespace):
         return "admin"
     if repository is None:
@@ -29,12 +29,12 @@ def role_of(
 
 
 def covers(role: str | None, wanted: str) -> bool:
-    """Whether who has the one role may do what the other may."""
+    """Return whether the first role includes the second."""
     return role is not None and ROLES.index(role) >= ROLES.index(wanted)
 
 
 def granted(connection: Connection, repository: Repository, name: str) -> str | None:
-    """The role that somebody was given in a repository."""
+    """Return the role that an account was given in a repository."""
     role = connection.execute(
         text("SELECT role FROM permission WHERE repository = :repository AND account = :name"),
         {"repository": repository.id, "name": name},
@@ -43,13 +43,13 @@ def granted(connection: Connection, repository: Repository, name: str) -> str | 
 
 
 def grant(connection: Connection, repository: Repository, name: str, role: str) -> None:
-    """Give somebody a role in a repository."""
+    """Give an account a role in a repository."""
     key = {"repository": repository.id, "account": name}
     database.save(connection, "permission", key, {"role": role})
 
 
 def revoke(connection: Connection, repository: Repository, name: str) -> bool:
-    """Take somebody's role in a repository; false if there was none."""
+    """Remove an account's role in a repository; return False if there was none."""
     deleted = connection.execute(
         text("DELETE FROM permission WHERE repository = :repository AND account = :name"),
         {"repository": repository.id, "name": name},

@@ -1,4 +1,4 @@
-"""What Quay does and the stand-in does not is refused, never answered more kindly."""
+"""Refusals of what Quay supports and the stand-in doesn't."""
 
 from typing import NoReturn
 

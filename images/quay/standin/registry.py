@@ -31,7 +31,7 @@ from standin.uploads import add_uploads
 def make_blueprint(
     settings: Settings, engine: Engine, accounts: Accounts, user_events: UserEvents
 ) -> Blueprint:
-    """All routes under /v2."""
+    """Add all routes under /v2."""
     blueprint = Blueprint("registry", __name__, url_prefix="/v2")
     access = Access(settings, engine, accounts)
     add_token_service(blueprint, access, user_events)
@@ -45,14 +45,14 @@ def make_blueprint(
 def _add_manifests(blueprint: Blueprint, access: Access) -> None:
     @blueprint.before_request
     def check_reference() -> None:
-        """What is neither a tag nor a digest is the address of nothing."""
+        """Refuse a reference that is neither a tag nor a digest."""
         reference = (request.view_args or {}).get("reference")
         if reference and not (TAG.fullmatch(reference) or DIGEST.fullmatch(reference)):
             abort(404)
 
     @blueprint.get("/<path:path>/manifests/<reference>")
     def manifest(path: str, reference: str) -> Response:
-        """The manifest of a tag or digest."""
+        """Return the manifest of a tag or digest."""
         is_digest = DIGEST.fullmatch(reference) is not None
         with access.engine.connect() as connection:
             repository = access.repository(connection, path, READ, reference)
@@ -66,7 +66,7 @@ def _add_manifests(blueprint: Blueprint, access: Access) -> None:
 
     @blueprint.put("/<path:path>/manifests/<reference>")
     def put_manifest(path: str, reference: str) -> Response:
-        """Take a manifest whose parts are all there, and point the tag at it."""
+        """Store a manifest, if all its parts exist, and point the tag at it."""
         is_digest = DIGEST.fullmatch(reference) is not None
         media_type = _sent_type(access)
         with access.engine.begin() as connection:
@@ -78,11 +78,11 @@ def _add_manifests(blueprint: Blueprint, access: Access) -> None:
                 digest = stored_manifests.put(connection, repository, parsed)
             except ManifestError as error:
                 _refuse_manifest(access, str(error))
-            # Sent by its digest it is a part of a list to come, and a hidden tag keeps it.
+            # Sent by its digest, it is part of a future list, and a hidden tag preserves it.
             tags.point(connection, repository, None if is_digest else reference, digest)
         headers = {
             "Docker-Content-Digest": digest,
-            # Relative, unlike all others: as Quay has it.
+            # Relative, unlike all others, as in Quay.
             "Location": f"/v2/{repository.path}/manifests/{digest}",
         }
         return Response("OK", status=201, headers=headers)
@@ -98,7 +98,7 @@ def _add_manifests(blueprint: Blueprint, access: Access) -> None:
 
 
 def _acceptable(connection: Connection, repository: Repository, found: Manifest) -> Manifest:
-    """The manifest in a form that the client takes: itself, or that of linux/amd64 in a list."""
+    """Return the manifest in a form that the client accepts: itself, or a list's linux/amd64."""
     accepted = [media_type for media_type, _ in request.accept_mimetypes]
     if found.media_type not in accepted and found.media_type in LIST_TYPES:
         for part in parse(found.media_type, found.body).values["manifests"]:
@@ -121,7 +121,7 @@ def _refuse_unknown(
 
 
 def _sent_type(access: Access) -> str:
-    """What is sent; what says nothing of itself is Docker's schema 1."""
+    """Return the type of the sent manifest; without one it is Docker's schema 1."""
     media_type = request.content_type or DOCKER_SCHEMA_1
     if media_type in ("application/json", DOCKER_SCHEMA_1_SIGNED):
         media_type = DOCKER_SCHEMA_1

@@ -27,18 +27,18 @@ class Repository:
 
     @property
     def path(self) -> str:
-        """As clients write it."""
+        """The path that clients use."""
         return f"{self.namespace}/{self.name}"
 
 
 def split(path: str) -> tuple[str, str]:
-    """Namespace and name of a repository's path."""
+    """Split a repository's path into namespace and name."""
     namespace, slash, name = path.partition("/")
     return (namespace, name) if slash else (LIBRARY, path)
 
 
 def find(connection: Connection, namespace: str, name: str) -> Repository | None:
-    """The repository of that name."""
+    """Return the repository with that name."""
     row = connection.execute(
         text(
             "SELECT id, namespace, name, description, is_public FROM repository"
@@ -52,7 +52,7 @@ def find(connection: Connection, namespace: str, name: str) -> Repository | None
 def create(
     connection: Connection, namespace: str, name: str, description: str, *, is_public: bool
 ) -> bool:
-    """Make a repository; false if it is there."""
+    """Create a repository; return False if it exists."""
     row = {
         "id": str(uuid.uuid4()),
         "namespace": namespace,
@@ -69,12 +69,12 @@ def change(connection: Connection, repository: Repository, **values: Any) -> Non
 
 
 def delete(connection: Connection, repository: Repository) -> None:
-    """Give a repository's name free. Who still knows its id finds what was in it, as in Quay."""
+    """Release a repository's name. As in Quay, its content can still be found by its id."""
     change(connection, repository, name=str(uuid.uuid4()), is_deleted=True)
 
 
 def in_namespace(connection: Connection, namespace: str) -> list[Repository]:
-    """The repositories of a name space, by name; of all without one."""
+    """Return the repositories of a namespace, or of all namespaces, by name."""
     rows = connection.execute(
         text(
             "SELECT id, namespace, name, description, is_public FROM repository"
@@ -87,7 +87,7 @@ def in_namespace(connection: Connection, namespace: str) -> list[Repository]:
 
 
 def blob_size(connection: Connection, repository: Repository, digest: str) -> int | None:
-    """The size of a blob that the repository has."""
+    """Return the size of a blob of the repository; None if it doesn't have the blob."""
     size = connection.execute(
         text("SELECT size FROM repositoryblob WHERE repository = :id AND digest = :digest"),
         {"id": repository.id, "digest": digest},
@@ -96,6 +96,6 @@ def blob_size(connection: Connection, repository: Repository, digest: str) -> in
 
 
 def add_blob(connection: Connection, repository: Repository, digest: str, size: int) -> None:
-    """Let the repository have a blob that is in the storage."""
+    """Add a blob, which is in the storage, to the repository."""
     row = {"repository": repository.id, "digest": digest, "size": size}
     database.insert(connection, "repositoryblob", row)

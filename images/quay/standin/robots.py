@@ -1,4 +1,4 @@
-"""Robots: accounts for programs, each with a token of its own."""
+"""Robots: accounts for programs, each with its own token."""
 
 import secrets
 import time
@@ -13,17 +13,17 @@ from standin.passwords import LoginError
 
 
 class Robots:
-    """The robots in the database, with the key that their tokens need."""
+    """The robots in the database, with the key for their tokens."""
 
     def __init__(self, settings: Settings) -> None:
         self._tokens = settings.cipher("robots", "DATABASE_SECRET_KEY")
 
     def of(self, connection: Connection, owner: str) -> list[Account]:
-        """The robots of an organisation or user, by name."""
+        """Return the robots of an organisation or user, by name."""
         return select(connection, "kind = 'robot' AND name LIKE :value", f"{owner}+%")
 
     def create(self, connection: Connection, name: str, description: str) -> str:
-        """Make a robot; give its token."""
+        """Create a robot; return its token."""
         token, sealed = self._new_token()
         row = {
             "name": name,
@@ -37,7 +37,7 @@ class Robots:
         return token
 
     def renew(self, connection: Connection, name: str) -> str:
-        """Give a robot another token."""
+        """Replace a robot's token; return the new one."""
         token, sealed = self._new_token()
         connection.execute(
             text("UPDATE account SET robot_token = :sealed WHERE name = :name"),
@@ -46,7 +46,7 @@ class Robots:
         return token
 
     def token(self, connection: Connection, name: str) -> str:
-        """A robot's token."""
+        """Return a robot's token."""
         sealed = connection.execute(
             text("SELECT robot_token FROM account WHERE name = :name"), {"name": name}
         ).scalar_one()
@@ -57,7 +57,7 @@ class Robots:
             return secrets.token_urlsafe()
 
     def prove(self, connection: Connection, name: str, token: str) -> Account | LoginError:
-        """The robot whose token that is, or why it is nobody's."""
+        """Return the robot with that name and token, or why the login is refused."""
         found = select(connection, "kind = 'robot' AND name = :value", name)
         if not found:
             return LoginError("Could not find robot with specified username")

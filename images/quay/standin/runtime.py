@@ -1,4 +1,4 @@
-"""Where the running container keeps its sockets and rendered files."""
+"""The directory for the running container's sockets and rendered files."""
 
 import os
 import tempfile
@@ -13,7 +13,7 @@ SYSTEM_CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 def prepare(bundle: Path) -> None:
-    """Make the folder, and the CA bundle: the system's and those of extra_ca_certs."""
+    """Make the directory and the CA bundle: the system's CAs and those of extra_ca_certs."""
     FOLDER.mkdir(mode=0o700, exist_ok=True)
     extra = bundle / "extra_ca_certs"
     certificates = [SYSTEM_CA_BUNDLE]
@@ -23,7 +23,7 @@ def prepare(bundle: Path) -> None:
 
 
 def write(name: str, content: str) -> Path:
-    """Write a rendered file, which may hold secrets, for this user only."""
+    """Write a rendered file, which may have secrets, readable for this user only."""
     file = FOLDER / name
     file.unlink(missing_ok=True)
     file.touch(mode=0o600)
@@ -32,5 +32,5 @@ def write(name: str, content: str) -> Path:
 
 
 def become(*command: str) -> NoReturn:
-    """Go on as that program, so that it gets the container's signals."""
+    """Replace this process by a program, so that it gets the container's signals."""
     os.execvp(command[0], command)

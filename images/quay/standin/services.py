@@ -78,7 +78,7 @@ def execute(settings: Settings) -> NoReturn:
 
 
 def nginx_configuration(settings: Settings) -> str:
-    """nginx in front: TLS or plain, Quay's rate limits, and blobs straight from docker-registry."""
+    """Render nginx's configuration: TLS, Quay's rate limits, and blobs from docker-registry."""
     listen = "listen 8080;"
     redirect = ""
     limits = settings.values.get("FEATURE_RATE_LIMITS") is True

@@ -18,7 +18,7 @@ def configure(app: Flask, settings: Settings) -> None:
     """Give the application Quay's cookie, signed with a key that all nodes share."""
     app.secret_key = settings.derived_key("session")
     app.config.update(
-        # Quay calls the cookie so, though it holds the whole session.
+        # Quay's name for the cookie, although it has the whole session.
         SESSION_COOKIE_NAME="_csrf_token",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
@@ -28,30 +28,30 @@ def configure(app: Flask, settings: Settings) -> None:
 
 
 def csrf_token(*, renew: bool = False) -> str:
-    """The session's token, made if there is none."""
+    """Return the session's token; make it if there is none."""
     if renew or CSRF_KEY not in session:
         session[CSRF_KEY] = secrets.token_urlsafe(48)
     return str(session[CSRF_KEY])
 
 
 def csrf_token_is_valid() -> bool:
-    """Whether the request carries its session's token."""
-    held = str(session.get(CSRF_KEY, ""))
-    return bool(held) and hmac.compare_digest(held, request.headers.get(CSRF_HEADER, ""))
+    """Return whether the request has its session's token."""
+    expected = str(session.get(CSRF_KEY, ""))
+    return bool(expected) and hmac.compare_digest(expected, request.headers.get(CSRF_HEADER, ""))
 
 
 def sign_in(name: str) -> str:
-    """Make the session that account's; give the token of the requests after this one."""
+    """Sign an account in; return the CSRF token for the next requests."""
     session.permanent = True
     session[ACCOUNT] = name
     return csrf_token(renew=True)
 
 
 def signed_in() -> str | None:
-    """Whose session it is."""
+    """Return the name of the session's account; None without one."""
     return session.get(ACCOUNT)
 
 
 def send_cookie() -> None:
-    """Answer with the cookie though nothing in it is new, as Quay does to a refused sign-in."""
+    """Send the cookie although it hasn't changed, as Quay does after a refused sign-in."""
     session.modified = True

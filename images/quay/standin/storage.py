@@ -1,7 +1,7 @@
 """The blobs behind docker-registry, which drivers.py configures.
 
-docker-registry listens on a socket inside the container and keeps blobs only. Which repository has
-which blob is in the database, so all blobs share one repository of the back end.
+docker-registry listens on a socket inside the container and stores only blobs. The database records
+which repository has which blob, so all blobs share one repository of the back end.
 """
 
 import hashlib
@@ -23,11 +23,11 @@ PROBE_DIGEST = f"sha256:{hashlib.sha256(PROBE).hexdigest()}"
 
 
 class StorageError(Exception):
-    """The object storage, or the registry in front of it, does not do what it must."""
+    """The object storage, or docker-registry in front of it, fails."""
 
 
 class DigestError(Exception):
-    """What was uploaded does not have the digest that the client says."""
+    """The uploaded content doesn't have the client's digest."""
 
 
 class _SocketConnection(http.client.HTTPConnection):
@@ -63,7 +63,7 @@ def _request(
 
 
 def start_upload() -> str:
-    """Begin an upload; give the place where it goes on."""
+    """Begin an upload; return the location for its next part."""
     answer = _request("POST", f"{BLOBS}/uploads/")
     if answer.status != http.HTTPStatus.ACCEPTED:
         raise StorageError(f"an upload cannot begin: {answer.status}")
@@ -71,7 +71,7 @@ def start_upload() -> str:
 
 
 def append(location: str, content: Iterable[bytes]) -> str:
-    """Add to an upload; give the place where it goes on."""
+    """Add to an upload; return the location for its next part."""
     answer = _request("PATCH", location, content)
     if answer.status != http.HTTPStatus.ACCEPTED:
         raise StorageError(f"an upload cannot go on: {answer.status}")
@@ -79,7 +79,7 @@ def append(location: str, content: Iterable[bytes]) -> str:
 
 
 def finish(location: str, digest: str) -> None:
-    """End an upload whose content must have that digest."""
+    """End an upload; its content must have that digest."""
     answer = _request("PUT", f"{location}&digest={digest}")
     if answer.status == http.HTTPStatus.BAD_REQUEST:
         raise DigestError
@@ -88,12 +88,12 @@ def finish(location: str, digest: str) -> None:
 
 
 def cancel(location: str) -> None:
-    """Give an upload up."""
+    """Cancel an upload."""
     _request("DELETE", location)
 
 
 def read(digest: str) -> bytes:
-    """A small blob's content, wherever docker-registry sends for it."""
+    """Return a small blob's content, following docker-registry's redirect."""
     answer = _request("GET", f"{BLOBS}/{digest}")
     if answer.status == http.HTTPStatus.OK:
         return answer.body
@@ -103,7 +103,7 @@ def read(digest: str) -> bytes:
 
 
 def _fetch(address: SplitResult) -> bytes:
-    """What the object store has at a signed address."""
+    """Fetch an object from the store by a signed address."""
     trust = ssl.create_default_context(cafile=str(runtime.CA_BUNDLE))
     # Quay's Python takes a private CA without keyUsage too.
     trust.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -124,7 +124,7 @@ def _fetch(address: SplitResult) -> bytes:
 
 
 def answers() -> bool:
-    """Whether docker-registry itself is there, whatever its storage does."""
+    """Return whether docker-registry itself answers, whatever its storage does."""
     try:
         return _request("GET", "/", timeout=2).status == http.HTTPStatus.OK
     except StorageError:
@@ -132,7 +132,7 @@ def answers() -> bool:
 
 
 def is_writable() -> bool:
-    """Whether the object storage takes a blob: always the same one."""
+    """Return whether the object storage accepts a blob: always the same one."""
     try:
         finish(append(start_upload(), [PROBE]), PROBE_DIGEST)
     except StorageError:
@@ -141,6 +141,6 @@ def is_writable() -> bool:
 
 
 def disk_has_space() -> bool:
-    """Whether the container's own disk has room left."""
+    """Return whether the container's own disk has free space."""
     disk = os.statvfs("/")
     return disk.f_bavail / disk.f_blocks > 0.01

@@ -29,10 +29,10 @@ class Manifest:
 
 
 def put(connection: Connection, repository: Repository, parsed: Parsed) -> str:
-    """Keep a manifest, at which a tag must be pointed next; give its digest.
+    """Store a manifest; return its digest. The caller must point a tag at it.
 
     Raises:
-        ManifestError: what it names is not there, or is not as it must be.
+        ManifestError: a part of it is missing or invalid.
     """
     if parsed.media_type in LIST_TYPES:
         for child in parsed.children:
@@ -54,12 +54,12 @@ def put(connection: Connection, repository: Repository, parsed: Parsed) -> str:
 
 
 def digest_of(body: bytes) -> str:
-    """A manifest's name."""
+    """Return a manifest's digest."""
     return f"sha256:{hashlib.sha256(body).hexdigest()}"
 
 
 def _check_blobs(connection: Connection, repository: Repository, parsed: Parsed) -> None:
-    """An image's configuration and layers, in Quay's order and words."""
+    """Check an image's configuration and layers, in Quay's order and words."""
     configuration = parsed.configuration
     present = blob_size(connection, repository, configuration) is not None
     if not present and parsed.media_type == DOCKER_IMAGE:
@@ -72,7 +72,7 @@ def _check_blobs(connection: Connection, repository: Repository, parsed: Parsed)
 
 
 def get(connection: Connection, repository: Repository, reference: str) -> Manifest | None:
-    """The manifest of that tag, or of that digest while a tag points at it or at a list of it."""
+    """Return a manifest by tag, or by digest while a tag points at it or at a list with it."""
     name = "(t.name = :value OR m.digest = :value)"
     if found := _tagged(connection, repository, name, reference):
         return found[0]
@@ -86,7 +86,7 @@ def get(connection: Connection, repository: Repository, reference: str) -> Manif
 
 
 def any_of(connection: Connection, repository: Repository, digest: str) -> Manifest | None:
-    """The manifest of that digest, whether or not a tag still points at it."""
+    """Return the manifest with that digest, whether or not a tag still points at it."""
     row = connection.execute(
         text(
             "SELECT digest, media_type, body FROM manifest"
@@ -98,7 +98,7 @@ def any_of(connection: Connection, repository: Repository, digest: str) -> Manif
 
 
 def referrers(connection: Connection, repository: Repository, subject: str) -> list[Manifest]:
-    """The manifests that name another as their subject, the oldest first."""
+    """Return the manifests with that subject, the oldest first."""
     found = _tagged(connection, repository, "m.media_type = :value", OCI_IMAGE)
     return [
         manifest
@@ -110,7 +110,7 @@ def referrers(connection: Connection, repository: Repository, subject: str) -> l
 def _tagged(
     connection: Connection, repository: Repository, condition: str, value: str
 ) -> list[Manifest]:
-    """The manifests that tags point at and a condition is true of, by the age of the tags."""
+    """Return the tagged manifests that fulfil a condition, by the age of the tags."""
     rows = connection.execute(
         text(
             "SELECT m.digest, m.media_type, m.body FROM manifest m"

@@ -1,4 +1,4 @@
-"""Tags: what they point at now, and what they pointed at before."""
+"""Tags: their present and former manifests."""
 
 import time
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from standin.repositories import Repository
 
 @dataclass(frozen=True)
 class Tag:
-    """A name for a manifest, from ``started`` until ``ended`` if it is no more."""
+    """A name for a manifest, from ``started`` to ``ended``, which is None for a present tag."""
 
     name: str
     digest: str
@@ -22,13 +22,13 @@ class Tag:
 
 
 def active(connection: Connection, repository: Repository) -> list[Tag]:
-    """The tags that were pushed by name, in their order."""
+    """Return the tags that were pushed by name, sorted."""
     found = [tag for tag in history(connection, repository) if tag.ended is None]
     return sorted(found, key=lambda tag: tag.name)
 
 
 def history(connection: Connection, repository: Repository) -> list[Tag]:
-    """All tags that are or were, the newest first."""
+    """Return all present and former tags, the newest first."""
     rows = connection.execute(
         text(
             "SELECT t.name, t.digest, t.started, t.ended, m.media_type, m.layers_size FROM ("
@@ -44,13 +44,13 @@ def history(connection: Connection, repository: Repository) -> list[Tag]:
 
 
 def page(names: list[str], last: str | None, limit: int) -> tuple[list[str], bool]:
-    """Up to so many of the names that come after the last one seen; whether there are more."""
+    """Return at most ``limit`` names after the last one seen, and whether there are more."""
     rest = [name for name in names if last is None or name > last]
     return rest[:limit], len(rest) > limit
 
 
 def point(connection: Connection, repository: Repository, name: str | None, digest: str) -> None:
-    """Let a tag point at a manifest. Without a name a hidden one keeps the manifest."""
+    """Point a tag at a manifest. Without a name a hidden tag preserves the manifest."""
     if name is not None:
         _end(connection, repository, "name = :reference AND digest <> :digest", name, digest)
     database.save(
@@ -62,12 +62,12 @@ def point(connection: Connection, repository: Repository, name: str | None, dige
 
 
 def delete(connection: Connection, repository: Repository, reference: str) -> bool:
-    """Delete that tag, or all tags of that digest; false if there is none."""
+    """Delete a tag, or all tags of a digest; return False if there is none."""
     return _end(connection, repository, "(name = :reference OR digest = :reference)", reference)
 
 
 def was_there(connection: Connection, repository: Repository, name: str) -> bool:
-    """Whether there was a tag of that name, which could be brought back."""
+    """Return whether there was a tag with that name, which could be restored."""
     return any(tag.name == name for tag in history(connection, repository))
 
 

@@ -1,4 +1,4 @@
-"""The token service, which every docker login, push and pull begins with."""
+"""The token service, with which every docker login, push and pull begins."""
 
 import re
 from typing import Any
@@ -17,17 +17,17 @@ KNOWN = {"pull", "push", "*"}
 
 
 def add_token_service(blueprint: Blueprint, access: Access, user_events: UserEvents) -> None:
-    """Its routes."""
+    """Add its routes."""
 
     @blueprint.get("/")
     def support() -> Response:
-        """Whether the client has a token; where to get one if not."""
+        """Answer whether the client has a token, and where it gets one."""
         status = 401 if access.claims() is None else 200
         return make_response("true", status, access.challenge())
 
     @blueprint.get("/auth")
     def token() -> Response:
-        """A token for as much of the wanted scopes as the account may have."""
+        """Return a token for the part of the wanted scopes that the account may have."""
         scopes = [scope for scope in request.args.getlist("scope") if scope]
         account = _who_asks(access)
         if account is None and not scopes:
@@ -40,7 +40,7 @@ def add_token_service(blueprint: Blueprint, access: Access, user_events: UserEve
 
 
 def too_many_logins(error: TooManyLogins) -> Response:
-    """What who guesses at a password gets, and who knows it right after."""
+    """Return the answer to a login after too many wrong passwords."""
     return make_response(str(error), 429, {"Retry-After": str(int(error.seconds))})
 
 
@@ -60,7 +60,7 @@ def _who_asks(access: Access) -> Account | None:
 def _grant(
     access: Access, connection: Connection, account: Account | None, scope: str
 ) -> dict[str, Any]:
-    """What of a scope the account gets. A scope to push makes the repository, as in Quay."""
+    """Return the granted part of a scope. As in Quay, a scope to push creates the repository."""
     kind, _, rest = scope.partition(":")
     path, _, wanted = rest.rpartition(":")
     actions = wanted.split(",")

@@ -1,4 +1,4 @@
-"""Uploads of blobs. What a client sees as one upload is one of docker-registry's behind it."""
+"""Uploads of blobs. Each of a client's uploads is one upload to docker-registry."""
 
 import re
 import uuid
@@ -18,14 +18,14 @@ RANGE = re.compile(r"([0-9]+)-([0-9]+)")
 
 @dataclass
 class Upload:
-    """An upload under way: its place in the back end, and how much has come."""
+    """An upload in progress: its location in the back end, and the number of received bytes."""
 
     id: str
     location: str
     received: int = 0
 
     def take(self, start: int) -> None:
-        """Send the request's body on to the storage, but for what came before.
+        """Forward the request's body to the storage, without what was received before.
 
         As Quay does, a body that starts at 0 is always added.
         """
@@ -43,11 +43,11 @@ class Upload:
 
 
 def add_uploads(blueprint: Blueprint, access: Access) -> None:
-    """Uploads. No database connection is held while a client sends, which may take long."""
+    """Add the routes. No route holds a database connection while a client sends."""
 
     @blueprint.post("/<path:path>/blobs/uploads/")
     def start(path: str) -> Response:
-        """Begin an upload, or take a blob over from another repository, or take it at once."""
+        """Begin an upload, mount a blob from another repository, or receive the whole blob."""
         with access.engine.begin() as connection:
             repository = access.repository(connection, path, WRITE)
             if _mount(access, connection, repository):
@@ -64,14 +64,14 @@ def add_uploads(blueprint: Blueprint, access: Access) -> None:
 
     @blueprint.get("/<path:path>/blobs/uploads/<upload_id>")
     def progress(path: str, upload_id: str) -> Response:
-        """How much of an upload has come."""
+        """Report how much of an upload was received."""
         _, upload = _find(access, path, upload_id)
         headers = {"Docker-Upload-UUID": upload.id, "Range": f"bytes=0-{upload.received}"}
         return Response(status=204, headers=headers)
 
     @blueprint.patch("/<path:path>/blobs/uploads/<upload_id>")
     def append(path: str, upload_id: str) -> Response:
-        """Take a part of a blob."""
+        """Receive a part of a blob."""
         repository, upload = _find(access, path, upload_id)
         upload.take(_start(access, repository, upload))
         with access.engine.begin() as connection:
@@ -86,12 +86,12 @@ def add_uploads(blueprint: Blueprint, access: Access) -> None:
 
     @blueprint.put("/<path:path>/blobs/uploads/<upload_id>")
     def finish(path: str, upload_id: str) -> Response:
-        """Take the last part of a blob, and check its digest."""
+        """Receive the last part of a blob, and check its digest."""
         return _finish(access, *_find(access, path, upload_id))
 
     @blueprint.delete("/<path:path>/blobs/uploads/<upload_id>")
     def cancel(path: str, upload_id: str) -> Response:
-        """Give an upload up."""
+        """Cancel an upload."""
         _, upload = _find(access, path, upload_id)
         storage.cancel(upload.location)
         _forget(access, upload)
@@ -119,7 +119,7 @@ def _forget(access: Access, upload: Upload) -> None:
 
 
 def _mount(access: Access, connection: Connection, repository: Repository) -> bool:
-    """Take a blob over from a repository that the token may read."""
+    """Mount a blob from another repository that the token may read."""
     digest, origin_path = request.args.get("mount"), request.args.get("from")
     if not digest or not origin_path:
         return False
@@ -161,7 +161,7 @@ def _blob_created(access: Access, repository: Repository, digest: str) -> Respon
 
 
 def _start(access: Access, repository: Repository, upload: Upload) -> int:
-    """Where the body that is sent belongs, which must not leave a gap."""
+    """Return the offset of the sent body, which must not leave a gap."""
     header = request.headers.get("Content-Range")
     if header is None:
         return 0
@@ -176,7 +176,7 @@ def _start(access: Access, repository: Repository, upload: Upload) -> int:
 
 
 def _progress(access: Access, repository: Repository, upload: Upload) -> dict[str, str]:
-    """Which upload it is, and where it goes on."""
+    """Return the headers with the upload's id and next location."""
     return {
         "Docker-Upload-UUID": upload.id,
         "Location": f"{access.settings.url}/v2/{repository.path}/blobs/uploads/{upload.id}",

@@ -1,4 +1,4 @@
-"""Accounts, repositories and tags in the form that Quay's API gives them."""
+"""Accounts, repositories and tags in the form of Quay's API."""
 
 import hashlib
 from email.utils import formatdate
@@ -14,13 +14,13 @@ AVATAR_COLOR = "#ad494a"
 
 
 def avatar(name: str, kind: str, email: str | None = None) -> dict[str, str]:
-    """What a picture of that account is made from."""
+    """Return the data for an account's picture."""
     digest = hashlib.sha256((email or name).encode()).hexdigest()
     return {"name": name, "hash": digest, "color": AVATAR_COLOR, "kind": kind}
 
 
 def current_user(settings: Settings, account: Account, organizations: list[str]) -> dict[str, Any]:
-    """The account that asks, as told to itself."""
+    """Return the requesting account as it sees itself."""
     return {
         "anonymous": False,
         "username": account.name,
@@ -57,7 +57,7 @@ def current_user(settings: Settings, account: Account, organizations: list[str])
 
 
 def user(settings: Settings, account: Account) -> dict[str, Any]:
-    """A user, as told to a superuser."""
+    """Return a user as a superuser sees it."""
     return {
         "kind": "user",
         "name": account.name,
@@ -104,7 +104,7 @@ def repository(
 
 
 def listed_repository(found: Repository, *, starred: bool) -> dict[str, Any]:
-    """A repository, in a list of them; stars are told to users."""
+    """Return a repository's entry in a list; only users see stars."""
     return {
         "namespace": found.namespace,
         "name": found.name,
@@ -118,7 +118,7 @@ def listed_repository(found: Repository, *, starred: bool) -> dict[str, Any]:
 
 def organization(settings: Settings, found: Account, *, is_owner: bool) -> dict[str, Any]:
     """An organisation."""
-    told = {
+    answer = {
         "name": found.name,
         "email": found.contact or "" if is_owner else "",
         "avatar": avatar(found.name, "org", found.contact),
@@ -126,7 +126,7 @@ def organization(settings: Settings, found: Account, *, is_owner: bool) -> dict[
         "is_member": is_owner,
     }
     if not is_owner:
-        return told
+        return answer
     owners = {
         "name": "owners",
         "description": "",
@@ -138,7 +138,7 @@ def organization(settings: Settings, found: Account, *, is_owner: bool) -> dict[
         "is_synced": False,
     }
     return {
-        **told,
+        **answer,
         "teams": {"owners": owners},
         "ordered_teams": ["owners"],
         "invoice_email": False,
@@ -159,7 +159,7 @@ def robot(account: Account) -> dict[str, Any]:
 
 
 def permission(account: Account, role: str, *, is_org_member: bool) -> dict[str, Any]:
-    """Somebody's role in a repository."""
+    """Return an account's role in a repository."""
     is_robot = account.kind == "robot"
     return {
         "role": role,
@@ -171,7 +171,7 @@ def permission(account: Account, role: str, *, is_org_member: bool) -> dict[str,
 
 
 def tag(item: Tag) -> dict[str, Any]:
-    """A tag, in a list of tags."""
+    """Return a tag's entry in a list."""
     past = {"end_ts": item.ended, "expiration": formatdate(item.ended)} if item.ended else {}
     return {
         "name": item.name,

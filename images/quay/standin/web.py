@@ -33,7 +33,7 @@ def create_app() -> Flask:
 
     @app.before_request
     def read_body() -> None:
-        """Left unread it would reset the connection before nginx has the answer."""
+        """Read the body: unread, it would reset the connection before nginx has the answer."""
         if "/blobs/uploads/" not in request.path:
             request.get_data()
 
@@ -53,15 +53,15 @@ def _add_pages(app: Flask) -> None:
     @app.get("/")
     @app.get("/setup/")
     def page() -> Response:
-        """Where Quay has its browser interface."""
+        """Answer where Quay has its browser interface."""
         return Response(PAGE.format(version=version()), content_type="text/html")
 
     @app.route("/oauth/<path:rest>", methods=["GET", "POST"])
     def oauth(rest: str) -> NoReturn:
-        """Where applications get their tokens."""
+        """Refuse tokens of applications."""
         not_done("a token of an application")
 
     @app.get("/csrf_token")
     def csrf_token() -> Response:
-        """The token that a session's changes must carry."""
+        """Return the token that a session's changes need."""
         return jsonify(csrf_token=sessions.csrf_token())

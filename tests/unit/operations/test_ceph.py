@@ -100,7 +100,10 @@ def test_wiping_takes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
     assert (first, second) == ("rm -f /srv/a", "rm -f /srv/b")
     assert third.startswith("dd if=/dev/zero")
     assert third.endswith("of=/dev/vg/d")
-    assert found.noops == ["/srv/c bears no OSD of ours", "/dev/vg/e bears no OSD of ours"]
+    assert found.noops == [
+        "/srv/c holds no OSD of this cluster",
+        "/dev/vg/e holds no OSD of this cluster",
+    ]
     assert found.asked == [
         {"paths": [*bears, "/dev/vg/gone"], "fsid": ceph.cluster_id(lab.credentials)}
     ]

@@ -107,9 +107,9 @@ def _elsewhere(
         return STEPS
 
     monkeypatch.setattr(reach, "database", database_)
-    monkeypatch.setattr(reach, "missing", missing)
+    monkeypatch.setattr(reach, "missing_steps", missing)
     target = FakeHost()
-    return target, target.operate(database.made_elsewhere, plan=lab)
+    return target, target.operate(database.external_database_present, plan=lab)
 
 
 def test_a_database_that_answers_quay_needs_no_administrator(
@@ -124,7 +124,7 @@ def test_what_is_missing_is_made_in_its_order(lab: Plan, monkeypatch: pytest.Mon
     with_admin = dataclasses.replace(lab, administrator=ADMIN)
     target, commands = _elsewhere(with_admin, monkeypatch, quay="no such role")
     taken: list[Step] = []
-    monkeypatch.setattr(reach, "take", lambda host, plan, step: taken.append(step))
+    monkeypatch.setattr(reach, "do_step", lambda host, plan, step: taken.append(step))
     assert all(each.function(None, target, *each.args) for each in commands)
     assert tuple(taken) == STEPS
 
@@ -136,7 +136,7 @@ def test_a_refused_step_is_told_in_one_line(lab: Plan, monkeypatch: pytest.Monke
     def refuse(host: object, plan: Plan, step: Step) -> None:
         raise Unreachable("permission denied")
 
-    monkeypatch.setattr(reach, "take", refuse)
+    monkeypatch.setattr(reach, "do_step", refuse)
     assert command.function(None, target, *command.args) is False
     assert target.told == ["database_admin: can't make the role quay: permission denied"]
 

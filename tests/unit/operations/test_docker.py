@@ -52,19 +52,19 @@ def test_an_engine_that_is_there_is_not_installed_again() -> None:
 def test_data_that_only_a_started_engine_shows_stops_the_run(lab: Plan) -> None:
     foreign = Volume("quaylab-database", {CREDENTIALS_LABEL: "another"})
     host = FakeHost({MachineFact: machine(volumes=(foreign,))})
-    (command,) = host.shell(docker.fits, plan=lab)
+    (command,) = host.shell(docker.no_foreign_data, plan=lab)
     assert "belongs to the credentials another" in command
     assert "exit 1" in command
     own = FakeHost({MachineFact: machine()})
-    assert own.shell(docker.fits, plan=lab) == []
-    assert own.noops == ["no data that this run doesn't fit"]
+    assert own.shell(docker.no_foreign_data, plan=lab) == []
+    assert own.noops == ["the host's data belongs to this registry"]
 
 
 def test_an_engine_that_comes_up_without_the_data_stops_the_run(lab: Plan) -> None:
     down = machine(schema="v3.18.0", engine=Engine(None, None, None, None))
     lab = dataclasses.replace(lab, machines={"quay.example.com": down})
     up = machine(schema="v3.18.0", engine=Engine("26.1.5", "overlay2", "/var/lib/docker", None))
-    (command,) = FakeHost({MachineFact: up}).shell(docker.fits, plan=lab)
+    (command,) = FakeHost({MachineFact: up}).shell(docker.no_foreign_data, plan=lab)
     assert "volume quaylab-database is not on quay.example.com" in command
     assert "exit 1" in command
 
@@ -109,7 +109,7 @@ def test_an_engine_that_does_not_start_tells_why(shell: Shell) -> None:
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "failed to start daemon: no such directive",
-        "quay.example.com: the engine does not start; what it said is above",
+        "quay.example.com: the engine does not start; its last messages are above",
     ]
 
 

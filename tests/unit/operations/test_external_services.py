@@ -33,7 +33,7 @@ def new(lab: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
 
 
 def _answer(monkeypatch: pytest.MonkeyPatch, made: Plan, *lacking: Step) -> Plan:
-    monkeypatch.setattr(reach, "missing", lambda host, plan: lacking)
+    monkeypatch.setattr(reach, "missing_steps", lambda host, plan: lacking)
     return external_services._with_administrator(cast(Host, None), made, REFUSED)
 
 

@@ -89,14 +89,14 @@ def test_a_schema_that_only_the_container_tells_is_noted_again(store: Store) -> 
     ("schema", "told"),
     [
         ("v3.16.5", "v3.16.5 still serves. Repair the cause and run again, or go back"),
-        (None, "migrating to v3.18.0 failed; what it said is above"),
+        (None, "migrating to v3.18.0 failed; its last messages are above"),
     ],
     ids=["upgrade", "first"],
 )
 def test_failing_migration_tells_its_last_lines_and_the_way_back(
     store: Store, shell: Shell, monkeypatch: pytest.MonkeyPatch, schema: str | None, told: str
 ) -> None:
-    monkeypatch.setattr(dumps, "way_back", lambda plan: "pyinfra tasks/restore_database.py")
+    monkeypatch.setattr(dumps, "restore_command", lambda plan: "pyinfra tasks/restore_database.py")
     shell.stub("docker", 'case "$1" in run) seq 20; echo column exists >&2; exit 1 ;; esac')
     *_, migrate, _ = FakeHost().operate(quay.migrated, plan=_noting(schema, store))
     done = shell.run(text(migrate))
@@ -158,10 +158,10 @@ def test_a_service_that_containers_do_not_reach_stops_the_run(site: Site) -> Non
 
 def test_superuser_is_made_once(site: Site) -> None:
     host, lab = site.host(), site.lab()
-    (command,) = host.operate(quay.superuser, plan=lab)
+    (command,) = host.operate(quay.superuser_present, plan=lab)
     assert host.call(command)
     assert site.quay.users == {USER: PASSWORD}
-    assert host.operate(quay.superuser, plan=lab) == []
+    assert host.operate(quay.superuser_present, plan=lab) == []
     assert host.noops == [f"{USER} is there and a superuser"]
 
 
@@ -178,7 +178,7 @@ def test_superuser_gets_the_given_password_whichever_quay_has(
     host, lab = site.host(), site.lab()
     (kept,) = host.operate(credentials.saved, plan=lab)
     assert host.call(kept)
-    (command,) = host.operate(quay.superuser, plan=lab)
+    (command,) = host.operate(quay.superuser_present, plan=lab)
     assert host.call(command), host.told
     assert site.quay.users == {USER: "given-by-me"}
     settled = site.store.load({})
@@ -190,10 +190,10 @@ def test_superuser_has_the_present_password_again_after_an_older_dump(site: Site
     begun = with_new_passwords(site.store.load({}), ["superuser_password"])
     site.store.save(begun.with_confirmed_password())
     host = site.host()
-    (remember,) = host.operate(credentials.restoring, plan=site.lab())
+    (remember,) = host.operate(credentials.former_passwords_saved, plan=site.lab())
     assert host.call(remember)
     site.quay.users[USER] = PASSWORD  # as the dump had it
-    (command,) = host.operate(quay.superuser, plan=site.lab())
+    (command,) = host.operate(quay.superuser_present, plan=site.lab())
     assert host.call(command), host.told
     assert site.quay.users == {USER: begun.superuser_password.get_secret_value()}
     assert site.store.load({}) == begun.with_confirmed_password()
@@ -205,7 +205,7 @@ def test_superuser_password_that_only_quay_knew_is_taken_from_the_environment(
     site.quay.users[USER] = "changed-by-hand"
     monkeypatch.setenv("QUAYLAB_SUPERUSER_PASSWORD", "changed-by-hand")
     host, lab = site.host(), site.lab()
-    (command,) = host.operate(quay.superuser, plan=lab)
+    (command,) = host.operate(quay.superuser_present, plan=lab)
     assert host.call(command), host.told
     assert site.store.load({}).superuser_passwords_before == ()
 
@@ -218,7 +218,7 @@ def test_no_password_that_quay_may_have_is_forgotten_when_none_is_right(
     host, lab = site.host(), site.lab()
     (kept,) = host.operate(credentials.saved, plan=lab)
     assert host.call(kept)
-    (command,) = host.operate(quay.superuser, plan=lab)
+    (command,) = host.operate(quay.superuser_present, plan=lab)
     assert not host.call(command)
     assert "give the one that Quay has as QUAYLAB_SUPERUSER_PASSWORD" in host.told[0]
     assert site.store.load({}).superuser_passwords == (PASSWORD, "a-wrong-guess")
@@ -231,7 +231,7 @@ def test_too_many_wrong_passwords_are_told_with_how_long_to_wait(
     site.quay.wrong, site.quay.shut_until = 12, time.monotonic() + 2000
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     host, lab = site.host(), site.lab()
-    (command,) = host.operate(quay.superuser, plan=lab)
+    (command,) = host.operate(quay.superuser_present, plan=lab)
     assert not host.call(command)
     assert re.search(r"lets nobody in as quayadmin for \d+ s, after too many wrong", host.told[0])
 
@@ -240,7 +240,7 @@ def test_a_wrong_password_is_tried_once(site: Site) -> None:
     """Each one more has Quay shut the superuser out for twice as long."""
     site.quay.users[USER] = "changed-by-hand"
     host, lab = site.host(), site.lab()
-    (command,) = host.operate(quay.superuser, plan=lab)
+    (command,) = host.operate(quay.superuser_present, plan=lab)
     assert not host.call(command)
     assert "give the one that Quay has as QUAYLAB_SUPERUSER_PASSWORD" in host.told[0]
     assert site.quay.seen.count("POST /api/v1/signin") == 1
@@ -251,11 +251,11 @@ def test_a_password_that_can_not_be_noted_is_told_in_one_line(
 ) -> None:
     site.quay.users[USER] = PASSWORD
     host, lab = site.host(), site.lab()
-    (command,) = host.operate(quay.superuser, plan=lab) or (None,)
+    (command,) = host.operate(quay.superuser_present, plan=lab) or (None,)
     assert command is None, "it is there"
     site.store.save(with_new_passwords(lab.credentials, ["superuser_password"]))
     lab = site.lab()
-    (command,) = host.operate(quay.superuser, plan=lab)
+    (command,) = host.operate(quay.superuser_present, plan=lab)
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
@@ -269,7 +269,7 @@ def test_planning_does_not_ask_for_a_superuser_what_the_run_will_bring_up(site: 
     lab = site.lab(bears_data=True)
     host = site.host({Engine: _engine(lab, state="exited")})
     host.executing = False
-    assert host.operate(quay.superuser, plan=lab) == []
+    assert host.operate(quay.superuser_present, plan=lab) == []
     assert host.noops == ["asked when the run has brought Quay up"]
     assert site.quay.seen == []
 
@@ -277,7 +277,7 @@ def test_planning_does_not_ask_for_a_superuser_what_the_run_will_bring_up(site: 
 def test_planning_a_first_run_expects_to_make_the_superuser(site: Site) -> None:
     host = site.host()
     host.executing = False
-    assert len(host.operate(quay.superuser, plan=site.lab())) == 1
+    assert len(host.operate(quay.superuser_present, plan=site.lab())) == 1
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_planning_a_first_run_expects_to_make_the_superuser(site: Site) -> None:
     [
         ({USER: "another-password"}, {USER}, "superuser_password: Quay has users, but"),
         ({"someone": PASSWORD}, {USER}, "superuser_password: Quay has users, but"),
-        ({}, set(), f"quay_superuser: Quay made {USER}, but no superuser"),
+        ({}, set(), f"quay_superuser: Quay created {USER}, but not as a superuser"),
     ],
     ids=["another password", "other users", "no superuser"],
 )
@@ -295,7 +295,7 @@ def test_why_there_is_no_superuser_is_told_in_one_line(
     site.quay.users.update(users)
     site.quay.superusers = superusers
     host = site.host()
-    (command,) = host.operate(quay.superuser, plan=site.lab())
+    (command,) = host.operate(quay.superuser_present, plan=site.lab())
     line = _failure(command, host)
     assert line.startswith(told)
     assert PASSWORD not in line
@@ -305,7 +305,7 @@ def test_another_server_at_quays_port_is_told(site: Site) -> None:
     site.quay.force("GET /csrf_token", 200, "<html>")
     site.quay.force("POST /api/v1/user/initialize", 502, "<html>")
     host = site.host()
-    (command,) = host.operate(quay.superuser, plan=site.lab())
+    (command,) = host.operate(quay.superuser_present, plan=site.lab())
     assert _failure(command, host) == f"Quay on {NAME}: POST /api/v1/user/initialize: HTTP 502"
 
 

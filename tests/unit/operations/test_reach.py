@@ -14,7 +14,7 @@ from tests.unit.operations.conftest import Site
 
 
 def test_this_machine_is_reached_directly(site: Site) -> None:
-    with reach.through(site.host(), "10.0.0.9", 6379) as target:  # type: ignore[arg-type]
+    with reach.tunnel(site.host(), "10.0.0.9", 6379) as target:  # type: ignore[arg-type]
         assert target == ("10.0.0.9", 6379)
 
 
@@ -23,14 +23,14 @@ def test_ssh_hosts_are_reached_through_a_forward() -> None:
     connector = SSHConnector.__new__(SSHConnector)
     connector.client = SimpleNamespace(get_transport=lambda: object())  # type: ignore[assignment]
     host.connector = connector
-    with reach.through(host, "10.0.0.9", 6379) as (address, port):  # type: ignore[arg-type]
+    with reach.tunnel(host, "10.0.0.9", 6379) as (address, port):  # type: ignore[arg-type]
         assert address == "127.0.0.1"
         assert port != 6379
 
 
 def test_other_hosts_can_not_be_looked_into() -> None:
     with pytest.raises(RegistryError, match="only SSH and @local hosts can"):
-        reach.through(FakeHost(), "10.0.0.9", 6379)  # type: ignore[arg-type]
+        reach.tunnel(FakeHost(), "10.0.0.9", 6379)  # type: ignore[arg-type]
 
 
 def test_the_registry_is_reached_under_its_own_name(site: Site) -> None:

@@ -11,7 +11,7 @@ from pyinfra.api import StringCommand
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.connectors.util import CommandOutput, OutputLine
 
-from operations.ssh import MARK, Ssh, own_output
+from operations.ssh import MARK, Ssh, command_output
 
 
 def _own(*lines: str) -> list[str]:
@@ -20,7 +20,7 @@ def _own(*lines: str) -> list[str]:
         OutputLine("stderr", line[1:]) if line[:1] == "!" else OutputLine("stdout", line)
         for line in lines
     ]
-    kept = own_output(CommandOutput(given))
+    kept = command_output(CommandOutput(given))
     return [f"{'!' if line.buffer_name == 'stderr' else ''}{line.line}" for line in kept]
 
 

@@ -494,7 +494,7 @@ def test_left_alone(lab: Plan, os_id: str, given: dict[str, Any], told: str) -> 
         reason = subscription.found(plan)
     assert isinstance(reason, str)
     assert told in reason
-    assert without.operate(subscription.left_alone, reason=reason) == []
+    assert without.operate(subscription.skipped, reason=reason) == []
     assert without.operate(subscription.unregistered, plan=plan) == []
     assert without.noops == [reason, reason]
 

@@ -14,7 +14,7 @@ PREFIX = "/api/v1"
 
 
 def add_api(app: Flask, settings: Settings, engine: Engine, accounts: Accounts) -> None:
-    """All routes under /api/v1, and what Quay says to those that are none."""
+    """Add all routes under /api/v1, and Quay's answer to unknown ones."""
     api = Api(settings, engine, accounts)
     for part in (users, superuser, organizations, repositories, permissions, tags, not_done):
         blueprint = Blueprint(part.__name__.replace(".", "-"), __name__, url_prefix=PREFIX)

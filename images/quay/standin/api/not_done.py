@@ -1,4 +1,4 @@
-"""What Quay's API has and the stand-in refuses."""
+"""The part of Quay's API that the stand-in refuses."""
 
 from typing import NoReturn
 
@@ -37,7 +37,7 @@ PATHS = {
 
 
 def add_routes(blueprint: Blueprint, api: Api) -> None:
-    """Their routes."""
+    """Add their routes."""
 
     def refuse(**_: str) -> NoReturn:
         not_done("this part of the API")

@@ -12,11 +12,11 @@ NO_ROBOT = "Could not find robot with specified username"
 
 
 def add_routes(blueprint: Blueprint, api: Api) -> None:
-    """Their routes."""
+    """Add their routes."""
 
     @blueprint.post("/organization/")
     def create_organization() -> Answer:
-        """Make an organisation whose owner is who asks."""
+        """Create an organisation that the requesting account owns."""
         with api.engine.begin() as connection:
             owner = api.account(connection)
             asked = api.body("name")
@@ -30,7 +30,7 @@ def add_routes(blueprint: Blueprint, api: Api) -> None:
 
     @blueprint.get("/organization/<name>")
     def organization(name: str) -> Answer:
-        """An organisation; its owners are told more."""
+        """Return an organisation; its owners see more."""
         with api.engine.connect() as connection:
             account = api.account_if_any(connection)
             found = api.accounts.find(connection, name)
@@ -55,7 +55,7 @@ def add_routes(blueprint: Blueprint, api: Api) -> None:
 
 def _add_robots(blueprint: Blueprint, api: Api) -> None:
     def robot(connection: Connection, organization: str, name: str) -> Account:
-        """A robot, if an owner asks."""
+        """Return a robot, if an owner asks."""
         api.owner(connection, organization)
         found = api.accounts.find(connection, f"{organization}+{name}")
         if found is None:
@@ -64,7 +64,7 @@ def _add_robots(blueprint: Blueprint, api: Api) -> None:
 
     @blueprint.get("/organization/<organization>/robots")
     def robots(organization: str) -> Answer:
-        """An organisation's robots."""
+        """List an organisation's robots."""
         with api.engine.connect() as connection:
             api.owner(connection, organization)
             found = api.accounts.robots.of(connection, organization)
@@ -75,7 +75,7 @@ def _add_robots(blueprint: Blueprint, api: Api) -> None:
 
     @blueprint.get(ROBOT)
     def one_robot(organization: str, name: str) -> Answer:
-        """One robot with its token."""
+        """Return one robot with its token."""
         with api.engine.connect() as connection:
             found = robot(connection, organization, name)
             token = api.accounts.robots.token(connection, found.name)
@@ -83,7 +83,7 @@ def _add_robots(blueprint: Blueprint, api: Api) -> None:
 
     @blueprint.put(ROBOT)
     def create_robot(organization: str, name: str) -> Answer:
-        """Make a robot."""
+        """Create a robot."""
         with api.engine.begin() as connection:
             api.owner(connection, organization)
             asked = request.get_json(silent=True) or {}
@@ -99,7 +99,7 @@ def _add_robots(blueprint: Blueprint, api: Api) -> None:
 
     @blueprint.post(f"{ROBOT}/regenerate")
     def renew_robot(organization: str, name: str) -> Answer:
-        """Give a robot another token."""
+        """Replace a robot's token."""
         with api.engine.begin() as connection:
             found = robot(connection, organization, name)
             token = api.accounts.robots.renew(connection, found.name)

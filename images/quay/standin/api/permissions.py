@@ -1,4 +1,4 @@
-"""What users and robots may do with a repository."""
+"""The roles of users and robots in a repository."""
 
 from flask import Blueprint, Response
 
@@ -10,11 +10,11 @@ NONE = "User does not have permission for repo."
 
 
 def add_routes(blueprint: Blueprint, api: Api) -> None:
-    """Their routes."""
+    """Add their routes."""
 
     @blueprint.put(USER)
     def grant(path: str, name: str) -> Answer:
-        """Give somebody a role."""
+        """Give an account a role."""
         with api.engine.begin() as connection:
             found = api.repository(connection, path, "admin")
             role = str(api.body("role")["role"])
@@ -31,7 +31,7 @@ def add_routes(blueprint: Blueprint, api: Api) -> None:
 
     @blueprint.get(USER)
     def granted(path: str, name: str) -> Answer:
-        """Somebody's role."""
+        """Return an account's role."""
         with api.engine.connect() as connection:
             found = api.repository(connection, path, "admin")
             role = permissions.granted(connection, found, name)
@@ -42,7 +42,7 @@ def add_routes(blueprint: Blueprint, api: Api) -> None:
 
     @blueprint.delete(USER)
     def revoke(path: str, name: str) -> Response:
-        """Take somebody's role."""
+        """Remove an account's role."""
         with api.engine.begin() as connection:
             found = api.repository(connection, path, "admin")
             if not permissions.revoke(connection, found, name):

@@ -9,11 +9,11 @@ from standin.api.requests import Answer, Api, nothing
 
 
 def add_routes(blueprint: Blueprint, api: Api) -> None:
-    """Their routes."""
+    """Add their routes."""
 
     @blueprint.post("/repository")
     def create_repository() -> Answer:
-        """Make an empty repository."""
+        """Create an empty repository."""
         with api.engine.begin() as connection:
             account = api.account(connection)
             asked = api.body("repository", "visibility", "description")
@@ -30,7 +30,7 @@ def add_routes(blueprint: Blueprint, api: Api) -> None:
 
     @blueprint.get("/repository")
     def list_repositories() -> Answer:
-        """The repositories of a name space that who asks may see."""
+        """List the repositories of a namespace that the requesting account may see."""
         namespace = request.args.get("namespace", "")
         if not namespace and request.args.get("public") != "true":
             api.invalid("namespace, starred or public are required for this API call")
@@ -51,7 +51,7 @@ def add_routes(blueprint: Blueprint, api: Api) -> None:
 
     @blueprint.get("/repository/<path:path>")
     def repository(path: str) -> Answer:
-        """One repository and its tags."""
+        """Return one repository and its tags."""
         with api.engine.connect() as connection:
             found = api.repository(connection, path, "read")
             namespace = api.accounts.find(connection, found.namespace)
@@ -86,7 +86,7 @@ def add_routes(blueprint: Blueprint, api: Api) -> None:
 
     @blueprint.delete("/repository/<path:path>")
     def delete_repository(path: str) -> Response:
-        """Delete a repository with all that is in it; of its owner, one that is not there too."""
+        """Delete a repository with its content; for its owner a missing one counts as deleted."""
         namespace, name = repositories.split(path)
         with api.engine.begin() as connection:
             found = repositories.find(connection, namespace, name)

@@ -1,4 +1,4 @@
-"""What the API's requests share: who asks, what is sent, and how it is refused."""
+"""Common parts of the API's requests: the account, the sent data, and errors."""
 
 import json
 from typing import Any, NoReturn
@@ -17,7 +17,7 @@ Answer = Response | tuple[Any, int]
 
 
 class Api:
-    """Settings, database, accounts; and the refusals."""
+    """Settings, database and accounts, and error answers."""
 
     def __init__(self, settings: Settings, engine: Engine, accounts: Accounts) -> None:
         self.settings = settings
@@ -42,19 +42,19 @@ class Api:
         )
 
     def invalid(self, message: str) -> NoReturn:
-        """End a request that asks for what cannot be."""
+        """End an invalid request."""
         self.fail(400, "invalid_request", message)
 
     def not_found(self) -> NoReturn:
-        """End a request for what is not there."""
+        """End a request for something that doesn't exist."""
         self.fail(404, "not_found", "Not Found")
 
     def forbid(self) -> NoReturn:
-        """End a request that who asks may not make."""
+        """End a request that the account may not make."""
         self.fail(403, "insufficient_scope", "Unauthorized")
 
     def body(self, *required: str) -> dict[str, Any]:
-        """The JSON that was sent, which must have these keys."""
+        """Return the sent JSON, which must have these keys."""
         try:
             asked = request.get_json()
         except BadRequest:
@@ -68,7 +68,7 @@ class Api:
         return asked
 
     def account_if_any(self, connection: Connection) -> Account | None:
-        """Who asks: by bearer token, or by session. Never by basic authentication."""
+        """Return the account of the bearer token or session; basic authentication is ignored."""
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() == "bearer":
             return self.accounts.by_access_token(connection, token)
@@ -79,28 +79,28 @@ class Api:
         return account
 
     def account(self, connection: Connection, **more: Any) -> Account:
-        """Who asks; nobody is refused."""
+        """Return the account; refuse a request without one."""
         account = self.account_if_any(connection)
         if account is None or not account.is_enabled:
             self.fail(401, "invalid_token", "Requires authentication", **more)
         return account
 
     def superuser(self, connection: Connection) -> Account:
-        """Who asks, if it is a superuser."""
+        """Return the account, if it is a superuser."""
         account = self.account(connection)
         if account.name not in self.settings.super_users:
             self.forbid()
         return account
 
     def owner(self, connection: Connection, namespace: str) -> Account:
-        """Who asks, if the namespace is theirs."""
+        """Return the account, if it owns the namespace."""
         account = self.account(connection)
         if not self.accounts.owns(connection, account, namespace):
             self.forbid()
         return account
 
     def repository(self, connection: Connection, path: str, wanted: str) -> Repository:
-        """The repository, if it is there and who asks has that role in it."""
+        """Return the repository, if it exists and the account has that role in it."""
         namespace, name = repositories.split(path)
         account = self.account_if_any(connection)
         found = repositories.find(connection, namespace, name)
@@ -115,16 +115,16 @@ class Api:
 
 
 def nothing() -> Response:
-    """The answer to what was deleted."""
+    """Return the answer to a deletion."""
     return Response(status=204, content_type="application/json")
 
 
 def refuse(message: str) -> NoReturn:
-    """End the request with the other form that Quay has of an error."""
+    """End the request with the other form of Quay's errors."""
     abort(make_response({"message": message}, 400))
 
 
 def refuse_csrf(who: str = "") -> NoReturn:
-    """End a request whose CSRF token is not its session's."""
+    """End a request with a CSRF token that isn't its session's."""
     error = {"error": f"CSRF token was invalid or missing.{who}"}
     abort(make_response(json.dumps(error), 403))

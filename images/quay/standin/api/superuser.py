@@ -1,4 +1,4 @@
-"""What a superuser may do: users, and organisations of others."""
+"""A superuser's part of the API: users, and other accounts' organisations."""
 
 import secrets
 
@@ -13,10 +13,10 @@ from standin.tags import page
 
 
 def add_routes(blueprint: Blueprint, api: Api) -> None:
-    """Their routes."""
+    """Add their routes."""
 
     def user(connection: Connection, name: str) -> Account:
-        """A user, if a superuser asks."""
+        """Return a user, if a superuser asks."""
         api.superuser(connection)
         found = api.accounts.find(connection, name)
         if found is None or found.kind != "user":
@@ -25,7 +25,7 @@ def add_routes(blueprint: Blueprint, api: Api) -> None:
 
     @blueprint.get("/superuser/users/")
     def users() -> Answer:
-        """All users, or a page of them."""
+        """List all users, or a page of them."""
         with api.engine.connect() as connection:
             api.superuser(connection)
             found = {account.name: account for account in api.accounts.users(connection)}
@@ -40,7 +40,7 @@ def add_routes(blueprint: Blueprint, api: Api) -> None:
 
     @blueprint.post("/superuser/users/")
     def create_user() -> Answer:
-        """Make a user with a password that only this answer tells."""
+        """Create a user with a random password, which only this answer has."""
         with api.engine.begin() as connection:
             api.superuser(connection)
             asked = api.body("username")
@@ -59,13 +59,13 @@ def add_routes(blueprint: Blueprint, api: Api) -> None:
 
     @blueprint.get("/superuser/users/<name>")
     def one_user(name: str) -> Answer:
-        """One user."""
+        """Return one user."""
         with api.engine.connect() as connection:
             return views.user(api.settings, user(connection, name)), 200
 
     @blueprint.put("/superuser/users/<name>")
     def change_user(name: str) -> Answer:
-        """Disable a user, or enable one. The answer is as it was before, as Quay has it."""
+        """Disable or enable a user. As in Quay, the answer has the former state."""
         with api.engine.begin() as connection:
             found = user(connection, name)
             if name in api.settings.super_users:
@@ -78,7 +78,7 @@ def add_routes(blueprint: Blueprint, api: Api) -> None:
 
     @blueprint.delete("/superuser/users/<name>")
     def delete_user(name: str) -> Response:
-        """Delete a user; one that is disabled stays, as Quay has it."""
+        """Delete a user; as in Quay, a disabled one stays."""
         with api.engine.begin() as connection:
             found = user(connection, name)
             if name in api.settings.super_users:
@@ -100,7 +100,7 @@ def add_routes(blueprint: Blueprint, api: Api) -> None:
 
     @blueprint.get("/superuser/registrystatus")
     def registry_status() -> Answer:
-        """Whether the registry is set up."""
+        """Answer whether the registry is set up."""
         with api.engine.connect() as connection:
             api.superuser(connection)
         return {"provider_id": "file", "status": "ready"}, 200

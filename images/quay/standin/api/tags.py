@@ -1,4 +1,4 @@
-"""A repository's tags, and what they were."""
+"""A repository's present and former tags."""
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -10,11 +10,11 @@ TAG = "/repository/<path:path>/tag/<name>"
 
 
 def add_routes(blueprint: Blueprint, api: Api) -> None:
-    """Their routes."""
+    """Add their routes."""
 
     @blueprint.get("/repository/<path:path>/tag/")
     def tag_list(path: str) -> Answer:
-        """The tags that are, and those that were unless only the active are wanted."""
+        """List the present tags and, unless only active ones are wanted, the former tags."""
         if "filter_tag_name" in request.args:
             not_done("filter_tag_name")
         limit = request.args.get("limit", 50, type=int)
@@ -37,7 +37,7 @@ def add_routes(blueprint: Blueprint, api: Api) -> None:
 
     @blueprint.put(TAG)
     def set_tag(path: str, name: str) -> Answer:
-        """Point a tag at a manifest that is there."""
+        """Point a tag at an existing manifest."""
         with api.engine.begin() as connection:
             found = api.repository(connection, path, "write")
             digest = api.body().get("manifest_digest")
@@ -50,7 +50,7 @@ def add_routes(blueprint: Blueprint, api: Api) -> None:
 
     @blueprint.post(f"{TAG}/restore")
     def restore(path: str, name: str) -> Answer:
-        """Point a tag at what it pointed at before."""
+        """Point a tag at its former manifest."""
         with api.engine.begin() as connection:
             found = api.repository(connection, path, "write")
             digest = str(api.body("manifest_digest")["manifest_digest"])

@@ -1,4 +1,4 @@
-"""The first user, sign-in, and who asks."""
+"""The first user, sign-in, and the requesting account."""
 
 from flask import Blueprint, jsonify, request
 
@@ -10,7 +10,7 @@ from standin.token_service import too_many_logins
 
 
 def add_routes(blueprint: Blueprint, api: Api) -> None:
-    """Their routes."""
+    """Add their routes."""
     may_initialize = (
         api.settings.values.get("FEATURE_USER_INITIALIZE") is True
         and api.settings.values["AUTHENTICATION_TYPE"] == "Database"
@@ -18,7 +18,7 @@ def add_routes(blueprint: Blueprint, api: Api) -> None:
 
     @blueprint.post("/user/initialize")
     def initialize() -> Answer:
-        """Make the first user, while there is none."""
+        """Create the first user, while there is none."""
         if not may_initialize:
             return {"message": "Cannot initialize user, feature is not enabled"}, 400
         asked = request.get_json()
@@ -64,7 +64,7 @@ def add_routes(blueprint: Blueprint, api: Api) -> None:
 
     @blueprint.get("/user/")
     def current_user() -> Answer:
-        """Who asks."""
+        """Return the requesting account."""
         with api.engine.connect() as connection:
             account = api.account(connection, session_required=False)
             organizations = api.accounts.organizations(connection, account)
@@ -72,7 +72,7 @@ def add_routes(blueprint: Blueprint, api: Api) -> None:
 
     @blueprint.put("/user/")
     def change_user() -> Answer:
-        """Change the password of who asks, and begin their session anew."""
+        """Change the account's password, and start a new session."""
         with api.engine.begin() as connection:
             account = api.account(connection)
             try:

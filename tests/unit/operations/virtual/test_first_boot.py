@@ -34,7 +34,7 @@ def direct(monkeypatch: pytest.MonkeyPatch) -> None:
     def sleep(seconds: float) -> None:
         clock[0] += seconds
 
-    monkeypatch.setattr(first_boot.reach, "through", through)
+    monkeypatch.setattr(first_boot.reach, "tunnel", through)
     monkeypatch.setattr(first_boot, "_key_file", lambda name: None)
     monkeypatch.setattr(first_boot.time, "sleep", sleep)
     monkeypatch.setattr(first_boot.time, "monotonic", lambda: clock[0])
@@ -57,13 +57,13 @@ def _answers(monkeypatch: pytest.MonkeyPatch, *answers: list[str] | str) -> list
 
 def _await(host: FakeHost, made: Lab) -> bool:
     with host.current():
-        return first_boot._await(None, host, made, made.machines[VM])  # type: ignore[arg-type]
+        return first_boot._wait(None, host, made, made.machines[VM])  # type: ignore[arg-type]
 
 
 def test_a_vm_that_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = _answers(monkeypatch, [])
     host = FakeHost({Libvirt: there(lab()), **FACTS})
-    assert host.operate(first_boot.awaited, lab=lab(), machine=lab().machines[VM]) == []
+    assert host.operate(first_boot.finished, lab=lab(), machine=lab().machines[VM]) == []
     assert asked == [SshTarget("192.168.254.12", 22, KEY, None)]
     assert host.noops == [f"{VM} answers"]
 
@@ -72,7 +72,7 @@ def test_a_vm_that_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) ->
 def test_one_that_does_not_is(monkeypatch: pytest.MonkeyPatch, report: Any) -> None:
     _answers(monkeypatch, "cloud-init")
     host = FakeHost({Libvirt: report, **FACTS})
-    assert len(host.operate(first_boot.awaited, lab=lab(), machine=lab().machines[VM])) == 1
+    assert len(host.operate(first_boot.finished, lab=lab(), machine=lab().machines[VM])) == 1
 
 
 def test_the_wait_tells_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,13 +115,13 @@ def test_errors_of_cloud_init(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "scripts_user" in host.told[-1]
     # They are told again, not forgotten, by the next run.
     running = FakeHost({**FACTS, Libvirt: there(lab())})
-    assert len(running.operate(first_boot.awaited, lab=lab(), machine=lab().machines[VM])) == 1
+    assert len(running.operate(first_boot.finished, lab=lab(), machine=lab().machines[VM])) == 1
 
 
 def test_errors_are_told_by_the_next_run_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     _answers(monkeypatch, ["('scripts_user', RuntimeError('1 failed'))"])
     host = FakeHost({Libvirt: there(lab()), **FACTS})
-    assert len(host.operate(first_boot.awaited, lab=lab(), machine=lab().machines[VM])) == 1
+    assert len(host.operate(first_boot.finished, lab=lab(), machine=lab().machines[VM])) == 1
     assert host.noops == []
 
 
@@ -129,12 +129,12 @@ def test_host_keys_are_kept_for_the_deploy(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.chdir(tmp_path)
     host = FakeHost(FACTS)
     kept = tmp_path / "credentials" / "quaylab-known_hosts"
-    (begin,) = host.operate(first_boot.remembered, lab=lab())
+    (begin,) = host.operate(first_boot.known_hosts_present, lab=lab())
     begin.function(*begin.args)  # type: ignore[union-attr]
     assert kept.read_text() == ""
-    assert host.operate(first_boot.remembered, lab=lab()) == []
-    (save,) = host.operate(first_boot.trusted, lab=lab())
+    assert host.operate(first_boot.known_hosts_present, lab=lab()) == []
+    (save,) = host.operate(first_boot.known_hosts_saved, lab=lab())
     save.function(*save.args)  # type: ignore[union-attr]
     assert kept.read_text() == f"{VM},192.168.254.12 {KEY}\n"
     assert kept.parent.stat().st_mode & 0o777 == 0o700
-    assert host.operate(first_boot.trusted, lab=lab()) == []
+    assert host.operate(first_boot.known_hosts_saved, lab=lab()) == []

@@ -126,9 +126,9 @@ def test_fits() -> None:
     made = lab()
     theirs = dataclasses.replace(bare(made), networks=there(lab(lab_name="theirs")).networks)
     host = _host(theirs)
-    (command,) = host.shell(hypervisor.fits, lab=made)
+    (command,) = host.shell(hypervisor.no_conflicts, lab=made)
     assert "a network quaylab that this lab has not made" in command
     assert "exit 1" in command
     host.executing = False
-    assert host.shell(hypervisor.fits, lab=made) == []
-    assert _host(there(made)).shell(hypervisor.fits, lab=made) == []
+    assert host.shell(hypervisor.no_conflicts, lab=made) == []
+    assert _host(there(made)).shell(hypervisor.no_conflicts, lab=made) == []

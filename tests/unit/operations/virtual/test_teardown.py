@@ -96,7 +96,7 @@ def test_a_vm_that_the_inventory_no_longer_names() -> None:
         teardown.machines,
         teardown.networks,
         teardown.pools,
-        resolver.forgotten,
+        resolver.names_removed,
     ],
     ids=["machines", "networks", "pools", "names"],
 )
@@ -149,23 +149,23 @@ def _resolving(state: ResolverState) -> FakeHost:
 
 
 def test_names_by_etc_hosts() -> None:
-    (command,) = _resolving(ResolverState()).shell(resolver.known, lab=lab())
+    (command,) = _resolving(ResolverState()).shell(resolver.names_resolved, lab=lab())
     assert f"192.168.254.12 {VM} # quaylab-vms quaylab" in command
     host = _resolving(ResolverState(hosts=(f"192.168.254.12 {VM}",)))
-    assert host.shell(resolver.known, lab=lab()) == []
+    assert host.shell(resolver.names_resolved, lab=lab()) == []
     assert host.noops == ["/etc/hosts knows the VMs"]
 
 
 def test_names_by_systemd_resolved() -> None:
     host = _resolving(ResolverState("systemd-resolved"))
-    write, now = host.operate(resolver.known, lab=lab())
+    write, now = host.operate(resolver.names_resolved, lab=lab())
     assert "chmod 0755" in text(write)
     assert text(now) == "/etc/libvirt/hooks/network.d/quaylab-quaylab quaylab started"
 
 
 def test_names_by_network_manager() -> None:
     host = _resolving(ResolverState("NetworkManager"))
-    servers, main, reload, loaded = host.operate(resolver.known, lab=lab())
+    servers, main, reload, loaded = host.operate(resolver.names_resolved, lab=lab())
     assert "dnsmasq.d/quaylab-quaylab.conf" in text(servers)
     assert "conf.d/quaylab-quaylab.conf" in text(main)
     assert text(reload) == "systemctl reload NetworkManager"
@@ -183,16 +183,16 @@ def _network_manager(*, loaded: bool) -> FakeHost:
 
 
 def test_a_run_killed_before_the_reload_is_completed() -> None:
-    commands = _network_manager(loaded=False).shell(resolver.known, lab=lab())
+    commands = _network_manager(loaded=False).shell(resolver.names_resolved, lab=lab())
     assert commands[0] == "systemctl reload NetworkManager"
     assert len(commands) == 2
     host = _network_manager(loaded=True)
-    assert host.shell(resolver.known, lab=lab()) == []
+    assert host.shell(resolver.names_resolved, lab=lab()) == []
     assert host.noops == ["NetworkManager knows quaylab.lan"]
 
 
 def test_the_note_of_the_reload_goes_last() -> None:
-    commands = _network_manager(loaded=True).shell(resolver.forgotten, lab=lab())
+    commands = _network_manager(loaded=True).shell(resolver.names_removed, lab=lab())
     assert commands[-2:] == [
         "systemctl reload NetworkManager",
         f"rm -f {SEEDS}/.resolver-quaylab",
@@ -201,15 +201,15 @@ def test_the_note_of_the_reload_goes_last() -> None:
 
 def test_names_are_forgotten() -> None:
     host = _resolving(ResolverState())
-    assert host.shell(resolver.forgotten, lab=lab()) == []
+    assert host.shell(resolver.names_removed, lab=lab()) == []
     path = "/etc/NetworkManager/dnsmasq.d/quaylab-quaylab.conf"
     files: dict[Any, Any] = {Files: {path: FileState(0, 0, 0o644, "")}}
     host = _resolving(ResolverState("NetworkManager"))
     host.facts |= files
-    commands = host.shell(resolver.forgotten, lab=lab())
+    commands = host.shell(resolver.names_removed, lab=lab())
     assert commands == [f"rm -f {path}", "systemctl reload NetworkManager"]
     lines = ResolverState(hosts=(f"192.168.254.12 {VM}",))
-    (command,) = _resolving(lines).shell(resolver.forgotten, lab=lab())
+    (command,) = _resolving(lines).shell(resolver.names_removed, lab=lab())
     assert "grep -v" in command and VM not in command
 
 
@@ -231,7 +231,7 @@ def test_credentials_go_unless_a_database_stays(
     Path(lab().known_hosts).parent.mkdir()
     Path(lab().known_hosts).touch()
     with ctx_inventory.use(hosts):
-        commands = host.operate(teardown.forgotten, lab=lab())
+        commands = host.operate(teardown.credentials, lab=lab())
     assert len(commands) == (database == VM)
     assert any("encrypted" in reason for reason in host.noops) is (database != VM)
 
