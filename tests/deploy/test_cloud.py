@@ -10,7 +10,7 @@ import yaml
 from quaylab import plan
 from quaylab.problems import Refusal
 from quaylab.secrets.credentials import Store
-from tests.deploy.house import ROOT
+from tests.deploy.project import ROOT
 from tests.hosts import inventory
 from tests.unit.samples import certified, machine
 

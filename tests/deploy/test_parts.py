@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.deploy.house import House, Result, fake
+from tests.deploy.project import Project, Result, fake
 
 ONE = [fake("quay")]
 THREE = {
@@ -26,21 +26,21 @@ def _containers(result: Result, host: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def three(shared_house: House) -> Result:
-    return shared_house.run("-y", "-vv", shared_house.inventory(**THREE), "deploy.py")
+def three(shared_project: Project) -> Result:
+    return shared_project.run("-y", "-vv", shared_project.inventory(**THREE), "deploy.py")
 
 
-def test_one_host_publishes_its_parts_on_loopback(house: House) -> None:
-    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
-    found = _containers(house.run("-y", "-vv", inventory, "deploy.py"), "quay")
+def test_one_host_publishes_its_parts_on_loopback(project: Project) -> None:
+    inventory = project.inventory(quay=ONE, database=ONE, redis=ONE)
+    found = _containers(project.run("-y", "-vv", inventory, "deploy.py"), "quay")
     assert "--publish=127.0.0.1:5432:5432" in found["quaylab-database"]
     assert "--publish=127.0.0.1:6379:6379" in found["quaylab-redis"]
 
 
-def test_mysql(house: House) -> None:
-    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
+def test_mysql(project: Project) -> None:
+    inventory = project.inventory(quay=ONE, database=ONE, redis=ONE)
     options = ("--data", "database_engine=mysql")
-    result = house.run("-y", "-vv", inventory, "tasks/database.py", *options)
+    result = project.run("-y", "-vv", inventory, "tasks/database.py", *options)
     assert result.code == 0, result.output
     database = _containers(result, "quay")["quaylab-database"]
     assert "quay.io/sclorg/mysql-80-c9s:c9s" in database
@@ -86,27 +86,27 @@ def test_a_run_that_can_not_go_on_fails_without_a_traceback(three: Result) -> No
     assert "only SSH and @local hosts can" in three.output
 
 
-def test_credentials_are_kept_before_they_are_used(three: Result, shared_house: House) -> None:
+def test_credentials_are_kept_before_they_are_used(three: Result, shared_project: Project) -> None:
     assert three.operations[0] == "Save the credentials"
-    assert shared_house.credentials.stat().st_mode & 0o777 == 0o600
+    assert shared_project.credentials.stat().st_mode & 0o777 == 0o600
 
 
-def test_archive_is_loaded_and_nothing_pulled(house: House, tmp_path: Path) -> None:
+def test_archive_is_loaded_and_nothing_pulled(project: Project, tmp_path: Path) -> None:
     archive = tmp_path / "images.tar"
     tarfile.open(archive, "w").close()
-    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
+    inventory = project.inventory(quay=ONE, database=ONE, redis=ONE)
     options = ("--data=image_source=archive", f"--data=image_archive={archive}")
-    result = house.run("-y", "-vv", inventory, "tasks/images.py", *options)
+    result = project.run("-y", "-vv", inventory, "tasks/images.py", *options)
     assert result.code == 0, result.output
     commands = result.commands("quay")
     assert sum("docker load" in command for command in commands) == 1
     assert not any(" pull " in command for command in commands)
 
 
-def test_packages_build_a_stand_in(house: House) -> None:
-    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
+def test_packages_build_a_stand_in(project: Project) -> None:
+    inventory = project.inventory(quay=ONE, database=ONE, redis=ONE)
     options = ("--data", "image_source=packages")
-    result = house.run("-y", "-vv", inventory, "tasks/images.py", *options)
+    result = project.run("-y", "-vv", inventory, "tasks/images.py", *options)
     assert result.code == 0, result.output
     built = [command for command in result.commands("quay") if "docker build" in command]
     for name in ("quaylab/postgresql:", "quaylab/redis:", "quaylab/quay-standin:v3.18.0-"):
@@ -119,12 +119,12 @@ def test_packages_build_a_stand_in(house: House) -> None:
 @pytest.fixture(scope="module")
 def legacy(tmp_path_factory: pytest.TempPathFactory) -> Result:
     """A run up to the point where it waits for a real Quay's wizard."""
-    house = House(tmp_path_factory.mktemp("house"))
-    license_file = house.path / "license"
+    project = Project(tmp_path_factory.mktemp("project"))
+    license_file = project.path / "license"
     license_file.write_text("licensed to hunter2")
-    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
+    inventory = project.inventory(quay=ONE, database=ONE, redis=ONE)
     options = ("quay_version=v2.9.1", "quay_image=quay.io/coreos/quay", "quay_license=license")
-    return house.run(
+    return project.run(
         "-y",
         "-vv",
         inventory,
@@ -163,11 +163,11 @@ def test_legacy_quay_is_set_up_by_hand(legacy: Result) -> None:
 # --- secrets ---
 
 
-def test_no_secret_is_told_at_the_highest_verbosity(house: House) -> None:
-    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
-    told = house.run("-y", "-vvv", "--diff", "--debug", inventory, "deploy.py").output
+def test_no_secret_is_told_at_the_highest_verbosity(project: Project) -> None:
+    inventory = project.inventory(quay=ONE, database=ONE, redis=ONE)
+    told = project.run("-y", "-vvv", "--diff", "--debug", inventory, "deploy.py").output
     assert "Write Quay's bundle" in told
-    kept = yaml.safe_load(house.credentials.read_text())
+    kept = yaml.safe_load(project.credentials.read_text())
     public = {"identity", "ca_certificate", "certificate"}
     secrets = [value for key, value in kept.items() if value and key not in public]
     assert len(secrets) >= 7

@@ -28,10 +28,10 @@ def inventory(machine: Machine, operator: Operator, tmp_path: Path) -> Path:
     return operator.inventory(tmp_path, {part: [machine] for part in PARTS}, data)
 
 
-def _refused(result: Result, told: str) -> None:
+def _refused(result: Result, message: str) -> None:
     assert result.returncode == 1
     assert "nothing was changed" in result.output
-    assert told in result.output
+    assert message in result.output
     assert "Traceback" not in result.output
 
 

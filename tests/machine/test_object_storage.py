@@ -99,7 +99,7 @@ def _run(lab: Deployment, *arguments: str, **keys: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "keys", "told"),
+    ("arguments", "keys", "message"),
     [
         ((), {}, "QUAYLAB_STORAGE_ACCESS_KEY: not set"),
         (
@@ -116,12 +116,12 @@ def test_what_is_wrong_is_told_before_a_host_is_changed(
     machine: Machine,
     arguments: tuple[str, ...],
     keys: dict[str, str],
-    told: str,
+    message: str,
 ) -> None:
     refused = _run(lab, *arguments, **keys)
     assert refused.returncode != 0
     assert "Traceback" not in refused.output
-    assert told in refused.output
+    assert message in refused.output
     for nothing in ("docker ps -aq", "ls /etc/quaylab", "ls /var/lib/quaylab"):
         assert machine.run(nothing, check=False).stdout == ""
 

@@ -228,7 +228,7 @@ def test_a_key_whose_pools_do_not_cover_the_host(rhel: Rhel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "env", "told"),
+    ("settings", "env", "message"),
     [
         (
             BY_PASSWORD,
@@ -245,12 +245,12 @@ def test_a_key_whose_pools_do_not_cover_the_host(rhel: Rhel) -> None:
     ids=["password", "unreachable", "no key"],
 )
 def test_refused_registration(
-    rhel: Rhel, settings: dict[str, Any], env: dict[str, str], told: str
+    rhel: Rhel, settings: dict[str, Any], env: dict[str, str], message: str
 ) -> None:
     rhel.reset("1.29")
     result = rhel.run(settings, env)
     assert result.returncode == 1
-    assert told in result.stderr
+    assert message in result.stderr
     assert "Traceback" not in result.output
     assert rhel.consumer is None
     for secret in env.values():

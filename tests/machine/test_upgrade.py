@@ -144,7 +144,7 @@ def _node(machine: Machine) -> str:
 
 
 @pytest.mark.parametrize(
-    ("version", "told"),
+    ("version", "message"),
     [
         ("v3.15.1", f"quay_version: the database has the schema of {OLD}"),
         ("v3.20.0", "set a version of v3.19 first"),
@@ -152,12 +152,12 @@ def _node(machine: Machine) -> str:
     ids=["downgrade", "jump"],
 )
 def test_refused_before_anything_is_changed(
-    lab: Deployment, machine: Machine, version: str, told: str
+    lab: Deployment, machine: Machine, version: str, message: str
 ) -> None:
     before = _node(machine)
     refused = lab.run("deploy.py", "--data", f"quay_version={version}")
     assert refused.returncode != 0
-    assert told in refused.output
+    assert message in refused.output
     assert "nothing was changed" in refused.output
     assert _node(machine) == before
     assert _dumps(machine) == []

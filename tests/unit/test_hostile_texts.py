@@ -284,7 +284,7 @@ LOOP["a"].append(LOOP)
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "message"),
     [
         ({"lower": 1}, "'lower' has not the form of a key"),
         ({"A B": 1}, "'A B' has not the form of a key"),
@@ -305,12 +305,12 @@ LOOP["a"].append(LOOP)
         ({"A": len}, "A is of the type builtin_function_or_method"),
     ],
 )
-def test_what_no_config_yaml_carries(value: Any, told: str) -> None:
+def test_what_no_config_yaml_carries(value: Any, message: str) -> None:
     with pytest.raises(Refusal) as refused:
         load([host("quay.example.com", quay_config=value)])
     (problem,) = refused.value.problems
     assert problem.startswith("quay_config: ")
-    assert told in problem
+    assert message in problem
 
 
 def test_all_that_is_wrong_in_it_is_told_and_none_of_its_passwords() -> None:

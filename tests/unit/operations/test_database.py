@@ -142,7 +142,7 @@ def test_a_refused_step_is_told_in_one_line(lab: Plan, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("administrator", "admin", "told"),
+    ("administrator", "admin", "message"),
     [(None, None, "it went away"), (ADMIN, "not let in", "not let in")],
     ids=["went away", "not let in"],
 )
@@ -152,12 +152,12 @@ def test_nothing_is_made_without_an_administrator(
     monkeypatch: pytest.MonkeyPatch,
     administrator: Login | None,
     admin: str | None,
-    told: str,
+    message: str,
 ) -> None:
     plan = dataclasses.replace(lab, administrator=administrator)
     _, (command,) = _elsewhere(plan, monkeypatch, quay="it went away", admin=admin)
     done = shell.run(text(command))
-    assert (done.returncode, done.stderr) == (1, f"{told}\n")
+    assert (done.returncode, done.stderr) == (1, f"{message}\n")
 
 
 def test_plan_does_not_show_the_administrators_password(lab: Plan) -> None:

@@ -114,20 +114,20 @@ def test_an_engine_that_does_not_start_tells_why(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "message"),
     [(["{"], "is no valid JSON"), (["[]"], "holds no JSON object")],
     ids=["no JSON", "no object"],
 )
 @pytest.mark.parametrize("answers", [False, True], ids=["down", "to be restarted"])
 def test_settings_that_the_engine_can_not_read_are_told_before(
-    shell: Shell, answers: bool, lines: list[str], told: str
+    shell: Shell, answers: bool, lines: list[str], message: str
 ) -> None:
     host = _daemon(answers)
     host.shell_output = (True, lines)
     (command,) = _running(host, machine(), https_proxy=PROXY)
     done = shell.run(command)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"/etc/docker/daemon.json of quay.example.com {told}")
+    assert done.stderr.startswith(f"/etc/docker/daemon.json of quay.example.com {message}")
 
 
 def test_rules_that_were_flushed_are_made_again_where_containers_go_on(shell: Shell) -> None:

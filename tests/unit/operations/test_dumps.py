@@ -91,7 +91,7 @@ def test_dump_is_checked_and_signed(upgrading: Plan, folder: Path, shell: Shell)
 
 
 @pytest.mark.parametrize(
-    ("broken", "told"),
+    ("broken", "message"),
     [
         ("*' quaylab dump '*) echo no space >&2; exit 1 ;;", "no space"),
         ("*' quaylab load '*) echo cut off >&2; exit 1 ;;", "cut off"),
@@ -100,7 +100,7 @@ def test_dump_is_checked_and_signed(upgrading: Plan, folder: Path, shell: Shell)
     ids=["dump", "load", "rows"],
 )
 def test_dump_that_fails_or_differs_is_none(
-    upgrading: Plan, folder: Path, shell: Shell, broken: str, told: str
+    upgrading: Plan, folder: Path, shell: Shell, broken: str, message: str
 ) -> None:
     shell.stub("docker", ENGINE.replace('case "$*" in', f'case "$*" in {broken}'))
     failed = None
@@ -110,7 +110,7 @@ def test_dump_that_fails_or_differs_is_none(
             break
     assert failed
     assert failed.returncode
-    assert told in failed.stderr
+    assert message in failed.stderr
     assert not list(folder.glob("*.json"))
 
 
@@ -144,7 +144,7 @@ def test_other_hosts_only_wait(upgrading: Plan) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "told"),
+    ("state", "message"),
     [
         (_state(free=199), "need 200 bytes, found are 199"),
         (_state(size=None, revision=None), "the database does not answer"),
@@ -152,12 +152,12 @@ def test_other_hosts_only_wait(upgrading: Plan) -> None:
     ids=["no space", "no answer"],
 )
 def test_without_a_dump_the_run_ends(
-    upgrading: Plan, shell: Shell, state: DumpsState, told: str
+    upgrading: Plan, shell: Shell, state: DumpsState, message: str
 ) -> None:
     (command,), _ = _taken(upgrading, state)
     done = shell.run(command)
     assert done.returncode == 1
-    assert told in done.stderr
+    assert message in done.stderr
 
 
 # --- restored ---
@@ -227,18 +227,18 @@ def test_elsewhere_nothing_is_restored(upgrading: Plan, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "told"), [("v3.16.5", "quay_version=v3.16.5"), (None, "quay_version=VERSION")]
+    ("version", "message"), [("v3.16.5", "quay_version=v3.16.5"), (None, "quay_version=VERSION")]
 )
 def test_next_command_is_told(
     upgrading: Plan,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     version: str | None,
-    told: str,
+    message: str,
 ) -> None:
     monkeypatch.setattr("sys.argv", ["pyinfra", "inventory.py", dumps.RESTORE])
     with ctx_state.use(SimpleNamespace(is_executing=True)):
         assert FakeHost().operate(dumps.next_command_printed, plan=upgrading, version=version) == []
     printed = capsys.readouterr()
     assert printed.out == ""  # where --json is
-    assert printed.err.splitlines()[-1] == f"  pyinfra inventory.py deploy.py --data {told}"
+    assert printed.err.splitlines()[-1] == f"  pyinfra inventory.py deploy.py --data {message}"

@@ -66,7 +66,7 @@ def test_owner_and_mode_are_put_right(secret: Path, state: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "ok", "told"),
+    ("lines", "ok", "message"),
     [
         ([], False, "pull_secret_user: puller is no user of quay.example.com"),
         ([ENTRY, "1000:1000:600", "{"], True, "/home/puller/.docker/config.json is no JSON"),
@@ -75,8 +75,8 @@ def test_owner_and_mode_are_put_right(secret: Path, state: str) -> None:
     ],
     ids=["no user", "no JSON", "a list", "no logins"],
 )
-def test_refused(secret: Path, shell: Shell, lines: list[str], ok: bool, told: str) -> None:
+def test_refused(secret: Path, shell: Shell, lines: list[str], ok: bool, message: str) -> None:
     ((command,), _) = _merge(secret, *lines, ok=ok)
     done = shell.run(text(command))
     assert done.returncode == 1
-    assert done.stderr.startswith(told)
+    assert done.stderr.startswith(message)

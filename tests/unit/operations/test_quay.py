@@ -86,7 +86,7 @@ def test_a_schema_that_only_the_container_tells_is_noted_again(store: Store) -> 
 
 
 @pytest.mark.parametrize(
-    ("schema", "told"),
+    ("schema", "message"),
     [
         ("v3.16.5", "v3.16.5 still serves. Repair the cause and run again, or go back"),
         (None, "migrating to v3.18.0 failed; what it said is above"),
@@ -94,7 +94,7 @@ def test_a_schema_that_only_the_container_tells_is_noted_again(store: Store) -> 
     ids=["upgrade", "first"],
 )
 def test_failing_migration_tells_its_last_lines_and_the_way_back(
-    store: Store, shell: Shell, monkeypatch: pytest.MonkeyPatch, schema: str | None, told: str
+    store: Store, shell: Shell, monkeypatch: pytest.MonkeyPatch, schema: str | None, message: str
 ) -> None:
     monkeypatch.setattr(dumps, "way_back", lambda plan: "pyinfra tasks/restore_database.py")
     shell.stub("docker", 'case "$1" in run) seq 20; echo column exists >&2; exit 1 ;; esac')
@@ -103,7 +103,7 @@ def test_failing_migration_tells_its_last_lines_and_the_way_back(
     assert done.returncode == 1
     *log, last = done.stderr.splitlines()
     assert (len(log), log[-1]) == (10, "column exists")
-    assert told in last
+    assert message in last
     assert ("pyinfra tasks/restore_database.py" in last) is (schema is not None)
 
 
@@ -281,7 +281,7 @@ def test_planning_a_first_run_expects_to_make_the_superuser(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("users", "superusers", "told"),
+    ("users", "superusers", "message"),
     [
         ({USER: "another-password"}, {USER}, "superuser_password: Quay has users, but"),
         ({"someone": PASSWORD}, {USER}, "superuser_password: Quay has users, but"),
@@ -290,14 +290,14 @@ def test_planning_a_first_run_expects_to_make_the_superuser(site: Site) -> None:
     ids=["another password", "other users", "no superuser"],
 )
 def test_why_there_is_no_superuser_is_told_in_one_line(
-    site: Site, users: dict[str, str], superusers: set[str], told: str
+    site: Site, users: dict[str, str], superusers: set[str], message: str
 ) -> None:
     site.quay.users.update(users)
     site.quay.superusers = superusers
     host = site.host()
     (command,) = host.operate(quay.superuser, plan=site.lab())
     line = _failure(command, host)
-    assert line.startswith(told)
+    assert line.startswith(message)
     assert PASSWORD not in line
 
 
@@ -372,14 +372,14 @@ def test_bad_health_is_told_in_one_line(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "told"),
+    ("variable", "message"),
     [
         ("QUAYLAB_DATABASE_PASSWORD", "database at quaylab-database:5432: "),
         ("QUAYLAB_REDIS_PASSWORD", "Redis at quaylab-redis:6379: "),
     ],
 )
 def test_a_service_that_refuses_quays_credentials_is_named(
-    site: Site, variable: str, told: str, monkeypatch: pytest.MonkeyPatch
+    site: Site, variable: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab = site.lab()
     monkeypatch.setenv(variable, "another-password")
@@ -387,7 +387,7 @@ def test_a_service_that_refuses_quays_credentials_is_named(
     host = site.host()
     (command,) = host.operate(quay.verified, plan=wrong)
     line = _failure(command, host)
-    assert line.startswith(told)
+    assert line.startswith(message)
     assert "another-password" not in line
 
 

@@ -168,7 +168,7 @@ def test_registered_although_it_ended_with_70(rhel: Rhel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "secret", "told"),
+    ("how", "secret", "message"),
     [
         ({"rhsm_user": "quay"}, "hunter2", "rhsm_user: Invalid Credentials"),
         ({"rhsm_user": "admin", "rhsm_organization": "nope"}, "secret", "nope does not exist"),
@@ -178,9 +178,9 @@ def test_registered_although_it_ended_with_70(rhel: Rhel) -> None:
     ],
     ids=["password", "organization", "no organization", "in none", "key"],
 )
-def test_refused_registration(rhel: Rhel, how: dict[str, Any], secret: str, told: str) -> None:
+def test_refused_registration(rhel: Rhel, how: dict[str, Any], secret: str, message: str) -> None:
     (line,) = rhel.register(settings(**how), secret)
-    assert told in line
+    assert message in line
     assert "\n" not in line
     assert "hunter2" not in line
     assert rhel.identity is None
@@ -300,7 +300,7 @@ def test_the_server_is_noted_before_the_registration(rhel: Rhel, fault: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("server", "ca", "told"),
+    ("server", "ca", "message"),
     [
         ({}, False, "rhsm_ca: Error: CA certificate for subscription service has not been"),
         ({"faults": ["down"]}, True, "rhsm_server: Unable to reach the server at satellite."),
@@ -309,14 +309,14 @@ def test_the_server_is_noted_before_the_registration(rhel: Rhel, fault: str) -> 
     ids=["CA", "down", "error"],
 )
 def test_the_connection_is_to_blame(
-    rhel: Rhel, server: dict[str, Any], ca: bool, told: str
+    rhel: Rhel, server: dict[str, Any], ca: bool, message: str
 ) -> None:
     wanted = _satellite(rhel)
     if ca:
         _trust(wanted)
     rhel.serve(SATELLITE, ca=CA, **server)
     (line,) = rhel.register(wanted)
-    assert line.startswith(told)
+    assert line.startswith(message)
 
 
 @pytest.mark.parametrize("there", [None, "not a certificate\n"], ids=["deleted", "damaged"])
@@ -407,7 +407,7 @@ def test_pool_that_only_the_server_knows_to_be_attached(rhel: Rhel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "told"),
+    ("wanted", "message"),
     [
         ({"rhsm_pool": "deadbeef"}, "rhsm_pool: Subscription pool deadbeef does not exist."),
         (
@@ -416,11 +416,11 @@ def test_pool_that_only_the_server_knows_to_be_attached(rhel: Rhel) -> None:
         ),
     ],
 )
-def test_unknown_pool(rhel: Rhel, wanted: dict[str, Any], told: str) -> None:
+def test_unknown_pool(rhel: Rhel, wanted: dict[str, Any], message: str) -> None:
     rhel.known()
     given = settings(rhsm_user="quay", **wanted)
     (line,) = rhel.perform(subscription.pool_attached, settings=given)
-    assert line.startswith(told)
+    assert line.startswith(message)
     assert rhel.consumer["pools"] == []
 
 
@@ -479,7 +479,7 @@ def _lab(lab: Plan, os_id: str = "rhel", **given: Any) -> Plan:
 
 
 @pytest.mark.parametrize(
-    ("os_id", "given", "told"),
+    ("os_id", "given", "message"),
     [
         ("debian", {"rhsm_organization": "acme"}, "rhel1 is no RHEL host but debian"),
         ("rocky", {"rhsm_organization": "acme"}, "rhel1 is no RHEL host but rocky"),
@@ -487,13 +487,13 @@ def _lab(lab: Plan, os_id: str = "rhel", **given: Any) -> Plan:
         ("rhel", {"rhsm_organization": "acme"}, "rhel1 has no subscription-manager"),
     ],
 )
-def test_left_alone(lab: Plan, os_id: str, given: dict[str, Any], told: str) -> None:
+def test_left_alone(lab: Plan, os_id: str, given: dict[str, Any], message: str) -> None:
     without = FakeHost(name="rhel1")
     plan = _lab(lab, os_id, **given)
     with without.current():
         reason = subscription.found(plan)
     assert isinstance(reason, str)
-    assert told in reason
+    assert message in reason
     assert without.operate(subscription.left_alone, reason=reason) == []
     assert without.operate(subscription.unregistered, plan=plan) == []
     assert without.noops == [reason, reason]

@@ -269,7 +269,7 @@ def test_good_values(key: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "told"),
+    ("address", "message"),
     [
         ("db.example.com:5433", "is no address; a port has a setting of its own"),
         ("a::::1", "is no address"),
@@ -279,9 +279,9 @@ def test_good_values(key: str, value: str) -> None:
         ("a" * 64 + ".example.com", "holds a label"),
     ],
 )
-def test_address_that_no_resolver_takes(address: str, told: str) -> None:
+def test_address_that_no_resolver_takes(address: str, message: str) -> None:
     (problem,) = _problems(host("quay.example.com", database_host=address))
-    assert problem.startswith(f"database_host: {address!r}: {told}")
+    assert problem.startswith(f"database_host: {address!r}: {message}")
 
 
 def test_name_with_a_label_that_is_too_long() -> None:

@@ -50,7 +50,7 @@ def test_what_can_be_changed(wanted: Mapping[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "key", "told"),
+    ("wanted", "key", "message"),
     [
         ({"libvirt_bridges": [{**BRIDGE, "dhcp_end": "192.168.254.99"}]}, "libvirt_bridges", "253"),
         (
@@ -65,11 +65,11 @@ def test_what_can_be_changed(wanted: Mapping[str, Any]) -> None:
     ],
     ids=["network", "forwarder", "smaller", "one less", "image", "root"],
 )
-def test_what_can_not(wanted: Mapping[str, Any], key: str, told: str) -> None:
+def test_what_can_not(wanted: Mapping[str, Any], key: str, message: str) -> None:
     problems = _refused(lab(**wanted), there(lab()))
     assert problems
     assert all(problem.startswith(f"{key}: ") for problem in problems)
-    assert told in problems[0]
+    assert message in problems[0]
 
 
 def test_another_network_or_pool() -> None:
@@ -114,7 +114,7 @@ def test_a_bridge_of_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("report", "told"),
+    ("report", "message"),
     [
         (_with_disk(None), "is no disk of @local"),
         (_with_disk(Device("theirs", "LVM2_member")), "belongs to the volume group theirs"),
@@ -128,10 +128,10 @@ def test_a_bridge_of_others() -> None:
     ],
     ids=["none", "theirs", "taken", "file system", "in use", "what would help"],
 )
-def test_the_disk_of_a_pool(report: Hypervisor, told: str) -> None:
+def test_the_disk_of_a_pool(report: Hypervisor, message: str) -> None:
     (problem,) = _refused(lab(), report)
     assert problem.startswith("libvirt_pools: ")
-    assert told in problem
+    assert message in problem
 
 
 def test_a_volume_group_of_its_name_on_its_disk_is_used() -> None:

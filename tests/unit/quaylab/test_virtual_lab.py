@@ -111,7 +111,7 @@ def test_the_password_is_in_no_representation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "key", "told"),
+    ("changes", "key", "message"),
     [
         (_bridge(network="192.168.254.1"), "libvirt_bridges[0].network", "is no network"),
         (_bridge(ip_netmask="255.0.255.0"), "libvirt_bridges[0].network", "is no network"),
@@ -184,16 +184,16 @@ def test_the_password_is_in_no_representation() -> None:
         ({"purge": "quay.example.com"}, "purge", f"is not this registry's name, {VM}"),
     ],
 )
-def test_what_does_not_go_together(changes: Mapping[str, Any], key: str, told: str) -> None:
+def test_what_does_not_go_together(changes: Mapping[str, Any], key: str, message: str) -> None:
     problems = _problems(**changes)
     assert problems[0].startswith(f"{key}: ")
-    assert told in problems[0]
+    assert message in problems[0]
     # A network or pool that is wrong may be missed elsewhere, but nothing else is told.
     assert len(problems) == 1, problems
 
 
 @pytest.mark.parametrize(
-    ("changes", "key", "told"),
+    ("changes", "key", "message"),
     [
         (_bridge(forward="bridge"), "libvirt_bridges[0].forward", "'nat', 'route' or 'open'"),
         (_bridge(bridge="virbr-much-too-long"), "libvirt_bridges[0].bridge", "at most 15"),
@@ -215,10 +215,10 @@ def test_what_does_not_go_together(changes: Mapping[str, Any], key: str, told: s
         ({"resources": {"vcpus": 0}}, "", "resources.vcpus"),
     ],
 )
-def test_values_inside_a_setting(changes: Mapping[str, Any], key: str, told: str) -> None:
+def test_values_inside_a_setting(changes: Mapping[str, Any], key: str, message: str) -> None:
     (problem,) = _problems(**changes)
     assert key in problem
-    assert told in problem
+    assert message in problem
 
 
 def test_two_hypervisors() -> None:

@@ -126,7 +126,7 @@ def test_clients_are_sent_to_the_store_as_by_quay(changes: dict[str, Any], redir
 
 
 @pytest.mark.parametrize(
-    ("driver", "arguments", "told"),
+    ("driver", "arguments", "message"),
     [
         ("AzureStorage", {}, "is unknown to the stand-in"),
         ("RadosGWStorage", {"hostname": "rgw", "bucket_name": "b"}, "lacks storage_path"),
@@ -137,13 +137,15 @@ def test_clients_are_sent_to_the_store_as_by_quay(changes: dict[str, Any], redir
         ),
     ],
 )
-def test_what_quay_would_not_start_with(driver: str, arguments: dict[str, Any], told: str) -> None:
+def test_what_quay_would_not_start_with(
+    driver: str, arguments: dict[str, Any], message: str
+) -> None:
     values = {
         "SECRET_KEY": "a-secret",
         "DISTRIBUTED_STORAGE_CONFIG": {"default": [driver, arguments]},
         "DISTRIBUTED_STORAGE_PREFERENCE": ["default"],
     }
-    with pytest.raises(StartError, match=told):
+    with pytest.raises(StartError, match=message):
         registry_configuration(Settings(Path("/conf/stack"), values))
 
 

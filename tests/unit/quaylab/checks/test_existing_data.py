@@ -45,7 +45,7 @@ def test_data_of_other_services_is_none_of_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "setting", "told"),
+    ("found", "setting", "message"),
     [
         ({"data": "mysql-80-c9s"}, "database_engine", "is of mysql-80-c9s"),
         ({"path": "/srv/old"}, "database_data", "is of /srv/old"),
@@ -53,9 +53,9 @@ def test_data_of_other_services_is_none_of_ours() -> None:
     ],
     ids=["engine", "directory", "stand-in"],
 )
-def test_foreign_data_is_refused(found: dict[str, str], setting: str, told: str) -> None:
+def test_foreign_data_is_refused(found: dict[str, str], setting: str, message: str) -> None:
     (problem,) = _problems(**found)
-    assert problem.startswith(f"{setting}: volume {NAME} on {HOST} {told}")
+    assert problem.startswith(f"{setting}: volume {NAME} on {HOST} {message}")
     assert "dump the data" in problem
 
 

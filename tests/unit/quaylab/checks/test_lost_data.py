@@ -65,7 +65,7 @@ def test_nothing_is_lost(
 
 
 @pytest.mark.parametrize(
-    ("volumes", "told"),
+    ("volumes", "message"),
     [
         ({STORAGE_VOLUME: {}}, "volume quaylab-database is not on quay.example.com"),
         (
@@ -77,13 +77,13 @@ def test_nothing_is_lost(
     ids=["database gone", "database empty", "blobs gone"],
 )
 def test_data_that_is_gone_is_refused(
-    store: Store, volumes: dict[str, dict[str, Any]], told: str
+    store: Store, volumes: dict[str, dict[str, Any]], message: str
 ) -> None:
     lab = _plan(store, volumes)
     (problem,) = _problems(lab)
-    assert told in problem
+    assert message in problem
     assert "tasks/teardown.py --data purge=quay.example.com" in problem
-    assert ("tasks/restore_database.py" in problem) is ("quaylab-database" in told)
+    assert ("tasks/restore_database.py" in problem) is ("quaylab-database" in message)
     with pytest.raises(Refusal) as refused:
         plan.refuse_unfit(lab)
     assert problem in refused.value.problems

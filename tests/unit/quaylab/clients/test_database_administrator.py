@@ -63,7 +63,7 @@ def test_postgresql(changes: dict[str, Any], expected: list[tuple[str, str]]) ->
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"trigram_available": False}, "the server has no pg_trgm"),
         ({"owner": "app", "others": 7}, "holds 7 tables of others; set database_name"),
@@ -71,8 +71,8 @@ def test_postgresql(changes: dict[str, Any], expected: list[tuple[str, str]]) ->
         ({"makes_databases": False}, "provider may not make databases"),
     ],
 )
-def test_what_can_not_be_made_is_told(changes: dict[str, Any], told: str) -> None:
-    with pytest.raises(Unreachable, match=told):
+def test_what_can_not_be_made_is_told(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(Unreachable, match=message):
         _postgresql(**changes)
 
 

@@ -184,7 +184,7 @@ def _error(status: int, code: str, more: str = "", **headers: str) -> Answer:
 
 
 @pytest.mark.parametrize(
-    ("answer", "setting", "told"),
+    ("answer", "setting", "message"),
     [
         (_error(403, "RequestTimeTooSkewed"), "storage", "start chrony or another NTP client"),
         (_error(403, "AccessDenied"), "storage_bucket", "belongs to another"),
@@ -209,11 +209,11 @@ def _error(status: int, code: str, more: str = "", **headers: str) -> Answer:
     ],
     ids=lambda value: None if isinstance(value, str) else str(value.body)[13:40],
 )
-def test_what_s3_refuses_is_told_by_its_setting(answer: Answer, setting: str, told: str) -> None:
+def test_what_s3_refuses_is_told_by_its_setting(answer: Answer, setting: str, message: str) -> None:
     with small_store(lambda _: answer) as server:
         said = _refusal(_client(server.port))
     assert said.startswith(f"{setting}: object store at ")
-    assert told in said
+    assert message in said
     assert len(server.asked) == 1  # no second try
 
 
@@ -278,7 +278,7 @@ def test_nobody_listens() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "expired", "trusted", "setting", "told"),
+    ("names", "expired", "trusted", "setting", "message"),
     [
         (("s3.example.com",), False, False, "storage_ca", "by a CA that storage_ca doesn't hold"),
         (("s3.example.com",), True, True, "storage_ca", "certificate has expired"),
@@ -287,14 +287,14 @@ def test_nobody_listens() -> None:
     ids=["untrusted", "expired", "of another name"],
 )
 def test_a_certificate_that_is_refused(
-    tmp_path: Path, names: tuple[str, ...], expired: bool, trusted: bool, setting: str, told: str
+    tmp_path: Path, names: tuple[str, ...], expired: bool, trusted: bool, setting: str, message: str
 ) -> None:
     file = certificate(tmp_path, *names, expired=expired)
     changes: dict[str, Any] = {"storage_ca": file} if trusted else {}
     with small_store(lambda _: Answer(), file) as server:
         said = _refusal(_client(server.port, "s3.example.com", storage_tls=True, **changes))
     assert said.startswith(f"{setting}: object store at s3.example.com:")
-    assert told in said
+    assert message in said
 
 
 def test_a_private_ca_of_openssl(tmp_path: Path) -> None:
@@ -384,18 +384,18 @@ def test_a_role_in_place_of_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "message"),
     [
         (Answer(404), "Quay's machine has no role at AWS"),
         (Answer(200, "not what AWS says"), "is it one at AWS?"),
     ],
     ids=["no role", "not AWS"],
 )
-def test_no_role(answer: Answer, told: str) -> None:
+def test_no_role(answer: Answer, message: str) -> None:
     with small_store(lambda _: answer) as server:
         said = _refusal(_client(server.port, storage_iam_role=True))
     assert said.startswith("storage_iam_role: ")
-    assert told in said
+    assert message in said
 
 
 # --- Swift --------------------------------------------------------------------------------------

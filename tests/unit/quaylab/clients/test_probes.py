@@ -61,7 +61,7 @@ def test_a_service_that_answers(
 
 
 @pytest.mark.parametrize(
-    ("service", "handler", "told"),
+    ("service", "handler", "message"),
     [
         ("redis", Redis, "invalid username-password pair"),
         ("postgresql", PostgreSQL, "password authentication failed"),
@@ -70,11 +70,11 @@ def test_a_service_that_answers(
     ids=["redis", "postgresql", "mysql"],
 )
 def test_wrong_password_is_told_in_one_line_without_it(
-    service: str, handler: type[Handler], told: str
+    service: str, handler: type[Handler], message: str
 ) -> None:
     with serving(handler, "another-password") as port, pytest.raises(Unreachable) as error:
         _ask(service, port)
-    assert told in str(error.value)
+    assert message in str(error.value)
     task = "redis" if service == "redis" else "database"
     assert str(error.value).endswith(f"changed there by hand: tasks/{task}.py sets it again")
     assert "\n" not in str(error.value)
@@ -189,7 +189,7 @@ def test_private_ca_of_openssl_is_trusted(service: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("service", SERVERS)
 @pytest.mark.parametrize(
-    ("name", "days", "trusted", "told"),
+    ("name", "days", "trusted", "message"),
     [
         (NAME, 30, False, "is signed by a CA that {part}_ca doesn't hold"),
         ("other.example.com", 30, True, f"is not valid for '{NAME}'"),
@@ -202,7 +202,7 @@ def test_a_server_that_is_not_trusted_is_told_with_the_reason(
     name: str,
     days: int,
     trusted: bool,
-    told: str,
+    message: str,
     authority: Authority,
     tmp_path: Path,
 ) -> None:
@@ -212,7 +212,7 @@ def test_a_server_that_is_not_trusted_is_told_with_the_reason(
     with serving(handler, password, answer, tls) as port, pytest.raises(Unreachable) as error:
         _ask_with_tls(service, port, ca)
     part = "redis" if service == "redis" else "database"
-    assert told.format(part=part) in str(error.value)
+    assert message.format(part=part) in str(error.value)
     assert "\n" not in str(error.value)
 
 

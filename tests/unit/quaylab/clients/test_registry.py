@@ -247,7 +247,7 @@ def test_endless_rate_limit_ends(
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ({"errors": [{"message": "access denied"}]}, "HTTP 500 (access denied)"),
         (
@@ -263,12 +263,12 @@ def test_endless_rate_limit_ends(
     ids=["errors", "detail", "message", "error_message", "list", "page", "other errors"],
 )
 def test_registrys_own_words_are_told(
-    client: Registry, quay: SmallQuay, body: Any, told: str
+    client: Registry, quay: SmallQuay, body: Any, message: str
 ) -> None:
     quay.force("GET /health/endtoend", 500, body)
     with pytest.raises(RegistryError) as error:
         client.health()
-    assert str(error.value) == f"GET /health/endtoend: {told}"
+    assert str(error.value) == f"GET /health/endtoend: {message}"
 
 
 @pytest.mark.parametrize("body", ["<html>Welcome to nginx!</html>", "[]", "{}", '{"data": 1}'])

@@ -476,7 +476,7 @@ def test_space_that_there_will_be(read: Callable[[], Disks], expected: dict[str,
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "message"),
     [
         ({}, "docker_storage.devices: not set"),
         ({"devices": []}, "docker_storage.devices: []: "),
@@ -489,8 +489,8 @@ def test_space_that_there_will_be(read: Callable[[], Disks], expected: dict[str,
         ({"devices": ["X"], "vg": "a"}, "docker_storage.vg: no such key"),
     ],
 )
-def test_bad_values_are_told_by_their_path(value: object, told: str) -> None:
+def test_bad_values_are_told_by_their_path(value: object, message: str) -> None:
     with pytest.raises(Refusal) as refused:
         load([host(NAME, docker_storage=value)])
     (problem,) = refused.value.problems
-    assert problem.removeprefix(f"{NAME}: ").startswith(told)
+    assert problem.removeprefix(f"{NAME}: ").startswith(message)

@@ -164,7 +164,7 @@ def test_rhsm_conf() -> None:
 
 
 @pytest.mark.parametrize(
-    ("identity", "told"),
+    ("identity", "message"),
     [
         (IDENTITY, "rhsm_server: rhel1 is registered with https://satellite.example.com:443/rhsm"),
         (UNVERIFIED, "rhsm_server: rhel1 is registered with https://satellite.example.com:443/"),
@@ -172,11 +172,11 @@ def test_rhsm_conf() -> None:
     ],
     ids=["it is", "its CA is gone", "unknown"],
 )
-def test_a_registered_host_is_not_moved(identity: Answer, told: str) -> None:
+def test_a_registered_host_is_not_moved(identity: Answer, message: str) -> None:
     found = registration(VERSION, identity, UNLOCKED, CONFIG, FILES)
     moved = settings(**{**SATELLITE, "rhsm_server": "https://new.example.com/rhsm"})
     (problem,) = host_problems("rhel1", found, moved)
-    assert problem.startswith(told)
+    assert problem.startswith(message)
     assert list(host_problems("rhel1", found, settings(**SATELLITE), True)) == []
 
 
@@ -198,21 +198,21 @@ def test_pools_by_version(told: str, version: tuple[int, int] | None, pools: boo
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"rhsm_pool": "8a85"}, "rhsm_pool: rhel1 has subscription-manager 1.30, which can't"),
         ({"rhsm_pool_matches": "*x*"}, "rhsm_pool_matches: rhel1 has subscription-manager 1.30"),
         ({"rhsm_organization": "other"}, "rhsm_organization: rhel1 is registered with acme, not"),
     ],
 )
-def test_what_a_host_can_not_do(given: dict[str, Any], told: str) -> None:
+def test_what_a_host_can_not_do(given: dict[str, Any], message: str) -> None:
     found = Registration(True, (1, 30), UUID, "acme")
     (problem,) = host_problems("rhel1", found, settings(**{"rhsm_organization": "acme", **given}))
-    assert problem.startswith(told)
+    assert problem.startswith(message)
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"rhsm_pool": "8a85"}, "rhsm_pool: set without rhsm_organization and rhsm_user"),
         ({"rhsm_repositories": []}, "rhsm_repositories: set without rhsm_organization"),
@@ -231,9 +231,9 @@ def test_what_a_host_can_not_do(given: dict[str, Any], told: str) -> None:
         ),
     ],
 )
-def test_settings_that_do_not_go_together(given: dict[str, Any], told: str) -> None:
+def test_settings_that_do_not_go_together(given: dict[str, Any], message: str) -> None:
     (problem,) = settings_problems(settings(**given))
-    assert problem.startswith(told)
+    assert problem.startswith(message)
 
 
 def test_settings_that_go_together(tmp_path: Path) -> None:

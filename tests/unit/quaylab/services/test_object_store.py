@@ -192,7 +192,7 @@ def test_good_combinations(changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "key", "told"),
+    ("changes", "key", "message"),
     [
         ({"storage_host": "rgw.example.com"}, "storage_host", "no meaning with local"),
         ({"storage_proxy": True}, "storage_proxy", "no meaning with local"),
@@ -221,10 +221,10 @@ def test_good_combinations(changes: dict[str, Any]) -> None:
     ],
     ids=lambda value: None if isinstance(value, str) else " ".join(map(str, value)),
 )
-def test_bad_combinations(changes: dict[str, Any], key: str, told: str) -> None:
+def test_bad_combinations(changes: dict[str, Any], key: str, message: str) -> None:
     (problem,) = _problems(**changes)
     assert problem.startswith(f"{key}: ")
-    assert told in problem
+    assert message in problem
 
 
 def _refused(hosts: list[Any], **changes: Any) -> tuple[str, ...]:

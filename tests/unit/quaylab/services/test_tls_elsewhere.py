@@ -26,7 +26,7 @@ def _problems(tmp_path: Path, **changes: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"database_ca": "CA"}, "database_ca: .* database_host isn't set"),
         ({"redis_ca": "CA"}, "redis_ca: .* redis_host isn't set"),
@@ -45,9 +45,9 @@ def _problems(tmp_path: Path, **changes: Any) -> list[str]:
         ),
     ],
 )
-def test_what_can_not_go_together(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
+def test_what_can_not_go_together(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     (problem,) = _problems(tmp_path, **changes)
-    assert re.search(told, problem)
+    assert re.search(message, problem)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_steps_that_work(schema: str | None, version: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "version", "told"),
+    ("schema", "version", "message"),
     [
         ("v3.18.0", "v3.17.4", "Quay knows no way back to v3.17.4; set v3.18.0, or restore"),
         ("v3.18.1", "v3.18.0", "Quay knows no way back to v3.18.0; set v3.18.1, or restore"),
@@ -50,10 +50,10 @@ def test_steps_that_work(schema: str | None, version: str) -> None:
         ("v2.9.1", "v3.18.0", "there is no upgrade from v2.9.1 to v3.18.0 by Quaylab"),
     ],
 )
-def test_steps_that_do_not(schema: str, version: str, told: str) -> None:
+def test_steps_that_do_not(schema: str, version: str, message: str) -> None:
     (problem,) = _problems(schema, version)
     assert problem.startswith("quay_version: ")
-    assert told in problem
+    assert message in problem
 
 
 @pytest.mark.parametrize("version", ["v3.16.5", "v3.18.0"])

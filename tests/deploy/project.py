@@ -1,6 +1,6 @@
-"""Running pyinfra as an operator does, over @fake hosts, from a house of its own.
+"""Running pyinfra as an operator does, over @fake hosts, from a project of its own.
 
-The house is the project by symbolic links: so runs keep their credentials there, not here.
+The project is the project by symbolic links: so runs keep their credentials there, not here.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Result:
         return [name.rpartition(" | ")[2] for name in changing]
 
 
-class House:
+class Project:
     """A working directory for pyinfra."""
 
     def __init__(self, path: Path) -> None:
