@@ -16,5 +16,5 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="module")
 def shared_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """One for runs that several tests look at."""
+    """A project for runs that several tests examine."""
     return Project(tmp_path_factory.mktemp("project"))

@@ -1,4 +1,4 @@
-"""tasks/docker.py on every system that it knows, and on those that it refuses."""
+"""tasks/docker.py on every supported system, and on those that it refuses."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SYSTEMS = {
     "debian-13": ("debian|13|", [APT]),
     "ubuntu-24": ("ubuntu|24.04|debian", [APT]),
 }
-# An inventory has three parts, so three systems at once.
+# An inventory has three services, so one run covers three systems.
 ROUNDS = (("rhel-7", "rhel-9", "rocky-9"), ("fedora-43", "debian-12", "debian-13"), ("ubuntu-24",))
 STOPPED = ["/usr/bin/dockerd", "installed"]
 RUNNING = [*STOPPED, "enabled"]
 
 
 def _run(project: Project, system: str = "debian|13|", *options: str, **host: Any) -> Result:
-    """The task on one host; ``options`` are pyinfra's."""
+    """Run the task on one host; ``options`` are pyinfra's."""
     one = [fake("quay", **{"reports": report(os=system), **host})]
     inventory = project.inventory(quay=one, database=one, redis=one)
     return project.run("-y", "-vv", inventory, TASK, *options)
@@ -37,7 +37,7 @@ def _run(project: Project, system: str = "debian|13|", *options: str, **host: An
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
-    """The run that each system was in."""
+    """The run of each system, by its name."""
     found: dict[str, Result] = {}
     for systems in ROUNDS:
         project = Project(tmp_path_factory.mktemp("project"))
@@ -65,7 +65,7 @@ def test_engine_is_installed_and_started(results: dict[str, Result], system: str
     assert "systemctl start docker ||" in start
 
 
-def test_repository_goes_through_stdin(results: dict[str, Result]) -> None:
+def test_repository_file_goes_through_stdin(results: dict[str, Result]) -> None:
     assert "[docker-ce-stable]" not in results["rhel-9"].output
 
 

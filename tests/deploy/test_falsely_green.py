@@ -1,4 +1,4 @@
-"""What pyinfra itself would end with exit status 0 although nothing, or half of it, was done."""
+"""Runs that pyinfra itself would end with exit status 0 although little or nothing was done."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ THREE = {
 
 
 def _refused(project: Project, *arguments: str) -> Result:
-    """A run that changed nothing, and said so in lines rather than by a traceback."""
+    """Run pyinfra; assert that it changed nothing and says so without a traceback."""
     result = project.run("-y", "-vv", *arguments)
     assert result.code == 1, result.output
     assert "nothing was changed" in result.output
@@ -49,7 +49,7 @@ def _refused(project: Project, *arguments: str) -> Result:
         ("quay = [", "{path}, line 1: "),
     ],
 )
-def test_an_inventory_that_pyinfra_takes_for_empty(
+def test_an_inventory_that_pyinfra_reads_as_empty(
     project: Project, text: str, message: str
 ) -> None:
     path = project.path / "inventory.py"
@@ -58,14 +58,14 @@ def test_an_inventory_that_pyinfra_takes_for_empty(
     assert message.format(path=path) in result.output
 
 
-def test_an_inventory_that_is_not_there(project: Project) -> None:
+def test_an_inventory_that_does_not_exist(project: Project) -> None:
     assert "nowhere.py: no such file" in _refused(project, "nowhere.py", "deploy.py").output
     assert (
         "inventories/lab: no such file" in _refused(project, "inventories/lab", "deploy.py").output
     )
 
 
-def test_a_folder_in_the_place_of_an_inventory(project: Project) -> None:
+def test_a_folder_instead_of_an_inventory(project: Project) -> None:
     result = _refused(project, "group_data", "deploy.py")
     assert "group_data: is a folder; name the .py file in it" in result.output
 
@@ -79,7 +79,7 @@ def test_a_limit_that_nothing_matches(project: Project) -> None:
     assert "--limit: 'databse'" in also.output
 
 
-def test_a_limit_of_which_nothing_is_left(project: Project) -> None:
+def test_a_limit_that_exclude_leaves_empty(project: Project) -> None:
     inventory = project.inventory(**THREE)
     result = _refused(project, inventory, "deploy.py", "--limit", "quay", "--exclude", "@fake/q*")
     assert "--exclude: leaves no host of --limit" in result.output
@@ -108,7 +108,7 @@ def test_data_without_a_value(project: Project) -> None:
         ({"ssh_key": ""}, "ssh_key: is empty for bare1; leave it out"),
     ],
 )
-def test_data_of_pyinfras_that_it_would_ignore(
+def test_data_that_pyinfra_would_ignore(
     project: Project, data: dict[str, object], message: str
 ) -> None:
     result = _refused(project, project.inventory(quay=[("bare1", data)]), "deploy.py")
@@ -123,12 +123,12 @@ def test_a_password_of_the_wrong_kind_is_not_shown(project: Project) -> None:
     assert "4711" not in result.output
 
 
-def test_a_port_that_pyinfra_takes_for_none(project: Project) -> None:
+def test_port_0_which_pyinfra_would_ignore(project: Project) -> None:
     result = _refused(project, project.inventory(quay=ONE), "deploy.py", "--port", "0")
     assert "--ssh-port: 0 is no port" in result.output
 
 
-def test_half_a_rotation(project: Project) -> None:
+def test_a_rotation_on_some_of_the_hosts(project: Project) -> None:
     inventory = project.inventory(**THREE)
     project.run("-y", inventory, "tasks/images.py")
     before = project.credentials.read_text()
@@ -140,7 +140,7 @@ def test_half_a_rotation(project: Project) -> None:
     assert project.credentials.read_text() == before
 
 
-def test_half_of_what_is_left_of_a_rotation(project: Project) -> None:
+def test_the_rest_of_a_rotation_on_some_of_the_hosts(project: Project) -> None:
     inventory = project.inventory(**THREE)
     project.run("-y", inventory, "tasks/images.py")
     project.run("-y", inventory, "tasks/rotate.py", until="Get the database's image")
@@ -151,7 +151,7 @@ def test_half_of_what_is_left_of_a_rotation(project: Project) -> None:
     assert result.operations == []
 
 
-def test_a_given_password_for_half_of_the_hosts(
+def test_a_given_password_for_some_of_the_hosts(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inventory = project.inventory(**THREE)
@@ -184,10 +184,10 @@ def test_an_interrupted_run(project: Project, times: int) -> None:
         for _ in range(times):
             time.sleep(0.5)
             process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
-    # By the signal itself if the second comes as Python ends; a shell tells 130 of both.
+        output = process.stderr.read()
+    # The signal itself if the second one comes while Python ends; a shell shows 130 for both.
     assert process.returncode in (128 + signal.SIGINT, -signal.SIGINT)
-    assert "Traceback" not in said
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_files_of_an_inventory_that_fail(project: Project, text: str, message: s
         (project.path / path).write_text(content)
     inventory = project.path / "inventory.py"
     _failed(project, f"{project.path}/group_data/all.py, {message}")
-    if "SyntaxError" not in message:  # refused by name before, with all else that is wrong
+    if "SyntaxError" not in message:  # a syntax error is refused before, with all other problems
         inventory.write_text(text)
         _failed(project, f"{inventory}, {message}")
 
@@ -229,5 +229,5 @@ def _failed(project: Project, message: str) -> None:
         ("--data=_retries=-1", "_retries: -1 is no number of retries of @fake/quay"),
     ],
 )
-def test_a_number_by_which_nothing_would_run(project: Project, option: str, message: str) -> None:
+def test_a_number_with_which_nothing_would_run(project: Project, option: str, message: str) -> None:
     assert message in _refused(project, project.inventory(quay=ONE), "deploy.py", option).output

@@ -1,4 +1,4 @@
-"""The hypervisor at the level of commands: the seed's lab on a fake host."""
+"""The hypervisor's commands: the example lab of docs/lab.md on a fake host."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quaylab.virtual import xml
 from tests.deploy.project import Project, Result, fake, report
 from tests.unit.virtual import BRIDGE, DISK, MACHINE, POOLS, VM, lab
 
-# A part of the command that asks for everything, and what a hypervisor with libvirt answers.
+# A part of the fact's command, and what a hypervisor with libvirt answers.
 ASKED = "net-dumpxml"
 READY = f"enabled\nkvm\nanswers\ndevice|||{DISK}"
 RUN_WIDE = {"libvirt_bridges": [BRIDGE], "libvirt_pools": POOLS}
@@ -19,11 +19,11 @@ WAIT = f"Wait for {VM}"
 
 
 def _inventory(
-    project: Project, told: str = READY, reports: str | None = None, **changes: Any
+    project: Project, answer: str = READY, reports: str | None = None, **changes: Any
 ) -> str:
     data = {**RUN_WIDE, **MACHINE, **changes}
     run_wide = {key: data.pop(key) for key in RUN_WIDE}
-    given = {"responses": {ASKED: told}, **run_wide}
+    given = {"responses": {ASKED: answer}, **run_wide}
     hypervisor = fake("metal", reports, **given) if reports else fake("metal", **given)
     vm = (VM, {"ssh_hostname": "127.0.0.1", "ssh_port": 1, **run_wide, **data})
     return project.inventory(
@@ -39,13 +39,13 @@ def _run(project: Project, inventory: str, *options: str, until: str | None = No
 
 
 @pytest.fixture(scope="module")
-def seed(shared_project: Project) -> Result:
-    """A run up to the wait for a VM that is none."""
+def installed(shared_project: Project) -> Result:
+    """A run up to the wait for its VM, which doesn't exist."""
     return _run(shared_project, _inventory(shared_project, "missing|virsh\n" + READY), until=WAIT)
 
 
-def test_everything_comes_in_its_order(seed: Result) -> None:
-    assert seed.operations == [
+def test_operations_come_in_order(installed: Result) -> None:
+    assert installed.operations == [
         "Install libvirt and QEMU",
         "Start libvirt",
         "Check that what is there fits",
@@ -76,19 +76,19 @@ def test_everything_comes_in_its_order(seed: Result) -> None:
         f"start {VM}",
     ],
 )
-def test_the_seeds_lab_is_made(seed: Result, part: str) -> None:
-    assert [command for command in seed.commands("metal") if part in command]
+def test_the_example_lab_is_created(installed: Result, part: str) -> None:
+    assert [command for command in installed.commands("metal") if part in command]
 
 
-def test_the_password_is_told_nowhere(project: Project) -> None:
+def test_the_password_is_not_printed(project: Project) -> None:
     inventory = _inventory(project, cloud_user_passwd="hunter2")
-    told = project.run(
+    result = project.run(
         "-y", "-vvv", "--debug", inventory, "tasks/hypervisor.py", "--limit", "hypervisor",
         until=WAIT,
     )  # fmt: skip
-    assert f"Create {VM}'s seed image" in told.output
-    assert "hunter2" not in told.output
-    assert "$6$" not in told.output
+    assert f"Create {VM}'s seed image" in result.output
+    assert "hunter2" not in result.output
+    assert "$6$" not in result.output
 
 
 def test_a_dry_run_changes_nothing(project: Project) -> None:
@@ -127,7 +127,7 @@ def _domain_of_others() -> str:
 
 
 @pytest.mark.parametrize(
-    ("told", "problem"),
+    ("answer", "problem"),
     [
         ("enabled\nanswers", "virt_type: kvm, and @fake/metal has no /dev/kvm"),
         ("kvm\nanswers", f"libvirt_pools: {DISK} of virt-pool is no disk of @fake/metal"),
@@ -140,8 +140,8 @@ def _domain_of_others() -> str:
     ],
     ids=["kvm", "no disk", "in use", "group", "VM"],
 )
-def test_what_the_hypervisor_does_not_fit(project: Project, told: str, problem: str) -> None:
-    result = _run(project, _inventory(project, told))
+def test_a_hypervisor_that_does_not_fit(project: Project, answer: str, problem: str) -> None:
+    result = _run(project, _inventory(project, answer))
     assert result.code == 1
     assert problem in result.output
     assert "Traceback" not in result.output
@@ -158,15 +158,14 @@ def test_what_the_hypervisor_does_not_fit(project: Project, told: str, problem: 
     ],
     ids=["privilege", "system", "architecture"],
 )
-def test_a_hypervisor_that_can_not_be(project: Project, reports: str, message: str) -> None:
+def test_a_host_that_cannot_be_a_hypervisor(project: Project, reports: str, message: str) -> None:
     result = _run(project, _inventory(project, reports=reports))
     assert result.code == 1
     assert message in result.output
     assert result.operations == []
 
 
-def test_vms_are_no_hypervisors(project: Project) -> None:
-    """Of the task nothing runs on other hosts."""
+def test_the_task_runs_on_hypervisors_only(project: Project) -> None:
     inventory = project.inventory(
         quay=[fake("quay")], database=[fake("quay")], redis=[fake("quay")]
     )
@@ -201,7 +200,7 @@ def test_deploy_leaves_the_hypervisor_out(project: Project) -> None:
             ],
         ),
     ],
-    ids=["without the word", "with it"],
+    ids=["without purge", "with purge"],
 )
 def test_teardown(project: Project, options: tuple[str, ...], operations: list[str]) -> None:
     (project.path / lab().known_hosts).parent.mkdir()
@@ -214,12 +213,12 @@ def test_teardown(project: Project, options: tuple[str, ...], operations: list[s
 
 
 def _teardown(project: Project, *options: str) -> Result:
-    """A teardown where the VM is there."""
+    """Run the teardown on a hypervisor that has the VM."""
     made = lab()
     packed = base64.b64encode(xml.domain(made, made.machines[VM]).encode()).decode()
-    told = f"{READY}\ndomain|running|enable|{packed}"
+    answer = f"{READY}\ndomain|running|enable|{packed}"
     return project.run(
-        "-y", "-vv", _inventory(project, told), "tasks/teardown_hypervisor.py",
+        "-y", "-vv", _inventory(project, answer), "tasks/teardown_hypervisor.py",
         "--limit", "hypervisor", *options,
     )  # fmt: skip
 

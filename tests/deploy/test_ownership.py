@@ -1,4 +1,4 @@
-"""What another registry, or somebody by hand, has put on a host: refused, and never removed."""
+"""What another registry or an administrator put on a host is refused, and never removed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _volume(
 
 
 def _credentials(project: Project) -> Credentials:
-    """Credentials as an earlier run has left them."""
+    """Save credentials as an earlier run would have."""
     store = Store("quaylab", project.credentials.parent)
     store.path.parent.mkdir()
     store.save(made := generate())
@@ -39,10 +39,10 @@ def _run(project: Project, task: str, *lines: str, options: tuple[str, ...] = ()
     return project.run("-y", "-vv", inventory, task, *options)
 
 
-def _refused(result: Result, *told: str) -> None:
+def _refused(result: Result, *messages: str) -> None:
     assert result.code == 1, result.output
-    for words in told:
-        assert words in result.output
+    for message in messages:
+        assert message in result.output
     assert "Traceback" not in result.output
     assert result.operations == []
     assert result.commands("quay") == []
@@ -51,7 +51,7 @@ def _refused(result: Result, *told: str) -> None:
 @pytest.mark.parametrize("options", [(), PURGE], ids=["down", "purge"])
 @pytest.mark.parametrize("known", [True, False], ids=["with credentials", "without"])
 @pytest.mark.parametrize(
-    "bears",
+    "existing",
     [
         _volume(),
         _volume("quaylab-quay-storage", path="/srv/blobs"),
@@ -61,18 +61,18 @@ def _refused(result: Result, *told: str) -> None:
     ids=["database", "blobs", "container", "note"],
 )
 def test_another_registry_is_not_taken_down(
-    project: Project, bears: str, known: bool, options: tuple[str, ...]
+    project: Project, existing: str, known: bool, options: tuple[str, ...]
 ) -> None:
     if known:
         _credentials(project)
-    result = _run(project, *TEARDOWN, bears, options=options)
+    result = _run(project, *TEARDOWN, existing, options=options)
     state = "is of another registry" if known else "is missing"
     _refused(result, f"belongs to the credentials {OTHERS}", f"quaylab.yaml {state}")
     assert project.credentials.exists() is known
 
 
 @pytest.mark.parametrize("task", ["deploy.py", *TEARDOWN])
-def test_whose_it_is_and_what_removes_it_are_named(project: Project, task: str) -> None:
+def test_the_owner_and_the_command_that_removes_it_are_shown(project: Project, task: str) -> None:
     _credentials(project)
     note = f"registry {OTHERS} quay.other.example:8443 other"
     _refused(
@@ -82,7 +82,9 @@ def test_whose_it_is_and_what_removes_it_are_named(project: Project, task: str) 
     )
 
 
-def test_a_container_older_than_its_label_is_whose_the_data_is(project: Project) -> None:
+def test_a_container_without_the_owner_label_belongs_to_the_owner_of_the_data(
+    project: Project,
+) -> None:
     ours = _credentials(project).fingerprint
     old = container("quaylab-redis", SPECIFIED)
     taken_down = _run(project, *TEARDOWN, old, _volume(owner=ours))
@@ -93,7 +95,7 @@ def test_a_container_older_than_its_label_is_whose_the_data_is(project: Project)
     )
 
 
-def test_an_engine_that_is_down_hides_what_would_stay(project: Project) -> None:
+def test_a_teardown_needs_an_engine_that_answers(project: Project) -> None:
     _credentials(project)
     one = [fake("quay", f"{REPORT}\nclient /usr/bin/docker\ninfo ")]
     inventory = project.inventory(quay=one, database=one, redis=one)
@@ -103,13 +105,13 @@ def test_an_engine_that_is_down_hides_what_would_stay(project: Project) -> None:
 
 
 @pytest.mark.parametrize("options", [(), PURGE], ids=["down", "purge"])
-def test_nothing_there_is_nothing_to_refuse(project: Project, options: tuple[str, ...]) -> None:
+def test_a_teardown_of_an_empty_host_succeeds(project: Project, options: tuple[str, ...]) -> None:
     result = _run(project, *TEARDOWN, options=options)
     assert result.code == 0, result.output
     assert not project.credentials.exists()
 
 
-def test_a_purge_removes_what_bears_its_own_credentials(project: Project) -> None:
+def test_a_purge_removes_the_data_of_its_own_credentials(project: Project) -> None:
     ours = _credentials(project).fingerprint
     device = "/srv/blobs/quaylab-quay-storage"
     blobs = _volume("quaylab-quay-storage", owner=ours, path="/srv/blobs", device=device)
@@ -140,6 +142,6 @@ def test_a_container_made_by_hand_outlives_the_teardown(project: Project) -> Non
     assert not any("quaylab-redis" in each for each in result.commands("quay"))
 
 
-def test_a_container_of_another_name_is_nobodys_business(project: Project) -> None:
+def test_a_container_with_another_name_is_ignored(project: Project) -> None:
     result = _run(project, "tasks/redis.py", container("quaylab-mirror"))
     assert result.code == 0, result.output

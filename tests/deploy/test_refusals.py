@@ -1,4 +1,4 @@
-"""What a run refuses: in one line, with key and remedy, before anything is changed."""
+"""What a run refuses: in one line, with setting and remedy, before anything is changed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _refused(project: Project, *options: str) -> tuple[Result, list[str]]:
         ("purge=other.example.com", "purge: 'other.example.com' is not this registry's name"),
     ],
 )
-def test_bad_data_is_told_in_one_line_and_nothing_is_done(
+def test_bad_data_is_reported_in_one_line_and_nothing_is_done(
     project: Project, data: str, message: str
 ) -> None:
     result, problems = _refused(project, "--data", data)
@@ -48,21 +48,21 @@ def test_bad_data_is_told_in_one_line_and_nothing_is_done(
     assert not project.credentials.exists()
 
 
-def test_all_problems_are_told_at_once(project: Project) -> None:
+def test_all_problems_are_reported_at_once(project: Project) -> None:
     data = ("redis_prot=1", "health_timeout=1", "quay_https_port=x")
     result, problems = _refused(project, *(f"--data={each}" for each in data))
     assert result.code == 1
     assert len(problems) == 3
 
 
-def test_a_port_that_two_parts_want_is_told_by_both_settings(project: Project) -> None:
+def test_a_port_that_two_services_want_is_reported_with_both_settings(project: Project) -> None:
     result, (problem,) = _refused(project, "--data", "quay_https_port=6379")
     assert result.code == 1
     assert problem.startswith("redis_port: port 6379 of @fake/quay is quay_https_port's too")
     assert result.operations == []
 
 
-def test_an_image_that_is_another_than_before_is_refused_with_the_plan(project: Project) -> None:
+def test_a_changed_image_is_refused_before_the_first_operation(project: Project) -> None:
     name = "quay.io/projectquay/quay:v3.18.0"
     answer = {"RepoDigests": f"{name}|sha256:2 elsewhere@sha256:3|sha256:1"}
     there = [fake("quay", responses=answer)]
@@ -75,7 +75,7 @@ def test_an_image_that_is_another_than_before_is_refused_with_the_plan(project: 
         assert result.commands("quay") == []
 
 
-def test_a_host_that_does_not_tell_what_it_is(project: Project) -> None:
+def test_a_host_that_reports_nothing(project: Project) -> None:
     silent = [fake("quay", reports="")]
     inventory = project.inventory(quay=silent, database=silent, redis=silent)
     result = project.run("-y", inventory, "deploy.py")
@@ -84,7 +84,7 @@ def test_a_host_that_does_not_tell_what_it_is(project: Project) -> None:
     assert "Traceback" not in result.output
 
 
-def test_a_host_that_can_not_be_reached_stops_the_run_for_all(project: Project) -> None:
+def test_a_host_that_cannot_be_reached_stops_the_run_for_all(project: Project) -> None:
     # Port 1 of this machine, where nobody listens.
     away = ("db.quaylab.test", {"ssh_hostname": "127.0.0.1", "ssh_port": 1})
     inventory = project.inventory(quay=ONE, database=[away], redis=ONE)
@@ -96,7 +96,7 @@ def test_a_host_that_can_not_be_reached_stops_the_run_for_all(project: Project) 
     assert result.commands("quay") == []
 
 
-def test_two_hosts_for_what_one_can_do(project: Project) -> None:
+def test_two_hosts_in_groups_for_one(project: Project) -> None:
     two = [fake("quay"), fake("second")]
     inventory = project.inventory(quay=two, database=two, redis=ONE)
     result = project.run("-y", "-vv", inventory, "deploy.py")
@@ -114,44 +114,54 @@ def test_an_inventory_without_quay(project: Project) -> None:
     assert result.operations == []
 
 
-def _cut(path: Path) -> None:
+def _truncate(path: Path) -> None:
     path.write_text(path.read_text()[:-200])
 
 
-def _mixed(path: Path) -> None:
-    """Of two runs: one's certificate with the other's key."""
+def _mix(path: Path) -> None:
+    """Put together what belongs to two runs: a certificate and another one's key."""
     before = yaml.safe_load(path.read_text())
     values = {**before, "certificate_key": before["ca_key"]}
     del values["checksum"]
     path.write_text(yaml.safe_dump(values))
 
 
-def _listed(path: Path) -> None:
+def _make_a_list(path: Path) -> None:
     path.write_text("- identity\n")
 
 
-def _directory(path: Path) -> None:
+def _make_a_directory(path: Path) -> None:
     path.unlink()
     path.mkdir()
 
 
-def _lock(path: Path) -> None:
+def _make_the_lock_a_directory(path: Path) -> None:
     path.with_suffix(".lock").unlink()
     path.with_suffix(".lock").mkdir()
 
 
-def _folder(path: Path) -> None:
+def _make_the_folder_a_file(path: Path) -> None:
     shutil.rmtree(path.parent)
     path.parent.touch()
 
 
-@pytest.mark.parametrize("damaged", [_cut, _mixed, _listed, _directory, _lock, _folder])
-def test_credentials_that_are_not_whole_are_told_in_one_line_and_nothing_is_done(
-    project: Project, damaged: Callable[[Path], None]
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _truncate,
+        _mix,
+        _make_a_list,
+        _make_a_directory,
+        _make_the_lock_a_directory,
+        _make_the_folder_a_file,
+    ],
+)
+def test_damaged_credentials_are_reported_in_one_line_and_nothing_is_done(
+    project: Project, damage: Callable[[Path], None]
 ) -> None:
     inventory = project.inventory(quay=ONE, database=ONE, redis=ONE)
     assert project.run("-y", inventory, "tasks/images.py").code == 0
-    damaged(project.credentials)
+    damage(project.credentials)
     result, problems = _refused(project)
     assert result.code == 1
     assert len(problems) == 1
@@ -160,7 +170,7 @@ def test_credentials_that_are_not_whole_are_told_in_one_line_and_nothing_is_done
     assert result.operations == []
 
 
-def test_another_run_at_once(project: Project) -> None:
+def test_two_runs_at_once(project: Project) -> None:
     Store("quaylab", project.credentials.parent).lock()
     result, problems = _refused(project)
     assert result.code == 1
@@ -178,7 +188,7 @@ def test_data_of_another_registry(project: Project) -> None:
     assert not project.credentials.exists()
 
 
-def test_a_service_elsewhere_that_can_not_be_asked(
+def test_a_service_elsewhere_that_cannot_be_reached(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QUAYLAB_REDIS_PASSWORD", "redis-password")
@@ -208,7 +218,7 @@ def test_the_keys_of_an_object_store_are_asked_for_by_name(project: Project) -> 
     assert "give it as QUAYLAB_STORAGE_SECRET_KEY in the environment" in result.output
 
 
-def test_an_object_store_that_can_not_be_asked(
+def test_an_object_store_that_cannot_be_reached(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QUAYLAB_STORAGE_ACCESS_KEY", "AKIAIOSFODNN7EXAMPLE")
@@ -233,7 +243,7 @@ def test_blobs_are_not_left_behind(project: Project) -> None:
     assert result.operations == []
 
 
-def test_all_that_is_wrong_with_a_store_is_told_at_once(project: Project) -> None:
+def test_all_problems_of_an_object_store_are_reported_at_once(project: Project) -> None:
     inventory = project.inventory(quay=ONE, database=ONE, redis=ONE)
     wrong = ("--data", "storage=gcs", "--data", "storage_region=eu")
     result = project.run("-y", inventory, "deploy.py", *wrong)
@@ -243,7 +253,7 @@ def test_all_that_is_wrong_with_a_store_is_told_at_once(project: Project) -> Non
 
 
 def test_a_failed_pull_stops_the_run_before_a_container_is_touched(project: Project) -> None:
-    """That its line names every way out is shown in tests/unit/operations/test_images.py."""
+    """tests/unit/operations/test_images.py tests that its message names every remedy."""
     line = "quay.io/projectquay/quay:v3.18.0 can't be pulled."
     failing = [fake("quay", responses={" pull ": {"success": False, "stderr": line}})]
     inventory = project.inventory(quay=failing, database=failing, redis=failing)

@@ -1,4 +1,4 @@
-"""tasks/subscription.py in whole runs: who is asked, what is refused, and what is never told."""
+"""tasks/subscription.py in whole runs: what it does and refuses, and that it prints no secret."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CALLS = {
 
 
 def _client(identity: str = "new", version: str = "1.29.40-1.el9", release: str = "new") -> str:
-    """What the client says of version, identity and release."""
+    """Return the client's answers about version, identity and release."""
     calls = (CALLS["version"].format(version), CALLS[identity], CALLS[release])
     return "\n".join((*calls, "| [server]\nrc=0", "| \nrc=2"))
 
@@ -42,7 +42,7 @@ def _run(project: Project, reports: str, client: str | None, *options: str) -> R
     ],
     ids=["Debian", "unset", "no client"],
 )
-def test_left_alone_in_one_line(
+def test_hosts_that_are_left_alone_are_reported_in_one_line(
     project: Project, reports: str, options: list[str], message: str
 ) -> None:
     result = _run(project, reports, None, *options)
@@ -52,7 +52,9 @@ def test_left_alone_in_one_line(
     assert not any("subscription-manager" in command for command in result.commands("quay"))
 
 
-def test_a_new_host_and_its_secret(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_host_is_registered_without_showing_the_secret(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("QUAYLAB_RHSM_ACTIVATION_KEY", "hunter2")
     options = ("--data=rhsm_organization=acme", '--data=rhsm_repositories=["a-rpms"]')
     result = _run(project, RHEL, _client(), *options)

@@ -1,4 +1,4 @@
-"""An upgrade and the way back, command by command: database and Quay on two hosts."""
+"""An upgrade and its rollback, command by command, with database and Quay on two hosts."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ DUMP_FACT = "flock --shared"
 
 
 def _site(project: Project, owner: str | None = None, *dumps: str, lost: bool = False) -> str:
-    """An inventory whose database has the old schema, or has ``lost`` its volume, and the dumps of
-    it that there are."""
+    """Write an inventory with dumps and a database that has the old schema, or has ``lost`` its
+    volume; return its path."""
     store = Store("quaylab", project.credentials.parent)
     store.path.parent.mkdir()
     credentials = generate()
@@ -30,7 +30,7 @@ def _site(project: Project, owner: str | None = None, *dumps: str, lost: bool = 
         "io.quaylab.credentials": credentials.fingerprint,
         "io.quaylab.registry": "quay",
     }
-    told = {
+    description = {
         "before": OLD,
         "after": NEW,
         "engine": "postgresql",
@@ -47,11 +47,11 @@ def _site(project: Project, owner: str | None = None, *dumps: str, lost: bool = 
         "free 9000",
         "size 1000",
         "revision 316",
-        *(f"dump {name} {json.dumps(told)}" for name in dumps),
+        *(f"dump {name} {json.dumps(description)}" for name in dumps),
     ]
     quay = f"{report()}\n{ENGINE}\nschema {OLD}"
-    bears = [] if lost else [volume("quaylab-database", labels)]
-    database = "\n".join([report(), ENGINE, *bears])
+    volumes = [] if lost else [volume("quaylab-database", labels)]
+    database = "\n".join([report(), ENGINE, *volumes])
     return project.inventory(
         quay=[fake("quay", quay, ssh_hostname="192.0.2.1")],
         redis=[fake("quay", quay, ssh_hostname="192.0.2.1")],
@@ -62,7 +62,7 @@ def _site(project: Project, owner: str | None = None, *dumps: str, lost: bool = 
 
 
 def _commands(result: Result, host: str, *parts: str) -> list[int]:
-    """Where among a host's commands those are that hold these words; each is there once."""
+    """Return the positions of the commands on a host that contain each of ``parts``."""
     commands = result.commands(host)
     return [position for part in parts for position, each in enumerate(commands) if part in each]
 
@@ -79,7 +79,7 @@ def test_dump_on_one_host_comes_before_the_migration_on_another(project: Project
     assert not _commands(result, "quay", " quaylab dump")
 
 
-def test_a_dump_that_is_there_is_not_made_again(project: Project) -> None:
+def test_an_existing_dump_is_not_made_again(project: Project) -> None:
     result = project.run("-y", "-vv", _site(project, None, DUMP), "deploy.py")
     assert not _commands(result, "database", " quaylab dump")
     assert _commands(result, "quay", "migrate head")
@@ -126,7 +126,7 @@ def test_restore_stops_quay_and_replaces_the_database(project: Project) -> None:
     assert f"deploy.py --data quay_version={OLD}" in result.output
 
 
-def test_a_lost_database_is_restored_and_not_made_anew(project: Project) -> None:
+def test_a_lost_database_is_restored_and_not_created_again(project: Project) -> None:
     inventory = _site(project, None, DUMP, lost=True)
     refused = project.run("-y", "-vv", inventory, "deploy.py")
     assert refused.code == 1

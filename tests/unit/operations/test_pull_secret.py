@@ -1,4 +1,4 @@
-"""The pull secret: merged, never put over what a user has."""
+"""The pull secret: it is merged into a user's logins, and replaces none of them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_user_without_logins_gets_them(secret: Path) -> None:
     assert "aHVudGVyMg" not in text(command)
 
 
-def test_what_the_user_has_stays(secret: Path) -> None:
+def test_the_users_own_logins_stay(secret: Path) -> None:
     mine = {"auths": {"registry.example.com": {"auth": "bWluZQ=="}}, "detachKeys": "ctrl-q"}
     ((command,), _) = _merge(secret, ENTRY, "1000:1000:600", json.dumps(mine))
     assert _written(command) == {
@@ -52,15 +52,15 @@ def test_what_the_user_has_stays(secret: Path) -> None:
     }
 
 
-def test_logins_that_are_there_are_left_alone(secret: Path) -> None:
+def test_existing_logins_are_left_alone(secret: Path) -> None:
     lines = json.dumps(LOGINS, indent=2).splitlines()
     (commands, host) = _merge(secret, ENTRY, "1000:1000:600", *lines)
     assert commands == []
     assert host.noops == ["/home/puller/.docker/config.json has the logins"]
 
 
-@pytest.mark.parametrize("state", ["1000:1000:644", "0:0:600"], ids=["too open", "of another"])
-def test_owner_and_mode_are_put_right(secret: Path, state: str) -> None:
+@pytest.mark.parametrize("state", ["1000:1000:644", "0:0:600"], ids=["mode", "owner"])
+def test_owner_and_mode_are_repaired(secret: Path, state: str) -> None:
     (commands, _) = _merge(secret, ENTRY, state, json.dumps(LOGINS))
     assert len(commands) == 1
 

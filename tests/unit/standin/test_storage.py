@@ -1,4 +1,4 @@
-"""Quay's storage drivers in terms of docker-registry."""
+"""Quay's storage drivers as configuration of docker-registry."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ COMMON = {"bucket": "quay-storage", "rootdirectory": "/datastorage/registry"}
 
 
 def _settings(**changes: Any) -> Settings:
-    """What Quaylab writes into config.yaml."""
+    """Return the settings that Quaylab writes into config.yaml."""
     topology = build([host("quay.example.com")], **changes)
     config = object_store.config(settings(**changes), topology, KEYED)
     return Settings(Path("/conf/stack"), {"SECRET_KEY": "a-secret", **config})
 
 
 def _storage(**changes: Any) -> dict[str, Any]:
-    """What docker-registry is told of it."""
+    """Return docker-registry's configuration for them."""
     found: dict[str, Any] = registry_configuration(_settings(**changes))["storage"]
     return found
 
@@ -121,7 +121,9 @@ def test_each_kind_of_store(changes: dict[str, Any], name: str, options: dict[st
     ],
     ids=["local", "gcs", "proxied", "swift"],
 )
-def test_clients_are_sent_to_the_store_as_by_quay(changes: dict[str, Any], redirects: bool) -> None:
+def test_clients_are_redirected_to_the_store_as_by_quay(
+    changes: dict[str, Any], redirects: bool
+) -> None:
     assert _storage(**changes)["redirect"]["disable"] is not redirects
 
 
@@ -137,7 +139,7 @@ def test_clients_are_sent_to_the_store_as_by_quay(changes: dict[str, Any], redir
         ),
     ],
 )
-def test_what_quay_would_not_start_with(
+def test_a_driver_with_which_quay_would_not_start(
     driver: str, arguments: dict[str, Any], message: str
 ) -> None:
     values = {
@@ -162,14 +164,14 @@ def test_what_quay_would_not_start_with(
     ],
     ids=["s3", "swift"],
 )
-def test_is_what_quays_own_check_wants(
+def test_quays_own_check_accepts_it(
     version: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QUAY_VERSION", version)
     check(_settings(**changes))
 
 
-def test_quays_own_check_wants_more_than_swift_itself() -> None:
+def test_quays_own_check_requires_more_than_swift_itself() -> None:
     settings = _settings(storage="swift", swift_auth_url="https://keystone.example.com/v3")
     with pytest.raises(StartError, match="Swift auth v3 requires user_domain_name"):
         check(settings)

@@ -1,4 +1,4 @@
-"""RHEL's subscription: what follows from what the client says."""
+"""RHEL's subscription: what follows from the client's output."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def test_registration(identity: Answer, release: Answer, found: Registration) ->
 
 
 @pytest.mark.parametrize("name", ["cert.pem", "key.pem"])
-def test_half_an_identity_is_a_void_registration(name: str) -> None:
-    """Of which the client says that there is none."""
+def test_an_incomplete_identity_is_a_void_registration(name: str) -> None:
+    """The client then reports that the host is not registered."""
     assert _read(NOT_YET, NOT_YET, Answer((name,), 0)) == VOID
     assert _read(IDENTITY, UNLOCKED, FILES) == REGISTERED
 
@@ -135,7 +135,7 @@ def test_trouble(identity: Answer, release: Answer, trouble: str) -> None:
         ("Subscription pool deadbeef does not exist.", None),
     ],
 )
-def test_the_setting_that_is_to_blame(complaint: str, setting: str | None) -> None:
+def test_the_setting_that_a_message_is_about(complaint: str, setting: str | None) -> None:
     assert blamed_setting(complaint) == setting
 
 
@@ -170,7 +170,7 @@ def test_rhsm_conf() -> None:
         (UNVERIFIED, "rhsm_server: rhel1 is registered with https://satellite.example.com:443/"),
         (Answer((), 137), "rhsm_server: rhel1 can't tell whether it is registered with"),
     ],
-    ids=["it is", "its CA is gone", "unknown"],
+    ids=["registered", "CA missing", "unknown"],
 )
 def test_a_registered_host_is_not_moved(identity: Answer, message: str) -> None:
     found = registration(VERSION, identity, UNLOCKED, CONFIG, FILES)
@@ -181,7 +181,7 @@ def test_a_registered_host_is_not_moved(identity: Answer, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "version", "pools"),
+    ("reported", "version", "pools"),
     [
         ("1.24.54-1.el7_9", (1, 24), True),
         ("1.28.42-1.el8", (1, 28), True),
@@ -190,9 +190,9 @@ def test_a_registered_host_is_not_moved(identity: Answer, message: str) -> None:
         ("Unknown", None, False),
     ],
 )
-def test_pools_by_version(told: str, version: tuple[int, int] | None, pools: bool) -> None:
-    version_told = Answer((f"subscription-manager: {told}",), 0)
-    found = registration(version_told, NOT_YET, NOT_YET, NOTHING, NOTHING)
+def test_pools_by_version(reported: str, version: tuple[int, int] | None, pools: bool) -> None:
+    answer = Answer((f"subscription-manager: {reported}",), 0)
+    found = registration(answer, NOT_YET, NOT_YET, NOTHING, NOTHING)
     assert found.version == version
     assert found.has_pools is pools
 
@@ -205,7 +205,7 @@ def test_pools_by_version(told: str, version: tuple[int, int] | None, pools: boo
         ({"rhsm_organization": "other"}, "rhsm_organization: rhel1 is registered with acme, not"),
     ],
 )
-def test_what_a_host_can_not_do(given: dict[str, Any], message: str) -> None:
+def test_what_a_host_does_not_support(given: dict[str, Any], message: str) -> None:
     found = Registration(True, (1, 30), UUID, "acme")
     (problem,) = host_problems("rhel1", found, settings(**{"rhsm_organization": "acme", **given}))
     assert problem.startswith(message)
@@ -276,7 +276,7 @@ def test_no_secret(value: str | None) -> None:
     assert value in (None, "") or value not in problem
 
 
-def test_the_words_of_the_call() -> None:
+def test_the_arguments_of_register() -> None:
     assert register(BY_KEY) == ("register", "--org=acme", "--activationkey=")
     assert register(BY_PASSWORD) == ("register", "--username=me@example.com", "--password=")
     satellite = settings(
@@ -295,7 +295,7 @@ def test_the_words_of_the_call() -> None:
 
 
 def test_red_hats_organizations_are_numbers() -> None:
-    """As `--data rhsm_organization=1234567` gives one."""
+    """`--data rhsm_organization=1234567` is read as a number."""
     assert settings(rhsm_organization=1234567).rhsm_organization == "1234567"
 
 
@@ -307,6 +307,6 @@ def test_red_hats_organizations_are_numbers() -> None:
     ],
 )
 @pytest.mark.parametrize("key", ["rhsm_server", "rhsm_content"])
-def test_urls_that_rhsm_conf_does_not_take(key: str, url: str) -> None:
+def test_urls_that_rhsm_conf_does_not_accept(key: str, url: str) -> None:
     with pytest.raises(ValidationError, match=key):
         settings(rhsm_organization="acme", **{key: url})
