@@ -72,10 +72,10 @@ class Authority:
         return path
 
     def sign(
-        self, *names: str, days: int = 30, own_key: PrivateKey | None = None
+        self, *names: str, days: int = 30, server_key: PrivateKey | None = None
     ) -> tuple[str, str]:
         """Return a server certificate for ``names``, and its key."""
-        key = own_key or ec.generate_private_key(ec.SECP256R1())
+        key = server_key or ec.generate_private_key(ec.SECP256R1())
         alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         built = (

@@ -179,8 +179,8 @@ def test_two_runs_at_once(project: Project) -> None:
 
 def test_data_of_another_registry(project: Project) -> None:
     theirs = volume("quaylab-database", {"io.quaylab.credentials": "fedcba9876543210"})
-    bearing = [fake("quay", f"{REPORT}\nclient /usr/bin/docker\n{theirs}")]
-    inventory = project.inventory(quay=bearing, database=bearing, redis=bearing)
+    hosts = [fake("quay", f"{REPORT}\nclient /usr/bin/docker\n{theirs}")]
+    inventory = project.inventory(quay=hosts, database=hosts, redis=hosts)
     result = project.run("-y", "-vv", inventory, "deploy.py")
     assert result.code == 1
     assert "belongs to the credentials fedcba9876543210" in result.output

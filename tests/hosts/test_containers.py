@@ -75,7 +75,7 @@ def test_is_on_the_internal_network_alone(workload: WorkloadPlace) -> None:
 
 def test_data_volume_says_what_it_holds(workload_with_volume: WorkloadPlace) -> None:
     wanted = workload_with_volume.workload.volume
-    assert wanted is not None  # by the fixture's choice of workloads
+    assert wanted is not None  # the fixture has only workloads with one
     volume = workload_with_volume.target.engine.volumes.get(wanted.name)
     assert volume.attrs["Labels"] == wanted.labels
 
@@ -83,6 +83,6 @@ def test_data_volume_says_what_it_holds(workload_with_volume: WorkloadPlace) -> 
 def test_data_volume_is_the_one_in_use(workload_with_volume: WorkloadPlace) -> None:
     """Otherwise the data would be lost with the container."""
     wanted = workload_with_volume.workload.volume
-    assert wanted is not None  # by the fixture's choice of workloads
+    assert wanted is not None  # the fixture has only workloads with one
     mounted = {mount.get("Name") for mount in workload_with_volume.inspect()["Mounts"]}
     assert wanted.name in mounted

@@ -34,7 +34,7 @@ def test_uses_the_proxy(proxied_host: Target, lab: Lab) -> None:
 
 def test_trusts_the_companys_ca(company_ca_host: Target, lab: Lab) -> None:
     authority = lab.plan.settings.company_ca
-    assert authority is not None  # by the fixture's choice of hosts
+    assert authority is not None  # the fixture has hosts only if it is set
     bundle = company_ca_host.machine.ca_bundle
     # The second line of a PEM certificate is enough to tell it from others.
     line = ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(authority.read_text())).splitlines()[2]

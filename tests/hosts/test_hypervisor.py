@@ -14,7 +14,7 @@ from tests.hosts.lab import Lab, Target
 
 @pytest.fixture
 def wanted(lab: Lab) -> VirtualLab:
-    assert lab.virtual  # by the fixture hypervisor
+    assert lab.virtual  # the fixture hypervisor has no hosts without it
     return lab.virtual
 
 

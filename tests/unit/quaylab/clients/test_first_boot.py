@@ -16,7 +16,7 @@ from tests.unit.virtual import VM, lab
 
 DONE = '{"v1": {"datasource": "DataSourceNoCloud", "errors": []}}'
 FAILED = '{"v1": {"errors": ["(\'scripts_user\', RuntimeError())"]}}'
-OWN, OTHER = paramiko.ECDSAKey.generate(), paramiko.ECDSAKey.generate()
+HOST_KEY, OTHER_KEY = paramiko.ECDSAKey.generate(), paramiko.ECDSAKey.generate()
 
 
 class Guest(paramiko.ServerInterface):
@@ -67,7 +67,7 @@ def serve() -> Iterator[Callable[[str], int]]:
             except OSError:
                 return
             transport = paramiko.Transport(client)
-            transport.add_server_key(OWN)
+            transport.add_server_key(HOST_KEY)
             opened.append(transport)
             with suppress(paramiko.SSHException, EOFError):  # the client has left
                 transport.start_server(server=Guest(result))
@@ -81,7 +81,7 @@ def serve() -> Iterator[Callable[[str], int]]:
         each.close()
 
 
-def _target(port: int, key: paramiko.PKey = OWN) -> SshTarget:
+def _target(port: int, key: paramiko.PKey = HOST_KEY) -> SshTarget:
     return SshTarget("127.0.0.1", port, f"{key.get_name()} {key.get_base64()}", None)
 
 
@@ -103,7 +103,7 @@ def test_a_first_boot_that_is_not_over(serve: Callable[[str], int]) -> None:
 
 def test_another_host_key_is_refused(serve: Callable[[str], int]) -> None:
     with pytest.raises(NotYet, match="does not match"):
-        first_boot(lab().machines[VM], _target(serve(DONE), OTHER))
+        first_boot(lab().machines[VM], _target(serve(DONE), OTHER_KEY))
 
 
 def test_another_password(serve: Callable[[str], int]) -> None:

@@ -269,10 +269,10 @@ def _served(
     signed_by: Authority,
     *others: Authority,
     first: str = "",
-    own_key: PrivateKey | None = None,
+    server_key: PrivateKey | None = None,
 ) -> list[str]:
     """Return the problems of a certificate, with ``first`` before and ``others`` after it."""
-    certificate, key = signed_by.sign(NAME, own_key=own_key)
+    certificate, key = signed_by.sign(NAME, server_key=server_key)
     (tmp_path / "quay.crt").write_text(first + certificate + "".join(each.pem for each in others))
     (tmp_path / "quay.key").write_text(key)
     return certificates.check(tmp_path / "quay.crt", tmp_path / "quay.key", NAME, NOW)
@@ -311,7 +311,7 @@ def test_a_chain_that_begins_with_the_ca(tmp_path: Path) -> None:
 def test_a_certificate_that_no_client_accepts(tmp_path: Path) -> None:
     """Its key is too short for OpenSSL."""
     key = rsa.generate_private_key(65537, 1024)  # noqa: S505
-    (problem,) = _served(tmp_path, Authority.new(), own_key=key)
+    (problem,) = _served(tmp_path, Authority.new(), server_key=key)
     assert problem.startswith("tls_certificate: ")
     assert "KEY_TOO_SMALL" in problem
 

@@ -11,7 +11,7 @@ from quaylab.secrets.given import SECRETS
 from quaylab.secrets.passwords import SIGNS
 
 # Characters that sclorg's images don't accept.
-ODD = "".join(sign for sign in string.punctuation if sign not in SIGNS)
+NOT_IN_IMAGES = "".join(sign for sign in string.punctuation if sign not in SIGNS)
 
 
 @pytest.mark.parametrize("key", SECRETS)
@@ -46,7 +46,7 @@ def test_keys_of_object_stores_may_be_short() -> None:
 @pytest.mark.parametrize("key", ["database_password", "redis_password"])
 def test_containers_accept_less_punctuation_than_services_elsewhere(key: str) -> None:
     assert given.problem(key, f"password{SIGNS}") is None
-    for sign in ODD:
+    for sign in NOT_IN_IMAGES:
         problem = given.problem(key, f"password{sign}")
         assert problem and SIGNS in problem
         assert given.problem(key, f"password{sign}", elsewhere=[key]) is None
@@ -55,7 +55,7 @@ def test_containers_accept_less_punctuation_than_services_elsewhere(key: str) ->
 
 @pytest.mark.parametrize("key", ["superuser_password", "storage_secret_key", "database_secret_key"])
 def test_other_secrets_may_have_all_ascii_punctuation(key: str) -> None:
-    assert given.problem(key, f"password{ODD}") is None
+    assert given.problem(key, f"password{NOT_IN_IMAGES}") is None
 
 
 @pytest.mark.parametrize("value", ["white space", "pässwörter", "tab\tinside", "no\x00null1"])
