@@ -1,4 +1,4 @@
-"""A private CA, as a provider of databases has one, with certificates good and bad."""
+"""A private CA such as a database provider has, with good and bad certificates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 @dataclass(frozen=True)
 class Authority:
-    """Certificates are signed for ``days``; a negative number has them expired."""
+    """A CA that signs certificates for ``days``; a negative number makes an expired one."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
@@ -27,7 +27,7 @@ class Authority:
     def new(
         cls, name: str = "Private CA", days: int = 30, issuer: Authority | None = None
     ) -> Authority:
-        """A root, or a CA that another has issued."""
+        """Make a root CA, or one that ``issuer`` signs."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = _name(name)
         above = issuer.certificate.subject if issuer else subject
@@ -51,8 +51,8 @@ class Authority:
 
     @classmethod
     def by_openssl(cls, folder: Path) -> Authority:
-        """As most private CAs are made: without keyUsage, so that Python's own default since 3.13
-        refuses it, and libpq, Docker and Quay take it."""
+        """Make a CA with openssl, as most private ones are made: it has no keyUsage, so Python's
+        default since 3.13 refuses it, while libpq, Docker and Quay accept it."""
         certificate, key = folder / "openssl.pem", folder / "openssl.key"
         subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
@@ -72,10 +72,10 @@ class Authority:
         return path
 
     def sign(
-        self, *names: str, days: int = 30, own_key: PrivateKey | None = None
+        self, *names: str, days: int = 30, server_key: PrivateKey | None = None
     ) -> tuple[str, str]:
-        """A server's certificate for names, and its key."""
-        key = own_key or ec.generate_private_key(ec.SECP256R1())
+        """Return a server certificate for ``names``, and its key."""
+        key = server_key or ec.generate_private_key(ec.SECP256R1())
         alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         built = (

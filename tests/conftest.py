@@ -10,9 +10,9 @@ import pytest
 
 TESTS = Path(__file__).parent
 HOSTS = TESTS / "hosts"
-# Folders whose every test is of the tier that bears the folder's name, and its marker.
+# Folders whose tests get a marker of the same name.
 TIERS = ("machine", "ceph", "vm")
-# testinfra's options that an inventory of pyinfra's takes the place of.
+# testinfra's options that pyinfra's inventory replaces.
 REPLACED = ("connection", "ssh_config", "ssh_identity_file", "ssh_extra_args", "ansible_inventory")
 
 
@@ -38,8 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tiers' tests, so that none is left out by forgetting it; those that take long are
-    left out unless asked for."""
+    """Mark each tier's tests, so that none lacks its marker; deselect long ones without --all."""
     for item in items:
         if (tier := item.path.relative_to(TESTS).parts[0]) in TIERS:
             item.add_marker(getattr(pytest.mark, tier))
@@ -126,7 +125,7 @@ def _collect_host_tests_only(config: pytest.Config) -> None:
         if argument not in chosen and not HOSTS.is_relative_to(_path(config, argument)):
             raise pytest.UsageError(f"{argument}: with --hosts only tests/hosts is collected")
     config.args = chosen or [str(HOSTS)]
-    config.args_source = pytest.Config.ArgsSource.ARGS  # no more testpaths, for the report as well
+    config.args_source = pytest.Config.ArgsSource.ARGS  # the report then shows no testpaths
 
 
 def _is_host_test(config: pytest.Config, argument: str) -> bool:

@@ -1,4 +1,4 @@
-"""An image for cephadm where no registry is in reach: Debian's, with a manager that can load it.
+"""An image for cephadm where no registry is reachable: Debian's, with a manager that can load it.
 
 Debian's python3-bcrypt and python3-cryptography can't be loaded into the manager's interpreters
 (they are PyO3's); these older ones from PyPI can.
@@ -25,7 +25,7 @@ ENV PYTHONPATH=/opt/older
 
 
 def build(base: str, folder: Path) -> str:
-    """The reference of the image on top of the packaged one."""
+    """Build the image on top of the packaged one; return its reference."""
     digest = hashlib.sha256("".join((base, DOCKERFILE, *WHEELS)).encode()).hexdigest()[:12]
     reference = f"{LABEL}/cephadm:{digest}"
     if has_image(reference):

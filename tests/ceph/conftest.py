@@ -1,4 +1,4 @@
-"""Fixtures of the Ceph tier: the machine tier's, on machines of this session's own."""
+"""Fixtures of the Ceph tier: the machine tier's, with machines of their own."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""cephadm on three machines: a cluster begun, hosts added, services declared, and no more.
+"""cephadm on three machines: it bootstraps a cluster, adds hosts and applies specifications.
 
-Containers have no disks of their own, so no OSD is made, and the gateway can't start: a run ends
-in saying so.
+The machines are containers without disks of their own, so there is no OSD and the gateway can't
+start: a run ends with that message.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.ceph.test_one_host import timed
 from tests.machine.deployment import Deployment
 from tests.machine.machines import LABEL, Machine, MachineFactory, Operator
 
-# The limits that cephadm asks for are above what a container may have.
+# cephadm asks for higher limits than a container may have.
 DOCKER = """\
 #!/bin/sh
 for word; do
@@ -81,21 +81,21 @@ def _ceph(machine: Machine, *command: str) -> Any:
     return json.loads(machine.run(asked).stdout)
 
 
-def test_cluster_is_begun_and_declared_once(lab: Deployment) -> None:
+def test_cluster_is_bootstrapped_and_configured_once(lab: Deployment) -> None:
     first = lab.machines["ceph"]
     with timed("bootstrap, hosts and services"):
-        ended = lab.run("tasks/ceph.py", "-vvv")
-    assert ended.returncode != 0
-    assert "has it OSDs?" in ended.output
-    assert "Traceback" not in ended.output
+        result = lab.run("tasks/ceph.py", "-vvv")
+    assert result.returncode != 0
+    assert "has it OSDs?" in result.output
+    assert "Traceback" not in result.output
     secrets = lab.secrets
     lines = [line for key in secrets.values() for line in key.splitlines() if "-----" not in line]
-    assert not [line for line in lines if line in ended.output]
+    assert not [line for line in lines if line in result.output]
 
     hosts = _ceph(first, "orch", "host", "ls")
     assert sorted(host["hostname"] for host in hosts) == NAMES
-    declared = _ceph(first, "orch", "ls", "--export")
-    services = {each["service_type"]: each for each in declared}
+    applied = _ceph(first, "orch", "ls", "--export")
+    services = {each["service_type"]: each for each in applied}
     assert set(services) == {"mon", "mgr", "osd", "rgw"}
     assert services["rgw"]["placement"] == {"hosts": NAMES}
     assert services["rgw"]["spec"]["rgw_frontend_port"] == 7480
@@ -107,7 +107,7 @@ def test_cluster_is_begun_and_declared_once(lab: Deployment) -> None:
     assert not again & STEPS
     with timed("second run"):
         lab.run("tasks/ceph.py")
-    assert _ceph(first, "orch", "ls", "--export") == declared
+    assert _ceph(first, "orch", "ls", "--export") == applied
 
 
 def test_teardown_stops_the_daemons_and_purge_removes_them(lab: Deployment) -> None:

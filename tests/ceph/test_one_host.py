@@ -1,4 +1,4 @@
-"""Ceph on a machine of its own, Quay and what it needs on another: the whole story, told once."""
+"""Ceph on one machine, Quay with its other services on another: from deploy to teardown."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ BUCKET = "quay-storage"
 
 @contextmanager
 def timed(what: str) -> Iterator[None]:
-    """Print what a step took: the figures that the documentation quotes."""
+    """Print how long a step took; the documentation quotes these figures."""
     began = time.monotonic()
     yield
     print(f"\n{what}: {time.monotonic() - began:.1f} s")
 
 
 def memory(machine: Machine, container: str) -> str:
-    """What a container takes, as the engine says where memory can be measured; else by process."""
+    """Return the memory of a container's processes."""
     pages = machine.run(
         f"docker top {container} -o pid,rss,comm | "
         "awk 'NR > 1 { sum += $2 } END { print int(sum / 1024) }'"
@@ -75,7 +75,7 @@ def lab(
 
 @pytest.fixture(scope="module")
 def deployed(lab: Deployment) -> Deployment:
-    """The first run, which is watched for secrets while it happens."""
+    """The lab after its first run, which was watched for leaked secrets."""
     watch = Watch(lab.machines["ceph"])
     watch.start()
     with timed("first run"):
@@ -90,7 +90,7 @@ def deployed(lab: Deployment) -> Deployment:
 
 @pytest.fixture(scope="module")
 def client(deployed: Deployment, images: dict[str, str]) -> RegistryClient:
-    """Ceph's own machine, which needs a small image to push; the lab has it know the registry."""
+    """A registry client on Ceph's machine, which knows the registry, with a small image to push."""
     machine = deployed.machines["ceph"]
     client = RegistryClient(machine, HOSTNAME)
     layer, text = io.BytesIO(), b"something to push\n"
@@ -104,7 +104,7 @@ def client(deployed: Deployment, images: dict[str, str]) -> RegistryClient:
 
 
 def _s3(lab: Deployment, tmp_path: Any, **keys: str) -> Any:
-    """boto3 as any client of the gateway's has it, with the lab's CA."""
+    """Return a boto3 client of the gateway that trusts the lab's CA."""
     import boto3
 
     ca = tmp_path / "ca.pem"
@@ -120,7 +120,7 @@ def _s3(lab: Deployment, tmp_path: Any, **keys: str) -> Any:
 
 
 def endtoend(lab: Deployment) -> bool:
-    """The registry's own check of all that it uses."""
+    """Return whether the registry's own check of all its services succeeds."""
     quay = Registry(HOSTNAME, lab.ca, (lab.machines["quay"].address, 443))
     try:
         return quay.health().ok
@@ -130,7 +130,7 @@ def endtoend(lab: Deployment) -> bool:
         quay.close()
 
 
-def test_cluster_is_healthy_and_known(deployed: Deployment) -> None:
+def test_cluster_is_healthy_and_reported(deployed: Deployment) -> None:
     found = state(deployed.machines["ceph"])
     assert found.health == "HEALTH_OK", found.checks
     assert found.version == "18.2.7"
@@ -146,13 +146,13 @@ def test_second_run_changes_nothing(deployed: Deployment) -> None:
     assert deployed.run("deploy.py", "--dry").planned() == []
 
 
-def test_quota_is_the_users(deployed: Deployment) -> None:
-    told = (
+def test_user_has_the_quota(deployed: Deployment) -> None:
+    output = (
         deployed.machines["ceph"]
         .run(f"{' '.join(SHELL)} radosgw-admin user info --uid=quay")
         .stdout
     )
-    quota = json.loads(told)["user_quota"]
+    quota = json.loads(output)["user_quota"]
     assert quota["enabled"]
     assert quota["max_size"] == 5 * 1024**3
 
@@ -194,7 +194,7 @@ def test_swift_knows_the_user_as_well(deployed: Deployment, tmp_path: Any) -> No
     assert wrong.status_code == 401
 
 
-def test_registry_tells_of_a_gateway_that_is_down_and_recovers_by_itself(
+def test_registry_reports_a_stopped_gateway_and_recovers_by_itself(
     deployed: Deployment, client: RegistryClient
 ) -> None:
     ceph = deployed.machines["ceph"]

@@ -1,4 +1,4 @@
-"""What Quaylab asks an object store, asked of a real RadosGW: by S3 and by Swift."""
+"""The object store client against a real RadosGW, by S3 and by Swift."""
 
 from __future__ import annotations
 
@@ -119,21 +119,21 @@ def test_bucket_is_missing_then_made_and_used(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "said"),
+    ("key", "message"),
     [
         ("storage_access_key", "storage_access_key: .* the access key is not known there"),
         ("storage_secret_key", "storage_secret_key: .* the secret key is wrong"),
     ],
 )
-def test_wrong_keys_are_told_apart(gateway: Gateway, key: str, said: str) -> None:
+def test_the_wrong_one_of_two_keys_is_named(gateway: Gateway, key: str, message: str) -> None:
     wrong = gateway.credentials.model_copy(update={key: SecretStr("NOTTHISONE")})
-    with pytest.raises(Unreachable, match=said):
+    with pytest.raises(Unreachable, match=message):
         gateway.client(wrong).ask()
 
 
 def test_bucket_of_another_is_refused(gateway: Gateway) -> None:
-    said = gateway.run("radosgw-admin", "user", "create", "--uid=other", "--display-name=Other")
-    (keys,) = json.loads(said)["keys"]
+    output = gateway.run("radosgw-admin", "user", "create", "--uid=other", "--display-name=Other")
+    (keys,) = json.loads(output)["keys"]
     other = boto3.client(
         "s3",
         endpoint_url=f"http://{gateway.address}:{RADOSGW_PORT}",
@@ -159,12 +159,12 @@ def test_swift_makes_its_container_and_uses_it(gateway: Gateway) -> None:
     assert client.ask()
 
 
-def test_swifts_wrong_password_is_told(gateway: Gateway) -> None:
+def test_a_wrong_swift_password_is_reported(gateway: Gateway) -> None:
     with pytest.raises(Unreachable, match=r"storage_secret_key|storage_access_key"):
         gateway.swift("not-this-one").ask()
 
 
-def test_quota_stops_quay_and_no_other(gateway: Gateway) -> None:
+def test_an_exceeded_quota_is_reported(gateway: Gateway) -> None:
     user = ceph.user(settings(ceph_quota_gb=1), gateway.credentials)
     user["user_quota"]["max_size"] = 1
     gateway.run("radosgw-admin", "metadata", "put", "user:quay", input=ceph.metadata(user))

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.house import House
+from tests.deploy.project import Project
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def shared_house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    """One for runs that several tests look at."""
-    return House(tmp_path_factory.mktemp("house"))
+def shared_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project for runs that several tests examine."""
+    return Project(tmp_path_factory.mktemp("project"))

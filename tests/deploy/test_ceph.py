@@ -1,24 +1,24 @@
-"""Ceph on one host at the level of commands, and before Quay."""
+"""Ceph on one host: the commands, and that they come before Quay's."""
 
 from __future__ import annotations
 
 import pytest
 import yaml
 
-from tests.deploy.house import House, Result, fake
+from tests.deploy.project import Project, Result, fake
 
 QUAY = [fake("quay", ssh_hostname="192.168.254.10")]
 CEPH = [fake("ceph", ssh_hostname="192.168.254.20")]
 PARTS = {"quay": QUAY, "database": QUAY, "redis": QUAY}
-# The bucket is made over SSH and as @local only, so a run on fakes ends here.
+# The bucket is made over SSH or on @local only, so a run on fake hosts ends here.
 END = "Create the bucket in Ceph"
 
 
 @pytest.fixture(scope="module")
-def lab(shared_house: House) -> Result:
-    inventory = shared_house.inventory(**PARTS, ceph=CEPH)
+def lab(shared_project: Project) -> Result:
+    inventory = shared_project.inventory(**PARTS, ceph=CEPH)
     options = ("--data=ceph_quota_gb=5", "--data=ceph_swift=True")
-    return shared_house.run("-y", "-vvv", inventory, "deploy.py", *options)
+    return shared_project.run("-y", "-vvv", inventory, "deploy.py", *options)
 
 
 def test_steps_are_in_their_order(lab: Result) -> None:
@@ -41,18 +41,20 @@ def test_ceph_runs_on_its_host_alone_and_unprivileged(lab: Result) -> None:
     assert not [each for each in lab.commands("quay") if "quaylab-ceph" in each]
 
 
-def test_user_is_put_without_its_keys_in_sight(lab: Result, shared_house: House) -> None:
+def test_the_users_keys_are_not_printed(lab: Result, shared_project: Project) -> None:
     assert any("radosgw-admin metadata put user:quay" in each for each in lab.commands("ceph"))
-    kept = yaml.safe_load(shared_house.credentials.read_text())
+    credentials = yaml.safe_load(shared_project.credentials.read_text())
     for key in ("storage_access_key", "storage_secret_key", "swift_password"):
-        assert kept[key] not in lab.output
+        assert credentials[key] not in lab.output
 
 
-def test_what_only_goes_together_is_told_at_once(house: House) -> None:
-    inventory = house.inventory(**PARTS, ceph=[*CEPH, fake("ceph2", ssh_hostname="192.168.254.21")])
-    result = house.run("-y", inventory, "deploy.py", "--data=ceph_osd_memory_mb=1")
+def test_too_little_memory_and_two_hosts_are_refused(project: Project) -> None:
+    inventory = project.inventory(
+        **PARTS, ceph=[*CEPH, fake("ceph2", ssh_hostname="192.168.254.21")]
+    )
+    result = project.run("-y", inventory, "deploy.py", "--data=ceph_osd_memory_mb=1")
     assert result.code != 0
     assert "ceph_osd_memory_mb: 1" in result.output
-    result = house.run("-y", inventory, "deploy.py")
+    result = project.run("-y", inventory, "deploy.py")
     assert "ceph: 2 hosts in group `ceph`" in result.output
     assert "Traceback" not in result.output

@@ -10,7 +10,7 @@ import yaml
 from quaylab import plan
 from quaylab.problems import Refusal
 from quaylab.secrets.credentials import Store
-from tests.deploy.house import ROOT
+from tests.deploy.project import ROOT
 from tests.hosts import inventory
 from tests.unit.samples import certified, machine
 
@@ -43,7 +43,7 @@ def test_quay_alone_runs_on_the_machine(cloud: plan.Plan) -> None:
     assert cloud.topology.engine_hosts() == (NAME,)
 
 
-def test_quay_is_told_of_the_cloud_s_services(cloud: plan.Plan) -> None:
+def test_quay_is_configured_with_the_clouds_services(cloud: plan.Plan) -> None:
     bundle = {file.path: file.content for file in cloud.workload("quay", NAME).files}
     config = yaml.safe_load(bundle["/etc/quaylab/quay/config.yaml"])
     assert config["SERVER_HOSTNAME"] == NAME

@@ -1,4 +1,4 @@
-"""tasks/docker_storage.py: before the engine, on Debian and on RHEL 7, and what it refuses."""
+"""tasks/docker_storage.py on Debian and on RHEL 7: it runs before the engine; what it refuses."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.house import House, Result, fake, report
+from tests.deploy.project import Project, Result, fake, report
 from tests.unit.recorded_disks import BARE, MADE
 
 TASK = "tasks/docker_storage.py"
-SEEDS: dict[str, Any] = {
+DISKS: dict[str, Any] = {
     "docker_storage": {"devices": ["/dev/vdb"], "volume_group": "docker-vg"},
     "quay_storage": {"devices": ["/dev/vdc"]},
 }
-DOCKER = {"docker_storage": SEEDS["docker_storage"]}
+DOCKER = {"docker_storage": DISKS["docker_storage"]}
 RHEL_7 = "rhel|7.9|fedora"
 
 
 def _run(
-    house: House, data: dict[str, Any], disks: str = BARE, task: str = TASK, **changes: str
+    project: Project, data: dict[str, Any], disks: str = BARE, task: str = TASK, **changes: str
 ) -> Result:
     data = {"minimum_disk_mb": 1024, **data}
     one = [fake("quay", report(**changes), responses={"lsblk": disks.splitlines()}, **data)]
-    inventory = house.inventory(quay=one, database=one, redis=one)
-    return house.run("-y", "-vv", inventory, task)
+    inventory = project.inventory(quay=one, database=one, redis=one)
+    return project.run("-y", "-vv", inventory, task)
 
 
 def _first(commands: list[str], part: str) -> int:
     return next(at for at, command in enumerate(commands) if part in command)
 
 
-def test_the_seeds_disks_on_debian(house: House) -> None:
-    result = _run(house, SEEDS)
+def test_disks_for_docker_and_quay_on_debian(project: Project) -> None:
+    result = _run(project, DISKS)
     assert result.code == 0, result.output
     commands = result.commands("quay")
     order = [
@@ -52,47 +52,47 @@ def test_the_seeds_disks_on_debian(house: House) -> None:
     assert not any("docker-storage-setup" in command for command in commands)
 
 
-def test_rhel_7_has_a_command_of_its_own(house: House) -> None:
-    result = _run(house, DOCKER, os=RHEL_7)
+def test_rhel_7_uses_docker_storage_setup(project: Project) -> None:
+    result = _run(project, DOCKER, os=RHEL_7)
     assert result.code == 0, result.output
     commands = result.commands("quay")
     assert _first(commands, "yum install --quiet --assumeyes docker") < _first(
         commands, "docker-storage-setup && vgchange --addtag quaylab docker-vg"
     )
-    # The command names the driver itself; in both places dockerd takes it for a conflict.
+    # The command sets the driver itself; dockerd refuses one that is set in both places.
     assert not any("daemon.json" in command for command in commands)
     assert not any("vgcreate" in command or "lvcreate" in command for command in commands)
 
 
-def test_the_engine_starts_afterwards(house: House) -> None:
-    result = _run(house, SEEDS, task="deploy.py")
+def test_the_engine_starts_after_the_mounts(project: Project) -> None:
+    result = _run(project, DISKS, task="deploy.py")
     names = result.operations
     assert names.index("Mount Quay's storage") < names.index("Install the container engine")
     assert names.index("Install the container engine") < names.index("Start the container engine")
 
 
-def test_quays_volume_is_on_its_disk(house: House) -> None:
-    result = _run(house, SEEDS, task="deploy.py")
+def test_quays_volume_is_on_its_disk(project: Project) -> None:
+    result = _run(project, DISKS, task="deploy.py")
     made = [each for each in result.commands("quay") if "docker volume create" in each]
     assert any("--opt=device=/srv/quay-storage" in command for command in made)
 
 
-def test_the_engine_waits_for_directories_of_data(house: House) -> None:
-    result = _run(house, {"database_data": "/srv/db"})
+def test_the_engine_waits_for_directories_of_data(project: Project) -> None:
+    result = _run(project, {"database_data": "/srv/db"})
     assert result.code == 0, result.output
     assert any("quaylab-storage.conf" in command for command in result.commands("quay"))
 
 
-def test_without_disks_nothing_is_asked_or_done(house: House) -> None:
-    result = _run(house, {})
+def test_without_disks_nothing_is_asked_or_done(project: Project) -> None:
+    result = _run(project, {})
     assert result.code == 0, result.output
     assert result.operations == ["Save the credentials"]
     assert result.commands("quay") == []
 
 
-SPOILT = {
+REFUSED = {
     "a file system": (
-        SEEDS,
+        DISKS,
         f"{BARE}signature /dev/vdb ext4",
         ["docker_storage.devices: /dev/vdb of @fake/quay holds a signature of ext4"],
     ),
@@ -111,12 +111,12 @@ SPOILT = {
         ],
     ),
     "a disk left out": (
-        SEEDS,
+        DISKS,
         f"{BARE}{MADE}pv /dev/vdd|docker-vg|used|3217031168",
         ["docker_storage.devices: /dev/vdd of @fake/quay is a part of docker-vg"],
     ),
     "too small": (
-        {**SEEDS, "minimum_disk_mb": 4096},
+        {**DISKS, "minimum_disk_mb": 4096},
         BARE,
         [
             "minimum_disk_mb: @fake/quay has 3072 MB free on /var/lib/docker",
@@ -126,24 +126,24 @@ SPOILT = {
 }
 
 
-@pytest.mark.parametrize("case", SPOILT)
-def test_refused_at_once_and_before_anything_is_changed(house: House, case: str) -> None:
-    data, disks, told = SPOILT[case]
-    result = _run(house, data, disks)
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_at_once_and_before_anything_is_changed(project: Project, case: str) -> None:
+    data, disks, expected = REFUSED[case]
+    result = _run(project, data, disks)
     assert result.code == 1
     problems = [line[4:] for line in result.output.splitlines() if line.startswith("  - ")]
-    assert len(problems) == len(told), result.output
+    assert len(problems) == len(expected), result.output
     assert all(
-        problem.startswith(words)
-        for problem, words in zip(sorted(problems), sorted(told), strict=True)
+        problem.startswith(message)
+        for problem, message in zip(sorted(problems), sorted(expected), strict=True)
     )
     assert "Traceback" not in result.output
     assert result.operations == []
     assert result.commands("quay") == []
 
 
-def test_bad_form_is_told_by_its_path(house: House) -> None:
-    result = _run(house, {"docker_storage": {"devices": ["/dev/vdb", "a b"], "size": 1}})
+def test_a_bad_value_is_reported_with_its_path(project: Project) -> None:
+    result = _run(project, {"docker_storage": {"devices": ["/dev/vdb", "a b"], "size": 1}})
     assert result.code == 1
     assert "docker_storage.devices[1]: 'a b'" in result.output
     assert "docker_storage.size: no such key" in result.output

@@ -1,11 +1,11 @@
-"""`--dry` on a host without any tool: every task alone, and all of them."""
+"""`--dry` on a host without any tool: every task alone, and deploy.py."""
 
 from __future__ import annotations
 
 import pytest
 
 from quaylab.secrets.credentials import Store, generate
-from tests.deploy.house import ROOT, House, fake
+from tests.deploy.project import ROOT, Project, fake
 
 ONE = [fake("quay")]
 TASKS = sorted(
@@ -15,34 +15,34 @@ TASKS = sorted(
 )
 
 
-def _inventory(house: House) -> str:
-    return house.inventory(quay=ONE, database=ONE, redis=ONE)
+def _inventory(project: Project) -> str:
+    return project.inventory(quay=ONE, database=ONE, redis=ONE)
 
 
 @pytest.mark.parametrize("task", [*TASKS, "deploy.py"])
-def test_dry_run_of(house: House, task: str) -> None:
-    store = Store("quaylab", house.credentials.parent)
+def test_dry_run_of(project: Project, task: str) -> None:
+    store = Store("quaylab", project.credentials.parent)
     store.path.parent.mkdir()
     store.save(generate())
-    kept = store.path.read_bytes()
-    result = house.run("--dry", _inventory(house), task)
+    before = store.path.read_bytes()
+    result = project.run("--dry", _inventory(project), task)
     assert result.code == 0, result.output
     assert "Error" not in result.output
-    assert store.path.read_bytes() == kept
+    assert store.path.read_bytes() == before
 
 
-def test_first_dry_run_keeps_no_credentials(house: House) -> None:
-    assert house.run("--dry", _inventory(house), "deploy.py").code == 0
-    assert not house.credentials.parent.exists(), "not even a lock is written"
+def test_first_dry_run_saves_no_credentials(project: Project) -> None:
+    assert project.run("--dry", _inventory(project), "deploy.py").code == 0
+    assert not project.credentials.parent.exists(), "not even a lock is written"
 
 
-def test_dry_run_neither_waits_for_a_run_nor_keeps_one_from_working(house: House) -> None:
-    Store("quaylab", house.credentials.parent).lock()
-    assert house.run("--dry", _inventory(house), "deploy.py").code == 0
+def test_dry_run_neither_waits_for_a_run_nor_blocks_one(project: Project) -> None:
+    Store("quaylab", project.credentials.parent).lock()
+    assert project.run("--dry", _inventory(project), "deploy.py").code == 0
 
 
-def test_dry_run_tells_what_is_missing(house: House) -> None:
-    result = house.run("--dry", "--json", _inventory(house), "deploy.py")
+def test_dry_run_lists_what_is_missing(project: Project) -> None:
+    result = project.run("--dry", "--json", _inventory(project), "deploy.py")
     names = result.plan
     order = [
         "Save the credentials",
@@ -57,10 +57,10 @@ def test_dry_run_tells_what_is_missing(house: House) -> None:
 
 
 @pytest.mark.parametrize("package", ["facts", "operations", "quaylab"])
-def test_generic_names_are_the_projects_own(house: House, package: str) -> None:
-    """pyinfra appends the working directory to the path: anything installed would come first."""
-    script = house.path / "where.py"
+def test_generic_names_are_the_projects_own(project: Project, package: str) -> None:
+    """pyinfra appends the working directory to sys.path: an installed package would come first."""
+    script = project.path / "where.py"
     script.write_text(f"import {package}\nprint('found', *{package}.__path__)\n")
-    result = house.run("-y", "@fake/quay", str(script))
+    result = project.run("-y", "@fake/quay", str(script))
     assert result.code == 0, result.output
-    assert f"found {house.path / package}" in result.output
+    assert f"found {project.path / package}" in result.output

@@ -1,4 +1,4 @@
-"""tasks/docker.py on every system that it knows, and on those that it refuses."""
+"""tasks/docker.py on every supported system, and on those that it refuses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.house import ENGINE, REPORT, House, Result, fake, report
+from tests.deploy.project import ENGINE, REPORT, Project, Result, fake, report
 
 TASK = "tasks/docker.py"
 PARTS = ("quay", "database", "redis")
@@ -22,31 +22,31 @@ SYSTEMS = {
     "debian-13": ("debian|13|", [APT]),
     "ubuntu-24": ("ubuntu|24.04|debian", [APT]),
 }
-# An inventory has three parts, so three systems at once.
+# An inventory has three services, so one run covers three systems.
 ROUNDS = (("rhel-7", "rhel-9", "rocky-9"), ("fedora-43", "debian-12", "debian-13"), ("ubuntu-24",))
 STOPPED = ["/usr/bin/dockerd", "installed"]
 RUNNING = [*STOPPED, "enabled"]
 
 
-def _run(house: House, system: str = "debian|13|", *options: str, **host: Any) -> Result:
-    """The task on one host; ``options`` are pyinfra's."""
+def _run(project: Project, system: str = "debian|13|", *options: str, **host: Any) -> Result:
+    """Run the task on one host; ``options`` are pyinfra's."""
     one = [fake("quay", **{"reports": report(os=system), **host})]
-    inventory = house.inventory(quay=one, database=one, redis=one)
-    return house.run("-y", "-vv", inventory, TASK, *options)
+    inventory = project.inventory(quay=one, database=one, redis=one)
+    return project.run("-y", "-vv", inventory, TASK, *options)
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
-    """The run that each system was in."""
+    """The run of each system, by its name."""
     found: dict[str, Result] = {}
     for systems in ROUNDS:
-        house = House(tmp_path_factory.mktemp("house"))
+        project = Project(tmp_path_factory.mktemp("project"))
         hosts = [
             fake(name, report(os=SYSTEMS[name][0]), ssh_hostname=f"192.168.254.{number}")
             for number, name in enumerate(systems, 10)
         ]
         groups = {part: [host] for part, host in zip(PARTS, cycle(hosts), strict=False)}
-        result = house.run("-y", "-vv", house.inventory(**groups), TASK)
+        result = project.run("-y", "-vv", project.inventory(**groups), TASK)
         found |= dict.fromkeys(systems, result)
     return found
 
@@ -65,36 +65,36 @@ def test_engine_is_installed_and_started(results: dict[str, Result], system: str
     assert "systemctl start docker ||" in start
 
 
-def test_repository_goes_through_stdin(results: dict[str, Result]) -> None:
+def test_repository_file_goes_through_stdin(results: dict[str, Result]) -> None:
     assert "[docker-ce-stable]" not in results["rhel-9"].output
 
 
-def test_a_running_engine_is_left_alone(house: House) -> None:
+def test_a_running_engine_is_left_alone(project: Project) -> None:
     answers = {"docker info --format": ENGINE, "command -v dockerd": RUNNING}
-    result = _run(house, reports=f"{REPORT}\n{ENGINE}", responses=answers)
+    result = _run(project, reports=f"{REPORT}\n{ENGINE}", responses=answers)
     assert result.code == 0, result.output
     assert not any("systemctl" in command for command in result.commands("quay"))
 
 
-def test_without_systemd_the_engine_is_started_directly(house: House) -> None:
-    result = _run(house, reports=report(systemd=""), responses={"command -v dockerd": STOPPED})
+def test_without_systemd_the_engine_is_started_directly(project: Project) -> None:
+    result = _run(project, reports=report(systemd=""), responses={"command -v dockerd": STOPPED})
     assert result.code == 0, result.output
     assert any("setsid dockerd" in command for command in result.commands("quay"))
 
 
-def test_proxy_comes_before_the_engine_starts(house: House) -> None:
-    result = _run(house, "debian|13|", "--data=https_proxy=http://proxy.example.com:3128")
+def test_proxy_comes_before_the_engine_starts(project: Project) -> None:
+    result = _run(project, "debian|13|", "--data=https_proxy=http://proxy.example.com:3128")
     assert result.code == 0, result.output
     names = result.operations
     assert names.index("Configure the engine's proxy") < names.index("Start the container engine")
     assert any("docker.service.d/quaylab-proxy.conf" in each for each in result.commands("quay"))
 
 
-def test_pull_secret_is_merged(house: House, tmp_path: Path) -> None:
+def test_pull_secret_is_merged(project: Project, tmp_path: Path) -> None:
     secret = tmp_path / "config.json"
     secret.write_text('{"auths": {"quay.io": {"auth": "aHVudGVyMg=="}}}')
     result = _run(
-        house,
+        project,
         "debian|13|",
         f"--data=pull_secret={secret}",
         "--data=pull_secret_user=puller",
@@ -122,9 +122,9 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_refused_in_one_line(house: House, case: str) -> None:
+def test_refused_in_one_line(project: Project, case: str) -> None:
     changes, reason = REFUSED[case]
-    result = _run(house, reports=report(**changes))
+    result = _run(project, reports=report(**changes))
     assert result.code == 1
     (line,) = [each for each in result.output.splitlines() if each.startswith("  - ")]
     assert reason in line

@@ -1,4 +1,4 @@
-"""What pyinfra itself would end with exit status 0 although nothing, or half of it, was done."""
+"""Runs that pyinfra itself would end with exit status 0 although little or nothing was done."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.deploy.house import House, Result, fake
+from tests.deploy.project import Project, Result, fake
 
 ONE = [fake("quay")]
 THREE = {
@@ -19,20 +19,20 @@ THREE = {
 }
 
 
-def _refused(house: House, *arguments: str) -> Result:
-    """A run that changed nothing, and said so in lines rather than by a traceback."""
-    result = house.run("-y", "-vv", *arguments)
+def _refused(project: Project, *arguments: str) -> Result:
+    """Run pyinfra; assert that it changed nothing and says so without a traceback."""
+    result = project.run("-y", "-vv", *arguments)
     assert result.code == 1, result.output
     assert "nothing was changed" in result.output
     assert "Traceback" not in result.output
     assert "pyinfra-debug.log" not in result.output
     assert result.operations == []
-    assert not house.credentials.exists()
+    assert not project.credentials.exists()
     return result
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "{path}: has no host"),
         ("quay = []", "{path}: has no host"),
@@ -49,52 +49,56 @@ def _refused(house: House, *arguments: str) -> Result:
         ("quay = [", "{path}, line 1: "),
     ],
 )
-def test_an_inventory_that_pyinfra_takes_for_empty(house: House, text: str, told: str) -> None:
-    path = house.path / "inventory.py"
+def test_an_inventory_that_pyinfra_reads_as_empty(
+    project: Project, text: str, message: str
+) -> None:
+    path = project.path / "inventory.py"
     path.write_text(text)
-    result = _refused(house, str(path), "deploy.py")
-    assert told.format(path=path) in result.output
+    result = _refused(project, str(path), "deploy.py")
+    assert message.format(path=path) in result.output
 
 
-def test_an_inventory_that_is_not_there(house: House) -> None:
-    assert "nowhere.py: no such file" in _refused(house, "nowhere.py", "deploy.py").output
-    assert "inventories/lab: no such file" in _refused(house, "inventories/lab", "deploy.py").output
+def test_an_inventory_that_does_not_exist(project: Project) -> None:
+    assert "nowhere.py: no such file" in _refused(project, "nowhere.py", "deploy.py").output
+    assert (
+        "inventories/lab: no such file" in _refused(project, "inventories/lab", "deploy.py").output
+    )
 
 
-def test_a_folder_in_the_place_of_an_inventory(house: House) -> None:
-    result = _refused(house, "group_data", "deploy.py")
+def test_a_folder_instead_of_an_inventory(project: Project) -> None:
+    result = _refused(project, "group_data", "deploy.py")
     assert "group_data: is a folder; name the .py file in it" in result.output
 
 
-def test_a_limit_that_nothing_matches(house: House) -> None:
-    inventory = house.inventory(**THREE)
-    result = _refused(house, inventory, "deploy.py", "--limit", "nobody")
+def test_a_limit_that_nothing_matches(project: Project) -> None:
+    inventory = project.inventory(**THREE)
+    result = _refused(project, inventory, "deploy.py", "--limit", "nobody")
     assert "--limit: 'nobody' is no host and no group of the inventory" in result.output
     assert "@fake/redis" in result.output
-    also = _refused(house, inventory, "deploy.py", "--limit", "quay", "--limit", "databse")
+    also = _refused(project, inventory, "deploy.py", "--limit", "quay", "--limit", "databse")
     assert "--limit: 'databse'" in also.output
 
 
-def test_a_limit_of_which_nothing_is_left(house: House) -> None:
-    inventory = house.inventory(**THREE)
-    result = _refused(house, inventory, "deploy.py", "--limit", "quay", "--exclude", "@fake/q*")
+def test_a_limit_that_exclude_leaves_empty(project: Project) -> None:
+    inventory = project.inventory(**THREE)
+    result = _refused(project, inventory, "deploy.py", "--limit", "quay", "--exclude", "@fake/q*")
     assert "--exclude: leaves no host of --limit" in result.output
 
 
 @pytest.mark.parametrize("option", ["--no-wait", "--serial", "--fail-percent=50"])
-def test_hosts_that_would_not_wait_for_each_other(house: House, option: str) -> None:
+def test_hosts_that_would_not_wait_for_each_other(project: Project, option: str) -> None:
     """With --no-wait, pyinfra ends with 0 although its table shows errors."""
-    result = _refused(house, house.inventory(**THREE), "deploy.py", option)
+    result = _refused(project, project.inventory(**THREE), "deploy.py", option)
     assert f"{option.partition('=')[0]}: leave it out" in result.output
 
 
-def test_data_without_a_value(house: House) -> None:
-    result = _refused(house, house.inventory(quay=ONE), "deploy.py", "--data", "purge")
+def test_data_without_a_value(project: Project) -> None:
+    result = _refused(project, project.inventory(quay=ONE), "deploy.py", "--data", "purge")
     assert "--data: purge is no KEY=VALUE" in result.output
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         ({"ssh_usr": "me"}, "ssh_usr: pyinfra has no such key for bare1; did you mean ssh_user?"),
         ({"_sudoo": True}, "_sudoo: pyinfra has no such key for bare1; did you mean _sudo?"),
@@ -104,70 +108,70 @@ def test_data_without_a_value(house: House) -> None:
         ({"ssh_key": ""}, "ssh_key: is empty for bare1; leave it out"),
     ],
 )
-def test_data_of_pyinfras_that_it_would_ignore(
-    house: House, data: dict[str, object], told: str
+def test_data_that_pyinfra_would_ignore(
+    project: Project, data: dict[str, object], message: str
 ) -> None:
-    result = _refused(house, house.inventory(quay=[("bare1", data)]), "deploy.py")
-    assert told in result.output
+    result = _refused(project, project.inventory(quay=[("bare1", data)]), "deploy.py")
+    assert message in result.output
     assert "Connecting" not in result.output
 
 
-def test_a_password_of_the_wrong_kind_is_not_shown(house: House) -> None:
+def test_a_password_of_the_wrong_kind_is_not_shown(project: Project) -> None:
     data = ("--data", "_sudo_password=471147114711")
-    result = _refused(house, house.inventory(quay=ONE), "deploy.py", *data)
+    result = _refused(project, project.inventory(quay=ONE), "deploy.py", *data)
     assert "_sudo_password: of @fake/quay: int is not an instance of str" in result.output
     assert "4711" not in result.output
 
 
-def test_a_port_that_pyinfra_takes_for_none(house: House) -> None:
-    result = _refused(house, house.inventory(quay=ONE), "deploy.py", "--port", "0")
+def test_port_0_which_pyinfra_would_ignore(project: Project) -> None:
+    result = _refused(project, project.inventory(quay=ONE), "deploy.py", "--port", "0")
     assert "--ssh-port: 0 is no port" in result.output
 
 
-def test_half_a_rotation(house: House) -> None:
-    inventory = house.inventory(**THREE)
-    house.run("-y", inventory, "tasks/images.py")
-    before = house.credentials.read_text()
-    result = house.run("-y", "-vv", inventory, "tasks/rotate.py", "--limit", "database")
+def test_a_rotation_on_some_of_the_hosts(project: Project) -> None:
+    inventory = project.inventory(**THREE)
+    project.run("-y", inventory, "tasks/images.py")
+    before = project.credentials.read_text()
+    result = project.run("-y", "-vv", inventory, "tasks/rotate.py", "--limit", "database")
     assert result.code == 1
     for left_out in ("quay", "redis"):
         assert f"new passwords: @fake/{left_out} takes no part in this run" in result.output
     assert result.operations == []
-    assert house.credentials.read_text() == before
+    assert project.credentials.read_text() == before
 
 
-def test_half_of_what_is_left_of_a_rotation(house: House) -> None:
-    inventory = house.inventory(**THREE)
-    house.run("-y", inventory, "tasks/images.py")
-    house.run("-y", inventory, "tasks/rotate.py", until="Get the database's image")
-    assert "superuser_passwords_before" in house.credentials.read_text()
-    result = house.run("-y", "-vv", inventory, "deploy.py", "--limit", "database")
+def test_the_rest_of_a_rotation_on_some_of_the_hosts(project: Project) -> None:
+    inventory = project.inventory(**THREE)
+    project.run("-y", inventory, "tasks/images.py")
+    project.run("-y", inventory, "tasks/rotate.py", until="Get the database's image")
+    assert "superuser_passwords_before" in project.credentials.read_text()
+    result = project.run("-y", "-vv", inventory, "deploy.py", "--limit", "database")
     assert result.code == 1
     assert "new passwords: @fake/quay takes no part in this run" in result.output
     assert result.operations == []
 
 
-def test_a_given_password_for_half_of_the_hosts(
-    house: House, monkeypatch: pytest.MonkeyPatch
+def test_a_given_password_for_some_of_the_hosts(
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inventory = house.inventory(**THREE)
-    house.run("-y", inventory, "tasks/images.py")
+    inventory = project.inventory(**THREE)
+    project.run("-y", inventory, "tasks/images.py")
     monkeypatch.setenv("QUAYLAB_DATABASE_PASSWORD", "another-password")
-    result = house.run("-y", "-vv", inventory, "tasks/database.py", "--limit", "database")
+    result = project.run("-y", "-vv", inventory, "tasks/database.py", "--limit", "database")
     assert result.code == 1
     assert "new passwords: @fake/quay takes no part in this run" in result.output
     assert result.operations == []
     monkeypatch.delenv("QUAYLAB_DATABASE_PASSWORD")
-    assert house.run("-y", inventory, "tasks/database.py", "--limit", "database").code == 0
+    assert project.run("-y", inventory, "tasks/database.py", "--limit", "database").code == 0
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_an_interrupted_run(house: House, times: int) -> None:
-    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
+def test_an_interrupted_run(project: Project, times: int) -> None:
+    inventory = project.inventory(quay=ONE, database=ONE, redis=ONE)
     environment = {**os.environ, "PYINFRA_FAKE_DELAY": "3", "PYINFRA_PROGRESS": "off"}
     with subprocess.Popen(
         [sys.executable, "-m", "pyinfra", "-y", inventory, "deploy.py"],
-        cwd=house.path,
+        cwd=project.path,
         env=environment,
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -180,14 +184,14 @@ def test_an_interrupted_run(house: House, times: int) -> None:
         for _ in range(times):
             time.sleep(0.5)
             process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
-    # By the signal itself if the second comes as Python ends; a shell tells 130 of both.
+        output = process.stderr.read()
+    # The signal itself if the second one comes while Python ends; a shell shows 130 for both.
     assert process.returncode in (128 + signal.SIGINT, -signal.SIGINT)
-    assert "Traceback" not in said
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("import sys\nsys.exit()\n", "line 2: ends pyinfra"),
         ("\nraise RuntimeError('no vault')\n", "line 2: RuntimeError: no vault"),
@@ -196,34 +200,34 @@ def test_an_interrupted_run(house: House, times: int) -> None:
     ],
     ids=["exit", "error", "import", "syntax"],
 )
-def test_files_of_an_inventory_that_fail(house: House, text: str, told: str) -> None:
+def test_files_of_an_inventory_that_fail(project: Project, text: str, message: str) -> None:
     given = {"inventory.py": "quay = ['@fake/quay']\n", "group_data/all.py": text}
-    (house.path / "group_data").unlink()
-    (house.path / "group_data").mkdir()
+    (project.path / "group_data").unlink()
+    (project.path / "group_data").mkdir()
     for path, content in given.items():
-        (house.path / path).write_text(content)
-    inventory = house.path / "inventory.py"
-    _failed(house, f"{house.path}/group_data/all.py, {told}")
-    if "SyntaxError" not in told:  # refused by name before, with all else that is wrong
+        (project.path / path).write_text(content)
+    inventory = project.path / "inventory.py"
+    _failed(project, f"{project.path}/group_data/all.py, {message}")
+    if "SyntaxError" not in message:  # a syntax error is refused before, with all other problems
         inventory.write_text(text)
-        _failed(house, f"{inventory}, {told}")
+        _failed(project, f"{inventory}, {message}")
 
 
-def _failed(house: House, told: str) -> None:
-    result = house.run("-y", str(house.path / "inventory.py"), "deploy.py")
+def _failed(project: Project, message: str) -> None:
+    result = project.run("-y", str(project.path / "inventory.py"), "deploy.py")
     assert result.code == 1, result.output
-    assert told in result.output
+    assert message in result.output
     assert "Traceback" not in result.output
     assert "pyinfra-debug.log" not in result.output
 
 
 @pytest.mark.parametrize(
-    ("option", "told"),
+    ("option", "message"),
     [
         ("--retry=-1", "--retry: -1 is no number of retries"),
         ("--parallel=-1", "--parallel: -1 is no number of hosts"),
         ("--data=_retries=-1", "_retries: -1 is no number of retries of @fake/quay"),
     ],
 )
-def test_a_number_by_which_nothing_would_run(house: House, option: str, told: str) -> None:
-    assert told in _refused(house, house.inventory(quay=ONE), "deploy.py", option).output
+def test_a_number_with_which_nothing_would_run(project: Project, option: str, message: str) -> None:
+    assert message in _refused(project, project.inventory(quay=ONE), "deploy.py", option).output

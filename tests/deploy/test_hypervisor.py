@@ -1,4 +1,4 @@
-"""The hypervisor at the level of commands: the seed's lab on a fake host."""
+"""The hypervisor's commands: the example lab of docs/lab.md on a fake host."""
 
 from __future__ import annotations
 
@@ -8,40 +8,44 @@ from typing import Any
 import pytest
 
 from quaylab.virtual import xml
-from tests.deploy.house import House, Result, fake, report
+from tests.deploy.project import Project, Result, fake, report
 from tests.unit.virtual import BRIDGE, DISK, MACHINE, POOLS, VM, lab
 
-# A part of the command that asks for everything, and what a hypervisor with libvirt answers.
+# A part of the fact's command, and what a hypervisor with libvirt answers.
 ASKED = "net-dumpxml"
 READY = f"enabled\nkvm\nanswers\ndevice|||{DISK}"
 RUN_WIDE = {"libvirt_bridges": [BRIDGE], "libvirt_pools": POOLS}
 WAIT = f"Wait for {VM}"
 
 
-def _inventory(house: House, told: str = READY, reports: str | None = None, **changes: Any) -> str:
+def _inventory(
+    project: Project, answer: str = READY, reports: str | None = None, **changes: Any
+) -> str:
     data = {**RUN_WIDE, **MACHINE, **changes}
     run_wide = {key: data.pop(key) for key in RUN_WIDE}
-    given = {"responses": {ASKED: told}, **run_wide}
+    given = {"responses": {ASKED: answer}, **run_wide}
     hypervisor = fake("metal", reports, **given) if reports else fake("metal", **given)
     vm = (VM, {"ssh_hostname": "127.0.0.1", "ssh_port": 1, **run_wide, **data})
-    return house.inventory(hypervisor=[hypervisor], lab=[vm], quay=[vm], database=[vm], redis=[vm])
+    return project.inventory(
+        hypervisor=[hypervisor], lab=[vm], quay=[vm], database=[vm], redis=[vm]
+    )
 
 
-def _run(house: House, inventory: str, *options: str, until: str | None = None) -> Result:
-    return house.run(
+def _run(project: Project, inventory: str, *options: str, until: str | None = None) -> Result:
+    return project.run(
         "-y", "-vv", inventory, "tasks/hypervisor.py", "--limit", "hypervisor", *options,
         until=until,
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def seed(shared_house: House) -> Result:
-    """A run up to the wait for a VM that is none."""
-    return _run(shared_house, _inventory(shared_house, "missing|virsh\n" + READY), until=WAIT)
+def installed(shared_project: Project) -> Result:
+    """A run up to the wait for its VM, which doesn't exist."""
+    return _run(shared_project, _inventory(shared_project, "missing|virsh\n" + READY), until=WAIT)
 
 
-def test_everything_comes_in_its_order(seed: Result) -> None:
-    assert seed.operations == [
+def test_operations_come_in_order(installed: Result) -> None:
+    assert installed.operations == [
         "Install libvirt and QEMU",
         "Start libvirt",
         "Check that what is there fits",
@@ -72,24 +76,24 @@ def test_everything_comes_in_its_order(seed: Result) -> None:
         f"start {VM}",
     ],
 )
-def test_the_seeds_lab_is_made(seed: Result, part: str) -> None:
-    assert [command for command in seed.commands("metal") if part in command]
+def test_the_example_lab_is_created(installed: Result, part: str) -> None:
+    assert [command for command in installed.commands("metal") if part in command]
 
 
-def test_the_password_is_told_nowhere(house: House) -> None:
-    inventory = _inventory(house, cloud_user_passwd="hunter2")
-    told = house.run(
+def test_the_password_is_not_printed(project: Project) -> None:
+    inventory = _inventory(project, cloud_user_passwd="hunter2")
+    result = project.run(
         "-y", "-vvv", "--debug", inventory, "tasks/hypervisor.py", "--limit", "hypervisor",
         until=WAIT,
     )  # fmt: skip
-    assert f"Create {VM}'s seed image" in told.output
-    assert "hunter2" not in told.output
-    assert "$6$" not in told.output
+    assert f"Create {VM}'s seed image" in result.output
+    assert "hunter2" not in result.output
+    assert "$6$" not in result.output
 
 
-def test_a_dry_run_changes_nothing(house: House) -> None:
-    result = house.run(
-        "--dry", "--json", _inventory(house), "tasks/hypervisor.py", "--limit", "hypervisor"
+def test_a_dry_run_changes_nothing(project: Project) -> None:
+    result = project.run(
+        "--dry", "--json", _inventory(project), "tasks/hypervisor.py", "--limit", "hypervisor"
     )
     assert result.code == 0, result.output
     assert f"Run {VM}" in result.plan
@@ -97,7 +101,7 @@ def test_a_dry_run_changes_nothing(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"libvirt_bridges": [{**BRIDGE, "dhcp_end": "10.0.0.1"}]}, "libvirt_bridges[0].dhcp_end"),
         ({"resources": {**MACHINE["resources"], "network": "lab"}}, "resources.network: lab"),  # type: ignore[dict-item]
@@ -107,13 +111,13 @@ def test_a_dry_run_changes_nothing(house: House) -> None:
     ],
     ids=["DHCP", "network", "checksum", "password", "form"],
 )
-def test_bad_data(house: House, changes: dict[str, Any], told: str) -> None:
-    result = _run(house, _inventory(house, **changes))
+def test_bad_data(project: Project, changes: dict[str, Any], message: str) -> None:
+    result = _run(project, _inventory(project, **changes))
     assert result.code == 1
-    assert f"  - {told}" in result.output or f": {told}" in result.output
+    assert f"  - {message}" in result.output or f": {message}" in result.output
     assert "Traceback" not in result.output
     assert result.operations == []
-    assert not house.credentials.exists()
+    assert not project.credentials.exists()
 
 
 def _domain_of_others() -> str:
@@ -123,7 +127,7 @@ def _domain_of_others() -> str:
 
 
 @pytest.mark.parametrize(
-    ("told", "problem"),
+    ("answer", "problem"),
     [
         ("enabled\nanswers", "virt_type: kvm, and @fake/metal has no /dev/kvm"),
         ("kvm\nanswers", f"libvirt_pools: {DISK} of virt-pool is no disk of @fake/metal"),
@@ -136,8 +140,8 @@ def _domain_of_others() -> str:
     ],
     ids=["kvm", "no disk", "in use", "group", "VM"],
 )
-def test_what_the_hypervisor_does_not_fit(house: House, told: str, problem: str) -> None:
-    result = _run(house, _inventory(house, told))
+def test_a_hypervisor_that_does_not_fit(project: Project, answer: str, problem: str) -> None:
+    result = _run(project, _inventory(project, answer))
     assert result.code == 1
     assert problem in result.output
     assert "Traceback" not in result.output
@@ -146,7 +150,7 @@ def test_what_the_hypervisor_does_not_fit(house: House, told: str, problem: str)
 
 
 @pytest.mark.parametrize(
-    ("reports", "told"),
+    ("reports", "message"),
     [
         (report(uid="1000"), "_sudo: on @fake/metal commands run as uid 1000"),
         (report(os="arch||"), "@fake/metal: its operating system is arch"),
@@ -154,28 +158,29 @@ def test_what_the_hypervisor_does_not_fit(house: House, told: str, problem: str)
     ],
     ids=["privilege", "system", "architecture"],
 )
-def test_a_hypervisor_that_can_not_be(house: House, reports: str, told: str) -> None:
-    result = _run(house, _inventory(house, reports=reports))
+def test_a_host_that_cannot_be_a_hypervisor(project: Project, reports: str, message: str) -> None:
+    result = _run(project, _inventory(project, reports=reports))
     assert result.code == 1
-    assert told in result.output
+    assert message in result.output
     assert result.operations == []
 
 
-def test_vms_are_no_hypervisors(house: House) -> None:
-    """Of the task nothing runs on other hosts."""
-    inventory = house.inventory(quay=[fake("quay")], database=[fake("quay")], redis=[fake("quay")])
-    result = house.run("-y", inventory, "tasks/hypervisor.py")
+def test_the_task_runs_on_hypervisors_only(project: Project) -> None:
+    inventory = project.inventory(
+        quay=[fake("quay")], database=[fake("quay")], redis=[fake("quay")]
+    )
+    result = project.run("-y", inventory, "tasks/hypervisor.py")
     assert result.code == 0, result.output
     assert result.operations == []
 
 
-def test_deploy_leaves_the_hypervisor_out(house: House) -> None:
+def test_deploy_leaves_the_hypervisor_out(project: Project) -> None:
     """Even one that no container could run on, such as Fedora with Podman's shim."""
     shim = "\nclient /usr/bin/podman\nversion podman version 5"
     metal = fake("metal", report(memory_kb="1024") + shim)
     vm = [fake("vm", ssh_hostname="192.168.254.12")]
-    inventory = house.inventory(hypervisor=[metal], lab=vm, quay=vm, database=vm, redis=vm)
-    result = house.run("-y", "-vv", inventory, "deploy.py", until="Create the superuser")
+    inventory = project.inventory(hypervisor=[metal], lab=vm, quay=vm, database=vm, redis=vm)
+    result = project.run("-y", "-vv", inventory, "deploy.py", until="Create the superuser")
     assert result.commands("metal") == []
     assert any("--name=quaylab-quay" in command for command in result.commands("vm"))
 
@@ -195,31 +200,31 @@ def test_deploy_leaves_the_hypervisor_out(house: House) -> None:
             ],
         ),
     ],
-    ids=["without the word", "with it"],
+    ids=["without purge", "with purge"],
 )
-def test_teardown(house: House, options: tuple[str, ...], operations: list[str]) -> None:
-    (house.path / lab().known_hosts).parent.mkdir()
-    (house.path / lab().known_hosts).touch()
-    result = _teardown(house, *options)
+def test_teardown(project: Project, options: tuple[str, ...], operations: list[str]) -> None:
+    (project.path / lab().known_hosts).parent.mkdir()
+    (project.path / lab().known_hosts).touch()
+    result = _teardown(project, *options)
     assert result.code == 0, result.output
     assert result.operations == operations
     undefined = [each for each in result.commands("metal") if "undefine" in each]
     assert len(undefined) == (1 if options else 0)
 
 
-def _teardown(house: House, *options: str) -> Result:
-    """A teardown where the VM is there."""
+def _teardown(project: Project, *options: str) -> Result:
+    """Run the teardown on a hypervisor that has the VM."""
     made = lab()
     packed = base64.b64encode(xml.domain(made, made.machines[VM]).encode()).decode()
-    told = f"{READY}\ndomain|running|enable|{packed}"
-    return house.run(
-        "-y", "-vv", _inventory(house, told), "tasks/teardown_hypervisor.py",
+    answer = f"{READY}\ndomain|running|enable|{packed}"
+    return project.run(
+        "-y", "-vv", _inventory(project, answer), "tasks/teardown_hypervisor.py",
         "--limit", "hypervisor", *options,
     )  # fmt: skip
 
 
-def test_a_lab_of_the_same_name_from_another_folder_stays(house: House) -> None:
-    result = _teardown(house, "--data", f"purge={VM}")
+def test_a_lab_of_the_same_name_from_another_folder_stays(project: Project) -> None:
+    result = _teardown(project, "--data", f"purge={VM}")
     assert result.code == 1
     assert f"lab_name: the lab quaylab on @fake/metal ({VM}) was made from another" in result.output
     assert "Traceback" not in result.output

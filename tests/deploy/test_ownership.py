@@ -1,11 +1,11 @@
-"""What another registry, or somebody by hand, has put on a host: refused, and never removed."""
+"""What another registry or an administrator put on a host is refused, and never removed."""
 
 from __future__ import annotations
 
 import pytest
 
 from quaylab.secrets.credentials import Credentials, Store, generate
-from tests.deploy.house import ENGINE, REPORT, House, Result, container, fake, volume
+from tests.deploy.project import ENGINE, REPORT, Project, Result, container, fake, volume
 
 OTHERS = "fedcba9876543210-01234567"
 SPECIFIED = "0" * 64
@@ -25,24 +25,24 @@ def _volume(
     return volume(name, labels, device)
 
 
-def _credentials(house: House) -> Credentials:
-    """Credentials as an earlier run has left them."""
-    store = Store("quaylab", house.credentials.parent)
+def _credentials(project: Project) -> Credentials:
+    """Save credentials as an earlier run would have."""
+    store = Store("quaylab", project.credentials.parent)
     store.path.parent.mkdir()
     store.save(made := generate())
     return made
 
 
-def _run(house: House, task: str, *lines: str, options: tuple[str, ...] = ()) -> Result:
+def _run(project: Project, task: str, *lines: str, options: tuple[str, ...] = ()) -> Result:
     one = [fake("quay", "\n".join((REPORT, ENGINE, *lines)))]
-    inventory = house.inventory(quay=one, database=one, redis=one)
-    return house.run("-y", "-vv", inventory, task, *options)
+    inventory = project.inventory(quay=one, database=one, redis=one)
+    return project.run("-y", "-vv", inventory, task, *options)
 
 
-def _refused(result: Result, *told: str) -> None:
+def _refused(result: Result, *messages: str) -> None:
     assert result.code == 1, result.output
-    for words in told:
-        assert words in result.output
+    for message in messages:
+        assert message in result.output
     assert "Traceback" not in result.output
     assert result.operations == []
     assert result.commands("quay") == []
@@ -51,7 +51,7 @@ def _refused(result: Result, *told: str) -> None:
 @pytest.mark.parametrize("options", [(), PURGE], ids=["down", "purge"])
 @pytest.mark.parametrize("known", [True, False], ids=["with credentials", "without"])
 @pytest.mark.parametrize(
-    "bears",
+    "existing",
     [
         _volume(),
         _volume("quaylab-quay-storage", path="/srv/blobs"),
@@ -61,62 +61,64 @@ def _refused(result: Result, *told: str) -> None:
     ids=["database", "blobs", "container", "note"],
 )
 def test_another_registry_is_not_taken_down(
-    house: House, bears: str, known: bool, options: tuple[str, ...]
+    project: Project, existing: str, known: bool, options: tuple[str, ...]
 ) -> None:
     if known:
-        _credentials(house)
-    result = _run(house, *TEARDOWN, bears, options=options)
+        _credentials(project)
+    result = _run(project, *TEARDOWN, existing, options=options)
     state = "is of another registry" if known else "is missing"
     _refused(result, f"belongs to the credentials {OTHERS}", f"quaylab.yaml {state}")
-    assert house.credentials.exists() is known
+    assert project.credentials.exists() is known
 
 
 @pytest.mark.parametrize("task", ["deploy.py", *TEARDOWN])
-def test_whose_it_is_and_what_removes_it_are_named(house: House, task: str) -> None:
-    _credentials(house)
+def test_the_owner_and_the_command_that_removes_it_are_shown(project: Project, task: str) -> None:
+    _credentials(project)
     note = f"registry {OTHERS} quay.other.example:8443 other"
     _refused(
-        _run(house, task, _volume(), note),
+        _run(project, task, _volume(), note),
         "(registry quay.other.example:8443, lab_name other)",
         "--data purge=quay.other.example",
     )
 
 
-def test_a_container_older_than_its_label_is_whose_the_data_is(house: House) -> None:
-    ours = _credentials(house).fingerprint
+def test_a_container_without_the_owner_label_belongs_to_the_owner_of_the_data(
+    project: Project,
+) -> None:
+    ours = _credentials(project).fingerprint
     old = container("quaylab-redis", SPECIFIED)
-    taken_down = _run(house, *TEARDOWN, old, _volume(owner=ours))
+    taken_down = _run(project, *TEARDOWN, old, _volume(owner=ours))
     assert taken_down.code == 0, taken_down.output
     _refused(
-        _run(house, *TEARDOWN, old, f"registry {OTHERS} quay.other.example other"),
+        _run(project, *TEARDOWN, old, f"registry {OTHERS} quay.other.example other"),
         "container quaylab-redis on @fake/quay belongs to",
     )
 
 
-def test_an_engine_that_is_down_hides_what_would_stay(house: House) -> None:
-    _credentials(house)
+def test_a_teardown_needs_an_engine_that_answers(project: Project) -> None:
+    _credentials(project)
     one = [fake("quay", f"{REPORT}\nclient /usr/bin/docker\ninfo ")]
-    inventory = house.inventory(quay=one, database=one, redis=one)
-    result = house.run("-y", "-vv", inventory, *TEARDOWN, *PURGE)
+    inventory = project.inventory(quay=one, database=one, redis=one)
+    result = project.run("-y", "-vv", inventory, *TEARDOWN, *PURGE)
     _refused(result, "@fake/quay: its engine does not answer")
-    assert house.credentials.exists()
+    assert project.credentials.exists()
 
 
 @pytest.mark.parametrize("options", [(), PURGE], ids=["down", "purge"])
-def test_nothing_there_is_nothing_to_refuse(house: House, options: tuple[str, ...]) -> None:
-    result = _run(house, *TEARDOWN, options=options)
+def test_a_teardown_of_an_empty_host_succeeds(project: Project, options: tuple[str, ...]) -> None:
+    result = _run(project, *TEARDOWN, options=options)
     assert result.code == 0, result.output
-    assert not house.credentials.exists()
+    assert not project.credentials.exists()
 
 
-def test_a_purge_removes_what_bears_its_own_credentials(house: House) -> None:
-    ours = _credentials(house).fingerprint
+def test_a_purge_removes_the_data_of_its_own_credentials(project: Project) -> None:
+    ours = _credentials(project).fingerprint
     device = "/srv/blobs/quaylab-quay-storage"
     blobs = _volume("quaylab-quay-storage", owner=ours, path="/srv/blobs", device=device)
-    result = _run(house, *TEARDOWN, blobs, options=PURGE)
+    result = _run(project, *TEARDOWN, blobs, options=PURGE)
     assert result.code == 0, result.output
     assert any("docker volume rm quaylab-quay-storage" in each for each in result.commands("quay"))
-    assert not house.credentials.exists()
+    assert not project.credentials.exists()
 
 
 # --- made by hand ---
@@ -124,22 +126,22 @@ def test_a_purge_removes_what_bears_its_own_credentials(house: House) -> None:
 BY_HAND = container("quaylab-redis")
 
 
-def test_a_container_made_by_hand_is_refused(house: House) -> None:
+def test_a_container_made_by_hand_is_refused(project: Project) -> None:
     _refused(
-        _run(house, "deploy.py", BY_HAND),
+        _run(project, "deploy.py", BY_HAND),
         "@fake/quay: container quaylab-redis was not made by Quaylab",
         "docker rename quaylab-redis",
     )
 
 
-def test_a_container_made_by_hand_outlives_the_teardown(house: House) -> None:
-    _credentials(house)
-    result = _run(house, *TEARDOWN, BY_HAND, options=PURGE)
+def test_a_container_made_by_hand_outlives_the_teardown(project: Project) -> None:
+    _credentials(project)
+    result = _run(project, *TEARDOWN, BY_HAND, options=PURGE)
     assert result.code == 0, result.output
     assert "@fake/quay: container quaylab-redis was not made by Quaylab, and stays" in result.output
     assert not any("quaylab-redis" in each for each in result.commands("quay"))
 
 
-def test_a_container_of_another_name_is_nobodys_business(house: House) -> None:
-    result = _run(house, "tasks/redis.py", container("quaylab-mirror"))
+def test_a_container_with_another_name_is_ignored(project: Project) -> None:
+    result = _run(project, "tasks/redis.py", container("quaylab-mirror"))
     assert result.code == 0, result.output

@@ -1,4 +1,4 @@
-"""Database, Redis and Quay at the level of commands: on one host, on three, and elsewhere."""
+"""The commands for database, Redis and Quay, on one host and on three."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.deploy.house import House, Result, fake
+from tests.deploy.project import Project, Result, fake
 
 ONE = [fake("quay")]
 THREE = {
     part: [fake(part, ssh_hostname=f"192.168.254.{number}")]
     for number, part in enumerate(("quay", "database", "redis"), 10)
 }
-# Quay's host can be looked into by SSH and as @local only, so a run on fakes ends here.
+# The superuser is made over SSH or on @local only, so a run on fake hosts ends here.
 END = "Create the superuser"
 
 
 def _containers(result: Result, host: str) -> dict[str, str]:
-    """The `docker run` command of each container."""
+    """Return the `docker run` command of each container, by its name."""
     commands = [each for each in result.commands(host) if "docker run --detach" in each]
     return {command.partition("--name=")[2].split()[0]: command for command in commands}
 
 
 @pytest.fixture(scope="module")
-def three(shared_house: House) -> Result:
-    return shared_house.run("-y", "-vv", shared_house.inventory(**THREE), "deploy.py")
+def three(shared_project: Project) -> Result:
+    return shared_project.run("-y", "-vv", shared_project.inventory(**THREE), "deploy.py")
 
 
-def test_one_host_publishes_its_parts_on_loopback(house: House) -> None:
-    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
-    found = _containers(house.run("-y", "-vv", inventory, "deploy.py"), "quay")
+def test_one_host_publishes_its_services_on_loopback(project: Project) -> None:
+    inventory = project.inventory(quay=ONE, database=ONE, redis=ONE)
+    found = _containers(project.run("-y", "-vv", inventory, "deploy.py"), "quay")
     assert "--publish=127.0.0.1:5432:5432" in found["quaylab-database"]
     assert "--publish=127.0.0.1:6379:6379" in found["quaylab-redis"]
 
 
-def test_mysql(house: House) -> None:
-    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
+def test_mysql(project: Project) -> None:
+    inventory = project.inventory(quay=ONE, database=ONE, redis=ONE)
     options = ("--data", "database_engine=mysql")
-    result = house.run("-y", "-vv", inventory, "tasks/database.py", *options)
+    result = project.run("-y", "-vv", inventory, "tasks/database.py", *options)
     assert result.code == 0, result.output
     database = _containers(result, "quay")["quaylab-database"]
     assert "quay.io/sclorg/mysql-80-c9s:c9s" in database
@@ -48,7 +48,7 @@ def test_mysql(house: House) -> None:
     assert "ALTER DATABASE quay CHARACTER SET latin1" in result.commands("quay")[-1]
 
 
-def test_three_hosts_run_a_part_each(three: Result) -> None:
+def test_three_hosts_run_one_service_each(three: Result) -> None:
     assert set(_containers(three, "database")) == {"quaylab-database"}
     assert set(_containers(three, "redis")) == {"quaylab-redis"}
     assert set(_containers(three, "quay")) == {"quaylab-quay"}
@@ -68,8 +68,8 @@ def test_three_hosts_know_and_trust_the_registry(three: Result, host: str) -> No
     assert any("/etc/docker/certs.d/quay.quaylab.lan/ca.crt" in command for command in commands)
 
 
-def test_three_hosts_take_their_turns(three: Result) -> None:
-    """Whatever another host's service needs is done before; database and Redis don't need each
+def test_three_hosts_wait_for_each_other_where_they_must(three: Result) -> None:
+    """Quay waits for what it needs of the other hosts; database and Redis don't wait for each
     other."""
     before = ["Install the container engine", "Get the images"]
     after = ["Write Quay's bundle", "Migrate the database's schema", "Run Quay", END]
@@ -80,33 +80,33 @@ def test_three_hosts_take_their_turns(three: Result) -> None:
     assert three.operations[-1] == END
 
 
-def test_a_run_that_can_not_go_on_fails_without_a_traceback(three: Result) -> None:
+def test_a_run_that_cannot_go_on_fails_without_a_traceback(three: Result) -> None:
     assert three.code == 1
     assert "Traceback" not in three.output
     assert "only SSH and @local hosts can" in three.output
 
 
-def test_credentials_are_kept_before_they_are_used(three: Result, shared_house: House) -> None:
+def test_credentials_are_saved_before_they_are_used(three: Result, shared_project: Project) -> None:
     assert three.operations[0] == "Save the credentials"
-    assert shared_house.credentials.stat().st_mode & 0o777 == 0o600
+    assert shared_project.credentials.stat().st_mode & 0o777 == 0o600
 
 
-def test_archive_is_loaded_and_nothing_pulled(house: House, tmp_path: Path) -> None:
+def test_archive_is_loaded_and_nothing_pulled(project: Project, tmp_path: Path) -> None:
     archive = tmp_path / "images.tar"
     tarfile.open(archive, "w").close()
-    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
+    inventory = project.inventory(quay=ONE, database=ONE, redis=ONE)
     options = ("--data=image_source=archive", f"--data=image_archive={archive}")
-    result = house.run("-y", "-vv", inventory, "tasks/images.py", *options)
+    result = project.run("-y", "-vv", inventory, "tasks/images.py", *options)
     assert result.code == 0, result.output
     commands = result.commands("quay")
     assert sum("docker load" in command for command in commands) == 1
     assert not any(" pull " in command for command in commands)
 
 
-def test_packages_build_a_stand_in(house: House) -> None:
-    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
+def test_packages_build_a_stand_in(project: Project) -> None:
+    inventory = project.inventory(quay=ONE, database=ONE, redis=ONE)
     options = ("--data", "image_source=packages")
-    result = house.run("-y", "-vv", inventory, "tasks/images.py", *options)
+    result = project.run("-y", "-vv", inventory, "tasks/images.py", *options)
     assert result.code == 0, result.output
     built = [command for command in result.commands("quay") if "docker build" in command]
     for name in ("quaylab/postgresql:", "quaylab/redis:", "quaylab/quay-standin:v3.18.0-"):
@@ -118,13 +118,13 @@ def test_packages_build_a_stand_in(house: House) -> None:
 
 @pytest.fixture(scope="module")
 def legacy(tmp_path_factory: pytest.TempPathFactory) -> Result:
-    """A run up to the point where it waits for a real Quay's wizard."""
-    house = House(tmp_path_factory.mktemp("house"))
-    license_file = house.path / "license"
+    """A run up to the wait for the set-up wizard of a real Quay."""
+    project = Project(tmp_path_factory.mktemp("project"))
+    license_file = project.path / "license"
     license_file.write_text("licensed to hunter2")
-    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
+    inventory = project.inventory(quay=ONE, database=ONE, redis=ONE)
     options = ("quay_version=v2.9.1", "quay_image=quay.io/coreos/quay", "quay_license=license")
-    return house.run(
+    return project.run(
         "-y",
         "-vv",
         inventory,
@@ -163,13 +163,13 @@ def test_legacy_quay_is_set_up_by_hand(legacy: Result) -> None:
 # --- secrets ---
 
 
-def test_no_secret_is_told_at_the_highest_verbosity(house: House) -> None:
-    inventory = house.inventory(quay=ONE, database=ONE, redis=ONE)
-    told = house.run("-y", "-vvv", "--diff", "--debug", inventory, "deploy.py").output
-    assert "Write Quay's bundle" in told
-    kept = yaml.safe_load(house.credentials.read_text())
+def test_no_secret_is_printed_at_the_highest_verbosity(project: Project) -> None:
+    inventory = project.inventory(quay=ONE, database=ONE, redis=ONE)
+    output = project.run("-y", "-vvv", "--diff", "--debug", inventory, "deploy.py").output
+    assert "Write Quay's bundle" in output
+    credentials = yaml.safe_load(project.credentials.read_text())
     public = {"identity", "ca_certificate", "certificate"}
-    secrets = [value for key, value in kept.items() if value and key not in public]
+    secrets = [value for key, value in credentials.items() if value and key not in public]
     assert len(secrets) >= 7
     for secret in secrets:
-        assert not [line for line in secret.splitlines() if "-----" not in line and line in told]
+        assert not [line for line in secret.splitlines() if "-----" not in line and line in output]

@@ -1,4 +1,4 @@
-"""tasks/subscription.py in whole runs: who is asked, what is refused, and what is never told."""
+"""tasks/subscription.py in whole runs: what it does and refuses, and that it prints no secret."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.house import House, Result, fake, report
+from tests.deploy.project import Project, Result, fake, report
 
 TASK = "tasks/subscription.py"
 RHEL = report(os="rhel|9.4|fedora")
@@ -19,22 +19,22 @@ CALLS = {
 
 
 def _client(identity: str = "new", version: str = "1.29.40-1.el9", release: str = "new") -> str:
-    """What the client says of version, identity and release."""
+    """Return the client's answers about version, identity and release."""
     calls = (CALLS["version"].format(version), CALLS[identity], CALLS[release])
     return "\n".join((*calls, "| [server]\nrc=0", "| \nrc=2"))
 
 
-def _run(house: House, reports: str, client: str | None, *options: str) -> Result:
+def _run(project: Project, reports: str, client: str | None, *options: str) -> Result:
     responses: dict[str, Any] = (
         {} if client is None else {"ask subscription-manager version": client}
     )
     one = [fake("quay", reports, responses)]
-    inventory = house.inventory(quay=one, database=one, redis=one)
-    return house.run("-y", "-vvv", "--debug", inventory, TASK, *options)
+    inventory = project.inventory(quay=one, database=one, redis=one)
+    return project.run("-y", "-vvv", "--debug", inventory, TASK, *options)
 
 
 @pytest.mark.parametrize(
-    ("reports", "options", "told"),
+    ("reports", "options", "message"),
     [
         (report(), ["--data=rhsm_organization=acme"], "@fake/quay is no RHEL host but debian"),
         (RHEL, [], "the subscription of @fake/quay stays as it is: rhsm_organization isn't set"),
@@ -42,18 +42,22 @@ def _run(house: House, reports: str, client: str | None, *options: str) -> Resul
     ],
     ids=["Debian", "unset", "no client"],
 )
-def test_left_alone_in_one_line(house: House, reports: str, options: list[str], told: str) -> None:
-    result = _run(house, reports, None, *options)
+def test_hosts_that_are_left_alone_are_reported_in_one_line(
+    project: Project, reports: str, options: list[str], message: str
+) -> None:
+    result = _run(project, reports, None, *options)
     assert result.code == 0, result.output
-    assert told in result.output
+    assert message in result.output
     assert result.operations == ["Save the credentials", "Leave the subscription as it is"]
     assert not any("subscription-manager" in command for command in result.commands("quay"))
 
 
-def test_a_new_host_and_its_secret(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_host_is_registered_without_showing_the_secret(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("QUAYLAB_RHSM_ACTIVATION_KEY", "hunter2")
     options = ("--data=rhsm_organization=acme", '--data=rhsm_repositories=["a-rpms"]')
-    result = _run(house, RHEL, _client(), *options)
+    result = _run(project, RHEL, _client(), *options)
     assert result.operations[1:] == [
         "Register the host",
         "Lock the release",
@@ -62,21 +66,21 @@ def test_a_new_host_and_its_secret(house: House, monkeypatch: pytest.MonkeyPatch
     commands = result.commands("quay")
     assert any("register --org=acme --activationkey=" in each for each in commands)
     assert "hunter2" not in result.output
-    assert "hunter2" not in house.credentials.read_text()
+    assert "hunter2" not in project.credentials.read_text()
     # The fake client knows no repository.
     assert "rhsm_repositories: @fake/quay may not use a-rpms" in commands[-1]
 
 
-def test_a_registered_host_needs_no_secret(house: House) -> None:
+def test_a_registered_host_needs_no_secret(project: Project) -> None:
     client = _client("registered", release="unlocked")
-    result = _run(house, RHEL, client, "--data=rhsm_user=me")
+    result = _run(project, RHEL, client, "--data=rhsm_user=me")
     assert result.code == 0, result.output
     assert "registered as 0123" in result.output
     assert not any("register" in command for command in result.commands("quay"))
 
 
 @pytest.mark.parametrize(
-    ("client", "options", "told"),
+    ("client", "options", "message"),
     [
         (_client(), ["rhsm_user=me"], "QUAYLAB_RHSM_PASSWORD: not set, and there is no terminal"),
         (
@@ -94,11 +98,11 @@ def test_a_registered_host_needs_no_secret(house: House) -> None:
     ids=["no password", "no pools", "another organization", "half set"],
 )
 def test_refused_before_anything_is_changed(
-    house: House, client: str, options: list[str], told: str
+    project: Project, client: str, options: list[str], message: str
 ) -> None:
-    result = _run(house, RHEL, client, *(f"--data={option}" for option in options))
+    result = _run(project, RHEL, client, *(f"--data={option}" for option in options))
     assert result.code == 1
-    assert told in result.output
+    assert message in result.output
     assert result.operations == []
     assert result.commands("quay") == []
-    assert not house.credentials.exists()
+    assert not project.credentials.exists()

@@ -1,4 +1,4 @@
-"""An upgrade and the way back, command by command: database and Quay on two hosts."""
+"""An upgrade and its rollback, command by command, with database and Quay on two hosts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from quaylab.secrets.credentials import Store, generate
-from tests.deploy.house import ENGINE, House, Result, fake, report, volume
+from tests.deploy.project import ENGINE, Project, Result, fake, report, volume
 
 OLD, NEW = "v3.16.5", "v3.18.0"
 DUMP = f"{OLD}-to-{NEW}-20260131T120000Z"
@@ -17,10 +17,10 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 DUMP_FACT = "flock --shared"
 
 
-def _site(house: House, owner: str | None = None, *dumps: str, lost: bool = False) -> str:
-    """An inventory whose database has the old schema, or has ``lost`` its volume, and the dumps of
-    it that there are."""
-    store = Store("quaylab", house.credentials.parent)
+def _site(project: Project, owner: str | None = None, *dumps: str, lost: bool = False) -> str:
+    """Write an inventory with dumps and a database that has the old schema, or has ``lost`` its
+    volume; return its path."""
+    store = Store("quaylab", project.credentials.parent)
     store.path.parent.mkdir()
     credentials = generate()
     store.save(credentials)
@@ -30,7 +30,7 @@ def _site(house: House, owner: str | None = None, *dumps: str, lost: bool = Fals
         "io.quaylab.credentials": credentials.fingerprint,
         "io.quaylab.registry": "quay",
     }
-    told = {
+    description = {
         "before": OLD,
         "after": NEW,
         "engine": "postgresql",
@@ -47,12 +47,12 @@ def _site(house: House, owner: str | None = None, *dumps: str, lost: bool = Fals
         "free 9000",
         "size 1000",
         "revision 316",
-        *(f"dump {name} {json.dumps(told)}" for name in dumps),
+        *(f"dump {name} {json.dumps(description)}" for name in dumps),
     ]
     quay = f"{report()}\n{ENGINE}\nschema {OLD}"
-    bears = [] if lost else [volume("quaylab-database", labels)]
-    database = "\n".join([report(), ENGINE, *bears])
-    return house.inventory(
+    volumes = [] if lost else [volume("quaylab-database", labels)]
+    database = "\n".join([report(), ENGINE, *volumes])
+    return project.inventory(
         quay=[fake("quay", quay, ssh_hostname="192.0.2.1")],
         redis=[fake("quay", quay, ssh_hostname="192.0.2.1")],
         database=[
@@ -62,13 +62,13 @@ def _site(house: House, owner: str | None = None, *dumps: str, lost: bool = Fals
 
 
 def _commands(result: Result, host: str, *parts: str) -> list[int]:
-    """Where among a host's commands those are that hold these words; each is there once."""
+    """Return the positions of the commands on a host that contain each of ``parts``."""
     commands = result.commands(host)
     return [position for part in parts for position, each in enumerate(commands) if part in each]
 
 
-def test_dump_on_one_host_comes_before_the_migration_on_another(house: House) -> None:
-    result = house.run("-y", "-vv", _site(house), "deploy.py")
+def test_dump_on_one_host_comes_before_the_migration_on_another(project: Project) -> None:
+    result = project.run("-y", "-vv", _site(project), "deploy.py")
     names = ["Dump the database before its schema changes", "Migrate the database's schema"]
     assert [name for name in result.operations if name in names] == names
     steps = (" quaylab dump quay", " quaylab load quaylab-scratch", '"sha256": "%s"')
@@ -79,15 +79,15 @@ def test_dump_on_one_host_comes_before_the_migration_on_another(house: House) ->
     assert not _commands(result, "quay", " quaylab dump")
 
 
-def test_a_dump_that_is_there_is_not_made_again(house: House) -> None:
-    result = house.run("-y", "-vv", _site(house, None, DUMP), "deploy.py")
+def test_an_existing_dump_is_not_made_again(project: Project) -> None:
+    result = project.run("-y", "-vv", _site(project, None, DUMP), "deploy.py")
     assert not _commands(result, "database", " quaylab dump")
     assert _commands(result, "quay", "migrate head")
     assert f"tasks/restore_database.py --data restore={DUMP}" in result.output
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--data", "quay_version=v3.15.1"], f"Quay knows no way back to v3.15.1; set {OLD}"),
         (["--data", "quay_version=v3.20.0"], "set a version of v3.19 first"),
@@ -95,16 +95,16 @@ def test_a_dump_that_is_there_is_not_made_again(house: House) -> None:
     ],
     ids=["downgrade", "jump", "without the database's host"],
 )
-def test_refused(house: House, options: list[str], told: str) -> None:
-    result = house.run("-y", "-vv", _site(house), "deploy.py", *options)
+def test_refused(project: Project, options: list[str], message: str) -> None:
+    result = project.run("-y", "-vv", _site(project), "deploy.py", *options)
     assert result.code == 1
-    assert told in result.output
+    assert message in result.output
     assert "Traceback" not in result.output
     assert result.operations == []
 
 
-def test_restore_stops_quay_and_replaces_the_database(house: House) -> None:
-    result = house.run("-y", "-vv", _site(house, None, DUMP), "tasks/restore_database.py")
+def test_restore_stops_quay_and_replaces_the_database(project: Project) -> None:
+    result = project.run("-y", "-vv", _site(project, None, DUMP), "tasks/restore_database.py")
     assert result.code == 0, result.output
     assert result.operations == [
         "Save the credentials",
@@ -126,19 +126,19 @@ def test_restore_stops_quay_and_replaces_the_database(house: House) -> None:
     assert f"deploy.py --data quay_version={OLD}" in result.output
 
 
-def test_a_lost_database_is_restored_and_not_made_anew(house: House) -> None:
-    inventory = _site(house, None, DUMP, lost=True)
-    refused = house.run("-y", "-vv", inventory, "deploy.py")
+def test_a_lost_database_is_restored_and_not_created_again(project: Project) -> None:
+    inventory = _site(project, None, DUMP, lost=True)
+    refused = project.run("-y", "-vv", inventory, "deploy.py")
     assert refused.code == 1
     assert "volume quaylab-database is not on @fake/database" in refused.output
     assert refused.operations == []
-    result = house.run("-y", "-vv", inventory, "tasks/restore_database.py")
+    result = project.run("-y", "-vv", inventory, "tasks/restore_database.py")
     assert result.code == 0, result.output
     assert _commands(result, "database", "docker volume create", " quaylab swap")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ({"owner": "fedcba9876543210"}, f"restore: {DUMP} belongs to the credentials fedc"),
         (
@@ -149,11 +149,11 @@ def test_a_lost_database_is_restored_and_not_made_anew(house: House) -> None:
     ],
     ids=["other credentials", "unknown", "without the database's host"],
 )
-def test_restore_refused(house: House, arguments: dict[str, Any], told: str) -> None:
-    inventory = _site(house, arguments.get("owner"), DUMP)
+def test_restore_refused(project: Project, arguments: dict[str, Any], message: str) -> None:
+    inventory = _site(project, arguments.get("owner"), DUMP)
     options = arguments.get("options", [])
-    result = house.run("-y", "-vv", inventory, "tasks/restore_database.py", *options)
+    result = project.run("-y", "-vv", inventory, "tasks/restore_database.py", *options)
     assert result.code == 1
-    assert told in result.output
+    assert message in result.output
     assert "Traceback" not in result.output
     assert result.operations == []

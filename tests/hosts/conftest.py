@@ -1,7 +1,7 @@
-"""Which hosts a test runs on: it names a place, and runs once for each host that fills it.
+"""Which hosts a test runs on: its argument names a place, and it runs once for each host there.
 
-A test whose place nobody fills (MySQL, where PostgreSQL runs) is deselected: it neither passes
-nor hides among the skipped.
+A test without a host (MySQL, where PostgreSQL runs) is deselected: it neither passes nor hides
+among the skipped.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _has_no_place(item: pytest.Item) -> bool:
-    call = getattr(item, "callspec", None)  # which a test without parameters lacks
+    call = getattr(item, "callspec", None)  # a test without parameters has none
     return call is not None and NOWHERE in call.params.values()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What tests have measured: versions and latencies."""
+    """Print what tests have measured: versions and latencies."""
     measured = [
         f"{name}: {value}"
         for report in terminalreporter.getreports("passed")
@@ -52,7 +52,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def lab(request: pytest.FixtureRequest) -> Lab:
-    """The plan that the hosts have to fulfil, and the way to them."""
+    """The hosts under test, and the plan that they must fulfil."""
     return request.config.stash[LAB]
 
 

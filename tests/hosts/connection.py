@@ -1,4 +1,4 @@
-"""testinfra and Docker's SDK over the very connection that pyinfra makes to a host."""
+"""testinfra and Docker's SDK over the same connection that pyinfra makes to a host."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class PyinfraBackend(ParamikoBackend):  # type: ignore[misc]  # testinfra has no
         return client
 
     def _exec_command(self, command: bytes) -> tuple[int, bytes, bytes]:
-        """A command with its own output only, without what a login file prints before it."""
+        """Run a command; return its output without what a login script prints before it."""
         code, output, errors = super()._exec_command(BEGIN.encode() + command)
-        before, mark, own = output.partition(f"{MARK}\n".encode())
-        return code, own if mark else before, errors
+        before, mark, after = output.partition(f"{MARK}\n".encode())
+        return code, after if mark else before, errors
 
 
 def connect(host: HostInput, sudo: bool, sudo_user: str | None) -> Host:
-    """A host for testinfra, with the privilege that its data or the command line says."""
+    """Return testinfra's host, with the privilege that its data or the command line gives."""
     privilege = {
         "sudo": sudo or bool(host.data.get("_sudo")),
         "sudo_user": sudo_user or host.data.get("_sudo_user"),
@@ -81,7 +81,7 @@ def connect(host: HostInput, sudo: bool, sudo_user: str | None) -> Host:
 
 
 def transport_of(shell: Host) -> paramiko.Transport | None:
-    """The SSH transport to a host; None for this machine."""
+    """Return the SSH transport to a host; None for this machine."""
     if not isinstance(shell.backend, PyinfraBackend):
         return None
     transport: paramiko.Transport | None = shell.backend.client.get_transport()
@@ -89,8 +89,8 @@ def transport_of(shell: Host) -> paramiko.Transport | None:
 
 
 class OneConnection(UnixHTTPAdapter):
-    """The SDK's way to a socket, which keeps a connection for each path that it asks for; but each
-    is a session of sshd's, and that allows ten."""
+    """One connection for all requests: the SDK keeps one for each path, but each is an SSH session,
+    and sshd allows ten."""
 
     def get_connection(self, url: bytes | str, proxies: Any = None) -> Any:
         return super().get_connection(self.socket_path, proxies)
@@ -98,10 +98,10 @@ class OneConnection(UnixHTTPAdapter):
 
 @contextmanager
 def engine_of(shell: Host) -> Iterator[docker.DockerClient]:
-    """Docker's SDK for a host's engine, through a socket that only this user can enter.
+    """Return Docker's SDK for a host's engine, through a socket that only this user can open.
 
     The SDK's own ssh:// knows neither sudo nor the inventory's keys. Like it and the docker
-    command, this dials the engine by `docker system dial-stdio` on the host.
+    command, this connects to the engine by `docker system dial-stdio` on the host.
     """
     command: str = shell.backend.get_command("docker system dial-stdio")
     transport = transport_of(shell)
@@ -111,9 +111,9 @@ def engine_of(shell: Host) -> Iterator[docker.DockerClient]:
         if transport:
             channel = transport.open_session()
             channel.exec_command(BEGIN + command)
-            said = b""
-            while not said.endswith(f"{MARK}\n".encode()) and (more := channel.recv(1)):
-                said += more
+            read = b""
+            while not read.endswith(f"{MARK}\n".encode()) and (more := channel.recv(1)):
+                read += more
             return channel
         near, far = socket.socketpair()
         with far:

@@ -1,4 +1,4 @@
-"""The inventory's hosts, and which of them --hosts means."""
+"""The inventory's hosts, and those that --hosts selects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quaylab.settings.loading import HostInput
 
 
 def read(inventory: Path, data: Sequence[str]) -> list[HostInput]:
-    """The hosts of an inventory with their groups and data, as a run of pyinfra has them."""
+    """Return an inventory's hosts with their groups and data, as a run of pyinfra has them."""
     for item in data:
         if "=" not in item:
             raise pytest.UsageError(f"--data {item}: is no KEY=VALUE")
@@ -34,10 +34,10 @@ def read(inventory: Path, data: Sequence[str]) -> list[HostInput]:
 
 
 def select(hosts: Sequence[HostInput], wanted: str) -> list[HostInput]:
-    """Those hosts that a comma-separated list means, in the inventory's order."""
+    """Return the hosts that a comma-separated list selects, in the inventory's order."""
     chosen: set[str] = set()
     for word in wanted.split(","):
-        found = list(_meant(hosts, word.strip()))
+        found = list(_matching(hosts, word.strip()))
         if not found:
             names = ", ".join(host.name for host in hosts) or "none"
             groups = ", ".join(sorted({group for host in hosts for group in host.groups}))
@@ -49,8 +49,8 @@ def select(hosts: Sequence[HostInput], wanted: str) -> list[HostInput]:
     return [host for host in hosts if host.name in chosen]
 
 
-def _meant(hosts: Sequence[HostInput], word: str) -> Iterator[str]:
-    """Hosts that a group, a name or a testinfra host specification means."""
+def _matching(hosts: Sequence[HostInput], word: str) -> Iterator[str]:
+    """Yield the hosts that a group, a name or a testinfra host specification selects."""
     name, options = parse_hostspec(word)
     scheme = options.get("connection")
     port = None
@@ -69,6 +69,6 @@ def _meant(hosts: Sequence[HostInput], word: str) -> Iterator[str]:
 
 
 def _names(host: HostInput) -> tuple[object, ...]:
-    """What a host is called: its name, and the addresses that its data has."""
+    """Return a host's name, and the addresses in its data."""
     short = host.name.removeprefix("@ssh/")
     return host.name, short, host.data.get("ssh_hostname"), host.data.get("address")

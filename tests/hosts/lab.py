@@ -1,4 +1,4 @@
-"""The hosts under test, and the plan that they have to fulfil: the one that a run would have."""
+"""The hosts under test, and the plan that they must fulfil: the one that a run would make."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ class Target:
         return self._closing.enter_context(engine_of(self.shell))
 
     def container(self, workload: Workload) -> dict[str, Any]:
-        """What the engine says of a workload's container."""
+        """Return the engine's description of a workload's container."""
         found: dict[str, Any] = self.engine.containers.get(workload.container.name).attrs
         return found
 
     def through(self, address: str, port: int) -> AbstractContextManager[tuple[str, int]]:
-        """A local end of a way to ``address``:``port`` as this host sees it."""
+        """Return the local end of a tunnel to ``address``:``port`` as this host sees it."""
         return forward(transport_of(self.shell), address, port)
 
     def ask(self, fact: Any, **arguments: Any) -> Any:
-        """A fact of pyinfra's, over testinfra."""
+        """Return a pyinfra fact, read over testinfra."""
         command = fact.command(**arguments)
         raw = command if isinstance(command, str) else command.get_raw_value()
         return fact.process(self.shell.run(raw).stdout.splitlines())
@@ -72,14 +72,18 @@ class Lab:
         sudo: bool,
         sudo_user: str | None,
     ) -> None:
-        """Raises ``pytest.UsageError``, in an operator's words, if there is nothing to verify."""
+        """Read the inventory and connect.
+
+        Raises:
+            pytest.UsageError: there is nothing to verify, or the inventory is refused.
+        """
         found = inventories.read(inventory, data)
         chosen = inventories.select(found, hosts)
         self._closing = ExitStack()
         try:
-            run_wide, own = load(found)  # told before anybody waits for a connection
+            run_wide, per_host = load(found)  # refused before the first connection
             is_virtual = any("hypervisor" in host.groups for host in found)
-            self.virtual = virtual.build(run_wide, own, found) if is_virtual else None
+            self.virtual = virtual.build(run_wide, per_host, found) if is_virtual else None
             self.targets = {
                 host.name: Target(host.name, connect(host, sudo, sudo_user), self._closing)
                 for host in chosen
@@ -95,7 +99,7 @@ class Lab:
             )
 
     def header(self) -> list[str]:
-        """What is verified, for the first lines of the report."""
+        """Return what is verified, for the first lines of the report."""
         standin = " (a stand-in, not Quay)" if self.plan.standin else ""
         return [
             f"registry: {self.plan.topology.url}, Quay {self.plan.version}{standin}",
@@ -103,12 +107,13 @@ class Lab:
         ]
 
     def on(self, *names: str | None) -> list[Target]:
-        """Those of some hosts that are under test."""
+        """Return the named hosts that are under test."""
         return [self.targets[name] for name in names if name in self.targets]
 
     @contextmanager
     def registry(self, target: Target, address: str = LOOPBACK) -> Iterator[Registry]:
-        """The registry as a host reaches it at an address, under its public name, TLS checked."""
+        """Return a client of the registry at an address as a host reaches it; TLS checks its public
+        name."""
         where = self.plan.topology
         with target.through(address, where.https_port) as forwarded, dialer(target.through) as dial:
             plan, store = self.plan, where.store
@@ -131,11 +136,11 @@ LAB = pytest.StashKey[Lab]()
 
 
 def _report(name: str, shell: Host) -> Machine:
-    """What a host reports of itself, by the fact that a run uses."""
+    """Return what a host reports of itself, by the fact that a run uses."""
     fact = MachineFact()
-    told = shell.run(fact.command())
+    result = shell.run(fact.command())
     try:
-        return fact.process(told.stdout.splitlines())
+        return fact.process(result.stdout.splitlines())
     except FactProcessError as error:
-        reason = told.stderr.strip().splitlines() or [str(error)]
+        reason = result.stderr.strip().splitlines() or [str(error)]
         raise pytest.UsageError(f"{name}: {reason[0]}") from None

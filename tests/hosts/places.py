@@ -1,4 +1,4 @@
-"""The places that tests run at: hosts by the service they run, and services on their hosts."""
+"""The places where tests run: hosts by the service they run, and services on their hosts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class WorkloadPlace:
         return f"{self.workload.container.name} on {self.target}"
 
     def inspect(self) -> dict[str, Any]:
-        """What the engine says of the container."""
+        """Return the engine's description of the container."""
         return self.target.container(self.workload)
 
 
@@ -87,7 +87,7 @@ def _virtual_machines(lab: Lab) -> list[Target]:
 
 
 def _database(lab: Lab, engine: str) -> list[Target]:
-    """The database's host, if it runs this engine."""
+    """Return the database's host if it runs this engine."""
     if lab.plan.settings.database_engine != engine:
         return []
     return lab.on(lab.plan.topology.database.host)
@@ -98,7 +98,7 @@ def _engines(lab: Lab) -> list[Target]:
 
 
 def _registries(lab: Lab) -> list[Target]:
-    """Quay's hosts; not those of Quay 2.9, which is set up by hand."""
+    """Return Quay's hosts, but not those of Quay 2.9, which is set up by hand."""
     return [] if is_legacy(lab.plan.version) else lab.on(*lab.plan.topology.quay)
 
 
@@ -107,14 +107,14 @@ def _registry_clients(lab: Lab) -> list[Target]:
 
 
 def _subscribed(lab: Lab) -> list[Target]:
-    """RHEL's hosts that have its client, if the settings say anything of subscriptions."""
+    """Return the RHEL hosts that have its client, if the settings ask for subscriptions."""
     if not is_wanted(lab.plan.settings):
         return []
     rhel = [target for target in lab.targets.values() if target.machine.os_id == "rhel"]
     return [target for target in rhel if target.shell.exists(CLIENT)]
 
 
-# A test's argument of this name stands for these, one after the other.
+# A test with an argument of this name runs once for each of these places.
 PLACES: dict[str, Callable[[Lab], list[Any]]] = {
     "engine_host": _engines,
     "systemd_host": lambda lab: [host for host in _engines(lab) if host.machine.systemd],

@@ -1,6 +1,6 @@
-"""pyinfra's own reading of an inventory, told as JSON.
+"""Print an inventory, as pyinfra itself reads it, as JSON.
 
-A process of its own, because importing pyinfra_cli patches gevent into the one that does it:
+This runs in a process of its own, because importing pyinfra_cli patches gevent into it:
 python -m tests.hosts.read_inventory INVENTORY [KEY=VALUE …]
 """
 
@@ -21,7 +21,7 @@ from pyinfra_cli.util import parse_cli_arg  # type: ignore[import-untyped]
 
 def main(inventory: str, *data: str) -> None:
     overrides = dict(item.split("=", 1) for item in data)
-    # What an inventory prints is no JSON.
+    # What an inventory prints must not get into the JSON.
     with redirect_stdout(sys.stderr), ctx_state.use(State()):
         try:
             made = make_inventory(
@@ -30,7 +30,7 @@ def main(inventory: str, *data: str) -> None:
                 cwd=str(Path.cwd()),
             )
         except UnexpectedExternalError as error:
-            # pyinfra's wrapping of what an inventory raises has no text of its own.
+            # The error that pyinfra wraps around an inventory's own has no text.
             sys.exit(f"{type(error.exception).__name__}: {error.exception}")
         except SystemExit:
             sys.exit("ends Python; leave the exit out, or raise an error that says why")
@@ -42,7 +42,7 @@ def main(inventory: str, *data: str) -> None:
 
 
 def _plain(data: dict[str, Any]) -> dict[str, Any]:
-    """Data without the functions that connectors may be given."""
+    """Return data without functions, which some connectors take."""
     return {key: value for key, value in data.items() if not _holds_code(value)}
 
 

@@ -31,7 +31,7 @@ def test_is_valid_for_a_month_at_least(registry_host: Target, lab: Lab) -> None:
 
 
 def test_is_not_trusted_without_the_labs_ca(lab_ca_registry_host: Target, lab: Lab) -> None:
-    """Another lab's CA, made in the same way, does not do."""
+    """Another lab's CA, made in the same way, is not enough."""
     other = certificates.with_server_certificate(credentials.generate(), lab.plan.topology.hostname)
     assert other.ca_certificate
     with pytest.raises(ssl.SSLCertVerificationError):

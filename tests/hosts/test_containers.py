@@ -1,4 +1,4 @@
-"""Each part's container is the one that a run would make, and it is well."""
+"""Each service's container is the one that a run would make, and it is healthy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_is_as_specified(workload: WorkloadPlace) -> None:
 
 
 def test_runs_the_planned_image(workload: WorkloadPlace) -> None:
-    """By name and by content, as a tag may since have been given to another image."""
+    """By name and by content: the tag may belong to another image since."""
     container = workload.inspect()
     assert container["Config"]["Image"] == workload.workload.image.reference
     assert (
@@ -43,7 +43,7 @@ def test_runs_the_planned_image(workload: WorkloadPlace) -> None:
     )
 
 
-def test_comes_back_by_itself(workload: WorkloadPlace) -> None:
+def test_restarts_by_itself(workload: WorkloadPlace) -> None:
     assert workload.inspect()["HostConfig"]["RestartPolicy"]["Name"] == RESTART_POLICY
 
 
@@ -51,12 +51,12 @@ def test_has_time_to_stop(workload: WorkloadPlace) -> None:
     assert workload.inspect()["Config"]["StopTimeout"] == workload.workload.container.stop_timeout
 
 
-def test_quay_finishes_what_it_does_before_it_stops(quay_host: Target, lab: Lab) -> None:
+def test_quay_has_time_to_finish_requests_before_it_stops(quay_host: Target, lab: Lab) -> None:
     container = quay_host.container(lab.plan.workload("quay", quay_host.name))
     assert container["Config"]["StopTimeout"] >= 60
 
 
-def test_is_privileged_only_as_the_seed_is(workload: WorkloadPlace) -> None:
+def test_is_privileged_only_where_planned(workload: WorkloadPlace) -> None:
     assert workload.inspect()["HostConfig"]["Privileged"] is workload.workload.container.privileged
 
 
@@ -75,14 +75,14 @@ def test_is_on_the_internal_network_alone(workload: WorkloadPlace) -> None:
 
 def test_data_volume_says_what_it_holds(workload_with_volume: WorkloadPlace) -> None:
     wanted = workload_with_volume.workload.volume
-    assert wanted is not None  # else it were no such part
+    assert wanted is not None  # the fixture has only workloads with one
     volume = workload_with_volume.target.engine.volumes.get(wanted.name)
     assert volume.attrs["Labels"] == wanted.labels
 
 
 def test_data_volume_is_the_one_in_use(workload_with_volume: WorkloadPlace) -> None:
-    """Else the data would go with the container."""
+    """Otherwise the data would be lost with the container."""
     wanted = workload_with_volume.workload.volume
-    assert wanted is not None  # else it were no such part
+    assert wanted is not None  # the fixture has only workloads with one
     mounted = {mount.get("Name") for mount in workload_with_volume.inspect()["Mounts"]}
     assert wanted.name in mounted

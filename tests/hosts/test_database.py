@@ -1,4 +1,4 @@
-"""The database: what Quay needs of it, and who gets in."""
+"""The database: what Quay needs of it, and whom it refuses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.hosts.lab import Lab, Target
 def test_answers_quays_credentials(
     quay_host: Target, lab: Lab, record_property: Callable[[str, object], None]
 ) -> None:
-    """At the very address that Quay has, as its host reaches it."""
+    """At the same address that Quay uses, as its host reaches it."""
     plan, service = lab.plan, lab.plan.topology.database
     with quay_host.through(service.probe_address, service.probe_port) as (address, port):
         answer = probes.database(plan.settings, plan.credentials, address, port)

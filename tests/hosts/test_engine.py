@@ -1,4 +1,4 @@
-"""The container engine, and what its host knows of the site and of the registry."""
+"""The container engine, and its host's settings for the network and the registry."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ def test_knows_the_registrys_name(engine_host: Target, lab: Lab) -> None:
 
 
 def test_reaches_the_registry_by_its_name(registry_client: Target, lab: Lab) -> None:
-    """As a Docker client on the host does, whatever address its name has there."""
+    """As a Docker client on the host does, by the address that the name has there."""
     where = lab.plan.topology
     with lab.registry(registry_client, where.hostname) as registry:
         assert registry.health("instance").ok
 
 
 def test_uses_the_proxy(proxied_host: Target, lab: Lab) -> None:
-    settings, told = lab.plan.settings, proxied_host.engine.info()
-    assert told["HttpProxy"] == (settings.http_proxy or "")
-    assert told["HttpsProxy"] == (settings.https_proxy or "")
-    assert told["NoProxy"] == (settings.no_proxy or "")
+    settings, info = lab.plan.settings, proxied_host.engine.info()
+    assert info["HttpProxy"] == (settings.http_proxy or "")
+    assert info["HttpsProxy"] == (settings.https_proxy or "")
+    assert info["NoProxy"] == (settings.no_proxy or "")
 
 
 def test_trusts_the_companys_ca(company_ca_host: Target, lab: Lab) -> None:
     authority = lab.plan.settings.company_ca
-    assert authority is not None  # else it were no such host
+    assert authority is not None  # the fixture has hosts only if it is set
     bundle = company_ca_host.machine.ca_bundle
     # The second line of a PEM certificate is enough to tell it from others.
     line = ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(authority.read_text())).splitlines()[2]

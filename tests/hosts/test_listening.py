@@ -1,4 +1,4 @@
-"""Who listens where, and who can reach it."""
+"""Which addresses services listen on, and from where they can be reached."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ def test_is_published_as_planned_only(workload: WorkloadPlace) -> None:
 
 def test_listens_on_the_planned_address_only(workload: WorkloadPlace) -> None:
     for port in workload.workload.container.ports:
-        # None if the engine does it in the kernel, without its proxy.
+        # There is none if the engine forwards in the kernel, without its proxy.
         assert _listening(workload.target, port.host) <= {port.address}
 
 
-def test_service_is_as_narrow_as_its_users_allow(endpoint: EndpointPlace, lab: Lab) -> None:
-    """Loopback if Quay is on the same host, else the address for its peers, unless it is set. An
-    object store is for the registry's clients as well."""
+def test_listens_no_wider_than_its_users_need(endpoint: EndpointPlace, lab: Lab) -> None:
+    """On the configured address; else on loopback if Quay is on the same host, or on the address
+    for its peers. The registry's clients use an object store as well."""
     settings, where = lab.plan.settings, lab.plan.topology
-    told = getattr(settings, f"{endpoint.name}_listen", None)
-    if told:
-        assert endpoint.endpoint.listen == told
+    configured = getattr(settings, f"{endpoint.name}_listen", None)
+    if configured:
+        assert endpoint.endpoint.listen == configured
     elif where.quay == (endpoint.endpoint.host,) and endpoint.name != "object_store":
         assert endpoint.endpoint.listen == LOOPBACK
     else:
         assert endpoint.endpoint.listen not in (EVERYWHERE, "::", LOOPBACK)
 
 
-def test_loopback_endpoint_is_out_of_reach_from_outside(loopback_endpoint: EndpointPlace) -> None:
+def test_loopback_endpoint_is_not_reachable_from_outside(loopback_endpoint: EndpointPlace) -> None:
     """From the machine that runs pytest, at every other address that the host has."""
     for address in loopback_endpoint.target.machine.addresses:
         with pytest.raises(OSError, match=r"refused|timed out|unreachable|No route"):
@@ -52,7 +52,7 @@ def test_loopback_endpoint_is_out_of_reach_from_outside(loopback_endpoint: Endpo
 
 
 def _listening(target: Target, port: int) -> set[str]:
-    """Addresses that something listens on at a port."""
+    """Return the addresses that something listens on at a port."""
     found = set()
     for listener in target.shell.socket("tcp://0").get_listening_sockets():
         address, _, number = listener.removeprefix("tcp://").rpartition(":")

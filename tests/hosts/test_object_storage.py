@@ -1,4 +1,4 @@
-"""The object store as Quay's hosts reach it, and where Quay looks for its blobs."""
+"""The object store as Quay's hosts reach it, and the location of Quay's blobs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.hosts.lab import Lab, Target
 def test_answers_quays_credentials(
     object_storage_user: Target, lab: Lab, record_property: Callable[[str, object], None]
 ) -> None:
-    """At the very end point that Quay has; nothing is written."""
+    """At the same endpoint that Quay uses; nothing is written."""
     plan, store = lab.plan, lab.plan.topology.store
     assert store
     with dialer(object_storage_user.through) as dial:
@@ -25,12 +25,13 @@ def test_answers_quays_credentials(
     record_property(f"object store from {object_storage_user}", str(answer))
 
 
-def test_quay_has_one_location_and_it_is_the_noted(leader: Target, lab: Lab) -> None:
-    """Blobs are found by the location's name, so it has to be what it was."""
-    noted = leader.shell.file(STORAGE_NOTE).content_string.strip()
+def test_quay_has_one_location_and_it_is_the_recorded_one(leader: Target, lab: Lab) -> None:
+    """Quay finds blobs by the location's name, so it must not change."""
+    recorded = leader.shell.file(STORAGE_NOTE).content_string.strip()
     plan = lab.plan
     assert (
-        noted == blob_location.note(plan.settings, plan.topology, plan.credentials).content.strip()
+        recorded
+        == blob_location.note(plan.settings, plan.topology, plan.credentials).content.strip()
     )
     config = yaml.safe_load(leader.shell.file(f"{ETC}/quay/config.yaml").content_string)
-    assert list(config["DISTRIBUTED_STORAGE_CONFIG"]) == [noted.split()[1]]
+    assert list(config["DISTRIBUTED_STORAGE_CONFIG"]) == [recorded.split()[1]]

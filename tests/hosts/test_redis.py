@@ -15,7 +15,7 @@ from tests.hosts.lab import Lab, Target
 def test_answers_quays_password(
     quay_host: Target, lab: Lab, record_property: Callable[[str, object], None]
 ) -> None:
-    """At the very address that Quay has, as its host reaches it."""
+    """At the same address that Quay uses, as its host reaches it."""
     service = lab.plan.topology.redis
     with quay_host.through(service.probe_address, service.probe_port) as (address, port):
         answer = probes.redis_server(lab.plan.settings, lab.plan.credentials, address, port)

@@ -1,4 +1,4 @@
-"""Secrets are where they have to be, as narrow as can be, and nowhere else."""
+"""Secrets are only where they must be, with the narrowest modes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_only_its_container_reads_a_file(workload_with_files: WorkloadPlace) -> 
 
 
 def test_no_secret_in_a_containers_description(engine_host: Target, lab: Lab) -> None:
-    """`docker inspect` is for everybody who may use the engine, and for its logs."""
+    """Everybody who may use the engine can call `docker inspect`, and logs may have its output."""
     for container in engine_host.engine.containers.list(all=True):
         described = json.dumps(container.attrs, ensure_ascii=False)
         leaked = _leaked(lab, described)
@@ -43,7 +43,7 @@ def test_no_secret_in_a_containers_description(engine_host: Target, lab: Lab) ->
 
 
 def test_no_secret_in_a_process_list(engine_host: Target, lab: Lab) -> None:
-    """Everybody on the host reads every command line, containers' included."""
+    """Everybody on the host can read every command line, also those in containers."""
     running = engine_host.shell.run("cat /proc/[0-9]*/cmdline 2>/dev/null").stdout
     leaked = _leaked(lab, running.replace("\n", "\\n"))
     assert running
@@ -66,7 +66,7 @@ def _files(workload: WorkloadPlace) -> dict[str, FileState]:
 
 
 def _leaked(lab: Lab, text: str) -> list[str]:
-    """Names of the secrets that a text holds, line breaks written as in JSON."""
+    """Return the names of the secrets in a text whose line breaks are escaped as in JSON."""
     secrets = {**dict(lab.plan.credentials), "tls_key": lab.plan.certificate.key}
     return [
         name

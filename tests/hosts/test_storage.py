@@ -1,4 +1,4 @@
-"""Disks of a host's own: joined, mounted as they have to be, and there again after a reboot."""
+"""A host's disks for data: one volume group, mounted as planned, also after a reboot."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.hosts.places import StoragePlace
 
 @cache
 def _read(target: Target, path: str | None) -> Disks:
-    """A host's disks, which no test changes, so they are read once."""
+    """Return a host's disks, read once, because no test changes them."""
     found: Disks = target.ask(StorageFact(), paths=[path] if path else [])
     return found
 
@@ -24,12 +24,12 @@ def _disks(place: StoragePlace) -> Disks:
     return _read(place.target, place.storage.path)
 
 
-def test_nothing_is_missing_of_it(storage: StoragePlace) -> None:
+def test_nothing_is_left_to_do(storage: StoragePlace) -> None:
     disks = _disks(storage)
     assert storages.work(storage.storage, disks) == Work()
 
 
-def test_its_volume_group_is_of_its_disks(storage: StoragePlace) -> None:
+def test_its_volume_group_has_its_disks(storage: StoragePlace) -> None:
     disks = _disks(storage)
     group = disks.groups[storage.storage.volume_group]
     assert TAG in group.tags
@@ -63,10 +63,10 @@ def test_the_engine_starts_only_with_its_disks(systemd_storage: StoragePlace) ->
 
 
 def test_the_engine_keeps_images_there(docker_storage_host: Target, lab: Lab) -> None:
-    told = docker_storage_host.engine.info()
+    info = docker_storage_host.engine.info()
     disks = _read(docker_storage_host, None)
     mount = disks.mount_at(disks.root)
     assert mount is not None
-    assert told["Driver"] == DRIVER
-    assert told["DockerRootDir"] == disks.root
+    assert info["Driver"] == DRIVER
+    assert info["DockerRootDir"] == disks.root
     assert mount.filesystem == "xfs"

@@ -1,4 +1,4 @@
-"""RHEL's subscription: registered, with just the repositories that the settings name."""
+"""RHEL's subscription: registered, with exactly the repositories that the settings name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixtures of the machine tier: who deploys, and machines to deploy to."""
+"""Fixtures of the machine tier: the operator, and machines to deploy to."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tests.machine.packaged import build_all
 
 @pytest.fixture(scope="session")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Operator:
-    """Who runs pyinfra, with an empty home and an SSH key that every machine accepts."""
+    """The user who runs pyinfra, with an empty home and an SSH key that every machine accepts."""
     return Operator(tmp_path_factory.mktemp("operator"))
 
 
 @pytest.fixture(scope="session")
 def images() -> dict[str, str]:
-    """The references of all packaged images by part, built where they are missing."""
+    """The references of all packaged images by service; missing ones are built."""
     return build_all()
 
 
 @pytest.fixture(scope="session")
 def machine_factory(operator: Operator) -> Iterator[MachineFactory]:
-    """Makes machines; those that a test does not destroy go at the end of the session."""
+    """Make machines; those that a test does not destroy are removed at the end of the session."""
     factory = MachineFactory(operator)
     try:
         yield factory

@@ -1,4 +1,4 @@
-"""A registry deployed over SSH, with what a test needs to know of it."""
+"""A registry deployed over SSH, with what tests need to know about it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TASKS = (
 
 @dataclass(frozen=True)
 class Deployment:
-    """An inventory of machines by part, and runs of pyinfra against it."""
+    """An inventory of machines by service, and runs of pyinfra with it."""
 
     operator: Operator
     inventory: Path
@@ -46,8 +46,8 @@ class Deployment:
         groups: Mapping[str, Sequence[Machine]],
         **settings: Any,
     ) -> Deployment:
-        """Write the inventory; ``folder``'s name becomes the lab's."""
-        # Of this session: two at once would stand in each other's way, by the lock.
+        """Write the inventory; the lab is named after ``folder``."""
+        # With this session's process id: two sessions would block each other by the lock.
         lab_name = f"test-{os.getpid()}-{folder.name}".replace("_", "-").lower()[:31]
         data = {
             "lab_name": lab_name,
@@ -64,7 +64,7 @@ class Deployment:
         return self.operator.pyinfra(self.inventory, deploy, *arguments)
 
     def kill(self, deploy: str, *arguments: str, when: Callable[[], bool]) -> None:
-        """Kill a run, which can't clean up then, as soon as something is so."""
+        """Kill a run, so that it can't clean up, as soon as ``when`` returns true."""
         with self.operator.start(self.inventory, deploy, *arguments) as running:
             try:
                 wait_until(lambda: when() or running.poll() is not None, "the run comes so far")
@@ -83,7 +83,7 @@ class Deployment:
 
     @property
     def secrets(self) -> dict[str, str]:
-        """The credentials file's values that no one else may see."""
+        """The secret values of the credentials file, by key."""
         found = credentials_file.read(self.store.path)
         assert found
         values, _ = found

@@ -1,8 +1,8 @@
 """Machines for the tests: privileged containers in which systemd is PID 1.
 
-They differ from servers in what a container can't have (a kernel, LVM, limits on memory), and in
-nothing that a deploy sees: they have an address of their own, sshd, systemd, apt, a Docker engine
-on overlay2 if wanted, and they reboot and crash.
+They lack what a container can't have (a kernel, LVM, memory limits). For a deploy they look like
+servers: each has an address, sshd, systemd, apt, a Docker engine on overlay2 if wanted, and can
+reboot and crash.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PROJECT = Path(__file__).parents[2]
 IMAGE_SOURCE = Path(__file__).parent / "image"
 LABEL = "quaylab-test"
 
-# A new Debian server: minbase, and what its installer and its hosters add for being reached.
+# A new Debian server: minbase, and what an installer adds to make it reachable.
 PACKAGES = (
     "ca-certificates,dbus,iproute2,iputils-ping,less,libpam-systemd,netbase,openssh-server,procps,"
     "python3,sudo,systemd,systemd-sysv,tzdata"
@@ -45,7 +45,7 @@ ImageName = Literal["bare", "docker"]
 
 
 class CommandFailed(AssertionError):
-    """A command that had to succeed did not; the message carries what it printed."""
+    """A command failed that had to succeed; the message has its output."""
 
 
 def run(
@@ -55,7 +55,7 @@ def run(
     timeout: float = 600,
     cwd: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command on the CI machine; bytes are allowed as input, what comes back is text."""
+    """Run a command on the CI machine; input may be bytes, output is text."""
     stdin = input.encode() if isinstance(input, str) else input
     done = subprocess.run(
         argv, input=stdin, capture_output=True, timeout=timeout, check=False, cwd=cwd
@@ -74,7 +74,11 @@ def run(
 
 
 def wait_until(check: Callable[[], bool], what: str, timeout: float = 60) -> None:
-    """Wait until `check` is true, or fail with what was waited for."""
+    """Wait until `check` returns true.
+
+    Raises:
+        TimeoutError: it didn't within `timeout` seconds; the message has `what` was waited for.
+    """
     end = time.monotonic() + timeout
     while not check():
         if time.monotonic() > end:
@@ -86,21 +90,21 @@ def wait_until(check: Callable[[], bool], what: str, timeout: float = 60) -> Non
 
 
 def apt_sources() -> list[Path]:
-    """Debian's own sources on this machine, and no others that it may have."""
+    """Return this machine's files with Debian's own package sources."""
     paths = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
     return [path for path in paths if path.exists() and path.stat().st_size]
 
 
 @contextmanager
 def building() -> Iterator[None]:
-    """Hold what only one process at a time makes or sweeps; the next one then finds it done."""
+    """Hold the lock for building images and for sweeping: one process at a time."""
     with Path(tempfile.gettempdir(), f"{LABEL}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def build_image(name: ImageName) -> str:
-    """The image's reference; it is built unless the engine has one made from the same files."""
+    """Return an image's reference; build it unless the engine has one made from the same files."""
     with building():
         return _build_image(name)
 
@@ -123,35 +127,35 @@ def _build_image(name: ImageName) -> str:
 
 
 def has_image(reference: str) -> bool:
-    """Whether the CI machine's engine has an image."""
+    """Return whether the CI machine's engine has an image."""
     return run("docker", "image", "inspect", reference, check=False).returncode == 0
 
 
 def _pipe(producer: Sequence[str], consumer: Sequence[str]) -> None:
-    """`producer | consumer`, which fails if either does."""
+    """Run `producer | consumer`, and fail if either fails."""
     with subprocess.Popen(producer, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as first:
         second = subprocess.run(consumer, stdin=first.stdout, capture_output=True, check=False)
         assert first.stdout is not None and first.stderr is not None
-        first.stdout.close()  # else a producer whose consumer has failed would wait for ever
+        first.stdout.close()  # otherwise the producer would wait for a failed consumer
         errors = first.stderr.read() + second.stderr
     if first.returncode or second.returncode:
         raise CommandFailed(f"{' '.join(producer)} | {' '.join(consumer)}\n{errors.decode()}")
 
 
-# --- what a machine is given of the site it stands in -------------------------------------------
+# --- settings of this machine's network that a machine needs as well -----------------------------
 
 
 def _nameservers() -> Path:
-    """The resolv.conf whose servers a container can reach, too: systemd-resolved's stub is not."""
+    """Return a resolv.conf that works in containers, where systemd-resolved's stub doesn't."""
     real = Path("/run/systemd/resolve/resolv.conf")
     return real if real.exists() else Path("/etc/resolv.conf")
 
 
 def _pip_settings() -> tuple[str, dict[Path, str]]:
-    """This machine's pip configuration as a pip.conf, and the files it names with their new place.
+    """Return this machine's pip configuration as a pip.conf, and new paths for the files in it.
 
-    A site behind a proxy or with a CA or an index of its own configures pip for it, and a machine
-    there needs the same. The system's own CA store of a new machine is left as it is.
+    Behind a proxy, or with a private CA or index, a new machine needs the same pip configuration.
+    Its system-wide CA store is left as it is.
     """
     listed = run(sys.executable, "-m", "pip", "config", "list").stdout
     settings = dict(line.split("=", 1) for line in listed.splitlines())
@@ -185,7 +189,7 @@ def _pip_settings() -> tuple[str, dict[Path, str]]:
 
 
 class Shell(Protocol):
-    """Whatever runs shell commands as root, and can be reached."""
+    """A machine that has an address and runs shell commands as root."""
 
     @property
     def address(self) -> str: ...
@@ -196,7 +200,7 @@ class Shell(Protocol):
 
 
 class ThisMachine:
-    """The CI machine itself; the client of its engine keeps logins in a home of its own."""
+    """The CI machine itself, with a home of its own for the engine's client and its logins."""
 
     address = "127.0.0.1"
 
@@ -213,7 +217,7 @@ class ThisMachine:
 
 @dataclass(frozen=True)
 class Machine:
-    """One machine; `name` is its host name, `address` stays the same over reboots."""
+    """One machine; `name` is its host name, `address` survives reboots."""
 
     name: str
     address: str
@@ -231,11 +235,11 @@ class Machine:
         return run(*argv, "sh", "-c", command, check=check, input=input, timeout=timeout)
 
     def put(self, source: Path, target: str) -> None:
-        """Copy a file, or a folder with what is in it, to become that path on the machine."""
+        """Copy a file or a folder to the path `target` on the machine."""
         self._unpack({target: source})
 
     def put_project(self, target: str) -> None:
-        """Copy the project as a clean clone would have it: what git knows or would add."""
+        """Copy the project like a clean clone: all files that git tracks or would add."""
         listed = run("git", "-C", str(PROJECT), "ls-files", "-co", "--exclude-standard", "-z")
         files = {name: PROJECT / name for name in listed.stdout.split("\0")[:-1]}
         # git still lists a file that was just deleted.
@@ -250,23 +254,23 @@ class Machine:
         self.run("tar -C / -x", input=archive.getvalue())
 
     def load_images(self, references: Iterable[str]) -> None:
-        """Hand images of the CI machine's engine to the machine's."""
+        """Copy images from the CI machine's engine to the machine's."""
         load = ["docker", "exec", "--interactive", self.container, "docker", "load"]
         _pipe(["docker", "save", *references], load)
 
     def reboot(self) -> None:
-        """Shut down in order, start, and wait until the machine serves again."""
+        """Shut down cleanly, start, and wait until the machine is up."""
         self.stop()
         self.start()
 
     def crash(self) -> None:
-        """Cut the power, start, and wait until the machine serves again."""
+        """Cut the power, start, and wait until the machine is up."""
         run("docker", "kill", self.container)
         self.start()
 
     @contextmanager
     def unplugged(self) -> Iterator[None]:
-        """The machine without its network; whoever speaks to it gets no answer at all."""
+        """Disconnect the machine from its network, so that nobody gets an answer from it."""
         names = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}}"
         network = run("docker", "inspect", "--format", names, self.container).stdout.strip()
         run("docker", "network", "disconnect", network, self.container)
@@ -276,7 +280,7 @@ class Machine:
             run("docker", "network", "connect", "--ip", self.address, network, self.container)
 
     def stop(self) -> None:
-        """Shut down in order; a machine that has to be killed fails the test."""
+        """Shut down cleanly; a machine that must be killed fails the test."""
         run("docker", "stop", "--time", "120", self.container)
         state = run("docker", "inspect", "--format", "{{.State.ExitCode}}", self.container)
         if state.stdout.strip() == "137":
@@ -288,17 +292,17 @@ class Machine:
         wait_until(self._is_up, f"{self.name} is up", timeout=120)
 
     def destroy(self) -> None:
-        """Remove the machine with all that it holds."""
+        """Remove the machine and its data."""
         run("docker", "rm", "--force", self.container)
         run("docker", "volume", "rm", f"{self.container}-docker")
 
     def _is_up(self) -> bool:
-        # "running" and "degraded" mean that systemd has no job left: all that is enabled was
-        # started, and a unit like Docker's counts as started when it is ready to serve.
+        # "running" and "degraded" mean that systemd has no job left: all enabled units were
+        # started, and one like Docker's counts as started when it is ready.
         state = self.run("systemctl is-system-running", check=False).stdout.strip()
-        return state in ("running", "degraded") and self._greets()
+        return state in ("running", "degraded") and self._has_ssh()
 
-    def _greets(self) -> bool:
+    def _has_ssh(self) -> bool:
         try:
             with socket.create_connection((self.address, 22), timeout=2) as connection:
                 return connection.recv(4) == b"SSH-"
@@ -313,22 +317,22 @@ def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 class MachineFactory:
-    """Makes the machines of one session, on a network of its own."""
+    """Make the machines of one session, on a network of its own."""
 
     def __init__(self, operator: Operator) -> None:
         self._operator = operator
         self._prefix = f"{LABEL}-{os.getpid()}"
         self._label = f"--label={LABEL}={os.getpid()}"
-        # Two sessions that sweep at once would stumble over what the other has just removed.
+        # Two sessions that sweep at once would fail on what the other has just removed.
         with building():
             sweep_dead_sessions()
             self._network, subnet = self._make_network()
         hosts = subnet.hosts()
         next(hosts)  # the first address is the CI machine's own
-        self._addresses = map(str, hosts)  # none is given out twice: known_hosts stays true
+        self._addresses = map(str, hosts)  # each is used once, so that known_hosts stays correct
 
     def __call__(self, name: str, image: ImageName = "docker") -> Machine:
-        """A running machine; `bare` is a new server, `docker` has an engine that runs."""
+        """Return a running machine; `bare` is a new server, `docker` has a running engine."""
         reference = build_image(image)
         container = f"{self._prefix}-{name}"
         address = next(self._addresses)
@@ -360,8 +364,8 @@ class MachineFactory:
         _sweep(lambda owner: owner == os.getpid())
 
     def _make_network(self) -> tuple[str, ipaddress.IPv4Network]:
-        # An address can only be kept on a network whose range was chosen. This range is set
-        # aside for tests of network devices (RFC 2544), so no machine has a real network in it.
+        # Docker allows fixed addresses only on a network with a chosen range. This one is
+        # reserved for tests of network devices (RFC 2544), so no real network uses it.
         for subnet in ipaddress.IPv4Network("198.18.0.0/15").subnets(new_prefix=24):
             create = ["docker", "network", "create", self._label, f"--subnet={subnet}"]
             created = run(*create, self._prefix, check=False)
@@ -373,14 +377,14 @@ class MachineFactory:
 
 
 def sweep_dead_sessions() -> None:
-    """Remove what sessions left that were killed before they could."""
-    # Asked once: of a session that ends meanwhile, nothing is taken away by halves.
+    """Remove what killed sessions left behind."""
+    # Asked once, so that a session which ends meanwhile is not removed by half.
     alive = functools.cache(_is_alive)
     _sweep(lambda owner: not alive(owner))
 
 
-def _sweep(condemned: Callable[[int], bool]) -> None:
-    """Remove all containers, volumes and networks of the sessions with these process ids."""
+def _sweep(is_dead: Callable[[int], bool]) -> None:
+    """Remove all containers, volumes and networks of the sessions whose process is dead."""
     for kind, list_all, name, remove in (
         ("container", ["--all"], "Names", ["--force"]),
         ("volume", [], "Name", []),
@@ -389,7 +393,7 @@ def _sweep(condemned: Callable[[int], bool]) -> None:
         columns = f'--format={{{{.{name}}}}} {{{{.Label "{LABEL}"}}}}'
         listed = run("docker", kind, "ls", *list_all, f"--filter=label={LABEL}", columns).stdout
         owners = dict(line.split() for line in listed.splitlines())
-        if names := [name for name, owner in owners.items() if condemned(int(owner))]:
+        if names := [name for name, owner in owners.items() if is_dead(int(owner))]:
             run("docker", kind, "rm", *remove, *names)
 
 
@@ -398,12 +402,12 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # another user's, so there is one
+    except PermissionError:  # it exists, and is another user's
         return True
     return True
 
 
-# --- the one who deploys -----------------------------------------------------------------------
+# --- the operator ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -425,7 +429,7 @@ class Result:
         return self
 
     def changed(self) -> list[tuple[str, str]]:
-        """Each operation that changed something, with the host it did so on."""
+        """Each operation that changed something, with its host."""
         return self._hosts_by("success")
 
     def unchanged(self) -> list[tuple[str, str]]:
@@ -443,7 +447,7 @@ class Result:
 
 
 class Operator:
-    """Who runs pyinfra: a home and an SSH key of their own, nothing from the developer's."""
+    """The user who runs pyinfra, with a home and an SSH key apart from the developer's."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -465,7 +469,7 @@ class Operator:
         self.known_hosts.touch()
 
     def trust(self, machine: Machine, host_keys: Iterable[str]) -> None:
-        """Know the machine by its host keys, which came another way than by the network."""
+        """Save a machine's host keys, which were not read over the network."""
         with self.known_hosts.open("a") as known:
             known.writelines(f"{machine.address} {key}\n" for key in host_keys)
 
@@ -478,7 +482,7 @@ class Operator:
         """Write an inventory of machines reached over SSH, by a user who needs sudo.
 
         + folder: gets `inventory.py`, and `data` as `group_data/all.py`
-        + groups: the machines by the part that they play
+        + groups: the machines by the service that they run
         """
         lines = [
             f"{group} = {[(machine.name, self.host_data(machine)) for machine in machines]!r}"
@@ -492,7 +496,7 @@ class Operator:
         return inventory
 
     def host_data(self, machine: Machine) -> dict[str, Any]:
-        """How pyinfra reaches it."""
+        """Return the host data with which pyinfra reaches a machine."""
         return {
             "ssh_hostname": machine.address,
             "ssh_user": "admin",
@@ -523,8 +527,8 @@ class Operator:
     def start(
         self, inventory: Path, deploy: str, *args: str, env: Mapping[str, str] | None = None
     ) -> subprocess.Popen[str]:
-        """Begin such a run."""
-        # With -y nobody asks what would change, and --dry would plan nothing.
+        """Start such a run, and return its process."""
+        # With -y pyinfra doesn't ask before it changes something; with --dry it would plan nothing.
         agreed = [] if "--dry" in args else ["-y"]
         return subprocess.Popen(
             [sys.executable, "-m", "pyinfra", *agreed, "--json", str(inventory), deploy, *args],

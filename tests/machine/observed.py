@@ -1,4 +1,4 @@
-"""What a machine bears of a registry, so that one moment can be compared with another."""
+"""The state of a registry on a machine, so that two moments can be compared."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from quaylab.model import DIGEST_LABEL
 from quaylab.upgrade.dumps import DIRECTORY
 from tests.machine.machines import Shell
 
-# The packaged image of each part.
+# The packaged image of each service.
 IMAGE_OF = {"database": "postgresql", "redis": "redis", "quay": "quay"}
-# /etc/quaylab with what a killed run may have left in it, and what else a run writes.
+# /etc/quaylab, with files that a killed run may leave there, and the other paths that runs write.
 FOLDERS = "/etc/quaylab /etc/docker/certs.d /var/lib/quaylab /etc/hosts"
-# A run that can't know that a killed one has migrated takes a dump more, to be safe.
+# A run that can't know that a killed one has migrated makes one more dump, to be safe.
 DUMPS = f"-path '{DIRECTORY}*' -o -path {SCRIPT}"
 ROWS = (
     "SELECT name, kind FROM account ORDER BY 1",
-    # Deleted ones keep a row under another name, as in Quay: each verification leaves one.
+    # A deleted one keeps a row under another name, as in Quay; each verification leaves one.
     "SELECT namespace, name FROM repository WHERE NOT is_deleted ORDER BY 1, 2",
     "SELECT tag.name, digest FROM tag JOIN repository ON repository.id = tag.repository"
     " WHERE NOT is_deleted ORDER BY 1",
@@ -30,22 +30,22 @@ ROWS = (
 
 
 def containers(machine: Shell) -> dict[str, Any]:
-    """What ``docker inspect`` says of all containers, by name."""
+    """Return the output of ``docker inspect`` for all containers, by name."""
     listed = machine.run("docker ps --all --quiet | xargs --no-run-if-empty docker inspect").stdout
     return {item["Name"].lstrip("/"): item for item in json.loads(listed or "[]")}
 
 
 def rows(machine: Shell) -> list[str]:
-    """Users, repositories, tags, schema, extensions and the role's rights, as text."""
+    """Return users, repositories, tags, schema, extensions and the role's rights, as text."""
     asked = " ".join(f'-c "{query}"' for query in ROWS)
     return machine.run(f"docker exec quaylab-database psql -d quay -tA {asked}").stdout.split()
 
 
 def end_state(machine: Shell) -> dict[str, object]:
-    """All that two machines, or one at two times, have in common after a run of the same lab."""
+    """Return all that two runs of the same lab must leave equal, on one machine or on two."""
     files = machine.run(
         f"find {FOLDERS} \\( {DUMPS} \\) -o -printf '%p %y %u %g %m ' "
-        # What names the container that was verified differs by each replacement.
+        # This file names the verified container, which differs after each replacement.
         f"\\( -type f ! -path {VERIFIED} -exec sha256sum {{}} \\; -o -printf '\\n' \\)"
     ).stdout
     volumes = machine.run(

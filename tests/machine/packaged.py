@@ -14,13 +14,13 @@ from quaylab.versions import NEWEST, NEWEST_ON_MYSQL
 from tests.machine.machines import building, has_image, run
 from tests.unit import samples
 
-# From which every version that the tests run can be upgraded to.
+# Every version that the tests run can be upgraded to from this one.
 BEFORE = "v3.15.1"
 
 
 def build_all() -> dict[str, str]:
-    """References by part; ``quay`` is the newest stand-in, ``quay-mysql`` that for MySQL, and
-    ``quay-before`` an older one."""
+    """Build the missing images; return references by name: ``quay`` is the newest stand-in,
+    ``quay-mysql`` the newest for MySQL, and ``quay-before`` an older one."""
     with building():
         return _build_all()
 

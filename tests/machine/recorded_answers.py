@@ -1,4 +1,4 @@
-"""Whether an answer is the recorded one, as far as two servers can say the same."""
+"""Compare an answer with the recorded one, except for what differs between any two servers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLACEHOLDER = re.compile(r"<[A-Z-]+>")
 
 
 def check_body(recorded: str, answer: requests.Response) -> None:
-    """Compare a body: pages by their type, others by what they say, as far as it was written."""
+    """Compare a body: pages by their type, JSON by its values, as far as they were recorded."""
     page = re.fullmatch(r"\(html, \d+ bytes\)(?:: (.*))?", recorded)
     if page:
         assert answer.headers.get("Content-Type", "text/html").startswith("text/html")
@@ -36,7 +36,7 @@ def check_body(recorded: str, answer: requests.Response) -> None:
 
 
 def check_header(name: str, recorded: str, answer: requests.Response) -> None:
-    """Compare a header. Lengths are those of other bodies, and cookies are secrets."""
+    """Compare a header, but not the values of lengths and cookies."""
     if name == "Content-Length":
         return
     if answer.status_code == 301:
@@ -59,7 +59,7 @@ def check_header(name: str, recorded: str, answer: requests.Response) -> None:
 
 
 def read_cut(text: str) -> tuple[Any, bool]:
-    """JSON of which parts were left out (…): what is left, and whether it is whole."""
+    """Return a JSON value of which parts may be left out (…), and whether it is complete."""
     if "…" not in text:
         return json.loads(text), True
     text = text.replace("{…}", f'"{ANY}"').replace("…, ", "")
@@ -69,16 +69,16 @@ def read_cut(text: str) -> tuple[Any, bool]:
         pass
     text = text[: text.index("…")] if "…" in text else text
     for end in range(len(text), 0, -1):
-        opened = _opened(text[:end])
+        closing = _closing(text[:end])
         try:
-            return json.loads(text[:end] + opened), False
+            return json.loads(text[:end] + closing), False
         except ValueError:
             continue
     raise AssertionError(f"not read: {text}")
 
 
-def _opened(text: str) -> str:
-    """What closes all that a JSON text left open."""
+def _closing(text: str) -> str:
+    """Return the characters that close all that a JSON text leaves open."""
     closing, in_text, escaped = "", False, False
     for character in text:
         if in_text:
@@ -94,7 +94,7 @@ def _opened(text: str) -> str:
 
 
 def check(theirs: Any, ours: Any, is_whole: bool, key: str = "") -> None:
-    """Compare two JSON values; of one that was cut, what is there."""
+    """Compare two JSON values; an incomplete one may have fewer items than ours."""
     if theirs == ANY or VOLATILE.fullmatch(key):
         return
     if isinstance(theirs, dict):
@@ -117,7 +117,7 @@ def check(theirs: Any, ours: Any, is_whole: bool, key: str = "") -> None:
 
 
 def check_token(recorded: str, token: str) -> None:
-    """Compare what is in a token for the registry."""
+    """Compare the claims of a token for the registry."""
     ours = jwt.decode(token, options={"verify_signature": False})
     if recorded.startswith("payload: "):
         theirs = json.loads(recorded.removeprefix("payload: "))
@@ -125,8 +125,10 @@ def check_token(recorded: str, token: str) -> None:
             key: theirs[key] for key in ("iss", "sub", "access")
         }
         return
-    told = recorded.removeprefix("(in the token: ").removesuffix(")")
-    wanted = dict(entry.split(": ") for entry in told.split("; ")) if told != "no access" else {}
+    access = recorded.removeprefix("(in the token: ").removesuffix(")")
+    wanted = (
+        dict(entry.split(": ") for entry in access.split("; ")) if access != "no access" else {}
+    )
     assert {entry["name"]: ",".join(entry["actions"]) or "nothing" for entry in ours["access"]} == (
         wanted
     )

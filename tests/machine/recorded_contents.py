@@ -1,4 +1,4 @@
-"""What the second recording calls by names: manifests and blobs, and what each request sends."""
+"""The manifests and blobs that the second recording names, and what each request sends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ABSENT = b"of nothing that was ever pushed"
 def _image(
     name: str, *, media_type: str = DOCKER, history: int | None = 1, **more: Any
 ) -> tuple[bytes, bytes, bytes]:
-    """Manifest, layer and configuration of an image that is like no other."""
+    """Return manifest, layer and configuration of an image whose digests are unique."""
     layer = gzip.compress(name.encode(), mtime=0)
     values: dict[str, Any] = {
         "architecture": "amd64",
@@ -55,7 +55,7 @@ def _image(
 
 
 def _changed(manifest: bytes, part: str, **values: Any) -> bytes:
-    """A manifest whose configuration or layer says something else."""
+    """Return a manifest with other values for its configuration or layer."""
     read = json.loads(manifest)
     (read["layers"][0] if part == "layer" else read["config"]).update(values)
     return json.dumps(read).encode()
@@ -85,7 +85,7 @@ def _referrer(kind: str, subject: bytes) -> tuple[bytes, bytes, bytes]:
 
 @dataclass
 class Contents:
-    """What the recording calls by names: manifests, and blobs."""
+    """The manifests and blobs that the recording names."""
 
     manifests: dict[str, bytes] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
@@ -120,12 +120,12 @@ class Contents:
         self.manifests[name], self.blobs[f"LAYER-{name}"], self.blobs[f"CONFIG-{name}"] = image
 
     def digests(self) -> dict[str, str]:
-        """Hexadecimal digests by name."""
+        """Return the hexadecimal digests by name."""
         found = {**self.manifests, **self.blobs}
         return {name: hashlib.sha256(content).hexdigest() for name, content in found.items()}
 
 
-# What is sent where the recording only tells of it, by the last part of the path, or by title.
+# What is sent where the recording only describes it, by the last part of the path or by title.
 MANIFESTS = {
     "nohist": "D-NOHIST",
     "badhist": "D-BADHIST",

@@ -1,4 +1,4 @@
-"""The recordings of a real Quay: how they are read, and the first said again to another server."""
+"""The recordings of a real Quay: read both, and replay the first one to another server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RECORDED_HOST = "127.0.0.1:8380"
 
 @dataclass
 class Exchange:
-    """One recorded request and its answer. ``sent`` tells of a body that is no JSON."""
+    """One recorded request and its answer. ``sent`` describes a body that is not JSON."""
 
     title: str
     method: str
@@ -39,7 +39,7 @@ class Exchange:
 
 
 def recorded(recording: Path) -> list[Exchange]:
-    """A recording, in its order."""
+    """Return the exchanges of a recording, in order."""
     text = f"\n{recording.read_text()}"
     return [_exchange(block) for block in text.split("\n## ")[1:]]
 
@@ -79,7 +79,7 @@ def _read_request(exchange: Exchange, key: str, value: str, line: str) -> None:
 
 @dataclass
 class Replay:
-    """The recording said again to a stand-in, with what its answers gave so far."""
+    """A replay of the recording to a stand-in, with the tokens that its answers gave so far."""
 
     site: Site
     port: int
@@ -96,7 +96,7 @@ class Replay:
 
     def __post_init__(self) -> None:
         manifests = [self.manifest(), self.manifest(indent=1)]
-        #: Digests of the recording, whose bodies it does not hold, and those sent in their place.
+        #: Digests in the recording, which has no bodies, and the contents that are sent instead.
         self.digests = {
             "8c895b07f45979367be9aad25590e7fab0d086203b512f7f189d9b84ca389c12": self.layer,
             "495ccdafe898d731b0788fb111050e5ab21475f70c8f59b7e6a0365f4f62b5f6": self.config,
@@ -105,7 +105,7 @@ class Replay:
         }
 
     def manifest(self, layer: str = "", indent: int | None = None) -> bytes:
-        """A manifest of the two blobs, or of a layer that is not there."""
+        """Return a manifest of the two blobs, or of a missing layer."""
         manifest = {
             "schemaVersion": 2,
             "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
@@ -125,7 +125,7 @@ class Replay:
         return json.dumps(manifest, indent=indent).encode()
 
     def here(self, text: str) -> str:
-        """A text of the recording with this test's names in it."""
+        """Return a text of the recording with this test's digests, address and token."""
         for theirs, content in self.digests.items():
             text = text.replace(theirs, hashlib.sha256(content).hexdigest())
         text = text.replace(RECORDED_HOST, f"127.0.0.1:{self.port}")
@@ -152,8 +152,8 @@ class Replay:
         return answer
 
     def request(self, method: str, path: str, **arguments: Any) -> requests.Response:
-        """Make a request, again and again while Quay says that it is too many."""
-        # Health was asked by nobody: a superuser is told more.
+        """Make a request; repeat it while the answer is 429 (too many requests)."""
+        # Health was recorded without a session; a superuser gets more details.
         session = requests if path.startswith("/health") else self.session
         for _ in range(15):
             answer = session.request(
@@ -165,14 +165,14 @@ class Replay:
         return answer
 
     def push_token(self) -> str:
-        """A token to push to the recording's repository."""
+        """Return a token to push to the recording's repository."""
         scope = "repository:quayadmin/smoke:pull,push"
         service = f"127.0.0.1:{self.port}"
         path = f"/v2/auth?service={service}&scope={scope}"
         return str(self.request("GET", path, auth=(ADMIN, ADMIN_PASSWORD)).json()["token"])
 
     def push_blob(self, content: bytes) -> None:
-        """Upload a blob at once."""
+        """Upload a blob in one request."""
         path = f"/v2/quayadmin/smoke/blobs/uploads/?digest={digest(content)}"
         headers = {"Authorization": f"Bearer {self.registry_token}"}
         assert self.request("POST", path, data=content, headers=headers).status_code == 201
@@ -188,7 +188,7 @@ class Replay:
             docker("stop", self.site.container(wanted))
             self.stopped = wanted
         if title == "push a manifest whose layer is missing":
-            # Left out of the recording: its repository was deleted before.
+            # Not in the recording: its repository was deleted before.
             self.registry_token = self.push_token()
             self.push_blob(self.layer)
             self.push_blob(self.config)
@@ -230,7 +230,7 @@ class Replay:
 
 
 def digest(content: bytes) -> str:
-    """Its name in a registry."""
+    """Return a content's digest, its name in a registry."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
@@ -241,12 +241,12 @@ def _password(title: str) -> str:
 
 
 def outline(value: Any, key: str = "") -> Any:
-    """A JSON value with what two servers may differ in left out: tokens, times, addresses."""
+    """Return a JSON value without what may differ between servers: tokens, times, addresses."""
     if isinstance(value, dict):
         return {name: outline(item, name) for name, item in value.items()}
     if isinstance(value, list):
         return [outline(item, "in a list") for item in value]
-    told = ("code", "in a list", "message", "name", "status", "status_code", "type", "username")
-    if isinstance(value, bool) or key in told or key.startswith(("error_", "detail")):
+    compared = ("code", "in a list", "message", "name", "status", "status_code", "type", "username")
+    if isinstance(value, bool) or key in compared or key.startswith(("error_", "detail")):
         return value
     return type(value).__name__

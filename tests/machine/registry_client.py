@@ -1,4 +1,4 @@
-"""A Docker client on a machine of its own, as any user of the registry has one."""
+"""A Docker client on a machine of its own, like that of any user of the registry."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ class RegistryClient:
     registry: str
 
     def know(self, address: str) -> None:
-        """Resolve the registry's name, as a site's DNS would."""
+        """Make the machine resolve the registry's name, as DNS would."""
         hostname = self.registry.partition(":")[0]
         self.machine.run(f"echo '{address} {hostname}' >>/etc/hosts")
-        wait_until(self._is_found, f"the engine finds {hostname}")  # it keeps hosts for 5 s
+        wait_until(self._is_found, f"the engine finds {hostname}")  # it caches /etc/hosts for 5 s
 
     def _is_found(self) -> bool:
         pulled = self.machine.run(f"docker pull {self.registry}/no/image", check=False)
         return "no such host" not in pulled.stderr
 
     def trust(self, ca: str) -> None:
-        """Put the CA where Docker looks for it."""
+        """Save the CA where Docker looks for it."""
         self.machine.run(
             f"mkdir -p {self._certificates}; cat >{self._certificates}/ca.crt", input=ca
         )
@@ -39,13 +39,13 @@ class RegistryClient:
         return self.machine.run(command, check=False, input=password)
 
     def push(self, image: str, name: str) -> None:
-        """Push a local image as ``name``, and forget it here."""
+        """Push a local image as ``name``, and remove that tag here."""
         target = f"{self.registry}/{name}"
         self.machine.run(f"docker tag {image} {target} && docker push {target}")
         self.machine.run(f"docker image rm {target}")
 
     def pull(self, name: str) -> str:
-        """Pull ``name`` anew; the id of the image that came."""
+        """Pull ``name`` again; return the image's id."""
         target = f"{self.registry}/{name}"
         self.machine.run(f"docker image rm {target} || :; docker pull {target}")
         return self.machine.run(f"docker image inspect --format '{{{{.Id}}}}' {target}").stdout

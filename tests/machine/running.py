@@ -1,4 +1,4 @@
-"""A run of pyinfra that is watched while it works, to be frozen or killed at a chosen moment."""
+"""A run of pyinfra in the background, which a test can freeze or kill at a chosen moment."""
 
 from __future__ import annotations
 
@@ -13,45 +13,45 @@ from tests.machine.machines import Result
 
 
 class Running:
-    """A run under way. Over SSH it is one process, whose commands go on without it on the host."""
+    """A run in progress. Commands that it started over SSH continue on the host without it."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
-        self.said: list[str] = []
+        self.output: list[str] = []
 
-    def begins(self, operation: str) -> bool:
-        """Wait until an operation begins; False if the run ends before."""
+    def reaches(self, operation: str) -> bool:
+        """Wait until an operation starts; return False if the run ends before."""
         assert self._process.stderr is not None
-        begun = f"Starting operation: {operation}"
+        started = f"Starting operation: {operation}"
         for line in self._process.stderr:
-            self.said.append(line)
-            if begun in line:
+            self.output.append(line)
+            if started in line:
                 return True
         return False
 
-    def goes_on(self, seconds: float) -> bool:
-        """Let the run go on for some time; False if it ends before."""
+    def continues_for(self, seconds: float) -> bool:
+        """Let the run continue for some seconds; return False if it ends before."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
         return self._process.returncode is None
 
     def freeze(self) -> None:
-        """Stop it where it is, with all that it holds."""
+        """Stop the run where it is; it keeps its locks and connections."""
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen run go on."""
+        """Let a frozen run continue."""
         self._process.send_signal(signal.SIGCONT)
 
-    def ends(self, seconds: float) -> Result:
-        """How it ends, which it has to within some time."""
+    def wait(self, seconds: float) -> Result:
+        """Wait for the run to end within some seconds; return its result."""
         stdout, stderr = self._process.communicate(timeout=seconds)
-        return Result(self._process.returncode, stdout, "".join(self.said) + stderr)
+        return Result(self._process.returncode, stdout, "".join(self.output) + stderr)
 
 
 @contextmanager
 def running(lab: Deployment, deploy: str = "deploy.py") -> Iterator[Running]:
-    """Start a run, and end it by SIGKILL."""
+    """Start a run; kill it at the end of the block."""
     with lab.operator.start(lab.inventory, deploy) as process:
         try:
             yield Running(process)
@@ -60,16 +60,18 @@ def running(lab: Deployment, deploy: str = "deploy.py") -> Iterator[Running]:
 
 
 def kill_in(lab: Deployment, operation: str, after: float) -> None:
-    """Kill a run, seconds after an operation of it has begun.
+    """Start a run, and kill it ``after`` some seconds of an operation.
 
-    A run that ends before, as one in some fifty chains did for a reason unknown, is begun again,
-    and what it said is among pytest's warnings.
+    A run that ends before is started once more, and its output is in pytest's warnings: that
+    happened in one of about fifty chains of runs, for an unknown reason.
     """
     for _ in range(2):
         with running(lab) as run:
-            if run.begins(operation):
-                assert run.goes_on(after), f"the run ended within {after:.2f} s of: {operation}"
+            if run.reaches(operation):
+                assert run.continues_for(after), (
+                    f"the run ended within {after:.2f} s of: {operation}"
+                )
                 return
-        early = f"the run ended before: {operation}\n{''.join(run.said)}"
+        early = f"the run ended before: {operation}\n{''.join(run.output)}"
         warnings.warn(early, stacklevel=2)
     raise AssertionError(early)

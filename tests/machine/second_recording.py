@@ -1,4 +1,4 @@
-"""The second recording said again: errors, uploads in parts, robots, permissions, caches."""
+"""A replay of the second recording: errors, chunked uploads, robots, permissions, caches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.machine.site import ADMIN, ADMIN_PASSWORD
 HOST = "quay.quaylab.lan"
 NEW_PASSWORD = "another-good-password"
 
-# What the stand-in does not do, and says so with 501.
+# What the stand-in does not do; it answers 501.
 TEAMS = "teams"
 REFUSED = {
     "organisation: time not among the options": "settings of an organisation",
@@ -54,7 +54,7 @@ REFUSED = {
     "usage log: the address that it keeps, by the header sent": "usage logs",
     "metrics: port 9091, plain http, no credentials": "metrics",
 }
-# From here on the recorded Quay had features with which the stand-in does not start.
+# From this exchange on the recorded Quay had features with which the stand-in does not start.
 FIRST_WITH_FEATURES = (
     "quota: make, FEATURE_SUPERUSERS_FULL_ACCESS not set (from here on FEATURE_QUOTA_MANAGEMENT "
     "and FEATURE_AUTO_PRUNE true, TESTING false)"
@@ -63,14 +63,14 @@ LAST_WITH_FEATURES = "auto-prune: delete"
 
 
 def with_features(exchanges: list[Exchange]) -> list[Exchange]:
-    """Those that need what the stand-in refuses to start with."""
+    """Return the exchanges that need features with which the stand-in refuses to start."""
     titles = [exchange.title for exchange in exchanges]
     first, last = titles.index(FIRST_WITH_FEATURES), titles.index(LAST_WITH_FEATURES)
     return exchanges[first : last + 1]
 
 
 class SecondReplay:
-    """A stand-in behind TLS to which the second recording is said, with what it answered so far."""
+    """A replay of the second recording to a stand-in behind TLS, with its answers so far."""
 
     def __init__(self, ports: dict[int, int], bundle: Path) -> None:
         self.port = ports[8443]
@@ -126,10 +126,10 @@ class SecondReplay:
             "upload: PATCH without a range": lambda: self.chunk(b"56789"),
         }
 
-    # --- what is said ---
+    # --- requests ---
 
     def here(self, text: str) -> str:
-        """A text of the recording with this test's names in it."""
+        """Return a text of the recording with this test's digests, types and address."""
         for name, theirs in self.contents.digests().items():
             text = text.replace(f"sha256:<{name}>", f"sha256:{theirs}")
             text = text.replace(f"sha256-<{name}>", f"sha256-{theirs}")
@@ -138,7 +138,7 @@ class SecondReplay:
         return text.replace(HOST, f"127.0.0.1:{self.port}")
 
     def play(self, exchange: Exchange) -> requests.Response:
-        """Bring the stand-in into the state that the title tells, and make the request."""
+        """Bring the stand-in into the state that the title names, and make the request."""
         self._before.get(exchange.title, lambda: None)()
         answer = self._ask(exchange)
         self._learn(exchange, answer)
@@ -149,7 +149,7 @@ class SecondReplay:
         path = self.here(exchange.path).replace("<UUID>", self.upload)
         path = path.replace("<PAGE>", self.token if "catalog" in path else "")
         headers = {name: self.here(value) for name, value in exchange.headers.items()}
-        # requests' own would take any type.
+        # The default of requests accepts any type.
         headers.setdefault("Accept", "")
         arguments: dict[str, Any] = {"headers": headers, "allow_redirects": False}
         if plain := re.search("port 9091|plain http", exchange.title):
@@ -182,7 +182,7 @@ class SecondReplay:
         again: bool = True,
         **arguments: Any,
     ) -> requests.Response:
-        """Make a request, again and again while wrong passwords are still held against the user."""
+        """Make a request; repeat it while the user must wait after wrong passwords."""
         for _ in range(60 if again else 1):
             answer = (session or requests).request(
                 method, f"{self.url}{path}", verify=self.certificate, timeout=30, **arguments
@@ -193,14 +193,14 @@ class SecondReplay:
         return answer
 
     def api(self, method: str, path: str, body: Any = None) -> requests.Response:
-        """Have the superuser make a request that is not in the recording."""
+        """Make a request that is not in the recording, as the superuser."""
         headers = {"Authorization": f"Bearer {self.api_token}"}
         answer = self.request(method, f"/api/v1{path}", headers=headers, json=body)
         assert answer.ok, answer.text
         return answer
 
     def session(self, user: str) -> requests.Session:
-        """A user's session, begun if there is none."""
+        """Return a user's session; sign in if there is none."""
         if user not in self.sessions:
             session = requests.Session()
             headers = {"X-Requested-With": "XMLHttpRequest"}
@@ -218,7 +218,7 @@ class SecondReplay:
         return self.sessions[user]
 
     def _sign(self, exchange: Exchange, headers: dict[str, str]) -> requests.Session:
-        """The session of who asks, according to the title."""
+        """Return the session of the user that the title names."""
         title = exchange.title
         if "Authorization" in headers:
             headers["Authorization"] = f"Bearer {self.api_token}"
@@ -236,7 +236,7 @@ class SecondReplay:
         return session
 
     def _bearer(self, exchange: Exchange) -> str:
-        """The registry's token that the title tells of."""
+        """Return the registry token that the title names."""
         title = exchange.title
         if title.endswith("with it"):
             return self.token
@@ -256,7 +256,7 @@ class SecondReplay:
         return self.registry_token(f"repository:{repository}:pull,push", user=user)
 
     def registry_token(self, *scopes: str, user: str = ADMIN) -> str:
-        """A token for the registry, the same for the same as long as it lasts."""
+        """Return a token for the registry, the same one for the same scopes and user."""
         key = (user, *scopes)
         if key not in self.tokens:
             arguments = "".join(f"&scope={scope}" for scope in scopes)
@@ -303,22 +303,22 @@ class SecondReplay:
             self.passwords["rdev"] = NEW_PASSWORD
         if not answer.headers.get("Content-Type", "").startswith("application/json"):
             return
-        told = answer.json() if answer.content else None
-        if not isinstance(told, dict):
+        body = answer.json() if answer.content else None
+        if not isinstance(body, dict):
             return
         if "/v2/auth" in exchange.path:
-            self.token = told.get("token", self.token)
-        elif "/robots/" in exchange.path and "token" in told:
-            self.passwords[told["name"]] = told["token"]
-        elif "/superuser/users" in exchange.path and "password" in told:
-            self.passwords[told["username"]] = told["password"]
+            self.token = body.get("token", self.token)
+        elif "/robots/" in exchange.path and "token" in body:
+            self.passwords[body["name"]] = body["token"]
+        elif "/superuser/users" in exchange.path and "password" in body:
+            self.passwords[body["username"]] = body["password"]
 
-    # --- what was done between the recorded requests ---
+    # --- requests between the recorded ones ---
 
     def registry(
         self, method: str, path: str, repository: str, **arguments: Any
     ) -> requests.Response:
-        """Have the superuser make a request to the registry that is not in the recording."""
+        """Make a registry request that is not in the recording, as the superuser."""
         token = self.registry_token(f"repository:{repository}:pull,push")
         headers = {"Authorization": f"Bearer {token}", **arguments.pop("headers", {})}
         answer = self.request(method, f"/v2/{repository}/{path}", headers=headers, **arguments)
@@ -341,7 +341,7 @@ class SecondReplay:
         self.registry("POST", path, repository, data=content)
 
     def push(self, repository: str, manifest: str, tag: str) -> None:
-        """Push a manifest whose blobs are there."""
+        """Push a manifest whose blobs were pushed before."""
         body = self.contents.manifests[manifest]
         headers = {"Content-Type": json.loads(body)["mediaType"]}
         self.registry("PUT", f"manifests/{tag}", repository, headers=headers, data=body)
@@ -390,7 +390,7 @@ class SecondReplay:
         self.push_blob("rec3/x", self.contents.blobs["CONFIG-DOCKER-B"])
 
     def _guess(self) -> None:
-        """Wrong passwords until the user must wait for seconds."""
+        """Try wrong passwords until the user must wait for seconds."""
         path = f"/v2/auth?service=127.0.0.1:{self.port}"
         for _ in range(4):
             self.request("GET", path, auth=("rdev", "a-wrong-password"))

@@ -1,5 +1,5 @@
-"""PostgreSQL, MariaDB and Redis on a machine that isn't the lab's: TLS alone, by a private CA, and
-administrators who are no superusers, as a provider has them."""
+"""PostgreSQL, MariaDB and Redis on a machine outside the lab, as a provider runs them: TLS only, a
+private CA, and administrators who are not superusers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.machine.machines import Machine, wait_until
 from tests.machine.site import UIDS
 
 NAME = "services.quaylab.test"
-# Leads to the same machine, and stands in no certificate.
+# Resolves to the same machine, and is in no certificate.
 OTHER_NAME = "other.quaylab.test"
 ADMIN, ADMIN_PASSWORD, REDIS_PASSWORD = "provider", "provider-password", "redis-password"
 TLS = "/srv/tls"
@@ -25,7 +25,7 @@ require_secure_transport = ON
 
 @dataclass(frozen=True)
 class Servers:
-    """Containers of the packaged images, each named as its part."""
+    """Containers of the packaged images, each named after its service."""
 
     machine: Machine
     images: dict[str, str]
@@ -72,18 +72,18 @@ class Servers:
             )
 
     def recertify(self, *names: str, days: int = 30) -> None:
-        """The same for servers that run."""
+        """Give the running servers a new certificate for names."""
         self.certify(*names, days=days)
         self.sql("SELECT pg_reload_conf()")
         self.mariadb("FLUSH SSL")
 
     def sql(self, *statements: str, database: str = "postgres") -> str:
-        """What PostgreSQL's superuser is told."""
+        """Run statements as PostgreSQL's superuser; return the output."""
         asked = " ".join(f'-c "{statement}"' for statement in statements)
         return self.machine.run(f"docker exec postgresql psql -tA {database} {asked}").stdout
 
     def mariadb(self, statement: str) -> str:
-        """What MariaDB's root is told."""
+        """Run a statement as MariaDB's root; return the output."""
         return self.machine.run(
             f'docker exec mariadb mariadb --skip-ssl -uroot -Ne "{statement}"'
         ).stdout
@@ -106,11 +106,11 @@ def _redis() -> str:
 
 
 def resolve(servers: Machine, client: Machine) -> None:
-    """Have a client and its containers find the servers by name, as a site's DNS would."""
+    """Make a client and its containers resolve the servers' names, as DNS would."""
     names = f"--address=/{NAME}/{servers.address} --address=/{OTHER_NAME}/{servers.address}"
     servers.run("apt-get update -q && apt-get install -qy --no-install-recommends dnsmasq-base")
     servers.run(f"dnsmasq --no-resolv --no-hosts --bind-dynamic --except-interface=lo {names}")
-    # Containers ask the engine's servers; what runs on the machine itself reads its hosts file.
+    # Containers ask the engine's DNS servers; programs on the machine itself read /etc/hosts.
     client.run("cat >/etc/docker/daemon.json", input=f'{{"dns": ["{servers.address}"]}}')
     client.run(f"echo '{servers.address} {NAME} {OTHER_NAME}' >>/etc/hosts")
     client.run("systemctl restart docker")

@@ -1,4 +1,4 @@
-"""A site of packaged images on this machine's engine: a network, databases, stand-ins."""
+"""Containers of packaged images on this machine's engine: a network, databases, stand-ins."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ VARIABLES = {
 
 
 def docker(*arguments: str, stdin: str | None = None, check: bool = True) -> str:
-    """Run the docker client; give what it prints."""
+    """Run the docker client; return its output."""
     return run("docker", *arguments, input=stdin, check=check).stdout.strip()
 
 
 def free_port() -> int:
-    """A port of this machine that nothing listens at."""
+    """Return a port of this machine that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -51,7 +51,7 @@ class Site:
     containers: list[str] = field(default_factory=list)
 
     def container(self, part: str) -> str:
-        """The name of a part's container, which is its name on the network too."""
+        """Return the name of a part's container, which is also its name on the network."""
         return f"{self.name}-{part}"
 
     def start(self, part: str, *options: str, image: str = "", command: tuple[str, ...]) -> None:
@@ -63,7 +63,7 @@ class Site:
         docker("run", *options, reference, *command)
 
     def start_service(self, part: str, values: tuple[str, ...], *options: str) -> None:
-        """Start a database or Redis the way Quaylab does: secrets by a file of the image's uid."""
+        """Start a database or Redis as Quaylab does: secrets are in a file of the image's uid."""
         file = self.folder / f"{part}-{secrets.token_hex(4)}"
         quoted = [value.replace("'", "'\\''") for value in values]
         pairs = zip(VARIABLES[part], quoted, strict=False)
@@ -79,20 +79,20 @@ class Site:
         return docker("exec", self.container(part), *command, check=check)
 
     def wait_for_postgresql(self) -> None:
-        """Wait until PostgreSQL answers over TCP, which it does last of all."""
+        """Wait until PostgreSQL answers over TCP, its last step."""
         probe = ("pg_isready", "--host", "127.0.0.1")
         wait_until(
             lambda: "accepting" in self.exec("postgresql", *probe, check=False), "PostgreSQL"
         )
 
     def make_database(self, name: str) -> str:
-        """An empty database that has what Quay needs; its DB_URI."""
+        """Create an empty database with what Quay needs; return its DB_URI."""
         self.exec("postgresql", "psql", "-qc", f"CREATE DATABASE {name} OWNER quay")
         self.exec("postgresql", "psql", "-q", name, "-c", "CREATE EXTENSION pg_trgm")
         return f"postgresql://quay:{URI_PASSWORD}@{self.container('postgresql')}:5432/{name}"
 
     def bundle(self, port: int = 8080, **changes: Any) -> Path:
-        """A configuration bundle. A change to None leaves a key out."""
+        """Write a configuration bundle, without the keys that are None; return its folder."""
         server = {"host": self.container("redis"), "port": 6379, "password": PASSWORD}
         location = ["LocalStorage", {"storage_path": "/datastorage/registry"}]
         values = {
@@ -122,7 +122,7 @@ class Site:
         return folder
 
     def reconfigure(self, part: str, bundle: Path, **changes: Any) -> None:
-        """Have a node start again with something else in its bundle."""
+        """Change a node's bundle, and restart the node."""
         file = bundle / "config.yaml"
         file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **changes}))
         docker("restart", self.container(part))
@@ -136,7 +136,7 @@ class Site:
         image: str = "quay",
         command: str = "registry",
     ) -> float:
-        """Start a node and wait until it is healthy; give how long that took."""
+        """Start a node and wait until it is healthy; return how long that took, in seconds."""
         mounts = ("--volume", f"{bundle}:/conf/stack:ro")
         options = (*mounts, "--publish", f"127.0.0.1:{port}:8080")
         self.start(part, *options, image=image, command=(command,))
@@ -145,7 +145,7 @@ class Site:
         return time.monotonic() - begin
 
     def refusal(self, bundle: Path, *command: str, image: str = "quay") -> tuple[int, str]:
-        """Exit status and standard error of a container that must not start."""
+        """Return exit status and standard error of a container that must not start."""
         mount = ("--volume", f"{bundle}:/conf/stack:ro")
         options = ("--rm", "--network", self.name, *mount)
         done = run("docker", "run", *options, self.images[image], *command, check=False)
@@ -157,14 +157,14 @@ class Site:
         self.containers.remove(self.container(part))
 
     def close(self) -> None:
-        """Remove all that was made."""
+        """Remove all containers and the network."""
         for name in self.containers:
             docker("rm", "--force", "--volumes", name, check=False)
         docker("network", "rm", self.name, check=False)
 
 
 def health(port: int, path: str = "instance") -> int:
-    """The status of a health page; 0 without an answer."""
+    """Return the HTTP status of a health page; 0 without an answer."""
     try:
         return requests.get(f"http://127.0.0.1:{port}/health/{path}", timeout=20).status_code
     except requests.RequestException:

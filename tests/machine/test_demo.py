@@ -25,21 +25,21 @@ class Demo:
     machine: Machine
 
     def lab(self, arguments: str) -> str:
-        """Run ``./lab``; all that it said."""
+        """Run ``./lab``; return its output."""
         return self.machine.run(f"cd {PROJECT} && ./lab {arguments} 2>&1", timeout=900).stdout
 
     def status(self) -> tuple[int, list[str]]:
-        """The exit status of ``./lab status``, and its lines about drift."""
-        told = self.machine.run(f"cd {PROJECT} && ./lab status demo", check=False)
-        lines = told.stdout.splitlines()
-        assert told.returncode or "days left" in told.stdout
-        return told.returncode, [line for line in lines if "drifted" in line]
+        """Return the exit status of ``./lab status``, and its lines about drift."""
+        status = self.machine.run(f"cd {PROJECT} && ./lab status demo", check=False)
+        lines = status.stdout.splitlines()
+        assert status.returncode or "days left" in status.stdout
+        return status.returncode, [line for line in lines if "drifted" in line]
 
     def changes(self, *arguments: str) -> list[str]:
-        """The operations of a run that changed something."""
+        """Deploy; return the operations that changed something."""
         command = f".venv/bin/pyinfra -y --json {DEMO} deploy.py {' '.join(arguments)}"
-        said = json.loads(self.machine.run(f"cd {PROJECT} && {command}").stdout)
-        return [each["name"] for each in said["results"]["operations"] if each["success"]]
+        output = json.loads(self.machine.run(f"cd {PROJECT} && {command}").stdout)
+        return [each["name"] for each in output["results"]["operations"] if each["success"]]
 
     @property
     def password(self) -> str:
@@ -72,11 +72,11 @@ def client(
 
 
 def test_demo_ends_with_a_registry(demo: Demo) -> None:
-    said = demo.lab("demo")
-    assert "Quay stand-in: not Quay" in said
-    assert f"https://{REGISTRY}" in said
-    assert "credentials/demo.yaml" in said
-    assert demo.password not in said
+    output = demo.lab("demo")
+    assert "Quay stand-in: not Quay" in output
+    assert f"https://{REGISTRY}" in output
+    assert "credentials/demo.yaml" in output
+    assert demo.password not in output
     assert "TESTING" not in demo.machine.run("docker logs quaylab-quay 2>&1").stdout
     assert demo.changes() == []
 
@@ -108,7 +108,7 @@ def test_hosts_tests_pass_on_the_machine_itself(demo: Demo) -> None:
     assert " passed" in demo.lab("verify demo")
 
 
-def test_status_tells_fine_from_drifted_from_broken(demo: Demo) -> None:
+def test_status_distinguishes_healthy_drifted_and_broken(demo: Demo) -> None:
     assert demo.status() == (0, ["nothing drifted"])
 
     demo.machine.run("chmod 644 /etc/quaylab/redis/environment")
@@ -131,7 +131,7 @@ def test_down_keeps_the_data(demo: Demo, client: RegistryClient, images: dict[st
     assert client.pull(f"{ADMIN}/redis:demo")
 
 
-def test_purge_and_the_same_with_mysql(
+def test_purge_and_a_demo_with_mysql(
     demo: Demo, client: RegistryClient, images: dict[str, str]
 ) -> None:
     demo.lab(f"down demo --data purge={REGISTRY}")
@@ -140,9 +140,9 @@ def test_purge_and_the_same_with_mysql(
     assert demo.machine.run(f"ls {PROJECT}/credentials/*.yaml", check=False).stdout == ""
 
     mysql = ("--data", "database_engine=mysql")
-    said = demo.lab(f"demo {' '.join(mysql)}")
-    assert "v3.16.5" in said
-    assert "PostgreSQL only" in said
+    output = demo.lab(f"demo {' '.join(mysql)}")
+    assert "v3.16.5" in output
+    assert "PostgreSQL only" in output
     assert demo.changes(*mysql) == []
     client.trust(demo.ca)
     assert client.login(ADMIN, demo.password).returncode == 0

@@ -1,6 +1,6 @@
-"""What was changed by hand is named by a dry run and put right by the next: that, and no more.
+"""Manual changes: a dry run names just these, and the next run repairs just these.
 
-Drifts of different parts share a run where the names of the operations tell them apart.
+Drifts of different services share a run if the operations' names distinguish them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.machine.machines import Machine, MachineFactory, Operator
 from tests.machine.observed import IMAGE_OF, containers, rows
 from tests.machine.registry_client import RegistryClient
 
-KEEP = "tasks/object_storage.py | Save the credentials"
+SAVE = "tasks/object_storage.py | Save the credentials"
 START = "tasks/docker.py | Start the container engine"
 TRUST = "tasks/docker.py | Trust the registry's CA"
 NAME = "tasks/docker.py | Resolve the registry's name"
@@ -38,7 +38,7 @@ BUNDLE = "tasks/quay.py | Write Quay's bundle"
 QUAY = "tasks/quay.py | Run Quay"
 VERIFY = "tasks/verify.py | Verify: log in, push, pull, delete"
 EVERY_CONTAINER = ("quaylab-database", "quaylab-redis", "quaylab-quay")
-# A Quay that is replaced is verified.
+# A replaced Quay is verified.
 REPLACED_QUAY = (QUAY, VERIFY)
 
 DAEMON = "/etc/docker/daemon.json"
@@ -51,7 +51,7 @@ PUSHED = f"{ADMIN}/redis:kept"
 
 @dataclass(frozen=True)
 class Registry:
-    """A registry on one machine, with a client's image in it from before any drift."""
+    """A registry on one machine, and an image that a client pushed before any drift."""
 
     lab: Deployment
     machine: Machine
@@ -89,11 +89,11 @@ def registry(
     other.destroy()
 
 
-Hand = Callable[[Machine], None]
+Change = Callable[[Machine], None]
 
 
-def shell(*commands: str) -> Hand:
-    """The drift that commands make."""
+def shell(*commands: str) -> Change:
+    """Return a change that runs commands."""
 
     def make(machine: Machine) -> None:
         for command in commands:
@@ -102,11 +102,11 @@ def shell(*commands: str) -> Hand:
     return make
 
 
-def made_anew(
+def recreated(
     name: str, *options: str, image: str | None = None, other_ports: bool = False
-) -> Hand:
-    """A container removed and made anew by hand: with our labels and all else as it was, but for
-    one thing."""
+) -> Change:
+    """Return a change that removes a container and creates it again, with our labels and one
+    difference."""
 
     def make(machine: Machine) -> None:
         found = containers(machine)[name]
@@ -130,20 +130,20 @@ def made_anew(
     return make
 
 
-def all_of(*hands: Hand) -> Hand:
+def all_of(*changes: Change) -> Change:
     def make(machine: Machine) -> None:
-        for hand in hands:
-            hand(machine)
+        for change in changes:
+            change(machine)
 
     return make
 
 
 @dataclass(frozen=True)
 class Drift:
-    """Something done by hand, the operations that put it right, and the containers that are
-    replaced or started again for it; the others go on as they are."""
+    """A manual change, the operations that repair it, and the containers that they replace or
+    restart; the others keep running."""
 
-    hand: Hand
+    change: Change
     repaired: tuple[str, ...]
     replaced: tuple[str, ...] = ()
     restarted: tuple[str, ...] = ()
@@ -154,7 +154,7 @@ def sql(statement: str) -> str:
 
 
 def redis(command: str) -> str:
-    """A command to Redis with its password, for bash in its container."""
+    """Return a Redis command with its password, for bash in its container."""
     return f'. /etc/quaylab/environment; printf "AUTH $REDIS_PASSWORD\\n{command}\\n" | redis-cli'
 
 
@@ -191,27 +191,27 @@ DRIFTS = {
     ),
     "another image, environment, ports": Drift(
         all_of(
-            made_anew("quaylab-database", image="elsewhere/postgresql:1"),
-            made_anew("quaylab-redis", "--env=REDIS_ARGS=--appendonly yes"),
-            made_anew("quaylab-quay", other_ports=True),
+            recreated("quaylab-database", image="elsewhere/postgresql:1"),
+            recreated("quaylab-redis", "--env=REDIS_ARGS=--appendonly yes"),
+            recreated("quaylab-quay", other_ports=True),
         ),
         (DATABASE, REDIS, *REPLACED_QUAY),
         replaced=EVERY_CONTAINER,
     ),
     "other ports, image, environment": Drift(
         all_of(
-            made_anew("quaylab-database", other_ports=True),
-            made_anew("quaylab-redis", image="elsewhere/redis:1"),
-            made_anew("quaylab-quay", "--env=WORKER_COUNT=1"),
+            recreated("quaylab-database", other_ports=True),
+            recreated("quaylab-redis", image="elsewhere/redis:1"),
+            recreated("quaylab-quay", "--env=WORKER_COUNT=1"),
         ),
         (DATABASE, REDIS, *REPLACED_QUAY),
         replaced=EVERY_CONTAINER,
     ),
     "another environment, other ports, image": Drift(
         all_of(
-            made_anew("quaylab-database", "--env=POSTGRESQL_MAX_CONNECTIONS=50"),
-            made_anew("quaylab-redis", other_ports=True),
-            made_anew("quaylab-quay", image="elsewhere/quay:1"),
+            recreated("quaylab-database", "--env=POSTGRESQL_MAX_CONNECTIONS=50"),
+            recreated("quaylab-redis", other_ports=True),
+            recreated("quaylab-quay", image="elsewhere/quay:1"),
         ),
         (DATABASE, REDIS, *REPLACED_QUAY),
         replaced=EVERY_CONTAINER,
@@ -247,7 +247,7 @@ DRIFTS = {
         shell(
             "docker stop quaylab-quay quaylab-redis quaylab-database",
             f"docker network disconnect --force {NETWORK} quaylab-database",
-            # The others have its name still, and the id of one that is gone.
+            # The others still have its name, and the id of the removed one.
             f"docker network rm {NETWORK}",
         ),
         (DATABASE, REDIS, *REPLACED_QUAY),
@@ -255,8 +255,8 @@ DRIFTS = {
     ),
     "a role's and Redis' password": Drift(
         shell(
-            # While the engine has not yet called Quay healthy, each run asks it; and without its
-            # database it is not.
+            # Until the engine calls Quay healthy, each run asks Quay itself, which is not healthy
+            # without its database.
             "until docker inspect --format '{{.State.Health.Status}}' quaylab-quay"
             " | grep -qx healthy; do sleep 1; done",
             sql("ALTER ROLE quay PASSWORD 'by-hand'"),
@@ -273,7 +273,7 @@ DRIFTS = {
         (REDIS, BUNDLE, QUAY),
         restarted=("quaylab-redis", "quaylab-quay"),
     ),
-    "our directory on another disk, and proxies for whatever root runs": Drift(
+    "our directory on another disk, and proxies in root's Docker configuration": Drift(
         shell(
             "mv /etc/quaylab /srv/quaylab && ln -s /srv/quaylab /etc/quaylab",
             f"mkdir -p .docker && echo {shlex.quote(ROOTS_PROXIES)} >.docker/config.json",
@@ -282,7 +282,7 @@ DRIFTS = {
         (REDIS,),
         replaced=("quaylab-redis",),
     ),
-    "nothing, after what did not look right but was": Drift(shell(), ()),
+    "nothing, after a change that needs no repair": Drift(shell(), ()),
     "extension dropped, superuser, CA and name removed": Drift(
         shell(
             sql("DROP EXTENSION pg_trgm CASCADE"),
@@ -309,14 +309,14 @@ DRIFTS = {
 
 
 @pytest.mark.parametrize("drift", DRIFTS.values(), ids=list(DRIFTS))
-def test_drift_is_named_and_put_right(registry: Registry, drift: Drift) -> None:
-    """The dry run names nothing else, so the row before was put right as well."""
-    held, before = rows(registry.machine), containers(registry.machine)
-    drift.hand(registry.machine)
+def test_drift_is_named_and_repaired(registry: Registry, drift: Drift) -> None:
+    """The dry run names nothing else, so the drift before was repaired as well."""
+    data, before = rows(registry.machine), containers(registry.machine)
+    drift.change(registry.machine)
     assert registry.planned() == list(drift.repaired)
     assert registry.changed() == list(drift.repaired)
     assert registry.client.pull(PUSHED) == registry.image
-    assert rows(registry.machine) == held
+    assert rows(registry.machine) == data
     after = containers(registry.machine)
     replaced = {name for name in after if after[name]["Id"] != before[name]["Id"]}
     assert replaced == {*drift.replaced}
@@ -325,7 +325,7 @@ def test_drift_is_named_and_put_right(registry: Registry, drift: Drift) -> None:
 
 
 def test_image_removed_while_its_container_runs(registry: Registry) -> None:
-    """It is made anew, and the container with it: its name now means the new one."""
+    """The image is built again; its name then means the new one, so the container is replaced."""
     image = containers(registry.machine)["quaylab-redis"]["Config"]["Image"]
     registry.machine.run(f"docker image rm --force {image}")
     assert registry.planned() == [IMAGES, REDIS_IMAGE]
@@ -333,8 +333,8 @@ def test_image_removed_while_its_container_runs(registry: Registry) -> None:
 
 
 def test_image_whose_name_was_given_to_another(registry: Registry) -> None:
-    """By `docker tag`, or by pulling what a registry has now: what runs is not replaced by it."""
-    machine, before = registry.machine, _lives(registry.machine)
+    """By `docker tag`, or by a pull of a moved tag: the running container is not replaced."""
+    machine, before = registry.machine, _starts(registry.machine)
     redis, database = (containers(machine)[f"quaylab-{part}"] for part in ("redis", "database"))
     name, id = redis["Config"]["Image"], redis["Image"]
     machine.run(f"docker tag {database['Image']} {name}")
@@ -343,29 +343,29 @@ def test_image_whose_name_was_given_to_another(registry: Registry) -> None:
         assert f"drifting: {name} is another image" in refused.output
         assert f"docker tag {id} {name}" in refused.output
         assert "Traceback" not in refused.output
-    assert _lives(machine) == before
+    assert _starts(machine) == before
     machine.run(f"docker tag {id} {name}")
     assert registry.planned() == []
 
 
-def test_engine_that_does_not_start_tells_why(registry: Registry) -> None:
+def test_an_engine_that_does_not_start_is_reported_with_the_reason(registry: Registry) -> None:
     machine = registry.machine
     machine.run("systemctl stop docker.service docker.socket")
-    for text, told in (("{", "is no valid JSON"), ('{"no-such": 1}', "no-such")):
+    for text, message in (("{", "is no valid JSON"), ('{"no-such": 1}', "no-such")):
         machine.run(f"cat >{DAEMON}", input=text)
         refused = registry.lab.run()
         assert refused.returncode != 0
         assert DAEMON in refused.output
-        assert told in refused.output
+        assert message in refused.output
         assert "Traceback" not in refused.output
     machine.run(f"rm {DAEMON}")
-    # Its socket may wake the engine as soon as it is asked for.
+    # The socket may start the engine as soon as somebody connects.
     assert {*registry.changed()} <= {START, QUAY}
     assert registry.client.pull(PUSHED) == registry.image
 
 
 def test_rules_flushed_from_iptables(registry: Registry) -> None:
-    """The engine makes them again as it starts: without stopping containers only if told so."""
+    """The engine restores them when it starts; only with live-restore containers keep running."""
     machine = registry.machine
     flush = "iptables -F; iptables -t nat -F"
     machine.run(flush)
@@ -375,16 +375,16 @@ def test_rules_flushed_from_iptables(registry: Registry) -> None:
     assert "the engine's rules are gone from iptables" in refused.output
     machine.run(f"echo '{{\"live-restore\": true}}' >{DAEMON}; systemctl restart docker")
     assert registry.changed() in ([], [QUAY])
-    before = _lives(machine)
+    before = _starts(machine)
     machine.run(flush)
     assert registry.changed() == [START]
-    assert _lives(machine) == before
+    assert _starts(machine) == before
     assert registry.client.pull(PUSHED) == registry.image
     machine.run(f"rm {DAEMON}; systemctl restart docker")
     assert registry.changed() in ([], [QUAY])
 
 
-def test_proxy_that_is_not_set_any_more(registry: Registry) -> None:
+def test_a_proxy_that_is_no_longer_set_is_removed(registry: Registry) -> None:
     proxy = "http://192.0.2.1:3128"
     registry.lab.run("tasks/docker.py", f"--data=https_proxy={proxy}").check()
     asked = "docker info --format '{{.HTTPSProxy}}'; ls /etc/systemd/system/docker.service.d"
@@ -395,28 +395,28 @@ def test_proxy_that_is_not_set_any_more(registry: Registry) -> None:
 
 
 def test_engine_stopped_and_disabled(registry: Registry) -> None:
-    """What an engine holds can't be seen while it is down, so a dry run expects the most."""
-    held = rows(registry.machine)
+    """Containers of a stopped engine can't be seen, so a dry run expects to create them all."""
+    data = rows(registry.machine)
     registry.machine.run("systemctl disable --now docker.service docker.socket")
     assert START in registry.planned()
-    # Containers come up side by side: one that tries before the database does is waited for.
+    # Containers start in parallel: Quay is waited for if it comes up before the database.
     assert registry.changed() in ([START], [START, QUAY])
     assert registry.machine.run("systemctl is-enabled docker").stdout == "enabled\n"
-    assert rows(registry.machine) == held
+    assert rows(registry.machine) == data
 
 
-def test_engine_that_is_down_hides_no_data_from_a_run_without_its_credentials(
+def test_a_run_without_credentials_is_refused_even_if_the_engine_is_stopped(
     registry: Registry,
 ) -> None:
-    """Its volumes can't be seen, but the leader's note tells whose the blobs are."""
+    """Its volumes can't be seen, but the leader's note names the owner of the blobs."""
     store, before = registry.lab.store, containers(registry.machine)
-    kept = store.load(environment={})
+    saved = store.load(environment={})
     registry.machine.run("systemctl stop docker.service docker.socket")
     store.remove()
     refused = registry.lab.run()
     assert refused.returncode != 0
-    assert f"on drifting belongs to the credentials {kept.identity}" in refused.output
-    store.save(kept)
+    assert f"on drifting belongs to the credentials {saved.identity}" in refused.output
+    store.save(saved)
     assert registry.changed() in ([START], [START, QUAY])
     assert containers(registry.machine).keys() == before.keys()
     assert registry.client.pull(PUSHED) == registry.image
@@ -425,40 +425,40 @@ def test_engine_that_is_down_hides_no_data_from_a_run_without_its_credentials(
 def test_certificate_near_its_end_is_renewed(registry: Registry) -> None:
     """By the same CA, so that nobody notices."""
     store = registry.lab.store
-    kept = store.load(environment={})
+    saved = store.load(environment={})
     now = dt.datetime.now(dt.timezone.utc)
     issued = now - certificates.LEAF_LIFE + dt.timedelta(days=20)
-    aged = kept.model_copy(update={"certificate": None})
+    aged = saved.model_copy(update={"certificate": None})
     store.save(certificates.with_server_certificate(aged, HOSTNAME, now=issued))
     renewal = [BUNDLE, *REPLACED_QUAY]
-    assert registry.planned() == [KEEP, *renewal]
-    assert registry.changed() == [KEEP, *renewal]
+    assert registry.planned() == [SAVE, *renewal]
+    assert registry.changed() == [SAVE, *renewal]
     renewed = store.load(environment={})
     assert renewed.certificate
-    assert renewed.ca_certificate == kept.ca_certificate
+    assert renewed.ca_certificate == saved.ca_certificate
     leaf = x509.load_pem_x509_certificate(renewed.certificate.encode())
     assert leaf.not_valid_after_utc - now > dt.timedelta(days=300)
     assert registry.client.pull(PUSHED) == registry.image
 
 
 def test_volume_with_a_wrong_label_or_none_is_refused(registry: Registry) -> None:
-    """A label can't be changed in place: the volume is made anew by hand, its data put back."""
+    """A label can't be changed in place, so the test recreates the volume with its data."""
     machine = registry.machine
-    held, before = rows(machine), containers(machine)
-    del before["quaylab-database"]  # which is in the way
+    data, before = rows(machine), containers(machine)
+    del before["quaylab-database"]  # which the test removes
     labels = json.loads(
         machine.run("docker volume inspect -f '{{json .Labels}}' quaylab-database").stdout
     )
     machine.run("docker rm --force quaylab-database")
     wrong = {**labels, "io.quaylab.data": "postgresql-9.6"}
-    for found, told in (
+    for found, message in (
         (wrong, "volume quaylab-database on drifting is of postgresql-9.6"),
         ({}, "volume quaylab-database was not made by Quaylab"),
     ):
         _relabel(machine, found)
         for refused in (registry.lab.run(), registry.lab.run("deploy.py", "--dry")):
             assert refused.returncode != 0
-            assert told in refused.output
+            assert message in refused.output
             assert "Traceback" not in refused.output
         now = containers(machine)
         assert {name: each["Id"] for name, each in now.items()} == {
@@ -466,18 +466,18 @@ def test_volume_with_a_wrong_label_or_none_is_refused(registry: Registry) -> Non
         }
     _relabel(machine, labels)
     assert registry.changed() == [DATABASE]
-    assert rows(machine) == held
+    assert rows(machine) == data
     assert registry.client.pull(PUSHED) == registry.image
 
 
-def test_then_nothing_is_left_to_do(registry: Registry) -> None:
+def test_nothing_is_left_to_do_afterwards(registry: Registry) -> None:
     assert registry.planned() == []
     assert registry.changed() == []
     registry.lab.verify()
 
 
-def _lives(machine: Machine) -> dict[str, tuple[str, str]]:
-    """Each container's id and when it was started."""
+def _starts(machine: Machine) -> dict[str, tuple[str, str]]:
+    """Return each container's id and start time, by name."""
     return {name: (each["Id"], _started(each)) for name, each in containers(machine).items()}
 
 

@@ -33,7 +33,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Mirror:
-    """A registry that a company keeps its images in."""
+    """A company's registry with copies of the images."""
 
     client: RegistryClient
     ca: Path
@@ -98,7 +98,9 @@ def lab(
     lab.forget()
 
 
-def test_failed_pull_says_what_to_do_and_touches_nothing(lab: Deployment, machine: Machine) -> None:
+def test_failed_pull_names_the_remedies_and_changes_nothing(
+    lab: Deployment, machine: Machine
+) -> None:
     refused = lab.run()
     assert refused.returncode != 0
     assert "Traceback" not in refused.output
@@ -109,11 +111,16 @@ def test_failed_pull_says_what_to_do_and_touches_nothing(lab: Deployment, machin
         assert machine.run(nothing, check=False).stdout == ""
 
 
-def test_pulls_with_the_company_s_ca_and_a_login(
+def test_pulls_with_the_companys_ca_and_a_login(
     lab: Deployment, machine: Machine, mirror: Mirror, images: dict[str, str]
 ) -> None:
-    own = {"auths": {"elsewhere.example.com": {"auth": "b3duOnNlY3JldA=="}}, "detachKeys": "ctrl-x"}
-    machine.run("mkdir -p /root/.docker; cat >/root/.docker/config.json", input=json.dumps(own))
+    existing = {
+        "auths": {"elsewhere.example.com": {"auth": "b3duOnNlY3JldA=="}},
+        "detachKeys": "ctrl-x",
+    }
+    machine.run(
+        "mkdir -p /root/.docker; cat >/root/.docker/config.json", input=json.dumps(existing)
+    )
     given = (
         *("--data", f"company_ca={mirror.ca}"),
         *("--data", f"pull_secret={mirror.pull_secret}"),
@@ -128,7 +135,7 @@ def test_pulls_with_the_company_s_ca_and_a_login(
     assert machine.run("stat -c '%a %U' /root/.docker/config.json").stdout == "600 root\n"
     assert lab.run("deploy.py", *given).changed() == []
 
-    # Another registry's digest makes it no other image.
+    # The same image with another registry's digest is not another image.
     wanted, mirrored = SETTINGS["redis_image"], f"{MIRROR}/quaylab/another-redis:1"
     machine.run(f"docker tag {wanted} {mirrored} && docker push {mirrored}")
     assert lab.run("deploy.py", *given).changed() == []
@@ -143,7 +150,7 @@ def test_pulls_with_the_company_s_ca_and_a_login(
     assert "is another image than the one that was fetched there before" in refused.output
     assert machine.run(running).stdout == before
 
-    # With no image here, the run itself would pull it.
+    # Without the image here, the run itself would pull it.
     machine.run(f"docker rm -f quaylab-redis && docker image rm {wanted}")
     refused = lab.run("deploy.py", *given)
     assert refused.returncode != 0
@@ -155,7 +162,7 @@ def test_pulls_with_the_company_s_ca_and_a_login(
 def test_archive_needs_no_network(
     lab: Deployment, machine: Machine, images: dict[str, str], tmp_path: Path
 ) -> None:
-    """Redis alone, the smallest: what is tested is the way, not the cargo."""
+    """Tested with Redis alone, the smallest image."""
     archive = tmp_path / "images.tar"
     wanted = SETTINGS["redis_image"]
     machine.run("docker image prune --all --force")

@@ -1,4 +1,4 @@
-"""Runs killed at any operation: the next one, begun at once, goes on from what it finds."""
+"""Runs that are killed in any operation: the next one, started at once, continues from there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.machine.machines import Machine, MachineFactory, Operator
 from tests.machine.observed import IMAGE_OF, end_state, rows
 from tests.machine.running import kill_in
 
-# What a first run changes where an engine and the images are there, in its order.
+# The operations of a first run that change something where engine and images exist, in order.
 FIRST_RUN = (
     "tasks/object_storage.py | Save the credentials",
     "tasks/docker.py | Record which registry the host serves",
@@ -34,11 +34,11 @@ FIRST_RUN = (
     "tasks/verify.py | Verify: log in, push, pull, delete",
 )
 REPLACING = tuple(each for each in FIRST_RUN if " | Run " in each)
-IN_SHORT = (
+SHORT = (
     "tasks/database.py | Run the database",
     "tasks/quay.py | Migrate the database's schema",
 )
-# From before an operation's first command to after its last; the same in every session.
+# Seconds: from before an operation's first command to after its last.
 LONGEST = 0.8
 
 
@@ -48,25 +48,25 @@ class Lab:
 
     deployment: Deployment
     machine: Machine
-    # Seeded, so that a kill that shows something comes again.
+    # With a fixed seed, so that a kill that reveals a defect can be repeated.
     moments: random.Random = field(default_factory=lambda: random.Random(3))  # noqa: S311
 
     def kill_in(self, operation: str) -> None:
         kill_in(self.deployment, operation, after=self.moments.uniform(0, LONGEST))
 
     def complete(self) -> dict[str, object]:
-        """One undisturbed run, which leaves nothing to do; the state that it ends in."""
+        """Run once to the end, assert that nothing is left to do, and return the state."""
         self.deployment.run().check()
         assert self.deployment.run().changed() == []
         return end_state(self.machine)
 
     def scrap(self) -> None:
-        """Remove all that runs have made but the credentials, without which no two labs are
-        the same."""
+        """Remove all that runs have made except the credentials; with other credentials the
+        states would differ."""
         store = self.deployment.store
-        kept = store.load(environment={})
+        saved = store.load(environment={})
         self.deployment.run("tasks/teardown.py", "--data", f"purge={HOSTNAME}").check()
-        store.save(kept)
+        store.save(saved)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def lab(
 
 @pytest.fixture(scope="module")
 def chained(lab: Lab) -> dict[str, object]:
-    """The state after a kill in every operation in turn, each run going on from the last."""
+    """The state after a kill in each operation in turn; each run continues from the last one."""
     _leave_half_written_files(lab)
     for operation in FIRST_RUN:
         lab.kill_in(operation)
@@ -98,7 +98,7 @@ def chained(lab: Lab) -> dict[str, object]:
 def undisturbed(lab: Lab, chained: dict[str, object]) -> dict[str, object]:
     lab.scrap()
     changed = [name for name, _ in lab.deployment.run().changed()]
-    assert changed == list(FIRST_RUN[1:]), "all but the credentials, which are kept"
+    assert changed == list(FIRST_RUN[1:]), "all except the credentials, which exist"
     return end_state(lab.machine)
 
 
@@ -109,21 +109,21 @@ def test_chain_of_kills_ends_as_an_undisturbed_run(
 
 
 def test_kills_while_every_container_is_replaced(lab: Lab, undisturbed: dict[str, object]) -> None:
-    """Each is stopped, removed and made anew; what the volumes hold stays."""
-    held = rows(lab.machine)
+    """Each one is stopped, removed and created again; the volumes keep their data."""
+    data = rows(lab.machine)
     for operation in REPLACING:
         lab.machine.run("docker ps -q | xargs docker update --restart=no")
         name = operation.rpartition(" ")[2].lower()
         lab.machine.run(f"docker network disconnect quaylab quaylab-{name}")
         lab.kill_in(operation)
     assert lab.complete() == undisturbed
-    assert rows(lab.machine) == held
+    assert rows(lab.machine) == data
 
 
 @pytest.mark.parametrize(
     "operation",
     [
-        pytest.param(each, marks=[] if each in IN_SHORT else pytest.mark.long, id=each)
+        pytest.param(each, marks=[] if each in SHORT else pytest.mark.long, id=each)
         for each in FIRST_RUN
     ],
 )
@@ -133,7 +133,7 @@ def test_killed_from_scratch(lab: Lab, undisturbed: dict[str, object], operation
     assert lab.complete() == undisturbed
 
 
-def test_hosts_pass_their_own_tests_after_all_that(
+def test_hosts_pass_their_own_tests_after_the_kills(
     lab: Lab, undisturbed: dict[str, object]
 ) -> None:
     lab.deployment.verify()
@@ -142,7 +142,7 @@ def test_hosts_pass_their_own_tests_after_all_that(
 def test_killed_while_the_engine_is_installed(
     machine_factory: MachineFactory, operator: Operator, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """apt-get goes on without the run, and holds its locks when the next one comes."""
+    """apt-get continues without the run, and still holds its locks when the next one starts."""
     machine = machine_factory("half-installed", image="bare")
     groups = {part: [machine] for part in IMAGE_OF}
     lab = Deployment.of(operator, tmp_path_factory.mktemp("apt"), groups)
@@ -163,7 +163,7 @@ def _runs(machine: Machine, process: str) -> bool:
 
 
 def _leave_half_written_files(lab: Lab) -> None:
-    """What a power cut leaves: the beginnings of files, under the names they have until whole."""
+    """Leave what a power cut leaves: incomplete files, under their temporary names."""
     lab.machine.run(
         "install -d -m 0700 /etc/quaylab && mkdir /etc/quaylab/quay /etc/quaylab/redis && cd "
         "/etc/quaylab && echo 'SERVER_HOSTNAME: q' >quay/config.yaml.new && "

@@ -1,4 +1,4 @@
-"""Two runs at once, and what becomes of the locks when their holder dies or is cut off."""
+"""Two runs at once, and the locks of a run that dies or loses its connection."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def lab(operator: Operator, tmp_path: Path, machine: Machine) -> Iterator[Deploy
 
 @pytest.fixture
 def other(operator: Operator, tmp_path: Path, machine: Machine) -> Iterator[Deployment]:
-    """One that shares no file with it, as in another folder or on another machine."""
+    """A deployment of the same machine that shares no file, as from another folder or machine."""
     yield from _deployment(operator, tmp_path / "other", machine)
 
 
-def test_second_run_is_refused_and_a_killed_one_holds_nothing(lab: Deployment) -> None:
+def test_second_run_is_refused_and_a_killed_one_leaves_no_lock(lab: Deployment) -> None:
     with running(lab, TASK) as first:
-        assert first.begins(OPERATION)
+        assert first.reaches(OPERATION)
         first.freeze()
         refused = lab.run(TASK)
         assert refused.returncode != 0
@@ -62,7 +62,7 @@ def test_a_run_from_another_folder_is_refused_by_the_host(
     lab: Deployment, other: Deployment
 ) -> None:
     with running(lab, TASK) as first:
-        assert first.begins(OPERATION)
+        assert first.reaches(OPERATION)
         first.freeze()
         refused = other.run(TASK)
         assert refused.returncode == 1
@@ -73,33 +73,33 @@ def test_a_run_from_another_folder_is_refused_by_the_host(
     other.run(TASK).check()
 
 
-def test_a_run_that_is_cut_off_ends_and_holds_nothing(
+def test_a_run_that_loses_its_connection_ends_and_leaves_no_lock(
     lab: Deployment, other: Deployment, machine: Machine
 ) -> None:
     with running(lab, TASK) as cut:
-        assert cut.begins(OPERATION)
+        assert cut.reaches(OPERATION)
         cut.freeze()
         with machine.unplugged():
             cut.thaw()
-            ended = cut.ends(within := LOST_AFTER + 15)
+            ended = cut.wait(within := LOST_AFTER + 15)
             assert ended.returncode == 1, within
             assert "Traceback" not in ended.output
-        # Its own folder knows that it has ended, and needn't wait.
+        # A run from the same folder knows that it has ended, and needn't wait.
         lab.run(TASK).check()
-    # Whatever it left on the host is gone with the next run of its folder, or by itself.
+    # A lock that it left on the host is removed by the next run from its folder, or ends by itself.
     other.run(TASK).check()
 
 
-def test_a_lock_that_a_cut_off_run_left_on_a_host_ends_by_itself(
+def test_a_lock_of_a_run_that_lost_its_connection_ends_by_itself(
     lab: Deployment, other: Deployment, machine: Machine
 ) -> None:
     with running(lab, TASK) as cut:
-        assert cut.begins(OPERATION)
+        assert cut.reaches(OPERATION)
         cut.freeze()
         with machine.unplugged():
             cut.thaw()
-            cut.ends(LOST_AFTER + 15)
-    wait_until(lambda: other.run(TASK).returncode == 0, "the host gives it up", timeout=180)
+            cut.wait(LOST_AFTER + 15)
+    wait_until(lambda: other.run(TASK).returncode == 0, "the host releases the lock", timeout=180)
 
 
 def test_a_run_on_this_machine_is_refused_by_it_as_well(operator: Operator, tmp_path: Path) -> None:
@@ -112,8 +112,10 @@ def test_a_run_on_this_machine_is_refused_by_it_as_well(operator: Operator, tmp_
         assert first.stdout and lock_problem(first.stdout.readline()) == ""
         refused = operator.pyinfra(inventory, "tasks/status.py")
         assert refused.returncode == 1
-        said = "@local: another run works on it: somebody on this machine; wait until it has ended"
-        assert said in refused.output
-        # What ends the holder is the end of its input.
+        message = (
+            "@local: another run works on it: somebody on this machine; wait until it has ended"
+        )
+        assert message in refused.output
+        # The holder ends when its input does.
         first.communicate(timeout=20)
     assert "another run" not in operator.pyinfra(inventory, "tasks/status.py").output

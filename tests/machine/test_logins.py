@@ -1,4 +1,4 @@
-"""A machine whose SSH user's session is not the plain one that a deploy would like."""
+"""Machines on which the SSH user's session has a banner, a sudo policy or no shell."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def inventory(machine: Machine, operator: Operator, tmp_path: Path) -> Path:
     return operator.inventory(tmp_path, {part: [machine] for part in PARTS}, data)
 
 
-def _refused(result: Result, told: str) -> None:
+def _refused(result: Result, message: str) -> None:
     assert result.returncode == 1
     assert "nothing was changed" in result.output
-    assert told in result.output
+    assert message in result.output
     assert "Traceback" not in result.output
 
 
-def test_what_a_login_file_says_is_no_answer(
+def test_output_of_a_login_script_is_ignored(
     machine: Machine, operator: Operator, inventory: Path
 ) -> None:
     plan = operator.pyinfra(inventory, "deploy.py", "--dry").planned()
@@ -57,7 +57,9 @@ def test_what_a_login_file_says_is_no_answer(
         machine.run("sed -i 's/ALL$/NOPASSWD: ALL/' /etc/sudoers.d/admin")
 
 
-def test_the_hosts_tests_do_not_hear_it_either(machine: Machine, operator: Operator) -> None:
+def test_output_of_a_login_script_is_ignored_by_the_hosts_tests(
+    machine: Machine, operator: Operator
+) -> None:
     machine.run(f'sed -i "1i {SAYS}" /home/admin/.bashrc')
     try:
         host = connect(HostInput("login", PARTS, operator.host_data(machine)), False, None)
@@ -79,22 +81,22 @@ def test_sudo_wants_a_terminal(machine: Machine, operator: Operator, inventory: 
 
 
 @pytest.mark.parametrize(
-    ("shell", "said"), [("/usr/sbin/nologin", "not available"), ("/bin/false", "nothing")]
+    ("shell", "reason"), [("/usr/sbin/nologin", "not available"), ("/bin/false", "nothing")]
 )
 def test_a_user_without_a_shell(
-    machine: Machine, operator: Operator, inventory: Path, shell: str, said: str
+    machine: Machine, operator: Operator, inventory: Path, shell: str, reason: str
 ) -> None:
     machine.run(f"usermod --shell {shell} admin")
     try:
         result = operator.pyinfra(inventory, "deploy.py")
         _refused(result, "login: runs no command for this user, and says: ")
-        assert said in result.output
+        assert reason in result.output
     finally:
         machine.run("usermod --shell /bin/bash admin")
 
 
-def test_without_a_file_of_hosts(machine: Machine, operator: Operator, inventory: Path) -> None:
-    """Docker mounts one into its containers."""
+def test_without_etc_hosts(machine: Machine, operator: Operator, inventory: Path) -> None:
+    """Docker mounts one into each container, so it is unmounted first."""
     machine.run("umount /etc/hosts; rm -f /etc/hosts")
     operator.pyinfra(inventory, "tasks/docker.py").check()
     assert "quay.logins.lan # quaylab" in machine.run("cat /etc/hosts").stdout
@@ -102,7 +104,7 @@ def test_without_a_file_of_hosts(machine: Machine, operator: Operator, inventory
 
 
 @pytest.mark.parametrize("note", ["schema", "storage"])
-def test_a_note_that_is_no_text(
+def test_a_note_that_is_not_text_is_reported(
     machine: Machine, operator: Operator, inventory: Path, note: str
 ) -> None:
     machine.run(f"mkdir -p /var/lib/quaylab; printf 'v3.18.0\\377' >/var/lib/quaylab/{note}")

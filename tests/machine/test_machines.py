@@ -1,4 +1,4 @@
-"""The machines themselves: what the other tests of this tier rely on."""
+"""The machines themselves, which the other tests of this tier rely on."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Store:
         )
 
     def objects(self) -> dict[str, int]:
-        """What is in the bucket, with its size."""
+        """Return the size of each object in the bucket, by key."""
         found = self.client("s3").list_objects_v2(Bucket="quay-storage").get("Contents", [])
         return {each["Key"]: each["Size"] for each in found}
 
@@ -59,7 +59,7 @@ def machine(machine_factory: MachineFactory, images: dict[str, str]) -> Iterator
 
 @pytest.fixture(scope="module")
 def store(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """It listens on the machines' network alone."""
+    """An object store that listens on the machines' network only."""
     address = machine.run("ip -4 route show default").stdout.split()[2]
     file = certificate(tmp_path_factory.mktemp("store"), address)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -67,7 +67,7 @@ def store(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     server = make_server(address, 0, application, threaded=True, ssl_context=(str(file), str(file)))
     serving = threading.Thread(target=server.serve_forever, daemon=True)
     serving.start()
-    # Only what is public of it goes to the machines.
+    # The machines get the certificate without its key.
     public = file.with_name("ca.pem")
     public.write_text(file.read_text().partition("-----BEGIN EC")[0].partition("-----BEGIN PR")[0])
     yield Store(address, server.server_port, public)
@@ -99,7 +99,7 @@ def _run(lab: Deployment, *arguments: str, **keys: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "keys", "told"),
+    ("arguments", "keys", "message"),
     [
         ((), {}, "QUAYLAB_STORAGE_ACCESS_KEY: not set"),
         (
@@ -111,17 +111,17 @@ def _run(lab: Deployment, *arguments: str, **keys: str) -> Any:
     ],
     ids=["no keys", "no CA", "nobody listens"],
 )
-def test_what_is_wrong_is_told_before_a_host_is_changed(
+def test_a_problem_is_reported_before_a_host_is_changed(
     lab: Deployment,
     machine: Machine,
     arguments: tuple[str, ...],
     keys: dict[str, str],
-    told: str,
+    message: str,
 ) -> None:
     refused = _run(lab, *arguments, **keys)
     assert refused.returncode != 0
     assert "Traceback" not in refused.output
-    assert told in refused.output
+    assert message in refused.output
     for nothing in ("docker ps -aq", "ls /etc/quaylab", "ls /var/lib/quaylab"):
         assert machine.run(nothing, check=False).stdout == ""
 
@@ -136,12 +136,12 @@ def deployed(lab: Deployment, store: Store) -> Deployment:
     return lab
 
 
-def test_blobs_are_in_the_bucket_and_no_volume_is_there(
+def test_blobs_are_in_the_bucket_and_not_in_a_volume(
     deployed: Deployment, machine: Machine, store: Store, images: dict[str, str]
 ) -> None:
     before = store.objects()
     client = RegistryClient(machine, HOSTNAME)
-    # Clients fetch blobs from the store itself, whose CA they have to trust then.
+    # Clients fetch blobs from the store itself, so they must trust its CA.
     trusted = f"/etc/docker/certs.d/{HOSTNAME}/store.crt"
     machine.run(f"cat >{trusted}", input=store.ca.read_text())
     assert client.login(ADMIN, deployed.password).returncode == 0
@@ -157,7 +157,7 @@ def test_blobs_are_in_the_bucket_and_no_volume_is_there(
 
 
 def _blob(deployed: Deployment) -> tuple[int, str]:
-    """Status and place of a blob's address, as a client sees them that doesn't go there."""
+    """Request a blob without following a redirect; return status and location."""
     pool = urllib3.HTTPSConnectionPool(
         deployed.machines["quay"].address,
         ca_certs=str(deployed.store.ca_path),
@@ -204,7 +204,7 @@ def test_blobs_are_not_lost_to_another_store(deployed: Deployment) -> None:
         assert f"{key}: Quay's blobs are in 'default s3 " in refused.output
 
 
-def test_blobs_are_handed_on_for_clients_that_do_not_reach_the_store(
+def test_quay_proxies_blobs_for_clients_that_do_not_reach_the_store(
     deployed: Deployment, store: Store
 ) -> None:
     status, place = _blob(deployed)

@@ -1,5 +1,5 @@
-"""Nobody's data is lost: not another registry's, not what somebody made by hand, and none by an
-empty directory or volume in the place of one that is missing."""
+"""No data is lost: neither another registry's, nor what somebody made by hand, nor because an
+empty directory or volume replaces a missing one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Site:
     client: RegistryClient
 
     def state(self) -> dict[str, object]:
-        """All that must not be lost."""
+        """Return all that must not be lost."""
         found = containers(self.machine)
         return {
             "containers": {name: item["Id"] for name, item in found.items()},
@@ -43,10 +43,10 @@ class Site:
             ).stdout,
         }
 
-    def refuses(self, result: Result, *told: str) -> None:
+    def refuses(self, result: Result, *messages: str) -> None:
         assert result.returncode != 0
-        for words in told:
-            assert words in result.output
+        for message in messages:
+            assert message in result.output
         assert "Traceback" not in result.output
 
 
@@ -79,7 +79,9 @@ def site(
     reader.destroy()
 
 
-def test_a_container_made_by_hand_is_refused_and_kept(site: Site, images: dict[str, str]) -> None:
+def test_a_container_made_by_hand_is_refused_and_not_removed(
+    site: Site, images: dict[str, str]
+) -> None:
     site.machine.run(
         "docker run --detach --name quaylab-redis --user 0 --volume /data --entrypoint sleep "
         f"{images['redis']} infinity && docker exec quaylab-redis touch /data/theirs"
@@ -94,7 +96,7 @@ def test_a_container_made_by_hand_is_refused_and_kept(site: Site, images: dict[s
     site.machine.run("docker rename quaylab-redis theirs")
 
 
-def test_then_the_registry_is_deployed_beside_it(site: Site, images: dict[str, str]) -> None:
+def test_the_registry_is_deployed_beside_it(site: Site, images: dict[str, str]) -> None:
     site.lab.run().check()
     assert site.lab.run().changed() == []
     site.client.trust(site.lab.ca)
@@ -124,18 +126,18 @@ def test_another_inventory_deploys_nothing(site: Site) -> None:
 def test_without_its_credentials_nothing_is_taken_down(
     site: Site, options: tuple[str, ...]
 ) -> None:
-    before, kept = site.state(), site.lab.store.load(environment={})
+    before, saved = site.state(), site.lab.store.load(environment={})
     site.lab.store.remove()
     refused = site.lab.run(TEARDOWN, *options)
     assert not site.lab.store.exists
-    site.lab.store.save(kept)
-    site.refuses(refused, "is missing", kept.fingerprint)
+    site.lab.store.save(saved)
+    site.refuses(refused, "is missing", saved.fingerprint)
     assert site.state() == before
 
 
-def test_a_disk_that_is_not_mounted_is_not_written_below(site: Site) -> None:
-    """Not by the engine, which starts containers after a reboot, and not by a run."""
-    held = rows(site.machine)
+def test_nothing_is_written_below_an_unmounted_disk(site: Site) -> None:
+    """Neither by the engine, which starts containers after a reboot, nor by a run."""
+    data = rows(site.machine)
     site.machine.run(f"sed -i '\\|{BLOBS}|s/^/#/' /etc/fstab")
     site.machine.reboot()
     time.sleep(5)
@@ -149,12 +151,12 @@ def test_a_disk_that_is_not_mounted_is_not_written_below(site: Site) -> None:
     assert site.machine.run(f"ls -A {BLOBS}").stdout == ""
     site.machine.run(f"sed -i '\\|{BLOBS}|s/^#//' /etc/fstab && mount {BLOBS}")
     assert [name for name, _ in site.lab.run().changed()] == ["tasks/quay.py | Run Quay"]
-    assert rows(site.machine) == held
+    assert rows(site.machine) == data
     assert site.client.pull(PUSHED)
 
 
-def test_a_volume_that_is_gone_is_not_made_anew(site: Site) -> None:
-    held = rows(site.machine)
+def test_a_lost_volume_is_not_created_again(site: Site) -> None:
+    data = rows(site.machine)
     site.machine.run("docker rm --force quaylab-database && docker volume rm quaylab-database")
     refused = site.lab.run()
     site.refuses(
@@ -163,11 +165,11 @@ def test_a_volume_that_is_gone_is_not_made_anew(site: Site) -> None:
         "tasks/restore_database.py",
         f"--data purge={HOSTNAME}",
     )
-    # Its data is still in the directory: the command that is told puts the volume before it.
+    # Its data is still in the directory: the command in the message recreates the volume.
     (command,) = set(re.findall(r"docker volume create .*? quaylab-database", refused.output))
     site.machine.run(command)
     site.lab.run().check()
-    assert rows(site.machine) == held
+    assert rows(site.machine) == data
     assert site.client.pull(PUSHED)
 
 
@@ -183,7 +185,7 @@ def test_a_changed_port_leaves_no_trust_behind(site: Site) -> None:
     assert site.machine.run("ls /etc/docker/certs.d").stdout == f"{HOSTNAME}:8443\n"
 
 
-def test_its_own_purge_removes_it_and_nothing_else(site: Site) -> None:
+def test_a_purge_removes_its_registry_and_nothing_else(site: Site) -> None:
     site.machine.run(f"touch {DATABASE}/theirs")
     site.lab.run(TEARDOWN, "--data", f"purge={HOSTNAME}").check()
     assert set(containers(site.machine)) == {"theirs"}

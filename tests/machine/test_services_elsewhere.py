@@ -1,4 +1,4 @@
-"""Quay on a machine of its own; database and Redis elsewhere, with TLS and nothing else."""
+"""Quay on a machine of its own; database and Redis elsewhere, over TLS only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.machine.servers_elsewhere import (
 
 MAKE = "tasks/database.py | Create Quay's database on its external server"
 GIVEN = {"QUAYLAB_REDIS_PASSWORD": REDIS_PASSWORD, VARIABLE: ADMIN_PASSWORD}
-# What a run writes to, whatever it does.
+# Every run writes into these folders.
 FOLDERS = "/etc/quaylab /var/lib/quaylab /etc/docker/certs.d"
 
 
@@ -81,7 +81,7 @@ def lab(elsewhere: Elsewhere) -> Iterator[Deployment]:
 
 
 @pytest.mark.parametrize(
-    ("data", "given", "told"),
+    ("data", "given", "messages"),
     [
         (
             {"database_ca": "another.pem", "redis_ca": "another.pem"},
@@ -120,20 +120,20 @@ def test_refused_in_one_line_each_before_quay_is_touched(
     lab: Deployment,
     data: dict[str, object],
     given: dict[str, str],
-    told: list[str],
+    messages: list[str],
 ) -> None:
     values = {
         key: elsewhere.folder / str(value) if key.endswith("_ca") else value
         for key, value in data.items()
     }
     refused = _run(lab, *(f"--data={key}={value}" for key, value in values.items()), **given)
-    _assert_refused(refused, told)
+    _assert_refused(refused, messages)
     assert containers(elsewhere.quay) == {}
     assert elsewhere.quay.run(f"ls -d {FOLDERS}", check=False).stdout == ""
     assert not lab.store.exists
 
 
-def test_expired_certificates_are_told(elsewhere: Elsewhere, lab: Deployment) -> None:
+def test_expired_certificates_are_reported(elsewhere: Elsewhere, lab: Deployment) -> None:
     elsewhere.servers.recertify(NAME, days=-1)
     try:
         refused = _run(lab)
@@ -143,7 +143,7 @@ def test_expired_certificates_are_told(elsewhere: Elsewhere, lab: Deployment) ->
     assert containers(elsewhere.quay) == {}
 
 
-def test_services_that_take_tls_only_are_told(elsewhere: Elsewhere) -> None:
+def test_services_that_take_tls_only_are_reported(elsewhere: Elsewhere) -> None:
     plain = elsewhere.lab("plain", database_engine="mysql", database_ca=None, redis_ca=None)
     _assert_refused(
         _run(plain),
@@ -153,21 +153,21 @@ def test_services_that_take_tls_only_are_told(elsewhere: Elsewhere) -> None:
     plain.forget()
 
 
-def _assert_refused(result: Result, told: list[str]) -> None:
+def _assert_refused(result: Result, messages: list[str]) -> None:
     assert result.returncode != 0
     assert "Traceback" not in result.output
     lines = [line for line in result.output.splitlines() if line.startswith("  - ")]
-    assert len(lines) == len(told), result.output
-    for line, words in zip(lines, told, strict=True):
-        assert words in line
+    assert len(lines) == len(messages), result.output
+    for line, message in zip(lines, messages, strict=True):
+        assert message in line
 
 
-def test_dry_run_plans_what_the_administrator_makes(lab: Deployment) -> None:
+def test_dry_run_plans_what_the_administrator_creates(lab: Deployment) -> None:
     assert MAKE in [name for name, _ in _run(lab, "--dry").planned()]
     assert not lab.store.exists
 
 
-def test_administrator_makes_what_quay_lacks(
+def test_administrator_creates_what_quay_needs(
     elsewhere: Elsewhere, lab: Deployment, images: dict[str, str]
 ) -> None:
     first = _run(lab, "-vvv", "--diff").check()
@@ -203,7 +203,7 @@ def test_lost_password_is_set_again(elsewhere: Elsewhere, lab: Deployment) -> No
     assert [name for name, _ in _run(lab).changed()] == [MAKE]
 
 
-def test_what_only_the_host_reaches_is_told_before_quay_is_started(
+def test_a_service_that_only_the_host_reaches_is_reported_before_quay_is_started(
     elsewhere: Elsewhere, lab: Deployment
 ) -> None:
     lab.run("tasks/teardown.py").check()

@@ -37,7 +37,7 @@ from tests.machine.site import (
     health,
 )
 
-# The part whose stand-in is of the last version that ran on MySQL.
+# The image of the last version that ran on MySQL.
 OLDER = "quay-mysql"
 
 
@@ -57,7 +57,7 @@ def site(images: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def write_certificate(bundle: Path, host: str, address: str) -> None:
-    """A self-signed certificate for that name and address, and its key."""
+    """Write a self-signed certificate for a name and an address, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.now(timezone.utc)
@@ -86,7 +86,7 @@ def write_certificate(bundle: Path, host: str, address: str) -> None:
 
 
 def start_secure(site: Site, name: str) -> tuple[Path, dict[int, int]]:
-    """Start a stand-in behind TLS with a database of its own; its bundle, its ports by Quay's."""
+    """Start a stand-in with TLS and a database; return its bundle, and its ports by Quay's."""
     ports = {port: free_port() for port in (8443, 8080, 9091)}
     uri = site.make_database(name)
     bundle = site.bundle(ports[8443], PREFERRED_URL_SCHEME="https", DB_URI=uri, TESTING=None)
@@ -99,7 +99,7 @@ def start_secure(site: Site, name: str) -> tuple[Path, dict[int, int]]:
 
 
 def healthy_behind_tls(bundle: Path, port: int) -> bool:
-    """Whether a node with the bundle's certificate is well."""
+    """Return whether a node with the bundle's certificate is healthy."""
     url = f"https://127.0.0.1:{port}/health/instance"
     try:
         return requests.get(url, verify=str(bundle / "ssl.cert"), timeout=5).ok
@@ -109,9 +109,9 @@ def healthy_behind_tls(bundle: Path, port: int) -> bool:
 
 @pytest.fixture(scope="module")
 def replay(site: Site) -> Iterator[Replay]:
-    """A fresh stand-in, to which the recording is said."""
+    """A new stand-in, to which the first recording is replayed."""
     port = free_port()
-    # That Quay had no memcached, so nothing was remembered.
+    # The recorded Quay had no memcached, so it cached nothing.
     bundle = site.bundle(port, DATA_MODEL_CACHE_CONFIG={"engine": "noop"})
     seconds = site.start_quay(bundle, port)
     assert seconds < 30, "two to three seconds on an idle machine"
@@ -120,12 +120,12 @@ def replay(site: Site) -> Iterator[Replay]:
 
 
 @pytest.mark.parametrize("exchange", recorded(FIRST), ids=lambda exchange: exchange.title)
-def test_as_recorded(replay: Replay, exchange: Exchange) -> None:
-    """The recording's requests, one after the other, are answered as Quay answered them."""
+def test_as_in_the_first_recording(replay: Replay, exchange: Exchange) -> None:
+    """The stand-in answers the recording's requests, in order, as Quay did."""
     answer = replay.play(exchange)
 
     assert answer.status_code == exchange.status, answer.text
-    # The recorder cut long answers short; those are compared where they stand whole before.
+    # The recorder truncated long answers; only complete ones are compared.
     if exchange.answer.endswith(("}", '"')):
         theirs = json.loads(replay.here(exchange.answer))
         assert outline(answer.json()) == outline(theirs)
@@ -141,7 +141,7 @@ def test_as_recorded(replay: Replay, exchange: Exchange) -> None:
 
 @pytest.fixture(scope="module")
 def second(site: Site) -> Iterator[SecondReplay]:
-    """A fresh stand-in behind TLS, to which the second recording is said."""
+    """A new stand-in behind TLS, to which the second recording is replayed."""
     bundle, ports = start_secure(site, "recorded")
     yield SecondReplay(ports, bundle)
     site.remove("recorded")
@@ -156,8 +156,8 @@ WITH_FEATURES = {exchange.title for exchange in with_features(SECOND_EXCHANGES)}
     [each for each in SECOND_EXCHANGES if each.title not in WITH_FEATURES],
     ids=lambda exchange: exchange.title,
 )
-def test_as_recorded_the_second_time(site: Site, second: SecondReplay, exchange: Exchange) -> None:
-    """As Quay answered them, or refused with 501 where the stand-in does not do what Quay does."""
+def test_as_in_the_second_recording(site: Site, second: SecondReplay, exchange: Exchange) -> None:
+    """The stand-in answers as Quay did, or with 501 where it does not do what Quay does."""
     if exchange.title == "health: as the superuser, TESTING false":
         site.reconfigure("recorded", second.bundle, TESTING=False)
         wait_until(partial(healthy_behind_tls, second.bundle, second.port), "the stand-in")
@@ -175,18 +175,18 @@ def test_as_recorded_the_second_time(site: Site, second: SecondReplay, exchange:
         check_header(name, second.here(value).replace("<UUID>", second.upload), answer)
 
 
-def test_does_not_start_with_what_it_does_not_do(site: Site) -> None:
-    """Quotas and pruning, which the rest of the second recording is about."""
+def test_does_not_start_with_features_that_it_lacks(site: Site) -> None:
+    """Quotas and pruning, which the other exchanges of the second recording need."""
     features = {"FEATURE_QUOTA_MANAGEMENT": True, "FEATURE_AUTO_PRUNE": True}
-    status, said = site.refusal(site.bundle(**features), "registry")
+    status, stderr = site.refusal(site.bundle(**features), "registry")
 
     assert len(WITH_FEATURES) == 17
     assert status == 1
-    assert said == "refused: the stand-in has no FEATURE_QUOTA_MANAGEMENT, FEATURE_AUTO_PRUNE\n"
+    assert stderr == "refused: the stand-in has no FEATURE_QUOTA_MANAGEMENT, FEATURE_AUTO_PRUNE\n"
 
 
-def test_says_what_it_is(replay: Replay) -> None:
-    """Nobody takes the stand-in for Quay: its page, its answers and its log say so."""
+def test_says_that_it_is_a_stand_in(replay: Replay) -> None:
+    """Its page, its answers and its log say that it is not Quay."""
     answer = replay.request("GET", "/health/instance")
     log = docker("logs", replay.site.container("quay")).split("\n")
 
@@ -196,8 +196,8 @@ def test_says_what_it_is(replay: Replay) -> None:
     assert not any(secret in line for line in log for secret in (PASSWORD, ADMIN_PASSWORD, "sssss"))
 
 
-def test_limits_heavy_requests_where_it_is_told_to(site: Site) -> None:
-    """With FEATURE_RATE_LIMITS no more than five a second, and clients come again."""
+def test_limits_heavy_requests_with_feature_rate_limits(site: Site) -> None:
+    """It allows five per second; clients retry."""
     port = free_port()
     bundle = site.bundle(port, FEATURE_RATE_LIMITS=True, DB_URI=site.make_database("limits"))
     site.start_quay(bundle, port, part="limits")
@@ -239,17 +239,16 @@ REDIS_ON_ANOTHER_PORT = {"host": "redis", "port": 6380, "password": PASSWORD}
     ids=lambda value: value if isinstance(value, str) else ", ".join(value),
 )
 def test_refuses_a_configuration(site: Site, changes: dict[str, Any], reason: str) -> None:
-    """What Quay cannot work with is refused in one line that names it."""
-    status, said = site.refusal(site.bundle(**changes), "registry")
+    """A configuration that Quay cannot work with is refused in one line that names the key."""
+    status, stderr = site.refusal(site.bundle(**changes), "registry")
 
     assert status == 1
-    assert reason in said
-    assert said.count("\n") == 1
-    assert PASSWORD not in said
+    assert reason in stderr
+    assert stderr.count("\n") == 1
+    assert PASSWORD not in stderr
 
 
 def test_refuses_without_a_configuration(site: Site) -> None:
-    """No config.yaml, no start."""
     folder = site.folder / "empty"
     folder.mkdir()
 
@@ -259,8 +258,8 @@ def test_refuses_without_a_configuration(site: Site) -> None:
     )
 
 
-def test_refuses_what_the_servers_do_not_grant(site: Site) -> None:
-    """A wrong password for either server, and a database without the extension."""
+def test_refuses_to_start_without_its_services(site: Site) -> None:
+    """With a wrong password for database or Redis, or a database without the extension."""
     site.exec("postgresql", "psql", "-qc", "CREATE DATABASE bare OWNER quay")
     host = site.container("postgresql")
     server = {"host": site.container("redis"), "port": 6379, "password": "wrong"}
@@ -269,14 +268,14 @@ def test_refuses_what_the_servers_do_not_grant(site: Site) -> None:
         ({"DB_URI": f"postgresql://quay:{URI_PASSWORD}@{host}/bare"}, "extension pg_trgm"),
         ({"BUILDLOGS_REDIS": server}, "BUILDLOGS_REDIS does not answer"),
     ):
-        status, said = site.refusal(site.bundle(**changes), "registry")
+        status, stderr = site.refusal(site.bundle(**changes), "registry")
         assert status == 1
-        assert reason in said
-        assert said.count("\n") == 1
+        assert reason in stderr
+        assert stderr.count("\n") == 1
 
 
 def test_upgrade(site: Site) -> None:
-    """A newer version migrates; an older node goes on without migrating, and not with it."""
+    """A newer version migrates the schema; an older node then still runs, but can't migrate."""
     uri = site.make_database("upgraded")
     bundle = site.bundle(DB_URI=uri)
 
@@ -285,9 +284,9 @@ def test_upgrade(site: Site) -> None:
     assert "needs 318c00c0ffee" in site.refusal(bundle, "registry-nomigrate")[1]
     for _ in range(2):
         assert site.refusal(bundle, "migrate", "head") == (0, "")
-    status, said = site.refusal(bundle, "registry", image=OLDER)
+    status, stderr = site.refusal(bundle, "registry", image=OLDER)
     assert status == 255
-    assert "Can't locate revision identified by '318c00c0ffee'" in said
+    assert "Can't locate revision identified by '318c00c0ffee'" in stderr
 
     port = free_port()
     bundle = site.bundle(port, DB_URI=uri)
@@ -303,7 +302,7 @@ def test_upgrade(site: Site) -> None:
 
 @pytest.fixture
 def secure(site: Site) -> Iterator[tuple[Path, int]]:
-    """A stand-in that ends TLS itself: its bundle, and its port on this machine."""
+    """A stand-in that terminates TLS itself: its bundle, and its port on this machine."""
     bundle, ports = start_secure(site, "tls")
     yield bundle, ports[8443]
     site.remove("tls")
@@ -312,7 +311,7 @@ def secure(site: Site) -> Iterator[tuple[Path, int]]:
 
 @pytest.mark.usefixtures("secure")
 def test_tls(site: Site) -> None:
-    """8443 serves TLS with the mounted certificate, 8080 leads there; another's is refused."""
+    """8443 serves TLS with the mounted certificate, 8080 redirects; a wrong one is refused."""
     plain = docker("port", site.container("tls"), "8080").split(":")[1]
     answer = requests.get(f"http://127.0.0.1:{plain}/v2/", allow_redirects=False, timeout=5)
     assert answer.status_code == 301
@@ -329,7 +328,7 @@ def test_tls(site: Site) -> None:
 
 
 def test_quaylabs_own_verification(secure: tuple[Path, int]) -> None:
-    """The client that each deploy proves itself with; its image is one that Quay takes."""
+    """Each deploy ends with this client's login, push and pull, with an image that Quay accepts."""
     bundle, port = secure
     trusted = (bundle / "ssl.cert").read_text()
     quay = Registry(f"127.0.0.1:{port}", trusted, ("127.0.0.1", port))
@@ -342,15 +341,15 @@ def test_quaylabs_own_verification(secure: tuple[Path, int]) -> None:
 
 
 def healthy_end_to_end(port: int) -> bool:
-    """Whether a push would go through."""
+    """Return whether a node and all its services are healthy."""
     return health(port, "endtoend") == 200
 
 
 def test_two_nodes_and_a_real_client(site: Site, tmp_path: Path) -> None:
-    """docker pushes by one node and pulls by another; a token of one is good at the other."""
+    """docker pushes to one node and pulls from another; each node accepts the other's tokens."""
     uri = site.make_database("nodes")
     first, second = free_port(), free_port()
-    # Two names for one registry would need a balancer: here, each node is told its own.
+    # Without a load balancer, each node has an address, and a server_hostname, of its own.
     storage = ("--volume", f"{site.name}-storage:/datastorage")
     for part, port in (("first", first), ("second", second)):
         mounts = ("--volume", f"{site.bundle(port, DB_URI=uri)}:/conf/stack:ro", *storage)
@@ -390,7 +389,7 @@ def test_two_nodes_and_a_real_client(site: Site, tmp_path: Path) -> None:
 
 
 def test_mariadb(site: Site) -> None:
-    """Quay 3.16 runs on a latin1 database of MariaDB; nothing else does."""
+    """Quay 3.16 runs on a latin1 database of MariaDB; newer versions and other charsets don't."""
     site.start_service("mariadb", ("quay", PASSWORD, "quay"))
     probe = "mariadb-admin --host=127.0.0.1 --user=nobody ping 2>&1 || true"
     wait_until(lambda: "denied" in site.exec("mariadb", "sh", "-c", probe), "MariaDB")
@@ -427,8 +426,7 @@ def test_mariadb(site: Site) -> None:
 
 
 @pytest.mark.parametrize("part", ["postgresql", "mariadb", "redis"])
-def test_services_need_their_variables(images: dict[str, str], part: str) -> None:
-    """Without a password there is no server."""
+def test_services_do_not_start_without_their_variables(images: dict[str, str], part: str) -> None:
     done = run("docker", "run", "--rm", images[part], check=False)
 
     assert done.returncode == 1
@@ -438,7 +436,7 @@ def test_services_need_their_variables(images: dict[str, str], part: str) -> Non
 def test_postgresql_keeps_data_and_takes_a_new_password(
     images: dict[str, str], tmp_path: Path
 ) -> None:
-    """A killed first start is made good by the next; a new password holds from the next start."""
+    """The next start completes a killed first one; a new password is used from the next start."""
     site = Site(images, tmp_path)
     docker("network", "create", site.name)
     volume = f"{site.name}-data"

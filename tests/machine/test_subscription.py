@@ -1,4 +1,4 @@
-"""tasks/subscription.py on a machine that says it is RHEL, with a double of its client."""
+"""tasks/subscription.py on a machine that reports to be RHEL, with a test double of its client."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ REPOSITORIES = "Enable the repositories"
 
 @dataclass(frozen=True)
 class Rhel:
-    """The machine, and what its client and the client's server know."""
+    """The machine, with the state of its client and of the client's servers."""
 
     machine: Machine
     lab: Deployment
 
     def reset(self, version: str, faults: tuple[str, ...] = (), slow: float = 0) -> None:
-        """A machine that was never registered, with a client of that version."""
+        """Make it a machine that was never registered, with a client of that version."""
         self.machine.run("rm -rf /etc/pki/consumer /etc/rhsm")
         self._write({"version": f"{version}.1-1", "servers": {}})
         self.serve(RED_HAT, faults=faults, slow=slow)
 
     def serve(self, address: str, **changes: Any) -> None:
-        """Have a server, and change what it is like."""
+        """Add a server, or change the state of one."""
         state = self.state()
         found = state["servers"].get(address, {})
         state["servers"][address] = {"consumers": {}, "deleted": [], **found, **changes}
@@ -67,23 +67,23 @@ class Rhel:
 
     @property
     def identity(self) -> str | None:
-        """What its client believes to be."""
+        """The identity in the client's certificate, or None."""
         return self.machine.run(f"sed -n 2p {CERTIFICATE}", check=False).stdout.strip() or None
 
     @property
     def consumers(self) -> dict[str, Any]:
-        """What all servers know."""
+        """All servers' records of registered machines, by identity."""
         servers = self.state()["servers"].values()
         return {id: each for one in servers for id, each in one["consumers"].items()}
 
     @property
     def consumer(self) -> dict[str, Any] | None:
-        """What one of them knows of the machine."""
+        """The server's record of this machine, or None."""
         found: dict[str, Any] | None = self.consumers.get(str(self.identity))
         return found
 
     def forget(self, deleted: bool) -> None:
-        """Have the server lose the machine; it may remember that it had it."""
+        """Make the server forget the machine; with ``deleted`` it remembers that it had it."""
         self.serve(RED_HAT, consumers={}, deleted=[self.identity] if deleted else [])
 
     def run(
@@ -98,12 +98,12 @@ class Rhel:
 
 
 def _data(settings: Mapping[str, Any]) -> list[str]:
-    """As JSON: without quotes 7.6 would be a number."""
+    """Return settings as options, in JSON: without quotes 7.6 would be a number."""
     return [f"--data={key}={json.dumps(value)}" for key, value in settings.items()]
 
 
 def _names(found: list[tuple[str, str]]) -> list[str]:
-    """Operations, but for that which keeps the credentials."""
+    """Return the names of operations, without the one that saves the credentials."""
     names = [name.rpartition(" | ")[2] for name, _ in found]
     return [name for name in names if name != "Save the credentials"]
 
@@ -148,12 +148,12 @@ def test_first_run_does_it_all_and_the_second_nothing(rhel: Rhel, version: str) 
     assert len(consumer["overrides"]) == 6  # the others are disabled
 
     before = rhel.state()
-    again = rhel.run(settings, {})  # who is registered needs no password
+    again = rhel.run(settings, {})  # a registered machine needs no password
     assert _names(again.changed()) == []
     assert rhel.state() == before
 
 
-def test_hosts_own_tests_see_a_repository_that_was_disabled(rhel: Rhel) -> None:
+def test_the_hosts_tests_find_a_disabled_repository(rhel: Rhel) -> None:
     rhel.reset("1.29")
     settings = {**BY_KEY, "rhsm_repositories": [RPMS, EXTRAS]}
     rhel.run(settings, KEY).check()
@@ -169,7 +169,7 @@ def test_hosts_own_tests_see_a_repository_that_was_disabled(rhel: Rhel) -> None:
     assert _names(rhel.run(settings, {}).changed()) == [REPOSITORIES]
 
 
-def test_dry_run_tells_the_truth(rhel: Rhel) -> None:
+def test_dry_run_plans_what_the_run_changes(rhel: Rhel) -> None:
     rhel.reset("1.29")
     settings = {**BY_KEY, "rhsm_pool_matches": "*Ceph*", "rhsm_repositories": [RPMS]}
     planned = rhel.run(settings, KEY, "--dry").planned()
@@ -177,7 +177,10 @@ def test_dry_run_tells_the_truth(rhel: Rhel) -> None:
     assert rhel.consumer is None
     assert _names(rhel.run(settings, KEY).changed()) == _names(planned)
     consumer = rhel.consumer
-    assert consumer and consumer["pools"] == [EMPLOYEE, CEPH]  # the key's own, and the pattern's
+    assert consumer and consumer["pools"] == [
+        EMPLOYEE,
+        CEPH,
+    ]  # the key's pool, and the one that matches the pattern
 
     subscribed = rhel.run({**settings, "rhsm_release": "7.5"}, {}, "--dry").planned()
     assert _names(subscribed) == [RELEASE]
@@ -203,7 +206,7 @@ def test_a_host_that_the_server_has_forgotten_is_registered_again(
     "damage",
     [f"rm {IDENTITY_KEY}", f"truncate -s 40 {CERTIFICATE}", f"truncate -s 0 {IDENTITY_KEY}"],
 )
-def test_an_identity_that_is_not_whole_is_made_anew(rhel: Rhel, damage: str) -> None:
+def test_a_damaged_identity_is_registered_again(rhel: Rhel, damage: str) -> None:
     rhel.reset("1.29")
     rhel.run(BY_KEY, KEY).check()
     rhel.machine.run(damage)
@@ -214,7 +217,7 @@ def test_an_identity_that_is_not_whole_is_made_anew(rhel: Rhel, damage: str) -> 
     assert rhel.machine.run("ls /etc/pki/consumer").stdout == ""
 
 
-def test_a_registration_that_ends_with_70_is_one(rhel: Rhel) -> None:
+def test_exit_status_70_is_a_successful_registration(rhel: Rhel) -> None:
     rhel.reset("1.29", faults=("fails",))
     assert _names(rhel.run(BY_KEY, KEY).changed()) == [REGISTER]
     assert rhel.consumer
@@ -228,7 +231,7 @@ def test_a_key_whose_pools_do_not_cover_the_host(rhel: Rhel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "env", "told"),
+    ("settings", "env", "message"),
     [
         (
             BY_PASSWORD,
@@ -245,12 +248,12 @@ def test_a_key_whose_pools_do_not_cover_the_host(rhel: Rhel) -> None:
     ids=["password", "unreachable", "no key"],
 )
 def test_refused_registration(
-    rhel: Rhel, settings: dict[str, Any], env: dict[str, str], told: str
+    rhel: Rhel, settings: dict[str, Any], env: dict[str, str], message: str
 ) -> None:
     rhel.reset("1.29")
     result = rhel.run(settings, env)
     assert result.returncode == 1
-    assert told in result.stderr
+    assert message in result.stderr
     assert "Traceback" not in result.output
     assert rhel.consumer is None
     for secret in env.values():
@@ -293,7 +296,7 @@ def test_a_client_without_pools(rhel: Rhel) -> None:
     assert _names(done.changed()) == [REGISTER, REPOSITORIES]
 
 
-def test_killed_after_the_registration_it_is_completed(rhel: Rhel) -> None:
+def test_a_run_killed_after_the_registration_is_completed(rhel: Rhel) -> None:
     rhel.reset("1.29")
     settings = {**BY_KEY, "rhsm_repositories": [RPMS]}
     start = rhel.lab.operator.start
@@ -308,7 +311,7 @@ def test_killed_after_the_registration_it_is_completed(rhel: Rhel) -> None:
     assert _names(rhel.run(settings, {}).changed()) == [REPOSITORIES]
 
 
-def test_killed_while_the_server_takes_its_time_there_is_one_registration(rhel: Rhel) -> None:
+def test_a_run_killed_while_it_waits_for_the_server_leaves_one_registration(rhel: Rhel) -> None:
     rhel.reset("1.29", slow=20)
     start = rhel.lab.operator.start
     registering = "pgrep -f '[s]ubscription-manager register'"
@@ -323,7 +326,7 @@ def test_killed_while_the_server_takes_its_time_there_is_one_registration(rhel: 
     assert list(rhel.consumers) == [rhel.identity]
 
 
-def test_no_secret_is_told_at_the_highest_verbosity(rhel: Rhel) -> None:
+def test_no_secret_is_printed_at_the_highest_verbosity(rhel: Rhel) -> None:
     rhel.reset("1.29")
     result = rhel.run(BY_PASSWORD, PASSWORD, "-vvv", "--debug").check()
     assert "--password=" in result.output
@@ -355,7 +358,7 @@ def test_no_secret_is_on_a_command_line_or_in_the_journal(rhel: Rhel, how: str) 
 
 @pytest.fixture
 def satellite(rhel: Rhel) -> dict[str, Any]:
-    """The settings for a server whose CA is none that the client has: any certificate will do."""
+    """The settings for a server with a CA that the client doesn't have."""
     rhel.reset("1.28")
     rhel.serve(SATELLITE, ca=rhel.lab.ca)
     return {
@@ -378,14 +381,14 @@ def test_satellite_and_its_ca(rhel: Rhel, satellite: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("fault", ["fails", "refuses", "kills before", "kills after"])
-def test_a_registration_that_breaks_off_is_completed(
+def test_an_interrupted_registration_is_completed(
     rhel: Rhel, satellite: dict[str, Any], fault: str
 ) -> None:
-    """With the server that it was begun with."""
+    """With the server where it was started."""
     rhel.serve(SATELLITE, faults=[fault])
-    begun = rhel.run(satellite, KEY)
-    assert "Traceback" not in begun.output
-    assert begun.returncode == (1 if fault in ("refuses", "kills before") else 0)
+    first = rhel.run(satellite, KEY)
+    assert "Traceback" not in first.output
+    assert first.returncode == (1 if fault in ("refuses", "kills before") else 0)
     rhel.serve(SATELLITE, faults=[])
     rhel.run(satellite, KEY).check()
     assert rhel.consumer
@@ -428,9 +431,9 @@ def test_a_registered_host_is_moved_by_unregistering_it(
     }
     refused = rhel.run(moved, KEY)
     assert refused.returncode == 1
-    told = "rhsm_server: rhel1 is registered with https://satellite.example.com:443/rhsm, not"
-    assert told in refused.stderr
-    assert _names(rhel.run(satellite, {}).changed()) == []  # it still verifies its server
+    message = "rhsm_server: rhel1 is registered with https://satellite.example.com:443/rhsm, not"
+    assert message in refused.stderr
+    assert _names(rhel.run(satellite, {}).changed()) == []  # it still trusts its server's CA
 
     rhel.run({**moved, "rhsm_unregister": True}, {}, task="tasks/teardown.py").check()
     assert rhel.consumers == {}

@@ -34,7 +34,7 @@ def lab(
 
 @pytest.fixture(scope="module")
 def deployed(lab: Deployment) -> Deployment:
-    """The first run, which is watched for secrets while it happens."""
+    """The lab after its first run, which was watched for leaked secrets."""
     watches = [Watch(machine) for machine in lab.machines.values()]
     for watch in watches:
         watch.start()
@@ -54,7 +54,7 @@ def deployed(lab: Deployment) -> Deployment:
 def client(
     deployed: Deployment, machine_factory: MachineFactory, images: dict[str, str]
 ) -> Iterator[RegistryClient]:
-    """A machine that is none of the lab's, trusts its CA, and has something to push."""
+    """A machine outside the lab that trusts its CA, and has an image to push."""
     machine = machine_factory("client")
     machine.load_images([images["redis"]])
     client = RegistryClient(machine, HOSTNAME)
@@ -70,7 +70,7 @@ def test_second_run_changes_nothing(deployed: Deployment) -> None:
     assert len(again.unchanged()) > 15
 
 
-def test_dry_run_says_so_too(deployed: Deployment) -> None:
+def test_dry_run_plans_nothing(deployed: Deployment) -> None:
     assert deployed.run("deploy.py", "--dry").planned() == []
 
 
@@ -99,7 +99,7 @@ def test_client_pushes_and_pulls(
     client.trust(deployed.ca)
 
 
-def test_services_listen_to_peers_with_a_password_only(deployed: Deployment) -> None:
+def test_redis_listens_on_its_own_address_and_requires_the_password(deployed: Deployment) -> None:
     redis = deployed.machines["redis"]
     asked = deployed.machines["quay"].run(
         "docker exec quaylab-quay python3 -c 'import redis, sys; "
@@ -116,7 +116,7 @@ def test_services_listen_to_peers_with_a_password_only(deployed: Deployment) -> 
 def test_reboots_bring_everything_back(
     deployed: Deployment, client: RegistryClient, images: dict[str, str]
 ) -> None:
-    """One machine after the other goes down and comes back; no run in between."""
+    """One machine after the other reboots, without a run in between."""
     client.login(ADMIN, deployed.password)
     client.push(images["redis"], f"{ADMIN}/redis:before")
     for machine in deployed.machines.values():
@@ -153,7 +153,7 @@ def test_rotation_changes_every_password_and_loses_nothing(
     assert all(after[key] != before[key] for key in passwords)
     assert all(after[key] == before[key] for key in before if key not in passwords)
     assert client.login(ADMIN, before["superuser_password"]).returncode != 0
-    # After a wrong password Quay makes even the right one wait, for a second or two.
+    # After a wrong password Quay refuses even the right one for a second or two.
     wait_until(lambda: client.login(ADMIN, after["superuser_password"]).returncode == 0, "a login")
     assert client.pull(f"{ADMIN}/redis:kept")
     assert deployed.run().changed() == []

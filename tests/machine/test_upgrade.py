@@ -1,4 +1,4 @@
-"""From Quay 3.16 to 3.18 while images are pushed, killed on the way, failed, and gone back."""
+"""Upgrades from Quay 3.16 to 3.18 while images are pushed: killed, failed, and rolled back."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ OLD, NEW = "v3.16.5", NEWEST
 TO_OLD, TO_NEW = (("--data", f"quay_version={version}") for version in (OLD, NEW))
 RESTORE = "tasks/restore_database.py"
 TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
-# Pushes an image of its own again and again, each until it is acknowledged; Docker itself tries
-# five times. What was acknowledged stands in a file.
+# Push a new image again and again, each until it is acknowledged; Docker itself tries five times.
+# The acknowledged ones are listed in a file.
 PUSH = f"""
 cd /root/load; n=0
 while test ! -e stop; do
@@ -36,7 +36,7 @@ while test ! -e stop; do
 done
 touch stopped
 """
-# Those that can't be pulled, and why. The token service takes a few requests a second only.
+# Print the images that can't be pulled, and why. The token service allows few requests per second.
 PULL = f"""
 cd /root/load
 for n in $(cat acknowledged); do
@@ -49,7 +49,7 @@ done
 
 @dataclass(frozen=True)
 class Load:
-    """Pushes from a client's machine that go on for as long as they are wanted."""
+    """Pushes from a client's machine, from start to stop."""
 
     client: RegistryClient
 
@@ -69,7 +69,7 @@ class Load:
         return int(self.client.machine.run("wc -l </root/load/acknowledged").stdout)
 
     def lost(self) -> list[str]:
-        """Acknowledged images that can't be pulled."""
+        """Return the acknowledged images that can't be pulled."""
         return self.client.machine.run(PULL).stdout.splitlines()
 
     def wait_for_more(self) -> None:
@@ -118,7 +118,7 @@ def _sql(machine: Machine, statement: str) -> str:
 
 @contextmanager
 def _locked(machine: Machine, table: str, mode: str) -> Iterator[None]:
-    """Whoever wants to do with a table what the lock's mode forbids has to wait."""
+    """Lock a table: whatever conflicts with the lock's mode must wait."""
     lock = f"BEGIN; LOCK TABLE {table} IN {mode} MODE; SELECT pg_sleep(600)"
     psql = "docker exec --detach quaylab-database psql --dbname=quay"
     machine.run(f"{psql} --command={shlex.quote(lock)}")
@@ -128,23 +128,23 @@ def _locked(machine: Machine, table: str, mode: str) -> Iterator[None]:
     _sql(machine, f"SELECT pg_terminate_backend(pid) {sleeping}")
 
 
-def _says(machine: Machine, command: str) -> bool:
+def _has_output(machine: Machine, command: str) -> bool:
     return bool(machine.run(command, check=False).stdout)
 
 
 def _dumps(machine: Machine) -> list[dict[str, Any]]:
-    told = machine.run(f"cat {DUMPS}/*.json 2>/dev/null || :").stdout
-    return [json.loads(line) for line in told.splitlines()]
+    descriptions = machine.run(f"cat {DUMPS}/*.json 2>/dev/null || :").stdout
+    return [json.loads(line) for line in descriptions.splitlines()]
 
 
 def _node(machine: Machine) -> str:
-    """The node: its container, its version, and whether it runs."""
+    """Return the node's container id, its version, and whether it runs."""
     form = '{{.Id}} {{index .Config.Labels "io.quaylab.version"}} {{.State.Running}}'
     return machine.run(f"docker inspect --format '{form}' quaylab-quay").stdout.strip()
 
 
 @pytest.mark.parametrize(
-    ("version", "told"),
+    ("version", "message"),
     [
         ("v3.15.1", f"quay_version: the database has the schema of {OLD}"),
         ("v3.20.0", "set a version of v3.19 first"),
@@ -152,12 +152,12 @@ def _node(machine: Machine) -> str:
     ids=["downgrade", "jump"],
 )
 def test_refused_before_anything_is_changed(
-    lab: Deployment, machine: Machine, version: str, told: str
+    lab: Deployment, machine: Machine, version: str, message: str
 ) -> None:
     before = _node(machine)
     refused = lab.run("deploy.py", "--data", f"quay_version={version}")
     assert refused.returncode != 0
-    assert told in refused.output
+    assert message in refused.output
     assert "nothing was changed" in refused.output
     assert _node(machine) == before
     assert _dumps(machine) == []
@@ -165,20 +165,20 @@ def test_refused_before_anything_is_changed(
 
 def test_upgrade_under_load_killed_twice(lab: Deployment, machine: Machine, load: Load) -> None:
     before = _node(machine)
-    # What a run leaves that was killed together with its machine.
+    # Leftovers of a run that was killed together with its machine.
     machine.run(f"install -d -m 0700 {DUMPS}; touch {DUMPS}/old.dump {DUMPS}/old.json.new")
     _sql(machine, 'CREATE DATABASE "quaylab-scratch"')
     _sql(machine, "CREATE TABLE held (id int)")
     load.start()
 
     with _locked(machine, "held", "ACCESS EXCLUSIVE"):
-        lab.kill("deploy.py", *TO_NEW, when=lambda: _says(machine, "pgrep pg_dump"))
+        lab.kill("deploy.py", *TO_NEW, when=lambda: _has_output(machine, "pgrep pg_dump"))
     assert _dumps(machine) == []
     load.wait_for_more()
 
     migration = "docker ps --quiet --filter name=quaylab-migration"
     with _locked(machine, "tag", "SHARE"):
-        lab.kill("deploy.py", *TO_NEW, when=lambda: _says(machine, migration))
+        lab.kill("deploy.py", *TO_NEW, when=lambda: _has_output(machine, migration))
         assert len(_dumps(machine)) == 1
     load.wait_for_more()
     assert _node(machine) == before
@@ -191,7 +191,7 @@ def test_upgrade_under_load_killed_twice(lab: Deployment, machine: Machine, load
     assert _sql(machine, "SELECT count(*) FROM tag WHERE immutable") == "0", "the new schema"
 
 
-def test_dump_was_checked_and_is_roots_alone(lab: Deployment, machine: Machine) -> None:
+def test_dump_was_checked_and_only_root_reads_it(lab: Deployment, machine: Machine) -> None:
     (dump,) = _dumps(machine)
     assert (dump["before"], dump["after"], dump["engine"]) == (OLD, NEW, "postgresql")
     assert dump["credentials"] == lab.store.load().fingerprint
@@ -216,9 +216,9 @@ def test_second_run_changes_nothing(lab: Deployment) -> None:
 def test_restore_brings_back_the_old_schema_and_its_data(
     lab: Deployment, machine: Machine, load: Load
 ) -> None:
-    """Killed on the way. What was pushed before the dump is there, what came later is not."""
+    """The restore is killed and repeated. Images pushed before the dump exist, later ones don't."""
     (dump,) = _dumps(machine)
-    lab.kill(RESTORE, when=lambda: _says(machine, f"grep restoring {SCHEMA_NOTE}"))
+    lab.kill(RESTORE, when=lambda: _has_output(machine, f"grep restoring {SCHEMA_NOTE}"))
     refused = lab.run("deploy.py", *TO_NEW)
     assert refused.returncode != 0
     assert "run tasks/restore_database.py again" in refused.output
@@ -237,7 +237,7 @@ def test_failing_migration_leaves_the_old_version_serving(
     lab: Deployment, machine: Machine, load: Load
 ) -> None:
     before = _node(machine)
-    # In the way of the column that the new version adds.
+    # Conflicts with the column that the new version adds.
     _sql(machine, "ALTER TABLE tag ADD COLUMN immutable text")
     failed = lab.run("deploy.py", *TO_NEW)
     assert failed.returncode != 0
@@ -248,9 +248,9 @@ def test_failing_migration_leaves_the_old_version_serving(
     load.stop()
     assert load.lost() == []
 
-    # Just what it says, but for the name of the program.
-    (way_back,) = re.findall(r"loses what was pushed since: pyinfra (.*)", failed.output)
-    arguments = shlex.split(way_back)[3:]
+    # The command in the message, without the name of the program.
+    (rollback,) = re.findall(r"loses what was pushed since: pyinfra (.*)", failed.output)
+    arguments = shlex.split(rollback)[3:]
     assert arguments[0] == RESTORE
     lab.run(*arguments).check()
     assert _sql(machine, "SELECT count(*) FROM pg_attribute WHERE attname = 'immutable'") == "0"

@@ -1,4 +1,4 @@
-"""Looking for secrets on a machine while a deploy runs on it."""
+"""A search for leaked secrets on a machine while a deploy runs on it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from tests.machine.machines import Machine
 
 FOLDER = "/root/watch"
-# As fast as the shell can: every process's arguments, and every file under /etc/quaylab that
-# others than root and the container's uid could read, also while it is being written.
+# As fast as the shell can: record the arguments of every process, and every file under /etc/quaylab
+# that others than root and the container's uid could read, also while it is being written.
 SCRIPT = f"""
 mkdir -p {FOLDER}; cd {FOLDER}
 while test ! -e stop; do
@@ -21,7 +21,7 @@ done
 
 
 class Watch:
-    """Samples a machine's processes and files from start to stop."""
+    """A sampler of a machine's processes and files, from start to stop."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
@@ -36,7 +36,7 @@ class Watch:
         self._machine.run(f"touch {FOLDER}/stop")
 
     def assert_no_secret(self, secrets: Mapping[str, str]) -> None:
-        """No secret in argv, in any container's inspection, in logs, or in /tmp."""
+        """Assert that no secret is in argv, in `docker inspect`, in logs, or in /tmp."""
         everything = {
             "argv": f"cat {FOLDER}/argv",
             "docker inspect": "docker ps -aq | xargs -r docker inspect",
@@ -50,11 +50,11 @@ class Watch:
             f"{name} in {place}"
             for place, text in seen.items()
             for name, value in secrets.items()
-            # A key is of many lines; the second is enough to tell it.
+            # A key has many lines; the second one identifies it.
             if (value.splitlines()[1] if "\n" in value else value) in text
         ]
         assert not found
 
     def assert_narrow(self) -> None:
-        """At no moment could anyone but root and the owner read a file of ours."""
+        """Assert that at no moment others than root and the owner could read a file of ours."""
         assert self._machine.run(f"sort -u {FOLDER}/wide").stdout == ""

@@ -20,15 +20,15 @@ def shell(tmp_path: Path) -> Shell:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """A credentials file as an earlier run has left it."""
-    kept = Store("lab", tmp_path / "credentials")
-    kept.path.parent.mkdir(0o700)
-    kept.save(CREDENTIALS)
-    return kept
+    """A credentials file, as an earlier run would have saved it."""
+    saved = Store("lab", tmp_path / "credentials")
+    saved.path.parent.mkdir(0o700)
+    saved.save(CREDENTIALS)
+    return saved
 
 
 @pytest.fixture
 def lab(store: Store) -> Plan:
-    """The plan of one host with all parts."""
+    """The plan for one host with all services."""
     name = "quay.example.com"
     return plan.make([host(name)], {name: machine()}, store)

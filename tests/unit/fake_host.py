@@ -1,4 +1,4 @@
-"""A host in the tests of operations: it answers facts from a table, and runs nothing."""
+"""A host for tests of operations: it answers facts from a table, and runs nothing."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pyinfra.context import ctx_host, ctx_state
 
 
 class FakeHost:
-    """``facts`` by class; one that is not there is at its default. ``noops`` are the reasons,
-    ``told`` what was logged, and ``asked`` the arguments of the facts. The run that it is in is
-    ``executing``, else it is only planned."""
+    """A host with ``facts`` by class; others have their default. It collects the reasons of
+    ``noops``, logged ``messages``, and the arguments of ``asked`` facts. Its run is ``executing``,
+    or only planned."""
 
     current_op_global_arguments: dict[str, Any] = {}  # noqa: RUF012
 
@@ -29,7 +29,7 @@ class FakeHost:
         self.executing = True
         self.facts = facts or {}
         self.noops: list[str] = []
-        self.told: list[str] = []
+        self.messages: list[str] = []
         self.asked: list[dict[str, Any]] = []
         self.connector: object = None
         self.shell_output: tuple[bool, list[str]] = (True, [])
@@ -43,7 +43,7 @@ class FakeHost:
         self.noops.append(reason)
 
     def log_styled(self, message: str, **style: Any) -> None:
-        self.told.append(message)
+        self.messages.append(message)
 
     def run_shell_command(self, command: object, **arguments: Any) -> tuple[bool, CommandOutput]:
         ok, lines = self.shell_output
@@ -51,7 +51,7 @@ class FakeHost:
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """As pyinfra's ``host``, which operations import."""
+        """Make this pyinfra's current ``host``, which operations import."""
         run = SimpleNamespace(is_executing=self.executing)
         with ctx_host.use(self), ctx_state.use(run):
             yield
@@ -59,19 +59,19 @@ class FakeHost:
     def operate(
         self, operation: Callable[..., Any], **arguments: Any
     ) -> list[StringCommand | FunctionCommand | PyinfraCommand]:
-        """The commands that an operation yields here."""
+        """Return the commands that an operation yields on this host."""
         with self.current():
             inner: Callable[..., Iterable[Any]] = getattr(operation, "_inner")  # noqa: B009
             return list(inner(**arguments))
 
     def call(self, command: object) -> bool:
-        """What pyinfra does with a function that an operation yields; whether it succeeded."""
+        """Call a function that an operation has yielded, as pyinfra does; return its success."""
         assert isinstance(command, FunctionCommand)
         with self.current():
             return bool(command.function(None, self, *command.args))
 
     def shell(self, operation: Callable[..., Any], **arguments: Any) -> list[str]:
-        """Those commands as the shell gets them."""
+        """Return the commands that an operation yields, as the shell gets them."""
         return [text(command) for command in self.operate(operation, **arguments)]
 
 
@@ -81,7 +81,7 @@ def text(command: object) -> str:
 
 
 def stdin(command: object) -> str:
-    """What a command gets through its standard input."""
+    """Return what a command gets on its standard input."""
     assert isinstance(command, StringCommand)
     given = command.connector_arguments["_stdin"]
     return given if isinstance(given, str) else "".join(given)

@@ -1,5 +1,5 @@
-"""What facts/storage.py reads, recorded in a virtual machine (Debian 13, virtio disks of 3 GiB with
-serial numbers) before and after its disks were made into storages."""
+"""Output that facts/storage.py reads, recorded in a virtual machine (Debian 13, virtio disks of
+3 GiB with serial numbers) before and after its disks became storages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ tool mkfs.xfs
 root /var/lib/docker
 """  # noqa: E501
 
-# In the place of some of BARE's lines.
+# Replaces some lines of BARE.
 MADE = """\
 disk KNAME="vdb" PKNAME="" TYPE="disk" SIZE="3221225472" FSTYPE="LVM2_member" MOUNTPOINT="" SERIAL="DOCKER" UUID="BA6PRl-y4qk-rBMj-Zc5l-tDkl-osph-mp4O7J"
 disk KNAME="dm-0" PKNAME="vdb" TYPE="lvm" SIZE="3217031168" FSTYPE="xfs" MOUNTPOINT="/var/lib/docker" SERIAL="" UUID="e617050f-5521-41e0-a969-ef778f9cbbb4"
@@ -60,24 +60,24 @@ xfs /srv/quay-storage naming   =version 2              bsize=4096   ascii-ci=0, 
 
 
 def bare(*more: str, without: tuple[str, ...] = ()) -> Disks:
-    """The host with new disks; with more lines, and without those that begin in some way."""
+    """Return the host with new disks; ``without`` has the beginnings of lines to leave out."""
     return _read(BARE, more, without)
 
 
 def made(*more: str, without: tuple[str, ...] = ()) -> Disks:
-    """The host with both storages."""
+    """Return the host with both storages."""
     gone = ('disk KNAME="vdb"', 'disk KNAME="vdc"')
-    kept = "".join(f"{line}\n" for line in BARE.splitlines() if not line.startswith(gone))
-    return _read(kept + MADE, more, without)
+    lines = "".join(f"{line}\n" for line in BARE.splitlines() if not line.startswith(gone))
+    return _read(lines + MADE, more, without)
 
 
 def _read(text: str, more: tuple[str, ...], without: tuple[str, ...]) -> Disks:
-    kept = [line for line in text.splitlines() if not without or not line.startswith(without)]
-    return Storage().process([*kept, *more])
+    lines = [line for line in text.splitlines() if not without or not line.startswith(without)]
+    return Storage().process([*lines, *more])
 
 
 def disk(name: str, parent: str = "", kind: str = "part", **columns: str) -> str:
-    """A line of lsblk."""
+    """Return a line of lsblk."""
     given = {"KNAME": name, "PKNAME": parent, "TYPE": kind, "SIZE": "3221225472", "FSTYPE": ""}
     given |= {"MOUNTPOINT": "", "SERIAL": "", "UUID": "", **columns}
     return "disk " + " ".join(f'{key}="{value}"' for key, value in given.items())

@@ -1,4 +1,4 @@
-"""Small valid values of each kind, from which a test changes what it is about."""
+"""Small valid values of each kind, of which each test changes what it needs."""
 
 from __future__ import annotations
 
@@ -58,50 +58,50 @@ MACHINE = Machine(
 
 
 def settings(**changes: Any) -> Settings:
-    """The defaults of group_data/all.py with some changes."""
+    """Return the defaults of group_data/all.py with some changes."""
     return Settings.model_validate({**DEFAULTS, **changes})
 
 
 def host(name: str, groups: Iterable[str] = PARTS, **data: Any) -> HostInput:
-    """A host that plays all parts unless told otherwise."""
+    """Return a host with all services, or in the given groups."""
     return HostInput(name, tuple(groups), {**DEFAULTS, **HOST_DEFAULTS, **data})
 
 
 def host_settings(host: HostInput) -> HostSettings:
-    """What of a host's data is its own."""
+    """Return the settings in a host's data that are not run-wide."""
     return HostSettings.model_validate({key: host.data[key] for key in HOST_DEFAULTS})
 
 
 def machine(**changes: Any) -> Machine:
-    """A bare Debian host with 8 GB."""
+    """Return a bare Debian host with 8 GB, with some changes."""
     return dataclasses.replace(MACHINE, **changes)
 
 
 def build(
     hosts: list[HostInput], reported: Mapping[str, tuple[str, ...]] | None = None, **changes: Any
 ) -> Topology:
-    """The topology of hosts, each with its `address` from its data."""
-    own = {each.name: host_settings(each) for each in hosts}
-    return topology.build(settings(**changes), hosts, own, reported or {})
+    """Return the topology of hosts, each with the `address` from its data."""
+    per_host = {each.name: host_settings(each) for each in hosts}
+    return topology.build(settings(**changes), hosts, per_host, reported or {})
 
 
 def one_host(**changes: Any) -> Topology:
-    """All parts on one host with a full name."""
+    """Return the topology of all services on one host with a full name."""
     return build([host("quay.example.com")], **changes)
 
 
 def certified(hostname: str = "quay.example.com") -> Credentials:
-    """The credentials with a CA and a certificate."""
+    """Return the credentials with a CA and a certificate."""
     return certificates.with_server_certificate(CREDENTIALS, hostname)
 
 
 def with_storage_keys(credentials: Credentials) -> Credentials:
-    """The credentials with the keys of an object store that is made here."""
+    """Return the credentials with the keys of our own object store."""
     return with_missing_secrets(credentials, ("storage_access_key", "storage_secret_key"))
 
 
 def with_swift_password(credentials: Credentials) -> Credentials:
-    """The credentials with a password for Swift at a Ceph that is made here."""
+    """Return the credentials with a password for Swift in our own Ceph."""
     return with_missing_secrets(credentials, ("swift_password",))
 
 
@@ -111,7 +111,7 @@ def context(
     memory_mb: int = 8192,
     **changes: Any,
 ) -> Context:
-    """What services are told of a run; by default all of them are on one host."""
+    """Return the context that services get in a run; by default all of them are on one host."""
     where, credentials = where or one_host(**changes), credentials or certified()
     machines = {host: machine(memory_mb=memory_mb) for host in where.engine_hosts()}
     served = certificates.server_certificate(credentials)
@@ -119,6 +119,6 @@ def context(
 
 
 def workload(service: str, host: str = "quay.example.com", **arguments: Any) -> Workload:
-    """A service's container; for the arguments see :func:`context`."""
+    """Return a service's workload; for the arguments see :func:`context`."""
     (found,) = BY_NAME[service].workloads(context(**arguments), host)
     return found

@@ -1,4 +1,4 @@
-"""Running an operation's or a fact's command for real, with stubs for what it calls."""
+"""A real shell for the commands of operations and facts, with stubs for the programs they call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pyinfra.api import StringCommand
 
 
 class Shell:
-    """A shell whose PATH begins with stubs, and the arguments that they were called with."""
+    """A shell whose PATH begins with stubs; it records their calls."""
 
     def __init__(self, directory: Path) -> None:
         self.stubs = directory / "stubs"
@@ -18,7 +18,7 @@ class Shell:
         self.log = directory / "calls"
 
     def stub(self, name: str, script: str) -> None:
-        """A program of that name: a few lines of sh."""
+        """Write a program of that name: a few lines of sh."""
         path = self.stubs / name
         path.write_text(f"#!/bin/sh\necho \"{name} $*\" >>'{self.log}'\n{script}\n")
         path.chmod(0o755)
@@ -41,7 +41,7 @@ class Shell:
         )
 
     def lines(self, command: StringCommand | str) -> list[str]:
-        """The output of a command that succeeds, as pyinfra hands it to a fact."""
+        """Run a command that succeeds; return its output as pyinfra passes it to a fact."""
         done = self.run(command)
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()

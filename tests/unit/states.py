@@ -1,4 +1,4 @@
-"""What an engine reports of containers that run as they have to."""
+"""What an engine reports of containers that run as specified."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quaylab.model import NETWORK, Container
 
 
 def state(wanted: Container, **changes: Any) -> ContainerState:
-    """The container as it has to be, but for some changes."""
+    """Return the state of a container that runs as specified, with some changes."""
     found = ContainerState(
         id="c0ffee",
         image=wanted.image,
@@ -34,7 +34,7 @@ def state(wanted: Container, **changes: Any) -> ContainerState:
 def engine(
     wanted: Container, volumes: tuple[str, ...] = (), written: float = 0, **changes: Any
 ) -> EngineState:
-    """An engine with that container; ``written`` is when its files were last written."""
+    """Return an engine with that container; ``written`` is when its files were last written."""
     return EngineState(
         {wanted.name: state(wanted, **changes)},
         {NETWORK: "n1"},

@@ -1,8 +1,8 @@
-"""Every text setting against texts that mean something to a shell, a unit, YAML, XML or a URL.
+"""Every text setting with texts that mean something to a shell, a unit, YAML, XML or a URL.
 
-A text is refused by its setting's name, or carried as the data that it is: then it is read back
-from where it lands by that place's own parser. The settings come from the models, so a new one is
-tried as well, and fails here until it has a form or a place in CARRIED.
+A text is refused with its setting's name, or passed on unchanged: then the parser of its target
+reads it back. The settings come from the models, so a new one is tested as well, and fails here
+until it has a form or a reader in CARRIED.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ HOSTILE = {
     "long": "a" * 5000,
     "empty": "",
 }
-# A valid value of each setting that is no single text, or has neither default nor example.
+# A valid value of each setting that is not a single text, or has neither default nor example.
 SAMPLES: dict[str, Any] = {
     "quay_config": {"REGISTRY_TITLE": "a"},
     "swift_options": {"tenant_name": "a"},
@@ -89,7 +89,7 @@ Place = tuple[str | int, ...]
 
 
 def _texts(annotation: Any, value: Any, place: Place) -> Iterator[tuple[Place, Any]]:
-    """The places of texts in a setting of this type, each with its own type."""
+    """Yield the places of texts in a setting of this type, each with its own type."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation is str or annotation == LocalFile or annotation is Path:
         yield place, annotation
@@ -115,7 +115,7 @@ def _texts(annotation: Any, value: Any, place: Place) -> Iterator[tuple[Place, A
 
 
 def _typed(field: Any) -> Any:
-    """A field's type with its form, which pydantic keeps apart."""
+    """Return a field's type with its constraints, which pydantic stores separately."""
     inner = (field.annotation, *field.metadata)
     return typing.Annotated[inner] if field.metadata else field.annotation
 
@@ -127,7 +127,7 @@ def _places() -> Iterator[tuple[Place, Any]]:
 
 
 def _good(place: Place, annotation: Any) -> str:
-    """A valid text for it: its default, or the example that its own error shows."""
+    """Return a valid text: the default, or the example that the error message shows."""
     value: Any = {**DEFAULTS, **HOST_DEFAULTS, **SAMPLES}[str(place[0])]
     if value is not None:
         for step in place[1:]:
@@ -144,7 +144,7 @@ def _good(place: Place, annotation: Any) -> str:
 
 
 def _with(place: Place, text: str) -> Any:
-    """The setting's value with a text in its place."""
+    """Return the setting's value with a text at a place."""
     if len(place) == 1:
         return text
     value = copy.deepcopy(SAMPLES[str(place[0])])
@@ -204,37 +204,37 @@ def _pattern(value: Any, text: str) -> bool:
     return any(text in word for word in shlex.split(raw))
 
 
-def _spared(value: Any, text: str) -> bool:
+def _no_proxy(value: Any, text: str) -> bool:
     file = proxy_file(settings(http_proxy="http://proxy.example.com", no_proxy=value))
     assert file
     lines = file.content.splitlines()
     return shlex.split(lines[-1].removeprefix("Environment=")) == [f"NO_PROXY={text}"]
 
 
-# Where a text lands that may hold what means something there, and whether it is read back.
+# Settings whose texts may have special characters, and whether the text is read back.
 CARRIED: dict[str, Callable[[Any, str], bool]] = {
     "quay_config": _config("quay_config"),
     "swift_options": _config("swift_options"),
     "cloud_user_passwd": _first_boot("cloud_user_passwd"),
     "ssh_pub_key": _first_boot("ssh_pub_key"),
     "run_cmds": _first_boot("run_cmds"),
-    "no_proxy": _spared,
+    "no_proxy": _no_proxy,
     "rhsm_user": _login,
     "rhsm_pool_matches": _pattern,
 }
-# What means nothing to any of them where it is quoted as words are, and is no option.
+# Texts without special characters, apart from those that quoting handles, and not an option.
 PLAIN = re.compile(r"[A-Za-z0-9._~%+@=,:/?&*^\[\]][A-Za-z0-9._~%+@=,:/?&*^\[\]-]{0,3999}")
 PLACES = dict(_places())
 
 
-def test_the_table_has_the_texts_of_every_setting() -> None:
+def test_the_texts_of_every_setting_are_found() -> None:
     keys = {place[0] for place in PLACES}
     assert len(PLACES) > 70
     assert {"no_proxy", "purge", "tls_key", "libvirt_bridges", "quay_config", "address"} <= keys
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: ".".join(map(str, place)))
-def test_a_text_is_refused_by_name_or_carried_as_data(place: Place) -> None:
+def test_a_text_is_refused_with_its_setting_or_passed_on_unchanged(place: Place) -> None:
     key = str(place[0])
     good = _good(place, PLACES[place])
     load([host("quay.example.com", **{key: _with(place, good)})])
@@ -257,26 +257,26 @@ def test_a_text_is_refused_by_name_or_carried_as_data(place: Place) -> None:
 
 
 @pytest.mark.parametrize("text", [text for text in HOSTILE.values() if not {*text} & {*"\n\0"}])
-def test_a_units_word_is_read_back(text: str) -> None:
-    """systemd's double quotes are the shell's, but for $ and the backtick, which mean nothing."""
+def test_a_quoted_word_in_a_unit_is_read_back(text: str) -> None:
+    """systemd's double quotes are the shell's, except that $ and the backtick have no meaning."""
     (word,) = shlex.split(quoting.systemd(text))
     assert word.replace("%%", "%") == text
 
 
 @pytest.mark.parametrize("text", ["a\nb", "a\0b"])
-def test_lines_fit_no_units_word(text: str) -> None:
+def test_a_word_in_a_unit_is_one_line(text: str) -> None:
     with pytest.raises(ValueError, match="one line"):
         quoting.systemd(text)
 
 
 class Level(str, Enum):
-    """An enum that passes for a text."""
+    """An enum that is a str as well."""
 
     DEBUG = "debug"
 
 
 class Opaque:
-    """An object of somebody's."""
+    """An object of an unknown class."""
 
 
 LOOP: dict[str, Any] = {"a": []}
@@ -284,7 +284,7 @@ LOOP["a"].append(LOOP)
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "message"),
     [
         ({"lower": 1}, "'lower' does not have the form of a key"),
         ({"A B": 1}, "'A B' does not have the form of a key"),
@@ -305,24 +305,24 @@ LOOP["a"].append(LOOP)
         ({"A": len}, "A is of the type builtin_function_or_method"),
     ],
 )
-def test_what_no_config_yaml_carries(value: Any, told: str) -> None:
+def test_values_that_config_yaml_cannot_have(value: Any, message: str) -> None:
     with pytest.raises(Refusal) as refused:
         load([host("quay.example.com", quay_config=value)])
     (problem,) = refused.value.problems
     assert problem.startswith("quay_config: ")
-    assert told in problem
+    assert message in problem
 
 
-def test_all_that_is_wrong_in_it_is_told_and_none_of_its_passwords() -> None:
+def test_all_problems_of_quay_config_are_reported_without_its_passwords() -> None:
     wrong = {"LDAP_ADMIN_PASSWD": "hunter2", "a": 1, "B": b"", "C": [b"", float("nan")]}
     with pytest.raises(Refusal) as refused:
         load([host("quay.example.com", quay_config=wrong)])
     (problem,) = refused.value.problems
-    assert all(told in problem for told in ("'a' does", "B is", "C[0] is", "C[1] is"))
+    assert all(message in problem for message in ("'a' does", "B is", "C[0] is", "C[1] is"))
     assert "hunter2" not in problem
 
 
-def test_what_it_does_carry() -> None:
+def test_values_that_config_yaml_can_have() -> None:
     value = {"A": {"b": [1, 1.5, True, None, "x", {"c": ("d",)}]}, "A_B2": "", "C": [[]]}
     made, _ = load([host("quay.example.com", quay_config=value)])
     assert made.quay_config == value

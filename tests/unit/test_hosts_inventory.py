@@ -1,4 +1,4 @@
-"""The reading of an inventory for the hosts' own tests."""
+"""Reading an inventory for tests/hosts."""
 
 from __future__ import annotations
 

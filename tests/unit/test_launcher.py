@@ -1,4 +1,4 @@
-"""The launcher: which runs of pyinfra a verb is, with a stub in Python's place."""
+"""The launcher: the runs of pyinfra for each verb, with a stub instead of Python."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PURGE = ("--data", "purge=quay.quaylab.lan")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A project whose environment is ready, and whose pyinfra notes its arguments."""
+    """A project with a virtual environment whose pyinfra records its arguments."""
     shutil.copy(ROOT / "lab", tmp_path)
     shutil.copy(ROOT / "requirements.lock", tmp_path)
     for name, text in {"lab": "hypervisor = []\n", "plain": "quay = []\n"}.items():
@@ -75,7 +75,7 @@ def test_runs_of_a_verb(folder: Path, arguments: tuple[str, ...], calls: list[st
     assert _calls(folder, *arguments) == (0, [call.format(**inventories) for call in calls])
 
 
-def test_nothing_is_deployed_to_vms_that_could_not_be_made(folder: Path) -> None:
+def test_nothing_is_deployed_if_the_vms_could_not_be_created(folder: Path) -> None:
     code, calls = _calls(folder, "up", "lab", fails="hypervisor.py")
     assert code == 1
     assert len(calls) == 1

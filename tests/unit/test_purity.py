@@ -1,4 +1,4 @@
-"""The core is pure: it opens no connection, and knows neither pyinfra nor what hosts run."""
+"""The core is pure: it opens no connection, and imports neither pyinfra nor client libraries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CORE = [
     for module in pkgutil.walk_packages(quaylab.__path__, "quaylab.")
     if not module.name.startswith("quaylab.clients")
 ]
-# A word of Docker's command line, at the beginning of a command or after what comes before one.
+# A Docker command, at the beginning of a text or after what can stand before a command.
 DOCKER_COMMAND = re.compile(
     r"""(^|["'(;&|]|\bthen|\belse|\bdo) *docker (ps|inspect|exec|run|rm|volume|network|image"""
     r"""|info|stop|start|logs|pull|load|build|create|wait|update|version)\b"""
@@ -57,7 +57,7 @@ def test_defaults_load_no_more_than_they_need() -> None:
 
 
 @pytest.mark.parametrize("folder", ["quaylab", "operations", "facts", "tasks"])
-def test_docker_is_told_in_one_place(folder: str) -> None:
+def test_docker_commands_are_in_one_module(folder: str) -> None:
     engine = ROOT / "quaylab" / "engines" / "docker.py"
     for path in (ROOT / folder).rglob("*.py"):
         if path != engine:
@@ -66,7 +66,7 @@ def test_docker_is_told_in_one_place(folder: str) -> None:
 
 
 def _commands(lines: list[str]) -> list[str]:
-    """Those that are no advice in an error's text."""
+    """Return the lines without those that are advice in an error message."""
     return [line for line in lines if not re.search(r"\(docker|: docker|see: docker", line)]
 
 

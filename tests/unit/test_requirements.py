@@ -1,4 +1,4 @@
-"""The lock files hold what the requirement files ask for."""
+"""The lock files satisfy the requirement files."""
 
 from __future__ import annotations
 

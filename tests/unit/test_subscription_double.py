@@ -1,4 +1,4 @@
-"""The double of subscription-manager says what the real one was recorded to say."""
+"""The double of subscription-manager answers as the real one did in recordings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.unit.samples import ROOT, certified
 
 FOLDER = ROOT / "tests" / "machine" / "subscription"
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-# What nothing here asks for: other commands, and tables of pools and products.
+# Recorded commands that Quaylab doesn't use, and tables of pools and products.
 LEFT_OUT = re.compile(
     r"^(syspurpose|orgs|remove|repo-override|environments|identity --regenerate|list$"
     r"|attach( --auto.*)?$|list --(available --matches \*Employee\*|consumed)$)"
@@ -29,7 +29,7 @@ LEFT_OUT = re.compile(
 
 @dataclass(frozen=True)
 class Call:
-    """A call and what came of it, with what differs between any two systems made equal."""
+    """A call and its result, with placeholders for what differs between any two systems."""
 
     words: str
     stdout: list[str]
@@ -41,10 +41,10 @@ def _recorded(version: str) -> list[Call]:
     calls = []
     for block in (FOLDER / f"{version}.txt").read_text().split("\n$ subscription-manager "):
         first, *lines = block.removeprefix("$ subscription-manager ").splitlines()
-        said = [line.partition("| ") for line in lines]
+        parts = [line.partition("| ") for line in lines]
         streams = {"out": list[str](), "ERR": list[str]()}
         code = None
-        for stream, bar, text in said:
+        for stream, bar, text in parts:
             if bar or stream.strip().endswith("|"):
                 streams[stream.strip().rstrip("|")].append(text)
             elif stream.strip():
@@ -55,11 +55,13 @@ def _recorded(version: str) -> list[Call]:
 
 
 def _equal(lines: list[str]) -> list[str]:
-    """Repositories have no order; names, ids and the client's own version are of the system."""
+    """Return sorted lines, with placeholders for names, ids and the client's version."""
     texts = (UUID.sub("UUID", line.rstrip()) for line in lines)
-    own = (re.sub(r"^((The registered system )?name( is)?: ).*", r"\1NAME", text) for text in texts)
+    named = (
+        re.sub(r"^((The registered system )?name( is)?: ).*", r"\1NAME", text) for text in texts
+    )
     return sorted(
-        re.sub(r"^(subscription-manager: ).*", r"\1VERSION", text) for text in own if text
+        re.sub(r"^(subscription-manager: ).*", r"\1VERSION", text) for text in named if text
     )
 
 
@@ -74,7 +76,7 @@ def double() -> ModuleType:
 
 def _play(double: ModuleType, call: Call) -> Call:
     out, err = io.StringIO(), io.StringIO()
-    # The recording has no quotes; no word of what is played has a blank.
+    # The recording has no quotes; no word of a replayed call has a blank.
     with (
         mock.patch.object(sys, "argv", ["subscription-manager", *call.words.split()]),
         redirect_stdout(out),
@@ -91,7 +93,7 @@ def _play(double: ModuleType, call: Call) -> Call:
 @pytest.mark.parametrize(
     ("recording", "version", "played"), [("1.29", "1.29.54", 60), ("1.30", "1.30.15", 30)]
 )
-def test_double_says_what_was_recorded(
+def test_double_answers_as_recorded(
     double: ModuleType,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -104,14 +106,14 @@ def test_double_says_what_was_recorded(
     state.write_text(json.dumps({"version": version, "servers": servers}))
     monkeypatch.setattr(double, "STATE", state)
     monkeypatch.setattr(double, "ROOT", tmp_path)
-    monkeypatch.setenv("SUBSCRIPTION_DOUBLE", str(state))  # so that anybody may call it
+    monkeypatch.setenv("SUBSCRIPTION_DOUBLE", str(state))  # so that it doesn't require root
     calls = [call for call in _recorded(recording) if not LEFT_OUT.match(call.words)]
     assert len(calls) >= played
     for number, call in enumerate(calls):
         assert _play(double, call) == call, f"call {number}: {call.words}"
 
 
-# What the real 1.29.54 and 1.30.15 said, registered with a server of an own CA.
+# Answers of the real 1.29.54 and 1.30.15, registered with a server that has a private CA.
 HERE = "localhost:8443/candlepin"
 ID = "1b6e5464-0001-4351-90c5-4852b4548a65"
 NOT_YET = (
@@ -141,7 +143,7 @@ TO_HERE = f"{REGISTER} --serverurl=https://{HERE}"
 
 
 def _registered(root: Path) -> None:
-    """The files of a client that is."""
+    """Write the files of a registered client."""
     for name, text in {
         "pki/consumer/cert.pem": f"-----BEGIN CERTIFICATE-----\n{ID}\n-----END CERTIFICATE-----\n",
         "pki/consumer/key.pem": f"-----BEGIN PRIVATE KEY-----\n{ID}\n-----END PRIVATE KEY-----\n",
@@ -153,7 +155,7 @@ def _registered(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("case", "said"),
+    ("case", "answers"),
     [
         ("ca", {"identity": (70, UNVERIFIED), "release": (70, CORRUPTED), TO_HERE: (78, None)}),
         ("ca", {"unregister": (70, UNVERIFIED), "refresh": (70, CORRUPTED)}),
@@ -174,12 +176,12 @@ def _registered(root: Path) -> None:
         ),
     ],
 )
-def test_double_says_what_the_real_ones_do_where_something_fails(
+def test_double_fails_as_the_real_ones(
     double: ModuleType,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     case: str,
-    said: dict[str, tuple[int, str | None]],
+    answers: dict[str, tuple[int, str | None]],
 ) -> None:
     consumer = {"name": "x", "org": "sca", "pools": [], "overrides": {}, "release": ""}
     server = {
@@ -200,7 +202,7 @@ def test_double_says_what_the_real_ones_do_where_something_fails(
         os.truncate(damaged, int(length))
     elif damaged.is_file():
         damaged.unlink()
-    for words, (code, stderr) in said.items():
+    for words, (code, stderr) in answers.items():
         played = _play(double, Call(words, [], [], 0))
         assert played.code == code, words
         if stderr is not None:

@@ -1,4 +1,4 @@
-"""The seed's lab, and a hypervisor that has some of it."""
+"""The example lab of docs/lab.md, and hypervisors with and without it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VM = "quay.quaylab.lan"
 DISK = "/dev/nvme0n1p2"
 CHECKSUM = "sha256:" + "e3" * 32
 BASE = "/var/lib/libvirt/images/quaylab-base-e3e3e3e3e3e3e3e3.qcow2"
-# As seed.md has them, as Python.
+# As in the user's original page of manual steps.
 BRIDGE = {
     "name": "quaylab",
     "forward": "nat",
@@ -48,7 +48,7 @@ FILES: dict[str, Any] = {"libvirt_pools": DIRECTORY, "convert_to_lv_on_vg": None
 
 
 def lab(name: str = VM, **changes: Any) -> Lab:
-    """The seed's lab with some of its data changed; ``resources`` in part."""
+    """Return the example lab with some data changed; ``resources`` are merged."""
     data = copy.deepcopy({"libvirt_bridges": [BRIDGE], "libvirt_pools": POOLS, **MACHINE})
     data |= changes
     if resources := changes.get("resources"):
@@ -58,12 +58,12 @@ def lab(name: str = VM, **changes: Any) -> Lab:
         host("@local", groups=["hypervisor"], **run_wide),
         host(name, groups=["lab", "quay", "database", "redis"], **data),
     ]
-    settings, own = load(hosts)
-    return build(settings, own, hosts)
+    settings, host_settings = load(hosts)
+    return build(settings, host_settings, hosts)
 
 
 def there(made: Lab, **changes: Any) -> Hypervisor:
-    """A hypervisor that has all of a lab, its VM running; with some of its report changed."""
+    """Return the report of a hypervisor that has a lab with a running VM, with some changes."""
     (machine,) = made.machines.values()
     disks = {disk.path: DiskFile(disk.format, disk.size) for disk in machine.disks}
     report: dict[str, Any] = {
@@ -98,6 +98,6 @@ def there(made: Lab, **changes: Any) -> Hypervisor:
 
 
 def bare(made: Lab) -> Hypervisor:
-    """A hypervisor with libvirt and nothing else; a disk of a pool is empty."""
+    """Return the report of a hypervisor with libvirt only; a pool's disk is empty."""
     devices = {each.path: Device(None, None) for each in made.pools.values() if each.type == "lvm"}
     return Hypervisor(answers=True, enabled=True, kvm=True, devices=devices)

@@ -1,4 +1,4 @@
-"""Fixtures of the VM tier: libvirt, and a lab of one VM that all its tests share."""
+"""Fixtures of the VM tier: libvirt, and a lab of one VM that all tests share."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["images", "operator"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell what each step took: under emulation that is what one wants to know."""
+    """Show how long each step took, because emulation is slow."""
     if config.option.durations is None:
         config.option.durations, config.option.durations_min = 0, 1.0
 
 
 @pytest.fixture(scope="session")
 def virtualisation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """libvirt, for one session at a time: networks and VMs have no names of a session's own."""
+    """libvirt, for one session at a time: all sessions use the same names of networks and VMs."""
     image.CACHE.mkdir(parents=True, exist_ok=True)
     with (image.CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -41,7 +41,7 @@ def virtualisation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def cloud_image(virtualisation: None, images: dict[str, str]) -> Path:
-    """The VM's image, in which Docker finds the container images of the parts."""
+    """The VM's image, with the container images of all services."""
     return image.build(images[part] for part in IMAGE_OF.values())
 
 
@@ -51,10 +51,10 @@ def lab(
     operator: Operator,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[VirtualLab]:
-    """The lab's inventory; nothing of it is made yet."""
+    """The lab's inventory; nothing of it exists yet."""
     folder = tmp_path_factory.mktemp("lab")
     lab = VirtualLab(operator, folder, cloud_image, f"test-{os.getpid()}-vm")
-    lab.base.unlink(missing_ok=True)  # of an earlier session, as teardowns keep it
+    lab.base.unlink(missing_ok=True)  # of an earlier session, because teardowns leave it
     lab.write()
     yield lab
     lab.base.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""libvirt for the tests: its daemons where nothing runs them yet."""
+"""libvirt for the tests: its daemons are started if they don't run yet."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pathlib import Path
 from tests.machine.machines import run, wait_until
 from tests.vm.virtual_lab import LIBVIRT
 
-# In the order of their start: libvirtd hands the consoles to virtlogd.
+# In this order, because libvirtd uses virtlogd for consoles.
 DAEMONS = ("virtlogd", "libvirtd")
 
 
 @contextmanager
 def libvirt(log: Path) -> Iterator[None]:
-    """Have libvirt answer; what had to be started for it is stopped at the end."""
+    """Start libvirt's daemons if it doesn't answer, and stop them at the end."""
     started: list[subprocess.Popen[bytes]] = []
     with log.open("wb") as output:
         try:
             if not _answers():
                 Path("/run/libvirt").mkdir(exist_ok=True)
                 for daemon in DAEMONS:
-                    # In a session of its own, or Ctrl-C would stop it before the tests clean up.
+                    # In a session of its own, so that Ctrl-C doesn't stop it before the clean-up.
                     process = subprocess.Popen(
                         [f"/usr/sbin/{daemon}"],
                         stdin=subprocess.DEVNULL,

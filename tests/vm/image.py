@@ -1,9 +1,8 @@
 """A cloud image for the VMs of this tier, made from Debian's packages alone.
 
-It is made as Debian's own is: a kernel, cloud-init on whatever NoCloud seed it finds, a root
-partition that grows, no user but root. Beside it has what a VM without a container registry in
-reach needs, and what would take minutes to install under emulation: Docker, which is not enabled,
-and the images that it gets when it is first started.
+Like Debian's own it has a kernel, cloud-init with NoCloud, a root partition that grows, and no user
+but root. It also has what a VM without a container registry needs and what would take minutes to
+install under emulation: Docker, which is not enabled, and images that it gets at its first start.
 
 No loop device and no mount is needed: ``mke2fs -d`` fills the root file system, mtools the boot
 partition, from which SYSLINUX starts the kernel.
@@ -33,7 +32,7 @@ MIB = 1 << 20
 SIZE = 4096  # in MiB, as the next two
 BOOT_START, BOOT_SIZE = 1, 95
 ROOT_START = BOOT_START + BOOT_SIZE
-ROOT_SIZE = SIZE - ROOT_START - 1  # the last MiB holds the partition table's copy
+ROOT_SIZE = SIZE - ROOT_START - 1  # the last MiB has the partition table's copy
 PARTITIONS = f"""label: gpt
 start={BOOT_START}MiB, size={BOOT_SIZE}MiB, type=uefi, attrs=LegacyBIOSBootable, name=boot
 start={ROOT_START}MiB, size={ROOT_SIZE}MiB, type=linux, name=root
@@ -41,9 +40,9 @@ start={ROOT_START}MiB, size={ROOT_SIZE}MiB, type=linux, name=root
 
 
 def build(references: Iterable[str]) -> Path:
-    """The image's file, a qcow2; it is built unless one of the same recipe is in the cache.
+    """Return the image's file, a qcow2; build it unless the cache has one of the same sources.
 
-    + references: images of the CI machine's engine that Docker in the VM shall have
+    + references: images of the CI machine's engine that Docker in the VM gets
     """
     wanted = sorted(references)
     sources = apt_sources()
@@ -69,7 +68,7 @@ def _build(work: Path, references: list[str], sources: list[Path]) -> None:
         *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}"),
         *(f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("doc", "locale", "man")),
         "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-        # Before the kernel is installed, which makes its initial RAM disk.
+        # Before the kernel's installation, which makes its initial RAM disk.
         f'--essential-hook={SOURCE}/before-packages "$1"',
         f'--customize-hook={SOURCE}/after-packages "$1" {engine}',
         *("trixie", str(root), *map(str, sources)),
@@ -88,14 +87,14 @@ def _build(work: Path, references: list[str], sources: list[Path]) -> None:
 
 
 def _load(folder: Path, references: list[str]) -> None:
-    """Fill a folder with what an engine keeps of images. In the VM, loading them would take
-    minutes, and copying takes seconds."""
+    """Fill a folder with an engine's data of images. In the VM, loading them would take minutes;
+    copying takes seconds."""
     archive, socket = folder / "images.tar", f"unix://{folder}/socket"
     folder.mkdir()
     run("docker", "save", "--output", str(archive), *references)
     engine = subprocess.Popen(
         [
-            # In a network of its own: with no bridge to use, dockerd removes the other one's.
+            # In a network of its own: without a bridge, dockerd would remove the other engine's.
             *(
                 "unshare",
                 "--net",
@@ -121,7 +120,7 @@ def _load(folder: Path, references: list[str]) -> None:
 
 
 def _fill_boot(disk: Path, root: Path) -> None:
-    """Put the kernel, and what starts it, onto the boot partition."""
+    """Copy the kernel and its boot loader to the boot partition."""
     partition = f"{disk}@@{BOOT_START * MIB}"
     run("mformat", "-i", partition, "-F", "-T", str(BOOT_SIZE * MIB // 512), "::")
     for kind in ("vmlinuz", "initrd.img"):
@@ -132,6 +131,6 @@ def _fill_boot(disk: Path, root: Path) -> None:
 
 
 def _make_bootable(disk: Path) -> None:
-    """Write the code that the BIOS starts, which looks for the partition with the kernel."""
+    """Write the boot code that the BIOS starts; it looks for the partition with the kernel."""
     with disk.open("r+b") as file:
         file.write(MASTER_BOOT_CODE.read_bytes())

@@ -1,7 +1,6 @@
-"""The seed's lab on a real VM, as one story: made, killed on the way, deployed to, rebooted, gone.
+"""The example lab on a real VM: created with kills in between, deployed to, rebooted and removed.
 
-The VM is emulated, so it boots once and is rebooted once; each test goes on where the one before
-it ended.
+The VM is emulated, so it boots once and reboots once; each test continues from the one before.
 """
 
 from __future__ import annotations
@@ -41,8 +40,8 @@ def _started() -> bool:
     return HOSTNAME in virsh("list --name").split()
 
 
-# In the order of a run, each at work on the thing that is to be found half-made.
-PLACES: dict[str, Callable[[VirtualLab], bool]] = {
+# Moments in the order of a run, each in the middle of creating something.
+MOMENTS: dict[str, Callable[[VirtualLab], bool]] = {
     "the network is defined": lambda lab: NAME in virsh("net-list --all --name").split(),
     "the image is half copied": lambda lab: Path(f"{lab.base}.part").exists(),
     "the seed is begun": lambda lab: (SEEDS / HOSTNAME / "user-data").exists(),
@@ -53,41 +52,41 @@ PLACES: dict[str, Callable[[VirtualLab], bool]] = {
 
 @pytest.fixture(scope="module")
 def client(lab: VirtualLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryClient]:
-    """The CI machine's engine, which finds the registry by the name that provisioning gave it."""
+    """The CI machine's engine, which resolves the registry by the name from provisioning."""
     client = RegistryClient(ThisMachine(tmp_path_factory.mktemp("client")), HOSTNAME)
     client.trust(lab.deployment.ca)
     yield client
     client.distrust()
 
 
-def test_provisioning_killed_at_five_places(lab: VirtualLab, before: dict[str, list[str]]) -> None:
-    """The next run goes on from what it finds, and nothing half-made is left."""
+def test_provisioning_killed_at_five_moments(lab: VirtualLab, before: dict[str, list[str]]) -> None:
+    """The next run continues from there, and nothing incomplete is left."""
     lab.deployment.kill(*PROVISION, when=_started)
     undisturbed = definitions()
     lab.down()
-    lab.base.unlink()  # which teardown keeps
+    lab.base.unlink()  # teardown leaves it
     assert inventory_of_libvirt() == before
 
-    for reached in PLACES.values():
+    for reached in MOMENTS.values():
         lab.deployment.kill(*PROVISION, when=partial(reached, lab))
     lab.deployment.kill(*PROVISION, when=_started)
     assert definitions() == undisturbed
 
 
-def test_vm_is_made(lab: VirtualLab) -> None:
+def test_vm_is_created(lab: VirtualLab) -> None:
     lab.provision()
     assert lab.provision() == []
     assert lab.machine.run("hostname").stdout.strip() == HOSTNAME.partition(".")[0]
     assert virsh(f"vol-list {NAME}").count(".qcow2") == len(DISKS) * 2  # with their paths
 
 
-def test_disks_that_hold_something_are_refused(lab: VirtualLab) -> None:
+def test_disks_that_are_not_empty_are_refused(lab: VirtualLab) -> None:
     lab.machine.run(
         "mkfs.ext4 -q /dev/vdd; echo ',,L' | sfdisk --quiet --label gpt /dev/vde;"
         "vgcreate --quiet precious /dev/vdf; mkfs.xfs -q /dev/vdg; mount /dev/vdg /mnt;"
         f"mkdir -p {ENGINE}/volumes/precious; udevadm settle"
     )
-    held = _signatures(lab)
+    signatures = _signatures(lab)
     lab.write(
         docker_storage={
             "devices": ["disk3", "disk4", "disk5", "disk6", "disk7"],
@@ -108,7 +107,7 @@ def test_disks_that_hold_something_are_refused(lab: VirtualLab) -> None:
     ):
         assert problem in refused.output
     assert "Traceback" not in refused.output
-    assert _signatures(lab) == held
+    assert _signatures(lab) == signatures
     lab.machine.run(f"rm -r {ENGINE}")
     lab.write()
 
@@ -141,7 +140,7 @@ def test_another_engine_pushes_and_pulls(
     client.push("quaylab-test/layer", f"{ADMIN}/layer:vm")
     client.machine.run("docker image rm quaylab-test/layer")
     assert client.pull(f"{ADMIN}/layer:vm") == made.stdout
-    # The blob lies on the disk that is Quay's.
+    # The blob is on Quay's disk.
     assert int(lab.machine.run(f"du -s {BLOBS} | cut -f1").stdout) > 900
 
 
@@ -150,7 +149,7 @@ def test_hosts_pass_their_own_tests(lab: VirtualLab) -> None:
 
 
 def test_storage_is_extended_by_further_disks(lab: VirtualLab) -> None:
-    """One is new, and attached while the VM runs; one held something, which may be destroyed."""
+    """One is new, and attached while the VM runs; the other has data, which may be destroyed."""
     size = _size(lab)
     lab.write(
         disks=(*DISKS, 1),
@@ -190,12 +189,12 @@ def test_teardown_leaves_libvirt_as_it_was(lab: VirtualLab, before: dict[str, li
 
 
 def _signatures(lab: VirtualLab) -> str:
-    """What the disks hold: the beginning of each, and what LVM knows."""
+    """Return digests of the disks' beginnings, and LVM's state."""
     return lab.machine.run(
         "for disk in /dev/vd[b-g]; do head -c 1M $disk | sha256sum; done; pvs; vgs; lvs"
     ).stdout
 
 
 def _size(lab: VirtualLab) -> int:
-    """The engine's file system's size, in KiB."""
+    """Return the size of the engine's file system, in KiB."""
     return int(lab.machine.run(f"df --output=size {ENGINE} | tail -n 1").stdout)

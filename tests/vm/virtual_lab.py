@@ -1,4 +1,4 @@
-"""The seed's lab, scaled down: its inventory, runs of pyinfra against it, and what libvirt has."""
+"""The example lab, scaled down: its inventory, runs of pyinfra, and libvirt's state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DOMAIN = "quaylab.test"
 IMAGES = Path(lab.IMAGES)
 SEEDS = Path(lab.SEEDS)
 POOL = Path("/var/lib/quaylab-test")
-# The seed's, in the range that is set aside for tests of network devices (RFC 2544).
+# The example's, in the range that is reserved for tests of network devices (RFC 2544).
 NETWORK = {
     "name": NAME,
     "forward": "nat",
@@ -36,7 +36,7 @@ NETWORK = {
     "dhcp_start": "198.19.254.1",
     "dhcp_end": "198.19.254.253",
 }
-# In GB: for the engine, for Quay, and four that hold something already.
+# Sizes in GB: for the engine, for Quay, and four that a test fills with other data.
 DISKS = (6, 2, 1, 1, 1, 1)
 BOOT_TIMEOUT = 600
 
@@ -59,7 +59,7 @@ redis = [VM]
 
 @dataclass(frozen=True)
 class VirtualMachine:
-    """The VM, reached as the deploy reaches it: by SSH, and by the host key that it was given."""
+    """The VM, reached over SSH with the host key from provisioning, as a deploy does."""
 
     name: str
     key: Path
@@ -67,7 +67,7 @@ class VirtualMachine:
 
     @property
     def address(self) -> str:
-        """Where libvirt says that it is."""
+        """Its address, from libvirt."""
         return of_machines(LIBVIRT, [self.name])[self.name]
 
     def run(
@@ -85,7 +85,7 @@ class VirtualMachine:
         )
 
     def reboot(self) -> None:
-        """Restart it in order, and wait until systemd has started all that is enabled."""
+        """Reboot cleanly, and wait until systemd has started all enabled units."""
         boot = self._boot()
         self.run("systemctl reboot", check=False)
         wait_until(lambda: self._boot() not in ("", boot), f"{self.name} reboots", BOOT_TIMEOUT)
@@ -101,7 +101,7 @@ class VirtualMachine:
 
 @dataclass(frozen=True)
 class VirtualLab:
-    """An inventory of one VM on this machine, which plays every part."""
+    """An inventory of one VM on this machine, which runs all services."""
 
     operator: Operator
     folder: Path
@@ -110,7 +110,7 @@ class VirtualLab:
 
     @property
     def deployment(self) -> Deployment:
-        """Runs against it; the VM is no machine of a container's."""
+        """Runs of pyinfra with the inventory. It has no ``machines``, as they are containers."""
         store = Store(self.lab_name, PROJECT / "credentials")
         return Deployment(self.operator, self.folder / "inventory.py", {}, store)
 
@@ -124,24 +124,24 @@ class VirtualLab:
 
     @property
     def base(self) -> Path:
-        """Where the hypervisor keeps the image."""
+        """The path of the base image on the hypervisor."""
         return IMAGES / f"quaylab-base-{_sha256(self.image)[:16]}.qcow2"
 
     def up(self) -> list[str]:
-        """What ``./lab up`` runs; the operations that changed something."""
+        """Run what ``./lab up`` does; return the operations that changed something."""
         return [*self.provision(), *changes(self.deployment.run())]
 
     def provision(self) -> list[str]:
-        """Its first half, which makes the VM."""
+        """Run the first half of it, which creates the VM; return what changed."""
         return changes(self.deployment.run(*PROVISION))
 
     def down(self) -> None:
-        """What ``./lab down --data purge=…`` runs."""
+        """Run what ``./lab down --data purge=…`` does to the VM."""
         down = ("tasks/teardown_hypervisor.py", "--limit", "hypervisor")
         self.deployment.run(*down, "--data", f"purge={HOSTNAME}").check()
 
     def write(self, disks: Sequence[int] = DISKS, **host: Any) -> None:
-        """Write the inventory anew.
+        """Write the inventory.
 
         + disks: sizes of the VM's disks beside the root disk, in GB
         + host: more of the VM's data
@@ -173,7 +173,7 @@ class VirtualLab:
             "virt_type": "qemu",
             "virtual_machine_timeout": BOOT_TIMEOUT,
             "image_source": "packages",
-            # The stand-in is content with less than Quay.
+            # The stand-in needs less than Quay.
             "minimum_memory_mb": 1024,
             "minimum_disk_mb": 1024,
             "health_timeout": 600,
@@ -186,17 +186,17 @@ class VirtualLab:
 
 
 def changes(result: Result) -> list[str]:
-    """The operations of a run that changed something."""
+    """Return the operations of a run that changed something."""
     return [name for name, _ in result.changed()]
 
 
 def virsh(command: str) -> str:
-    """What virsh prints; nothing where the object isn't there."""
+    """Return virsh's output, which is empty if the object doesn't exist."""
     return run("virsh", "--connect", LIBVIRT, "--quiet", *command.split(), check=False).stdout
 
 
 def inventory_of_libvirt() -> dict[str, list[str]]:
-    """The names of all that libvirt has, and the files where it keeps disks."""
+    """Return the names of all that libvirt has, and the files in its folders for disks."""
     pools = virsh("pool-list --all --name").split()
     return {
         "domains": sorted(virsh("list --all --name").split()),
@@ -209,9 +209,9 @@ def inventory_of_libvirt() -> dict[str, list[str]]:
 
 
 def definitions() -> dict[str, object]:
-    """All that provisioning makes of the lab, as libvirt's XML and names of files."""
+    """Return all that provisioning creates, as libvirt's XML and names of files."""
     return {
-        # Without what libvirt makes up: the bridge's own address, and the room on the disk.
+        # Without what differs each time: the bridge's MAC address, and the space on the disk.
         "network": _without("mac", virsh(f"net-dumpxml --inactive {NAME}")),
         "pool": _without("capacity|allocation|available", virsh(f"pool-dumpxml --inactive {NAME}")),
         "domain": virsh(f"dumpxml --inactive {HOSTNAME}"),
@@ -230,7 +230,7 @@ def _without(elements: str, xml: str) -> str:
 
 
 def sweep() -> None:
-    """Remove what a session left that was killed before it could."""
+    """Remove what a killed session left behind."""
     virsh(f"destroy {HOSTNAME}")
     virsh(f"undefine {HOSTNAME}")
     for kind in ("net", "pool"):

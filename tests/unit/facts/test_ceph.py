@@ -42,7 +42,7 @@ def test_report_is_read() -> None:
     assert state.declared == [{"service_type": "host", "hostname": "ceph1"}]
 
 
-def test_versions_under_way_are_told_both() -> None:
+def test_during_an_upgrade_both_versions_are_reported() -> None:
     newer = VERSION.replace("18.2.7", "19.2.3")
     state = Ceph().process([json.dumps({**REPORT, "versions": {"osd": {VERSION: 1, newer: 1}}})])
     assert state is not None
@@ -54,25 +54,25 @@ def test_cluster_that_does_not_answer_is_none() -> None:
 
 
 @pytest.mark.parametrize("line", ["{", "{}", '{"versions": 1}'])
-def test_damaged_report_is_told(line: str) -> None:
+def test_damaged_report_is_an_error(line: str) -> None:
     with pytest.raises(FactProcessError):
         Ceph().process([line])
 
 
 def test_cephadm_on_a_host() -> None:
-    said = ["package cephadm", "package lvm2", "authorized", "begun"]
-    assert Cephadm().process(said) == CephadmState(
+    lines = ["package cephadm", "package lvm2", "authorized", "begun"]
+    assert Cephadm().process(lines) == CephadmState(
         frozenset({"cephadm", "lvm2"}), authorized=True, made=False, begun=True, running=False
     )
 
 
 def _osd(fsid: str) -> bytes:
-    """The beginning of a label as Ceph 18.2.7 writes it."""
+    """Return the beginning of a label as Ceph 18.2.7 writes it."""
     return b"bluestore block device\n" + bytes(200) + b"ceph_fsid$\0\0\0" + fsid.encode() + b"\x19"
 
 
 @pytest.mark.parametrize(
-    ("content", "bears"),
+    ("content", "owner"),
     [
         (_osd(FSID), "ours"),
         (_osd(FSID[::-1]), "other"),
@@ -82,12 +82,12 @@ def _osd(fsid: str) -> bytes:
     ],
     ids=["ours", "another cluster's", "behind the label", "a letter", "new"],
 )
-def test_what_an_osds_path_bears(shell: Shell, tmp_path: Path, content: bytes, bears: str) -> None:
+def test_owner_of_an_osd(shell: Shell, tmp_path: Path, content: bytes, owner: str) -> None:
     path = tmp_path / "an osd"
     path.write_bytes(content)
     if not content:
         with path.open("wb") as file:
             file.truncate(1024**3)
     fact = Osds()
-    said = shell.lines(fact.command([str(path), str(tmp_path / "gone"), "/dev/zero"], FSID))
-    assert fact.process(said) == {str(path): bears, "/dev/zero": "other"}
+    lines = shell.lines(fact.command([str(path), str(tmp_path / "gone"), "/dev/zero"], FSID))
+    assert fact.process(lines) == {str(path): owner, "/dev/zero": "other"}

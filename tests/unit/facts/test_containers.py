@@ -1,4 +1,4 @@
-"""What an engine holds, from a real engine's output (shortened to what is read of it)."""
+"""The fact about an engine, from a real engine's output (shortened to what the fact reads)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_quays_container(engine: EngineState) -> None:
     assert len(quay.digest) == 64
 
 
-def test_environment_and_the_images_own(engine: EngineState) -> None:
+def test_environment_of_the_container_and_of_its_image(engine: EngineState) -> None:
     quay, database = engine.containers["quaylab-quay"], engine.containers["quaylab-database"]
     assert quay.image_environment and database.image_environment
     given = quay.environment.items() - quay.image_environment.items()
@@ -64,16 +64,16 @@ def test_network_and_volumes(engine: EngineState) -> None:
     assert not engine.network_is_internal
 
 
-def test_a_network_that_was_made_without_a_way_out() -> None:
+def test_a_network_that_was_made_as_internal() -> None:
     lines = RECORDED.read_text().replace('"Internal":false', '"Internal":true').splitlines()
     assert Engine().process(lines).network_is_internal
 
 
 def _changed(kind: str, **changes: object) -> EngineState:
-    """The recording with Quay's container or its image changed.
+    """Return the recording with Quay's container or its image changed.
 
     Args:
-        kind: a key that only this kind has.
+        kind: a key that only a container or only an image has.
     """
     lines = RECORDED.read_text().splitlines()
     for number, line in enumerate(lines):
@@ -89,7 +89,7 @@ def test_without_the_image_its_environment_is_not_known() -> None:
     assert not found.outdated
 
 
-def test_an_image_whose_name_now_means_another() -> None:
+def test_a_container_whose_images_name_now_means_another() -> None:
     found = _changed("RepoTags", Id="sha256:0").containers["quaylab-quay"]
     assert found.outdated
     assert not _changed("RepoTags").containers["quaylab-quay"].outdated
@@ -105,7 +105,7 @@ def test_no_health_check_and_no_published_port() -> None:
     assert found.started == 1795530571
 
 
-def test_ports_look_as_they_are_published() -> None:
+def test_ports_are_read_in_the_form_they_are_published() -> None:
     binding = {"5432/tcp": [{"HostIp": "fd00::5", "HostPort": "15432"}], "9091/tcp": None}
     found = _changed(
         "HostConfig", HostConfig={"PortBindings": binding, "RestartPolicy": {"Name": "always"}}
@@ -117,19 +117,19 @@ def test_bare_engine() -> None:
     assert Engine().process([""]) == EngineState({}, {}, (), {})
 
 
-def test_half_an_answer_is_an_error() -> None:
+def test_an_incomplete_answer_is_an_error() -> None:
     with pytest.raises(FactProcessError, match="the engine's state can't be read"):
         Engine().process(['object {"Id":'])
 
 
-def test_an_engine_that_does_not_run_holds_nothing(shell: Shell) -> None:
+def test_a_stopped_engine_has_nothing(shell: Shell) -> None:
     shell.stub("docker", "echo 'Cannot connect to the Docker daemon' >&2; exit 1")
     state = Engine().process(shell.lines(Engine().command()) or [""])
     assert (state.containers, state.networks, state.volumes) == ({}, {}, ())
 
 
 def test_files_behind_a_symbolic_link(shell: Shell, tmp_path: Path) -> None:
-    """As where /etc/quaylab, or a directory in it, leads to another disk."""
+    """As where /etc/quaylab, or a directory in it, is a link to another disk."""
     shell.stub("docker", "exit 1")
     for name in ("disk/quay", "other/redis"):
         (tmp_path / name).mkdir(parents=True)

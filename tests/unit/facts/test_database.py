@@ -35,7 +35,7 @@ def test_no_answer() -> None:
     assert Database().process([""]) is None
 
 
-def test_another_answer_is_an_error() -> None:
+def test_an_unexpected_answer_is_an_error() -> None:
     with pytest.raises(FactProcessError, match="the database's answer can't be read"):
         Database().process(["FATAL: the database system is starting up"])
 

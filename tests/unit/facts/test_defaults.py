@@ -1,4 +1,4 @@
-"""Every fact has an answer for a host without its tool."""
+"""Every fact has a default for a host without its tool."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ FOUND = ["/usr/sbin/dockerd", "/usr/bin/docker", "installed"]
         ([*FOUND, "enabled"], DaemonState(True, True)),
         ([*FOUND, "enabled", "flushed"], DaemonState(True, True, True)),
     ],
-    ids=["none", "by hand", "at boot", "without its rules"],
+    ids=["none", "by hand", "at boot", "rules flushed"],
 )
 def test_state(lines: list[str], state: DaemonState) -> None:
     assert Daemon().process(lines) == state
@@ -49,7 +49,7 @@ FILTER = "-P FORWARD DROP\n-A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-ISOLA
         (NAT.splitlines()[0], FILTER.splitlines()[0], "exit 1", "exit 0", "nftables", False),
     ],
     ids=[
-        "as they are made",
+        "complete",
         "nat flushed",
         "filter flushed",
         "no iptables",
@@ -91,7 +91,9 @@ def test_command_of_a_stopped_daemon(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("status", "installed"), [("installed", True), ("unpacked", False), ("half-configured", False)]
 )
-def test_an_interrupted_installation_is_none(shell: Shell, status: str, installed: bool) -> None:
+def test_an_interrupted_installation_is_not_installed(
+    shell: Shell, status: str, installed: bool
+) -> None:
     for name in ("dockerd", "docker", "systemctl"):
         shell.stub(name, "exit 0")
     shell.stub("dpkg-query", f"echo {status}")

@@ -10,7 +10,7 @@ from pyinfra.api.exceptions import FactProcessError
 from facts.dumps import Dumps
 from tests.unit.shell import Shell
 
-TOLD = {
+DESCRIPTION = {
     "before": "v3.16.5",
     "after": "v3.18.0",
     "engine": "postgresql",
@@ -33,7 +33,7 @@ def test_host_with_a_dump() -> None:
             "free 3000",
             "size 1000",
             "revision 316a00c0ffee",
-            f"dump v3.16.5-to-v3.18.0-1 {json.dumps(TOLD)}",
+            f"dump v3.16.5-to-v3.18.0-1 {json.dumps(DESCRIPTION)}",
         ]
     )
     (dump,) = found.dumps
@@ -47,14 +47,14 @@ def test_database_without_a_schema() -> None:
     assert (found.dumps, found.revision, found.size) == ((), None, 1000)
 
 
-@pytest.mark.parametrize("told", ["{", "{}", ""], ids=["cut off", "another", "empty"])
-def test_damaged_description_is_an_error(told: str) -> None:
+@pytest.mark.parametrize("description", ["{", "{}", ""], ids=["cut off", "another", "empty"])
+def test_damaged_description_is_an_error(description: str) -> None:
     with pytest.raises(FactProcessError, match="/var/lib/quaylab/dumps can't be read"):
-        Dumps().process([f"dump v3.16.5-to-v3.18.0-1 {told}"])
+        Dumps().process([f"dump v3.16.5-to-v3.18.0-1 {description}"])
 
 
 @pytest.mark.parametrize(("engine", "client"), [("postgresql", "psql"), ("mysql", "mysql")])
-def test_it_is_asked_as_the_administrator_inside_the_container(
+def test_the_administrator_is_asked_inside_the_container(
     shell: Shell, engine: str, client: str
 ) -> None:
     shell.stub("docker", 'case "$*" in *bash*) echo size 5 ;; *) echo Avail; echo 1 ;; esac')

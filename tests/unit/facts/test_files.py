@@ -1,4 +1,4 @@
-"""Files and directories as they are."""
+"""The fact about files."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from tests.unit.shell import Shell
 RULE = 'rule family="ipv4" source address="10.0.0.1" port port="5432" protocol="tcp" accept'
 
 
-def test_a_rule_has_to_hold_now_and_after_a_reboot(shell: Shell, tmp_path: Path) -> None:
+def test_a_rule_counts_if_it_is_active_and_permanent(shell: Shell, tmp_path: Path) -> None:
     note = tmp_path / "firewall"
     note.write_text(f"--add-rich-rule={RULE}\n")
     shell.stub(

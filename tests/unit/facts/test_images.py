@@ -11,7 +11,7 @@ from quaylab.checks import fetched_images
 from quaylab.checks.fetched_images import ImageState, note_path
 from tests.unit.shell import Shell
 
-# As `docker image inspect` answers: what is there, and in the end a failure if one is not.
+# As `docker image inspect` answers: the images that exist, and a failure if one is missing.
 IMAGES = """
 shift 4; missing=0
 for name; do
@@ -25,7 +25,7 @@ exit $missing
 def test_images(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetched_images, "IMAGE_NOTES", str(tmp_path))
     shell.stub("docker", IMAGES)
-    # As an earlier version has written it: digests alone.
+    # As an earlier version wrote it: digests only.
     Path(note_path("here:1")).write_text("here@sha256:2 mirror/here@sha256:2\n")
     Path(note_path("gone:1")).write_text("sha256:3\n")
     lines = shell.lines(Images().command(references=["here:1", "here:2", "gone:1"]))

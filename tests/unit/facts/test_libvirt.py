@@ -1,4 +1,4 @@
-"""A hypervisor's report, from stubs of the commands that tell it."""
+"""A hypervisor's report, from stubs of its commands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ case "$1 $2" in
   'dumpxml --inactive') echo "{DOMAIN}" ;;
 esac
 """
-TOLD = {"format": "qcow2", "virtual-size": 10737418240, "backing-filename": "/base.qcow2"}
+IMAGE = {"format": "qcow2", "virtual-size": 10737418240, "backing-filename": "/base.qcow2"}
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def hypervisor(shell: Shell) -> Shell:
     for tool in ("curl", "ssh-keygen", "xorrisofs", "libvirtd", "qemu-kvm", "systemctl"):
         shell.stub(tool, "exit 0")
     shell.stub("virsh", VIRSH)
-    shell.stub("qemu-img", f"cat <<'JSON'\n{json.dumps(TOLD, indent=2)}\nJSON")
+    shell.stub("qemu-img", f"cat <<'JSON'\n{json.dumps(IMAGE, indent=2)}\nJSON")
     shell.stub("vgs", "printf '  virt-pool|quaylab\\n  theirs|\\n'")
     return shell
 
@@ -61,8 +61,8 @@ def test_everything(hypervisor: Shell, tmp_path: Path) -> None:
 
 
 def test_an_old_qemu_img_knows_no_force_share(hypervisor: Shell, tmp_path: Path) -> None:
-    told = json.dumps({**TOLD, "format": "raw"})
-    hypervisor.stub("qemu-img", f"test \"$2\" != --force-share || exit 1; echo '{told}'")
+    info = json.dumps({**IMAGE, "format": "raw"})
+    hypervisor.stub("qemu-img", f"test \"$2\" != --force-share || exit 1; echo '{info}'")
     disk = tmp_path / "disk"
     disk.touch()
     assert _report(hypervisor, [str(disk)], []).files[str(disk)].format == "raw"
@@ -77,12 +77,12 @@ def test_without_libvirt(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "active"),
+    ("state", "active"),
     [("running", True), ("paused", True), ("shut off", False), ("crashed", False), ("no", False)],
 )
-def test_a_vm_that_is_paused_is_not_started(told: str, active: bool) -> None:
+def test_a_paused_vm_counts_as_active(state: str, active: bool) -> None:
     packed = base64.b64encode(DOMAIN.encode()).decode()
-    found = Libvirt().process([f"domain|{told}|enable|{packed}"])
+    found = Libvirt().process([f"domain|{state}|enable|{packed}"])
     assert found.domains["odd name"].active is active
 
 

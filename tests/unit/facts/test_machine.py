@@ -76,7 +76,7 @@ esac
 """
 
 
-def test_data_is_looked_for_where_it_is(shell: Shell, tmp_path: Path) -> None:
+def test_a_volumes_directory_is_checked_for_data(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "blobs").mkdir()
     shell.stub("docker", VOLUMES.replace("ROOT", str(tmp_path)))
     found = Machine().process(shell.lines(Machine().command()))
@@ -91,8 +91,8 @@ def test_data_is_looked_for_where_it_is(shell: Shell, tmp_path: Path) -> None:
     }
 
 
-def test_containers_of_others_are_asked_for_their_labels_alone(shell: Shell) -> None:
-    """Their environment may hold secrets, and -vvv prints what is asked."""
+def test_only_the_labels_of_other_containers_are_read(shell: Shell) -> None:
+    """Their environment may have secrets, and -vvv prints the output."""
     shell.stub("docker", VOLUMES)
     shell.lines(Machine().command())
     (inspected,) = [call for call in shell.calls if call.startswith("docker inspect ")]
@@ -105,7 +105,7 @@ def test_engine_that_does_not_run() -> None:
 
 
 def test_engine_that_hangs(shell: Shell) -> None:
-    """It takes each question and answers none, as one does whose storage has gone away."""
+    """It accepts requests and never answers, as when its storage is gone."""
     shell.stub("docker", "exec sleep 20")
     engine = (
         Machine()
@@ -117,7 +117,7 @@ def test_engine_that_hangs(shell: Shell) -> None:
     assert [call.split()[1] for call in shell.calls if call.startswith("docker ")] == ["info"]
 
 
-def test_kin_and_several_addresses() -> None:
+def test_related_systems_and_several_addresses() -> None:
     found = Machine().process(
         [
             *(line for line in BARE if not line.startswith("os ")),
@@ -161,7 +161,7 @@ def test_unsupported_engine(lines: list[str], reason: str) -> None:
 
 
 @pytest.mark.parametrize("lines", [[""], ["uid 0"], ["Welcome!"]])
-def test_what_is_no_report_is_an_error(lines: list[str]) -> None:
+def test_other_output_is_an_error(lines: list[str]) -> None:
     with pytest.raises(FactProcessError, match="the host's report can't be read"):
         Machine().process(lines)
 
@@ -198,13 +198,13 @@ esac
 
 
 def test_ports_of_a_container_that_keeps_exiting_are_ours(shell: Shell) -> None:
-    """`docker ps` shows none for it while it waits for its next start."""
+    """`docker ps` shows no ports while the container waits for its next start."""
     shell.stub("docker", ENGINE)
     assert Machine().process(shell.lines(Machine().command())).published == {80, 443}
 
 
-def test_what_listens_for_a_moment_only_is_not_anothers() -> None:
-    """A killed run may be starting or stopping a container meanwhile."""
+def test_a_port_counts_as_taken_if_both_samples_have_it() -> None:
+    """A killed run may still be starting or stopping a container."""
     listening = ["before 01BB", "before 0050", "after 0050", "after 1F90"]
     assert _process(*listening).listening == {80}
 
@@ -218,7 +218,7 @@ def test_what_listens_for_a_moment_only_is_not_anothers() -> None:
         (b"", "v3.16.5"),
         (b"v3\xff\xc3\n", "v3??"),
     ],
-    ids=["noted", "not known", "the container's label", "emptied by a power cut", "not a text"],
+    ids=["note", "empty note", "the container's label", "emptied by a power cut", "not a text"],
 )
 def test_schema(shell: Shell, tmp_path: Path, note: bytes | None, schema: str | None) -> None:
     shell.stub("docker", ENGINE)

@@ -1,4 +1,4 @@
-"""What containers reach, asked of a real bash with an engine's client that is none."""
+"""What containers reach, with a real bash and a stub of the engine's client."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from facts.network import OutOfReach
 from tests.unit.shell import Shell
 
 HERE = "127.0.0.1"
-# "Runs" the command after the container's name, or after the image's.
+# Stubs that run the command after the container's name, or after the image's.
 INSIDE = 'case $1 in exec) shift 2; exec "$@" ;; *) exit 1 ;; esac'
-BESIDE = """case $1 in
+IN_ANOTHER = """case $1 in
 network) exit 0 ;;
 run) while test "$1" != quay:1; do shift; done; shift; exec bash "$@" ;;
 *) exit 1 ;;
@@ -20,9 +20,11 @@ esac"""
 
 
 @pytest.mark.parametrize(
-    ("engine", "inside"), [(INSIDE, True), (BESIDE, False)], ids=["in the container", "beside it"]
+    ("engine", "inside"),
+    [(INSIDE, True), (IN_ANOTHER, False)],
+    ids=["in the container", "in another container"],
 )
-def test_each_is_told_with_its_reason(shell: Shell, engine: str, inside: bool) -> None:
+def test_each_unreachable_target_has_its_reason(shell: Shell, engine: str, inside: bool) -> None:
     shell.stub("docker", engine)
     with socket.create_server((HERE, 0)) as open_one, socket.create_server((HERE, 0)) as other:
         there, closed = open_one.getsockname()[1], other.getsockname()[1]
@@ -37,7 +39,7 @@ def test_each_is_told_with_its_reason(shell: Shell, engine: str, inside: bool) -
         assert " --rm --network=quaylab " in run
 
 
-def test_silence_is_told(shell: Shell) -> None:
+def test_a_target_that_does_not_answer(shell: Shell) -> None:
     shell.stub("docker", INSIDE)
     shell.stub("timeout", "exit 124")
     fact = OutOfReach()

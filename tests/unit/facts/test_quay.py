@@ -1,4 +1,4 @@
-"""Quay in its container, as a node answered."""
+"""The fact about Quay, from a real node's answer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_node_that_does_not_answer_is_not_healthy() -> None:
     assert not state.healthy
 
 
-def test_another_answer_is_an_error() -> None:
+def test_an_unexpected_answer_is_an_error() -> None:
     with pytest.raises(FactProcessError, match="Quay's health can't be read"):
         Quay().process(["v3.18.0", "<html>"])
 

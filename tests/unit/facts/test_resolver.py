@@ -1,4 +1,4 @@
-"""Who resolves names."""
+"""Which service resolves names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_kind(shell: Shell, active: str, state: ResolverState) -> None:
     assert Resolver().process(shell.lines(command)) == state
 
 
-def test_lines_of_ours(shell: Shell) -> None:
+def test_our_lines_in_etc_hosts(shell: Shell) -> None:
     lines = ["hosts 192.168.254.1 a.lan", "hosts 192.168.254.2 b.lan"]
     assert Resolver().process(lines).hosts == ("192.168.254.1 a.lan", "192.168.254.2 b.lan")
     command = str(Resolver().command(mark="# ours").get_raw_value())

@@ -29,7 +29,7 @@ def test_names_of_a_disk(name: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["/dev/vdz", "docker", "", "/dev/disk/by-id/virtio-OTHER"])
-def test_names_of_none(name: str) -> None:
+def test_names_that_no_disk_has(name: str) -> None:
     assert bare().find(name or "NONE") == []
 
 
@@ -58,7 +58,7 @@ def test_volume_over_two_disks_lies_on_both() -> None:
         assert [each.path for each in found.pieces(path)] == ["/dev/dm-0"]
 
 
-def test_what_is_no_report_is_an_error() -> None:
+def test_other_output_is_an_error() -> None:
     with pytest.raises(FactProcessError, match="the disks' report can't be read"):
         Storage().process(["disk nonsense"])
 
@@ -103,7 +103,7 @@ ENGINES = {
 
 @pytest.mark.parametrize("case", ENGINES)
 def test_data_of_an_engine(shell: Shell, tmp_path: Path, case: str) -> None:
-    paths, missed = ENGINES[case]
+    paths, is_data = ENGINES[case]
     _stubbed(shell)
     root = tmp_path / "docker"
     for each in paths:
@@ -113,7 +113,7 @@ def test_data_of_an_engine(shell: Shell, tmp_path: Path, case: str) -> None:
             path.touch()
     command = COMMAND.replace("/var/lib/docker", str(root))
     found = Storage().process(shell.lines(f"{command} :"))
-    assert bool(found.data) is missed, found.data
+    assert bool(found.data) is is_data, found.data
     assert found.root == str(root)
 
 

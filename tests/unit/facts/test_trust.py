@@ -1,4 +1,4 @@
-"""Names and certificates that a host knows."""
+"""Names that a host resolves, and certificates that it trusts."""
 
 from __future__ import annotations
 

@@ -40,5 +40,5 @@ def test_host_keys(shell: Shell, tmp_path: Path) -> None:
     assert HostKeys().process(shell.lines(command)) == {"a.lan": "ssh-ed25519 AAAA"}
 
 
-def test_nothing_is_an_empty_fact() -> None:
+def test_defaults_are_empty() -> None:
     assert Addresses().default() == HostKeys().default() == {}

@@ -25,19 +25,19 @@ NAME = "quay.example.com"
 
 @dataclass
 class Site:
-    """Where everything listens, and the settings that say so."""
+    """The small servers' ports, and the settings with them."""
 
     quay: SmallQuay
     store: Store
     ports: dict[str, int]
 
-    def lab(self, bears_data: bool = False, **data: Any) -> Plan:
+    def lab(self, has_data: bool = False, **data: Any) -> Plan:
         hosts = [host(NAME, **{**self.ports, **data})]
-        volumes = (Volume(STORAGE_VOLUME, {}),) if bears_data else ()
+        volumes = (Volume(STORAGE_VOLUME, {}),) if has_data else ()
         return plan.make(hosts, {NAME: machine(volumes=volumes)}, self.store)
 
     def host(self, facts: dict[Any, Any] | None = None) -> FakeHost:
-        """This machine, which needs no tunnel."""
+        """Return this machine as a host, which needs no tunnel."""
         local = FakeHost(facts, NAME)
         local.connector = LocalConnector.__new__(LocalConnector)
         return local

@@ -1,4 +1,4 @@
-"""Ceph's ground and Quay's user, operation by operation."""
+"""The files for Ceph's OSDs, and Quay's user, operation by operation."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_user_goes_through_standard_input(lab: Plan) -> None:
     assert json.loads(stdin(command))["data"]["keys"][0]["secret_key"] == secret.get_secret_value()
 
 
-def test_user_that_is_right_stays(lab: Plan) -> None:
+def test_a_correct_user_is_left_alone(lab: Plan) -> None:
     digest = ceph_report.digest(ceph.user(lab.settings, lab.credentials))
     found = FakeHost({Ceph: _state({"quay": digest})}, "ceph")
     assert found.operate(operations.user_present, plan=lab) == []
@@ -59,43 +59,43 @@ def test_user_that_is_right_stays(lab: Plan) -> None:
 
 
 @pytest.mark.parametrize("users", [{}, {"quay": "another digest"}, {"other": "one"}])
-def test_user_that_is_not_is_made_so(lab: Plan, users: dict[str, str]) -> None:
+def test_a_missing_or_wrong_user_is_written(lab: Plan, users: dict[str, str]) -> None:
     found = FakeHost({Ceph: _state(users)}, "ceph")
     assert len(found.operate(operations.user_present, plan=lab)) == 1
 
 
-def test_user_is_another_hosts(lab: Plan) -> None:
+def test_other_hosts_do_not_write_the_user(lab: Plan) -> None:
     quay = FakeHost()
     assert quay.operate(operations.user_present, plan=lab) == []
     assert quay.noops
 
 
-def test_dry_run_over_a_cluster_that_is_down_promises_nothing(lab: Plan) -> None:
-    bearing = machine(volumes=(Volume("quaylab-ceph", {}),))
-    down = dataclasses.replace(lab, machines={**lab.machines, "ceph": bearing})
+def test_dry_run_with_a_stopped_cluster_plans_nothing(lab: Plan) -> None:
+    with_volume = machine(volumes=(Volume("quaylab-ceph", {}),))
+    down = dataclasses.replace(lab, machines={**lab.machines, "ceph": with_volume})
     planned = FakeHost(name="ceph")
     planned.executing = False
     assert planned.operate(operations.user_present, plan=down) == []
     assert planned.noops
 
 
-def test_files_are_made_and_those_that_are_there_stay(tmp_path: Path) -> None:
+def test_missing_osd_files_are_created_and_existing_ones_stay(tmp_path: Path) -> None:
     lab = _plan(tmp_path, ceph_osd_devices=("/srv/a", "/srv/b", "/dev/vg/c"), ceph_osd_size_gb=3)
     found = FakeHost({Paths: ["/srv/a", "/dev/vg/c"]}, "ceph")
     (command,) = found.shell(operations.osd_files, plan=lab)
     assert "truncate --size 3G /srv/b" in command
 
 
-def test_wiping_takes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
-    bears = {
+def test_only_our_own_osds_are_wiped(tmp_path: Path) -> None:
+    owners = {
         "/srv/a": "ours",
         "/srv/b": "nothing",
         "/srv/c": "other",
         "/dev/vg/d": "ours",
         "/dev/vg/e": "other",
     }
-    lab = _plan(tmp_path, ceph_osd_devices=(*bears, "/dev/vg/gone"))
-    found = FakeHost({Osds: bears}, "ceph")
+    lab = _plan(tmp_path, ceph_osd_devices=(*owners, "/dev/vg/gone"))
+    found = FakeHost({Osds: owners}, "ceph")
     first, second, third = found.shell(operations.wiped, plan=lab)
     assert (first, second) == ("rm -f /srv/a", "rm -f /srv/b")
     assert third.startswith("dd if=/dev/zero")
@@ -105,5 +105,5 @@ def test_wiping_takes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
         "/dev/vg/e holds no OSD of this cluster",
     ]
     assert found.asked == [
-        {"paths": [*bears, "/dev/vg/gone"], "fsid": ceph.cluster_id(lab.credentials)}
+        {"paths": [*owners, "/dev/vg/gone"], "fsid": ceph.cluster_id(lab.credentials)}
     ]

@@ -32,14 +32,14 @@ def lab(tmp_path: Path) -> Plan:
     return plan.make(hosts, machines, Store("quaylab", tmp_path))
 
 
-def _declared(lab: Plan) -> CephState:
+def _applied(lab: Plan) -> CephState:
     wanted = cephadm.specifications(lab.settings, lab.topology, lab.credentials, lab.machines)
     daemons = {"mon": 3, "osd": 3, "rgw": 3}
     return CephState("HEALTH_OK", (), "18.2.7", daemons, {}, {}, [*map(service, wanted)])
 
 
 def _on(state: CephadmState, lab: Plan | None = None, name: str = "ceph0") -> FakeHost:
-    return FakeHost({Cephadm: state, Ceph: _declared(lab) if lab else None}, name)
+    return FakeHost({Cephadm: state, Ceph: _applied(lab) if lab else None}, name)
 
 
 def test_new_host_gets_packages_and_key(lab: Plan) -> None:
@@ -49,7 +49,7 @@ def test_new_host_gets_packages_and_key(lab: Plan) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "between"),
+    ("before", "others"),
     [
         (None, ""),
         ("", ""),
@@ -58,13 +58,13 @@ def test_new_host_gets_packages_and_key(lab: Plan) -> None:
     ],
     ids=["no file", "empty", "a key", "a key without a line's end"],
 )
-def test_key_comes_and_goes_as_a_line_of_its_own(
+def test_key_is_added_and_removed_as_a_line_of_its_own(
     lab: Plan,
     shell: Shell,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     before: str | None,
-    between: str,
+    others: str,
 ) -> None:
     keys = tmp_path / "ssh" / "authorized_keys"
     monkeypatch.setattr(operations, "AUTHORIZED_KEYS", keys)
@@ -74,21 +74,21 @@ def test_key_comes_and_goes_as_a_line_of_its_own(
     bare = dataclasses.replace(DONE, authorized=False)
     (authorize,) = _on(bare).shell(operations.prepared, plan=lab)
     assert shell.run(authorize).returncode == 0
-    assert keys.read_text() == f"{between}{cephadm.public_key(lab.credentials)}\n"
+    assert keys.read_text() == f"{others}{cephadm.public_key(lab.credentials)}\n"
     prepared = dataclasses.replace(NOTHING, authorized=True)
     (forget,) = _on(prepared).shell(operations.removed, plan=lab)
     assert shell.run(forget).returncode == 0
-    assert keys.read_text() == between
+    assert keys.read_text() == others
     assert keys.stat().st_mode & 0o777 == 0o600
 
 
-def test_new_cluster_is_bootstrapped_and_noted(lab: Plan) -> None:
+def test_new_cluster_is_bootstrapped_and_recorded(lab: Plan) -> None:
     (command,) = _on(NOTHING).shell(operations.bootstrapped, plan=lab)
     assert "bootstrap --fsid" in command
     assert command.endswith(f">{CEPH_NOTE}")
 
 
-def test_half_made_cluster_is_begun_anew(lab: Plan) -> None:
+def test_incomplete_cluster_is_bootstrapped_again(lab: Plan) -> None:
     half = dataclasses.replace(NOTHING, begun=True)
     guard, remove, bootstrap = _on(half).shell(operations.bootstrapped, plan=lab)
     assert "exit 1" in guard
@@ -97,16 +97,18 @@ def test_half_made_cluster_is_begun_anew(lab: Plan) -> None:
 
 
 @pytest.mark.parametrize("daemon", ["osd.0", "mon.ceph0"])
-def test_cluster_with_osds_is_never_begun_anew(
+def test_cluster_with_osds_is_never_bootstrapped_again(
     lab: Plan, shell: Shell, tmp_path: Path, daemon: str
 ) -> None:
     half = dataclasses.replace(NOTHING, begun=True)
     guard = _on(half).shell(operations.bootstrapped, plan=lab)[0]
     fsid = ceph.cluster_id(lab.credentials)
     (tmp_path / fsid / daemon).mkdir(parents=True)
-    told = shell.run(guard.replace("/var/lib/ceph", str(tmp_path)))
-    assert told.returncode == (1 if daemon == "osd.0" else 0)
-    assert told.stderr.startswith("ceph: ceph0 has OSDs of this cluster") == bool(told.returncode)
+    result = shell.run(guard.replace("/var/lib/ceph", str(tmp_path)))
+    assert result.returncode == (1 if daemon == "osd.0" else 0)
+    assert result.stderr.startswith("ceph: ceph0 has OSDs of this cluster") == bool(
+        result.returncode
+    )
 
 
 def test_stopped_cluster_is_started(lab: Plan) -> None:
@@ -122,13 +124,13 @@ def test_specifications_go_through_standard_input(lab: Plan) -> None:
     assert "PRIVATE KEY" not in text(command)
 
 
-def test_others_wait_for_the_first(lab: Plan) -> None:
+def test_other_hosts_leave_it_to_the_first(lab: Plan) -> None:
     other = _on(NOTHING, name="ceph1")
     assert other.operate(operations.applied, plan=lab) == []
     assert other.operate(operations.serving, plan=lab) == []
 
 
-def test_nothing_is_declared_without_all_hosts(lab: Plan) -> None:
+def test_nothing_is_applied_without_all_hosts(lab: Plan) -> None:
     machines = {name: each for name, each in lab.machines.items() if name != "ceph2"}
     first = _on(DONE)
     part = dataclasses.replace(lab, machines=machines)
@@ -143,7 +145,7 @@ def test_second_run_changes_nothing(lab: Plan, name: str) -> None:
     assert first.noops
 
 
-def test_gateway_without_osds_is_told(lab: Plan) -> None:
+def test_gateway_without_osds_is_reported(lab: Plan) -> None:
     (command,) = _on(NOTHING).shell(operations.serving, plan=lab)
     assert "has it OSDs?" in command
     assert "/dev/tcp/192.168.254.20/7480" in command

@@ -1,4 +1,4 @@
-"""Containers: what runs is compared with what has to run."""
+"""Containers: the running ones are compared with the specified ones."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class Asked(FakeHost):
 
 
 def _host(wanted: Container, *successful: str, **changes: Any) -> FakeHost:
-    """A host that runs a container which differs in some respect."""
+    """Return a host that runs a container with some differences."""
     found = Asked({Engine: engine(wanted, ("quaylab-database",), **changes)})
     found.successful = successful
     return found
 
 
 def _verbs(commands: list[str]) -> list[str]:
-    """The first words of each: `docker run`; waiting is `wait`, and `remove` is what removes a
-    container of ours that may be there."""
+    """Return each command's first words, such as `docker run`; or `wait` for health, or `remove`
+    for the removal of a container of ours."""
     return [
         VERBS.get(command.split()[0].partition("=")[0]) or " ".join(command.split()[:2])
         for command in (each.replace(docker.RUN, "docker run") for each in commands)
@@ -61,7 +61,7 @@ def test_bare_host_gets_network_volume_and_container(lab: Plan) -> None:
     assert f"--label=io.quaylab.specification={database.container.digest}" in commands[-2]
 
 
-def test_running_as_specified_is_nothing_to_do(lab: Plan) -> None:
+def test_a_container_that_runs_as_specified_is_left_alone(lab: Plan) -> None:
     database = lab.workload("database", NAME)
     host = _host(database.container)
     assert _run(database, host) == []
@@ -95,21 +95,23 @@ def test_running_as_specified_is_nothing_to_do(lab: Plan) -> None:
     ],
     ids=str,
 )
-def test_drift_is_put_right(lab: Plan, change: dict[str, Any], verbs: list[str]) -> None:
+def test_drift_is_repaired(lab: Plan, change: dict[str, Any], verbs: list[str]) -> None:
     database = lab.workload("database", NAME)
     assert _run(database, _host(database.container, **change)) == verbs
 
 
-@pytest.mark.parametrize("attached", [{}, {NETWORK: "n1"}], ids=["off it", "on the one before"])
-def test_a_network_that_is_gone(lab: Plan, attached: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "attached", [{}, {NETWORK: "n1"}], ids=["not attached", "attached to the removed one"]
+)
+def test_a_removed_network_is_created_again(lab: Plan, attached: dict[str, str]) -> None:
     redis = lab.workload("redis", NAME)
     found = engine(redis.container, networks=attached, state="exited")
     host = FakeHost({Engine: dataclasses.replace(found, networks={})})
     assert _run(redis, host) == ["docker network", *REPLACED]
 
 
-def test_a_network_without_a_way_out_is_told(lab: Plan) -> None:
-    """As one that was made anew by hand: what is published leads nowhere."""
+def test_an_internal_network_is_refused(lab: Plan) -> None:
+    """As one that was recreated by hand: published ports would not be reachable."""
     redis = lab.workload("redis", NAME)
     found = dataclasses.replace(engine(redis.container), network_is_internal=True)
     host = FakeHost({Engine: found})
@@ -118,30 +120,30 @@ def test_a_network_without_a_way_out_is_told(lab: Plan) -> None:
     assert "docker network rm quaylab" in refusal
 
 
-def test_its_own_check_decides_while_the_engine_has_not_asked_yet(lab: Plan) -> None:
+def test_the_health_check_is_run_if_the_engine_has_not_run_it_yet(lab: Plan) -> None:
     database = lab.workload("database", NAME)
     host = _host(database.container, database.container.health, health="starting")
     assert _run(database, host) == []
 
 
-def test_a_service_that_refuses_its_own_password_is_made_anew(lab: Plan) -> None:
+def test_a_service_that_refuses_its_password_is_replaced(lab: Plan) -> None:
     for service in ("database", "redis"):
         workload = lab.workload(service, NAME)
         assert workload.password_refused
         assert _run(workload, _host(workload.container, workload.password_refused)) == REPLACED
 
 
-def test_a_variable_that_the_image_has_already(lab: Plan) -> None:
+def test_a_variable_that_the_image_has_too(lab: Plan) -> None:
     wanted = lab.workload("quay", NAME).container
     workload = dataclasses.replace(lab.workload("redis", NAME), container=wanted)
-    own = {"PATH": "/bin", "WORKER_COUNT": "1"}
-    for image in (own, own | dict(wanted.environment)):
-        found = {**own, **dict(wanted.environment)}
+    defaults = {"PATH": "/bin", "WORKER_COUNT": "1"}
+    for image in (defaults, defaults | dict(wanted.environment)):
+        found = {**defaults, **dict(wanted.environment)}
         assert _run(workload, _host(wanted, environment=found, image_environment=image)) == []
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "messages"),
     [
         ({"digest": "other"}, ["quaylab-quay will be replaced: "]),
         ({"written": 2000.0}, ["quaylab-quay will be restarted: "]),
@@ -151,17 +153,17 @@ def test_a_variable_that_the_image_has_already(lab: Plan) -> None:
     ],
     ids=str,
 )
-def test_what_clients_will_meet_is_told_while_the_run_is_planned(
-    lab: Plan, change: dict[str, Any], told: list[str]
+def test_an_interruption_of_quay_is_announced_while_planning(
+    lab: Plan, change: dict[str, Any], messages: list[str]
 ) -> None:
     quay = lab.workload("quay", NAME)
     host = _host(quay.container, **change)
     host.executing = False
     _run(quay, host)
-    assert [line[: len(told[0])] for line in host.told] == told
-    host.executing, host.told = True, []
+    assert [line[: len(messages[0])] for line in host.messages] == messages
+    host.executing, host.messages = True, []
     _run(quay, host)
-    assert host.told == []
+    assert host.messages == []
 
 
 @pytest.mark.parametrize(
@@ -175,10 +177,10 @@ def test_what_clients_will_meet_is_told_while_the_run_is_planned(
     ],
     ids=str,
 )
-def test_quays_services_are_stopped_all_at_once(
+def test_quays_programs_are_stopped_in_parallel(
     lab: Plan, change: dict[str, Any], verbs: list[str]
 ) -> None:
-    """supervisord, told to end, stops them one by one."""
+    """On SIGTERM supervisord stops them one by one."""
     quay = dataclasses.replace(lab.workload("quay", NAME), volume=None)
     commands = _host(quay.container, **change).shell(containers.running, workload=quay, timeout=60)
     assert _verbs(commands) == verbs
@@ -187,14 +189,14 @@ def test_quays_services_are_stopped_all_at_once(
         assert "supervisorctl" in commands[0]
 
 
-def test_a_first_start_interrupts_nobody(lab: Plan) -> None:
+def test_a_first_start_announces_no_interruption(lab: Plan) -> None:
     host = FakeHost()
     host.executing = False
     _run(lab.workload("quay", NAME), host)
-    assert host.told == []
+    assert host.messages == []
 
 
-def test_the_engines_client_is_not_asked_for_roots_proxies(lab: Plan) -> None:
+def test_proxies_of_roots_docker_configuration_are_not_used(lab: Plan) -> None:
     redis = lab.workload("redis", NAME)
     *_, run, _ = FakeHost().shell(containers.running, workload=redis, timeout=60)
     assert run.startswith("DOCKER_CONFIG=/nonexistent docker run ")
@@ -211,7 +213,7 @@ def test_absent(lab: Plan) -> None:
     assert bare.noops == [f"{wanted.name} is not there"]
 
 
-def test_a_directory_of_data_becomes_the_volume(lab: Plan) -> None:
+def test_a_data_directory_becomes_the_volume(lab: Plan) -> None:
     database = lab.workload("database", NAME)
     assert database.volume
     volume = dataclasses.replace(database.volume, path="/srv/db")
@@ -231,7 +233,7 @@ def test_waiting_ends_with_health(lab: Plan, shell: Shell) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_waiting_ends_with_the_containers_last_words(lab: Plan, shell: Shell) -> None:
+def test_waiting_ends_with_the_containers_last_log_lines(lab: Plan, shell: Shell) -> None:
     shell.stub(
         "docker", "case $1 in inspect) echo 0 ;; logs) echo 'out of memory' ;; *) exit 1; esac"
     )
@@ -243,7 +245,7 @@ def test_waiting_ends_with_the_containers_last_words(lab: Plan, shell: Shell) ->
     ]
 
 
-# As v3.18.0 said it with a value in SSL_PROTOCOLS that nginx doesn't know.
+# The log of v3.18.0 with a value in SSL_PROTOCOLS that nginx doesn't know.
 UNWELL = """\
    | Redis | Could not connect to Redis with values provided in BUILDLOGS_REDIS | x |
 gunicorn-web stdout | 2026-11-25 00:54:15,871 [74] [INFO] [gunicorn.error] Listening at: unix
@@ -253,16 +255,16 @@ gunicorn-web stdout | KeyError: 'HOME'
 """
 
 
-def test_waiting_tells_what_each_service_complains_of(lab: Plan, shell: Shell) -> None:
-    """nginx is started again and again, so that its own words are far above the last ones."""
+def test_waiting_shows_the_errors_of_each_program(lab: Plan, shell: Shell) -> None:
+    """supervisord restarts nginx again and again, so its error is far above the last lines."""
     (shell.stubs / "log").write_text(
         UNWELL + "2026-11-25 00:55:11,277 INFO spawned: 'nginx' with pid 318\n" * 2500
     )
     shell.stub(
         "docker", f"case $1 in inspect) echo 0 ;; logs) cat {shell.stubs}/log ;; *) exit 1; esac"
     )
-    said = shell.run(docker.wait_until_healthy(lab.workload("quay", NAME).container, 0))
-    lines = said.stderr.splitlines()
+    done = shell.run(docker.wait_until_healthy(lab.workload("quay", NAME).container, 0))
+    lines = done.stderr.splitlines()
     assert [line.split("|")[0].strip() or line for line in lines[1:4]] == [
         UNWELL.splitlines()[0],
         "nginx stderr",

@@ -1,4 +1,4 @@
-"""The credentials file: saved before any host sees what is in it."""
+"""The credentials file, which is saved before any host gets the credentials."""
 
 from __future__ import annotations
 

@@ -46,12 +46,12 @@ def test_extension_is_created(lab: Plan) -> None:
         assert "--dbname=quay" in command
 
 
-def test_planning_does_not_guess_at_a_database_that_is_down(store: Store) -> None:
+def test_a_stopped_database_is_not_asked_while_planning(store: Store) -> None:
     name = "quay.example.com"
-    bearing = machine(volumes=(Volume("quaylab-database", {}),))
+    with_volume = machine(volumes=(Volume("quaylab-database", {}),))
     target = FakeHost({Database: None}, name)
     target.executing = False
-    lab = plan.make([host(name)], {name: bearing}, store)
+    lab = plan.make([host(name)], {name: with_volume}, store)
     assert target.shell(database.prepared, plan=lab) == []
     assert target.noops == ["asked when the run has brought the database up"]
 
@@ -60,12 +60,12 @@ def test_installed_extension_is_left_alone(lab: Plan) -> None:
     assert _prepare(lab, _postgresql(INSTALLED)) == ([], ["pg_trgm 1.6 is installed"])
 
 
-def test_superusers_rights_are_taken(lab: Plan) -> None:
+def test_superuser_rights_are_removed(lab: Plan) -> None:
     ((command,), _) = _prepare(lab, _postgresql(INSTALLED, superuser=True))
     assert 'ALTER ROLE "quay" NOSUPERUSER' in command
 
 
-def test_an_image_without_the_extension_is_told(lab: Plan, shell: Shell) -> None:
+def test_an_image_without_the_extension_is_reported(lab: Plan, shell: Shell) -> None:
     (commands, _) = _prepare(lab, _postgresql(None))
     done = shell.run(commands[0])
     assert done.returncode == 1
@@ -94,7 +94,8 @@ ADMIN = Login("provider", SecretStr("provider-password"), None)
 def _elsewhere(
     lab: Plan, monkeypatch: pytest.MonkeyPatch, *, quay: str | None, admin: str | None = None
 ) -> tuple[FakeHost, list[Any]]:
-    """What is done where Quay, or the administrator, is told a reason; None: an answer."""
+    """Return the host and the operation's commands if the database refuses Quay, or the
+    administrator, for a reason; None stands for an answer."""
 
     def database_(host: object, plan: Plan) -> Answer:
         if quay:
@@ -120,7 +121,7 @@ def test_a_database_that_answers_quay_needs_no_administrator(
     assert target.noops == ["the database 17.2 answers in 3 ms"]
 
 
-def test_what_is_missing_is_made_in_its_order(lab: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_created_in_order(lab: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     with_admin = dataclasses.replace(lab, administrator=ADMIN)
     target, commands = _elsewhere(with_admin, monkeypatch, quay="no such role")
     taken: list[Step] = []
@@ -129,7 +130,7 @@ def test_what_is_missing_is_made_in_its_order(lab: Plan, monkeypatch: pytest.Mon
     assert tuple(taken) == STEPS
 
 
-def test_a_refused_step_is_told_in_one_line(lab: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_step_is_reported_in_one_line(lab: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     with_admin = dataclasses.replace(lab, administrator=ADMIN)
     target, (command, *_) = _elsewhere(with_admin, monkeypatch, quay="no such role")
 
@@ -138,11 +139,11 @@ def test_a_refused_step_is_told_in_one_line(lab: Plan, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(reach, "do_step", refuse)
     assert command.function(None, target, *command.args) is False
-    assert target.told == ["database_admin: can't make the role quay: permission denied"]
+    assert target.messages == ["database_admin: can't make the role quay: permission denied"]
 
 
 @pytest.mark.parametrize(
-    ("administrator", "admin", "told"),
+    ("administrator", "admin", "message"),
     [(None, None, "it went away"), (ADMIN, "not let in", "not let in")],
     ids=["went away", "not let in"],
 )
@@ -152,12 +153,12 @@ def test_nothing_is_made_without_an_administrator(
     monkeypatch: pytest.MonkeyPatch,
     administrator: Login | None,
     admin: str | None,
-    told: str,
+    message: str,
 ) -> None:
     plan = dataclasses.replace(lab, administrator=administrator)
     _, (command,) = _elsewhere(plan, monkeypatch, quay="it went away", admin=admin)
     done = shell.run(text(command))
-    assert (done.returncode, done.stderr) == (1, f"{told}\n")
+    assert (done.returncode, done.stderr) == (1, f"{message}\n")
 
 
 def test_plan_does_not_show_the_administrators_password(lab: Plan) -> None:

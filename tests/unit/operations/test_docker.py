@@ -1,4 +1,4 @@
-"""The engine: installed as each system does it, running, behind its proxy."""
+"""The engine: it is installed as on each system, started, and behind its proxy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _daemon(
     flushed: bool = False,
     live_restore: bool = False,
 ) -> FakeHost:
-    """A host with an engine, and with ``left`` of the files of a proxy."""
+    """Return a host with an engine, and with the files ``left`` of a proxy."""
     daemon = DaemonState(True, enabled, flushed)
     engine = Engine("26.1.5" if answers else None, None, None, None, proxies, live_restore)
     return FakeHost({Daemon: daemon, EngineInfo: engine, Paths: left or []})
@@ -43,21 +43,21 @@ def _running(host: FakeHost, found: Machine, **changes: Any) -> list[str]:
     return host.shell(docker.running, machine=found, settings=settings(**changes))
 
 
-def test_an_engine_that_is_there_is_not_installed_again() -> None:
+def test_an_installed_engine_is_not_installed_again() -> None:
     host = _daemon(answers=False)
     assert host.shell(docker.installed, machine=RHEL, settings=settings()) == []
     assert host.noops == ["dockerd is there"]
 
 
-def test_data_that_only_a_started_engine_shows_stops_the_run(lab: Plan) -> None:
+def test_foreign_data_that_only_a_started_engine_shows_stops_the_run(lab: Plan) -> None:
     foreign = Volume("quaylab-database", {CREDENTIALS_LABEL: "another"})
     host = FakeHost({MachineFact: machine(volumes=(foreign,))})
     (command,) = host.shell(docker.no_foreign_data, plan=lab)
     assert "belongs to the credentials another" in command
     assert "exit 1" in command
-    own = FakeHost({MachineFact: machine()})
-    assert own.shell(docker.no_foreign_data, plan=lab) == []
-    assert own.noops == ["the host's data belongs to this registry"]
+    fitting = FakeHost({MachineFact: machine()})
+    assert fitting.shell(docker.no_foreign_data, plan=lab) == []
+    assert fitting.noops == ["the host's data belongs to this registry"]
 
 
 def test_an_engine_that_comes_up_without_the_data_stops_the_run(lab: Plan) -> None:
@@ -101,7 +101,7 @@ def test_systemd_starts_it_now_and_at_boot(answers: bool, enabled: bool) -> None
     assert "systemctl start docker || " in start
 
 
-def test_an_engine_that_does_not_start_tells_why(shell: Shell) -> None:
+def test_an_engine_that_does_not_start_is_reported_with_its_log(shell: Shell) -> None:
     shell.stub("systemctl", "exit 1")
     shell.stub("journalctl", "echo 'failed to start daemon: no such directive'")
     _, start = _running(_daemon(answers=False), machine())
@@ -114,23 +114,23 @@ def test_an_engine_that_does_not_start_tells_why(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "message"),
     [(["{"], "is no valid JSON"), (["[]"], "holds no JSON object")],
     ids=["no JSON", "no object"],
 )
-@pytest.mark.parametrize("answers", [False, True], ids=["down", "to be restarted"])
-def test_settings_that_the_engine_can_not_read_are_told_before(
-    shell: Shell, answers: bool, lines: list[str], told: str
+@pytest.mark.parametrize("answers", [False, True], ids=["stopped", "running"])
+def test_an_unreadable_daemon_json_is_reported_before_a_start(
+    shell: Shell, answers: bool, lines: list[str], message: str
 ) -> None:
     host = _daemon(answers)
     host.shell_output = (True, lines)
     (command,) = _running(host, machine(), https_proxy=PROXY)
     done = shell.run(command)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"/etc/docker/daemon.json of quay.example.com {told}")
+    assert done.stderr.startswith(f"/etc/docker/daemon.json of quay.example.com {message}")
 
 
-def test_rules_that_were_flushed_are_made_again_where_containers_go_on(shell: Shell) -> None:
+def test_flushed_rules_are_restored_only_where_containers_keep_running(shell: Shell) -> None:
     *_, restart = _running(_daemon(flushed=True, live_restore=True), machine())
     assert "systemctl restart docker || " in restart
     for found, live_restore in ((machine(), False), (machine(systemd=False), True)):
@@ -142,15 +142,15 @@ def test_rules_that_were_flushed_are_made_again_where_containers_go_on(shell: Sh
 
 
 @pytest.mark.parametrize("left", [docker.PROXY_FILE, docker.UNUSED_PROXY_FILE])
-def test_a_proxy_that_is_not_set_any_more_is_taken_away(left: str) -> None:
-    """Killed in between, the next run does the rest."""
+def test_a_proxy_that_is_no_longer_set_is_removed(left: str) -> None:
+    """If a run is killed in between, the next one completes it."""
     commands = _running(_daemon(proxies=("", PROXY, ""), left=[left]), machine())
     assert commands[0].endswith(f"mv -f {docker.PROXY_FILE} {docker.UNUSED_PROXY_FILE}")
     assert "systemctl restart docker || " in commands[-2]
     assert commands[-1] == f"rm -f {docker.UNUSED_PROXY_FILE}"
 
 
-def test_an_engine_without_the_proxy_is_not_restarted_for_its_file() -> None:
+def test_an_engine_without_the_proxy_is_not_restarted_for_a_leftover_file() -> None:
     commands = _running(_daemon(left=[docker.PROXY_FILE]), machine())
     assert "systemctl start docker || " in commands[-2]
     move, remove = _running(_daemon(left=[docker.PROXY_FILE]), machine(systemd=False))
@@ -170,9 +170,9 @@ def test_without_systemd_nothing_is_enabled() -> None:
         (("", PROXY, ""), {"https_proxy": PROXY}, None),
         (("", PROXY, ""), {}, None),
     ],
-    ids=["none yet", "another", "this one", "an admin's own"],
+    ids=["none", "another", "the same", "an administrator's"],
 )
-def test_a_new_proxy_restarts_it(
+def test_a_new_proxy_restarts_the_engine(
     proxies: tuple[str, str, str], changes: dict[str, str], action: str | None
 ) -> None:
     commands = _running(_daemon(proxies=proxies), machine(), **changes)
@@ -180,7 +180,7 @@ def test_a_new_proxy_restarts_it(
     assert done == ([action] if action else [])
 
 
-def test_a_new_proxy_without_systemd_is_the_users_to_bring_about(shell: Shell) -> None:
+def test_without_systemd_a_new_proxy_is_refused(shell: Shell) -> None:
     (command,) = _running(_daemon(), machine(systemd=False), https_proxy=PROXY)
     done = shell.run(command)
     assert done.returncode == 1
@@ -204,7 +204,7 @@ def test_dockerd_gets_its_proxy_without_systemd(shell: Shell) -> None:
     assert (shell.stubs / "proxies").read_text() == f"{PROXY}\nlocalhost, *.example.com\n"
 
 
-def test_dockerd_that_does_not_come_up_tells_why(
+def test_a_dockerd_that_does_not_start_is_reported(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(docker, "START_TIMEOUT", 1)

@@ -1,4 +1,4 @@
-"""Dumps: taken and checked before a migration, and restored."""
+"""Dumps: made and checked before a migration, and restored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.unit.shell import Shell
 
 NAME = "quay.example.com"
 DUMP = UPGRADE.name(NOW.timestamp())
-# A database of two tables as the engine's script dumps, loads and counts it.
+# A stub of the engine's script: it dumps, loads and counts a database of two tables.
 ENGINE = r"""
 case "$*" in
   *' quaylab dump '*) echo content; printf 'rows tag 7\nrows account 2\nNOTICE: x\n' >&2 ;;
@@ -44,7 +44,7 @@ def upgrading(store: Store) -> Plan:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The dumps' directory, and beside it the script, on this machine for a test."""
+    """The dumps' directory and the script, in a temporary directory."""
     folder = tmp_path / "dumps"
     script = tmp_path / "script"
     script.write_text("script")
@@ -65,11 +65,11 @@ def _taken(lab: Plan, state: DumpsState, name: str = NAME) -> tuple[list[str], l
 
 
 def _signed(folder: Path) -> Dump:
-    (told,) = folder.glob("*.json")
-    return Dump.model_validate({"name": told.stem, **json.loads(told.read_text())})
+    (file,) = folder.glob("*.json")
+    return Dump.model_validate({"name": file.stem, **json.loads(file.read_text())})
 
 
-# --- taken, by a real shell ---
+# --- made, by a real shell ---
 
 
 def test_dump_is_checked_and_signed(upgrading: Plan, folder: Path, shell: Shell) -> None:
@@ -91,7 +91,7 @@ def test_dump_is_checked_and_signed(upgrading: Plan, folder: Path, shell: Shell)
 
 
 @pytest.mark.parametrize(
-    ("broken", "told"),
+    ("broken", "message"),
     [
         ("*' quaylab dump '*) echo no space >&2; exit 1 ;;", "no space"),
         ("*' quaylab load '*) echo cut off >&2; exit 1 ;;", "cut off"),
@@ -99,8 +99,8 @@ def test_dump_is_checked_and_signed(upgrading: Plan, folder: Path, shell: Shell)
     ],
     ids=["dump", "load", "rows"],
 )
-def test_dump_that_fails_or_differs_is_none(
-    upgrading: Plan, folder: Path, shell: Shell, broken: str, told: str
+def test_a_dump_that_fails_or_differs_is_not_used(
+    upgrading: Plan, folder: Path, shell: Shell, broken: str, message: str
 ) -> None:
     shell.stub("docker", ENGINE.replace('case "$*" in', f'case "$*" in {broken}'))
     failed = None
@@ -110,7 +110,7 @@ def test_dump_that_fails_or_differs_is_none(
             break
     assert failed
     assert failed.returncode
-    assert told in failed.stderr
+    assert message in failed.stderr
     assert not list(folder.glob("*.json"))
 
 
@@ -124,12 +124,12 @@ def test_empty_database_is_not_dumped(upgrading: Plan) -> None:
     assert _taken(upgrading, _state(revision=None)) == ([], ["the database is empty"])
 
 
-def test_dump_of_a_killed_run_is_taken_up(upgrading: Plan) -> None:
+def test_dump_of_a_killed_run_is_used(upgrading: Plan) -> None:
     there = _dump(upgrading)
     assert _taken(upgrading, _state(there)) == ([], [f"dumped and checked: {there}"])
 
 
-def test_without_an_upgrade_nothing_is_asked(store: Store) -> None:
+def test_without_an_upgrade_no_fact_is_read(store: Store) -> None:
     found = machine(schema="v3.18.0", volumes=(Volume("quaylab-database", {}),))
     target = FakeHost(name=NAME)
     lab = plan.make([host(NAME)], {NAME: found}, store)
@@ -138,26 +138,26 @@ def test_without_an_upgrade_nothing_is_asked(store: Store) -> None:
     assert target.asked == []
 
 
-def test_other_hosts_only_wait(upgrading: Plan) -> None:
+def test_other_hosts_make_no_dump(upgrading: Plan) -> None:
     other = "other.example.com"
     assert _taken(upgrading, _state(), other) == ([], [f"the database is not on {other}"])
 
 
 @pytest.mark.parametrize(
-    ("state", "told"),
+    ("state", "message"),
     [
         (_state(free=199), "need 200 bytes, found are 199"),
         (_state(size=None, revision=None), "the database does not answer"),
     ],
     ids=["no space", "no answer"],
 )
-def test_without_a_dump_the_run_ends(
-    upgrading: Plan, shell: Shell, state: DumpsState, told: str
+def test_a_run_that_can_make_no_dump_ends(
+    upgrading: Plan, shell: Shell, state: DumpsState, message: str
 ) -> None:
     (command,), _ = _taken(upgrading, state)
     done = shell.run(command)
     assert done.returncode == 1
-    assert told in done.stderr
+    assert message in done.stderr
 
 
 # --- restored ---
@@ -183,7 +183,7 @@ def _dump(lab: Plan, **changes: Any) -> Dump:
     )
 
 
-def test_dump_is_loaded_beside_the_database_and_takes_its_place(
+def test_dump_is_loaded_into_another_database_which_then_replaces_it(
     upgrading: Plan, folder: Path, shell: Shell
 ) -> None:
     shell.stub("docker", ENGINE)
@@ -197,7 +197,7 @@ def test_dump_is_loaded_beside_the_database_and_takes_its_place(
     for command in commands:
         done = shell.run(command)
         assert done.returncode == 0, done.stderr
-    # How each call of the engine's script ends.
+    # The arguments of each call of the engine's script.
     ends = [tuple(call.split(" script quaylab ")[1].split(" ", 1)) for call in shell.calls]
     assert ends == [
         ("drop", "quaylab-scratch quaylab-replaced"),
@@ -208,7 +208,7 @@ def test_dump_is_loaded_beside_the_database_and_takes_its_place(
 
 
 @pytest.mark.parametrize(("content", "code"), [("content\n", 0), ("cont", 1)])
-def test_damaged_dump_is_told(
+def test_damaged_dump_is_reported(
     upgrading: Plan, folder: Path, shell: Shell, content: str, code: int
 ) -> None:
     folder.mkdir()
@@ -220,25 +220,25 @@ def test_damaged_dump_is_told(
 
 
 @pytest.mark.parametrize("name", ["other.example.com", NAME])
-def test_elsewhere_nothing_is_restored(upgrading: Plan, name: str) -> None:
+def test_other_hosts_restore_nothing(upgrading: Plan, name: str) -> None:
     dump = None if name == NAME else _dump(upgrading)
     for operation in (dumps.intact, dumps.restored):
         assert FakeHost(name=name).shell(operation, plan=upgrading, dump=dump) == []
 
 
 @pytest.mark.parametrize(
-    ("version", "told"), [("v3.16.5", "quay_version=v3.16.5"), (None, "quay_version=VERSION")]
+    ("version", "setting"), [("v3.16.5", "quay_version=v3.16.5"), (None, "quay_version=VERSION")]
 )
-def test_next_command_is_told(
+def test_next_command_is_printed(
     upgrading: Plan,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     version: str | None,
-    told: str,
+    setting: str,
 ) -> None:
     monkeypatch.setattr("sys.argv", ["pyinfra", "inventory.py", dumps.RESTORE])
     with ctx_state.use(SimpleNamespace(is_executing=True)):
         assert FakeHost().operate(dumps.next_command_printed, plan=upgrading, version=version) == []
     printed = capsys.readouterr()
-    assert printed.out == ""  # where --json is
-    assert printed.err.splitlines()[-1] == f"  pyinfra inventory.py deploy.py --data {told}"
+    assert printed.out == ""  # stdout is for --json
+    assert printed.err.splitlines()[-1] == f"  pyinfra inventory.py deploy.py --data {setting}"

@@ -1,4 +1,4 @@
-"""What an administrator of a database elsewhere may do before any host is changed."""
+"""What the administrator of an external database may do, checked before any host is changed."""
 
 from __future__ import annotations
 
@@ -25,35 +25,37 @@ TAKEN_OVER = Step("set the password of the role quay", None, "ALTER", takes_over
 
 @pytest.fixture
 def new(lab: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
-    """A registry whose credentials were only just made up."""
+    """A registry with new credentials, which were never saved."""
     monkeypatch.setenv(VARIABLE, "provider-password")
     return dataclasses.replace(
         lab, settings=settings(database_admin="provider"), store=Store("new", tmp_path)
     )
 
 
-def _answer(monkeypatch: pytest.MonkeyPatch, made: Plan, *lacking: Step) -> Plan:
-    monkeypatch.setattr(reach, "missing_steps", lambda host, plan: lacking)
+def _answer(monkeypatch: pytest.MonkeyPatch, made: Plan, *missing: Step) -> Plan:
+    monkeypatch.setattr(reach, "missing_steps", lambda host, plan: missing)
     return external_services._with_administrator(cast(Host, None), made, REFUSED)
 
 
-def test_what_is_missing_is_made(new: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_created(new: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     administrator = _answer(monkeypatch, new, MADE).administrator
     assert administrator and administrator.user == "provider"
 
 
-def test_nobody_s_role_is_taken_over(new: Plan, lab: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may be the one by which another registry logs in."""
+def test_an_existing_role_is_not_taken_over(
+    new: Plan, lab: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another registry may use it."""
     with pytest.raises(Refusal, match="database_user: the role quay is there already"):
         _answer(monkeypatch, new, TAKEN_OVER)
-    kept: Any = dataclasses.replace(new, store=lab.store)
-    kept.store.save(kept.credentials)
-    assert _answer(monkeypatch, kept, TAKEN_OVER).administrator
+    saved: Any = dataclasses.replace(new, store=lab.store)
+    saved.store.save(saved.credentials)
+    assert _answer(monkeypatch, saved, TAKEN_OVER).administrator
     monkeypatch.setenv("QUAYLAB_DATABASE_PASSWORD", "its-own-password")
     assert _answer(monkeypatch, new, TAKEN_OVER).administrator
 
 
-def test_database_that_lacks_nothing_refuses_for_another_reason(
+def test_if_nothing_is_missing_the_reason_of_the_refusal_is_shown(
     new: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Refusal, match="database_host: the password is wrong"):

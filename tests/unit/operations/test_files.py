@@ -1,4 +1,4 @@
-"""Files: replaced atomically, and never wider than they have to be."""
+"""Files: they are replaced atomically, and at no moment too many users may read them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _found(**changes: object) -> FakeHost:
     return FakeHost({Files: {SECRET.path: FileState(**state)}})  # type: ignore[arg-type]
 
 
-def test_a_file_as_it_has_to_be_is_left_alone() -> None:
+def test_a_correct_file_is_left_alone() -> None:
     host = _found()
     assert host.operate(files.present, files=[SECRET]) == []
     assert host.noops == [f"{SECRET.path} is as it has to be"]
@@ -35,8 +35,8 @@ def test_a_file_with_another_content_is_written() -> None:
 
 
 @pytest.mark.parametrize("change", [{"uid": 0}, {"gid": 1}, {"mode": 0o644}], ids=str)
-def test_owner_and_mode_are_put_right_in_place(change: dict[str, object]) -> None:
-    # A rewritten file would have its container restarted.
+def test_owner_and_mode_are_repaired_in_place(change: dict[str, object]) -> None:
+    # For a rewritten file its container would be restarted.
     commands = _found(**change).shell(files.present, files=[SECRET])
     assert commands == [f"chown 1001:0 {SECRET.path} && chmod 0400 {SECRET.path}"]
 
@@ -53,8 +53,8 @@ def test_content_goes_through_stdin_alone() -> None:
     assert base64.b64decode(stdin(command)).decode() == SECRET.content
 
 
-def test_half_of_a_content_replaces_nothing(tmp_path: Path, shell: Shell) -> None:
-    """For a command, the death of the run that feeds it is the end of its input."""
+def test_incomplete_content_replaces_nothing(tmp_path: Path, shell: Shell) -> None:
+    """If the run is killed, the command's input ends early."""
     shell.stub("install", ":")
     shell.stub("chown", ":")
     target = tmp_path / "environment"
@@ -68,22 +68,22 @@ def test_half_of_a_content_replaces_nothing(tmp_path: Path, shell: Shell) -> Non
 
 
 def _written(shell: Shell, target: Path) -> subprocess.CompletedProcess[str]:
-    """A run of the command that writes the secret there."""
+    """Run the command that writes the secret to a path."""
     shell.stub("install", ":")
     shell.stub("chown", ":")
     command = files.write(dataclasses.replace(SECRET, path=str(target)))
     return shell.run(command, stdin(command))
 
 
-def test_an_empty_directory_in_its_place_gives_way(tmp_path: Path, shell: Shell) -> None:
-    """As Docker makes one, where it is told to mount a file that isn't there."""
+def test_an_empty_directory_is_replaced(tmp_path: Path, shell: Shell) -> None:
+    """Docker makes one when it mounts a file that doesn't exist."""
     target = tmp_path / "environment"
     target.mkdir()
     assert _written(shell, target).returncode == 0
     assert target.read_text() == SECRET.content
 
 
-def test_a_directory_with_something_in_it_is_told(tmp_path: Path, shell: Shell) -> None:
+def test_a_directory_that_is_not_empty_is_reported(tmp_path: Path, shell: Shell) -> None:
     target = tmp_path / "environment"
     target.mkdir()
     (target / "kept").touch()
@@ -104,7 +104,7 @@ def test_a_link_to_a_directory_is_replaced_and_not_followed(tmp_path: Path, shel
     assert list(elsewhere.iterdir()) == []
 
 
-def test_nothing_wide_is_on_disk_before_the_last_step() -> None:
+def test_owner_and_mode_are_set_before_the_last_step() -> None:
     (command,) = FakeHost().operate(files.present, files=[SECRET])
     steps = text(command)
     order = [

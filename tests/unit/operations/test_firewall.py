@@ -1,4 +1,4 @@
-"""firewalld: the ports of a host's services, to those who need them."""
+"""firewalld: a host's ports are opened for those who need them."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ RICH = (
 )
 
 
-def _of(lab: Plan) -> tuple[Port, ...]:
+def _ports(lab: Plan) -> tuple[Port, ...]:
     return tuple(port for _, port in lab.ports_of(NAME))
 
 
-def _of_the_database() -> tuple[Port, ...]:
+def _database_ports() -> tuple[Port, ...]:
     name = "db.example.com"
     hosts = [
         host(NAME, ["quay"], address=PEER),
         host(name, ["database", "redis"], address="192.168.254.11"),
     ]
-    told = context(build(hosts))
+    run = context(build(hosts))
     return tuple(
-        port for service in ("database", "redis") for port in BY_NAME[service].ports(told, name)
+        port for service in ("database", "redis") for port in BY_NAME[service].ports(run, name)
     )
 
 
-def test_the_registry_is_for_everybody_and_its_services_for_quay(lab: Plan) -> None:
+def test_the_registry_is_open_to_all_and_its_services_to_quay(lab: Plan) -> None:
     running = FakeHost({Firewall: FirewallState(True, frozenset())})
-    _, *commands = running.shell(firewall.opened, ports=_of(lab), peer=PEER)
+    _, *commands = running.shell(firewall.opened, ports=_ports(lab), peer=PEER)
     assert [command.count("--add-port=443/tcp") for command in commands] == [2, 0]
     assert commands[1].count("--add-port=80/tcp") == 2
-    _, *commands = running.shell(firewall.opened, ports=_of_the_database(), peer=PEER)
+    _, *commands = running.shell(firewall.opened, ports=_database_ports(), peer=PEER)
     assert len(commands) == 2
     for command, port in zip(commands, (5432, 6379), strict=True):
         assert f"firewall-cmd --quiet '{RICH.format(port)}'" in command
@@ -60,45 +60,45 @@ def test_the_registry_is_for_everybody_and_its_services_for_quay(lab: Plan) -> N
 )
 def test_nothing_to_open(state: FirewallState) -> None:
     found = FakeHost({Firewall: state})
-    assert found.shell(firewall.opened, ports=_of_the_database(), peer=PEER) == []
+    assert found.shell(firewall.opened, ports=_database_ports(), peer=PEER) == []
     assert len(found.noops) == 1
 
 
-# --- what runs have opened ---
+# --- rules of earlier runs ---
 
 QUAYS = frozenset({"--add-port=443/tcp", "--add-port=80/tcp"})
 
 
 def _written(command: object) -> list[str]:
-    """The lines of the note."""
+    """Return the lines of the note."""
     return base64.b64decode(stdin(command)).decode().splitlines()
 
 
-def test_what_a_run_opens_is_noted_first(lab: Plan) -> None:
-    """A port that somebody else had opened is none of ours."""
+def test_a_rule_is_recorded_before_it_is_added(lab: Plan) -> None:
+    """A port that somebody else opened is not recorded."""
     host = FakeHost({Firewall: FirewallState(True, frozenset({"--add-port=80/tcp"}))})
-    note, opened = host.operate(firewall.opened, ports=_of(lab), peer=PEER)
+    note, opened = host.operate(firewall.opened, ports=_ports(lab), peer=PEER)
     assert _written(note) == ["--add-port=443/tcp"]
     assert "--add-port=443/tcp" in text(opened)
 
 
-def test_the_rule_of_a_port_before_goes(lab: Plan) -> None:
+def test_the_rule_of_a_former_port_is_removed(lab: Plan) -> None:
     before = "--add-port=8443/tcp"
     found = FirewallState(True, QUAYS | {before}, QUAYS | {before})
     host = FakeHost({Firewall: found})
-    closed, note = host.operate(firewall.opened, ports=_of(lab), peer=PEER)
+    closed, note = host.operate(firewall.opened, ports=_ports(lab), peer=PEER)
     assert text(closed).count("--remove-port=8443/tcp") == 2
     assert _written(note) == sorted(QUAYS)
 
 
 def test_a_killed_run_is_finished(lab: Plan) -> None:
-    """It noted what it would open, and did not come to it."""
+    """It recorded the rules, and was killed before it added them."""
     host = FakeHost({Firewall: FirewallState(True, frozenset(), QUAYS)})
-    commands = host.shell(firewall.opened, ports=_of(lab), peer=PEER)
+    commands = host.shell(firewall.opened, ports=_ports(lab), peer=PEER)
     assert [command.split("=")[1].split("/")[0] for command in commands] == ["443", "80"]
 
 
-def test_taken_down_is_closed() -> None:
+def test_a_teardown_removes_only_recorded_rules() -> None:
     rich = RICH.format(5432)
     found = FirewallState(True, QUAYS | {rich}, frozenset({rich}))
     closed, note = FakeHost({Firewall: found}).operate(firewall.closed)

@@ -1,4 +1,4 @@
-"""Images: from the one source that is set."""
+"""Images: they come from the source that is set."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OTHER = dataclasses.replace(KNOWN, identities=("sha256:3", "elsewhere/quay@sha25
 
 
 class Fetching(FakeHost):
-    """A host that has none of the images, until the operation asks again."""
+    """A host without the images until the operation reads the fact again."""
 
     def __init__(self, fetched: dict[str, ImageState]) -> None:
         super().__init__()
@@ -44,21 +44,21 @@ def _present(host: FakeHost, image: Image, wanted: Settings) -> list[str]:
     return host.shell(images.present, images=[image], settings=wanted)
 
 
-def test_an_image_that_is_there_is_not_fetched() -> None:
+def test_an_existing_image_is_not_fetched() -> None:
     host = FakeHost({Images: {IMAGE.reference: KNOWN}})
     assert _present(host, IMAGE, settings()) == []
     assert host.noops == [f"present: {IMAGE.reference}"]
 
 
-def test_an_image_that_no_run_has_seen_is_remembered() -> None:
+def test_an_image_without_a_note_is_recorded() -> None:
     host = FakeHost({Images: {IMAGE.reference: SEEN}})
     (write,) = host.operate(images.present, images=[IMAGE], settings=settings())
     assert base64.b64decode(stdin(write)).decode() == f"{' '.join(SEEN.identities)}\n"
     assert note_path(IMAGE.reference) in text(write)
 
 
-def test_an_image_that_was_changed_since_the_plan_stops_the_run(shell: Shell) -> None:
-    """It is left as somebody has made it."""
+def test_an_image_that_changed_since_the_plan_stops_the_run(shell: Shell) -> None:
+    """The image itself is not changed."""
     (refuse,) = _present(FakeHost({Images: {IMAGE.reference: OTHER}}), IMAGE, settings())
     done = shell.run(refuse)
     assert done.returncode == 1
@@ -72,7 +72,7 @@ def test_each_image_is_fetched_once() -> None:
 # --- registry ---
 
 
-def test_a_pulled_image_is_remembered() -> None:
+def test_a_pulled_image_is_recorded() -> None:
     pull, write = _present(Fetching({IMAGE.reference: SEEN}), IMAGE, settings())
     assert " pull " in pull
     assert note_path(IMAGE.reference) in write
@@ -83,7 +83,7 @@ def test_pulling_the_same_image_again_is_fine() -> None:
     assert " pull " in pull
 
 
-def test_a_tag_that_was_moved_is_refused(shell: Shell) -> None:
+def test_a_moved_tag_is_refused(shell: Shell) -> None:
     _, remove, refuse = _present(Fetching({IMAGE.reference: OTHER}), IMAGE, settings())
     assert remove.startswith(f"docker image rm {IMAGE.reference}")
     done = shell.run(refuse)
@@ -109,13 +109,13 @@ def test_pull_uses_the_login_of_pull_secret_user(engine: Shell) -> None:
     assert f"docker --config /home/puller/.docker pull {IMAGE.reference}" in engine.calls
 
 
-def test_a_failed_pull_names_all_ways_out_in_one_line(engine: Shell) -> None:
+def test_a_failed_pull_names_all_remedies_in_one_line(engine: Shell) -> None:
     engine.stub("docker", "exit 1")
-    code, told = _pull(engine)
+    code, message = _pull(engine)
     assert code == 1
-    assert len(told.splitlines()) == 1
-    for way in ("https_proxy", "company_ca", "quay.io", "pull_secret", "archive", "./lab demo"):
-        assert way in told
+    assert len(message.splitlines()) == 1
+    for remedy in ("https_proxy", "company_ca", "quay.io", "pull_secret", "archive", "./lab demo"):
+        assert remedy in message
 
 
 # --- archive ---
@@ -172,7 +172,7 @@ def test_packaged_images_are_built_on_their_base() -> None:
     assert base64.b64decode(stdin(build))
 
 
-def test_a_base_that_is_there_is_not_built_again() -> None:
+def test_an_existing_base_is_not_built_again() -> None:
     host = FakeHost({Images: {base_image().reference: SEEN}})
     _, build = _present(host, packaged_image("redis", "8.0"), settings(image_source="packages"))
     assert "docker build" in build
@@ -201,14 +201,14 @@ def test_build_goes_through_the_proxy(builder: Shell) -> None:
     assert f"--build-arg=http_proxy={proxy} -" in builder.calls[-1]
 
 
-def test_half_of_a_context_is_not_built(builder: Shell) -> None:
-    """Docker would take it, and the image's name says that it has the whole."""
+def test_an_incomplete_context_is_not_built(builder: Shell) -> None:
+    """Docker would accept it, and the image's name is derived from the complete context."""
     build = _build()
     assert builder.run(build, stdin(build)[:2000]).returncode != 0
     assert builder.calls == []
 
 
-def test_what_a_killed_run_has_built_meanwhile_is_not_built_again(builder: Shell) -> None:
+def test_an_image_that_a_killed_run_has_built_meanwhile_is_not_built_again(builder: Shell) -> None:
     builder.stub("docker", "exit 0")
     build = _build()
     assert builder.run(build, stdin(build)).returncode == 0

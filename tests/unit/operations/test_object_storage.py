@@ -1,4 +1,4 @@
-"""The bucket is made where it is missing, and tried before Quay is."""
+"""The bucket is created if it is missing, and tested before Quay starts."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MISSING = Answer(404, "<Error><Code>NoSuchBucket</Code></Error>")
 
 
 class Bucket:
-    """A store with one bucket, which may be there."""
+    """A store with one bucket, which may exist."""
 
     def __init__(self) -> None:
-        self.there = False
+        self.exists = False
         self.denied = False
         self.objects: dict[str, bytes] = {}
 
@@ -31,9 +31,9 @@ class Bucket:
         if self.denied:
             return Answer(403, "<Error><Code>SignatureDoesNotMatch</Code></Error>")
         if path == "/quay-storage":
-            self.there = self.there or request.method == "PUT"
-            return Answer(200, "<ListBucketResult/>") if self.there else MISSING
-        if not self.there:
+            self.exists = self.exists or request.method == "PUT"
+            return Answer(200, "<ListBucketResult/>") if self.exists else MISSING
+        if not self.exists:
             return MISSING
         if request.method == "PUT":
             self.objects[path] = request.body
@@ -68,53 +68,55 @@ def host(site: Site) -> FakeHost:
     return site.host()
 
 
-def test_a_missing_bucket_is_made(lab: Plan, host: FakeHost, bucket: Bucket) -> None:
+def test_a_missing_bucket_is_created(lab: Plan, host: FakeHost, bucket: Bucket) -> None:
     (command,) = host.operate(object_storage.bucket_present, plan=lab)
-    assert not bucket.there
+    assert not bucket.exists
     assert host.call(command)
-    assert bucket.there
+    assert bucket.exists
 
 
-def test_a_dry_run_makes_nothing(
+def test_a_dry_run_creates_nothing(
     lab: Plan, host: FakeHost, bucket: Bucket, server: SmallStore
 ) -> None:
     host.executing = False
     assert len(host.operate(object_storage.bucket_present, plan=lab)) == 1
     assert host.operate(object_storage.usable, plan=lab) == []
-    assert not bucket.there
+    assert not bucket.exists
     assert {each.method for each in server.asked} == {"GET"}
 
 
-def test_a_bucket_that_is_there_stays(lab: Plan, host: FakeHost, bucket: Bucket) -> None:
-    bucket.there = True
+def test_an_existing_bucket_is_left_alone(lab: Plan, host: FakeHost, bucket: Bucket) -> None:
+    bucket.exists = True
     assert host.operate(object_storage.bucket_present, plan=lab) == []
     assert host.noops == ["quay-storage is there"]
 
 
-def test_one_that_a_killed_run_made(lab: Plan, host: FakeHost, bucket: Bucket) -> None:
+def test_a_bucket_that_a_killed_run_created_meanwhile(
+    lab: Plan, host: FakeHost, bucket: Bucket
+) -> None:
     (command,) = host.operate(object_storage.bucket_present, plan=lab)
-    bucket.there = True
+    bucket.exists = True
     assert host.call(command)
 
 
-def test_a_store_that_refuses_is_told_in_one_line(
+def test_a_store_that_refuses_is_reported_in_one_line(
     lab: Plan, host: FakeHost, bucket: Bucket
 ) -> None:
     bucket.denied = True
     (command,) = host.operate(object_storage.bucket_present, plan=lab)
     assert not host.call(command)
-    (line,) = host.told
+    (line,) = host.messages
     assert line.startswith("storage_secret_key: object store at ")
 
 
 def test_objects_are_written_read_and_deleted(lab: Plan, host: FakeHost, bucket: Bucket) -> None:
-    bucket.there = True
+    bucket.exists = True
     assert host.operate(object_storage.usable, plan=lab) == []
     assert host.noops == ["objects can be written, read and deleted in quay-storage"]
     assert bucket.objects == {}
 
 
-def test_a_store_that_can_not_be_used_stops_the_run(
+def test_a_store_that_cannot_be_used_stops_the_run(
     lab: Plan, host: FakeHost, bucket: Bucket
 ) -> None:
     bucket.denied = True
@@ -126,13 +128,15 @@ def test_a_store_that_can_not_be_used_stops_the_run(
 def test_quay_is_not_started_without_its_bucket(lab: Plan, host: FakeHost, bucket: Bucket) -> None:
     (command,) = host.operate(quay_operations.services_answer, plan=lab)
     assert "storage_bucket: there is no bucket quay-storage" in text(command)
-    bucket.there = True
+    bucket.exists = True
     assert host.operate(quay_operations.services_answer, plan=lab) == []
     assert "radosgw, bucket quay-storage, answers in" in host.noops[-1]
 
 
-def test_verifying_follows_quay_to_the_store(site: Site, lab: Plan, host: FakeHost) -> None:
-    """Quay sends clients for a blob to the store, under an address that is signed."""
+def test_verification_follows_quays_redirect_to_the_store(
+    site: Site, lab: Plan, host: FakeHost
+) -> None:
+    """Quay redirects clients to a signed address of the blob in the store."""
 
     def script(request: Request) -> Answer:
         name, _, query = request.path.removeprefix("/quay-storage/").partition("?")
@@ -148,7 +152,7 @@ def test_verifying_follows_quay_to_the_store(site: Site, lab: Plan, host: FakeHo
 
 
 @pytest.mark.parametrize("refusal", [Answer(403), None], ids=["refused", "down"])
-def test_a_store_that_clients_get_nothing_from(
+def test_a_store_that_clients_cannot_read_from(
     site: Site, lab: Plan, host: FakeHost, refusal: Answer | None
 ) -> None:
     user = lab.settings.quay_superuser
@@ -158,12 +162,12 @@ def test_a_store_that_clients_get_nothing_from(
         with reach.registry(host, lab) as quay:  # type: ignore[arg-type]
             site.quay.sends_to = f"http://127.0.0.1:{port}/quay-storage"
             quay.initialize(user, password, lab.settings.quay_superuser_email)
-            told = "HTTP 403" if refusal else "Connection refused"
-            with pytest.raises(RegistryError, match=f"a blob from 127.0.0.1:{port}: .*{told}"):
+            message = "HTTP 403" if refusal else "Connection refused"
+            with pytest.raises(RegistryError, match=f"a blob from 127.0.0.1:{port}: .*{message}"):
                 quay.round_trip(user, password, "check")
 
 
-def test_a_host_that_can_not_be_looked_into(lab: Plan) -> None:
+def test_a_host_without_a_tunnel(lab: Plan) -> None:
     with pytest.raises(reach.Unreachable, match="only SSH and @local hosts can"):
         reach.objects(FakeHost(), lab)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""What a run has seen of its hosts: asked once, together, and until something is changed."""
+"""A run's facts about its hosts are read once, in one command, until something is changed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.unit.fake_host import FakeHost
 from tests.unit.shell import Shell
 
 
-class Said(FactBase[list[str]]):
-    """What a command prints."""
+class Output(FactBase[list[str]]):
+    """The output of a command."""
 
     def command(self, script: str) -> str:
         return script
@@ -36,14 +36,14 @@ class Said(FactBase[list[str]]):
         return output
 
 
-class Plain(Said):
+class Plain(Output):
     def command(self) -> str:  # type: ignore[override]
         return "echo plain"
 
 
 @dataclass
 class Operation:
-    """As much of pyinfra's as tells whether it has changed anything."""
+    """The part of pyinfra's operation that knows whether it has changed anything."""
 
     complete: bool = False
     changed: bool = False
@@ -57,7 +57,7 @@ class Operation:
 
 
 class Asked(FakeHost):
-    """A host that runs what it is asked together in a shell, and counts what it is asked alone."""
+    """A host that runs combined questions in a shell, and records facts that are read alone."""
 
     def __init__(self, shell: Shell, facts: dict[type[FactBase[Any]], Any] | None = None) -> None:
         super().__init__(facts)
@@ -78,9 +78,9 @@ class Asked(FakeHost):
 
 @pytest.fixture
 def asked(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
-    """The current host, whose run has begun, and has one operation."""
+    """The current host, in a run with one operation."""
     monkeypatch.setattr(observation, "inventory_arguments", lambda host: {})
-    host = Asked(shell, {Said: ["alone"], Plain: ["alone"], Files: {}})
+    host = Asked(shell, {Output: ["alone"], Plain: ["alone"], Files: {}})
     run = SimpleNamespace(ops={host: {"hash": SimpleNamespace(operation_meta=host.operation)}})
     with ctx_host.use(host), ctx_state.use(run):
         yield host
@@ -91,23 +91,23 @@ def _begin(host: Any, *questions: Question, paths: tuple[str, ...] = ()) -> None
     observation.prepare(host, questions, paths)
 
 
-def test_before_a_run_each_question_is_asked(asked: Asked) -> None:
+def test_before_a_run_begins_each_question_is_asked(asked: Asked) -> None:
     for _ in range(2):
-        assert observation.ask(Said, script="true") == ["alone"]
+        assert observation.ask(Output, script="true") == ["alone"]
     assert len(asked.asked) == 2
 
 
 def test_a_question_is_asked_once(asked: Asked) -> None:
     _begin(asked)
     for _ in range(2):
-        assert observation.ask(Said, script="true") == ["alone"]
+        assert observation.ask(Output, script="true") == ["alone"]
     assert asked.asked == [{"script": "true"}]
-    observation.ask(Said, script="another")
+    observation.ask(Output, script="another")
     observation.ask(Plain)
     assert len(asked.asked) == 3
 
 
-def test_what_the_report_tells_is_not_asked(asked: Any) -> None:
+def test_what_the_report_has_is_not_asked(asked: Any) -> None:
     state = FileState(0, 0, 0o644, "a" * 64)
     observation.begin(asked, {Plain: ["reported"]}, {Files: {"/reported": state}})
     assert observation.ask(Plain) == ["reported"]
@@ -115,7 +115,7 @@ def test_what_the_report_tells_is_not_asked(asked: Any) -> None:
     assert asked.asked == []
 
 
-def test_after_a_change_everything_is_asked_anew(asked: Any) -> None:
+def test_after_a_change_everything_is_asked_again(asked: Any) -> None:
     observation.begin(asked, {Plain: ["reported"]}, {})
     asked.operation.complete = True
     assert observation.ask(Plain) == ["reported"], "an operation without a change"
@@ -138,7 +138,7 @@ def test_a_change_on_another_host_counts_as_well(asked: Any, tmp_path: Path) -> 
         assert observation.ask(Plain) != ["reported"]
 
 
-def test_what_is_there_and_what_is_not_is_asked_once(asked: Any) -> None:
+def test_existing_and_missing_files_are_asked_for_once(asked: Any) -> None:
     there = FileState(0, 0, 0o644, "a" * 64)
     asked.facts[Files] = {"/there": there}
     _begin(asked)
@@ -158,15 +158,15 @@ def test_questions_are_asked_in_one_command(asked: Asked, tmp_path: Path) -> Non
         "echo one; echo two": ["one", "two"],
         "printf 'no end'": ["no end"],
         "echo; echo after an empty line": ["", "after an empty line"],
-        # As the fact has it for no output.
+        # The fact's default for no output.
         "true": ["by default"],
         "echo 'its own error' >&2": ["by default"],
     }
     paths = (str(file), str(tmp_path / "not there"))
-    _begin(asked, *(question(Said, script=script) for script in scripts), paths=paths)
+    _begin(asked, *(question(Output, script=script) for script in scripts), paths=paths)
     assert len(asked.together) == 1
     for script, answer in scripts.items():
-        assert observation.ask(Said, script=script) == answer
+        assert observation.ask(Output, script=script) == answer
     wanted = ManagedFile(str(file), "content", mode=file.stat().st_mode & 0o7777)
     found = observation.ask_each(Files, paths)
     assert found.keys() == {str(file)}
@@ -175,22 +175,22 @@ def test_questions_are_asked_in_one_command(asked: Asked, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("script", ["exit 1", "echo half; exit 3"])
-def test_what_fails_is_asked_again_where_it_is_needed(asked: Asked, script: str) -> None:
-    _begin(asked, question(Said, script=script), question(Said, script="echo fine"))
-    assert observation.ask(Said, script="echo fine") == ["fine"]
+def test_a_failed_question_is_asked_again_when_it_is_needed(asked: Asked, script: str) -> None:
+    _begin(asked, question(Output, script=script), question(Output, script="echo fine"))
+    assert observation.ask(Output, script="echo fine") == ["fine"]
     assert asked.asked == []
-    assert observation.ask(Said, script=script) == ["alone"]
+    assert observation.ask(Output, script=script) == ["alone"]
     assert asked.asked == [{"script": script}]
 
 
-def test_nothing_is_left_of_the_answers(asked: Asked, shell: Shell) -> None:
+def test_the_file_of_answers_is_removed(asked: Asked, shell: Shell) -> None:
     shell.stub("mktemp", f"mkdir {shell.stubs}/answers; echo {shell.stubs}/answers")
-    _begin(asked, question(Said, script="echo one"))
-    assert observation.ask(Said, script="echo one") == ["one"]
+    _begin(asked, question(Output, script="echo one"))
+    assert observation.ask(Output, script="echo one") == ["one"]
     assert not (shell.stubs / "answers").exists()
 
 
-# --- what is no fact ---
+# --- answers that are not facts ---
 
 
 def test_an_answer_of_a_service_is_remembered_by_its_name(asked: Any) -> None:
@@ -200,7 +200,7 @@ def test_an_answer_of_a_service_is_remembered_by_its_name(asked: Any) -> None:
     assert observation.recall(asked, "Redis", lambda: "7.2") == "7.2"
 
 
-def test_no_answer_is_not_remembered(asked: Any) -> None:
+def test_a_failure_is_not_remembered(asked: Any) -> None:
     def silent() -> str:
         raise ConnectionError
 

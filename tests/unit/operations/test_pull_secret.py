@@ -1,4 +1,4 @@
-"""The pull secret: merged, never put over what a user has."""
+"""The pull secret: it is merged into a user's logins, and replaces none of them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_user_without_logins_gets_them(secret: Path) -> None:
     assert "aHVudGVyMg" not in text(command)
 
 
-def test_what_the_user_has_stays(secret: Path) -> None:
+def test_the_users_own_logins_stay(secret: Path) -> None:
     mine = {"auths": {"registry.example.com": {"auth": "bWluZQ=="}}, "detachKeys": "ctrl-q"}
     ((command,), _) = _merge(secret, ENTRY, "1000:1000:600", json.dumps(mine))
     assert _written(command) == {
@@ -52,21 +52,21 @@ def test_what_the_user_has_stays(secret: Path) -> None:
     }
 
 
-def test_logins_that_are_there_are_left_alone(secret: Path) -> None:
+def test_existing_logins_are_left_alone(secret: Path) -> None:
     lines = json.dumps(LOGINS, indent=2).splitlines()
     (commands, host) = _merge(secret, ENTRY, "1000:1000:600", *lines)
     assert commands == []
     assert host.noops == ["/home/puller/.docker/config.json has the logins"]
 
 
-@pytest.mark.parametrize("state", ["1000:1000:644", "0:0:600"], ids=["too open", "of another"])
-def test_owner_and_mode_are_put_right(secret: Path, state: str) -> None:
+@pytest.mark.parametrize("state", ["1000:1000:644", "0:0:600"], ids=["mode", "owner"])
+def test_owner_and_mode_are_repaired(secret: Path, state: str) -> None:
     (commands, _) = _merge(secret, ENTRY, state, json.dumps(LOGINS))
     assert len(commands) == 1
 
 
 @pytest.mark.parametrize(
-    ("lines", "ok", "told"),
+    ("lines", "ok", "message"),
     [
         ([], False, "pull_secret_user: puller is no user of quay.example.com"),
         ([ENTRY, "1000:1000:600", "{"], True, "/home/puller/.docker/config.json is no JSON"),
@@ -75,8 +75,8 @@ def test_owner_and_mode_are_put_right(secret: Path, state: str) -> None:
     ],
     ids=["no user", "no JSON", "a list", "no logins"],
 )
-def test_refused(secret: Path, shell: Shell, lines: list[str], ok: bool, told: str) -> None:
+def test_refused(secret: Path, shell: Shell, lines: list[str], ok: bool, message: str) -> None:
     ((command,), _) = _merge(secret, *lines, ok=ok)
     done = shell.run(text(command))
     assert done.returncode == 1
-    assert done.stderr.startswith(told)
+    assert done.stderr.startswith(message)

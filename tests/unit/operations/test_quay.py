@@ -1,4 +1,4 @@
-"""Quay's schema, its first user, and the proof that it works."""
+"""Quay's schema, its superuser, and the verification that it works."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def _engine(lab: Plan, **changes: Any) -> EngineState:
 
 
 def _failure(command: object, host: FakeHost) -> str:
-    """What a failing command tells in its one line."""
+    """Return the one line that a failing command prints."""
     if isinstance(command, FunctionCommand):
         assert not host.call(command)
-        (line,) = host.told
+        (line,) = host.messages
         return line
     done = subprocess.run(["sh", "-c", text(command)], capture_output=True, text=True)
     assert done.returncode == 1
@@ -71,49 +71,49 @@ def test_schema_is_migrated_before_the_first_start(lab: Plan) -> None:
     assert base64.b64decode(stdin(note)) == b"v3.18.0\n"
 
 
-def test_schema_that_is_there_is_not_migrated_again(store: Store) -> None:
+def test_a_current_schema_is_not_migrated_again(store: Store) -> None:
     note = schema_version.note("v3.18.0")
     host = FakeHost({Files: {note.path: FileState(0, 0, note.mode, note.sha256)}})
-    assert host.shell(quay.migrated, plan=_noting("v3.18.0", store)) == []
+    assert host.shell(quay.migrated, plan=_plan_with_schema("v3.18.0", store)) == []
     assert host.noops == ["the schema is that of v3.18.0"]
 
 
-def test_a_schema_that_only_the_container_tells_is_noted_again(store: Store) -> None:
-    """The container may be removed at any time, and the note is what misses the database then."""
-    (note,) = FakeHost().operate(quay.migrated, plan=_noting("v3.18.0", store))
+def test_a_schema_that_only_the_containers_label_has_is_recorded_again(store: Store) -> None:
+    """The container may be removed at any time; then only the note can show a lost database."""
+    (note,) = FakeHost().operate(quay.migrated, plan=_plan_with_schema("v3.18.0", store))
     assert SCHEMA_NOTE in text(note)
     assert base64.b64decode(stdin(note)) == b"v3.18.0\n"
 
 
 @pytest.mark.parametrize(
-    ("schema", "told"),
+    ("schema", "message"),
     [
         ("v3.16.5", "v3.16.5 still serves. Repair the cause and run again, or go back"),
         (None, "migrating to v3.18.0 failed; its last messages are above"),
     ],
     ids=["upgrade", "first"],
 )
-def test_failing_migration_tells_its_last_lines_and_the_way_back(
-    store: Store, shell: Shell, monkeypatch: pytest.MonkeyPatch, schema: str | None, told: str
+def test_a_failed_migration_shows_its_last_lines_and_how_to_go_back(
+    store: Store, shell: Shell, monkeypatch: pytest.MonkeyPatch, schema: str | None, message: str
 ) -> None:
     monkeypatch.setattr(dumps, "restore_command", lambda plan: "pyinfra tasks/restore_database.py")
     shell.stub("docker", 'case "$1" in run) seq 20; echo column exists >&2; exit 1 ;; esac')
-    *_, migrate, _ = FakeHost().operate(quay.migrated, plan=_noting(schema, store))
+    *_, migrate, _ = FakeHost().operate(quay.migrated, plan=_plan_with_schema(schema, store))
     done = shell.run(text(migrate))
     assert done.returncode == 1
     *log, last = done.stderr.splitlines()
     assert (len(log), log[-1]) == (10, "column exists")
-    assert told in last
+    assert message in last
     assert ("pyinfra tasks/restore_database.py" in last) is (schema is not None)
 
 
-def _noting(schema: str | None, store: Store) -> Plan:
-    """The plan for a host that notes a schema and has the data."""
+def _plan_with_schema(schema: str | None, store: Store) -> Plan:
+    """Return the plan for a host with a note of the schema and with the data."""
     found = machine(schema=schema, volumes=(Volume("quaylab-database", {}),))
     return plan.make([host_input(NAME)], {NAME: found}, store)
 
 
-# --- what it needs ---
+# --- its services ---
 
 
 def _services_answer(host: FakeHost, lab: Plan, executing: bool = True) -> list[Any]:
@@ -142,7 +142,7 @@ def test_a_service_that_does_not_answer_stops_the_run(site: Site) -> None:
 
 
 def test_a_service_that_containers_do_not_reach_stops_the_run(site: Site) -> None:
-    """Although the host does: what containers send is forwarded, and they have their own names."""
+    """Although the host does: containers' packets are forwarded, and their DNS is another."""
     host = site.host({OutOfReach: {("quaylab-redis", 6379): "Connection refused"}})
     (command,) = _services_answer(host, site.lab())
     assert _failure(command, host).startswith(
@@ -153,10 +153,34 @@ def test_a_service_that_containers_do_not_reach_stops_the_run(site: Site) -> Non
     assert asked["targets"] == [("quaylab-database", 5432), ("quaylab-redis", 6379)]
 
 
+@pytest.mark.parametrize(
+    ("changes", "inside"),
+    [
+        ({}, True),
+        ({"state": "exited"}, False),
+        ({"state": "restarting"}, False),
+        ({"networks": {"bridge": "b"}}, False),
+    ],
+    ids=["running", "stopped", "restarting", "off our network"],
+)
+def test_reach_is_asked_in_quays_container_only_if_it_runs_on_our_network(
+    lab: Plan, changes: dict[str, Any], inside: bool
+) -> None:
+    """Otherwise in another container of its image: this one will be replaced or started."""
+    arguments = quay.reach_arguments(lab, NAME, _engine(lab, **changes))
+    assert arguments["inside"] is inside
+    assert arguments["image"] == lab.workload("quay", NAME).image.reference
+    assert arguments["targets"] == [("quaylab-database", 5432), ("quaylab-redis", 6379)]
+
+
+def test_reach_is_asked_in_another_container_before_quays_exists(lab: Plan) -> None:
+    assert not quay.reach_arguments(lab, NAME, EngineState({}, {}, (), {}))["inside"]
+
+
 # --- the superuser ---
 
 
-def test_superuser_is_made_once(site: Site) -> None:
+def test_superuser_is_created_once(site: Site) -> None:
     host, lab = site.host(), site.lab()
     (command,) = host.operate(quay.superuser_present, plan=lab)
     assert host.call(command)
@@ -166,65 +190,65 @@ def test_superuser_is_made_once(site: Site) -> None:
 
 
 @pytest.mark.parametrize("has", ["before", "rotated"])
-def test_superuser_gets_the_given_password_whichever_quay_has(
+def test_superuser_gets_the_given_password_whichever_one_quay_has(
     site: Site, has: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A rotation was killed before or after Quay took the new password; then one was given."""
-    begun = with_new_passwords(site.store.load({}), ["superuser_password"])
-    site.store.save(begun)
-    rotated_to = begun.superuser_password.get_secret_value()
+    rotation = with_new_passwords(site.store.load({}), ["superuser_password"])
+    site.store.save(rotation)
+    rotated_to = rotation.superuser_password.get_secret_value()
     site.quay.users[USER] = PASSWORD if has == "before" else rotated_to
     monkeypatch.setenv("QUAYLAB_SUPERUSER_PASSWORD", "given-by-me")
     host, lab = site.host(), site.lab()
-    (kept,) = host.operate(credentials.saved, plan=lab)
-    assert host.call(kept)
+    (save,) = host.operate(credentials.saved, plan=lab)
+    assert host.call(save)
     (command,) = host.operate(quay.superuser_present, plan=lab)
-    assert host.call(command), host.told
+    assert host.call(command), host.messages
     assert site.quay.users == {USER: "given-by-me"}
     settled = site.store.load({})
     assert settled.superuser_password.get_secret_value() == "given-by-me"
     assert settled.superuser_passwords_before == ()
 
 
-def test_superuser_has_the_present_password_again_after_an_older_dump(site: Site) -> None:
-    begun = with_new_passwords(site.store.load({}), ["superuser_password"])
-    site.store.save(begun.with_confirmed_password())
+def test_after_an_older_dump_the_superuser_gets_the_current_password_again(site: Site) -> None:
+    rotation = with_new_passwords(site.store.load({}), ["superuser_password"])
+    site.store.save(rotation.with_confirmed_password())
     host = site.host()
     (remember,) = host.operate(credentials.former_passwords_saved, plan=site.lab())
     assert host.call(remember)
-    site.quay.users[USER] = PASSWORD  # as the dump had it
+    site.quay.users[USER] = PASSWORD  # the password in the dump
     (command,) = host.operate(quay.superuser_present, plan=site.lab())
-    assert host.call(command), host.told
-    assert site.quay.users == {USER: begun.superuser_password.get_secret_value()}
-    assert site.store.load({}) == begun.with_confirmed_password()
+    assert host.call(command), host.messages
+    assert site.quay.users == {USER: rotation.superuser_password.get_secret_value()}
+    assert site.store.load({}) == rotation.with_confirmed_password()
 
 
-def test_superuser_password_that_only_quay_knew_is_taken_from_the_environment(
+def test_a_superuser_password_that_only_quay_has_is_taken_from_the_environment(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.quay.users[USER] = "changed-by-hand"
     monkeypatch.setenv("QUAYLAB_SUPERUSER_PASSWORD", "changed-by-hand")
     host, lab = site.host(), site.lab()
     (command,) = host.operate(quay.superuser_present, plan=lab)
-    assert host.call(command), host.told
+    assert host.call(command), host.messages
     assert site.store.load({}).superuser_passwords_before == ()
 
 
-def test_no_password_that_quay_may_have_is_forgotten_when_none_is_right(
+def test_if_no_password_is_right_all_candidates_stay_saved(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.quay.users[USER] = "changed-by-hand"
     monkeypatch.setenv("QUAYLAB_SUPERUSER_PASSWORD", "a-wrong-guess")
     host, lab = site.host(), site.lab()
-    (kept,) = host.operate(credentials.saved, plan=lab)
-    assert host.call(kept)
+    (save,) = host.operate(credentials.saved, plan=lab)
+    assert host.call(save)
     (command,) = host.operate(quay.superuser_present, plan=lab)
     assert not host.call(command)
-    assert "give the one that Quay has as QUAYLAB_SUPERUSER_PASSWORD" in host.told[0]
+    assert "give the one that Quay has as QUAYLAB_SUPERUSER_PASSWORD" in host.messages[0]
     assert site.store.load({}).superuser_passwords == (PASSWORD, "a-wrong-guess")
 
 
-def test_too_many_wrong_passwords_are_told_with_how_long_to_wait(
+def test_after_too_many_wrong_passwords_the_waiting_time_is_shown(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.quay.users[USER] = PASSWORD
@@ -233,26 +257,28 @@ def test_too_many_wrong_passwords_are_told_with_how_long_to_wait(
     host, lab = site.host(), site.lab()
     (command,) = host.operate(quay.superuser_present, plan=lab)
     assert not host.call(command)
-    assert re.search(r"lets nobody in as quayadmin for \d+ s, after too many wrong", host.told[0])
+    assert re.search(
+        r"lets nobody in as quayadmin for \d+ s, after too many wrong", host.messages[0]
+    )
 
 
 def test_a_wrong_password_is_tried_once(site: Site) -> None:
-    """Each one more has Quay shut the superuser out for twice as long."""
+    """With each further one Quay refuses the superuser for twice as long."""
     site.quay.users[USER] = "changed-by-hand"
     host, lab = site.host(), site.lab()
     (command,) = host.operate(quay.superuser_present, plan=lab)
     assert not host.call(command)
-    assert "give the one that Quay has as QUAYLAB_SUPERUSER_PASSWORD" in host.told[0]
+    assert "give the one that Quay has as QUAYLAB_SUPERUSER_PASSWORD" in host.messages[0]
     assert site.quay.seen.count("POST /api/v1/signin") == 1
 
 
-def test_a_password_that_can_not_be_noted_is_told_in_one_line(
+def test_a_password_that_cannot_be_saved_is_reported_in_one_line(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.quay.users[USER] = PASSWORD
     host, lab = site.host(), site.lab()
     (command,) = host.operate(quay.superuser_present, plan=lab) or (None,)
-    assert command is None, "it is there"
+    assert command is None, "the superuser exists"
     site.store.save(with_new_passwords(lab.credentials, ["superuser_password"]))
     lab = site.lab()
     (command,) = host.operate(quay.superuser_present, plan=lab)
@@ -262,11 +288,11 @@ def test_a_password_that_can_not_be_noted_is_told_in_one_line(
 
     monkeypatch.setattr("os.fsync", full)
     assert not host.call(command)
-    assert host.told == [f"{lab.store.path} can't be written: No space left on device"]
+    assert host.messages == [f"{lab.store.path} can't be written: No space left on device"]
 
 
-def test_planning_does_not_ask_for_a_superuser_what_the_run_will_bring_up(site: Site) -> None:
-    lab = site.lab(bears_data=True)
+def test_a_stopped_quay_is_not_asked_for_a_superuser_while_planning(site: Site) -> None:
+    lab = site.lab(has_data=True)
     host = site.host({Engine: _engine(lab, state="exited")})
     host.executing = False
     assert host.operate(quay.superuser_present, plan=lab) == []
@@ -274,14 +300,14 @@ def test_planning_does_not_ask_for_a_superuser_what_the_run_will_bring_up(site: 
     assert site.quay.seen == []
 
 
-def test_planning_a_first_run_expects_to_make_the_superuser(site: Site) -> None:
+def test_a_dry_first_run_plans_to_create_the_superuser(site: Site) -> None:
     host = site.host()
     host.executing = False
     assert len(host.operate(quay.superuser_present, plan=site.lab())) == 1
 
 
 @pytest.mark.parametrize(
-    ("users", "superusers", "told"),
+    ("users", "superusers", "message"),
     [
         ({USER: "another-password"}, {USER}, "superuser_password: Quay has users, but"),
         ({"someone": PASSWORD}, {USER}, "superuser_password: Quay has users, but"),
@@ -289,19 +315,19 @@ def test_planning_a_first_run_expects_to_make_the_superuser(site: Site) -> None:
     ],
     ids=["another password", "other users", "no superuser"],
 )
-def test_why_there_is_no_superuser_is_told_in_one_line(
-    site: Site, users: dict[str, str], superusers: set[str], told: str
+def test_the_reason_for_no_superuser_is_reported_in_one_line(
+    site: Site, users: dict[str, str], superusers: set[str], message: str
 ) -> None:
     site.quay.users.update(users)
     site.quay.superusers = superusers
     host = site.host()
     (command,) = host.operate(quay.superuser_present, plan=site.lab())
     line = _failure(command, host)
-    assert line.startswith(told)
+    assert line.startswith(message)
     assert PASSWORD not in line
 
 
-def test_another_server_at_quays_port_is_told(site: Site) -> None:
+def test_another_server_on_quays_port_is_reported(site: Site) -> None:
     site.quay.force("GET /csrf_token", 200, "<html>")
     site.quay.force("POST /api/v1/user/initialize", 502, "<html>")
     host = site.host()
@@ -309,7 +335,7 @@ def test_another_server_at_quays_port_is_told(site: Site) -> None:
     assert _failure(command, host) == f"Quay on {NAME}: POST /api/v1/user/initialize: HTTP 502"
 
 
-# --- the proof ---
+# --- the verification ---
 
 
 def _mark(lab: Plan, content: str = "c0ffee\n") -> dict[str, FileState]:
@@ -317,18 +343,18 @@ def _mark(lab: Plan, content: str = "c0ffee\n") -> dict[str, FileState]:
     return {file.path: FileState(0, 0, 0o644, file.sha256)}
 
 
-def test_a_container_not_verified_before_is_verified(site: Site) -> None:
+def test_a_new_container_is_verified(site: Site) -> None:
     site.quay.users[USER] = PASSWORD
     lab = site.lab()
     host = site.host({Engine: _engine(lab), Files: _mark(lab, "another\n")})
-    prove, remember = host.operate(quay.verified, plan=lab)
-    assert host.call(prove)
+    verify, remember = host.operate(quay.verified, plan=lab)
+    assert host.call(verify)
     assert any(f"PUT /v2/{USER}/{quay.VERIFICATION}" in request for request in site.quay.seen)
     assert site.quay.repositories == set()
     assert quay.VERIFIED in text(remember)
 
 
-def test_a_verified_container_is_only_asked_for_its_health(site: Site) -> None:
+def test_of_a_verified_container_only_the_health_is_checked(site: Site) -> None:
     lab = site.lab()
     host = site.host({Engine: _engine(lab), Files: _mark(lab)})
     assert host.operate(quay.verified, plan=lab) == []
@@ -341,7 +367,7 @@ def test_a_verified_container_is_only_asked_for_its_health(site: Site) -> None:
     [({}, False), ({"state": "exited"}, False), ({"image": "other:1"}, True)],
     ids=["as verified", "only stopped", "about to be replaced"],
 )
-def test_planning_tells_whether_the_proof_is_due(
+def test_a_dry_run_plans_the_verification_if_it_is_due(
     site: Site, change: dict[str, Any], due: bool
 ) -> None:
     lab = site.lab()
@@ -351,19 +377,19 @@ def test_planning_tells_whether_the_proof_is_due(
     assert site.quay.seen == []
 
 
-def test_a_push_that_fails_is_told_in_one_line(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_push_is_reported_in_one_line(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secrets, "token_hex", lambda size: "c0ffee")
     site.quay.users[USER] = PASSWORD
     site.quay.force(f"PUT /v2/{VERIFICATION}/manifests/verify", 500)
     host, lab = site.host(), site.lab()
-    prove, _ = host.operate(quay.verified, plan=lab)
+    verify, _ = host.operate(quay.verified, plan=lab)
     assert (
-        _failure(prove, host)
+        _failure(verify, host)
         == f"Quay on {NAME}: PUT /v2/{VERIFICATION}/manifests/verify: HTTP 500"
     )
 
 
-def test_bad_health_is_told_in_one_line(site: Site) -> None:
+def test_bad_health_is_reported_in_one_line(site: Site) -> None:
     services = {"data": {"services": {"redis": False, "auth": True}}}
     site.quay.force("GET /health/endtoend", 503, services)
     host, lab = site.host(), site.lab()
@@ -372,14 +398,14 @@ def test_bad_health_is_told_in_one_line(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "told"),
+    ("variable", "message"),
     [
         ("QUAYLAB_DATABASE_PASSWORD", "database at quaylab-database:5432: "),
         ("QUAYLAB_REDIS_PASSWORD", "Redis at quaylab-redis:6379: "),
     ],
 )
 def test_a_service_that_refuses_quays_credentials_is_named(
-    site: Site, variable: str, told: str, monkeypatch: pytest.MonkeyPatch
+    site: Site, variable: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab = site.lab()
     monkeypatch.setenv(variable, "another-password")
@@ -387,11 +413,11 @@ def test_a_service_that_refuses_quays_credentials_is_named(
     host = site.host()
     (command,) = host.operate(quay.verified, plan=wrong)
     line = _failure(command, host)
-    assert line.startswith(told)
+    assert line.startswith(message)
     assert "another-password" not in line
 
 
-def test_a_host_that_can_not_be_looked_into_is_told(site: Site) -> None:
+def test_a_host_without_a_tunnel_is_reported(site: Site) -> None:
     lab = site.lab()
     host = FakeHost(name=NAME)
     (command,) = host.operate(quay.verified, plan=lab)
@@ -438,7 +464,9 @@ def test_wizard_is_waited_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> No
         assert host.call(command)
 
 
-def test_wizard_that_does_not_come_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wizard_that_does_not_come_is_reported(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with _wizard() as port:
         lab = site.lab(quay_http_port=port)
     host = site.host()

@@ -1,4 +1,4 @@
-"""From this machine to what a host can reach."""
+"""Connections from this machine to what a host can reach."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_ssh_hosts_are_reached_through_a_forward() -> None:
         assert port != 6379
 
 
-def test_other_hosts_can_not_be_looked_into() -> None:
+def test_other_hosts_cannot_be_reached() -> None:
     with pytest.raises(RegistryError, match="only SSH and @local hosts can"):
         reach.tunnel(FakeHost(), "10.0.0.9", 6379)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""What of a session's output is the command's own; for real in tests/machine/test_logins.py."""
+"""Which output of a session is the command's; see tests/machine/test_logins.py as well."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from pyinfra.connectors.util import CommandOutput, OutputLine
 from operations.ssh import MARK, Ssh, command_output
 
 
-def _own(*lines: str) -> list[str]:
-    """Lines of standard error begin with !."""
+def _command_output(*lines: str) -> list[str]:
+    """Return the command's lines; those of standard error begin with !."""
     given = [
         OutputLine("stderr", line[1:]) if line[:1] == "!" else OutputLine("stdout", line)
         for line in lines
     ]
-    kept = command_output(CommandOutput(given))
-    return [f"{'!' if line.buffer_name == 'stderr' else ''}{line.line}" for line in kept]
+    output = command_output(CommandOutput(given))
+    return [f"{'!' if line.buffer_name == 'stderr' else ''}{line.line}" for line in output]
 
 
 @pytest.mark.parametrize(
-    ("lines", "own"),
+    ("lines", "expected"),
     [
         ((MARK, "a", "b"), ["a", "b"]),
         (("Welcome", MARK, "a"), ["a"]),
@@ -38,15 +38,15 @@ def _own(*lines: str) -> list[str]:
         ((), []),
     ],
 )
-def test_output_begins_at_the_mark(lines: tuple[str, ...], own: list[str]) -> None:
-    assert _own(*lines) == own
+def test_output_begins_at_the_mark(lines: tuple[str, ...], expected: list[str]) -> None:
+    assert _command_output(*lines) == expected
 
 
 @pytest.mark.parametrize(("active", "error"), [(False, SSHException), (True, EOFError)])
 def test_a_connection_that_has_ended(
     active: bool, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """paramiko may tell it by the error that a question without a terminal ends in, too."""
+    """paramiko may raise the same error that a prompt without a terminal raises."""
 
     def ended(*_: object, **__: object) -> NoReturn:
         raise EOFError

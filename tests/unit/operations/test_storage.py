@@ -1,4 +1,4 @@
-"""Storages: each command where it is needed, and none where all is made."""
+"""Storages: each command only where it is needed."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def test_a_new_disk() -> None:
     assert group == "vgcreate --yes --addtag quaylab docker-vg /dev/vdb >/dev/null"
     assert "--addtag quaylab.unformatted --extents 100%FREE --name docker docker-vg" in volume
     assert format_.startswith("mkfs.xfs -q -f -n ftype=1 /dev/docker-vg/docker && ")
-    # Only then it is whole.
+    # Without this tag it counts as formatted.
     assert format_.endswith("--deltag quaylab.unformatted docker-vg/docker >/dev/null")
     assert "/var/lib/docker xfs defaults,pquota,nofail 0 0" in fstab
     assert mount.startswith("mkdir -p /var/lib/docker && { mountpoint -q /var/lib/docker || mount")
     assert "restorecon -R /var/lib/docker" in label
 
 
-def test_what_is_made_is_left_alone() -> None:
+def test_existing_storage_is_left_alone() -> None:
     host = FakeHost({StorageFact: made()}, NAME)
     for each, path in ((DOCKER, "/var/lib/docker"), (QUAY, "/srv/quay-storage")):
         assert host.shell(storage.mounted, storage=each, machine=machine()) == []
@@ -56,7 +56,7 @@ def test_another_disk_extends_group_volume_and_file_system() -> None:
     assert grow == "xfs_growfs /var/lib/docker >/dev/null"
 
 
-def test_what_a_disk_holds_goes_first_and_only_where_told() -> None:
+def test_a_disk_is_wiped_first_if_wipe_is_set() -> None:
     remove, wipe, settle, group, *_ = _mounted(bare(*FOREIGN), wipe=True)
     assert remove == "vgremove --yes --force data >/dev/null"
     assert wipe == "wipefs --all --force /dev/vdb >/dev/null"
@@ -64,7 +64,7 @@ def test_what_a_disk_holds_goes_first_and_only_where_told() -> None:
     assert group.startswith("vgcreate")
 
 
-def test_a_disk_that_was_filled_since_the_plan_is_not_touched(shell: Shell) -> None:
+def test_a_disk_that_is_in_use_since_the_plan_is_not_touched(shell: Shell) -> None:
     (command,) = _mounted(bare("signature /dev/vdb ext4"))
     done = shell.run(command)
     assert done.returncode == 1
@@ -77,7 +77,7 @@ def test_an_idle_engine_is_stopped_before_its_root_is_mounted() -> None:
     assert commands[1].startswith("vgcreate")
 
 
-def test_quays_directory_has_its_labels_from_the_engine() -> None:
+def test_quays_directory_gets_its_selinux_labels_from_the_engine() -> None:
     host = FakeHost({StorageFact: bare("running")}, NAME)
     commands = host.shell(storage.mounted, storage=QUAY, machine=machine())
     assert not any("restorecon" in each or each == storage.STOP for each in commands)
@@ -87,7 +87,7 @@ def test_quays_directory_has_its_labels_from_the_engine() -> None:
 # --- RHEL 7 ---
 
 
-def test_rhel_7s_own_command() -> None:
+def test_rhel_7_uses_docker_storage_setup() -> None:
     host = FakeHost({StorageFact: bare()}, NAME)
     commands = host.operate(storage.mounted, storage=DOCKER, machine=RHEL_7)
     before, run, fstab, mount, _, after = commands
@@ -95,12 +95,12 @@ def test_rhel_7s_own_command() -> None:
     assert "docker-storage-setup && vgchange --addtag quaylab docker-vg" in text(run)
     assert "blkid" in text(fstab)
     assert "mount" in text(mount)
-    # The engine's unit runs the command again at each start; it must find no disks to do.
+    # The engine's unit runs the command at each start; then it must find no disks to set up.
     assert storage.SETUP in text(after)
     assert stdin(before) != stdin(after)
 
 
-def test_rhel_7s_command_runs_only_without_its_group() -> None:
+def test_docker_storage_setup_runs_only_without_its_volume_group() -> None:
     disks = replace(made(), setup=storages.setup_file(DOCKER, made()))
     assert _mounted(disks, RHEL_7) == []
     commands = _mounted(disks, RHEL_7, devices=("DOCKER", "SPARE1"))
@@ -134,7 +134,7 @@ def test_tools_are_installed_where_one_is_missing(found: Machine, command: str) 
 
 
 @pytest.mark.parametrize(
-    ("before", "kept"),
+    ("before", "others"),
     [
         ("", ""),
         ("/dev/vda / ext4 defaults 0 1\n", "/dev/vda / ext4 defaults 0 1\n"),
@@ -144,7 +144,7 @@ def test_tools_are_installed_where_one_is_missing(found: Machine, command: str) 
     ],
     ids=["empty", "others", "comment", "own", "similar"],
 )
-def test_fstab(shell: Shell, tmp_path: Path, before: str, kept: str) -> None:
+def test_fstab(shell: Shell, tmp_path: Path, before: str, others: str) -> None:
     shell.stub("blkid", "echo e617050f")
     shell.stub("systemctl", ":")
     fstab = tmp_path / "fstab"
@@ -153,10 +153,10 @@ def test_fstab(shell: Shell, tmp_path: Path, before: str, kept: str) -> None:
     done = shell.run(command.replace("/etc/fstab", str(fstab)))
     assert done.returncode == 0, done.stderr
     line = "UUID=e617050f /var/lib/docker xfs defaults,pquota,nofail 0 0\n"
-    assert fstab.read_text() == kept + line
+    assert fstab.read_text() == others + line
 
 
-def test_fstab_stays_where_the_file_system_is_not_known(shell: Shell, tmp_path: Path) -> None:
+def test_fstab_is_not_changed_if_the_file_system_has_no_uuid(shell: Shell, tmp_path: Path) -> None:
     shell.stub("blkid", ":")
     fstab = tmp_path / "fstab"
     (command,) = [each for each in _mounted(bare()) if "blkid" in each]
@@ -174,7 +174,7 @@ def _driver(disks: Disks, daemon: str = "") -> tuple[FakeHost, list[Any]]:
     return host, host.operate(storage.driver_set)
 
 
-def test_driver_is_merged_into_what_is_there() -> None:
+def test_driver_is_merged_into_existing_settings() -> None:
     before = '{\n  "log-driver": "journald"\n}'
     _, (write,) = _driver(bare('daemon {   "log-driver": "journald" }'), before)
     assert f"chmod 0600 {daemon_settings.PATH}" in text(write)
@@ -184,7 +184,7 @@ def test_driver_is_merged_into_what_is_there() -> None:
     assert stdin(write) == files.encoded(content.encode())
 
 
-def test_driver_that_is_set_is_left_alone() -> None:
+def test_a_driver_that_is_set_is_left_alone() -> None:
     host, commands = _driver(made("driver overlay2"), '{"storage-driver": "overlay2"}')
     assert commands == []
     assert host.noops == ["the engine's driver is overlay2"]
@@ -197,7 +197,7 @@ def test_engine_with_another_driver_is_stopped(shell: Shell) -> None:
         assert "dockerd runs with another driver" in shell.run(text(stop)).stderr
 
 
-def test_settings_that_were_spoilt_since_the_plan(shell: Shell) -> None:
+def test_settings_that_were_damaged_since_the_plan(shell: Shell) -> None:
     _, (command,) = _driver(bare("daemon {"), "{")
     assert "is no valid JSON" in shell.run(text(command)).stderr
 

@@ -1,4 +1,4 @@
-"""The operations, whose commands and facts run for real against the double of the client."""
+"""Operations for subscriptions; commands and facts run against a test double of the client."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CERTIFICATE, KEY = "etc/pki/consumer/cert.pem", "etc/pki/consumer/key.pem"
 
 
 class Rhel(FakeHost):
-    """A host whose facts and commands are run here, by the double."""
+    """A host whose facts and commands run here, with the double of the client."""
 
     def __init__(self, shell: Shell, root: Path) -> None:
         super().__init__(name="rhel1")
@@ -52,7 +52,7 @@ class Rhel(FakeHost):
         (self.root / "state.json").write_text(json.dumps({**self.state, **changes}))
 
     def serve(self, address: str = RED_HAT, **changes: Any) -> None:
-        """Have a server, and change what it is like."""
+        """Add a server, or change the state of one."""
         servers = self.state.get("servers", {})
         self.set(servers={**servers, address: {**servers.get(address, {}), **changes}})
 
@@ -71,13 +71,13 @@ class Rhel(FakeHost):
 
     @property
     def identity(self) -> str | None:
-        """The id in its certificate."""
+        """The identity in its certificate, or None."""
         path = self.root / CERTIFICATE
         return path.read_text().splitlines()[1] if path.exists() else None
 
     @property
     def consumers(self) -> dict[str, Any]:
-        """What all servers know."""
+        """All servers' records of registered machines, by identity."""
         servers = self.state.get("servers", {}).values()
         return {id: each for one in servers for id, each in one.get("consumers", {}).items()}
 
@@ -87,7 +87,7 @@ class Rhel(FakeHost):
         return found
 
     def perform(self, operation: Any, **arguments: Any) -> list[str]:
-        """Run an operation's commands, each before the next is made; what failed of them said."""
+        """Run an operation's commands, each before the next is made; return a failure's error."""
         failed: list[str] = []
         with self.current():
             commands: Iterator[Any] = operation._inner(**arguments)
@@ -100,7 +100,7 @@ class Rhel(FakeHost):
         return failed
 
     def known(self, *pools: str, address: str = RED_HAT) -> None:
-        """Registered, with these pools."""
+        """Make it a registered host with these pools."""
         consumer = {"name": "rhel1", "org": "acme", "pools": pools, "overrides": {}, "release": ""}
         self.serve(address, consumers={UUID: consumer})
         for path, kind in ((CERTIFICATE, "CERTIFICATE"), (KEY, "PRIVATE KEY")):
@@ -160,7 +160,7 @@ def test_deleted_on_the_server(rhel: Rhel, version: str) -> None:
     assert rhel.consumer["org"] == "acme"
 
 
-def test_registered_although_it_ended_with_70(rhel: Rhel) -> None:
+def test_exit_status_70_is_a_successful_registration(rhel: Rhel) -> None:
     rhel.serve(faults=["fails"])
     assert rhel.register() == []
     assert rhel.register() == []
@@ -168,7 +168,7 @@ def test_registered_although_it_ended_with_70(rhel: Rhel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "secret", "told"),
+    ("how", "secret", "message"),
     [
         ({"rhsm_user": "quay"}, "hunter2", "rhsm_user: Invalid Credentials"),
         ({"rhsm_user": "admin", "rhsm_organization": "nope"}, "secret", "nope does not exist"),
@@ -178,15 +178,15 @@ def test_registered_although_it_ended_with_70(rhel: Rhel) -> None:
     ],
     ids=["password", "organization", "no organization", "in none", "key"],
 )
-def test_refused_registration(rhel: Rhel, how: dict[str, Any], secret: str, told: str) -> None:
+def test_refused_registration(rhel: Rhel, how: dict[str, Any], secret: str, message: str) -> None:
     (line,) = rhel.register(settings(**how), secret)
-    assert told in line
+    assert message in line
     assert "\n" not in line
     assert "hunter2" not in line
     assert rhel.identity is None
 
 
-def test_the_secret_goes_in_by_standard_input(rhel: Rhel) -> None:
+def test_the_secret_goes_through_standard_input(rhel: Rhel) -> None:
     (command,) = rhel.operate(subscription.registered, settings=BY_PASSWORD, secret="hunter2")
     assert "hunter2" not in text(command)
     assert stdin(command) == "hunter2\n"
@@ -207,8 +207,8 @@ def test_a_key_whose_pools_do_not_cover_the_host(rhel: Rhel) -> None:
     assert rhel.consumer["pools"] == []
 
 
-def test_a_registration_beside_a_killed_runs(rhel: Rhel) -> None:
-    """Which goes on, on the host, and has its certificate later."""
+def test_a_registration_beside_that_of_a_killed_run(rhel: Rhel) -> None:
+    """The killed run's registration continues on the host, and gets its certificate later."""
     rhel.serve(slow=3)
     with rhel.current():
         (command,) = subscription.registered._inner(settings=BY_KEY, secret="quay-key")
@@ -225,9 +225,7 @@ def test_a_registration_beside_a_killed_runs(rhel: Rhel) -> None:
     [(KEY, None), (CERTIFICATE, None), (CERTIFICATE, 40), (CERTIFICATE, 0), (KEY, 0)],
     ids=["no key", "no certificate", "certificate cut", "certificate empty", "key empty"],
 )
-def test_an_identity_that_is_not_whole(
-    rhel: Rhel, lab: Plan, path: str, length: int | None
-) -> None:
+def test_a_damaged_identity(rhel: Rhel, lab: Plan, path: str, length: int | None) -> None:
     rhel.known(EMPLOYEE)
     if length is None:
         (rhel.root / path).unlink()
@@ -245,7 +243,7 @@ def test_an_identity_that_is_not_whole(
 
 
 def test_a_server_that_does_not_know_the_host(rhel: Rhel, lab: Plan) -> None:
-    """As after it was installed anew: its answer is 404, not 410."""
+    """As after it was reinstalled: its answer is 404, not 410."""
     rhel.known()
     rhel.serve(consumers={})
     assert rhel.register() == []
@@ -256,13 +254,13 @@ def test_a_server_that_does_not_know_the_host(rhel: Rhel, lab: Plan) -> None:
     assert rhel.identity is None
 
 
-# --- a server of one's own ---
+# --- a Satellite server ---
 
 CA = certified().ca_certificate or ""
 
 
 def _satellite(rhel: Rhel, **given: Any) -> Settings:
-    """The settings for it, and its CA in a file beside the inventory."""
+    """Return the settings for the server; its CA is written to a file."""
     path = rhel.root / "satellite-ca.pem"
     path.write_text(CA)
     urls = {
@@ -273,7 +271,7 @@ def _satellite(rhel: Rhel, **given: Any) -> Settings:
 
 
 def _trust(wanted: Settings) -> None:
-    """As the task does before the registration."""
+    """Trust the server's CA, as the task does before the registration."""
     ca = core.certificate(wanted)
     assert ca
     Path(core.CA_PATH).parent.mkdir(parents=True, exist_ok=True)
@@ -281,15 +279,15 @@ def _trust(wanted: Settings) -> None:
 
 
 @pytest.mark.parametrize("fault", ["fails", "kills after", "refuses", "kills before"])
-def test_the_server_is_noted_before_the_registration(rhel: Rhel, fault: str) -> None:
-    """Else a host would have the identity of one server and ask another."""
+def test_the_server_is_configured_before_the_registration(rhel: Rhel, fault: str) -> None:
+    """Otherwise a host could have one server's identity and ask another server."""
     wanted = _satellite(rhel)
     _trust(wanted)
     rhel.serve(SATELLITE, ca=CA, faults=[fault])
-    said = rhel.register(wanted)
-    assert (said == []) is (fault in ("fails", "kills after"))
+    failed = rhel.register(wanted)
+    assert (failed == []) is (fault in ("fails", "kills after"))
     if fault == "kills before":
-        assert said[0].endswith("rhsm_organization: it ended with exit code 137")
+        assert failed[0].endswith("rhsm_organization: it ended with exit code 137")
     found = rhel.get_fact(Registration)
     assert found.server == "https://satellite.example.com:443/rhsm"
     assert found.configuration["rhsm.baseurl"] == wanted.rhsm_content
@@ -300,7 +298,7 @@ def test_the_server_is_noted_before_the_registration(rhel: Rhel, fault: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("server", "ca", "told"),
+    ("server", "ca", "message"),
     [
         ({}, False, "rhsm_ca: Error: CA certificate for subscription service has not been"),
         ({"faults": ["down"]}, True, "rhsm_server: Unable to reach the server at satellite."),
@@ -308,19 +306,17 @@ def test_the_server_is_noted_before_the_registration(rhel: Rhel, fault: str) -> 
     ],
     ids=["CA", "down", "error"],
 )
-def test_the_connection_is_to_blame(
-    rhel: Rhel, server: dict[str, Any], ca: bool, told: str
-) -> None:
+def test_connection_problems(rhel: Rhel, server: dict[str, Any], ca: bool, message: str) -> None:
     wanted = _satellite(rhel)
     if ca:
         _trust(wanted)
     rhel.serve(SATELLITE, ca=CA, **server)
     (line,) = rhel.register(wanted)
-    assert line.startswith(told)
+    assert line.startswith(message)
 
 
 @pytest.mark.parametrize("there", [None, "not a certificate\n"], ids=["deleted", "damaged"])
-def test_a_ca_that_is_gone_is_written_again(rhel: Rhel, there: str | None) -> None:
+def test_a_missing_ca_is_written_again(rhel: Rhel, there: str | None) -> None:
     wanted = _satellite(rhel)
     _trust(wanted)
     rhel.serve(SATELLITE, ca=CA)
@@ -346,7 +342,7 @@ def test_a_ca_that_is_gone_is_written_again(rhel: Rhel, there: str | None) -> No
     assert rhel.noops[-1] == f"registered as {rhel.identity}"
 
 
-def test_teardown_with_a_ca_that_is_gone(rhel: Rhel, lab: Plan) -> None:
+def test_teardown_with_a_missing_ca(rhel: Rhel, lab: Plan) -> None:
     wanted = _satellite(rhel)
     _trust(wanted)
     rhel.serve(SATELLITE, ca=CA)
@@ -373,7 +369,7 @@ def test_a_registered_host_stays_with_its_server_and_its_ca(rhel: Rhel) -> None:
         subscription.check(wanted, rhel.get_fact(Registration))
 
 
-def test_other_content_is_noted_without_a_registration(rhel: Rhel) -> None:
+def test_another_content_address_needs_no_registration(rhel: Rhel) -> None:
     wanted = _satellite(rhel)
     _trust(wanted)
     rhel.serve(SATELLITE, ca=CA)
@@ -397,8 +393,8 @@ def test_pool_by_its_id(rhel: Rhel) -> None:
     assert rhel.noops == [f"attached: {EMPLOYEE}"]
 
 
-def test_pool_that_only_the_server_knows_to_be_attached(rhel: Rhel) -> None:
-    """As a run leaves it that is killed before the certificate is there."""
+def test_a_pool_that_only_the_server_has_as_attached(rhel: Rhel) -> None:
+    """As after a run that was killed before the certificate arrived."""
     rhel.known()
     wanted = settings(rhsm_user="quay", rhsm_pool=EMPLOYEE)
     (command,) = rhel.operate(subscription.pool_attached, settings=wanted)
@@ -407,7 +403,7 @@ def test_pool_that_only_the_server_knows_to_be_attached(rhel: Rhel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "told"),
+    ("wanted", "message"),
     [
         ({"rhsm_pool": "deadbeef"}, "rhsm_pool: Subscription pool deadbeef does not exist."),
         (
@@ -416,25 +412,25 @@ def test_pool_that_only_the_server_knows_to_be_attached(rhel: Rhel) -> None:
         ),
     ],
 )
-def test_unknown_pool(rhel: Rhel, wanted: dict[str, Any], told: str) -> None:
+def test_unknown_pool(rhel: Rhel, wanted: dict[str, Any], message: str) -> None:
     rhel.known()
     given = settings(rhsm_user="quay", **wanted)
     (line,) = rhel.perform(subscription.pool_attached, settings=given)
-    assert line.startswith(told)
+    assert line.startswith(message)
     assert rhel.consumer["pools"] == []
 
 
 def test_release_is_set_and_unset(rhel: Rhel) -> None:
     rhel.known(EMPLOYEE)
-    for release, kept in (("7.6", "7.6"), ("7.6", "7.6"), (None, ""), (None, "")):
+    for release, expected in (("7.6", "7.6"), ("7.6", "7.6"), (None, ""), (None, "")):
         assert rhel.perform(subscription.release_locked, release=release) == []
-        assert rhel.consumer["release"] == kept
+        assert rhel.consumer["release"] == expected
     assert rhel.noops == ["locked to 7.6", "not locked to a release"]
     (line,) = rhel.perform(subscription.release_locked, release="99")
     assert line.startswith("rhsm_release: No releases match '99'.")
 
 
-def test_repositories_are_just_those(rhel: Rhel) -> None:
+def test_exactly_the_given_repositories_are_enabled(rhel: Rhel) -> None:
     rhel.known(EMPLOYEE)
     wanted = ["rhel-7-server-rpms", "rhel-7-server-extras-rpms"]
     assert rhel.perform(subscription.repositories_enabled, ids=wanted) == []
@@ -455,7 +451,7 @@ def test_unknown_repository_is_refused_while_planning(rhel: Rhel, pool: str | No
         subscription.check(wanted, rhel.get_fact(Registration))
 
 
-def test_repositories_of_a_pool_that_is_still_to_be_attached(rhel: Rhel) -> None:
+def test_repositories_of_a_pool_that_is_not_yet_attached(rhel: Rhel) -> None:
     rhel.known()
     ids = ["rhel-7-server-rpms"]
     wanted = settings(rhsm_user="quay", rhsm_repositories=ids, rhsm_pool=EMPLOYEE)
@@ -463,7 +459,7 @@ def test_repositories_of_a_pool_that_is_still_to_be_attached(rhel: Rhel) -> None
         subscription.check(wanted, rhel.get_fact(Registration))
 
 
-def test_unknown_repository_changes_none(rhel: Rhel) -> None:
+def test_an_unknown_repository_changes_nothing(rhel: Rhel) -> None:
     rhel.known(EMPLOYEE)
     ids = ["rhel-7-server-optional-rpms", "no-such-rpms"]
     (line,) = rhel.perform(subscription.repositories_enabled, ids=ids)
@@ -471,7 +467,7 @@ def test_unknown_repository_changes_none(rhel: Rhel) -> None:
     assert rhel.consumer["overrides"] == {}
 
 
-# --- the run around them ---
+# --- in a run ---
 
 
 def _lab(lab: Plan, os_id: str = "rhel", **given: Any) -> Plan:
@@ -479,7 +475,7 @@ def _lab(lab: Plan, os_id: str = "rhel", **given: Any) -> Plan:
 
 
 @pytest.mark.parametrize(
-    ("os_id", "given", "told"),
+    ("os_id", "given", "message"),
     [
         ("debian", {"rhsm_organization": "acme"}, "rhel1 is no RHEL host but debian"),
         ("rocky", {"rhsm_organization": "acme"}, "rhel1 is no RHEL host but rocky"),
@@ -487,13 +483,13 @@ def _lab(lab: Plan, os_id: str = "rhel", **given: Any) -> Plan:
         ("rhel", {"rhsm_organization": "acme"}, "rhel1 has no subscription-manager"),
     ],
 )
-def test_left_alone(lab: Plan, os_id: str, given: dict[str, Any], told: str) -> None:
+def test_left_alone(lab: Plan, os_id: str, given: dict[str, Any], message: str) -> None:
     without = FakeHost(name="rhel1")
     plan = _lab(lab, os_id, **given)
     with without.current():
         reason = subscription.found(plan)
     assert isinstance(reason, str)
-    assert told in reason
+    assert message in reason
     assert without.operate(subscription.skipped, reason=reason) == []
     assert without.operate(subscription.unregistered, plan=plan) == []
     assert without.noops == [reason, reason]

@@ -1,4 +1,4 @@
-"""The last word of a run."""
+"""The summary at the end of a run."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from tests.unit.samples import SECRETS
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """What a run says at its end, in one line."""
+def print_summary(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """A function that returns a run's summary in one line."""
     monkeypatch.setenv("COLUMNS", "300")
 
-    def tell(host: FakeHost, lab: Plan, executing: bool = True) -> str:
+    def summarize(host: FakeHost, lab: Plan, executing: bool = True) -> str:
         host.executing = executing
         assert host.operate(summary.printed, plan=lab) == []
         printed = capsys.readouterr()
-        assert printed.out == ""  # where --json is
+        assert printed.out == ""  # stdout is for --json
         return " ".join(printed.err.replace("│", " ").split())
 
-    return tell
+    return summarize
 
 
-def test_summary_of_a_registry(site: Site, told: Any) -> None:
+def test_summary_of_a_registry(site: Site, print_summary: Any) -> None:
     lab = site.lab()
-    said = told(site.host(), lab)
+    output = print_summary(site.host(), lab)
     for part in (
         f"Address https://quay.example.com:{site.quay.server_port}",
         f"quayadmin, password in {lab.store.path}",
@@ -40,44 +40,44 @@ def test_summary_of_a_registry(site: Site, told: Any) -> None:
         "Health postgresql 15.4, Redis 7.2.4, auth, database healthy",
         "Verified login, push, pull and delete",
     ):
-        assert part in said
-    assert not [secret for secret in SECRETS if secret in said]
-    assert "stand-in" not in said
+        assert part in output
+    assert not [secret for secret in SECRETS if secret in output]
+    assert "stand-in" not in output
 
 
-def test_nothing_is_printed_while_planning(site: Site, told: Any) -> None:
-    assert told(site.host(), site.lab(), executing=False) == ""
+def test_nothing_is_printed_while_planning(site: Site, print_summary: Any) -> None:
+    assert print_summary(site.host(), site.lab(), executing=False) == ""
 
 
-def test_bad_health_is_told(site: Site, told: Any) -> None:
+def test_bad_health_is_print_summary(site: Site, print_summary: Any) -> None:
     services = {"data": {"services": {"storage": False}}}
     site.quay.force("GET /health/endtoend", 503, services)
-    assert "failing: storage" in told(site.host(), site.lab())
+    assert "failing: storage" in print_summary(site.host(), site.lab())
 
 
-def test_stand_in_is_called_one(site: Site, told: Any) -> None:
-    said = told(site.host(), site.lab(image_source="packages"))
-    assert "Quay stand-in: not Quay" in said
-    assert "a stand-in of Quaylab's own answers in its place" in said
+def test_a_stand_in_is_called_a_stand_in(site: Site, print_summary: Any) -> None:
+    output = print_summary(site.host(), site.lab(image_source="packages"))
+    assert "Quay stand-in: not Quay" in output
+    assert "a stand-in of Quaylab's own answers in its place" in output
 
 
-@pytest.mark.parametrize(("version", "why"), [(None, True), ("v3.16.5", False)])
+@pytest.mark.parametrize(("version", "explained"), [(None, True), ("v3.16.5", False)])
 def test_older_version_for_mysql_is_explained(
-    site: Site, told: Any, version: str | None, why: bool
+    site: Site, print_summary: Any, version: str | None, explained: bool
 ) -> None:
-    said = told(
+    output = print_summary(
         site.host(), site.lab(database_engine="mysql", database_port=1, quay_version=version)
     )
-    assert ("migrations work on PostgreSQL only" in said) is why
+    assert ("migrations work on PostgreSQL only" in output) is explained
 
 
-def test_legacy_quay_tells_what_to_type_in(site: Site, told: Any) -> None:
-    said = told(site.host(), site.lab(quay_version="v2.9.1", quay_http_port=8080))
+def test_legacy_quay_shows_what_to_enter(site: Site, print_summary: Any) -> None:
+    output = print_summary(site.host(), site.lab(quay_version="v2.9.1", quay_http_port=8080))
     for part in (
         "Set-up is not done",
         "http://quay.example.com:8080/setup",
         "quaylab-database:5432",
         "quaylab-redis:6379",
     ):
-        assert part in said
-    assert not [secret for secret in SECRETS if secret in said]
+        assert part in output
+    assert not [secret for secret in SECRETS if secret in output]

@@ -1,4 +1,4 @@
-"""Taking down: what a run made, and nothing else."""
+"""Teardown: it removes what a run created, and nothing else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.unit.states import state
 NAME = "quay.example.com"
 
 
-def test_containers_go_quay_first_and_volumes_stay(lab: Plan) -> None:
+def test_containers_are_removed_quay_first_and_volumes_stay(lab: Plan) -> None:
     ours = [each.container for each in lab.workloads_of(NAME)]
     found = {container.name: state(container) for container in ours}
     found["quaylab-stranger"] = state(lab.workload("redis", NAME).container)
@@ -38,7 +38,7 @@ def test_containers_go_quay_first_and_volumes_stay(lab: Plan) -> None:
     assert not any("volume rm" in command or "stranger" in command for command in commands)
 
 
-def test_nothing_there_is_nothing_to_do(lab: Plan) -> None:
+def test_an_empty_host_needs_nothing(lab: Plan) -> None:
     host = FakeHost()
     assert host.shell(teardown.containers, plan=lab) == []
     assert host.shell(teardown.data, plan=lab) == []
@@ -57,7 +57,7 @@ def test_a_network_that_others_use_stays(lab: Plan, shell: Shell, left: str, rem
     assert ("has containers of others" in done.stderr) is not removed
 
 
-def _bearing(lab: Plan, *volumes: Volume) -> Plan:
+def _plan_with(lab: Plan, *volumes: Volume) -> Plan:
     return dataclasses.replace(lab, machines={NAME: machine(volumes=volumes)})
 
 
@@ -72,11 +72,11 @@ def _volume(
 def test_a_mount_point_is_emptied_and_stays(
     lab: Plan, shell: Shell, tmp_path: Path, mounted: bool
 ) -> None:
-    """As a volume was made by an earlier Quaylab: the setting's directory itself."""
+    """An earlier Quaylab made the volume in the setting's directory itself."""
     data = tmp_path / "data"
     (data / "sha256").mkdir(parents=True)
     shell.stub("mountpoint", f"exit {0 if mounted else 32}")
-    lab = _bearing(lab, _volume(lab, "quaylab-quay-storage", str(data), str(data)))
+    lab = _plan_with(lab, _volume(lab, "quaylab-quay-storage", str(data), str(data)))
     command, _ = FakeHost({Paths: [str(data)]}).shell(teardown.data, plan=lab)
     assert shell.run(command).returncode == 0
     assert data.exists() is mounted
@@ -84,25 +84,23 @@ def test_a_mount_point_is_emptied_and_stays(
 
 
 @pytest.mark.parametrize("beside", [True, False])
-def test_what_lies_beside_the_data_stays(
-    lab: Plan, shell: Shell, tmp_path: Path, beside: bool
-) -> None:
+def test_files_beside_the_data_stay(lab: Plan, shell: Shell, tmp_path: Path, beside: bool) -> None:
     path = tmp_path / "srv"
     data = path / "quaylab-database"
     (data / "userdata").mkdir(parents=True)
     if beside:
         (path / "theirs").touch()
     shell.stub("mountpoint", "exit 32")
-    lab = _bearing(lab, _volume(lab, "quaylab-database", str(path), str(data)))
+    lab = _plan_with(lab, _volume(lab, "quaylab-database", str(path), str(data)))
     directory, parent, _ = FakeHost({Paths: [str(data)]}).shell(teardown.data, plan=lab)
     assert shell.run(f"{directory}; {parent}").returncode == 0
     assert not data.exists()
     assert path.exists() is beside
 
 
-def test_data_goes_wherever_it_was_put_and_the_notes_go_last(lab: Plan) -> None:
+def test_data_is_removed_wherever_it_is_and_the_notes_last(lab: Plan) -> None:
     device = "/srv/db/quaylab-database"
-    lab = _bearing(lab, _volume(lab, "quaylab-database", "/srv/db", device))
+    lab = _plan_with(lab, _volume(lab, "quaylab-database", "/srv/db", device))
     host = FakeHost(
         {
             Paths: ["/etc/quaylab", "/var/lib/quaylab", device],
@@ -118,7 +116,7 @@ def test_data_goes_wherever_it_was_put_and_the_notes_go_last(lab: Plan) -> None:
 
 
 def test_volumes_of_others_stay(lab: Plan) -> None:
-    lab = _bearing(
+    lab = _plan_with(
         lab,
         _volume(lab, "quaylab-database", "/srv/db", "/srv/db", "fedcba9876543210-01234567"),
         Volume("quaylab-quay-storage", {}),
@@ -127,8 +125,10 @@ def test_volumes_of_others_stay(lab: Plan) -> None:
     assert host.shell(teardown.data, plan=lab) == []
 
 
-def test_of_the_registrys_trust_our_own_file_goes(lab: Plan, shell: Shell, tmp_path: Path) -> None:
-    """A client's certificate beside it is somebody else's."""
+def test_only_our_own_ca_is_removed_from_dockers_directory(
+    lab: Plan, shell: Shell, tmp_path: Path
+) -> None:
+    """A client's certificate beside it belongs to somebody else."""
     trust = lab.topology.docker_trust
     (command,) = FakeHost({Paths: [trust]}).shell(teardown.data, plan=lab)
     folder = tmp_path / "quay.example.com"
@@ -143,7 +143,7 @@ def test_of_the_registrys_trust_our_own_file_goes(lab: Plan, shell: Shell, tmp_p
     assert FakeHost({Paths: [trust]}).shell(teardown.data, plan=lab) == []
 
 
-def test_credentials_go_last_of_all(lab: Plan) -> None:
+def test_credentials_are_removed_last(lab: Plan) -> None:
     (command,) = FakeHost().operate(teardown.credentials, plan=lab)
     command.function()  # type: ignore[union-attr]
     assert not lab.store.exists
@@ -152,7 +152,7 @@ def test_credentials_go_last_of_all(lab: Plan) -> None:
     assert host.noops == [f"{lab.store.path} is not there"]
 
 
-def test_credentials_stay_while_data_is_encrypted_with_their_key(lab: Plan) -> None:
+def test_credentials_stay_while_encrypted_data_needs_their_key(lab: Plan) -> None:
     quay = host_input(NAME, ["quay", "redis"], address="192.168.254.10")
     database = host_input("db.example.com", ["database"], address="192.168.254.11")
     elsewhere = build([quay], database_host="192.168.254.11")

@@ -1,4 +1,4 @@
-"""Names and certificates that a host has to know."""
+"""Names that a host must resolve, and certificates that it must trust."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from tests.unit.shell import Shell
 NAME, ADDRESS = "quay.quaylab.lan", "192.168.254.10"
 
 
-def _known(state: NameState) -> list[str]:
+def _name_known(state: NameState) -> list[str]:
     return FakeHost({Name: state}).shell(trust.name_known, hostname=NAME, address=ADDRESS)
 
 
 @pytest.mark.parametrize(
     "state", [NameState(True, None), NameState(True, ADDRESS)], ids=["by DNS", "by our line"]
 )
-def test_a_name_that_is_known_is_left_alone(state: NameState) -> None:
-    assert _known(state) == []
+def test_a_resolvable_name_is_left_alone(state: NameState) -> None:
+    assert _name_known(state) == []
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_our_line_is_written_once_and_the_others_stay(
 ) -> None:
     hosts = tmp_path / "hosts"
     hosts.write_text(f"127.0.0.1 localhost\n10.0.0.1 {NAME} # quaylab\n# end\n")
-    (command,) = _known(state)
+    (command,) = _name_known(state)
     assert shell.run(command.replace("/etc/hosts", str(hosts))).returncode == 0
     assert hosts.read_text() == f"127.0.0.1 localhost\n# end\n{ADDRESS} {NAME} # quaylab\n"
 
@@ -67,13 +67,13 @@ def test_company_ca_is_trusted(authority: Path, os_id: str, anchor: str, update:
     assert text(refresh).startswith(update)
 
 
-def test_company_ca_that_is_trusted_is_left_alone(authority: Path) -> None:
+def test_a_trusted_company_ca_is_left_alone(authority: Path) -> None:
     host = FakeHost({BundleHolds: True})
     assert host.operate(trust.authority_trusted, machine=machine(), authority=authority) == []
 
 
 @pytest.mark.parametrize("preface", ["", "Company CA\n\n", "# CA\r\n# of the company\r\n"])
-def test_bundle_is_searched_for_what_only_this_certificate_has(
+def test_the_bundle_is_searched_for_a_line_that_only_this_certificate_has(
     tmp_path: Path, preface: str
 ) -> None:
     certificate = certified().ca_certificate or ""
@@ -99,7 +99,7 @@ def _note(lab: Plan, port: int = 443) -> ManagedFile:
     return ownership.note(where, lab.credentials, lab.settings.lab_name)
 
 
-def test_a_host_knows_the_registry_that_it_serves(lab: Plan) -> None:
+def test_the_registry_is_recorded_on_its_host(lab: Plan) -> None:
     (command,) = _noted(lab, None)
     assert "/var/lib/quaylab/registry.new" in command
     note = _note(lab)
@@ -107,14 +107,14 @@ def test_a_host_knows_the_registry_that_it_serves(lab: Plan) -> None:
     assert _noted(lab, note.content, facts=there) == []
 
 
-def test_the_ca_of_a_port_before_goes(lab: Plan) -> None:
+def test_the_ca_of_a_former_port_is_removed(lab: Plan) -> None:
     removed, written = _noted(lab, _note(lab, port=8443).content)
     folder = "/etc/docker/certs.d/quay.example.com:8443"
     assert removed == f"rm -f {folder}/ca.crt ; rmdir {folder} 2>/dev/null || :"
     assert "/var/lib/quaylab/registry.new" in written
 
 
-def test_the_ca_of_a_registry_that_images_come_from_stays(lab: Plan) -> None:
+def test_the_ca_of_the_images_registry_stays(lab: Plan) -> None:
     (source,) = lab.registries
     (written,) = _noted(lab, f"{lab.credentials.fingerprint} {source} lab")
     assert "/var/lib/quaylab/registry.new" in written

@@ -1,4 +1,4 @@
-"""A Quay as small as its client's tests need it: a few end points over TLS, in a thread."""
+"""A small Quay for the tests of its client: a few endpoints over TLS, in a thread."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ USER, PASSWORD, EMAIL = "quayadmin", "superuser-password", "quayadmin@example.co
 
 
 class SmallQuay(ThreadingHTTPServer):
-    """Answers as Quay does.
+    """A server that answers as Quay does.
 
-    ``forced`` answers take the place of the usual ones, each once, by method and path; ``seen``
-    are the requests that came, likewise.
+    ``forced`` answers replace the usual ones, each once, by method and path; ``seen`` has the
+    method and path of each request.
     """
 
     daemon_threads = True
@@ -33,16 +33,16 @@ class SmallQuay(ThreadingHTTPServer):
         self.forced: dict[str, list[tuple[int, Any]]] = {}
         self.seen: list[str] = []
         self.users: dict[str, str] = {}
-        # Wrong passwords in a row, and until when nobody is let in after them.
+        # The number of wrong passwords in a row, and until when every login is refused.
         self.wrong = 0
         self.shut_until = 0.0
         self.superusers = {USER}
         self.blobs: dict[str, bytes] = {}
-        # Where it sends clients for a blob, in place of giving it.
+        # The address to which it redirects clients for a blob.
         self.sends_to: str | None = None
         self.manifests: dict[str, bytes] = {}
         self.repositories: set[str] = set()
-        # What is pushed to a name that was deleted within two minutes is lost.
+        # What is pushed to a name within two minutes of its deletion is lost.
         self.deleted: set[str] = set()
 
     def force(self, request: str, status: int, body: Any = "", times: int = 1) -> None:
@@ -55,7 +55,7 @@ class SmallQuay(ThreadingHTTPServer):
 
 @contextmanager
 def serving(credentials: Credentials, directory: Path) -> Iterator[SmallQuay]:
-    """A small Quay behind the credentials' certificate."""
+    """Run a small Quay with the credentials' certificate."""
     assert credentials.certificate and credentials.certificate_key
     bundle = directory / "ssl.pem"
     bundle.write_text(credentials.certificate + credentials.certificate_key.get_secret_value())
@@ -147,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     @property
     def _session(self) -> str:
-        """Who the session's cookie belongs to."""
+        """The user of the session's cookie."""
         value = self.headers.get("Cookie", "").partition("session=")[2]
         return "anonymous" if value == "1" else value
 
@@ -184,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404 if found is None else 200, found or b"")
 
     def _page(self, namespace: str) -> dict[str, Any]:
-        """The name space's repositories, one a page."""
+        """Return a page of a namespace's repositories, which has one."""
         names = sorted(name for name in self.server.repositories if name.startswith(namespace))
         first = int(self.query.get("next_page", 0))
         shown = [{"name": name.partition("/")[2]} for name in names[first : first + 1]]
@@ -192,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
         return {"repositories": shown, **more}
 
     def _has_history(self) -> bool:
-        """Whether the manifest that was sent is one whose configuration Quay can read."""
+        """Return whether Quay can read the configuration of the manifest that was sent."""
         config = json.loads(self.body)["config"]
         is_docker = config["mediaType"].startswith("application/vnd.docker.")
         return not is_docker or "history" in json.loads(self.server.blobs[config["digest"]])

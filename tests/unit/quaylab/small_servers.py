@@ -1,4 +1,4 @@
-"""Database and Redis servers that know just enough of their protocols for one client."""
+"""Database and Redis servers with just enough of their protocols for one client."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """What a client is told: the password that is right, and the answer to its question."""
+    """A server with a valid password, and the answer to a client's query."""
 
     daemon_threads = True
 
@@ -44,7 +44,7 @@ class Handler(socketserver.StreamRequestHandler):
         return self.server.password
 
     def secure(self) -> bool:
-        """Go on with TLS; False if the client doesn't trust it."""
+        """Continue with TLS; return False if the client doesn't trust it."""
         assert self.server.tls
         try:
             self.request = self.server.tls.wrap_socket(self.request, server_side=True)
@@ -61,7 +61,7 @@ def serving(
     answer: str | None = "",
     tls: ssl.SSLContext | None = None,
 ) -> Iterator[int]:
-    """A server in a thread; its port."""
+    """Run a server in a thread; yield its port."""
     with Server(handler, password, answer, tls) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
         try:
@@ -71,7 +71,7 @@ def serving(
 
 
 class Silent(Handler):
-    """Takes connections and says nothing, as a host behind a bad firewall may."""
+    """A server that accepts connections and never answers, as behind a misconfigured firewall."""
 
     def handle(self) -> None:
         while self.rfile.read(1):
@@ -99,11 +99,11 @@ class Redis(Handler):
             elif not trusted:
                 self.wfile.write(b"-NOAUTH Authentication required.\r\n")
             elif name == "INFO":
-                told = {
+                sections = {
                     "server": f"redis_version:{self.server.answer}",
                     "replication": f"role:{self.role}",
                 }
-                text = f"# {words[1]}\r\n{told[words[1]]}\r\n"
+                text = f"# {words[1]}\r\n{sections[words[1]]}\r\n"
                 self.wfile.write(f"${len(text)}\r\n{text}\r\n".encode())
             else:
                 self.wfile.write(b"+PONG\r\n" if name == "PING" else b"+OK\r\n")
@@ -118,7 +118,7 @@ class Redis(Handler):
 
 
 class RedisReplica(Redis):
-    """One that takes no writes."""
+    """A read-only one."""
 
     role = "slave"
 
@@ -130,7 +130,7 @@ class PostgreSQL(Handler):
 
     def handle(self) -> None:
         while (wanted := self._start()) in (0, 80877103, 80877104):
-            if not wanted:  # gone
+            if not wanted:  # the client has disconnected
                 return
             if wanted == 80877103 and self.server.tls:
                 self.wfile.write(b"S")
@@ -141,7 +141,7 @@ class PostgreSQL(Handler):
         self._send(b"R", struct.pack("!i", 3))  # asks for the password
         kind, password = self._receive()
         if not kind:
-            return  # it doesn't trust us
+            return  # the client doesn't trust the certificate
         if password.rstrip(b"\0").decode() != self.password:
             self._send(b"E", b"SFATAL\0C28P01\0Mpassword authentication failed\0\0")
             return
@@ -160,7 +160,7 @@ class PostgreSQL(Handler):
             self._ready()
 
     def _start(self) -> int:
-        """The kind of a start-up message."""
+        """Return the kind of a start-up message."""
         if len(head := self.rfile.read(8)) < 8:
             return 0
         size, kind = struct.unpack("!ii", head)
@@ -182,7 +182,7 @@ class PostgreSQL(Handler):
 
 
 class PostgreSQLStandby(PostgreSQL):
-    """One that takes no writes."""
+    """A read-only one."""
 
     takes_writes = False
 
@@ -195,7 +195,7 @@ class MySQL(Handler):
 
     def handle(self) -> None:
         self._sequence = 0
-        capabilities = 0x000F_FFFF  # all of the old ones
+        capabilities = 0x000F_FFFF  # all of the original ones
         if not self.server.tls:
             capabilities &= ~0x800
         low, high = capabilities & 0xFFFF, capabilities >> 16
@@ -206,7 +206,7 @@ class MySQL(Handler):
             + b"\0mysql_native_password\0"
         )
         if self.server.tls:
-            # Its request for TLS, read past the buffer: the handshake follows at once.
+            # Read the request for TLS without the buffer, because the handshake follows at once.
             head = self.request.recv(4, socket.MSG_WAITALL)
             self.request.recv(head[0], socket.MSG_WAITALL)
             if not self.secure():
@@ -254,7 +254,7 @@ class MySQL(Handler):
 
 
 class MySQLReplica(MySQL):
-    """One that takes no writes."""
+    """A read-only one."""
 
     read_only = "1"
 

@@ -1,4 +1,4 @@
-"""An HTTP server that gives one answer after the other, and keeps what it was asked."""
+"""An HTTP server that answers by a script, and records the requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked."""
+    """A client's request."""
 
     method: str
     path: str
@@ -30,7 +30,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What it is told."""
+    """The answer to it."""
 
     status: int = 200
     body: str | bytes = b""
@@ -41,7 +41,7 @@ Script = Callable[[Request], Answer]
 
 
 class SmallStore(ThreadingHTTPServer):
-    """The server; ``asked`` is every request in its order."""
+    """The server; ``asked`` has the requests in order."""
 
     daemon_threads = True
 
@@ -55,7 +55,7 @@ class SmallStore(ThreadingHTTPServer):
         return int(self.server_address[1])
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up, or refuses the certificate, is what the test is about."""
+        """Ignore clients that disconnect or refuse the certificate, as some tests want."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -87,12 +87,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def small_store(script: Script, certificate: Path | None = None) -> Iterator[SmallStore]:
-    """A server in a thread; with a certificate over TLS."""
+    """Run a server in a thread, over TLS if there is a certificate."""
     with SmallStore(script) as server:
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
-            # The handshake is the connection's own thread's: one that fails ends nothing else.
+            # Each connection's thread does the handshake, so that a failed one ends nothing else.
             server.socket = context.wrap_socket(
                 server.socket, server_side=True, do_handshake_on_connect=False
             )
@@ -104,7 +104,7 @@ def small_store(script: Script, certificate: Path | None = None) -> Iterator[Sma
 
 
 def certificate(folder: Path, *names: str, expired: bool = False) -> Path:
-    """A certificate that is its own CA, with its key, in one PEM file; it may be out of date."""
+    """Write a self-signed certificate and its key into one PEM file; return its path."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a small store")])
     now = dt.datetime.now(dt.timezone.utc)

@@ -1,4 +1,4 @@
-"""What a VM's first boot is told."""
+"""A VM's user data and metadata for cloud-init."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from tests.unit.virtual import VM, lab
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGbxUBHKYKCQdamauSfOuZuKz2yToarfouDlMeh7MSpM me"
 
 
-def _told(**changes: Any) -> Any:
+def _user_data(**changes: Any) -> Any:
     text = user_data(lab(**changes).machines[VM])
     assert text.startswith("#cloud-config\n")
     return yaml.safe_load(text)
 
 
 def test_one_user_who_may_become_root() -> None:
-    told = _told(ssh_pub_key=KEY)
-    (user,) = told["users"]
+    data = _user_data(ssh_pub_key=KEY)
+    (user,) = data["users"]
     assert user["name"] == "cloud-user"
     assert user["sudo"] == "ALL=(ALL) NOPASSWD:ALL"
     assert user["ssh_authorized_keys"] == [KEY]
-    assert (told["hostname"], told["fqdn"]) == ("quay", VM)
+    assert (data["hostname"], data["fqdn"]) == ("quay", VM)
 
 
 def test_the_password_is_hashed() -> None:
-    told = _told(cloud_user_passwd="hunter2 'quoted'")
-    assert "hunter2" not in str(told)
-    assert told["users"][0]["passwd"].startswith("$6$")
-    assert "rounds" not in told["users"][0]["passwd"]
-    assert sha512_crypt.verify("hunter2 'quoted'", told["users"][0]["passwd"])
-    assert told["ssh_pwauth"] is True
+    data = _user_data(cloud_user_passwd="hunter2 'quoted'")
+    assert "hunter2" not in str(data)
+    assert data["users"][0]["passwd"].startswith("$6$")
+    assert "rounds" not in data["users"][0]["passwd"]
+    assert sha512_crypt.verify("hunter2 'quoted'", data["users"][0]["passwd"])
+    assert data["ssh_pwauth"] is True
 
 
-def test_without_a_password_there_is_no_login_with_one() -> None:
-    told = _told(cloud_user_passwd=None, ssh_pub_key=KEY)
-    assert "passwd" not in told["users"][0]
-    assert told["users"][0]["lock_passwd"] is True
-    assert told["ssh_pwauth"] is False
+def test_without_a_password_password_logins_are_off() -> None:
+    data = _user_data(cloud_user_passwd=None, ssh_pub_key=KEY)
+    assert "passwd" not in data["users"][0]
+    assert data["users"][0]["lock_passwd"] is True
+    assert data["ssh_pwauth"] is False
 
 
 def test_the_same_password_keeps_its_hash() -> None:
@@ -53,12 +53,12 @@ def test_the_same_password_keeps_its_hash() -> None:
     assert yaml.safe_load(other)["users"][0]["passwd"] not in first
 
 
-def test_what_is_optional() -> None:
-    assert not {"packages", "runcmd", "package_upgrade"} & set(_told())
-    told = _told(install_packages=["vim"], run_cmds=["echo 'a: b' # c"], update=True)
-    assert told["packages"] == ["vim"]
-    assert told["runcmd"] == ["echo 'a: b' # c"]
-    assert told["package_upgrade"] is True
+def test_optional_keys() -> None:
+    assert not {"packages", "runcmd", "package_upgrade"} & set(_user_data())
+    data = _user_data(install_packages=["vim"], run_cmds=["echo 'a: b' # c"], update=True)
+    assert data["packages"] == ["vim"]
+    assert data["runcmd"] == ["echo 'a: b' # c"]
+    assert data["package_upgrade"] is True
 
 
 def test_identity() -> None:

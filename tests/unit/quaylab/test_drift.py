@@ -1,4 +1,4 @@
-"""What a dry run plans, as drift by name."""
+"""The list of drifted operations from a dry run's plan."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_names_what_would_change() -> None:
 
 
 @pytest.mark.parametrize(("plan", "status"), [(PLAN, 1), ({"plan": []}, 0)])
-def test_exit_status_tells(
+def test_exit_status_shows_drift(
     plan: object, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(plan)))

@@ -14,7 +14,7 @@ from quaylab import images
 
 @pytest.fixture
 def contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Small build contexts in place of the project's own."""
+    """Small build contexts instead of the project's own."""
     for part in ("base", "quay", "redis"):
         (tmp_path / part).mkdir()
         (tmp_path / part / "Dockerfile").write_text(f"FROM {part}\n")
@@ -25,7 +25,7 @@ def contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_packaged_images_stand_on_the_base() -> None:
+def test_packaged_images_are_based_on_the_base_image() -> None:
     image = images.packaged_image("redis", "8.0")
     assert dict(image.arguments)["BASE"] == images.base_image().reference
 

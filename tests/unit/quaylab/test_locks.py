@@ -1,4 +1,4 @@
-"""The locks themselves; tests/machine/test_lock.py shows them held by runs."""
+"""The locks themselves; tests/machine/test_lock.py has them in runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quaylab.locks import HOST_LOCK, FileLock, LockHeld, lock_problem
 
 
 class Host:
-    """This machine in a host's place, with its lock in a folder and a short patience."""
+    """This machine as a host, with its lock in a folder and a short timeout."""
 
     def __init__(self, folder: Path) -> None:
         as_root = HOST_LOCK.replace('"$(id -u)"', "0").replace("--timeout 10", "--timeout 0.2")
@@ -24,7 +24,7 @@ class Host:
     def run(
         self, identity: str, who: str = "me"
     ) -> Iterator[tuple[str | None, subprocess.Popen[str]]]:
-        """A run that asks for the lock; the answer, and the process that holds it."""
+        """Ask for the lock as a run does; yield the answer, and the process that holds the lock."""
         script = f"echo Hello; printf 'Welcome!'; set -- {identity} '{who}'; {self._script}"
         with subprocess.Popen(
             ["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -41,7 +41,7 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
-def test_host_is_held_by_one_run_at_a_time(host: Host) -> None:
+def test_one_run_at_a_time_locks_a_host(host: Host) -> None:
     with host.run("first", "ann on desk, process 7") as (first, holding):
         assert first == ""
         with host.run("second") as (second, _):
@@ -54,20 +54,20 @@ def test_host_is_held_by_one_run_at_a_time(host: Host) -> None:
         assert again == ""
 
 
-def test_run_of_the_same_folder_takes_over_what_was_left(host: Host) -> None:
+def test_a_run_from_the_same_folder_takes_over_a_leftover_lock(host: Host) -> None:
     with host.run("first") as (_, left), host.run("first") as (taken, _):
         assert taken == ""
         assert left.wait(10) != 0
 
 
-def test_killed_holder_holds_nothing(host: Host) -> None:
+def test_a_killed_holder_releases_the_lock(host: Host) -> None:
     with host.run("first") as (_, holding):
         holding.kill()
         with host.run("second") as (second, _):
             assert second == ""
 
 
-def test_a_host_without_what_it_takes_is_told(tmp_path: Path) -> None:
+def test_a_host_that_cannot_be_locked_is_reported(tmp_path: Path) -> None:
     with Host(tmp_path / "missing").run("first") as (problem, _):
         assert problem
         assert problem.startswith("can't be locked for this run: ")
@@ -75,15 +75,15 @@ def test_a_host_without_what_it_takes_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["", "Welcome!", "quaylab-lock: "])
-def test_lines_that_are_no_answer(line: str) -> None:
+def test_lines_that_are_not_an_answer(line: str) -> None:
     assert lock_problem(line) is None
 
 
-def test_user_who_is_no_root_is_told_elsewhere() -> None:
+def test_without_root_there_is_no_lock_problem() -> None:
     assert lock_problem("quaylab-lock: none\n") == ""
 
 
-def test_file_lock_tells_its_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_held_file_lock_names_its_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "holder", lambda: "ann on desk")
     path = tmp_path / "lock"
     path.write_text("a longer text of an earlier holder")

@@ -1,4 +1,4 @@
-"""What a host is to have: the digest that decides about a replacement, and differing files."""
+"""What a host should have: a container's digest, which decides on replacement, and files."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_table_has_every_field() -> None:
     assert set(OTHERS) >= COUNTED_IF_SET
 
 
-def test_digest_is_that_of_containers_from_before_they_had_these() -> None:
+def test_fields_outside_the_digest_and_a_known_digest() -> None:
     other = dataclasses.replace(CONTAINER, owner="another", health_interval=11)
     assert other.digest == CONTAINER.digest
     before = "5baf7583f01c9d583cb452e7fa98bb64643fd7cc0cf004dfb69af634b0c87d48"
@@ -104,8 +104,8 @@ def test_ipv6_address_is_bracketed() -> None:
 @pytest.mark.parametrize(
     ("path", "device"), [(None, None), ("/srv/disk", "/srv/disk/quaylab-database")]
 )
-def test_a_volume_lies_in_its_directory_and_is_not_it(path: str | None, device: str | None) -> None:
-    """Which may be a disk's mount point, and would be empty without the disk."""
+def test_a_volume_is_a_subdirectory_of_its_directory(path: str | None, device: str | None) -> None:
+    """The directory may be a mount point, and would be empty without its disk."""
     volume = Volume("database", "quaylab-database", path, 26, {}, "database_data", "the database")
     assert volume.device == device
 
@@ -134,6 +134,6 @@ def test_content_is_never_shown() -> None:
     assert "secret" not in repr(WANTED)
 
 
-def test_a_container_knows_its_files_by_their_content_alone() -> None:
+def test_a_container_has_digests_of_its_files() -> None:
     assert digests(WANTED) == ((WANTED.path, WANTED.sha256),)
     assert "secret" not in repr(dataclasses.replace(CONTAINER, files=digests(WANTED)))

@@ -1,4 +1,4 @@
-"""The next command, from the one that was given."""
+"""The next command, derived from the current one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RESTORE = "tasks/restore_database.py"
             f"pyinfra inventory.py {RESTORE} --data restore=x",
         ),
     ],
-    ids=["plain", "all else stays", "its own data goes"],
+    ids=["plain", "options stay", "its own data is replaced"],
 )
-def test_again(given: list[str], next_one: str) -> None:
+def test_next_command(given: list[str], next_one: str) -> None:
     assert next_command(given, RESTORE, restore="x") == next_one

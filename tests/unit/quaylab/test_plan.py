@@ -1,4 +1,4 @@
-"""The plan: everything worked out, or every problem told at once."""
+"""The plan: it is complete, or all problems are reported at once."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_one_host_has_all_services_in_the_order_they_are_started(store: Store) -
     assert made.address_of_quay(QUAY) == LOOPBACK
 
 
-def test_three_hosts_have_a_service_each(store: Store) -> None:
+def test_three_hosts_have_one_service_each(store: Store) -> None:
     made = _make_three(store)
     assert _names(made, DATABASE) == ["quaylab-database"]
     assert _names(made, REDIS) == ["quaylab-redis"]
@@ -69,7 +69,7 @@ def test_a_workload_is_found_by_its_service_and_its_host(store: Store) -> None:
         made.workload("redis", QUAY)
 
 
-def test_ports_are_told_with_their_service_and_their_setting(store: Store) -> None:
+def test_ports_have_their_service_and_their_setting(store: Store) -> None:
     made = _make_three(store)
     assert [(name, port.setting) for name, port in made.ports_of(QUAY)] == [
         ("quay", "quay_https_port"),
@@ -80,7 +80,7 @@ def test_ports_are_told_with_their_service_and_their_setting(store: Store) -> No
     assert made.ports_of("nobody.example.com") == ()
 
 
-def test_a_host_this_run_leaves_out_is_not_planned_for(store: Store) -> None:
+def test_a_host_outside_the_run_has_no_workloads(store: Store) -> None:
     hosts = [host(QUAY, ["quay"], address="10.0.0.1"), host(DATABASE, ["database", "redis"])]
     made = plan.make(hosts, {DATABASE: machine()}, store)
     assert made.workloads_of(QUAY) == ()
@@ -108,7 +108,7 @@ def test_nothing_is_written_while_planning(store: Store) -> None:
     assert {path: path.read_bytes() for path in store.path.parent.iterdir()} == before
 
 
-def test_credentials_are_by_default_those_of_the_labs_name(
+def test_credentials_file_is_named_after_the_lab(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -119,7 +119,7 @@ def test_credentials_are_by_default_those_of_the_labs_name(
 @pytest.mark.parametrize(
     ("source", "standin"), [("registry", False), ("packages", True)], ids=["quay", "stand-in"]
 )
-def test_the_stand_in_is_known_as_one(store: Store, source: str, standin: bool) -> None:
+def test_the_stand_in_is_recognized(store: Store, source: str, standin: bool) -> None:
     assert _make(store, image_source=source).standin is standin
 
 
@@ -130,7 +130,7 @@ def test_purge_takes_the_registrys_name(store: Store) -> None:
     assert problem == f"purge: 'other.example.com' is not this registry's name, {QUAY}"
 
 
-def test_registries_are_those_that_are_pulled_from(store: Store) -> None:
+def test_registries_of_the_images(store: Store) -> None:
     image = "registry.example.com:5000/redis:7"
     assert _make(store, redis_image=image).registries == ("quay.io", "registry.example.com:5000")
     assert _make(store, image_source="packages").registries == ()
@@ -198,13 +198,13 @@ def test_pull_secret_without_logins(store: Store, tmp_path: Path, content: bytes
     assert "garbage" not in problem
 
 
-def test_damaged_credentials_are_told_with_the_other_problems(store: Store) -> None:
+def test_damaged_credentials_are_reported_with_the_other_problems(store: Store) -> None:
     store.path.write_text("damaged")
     problems = _problems(store, server_hostname="10.0.0.1")
     assert {problem.split(":")[0] for problem in problems} == {"server_hostname", str(store.path)}
 
 
-def test_credentials_of_two_runs_are_refused_before_anything_is_changed(store: Store) -> None:
+def test_credentials_with_parts_of_two_runs_are_refused(store: Store) -> None:
     made = certified(QUAY)
     store.save(made.model_copy(update={"certificate_key": certified(QUAY).certificate_key}))
     (problem,) = _problems(store)
@@ -213,7 +213,7 @@ def test_credentials_of_two_runs_are_refused_before_anything_is_changed(store: S
     )
 
 
-def test_a_file_cut_off_before_its_ca_does_not_become_a_new_ca(store: Store) -> None:
+def test_a_file_truncated_before_its_ca_does_not_lead_to_a_new_ca(store: Store) -> None:
     store.save(certified(QUAY))
     text = store.path.read_text()
     store.path.write_text(text[: text.index("ca_certificate")])
@@ -221,7 +221,7 @@ def test_a_file_cut_off_before_its_ca_does_not_become_a_new_ca(store: Store) -> 
     assert problem.startswith(f"{store.path}: is cut off: it has no ca_certificate")
 
 
-def test_an_administrator_sets_the_roles_password_so_it_is_made(tmp_path: Path) -> None:
+def test_with_an_administrator_the_roles_password_is_generated(tmp_path: Path) -> None:
     empty = Store("lab", tmp_path / "credentials")
     data = {"database_host": "db.example.com", "database_admin": "postgres"}
     made = plan.make([host(QUAY, ["quay", "redis"], **data)], {QUAY: machine()}, empty)
@@ -229,7 +229,7 @@ def test_an_administrator_sets_the_roles_password_so_it_is_made(tmp_path: Path) 
     assert made.administrator is None, "not known before the database was asked"
 
 
-def test_settings_of_services_elsewhere_that_can_not_go_together(store: Store) -> None:
+def test_settings_of_services_elsewhere_that_cannot_go_together(store: Store) -> None:
     (problem,) = _problems(store, database_admin="postgres")
     assert problem.startswith("database_admin: ")
 
@@ -245,7 +245,7 @@ def test_passwords_of_services_elsewhere_are_asked_for(tmp_path: Path) -> None:
     assert made.credentials.redis_password.get_secret_value() == "typedtyped"
 
 
-def test_rotation_takes_new_passwords(store: Store) -> None:
+def test_rotation_generates_new_passwords(store: Store) -> None:
     made = plan.make([host(QUAY)], {QUAY: machine()}, store, rotate=True)
     assert made.credentials.redis_password != CREDENTIALS.redis_password
     assert made.credentials.secret_key == CREDENTIALS.secret_key
@@ -274,7 +274,7 @@ def users(tmp_path: Path) -> dict[str, Any]:
     return files
 
 
-def test_users_certificate_is_served_and_no_ca_made(store: Store, users: dict[str, Any]) -> None:
+def test_users_certificate_is_served_and_no_ca_is_made(store: Store, users: dict[str, Any]) -> None:
     made = _make(store, **users)
     assert made.certificate.certificate == users["tls_certificate"].read_text()
     assert made.certificate.ca is None
@@ -308,8 +308,8 @@ def test_labs_certificate_is_for_the_registrys_name(store: Store) -> None:
 # --- data on the hosts ---
 
 
-def _bearing(made: Plan, **changed: str) -> Machine:
-    """A host with the volumes of a plan, as an earlier run has labelled them."""
+def _with_volumes(made: Plan, **changed: str) -> Machine:
+    """Return a host with the volumes of a plan, with some labels changed."""
     changed = {f"io.quaylab.{label}": value for label, value in changed.items()}
     return machine(
         volumes=tuple(
@@ -319,8 +319,8 @@ def _bearing(made: Plan, **changed: str) -> Machine:
     )
 
 
-def test_own_data_is_no_reason_to_stop(store: Store) -> None:
-    plan.refuse_unfit(_make(store, _bearing(_make(store))))
+def test_own_data_is_accepted(store: Store) -> None:
+    plan.refuse_unfit(_make(store, _with_volumes(_make(store))))
 
 
 @pytest.mark.parametrize(
@@ -337,15 +337,15 @@ def test_own_data_is_no_reason_to_stop(store: Store) -> None:
 def test_data_of_another_run_is_refused(
     store: Store, before: dict[str, Any], now: dict[str, Any], setting: str
 ) -> None:
-    bearing = _bearing(_make(store, **before))
-    made = _make(store, bearing, **now)
+    found = _with_volumes(_make(store, **before))
+    made = _make(store, found, **now)
     with pytest.raises(Refusal) as refused:
         plan.refuse_unfit(made)
     assert any(problem.startswith(f"{setting}: ") for problem in refused.value.problems)
 
 
 def test_data_of_other_credentials_is_refused(store: Store) -> None:
-    made = _make(store, _bearing(_make(store), credentials="fedcba9876543210"))
+    made = _make(store, _with_volumes(_make(store), credentials="fedcba9876543210"))
     with pytest.raises(Refusal) as refused:
         plan.refuse_unfit(made)
     assert all(problem.startswith("lab_name: ") for problem in refused.value.problems)

@@ -1,4 +1,4 @@
-"""Problems are collected, and told at once."""
+"""Problems are collected, and reported at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_no_problem_is_no_refusal() -> None:
     ],
     ids=["one", "each once"],
 )
-def test_refusal_tells_each_problem(problems: list[str], text: str) -> None:
+def test_refusal_lists_each_problem(problems: list[str], text: str) -> None:
     with pytest.raises(Refusal) as refused:
         refuse(problems)
     assert str(refused.value) == text

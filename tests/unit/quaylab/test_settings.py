@@ -1,4 +1,4 @@
-"""Settings: each key's bad value is refused by name, with what would be right."""
+"""Settings: a bad value of each key is refused with the key and a valid example."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.unit.samples import DEFAULTS, HOST_DEFAULTS, host
 
 NO_FILE = "no such file on this machine"
 
-# A bad value of every key, and what its message has to say.
+# A bad value of every key, and a part of its message.
 BAD: dict[str, tuple[Any, str]] = {
     "lab_name": ("My Lab", "for example quaylab"),
     "server_hostname": ("quay", "for example quay.example.com"),
@@ -100,7 +100,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "rhsm_unregister": (1, "a valid boolean"),
     "restore": ("../dump", "for example v3.16.5-to-v3.18.0-"),
     "purge": (True, "a valid string"),
-    # A host's own.
+    # Settings of one host.
     "docker_storage": ("/dev/vdb", "a valid dictionary"),
     "quay_storage": (["/dev/vdc"], "a valid dictionary"),
     "address": ("a b", "for example 192.168.254.10"),
@@ -125,9 +125,9 @@ def _problems(*hosts: HostInput) -> tuple[str, ...]:
 
 
 def test_defaults_are_settings() -> None:
-    settings, own = load([host("quay.example.com")])
+    settings, host_settings = load([host("quay.example.com")])
     assert settings.model_dump() == DEFAULTS
-    assert own["quay.example.com"].address is None
+    assert host_settings["quay.example.com"].address is None
 
 
 def test_table_has_every_setting() -> None:
@@ -151,7 +151,7 @@ def test_bad_value_is_shown(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["http_proxy", "https_proxy"])
-def test_password_in_a_proxy_is_refused_and_not_repeated(key: str) -> None:
+def test_password_in_a_proxy_is_refused_and_not_shown(key: str) -> None:
     (problem,) = _problems(host("quay.example.com", **{key: "http://me:hunter2@proxy:3128"}))
     assert problem.startswith(f"{key}: ")
     assert "hunter2" not in problem
@@ -193,12 +193,12 @@ def test_hosts_that_differ_in_a_run_wide_key() -> None:
     assert not more
 
 
-def test_an_item_of_a_list_is_named_by_its_place() -> None:
+def test_an_item_of_a_list_is_named_by_its_index() -> None:
     (problem,) = _problems(host("quay.example.com", rhsm_repositories=["rhel-7-server-rpms", "*"]))
     assert problem.startswith("rhsm_repositories[1]: '*': does not have the right form")
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     problems = _problems(
         host("quay.example.com", redis_port=0, foo=1, address="a b"),
         host("db.example.com", redis_port=0, foo=1, lab_name="other"),
@@ -211,18 +211,18 @@ def test_all_problems_are_told_at_once() -> None:
     ]
 
 
-def test_address_is_a_hosts_own() -> None:
-    _, own = load(
+def test_address_may_differ_between_hosts() -> None:
+    _, host_settings = load(
         [
             host("quay.example.com", address="192.168.254.10"),
             host("db.example.com", address="192.168.254.11"),
         ]
     )
-    assert [each.address for each in own.values()] == ["192.168.254.10", "192.168.254.11"]
+    assert [each.address for each in host_settings.values()] == ["192.168.254.10", "192.168.254.11"]
 
 
 @pytest.mark.parametrize("key", ["database_data", "quay_storage_path"])
-def test_path_with_a_detour_is_refused(key: str) -> None:
+def test_path_with_two_dots_is_refused(key: str) -> None:
     (problem,) = _problems(host("quay.example.com", **{key: "/srv/../etc"}))
     assert problem.startswith(f"{key}: '/srv/../etc': must not hold '..'")
 
@@ -230,12 +230,12 @@ def test_path_with_a_detour_is_refused(key: str) -> None:
 @pytest.mark.parametrize(
     "key", ["_sudo", "ssh_user", "ssh_hostname", "fake_responses", "docker_identifier"]
 )
-def test_keys_of_pyinfra_are_none_of_ours(key: str) -> None:
+def test_keys_of_pyinfra_are_ignored(key: str) -> None:
     settings, _ = load([host("quay.example.com", **{key: "x"}), host("db.example.com")])
     assert settings.model_dump() == DEFAULTS
 
 
-def test_settings_can_not_be_changed() -> None:
+def test_settings_cannot_be_changed() -> None:
     settings, _ = load([host("quay.example.com")])
     with pytest.raises(ValueError, match="frozen"):
         settings.redis_port = 1
@@ -269,7 +269,7 @@ def test_good_values(key: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "told"),
+    ("address", "message"),
     [
         ("db.example.com:5433", "is no address; a port has a setting of its own"),
         ("a::::1", "is no address"),
@@ -279,9 +279,9 @@ def test_good_values(key: str, value: str) -> None:
         ("a" * 64 + ".example.com", "has a label"),
     ],
 )
-def test_address_that_no_resolver_takes(address: str, told: str) -> None:
+def test_address_that_cannot_be_resolved(address: str, message: str) -> None:
     (problem,) = _problems(host("quay.example.com", database_host=address))
-    assert problem.startswith(f"database_host: {address!r}: {told}")
+    assert problem.startswith(f"database_host: {address!r}: {message}")
 
 
 def test_name_with_a_label_that_is_too_long() -> None:
@@ -289,7 +289,7 @@ def test_name_with_a_label_that_is_too_long() -> None:
     assert problem.startswith("server_hostname: ")
 
 
-def test_login_in_what_should_be_a_name_is_not_repeated() -> None:
+def test_login_in_a_bad_value_is_not_shown() -> None:
     url = "postgresql://me:hunter2@db.example.com/quay"
     (problem,) = _problems(host("quay.example.com", database_host=url))
     assert "'postgresql://…@db.example.com/quay'" in problem
@@ -300,7 +300,7 @@ def test_number_that_is_too_long_to_be_shown() -> None:
     assert problem.startswith("redis_port: a number of thousands of digits: ")
 
 
-def test_what_is_no_file(tmp_path: Path) -> None:
+def test_paths_that_are_not_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path, tmp_path / "pipe", Path("/dev/null")):
         (problem,) = _problems(host("quay.example.com", image_archive=str(path)))
@@ -311,6 +311,6 @@ def test_what_is_no_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host_of_url", ["k:99999", "k:0", "[::::]", "a..b", "999.1.1.1"])
 @pytest.mark.parametrize("key", ["swift_auth_url", "https_proxy"])
-def test_url_that_can_not_be_dialled(key: str, host_of_url: str) -> None:
+def test_url_with_an_invalid_host(key: str, host_of_url: str) -> None:
     (problem,) = _problems(host("quay.example.com", **{key: f"http://{host_of_url}"}))
     assert problem.startswith(f"{key}: ")

@@ -48,7 +48,7 @@ def test_one_host_listens_on_loopback_only() -> None:
     assert found.quay_address == LOOPBACK
 
 
-def test_port_outside_is_the_settings_and_inside_the_engines() -> None:
+def test_published_port_is_configured_and_the_containers_port_fixed() -> None:
     found = build([host(QUAY)], database_port=15432, redis_port=6380).database
     assert (found.port, found.probe_address, found.probe_port) == (5432, LOOPBACK, 15432)
 
@@ -114,7 +114,7 @@ def test_a_host_named_by_its_address() -> None:
     [(("10.0.0.3", "10.0.0.4"), "10.0.0.3, 10.0.0.4"), ((), "none reported")],
     ids=["several", "none"],
 )
-def test_address_that_can_not_be_told(reported: tuple[str, ...], found: str) -> None:
+def test_address_that_cannot_be_determined(reported: tuple[str, ...], found: str) -> None:
     (problem,) = _problems(_three(), {**REPORTED, DATABASE: reported})
     assert problem.startswith(f"address: {DATABASE} needs one")
     assert found in problem
@@ -235,12 +235,12 @@ def test_a_service_elsewhere_has_no_hosts_and_an_endpoint() -> None:
     assert found.redis.host is None
 
 
-def test_a_host_of_no_service_is_nobodys() -> None:
-    """As a machine that the inventory has for something else."""
+def test_a_host_without_a_service() -> None:
+    """The inventory may have machines for other purposes."""
     found = build([host(QUAY), host("x.example.com", ["others"], address="10.0.0.4")], REPORTED)
     assert found.engine_hosts() == (QUAY,)
     assert "x.example.com" not in found.addresses
-    # It is told where the registry is all the same.
+    # It gets the registry's address nevertheless.
     assert found.quay_address == ADDRESSES[QUAY]
 
 
@@ -249,8 +249,8 @@ def test_addresses_are_asked_for_where_a_peer_needs_them() -> None:
     assert build(_three(), REPORTED).addresses == ADDRESSES
 
 
-def test_an_address_that_can_not_be_told_is_told_once() -> None:
-    """Of a host with several services."""
+def test_an_address_that_cannot_be_determined_is_reported_once() -> None:
+    """Also for a host with several services."""
     hosts = [host(QUAY, ["quay"]), host(DATABASE, ["database", "redis", "ceph"])]
     (problem,) = _problems(hosts, {QUAY: REPORTED[QUAY]})
     assert problem.startswith(f"address: {DATABASE} needs one")

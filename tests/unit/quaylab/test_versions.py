@@ -33,7 +33,7 @@ def test_version(engine: str, given: str | None, version: str) -> None:
         ("mysql", "v2.9.1", "registry"),
     ],
 )
-def test_what_can_work(engine: str, version: str | None, source: str) -> None:
+def test_versions_that_work(engine: str, version: str | None, source: str) -> None:
     wanted = settings(database_engine=engine, quay_version=version, image_source=source)
     assert versions.problems(wanted) == []
 
@@ -47,7 +47,7 @@ def test_what_can_work(engine: str, version: str | None, source: str) -> None:
         ("postgresql", "v2.9.1", "packages", "has no stand-in; set image_source to registry"),
     ],
 )
-def test_what_can_not(engine: str, version: str, source: str, reason: str) -> None:
+def test_versions_that_do_not_work(engine: str, version: str, source: str, reason: str) -> None:
     wanted = settings(database_engine=engine, quay_version=version, image_source=source)
     (problem,) = versions.problems(wanted)
     assert problem.startswith(f"quay_version: {version}")

@@ -1,4 +1,4 @@
-"""Addresses while an inventory is loaded: it loads before there is a VM, or a hypervisor."""
+"""VMs' addresses while an inventory is loaded, possibly before there is a VM or a hypervisor."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VM = "quay.quaylab.lan"
 
 
 class Domain:
-    """As libvirt-python has them: an address by source, an error where there is none."""
+    """A domain as in libvirt-python: addresses by source, an error where there is none."""
 
     def __init__(self, by_source: dict[int, Any]) -> None:
         self.by_source = by_source
@@ -60,8 +60,8 @@ def test_address(
     assert found == ({VM: address} if address else {})
 
 
-def test_of_libvirt_itself() -> None:
-    """Its test driver has a VM `test`, with a lease."""
+def test_address_from_libvirts_test_driver() -> None:
+    """The driver has a VM `test`, with a lease."""
     assert addresses.of_machines("test:///default", ["test", VM]) == {"test": "192.168.122.3"}
 
 
@@ -86,16 +86,16 @@ def test_the_labs_inventory(monkeypatch: pytest.MonkeyPatch, address: str | None
     found = {VM: address} if address else {}
     monkeypatch.setattr(addresses, "of_machines", lambda uri, names: found)
     groups = runpy.run_path(str(INVENTORY / "inventory.py"))
-    own = runpy.run_path(str(INVENTORY / "group_data" / "all.py"))
-    own = {key: value for key, value in own.items() if not key.startswith("__")}
+    group_data = runpy.run_path(str(INVENTORY / "group_data" / "all.py"))
+    group_data = {key: value for key, value in group_data.items() if not key.startswith("__")}
     ((name, data),) = groups["lab"]
     assert data.get("ssh_hostname") == address
-    assert data["ssh_known_hosts_file"] == f"credentials/{own['lab_name']}-known_hosts"
+    assert data["ssh_known_hosts_file"] == f"credentials/{group_data['lab_name']}-known_hosts"
     hosts = [
-        host("@local", groups=["hypervisor"], **own),
-        host(name, groups=["lab", "quay", "database", "redis"], **{**own, **data}),
+        host("@local", groups=["hypervisor"], **group_data),
+        host(name, groups=["lab", "quay", "database", "redis"], **{**group_data, **data}),
     ]
-    settings, mine = load(hosts)
-    made = build(settings, mine, hosts)
+    settings, host_settings = load(hosts)
+    made = build(settings, host_settings, hosts)
     assert str(Path(made.known_hosts)) == data["ssh_known_hosts_file"]
     assert made.machines[VM].root == f"/dev/virt-pool/{VM}-root"

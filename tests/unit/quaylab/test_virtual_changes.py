@@ -1,4 +1,4 @@
-"""What is there is changed in place or refused, each with its reason."""
+"""Existing networks, pools and VMs are changed in place, or the change is refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _with_disk(device: Device | None, **report: Any) -> Hypervisor:
 
 
 @pytest.mark.parametrize("changed", [{}, FILES], ids=["lvm", "dir"])
-def test_what_was_made_fits(changed: Mapping[str, Any]) -> None:
+def test_an_unchanged_lab_fits(changed: Mapping[str, Any]) -> None:
     made = lab(**changed)
     assert _refused(made, bare(made)) == []
     assert _refused(made, there(made)) == []
@@ -45,12 +45,12 @@ def test_what_was_made_fits(changed: Mapping[str, Any]) -> None:
     ],
     ids=["memory", "processors", "grown", "one more", "virt_type", "image", "root"],
 )
-def test_what_can_be_changed(wanted: Mapping[str, Any]) -> None:
+def test_possible_changes(wanted: Mapping[str, Any]) -> None:
     assert _refused(lab(**wanted), there(lab())) == []
 
 
 @pytest.mark.parametrize(
-    ("wanted", "key", "told"),
+    ("wanted", "key", "message"),
     [
         ({"libvirt_bridges": [{**BRIDGE, "dhcp_end": "192.168.254.99"}]}, "libvirt_bridges", "253"),
         (
@@ -69,11 +69,11 @@ def test_what_can_be_changed(wanted: Mapping[str, Any]) -> None:
     ],
     ids=["network", "forwarder", "smaller", "one less", "image", "root"],
 )
-def test_what_can_not(wanted: Mapping[str, Any], key: str, told: str) -> None:
+def test_impossible_changes(wanted: Mapping[str, Any], key: str, message: str) -> None:
     problems = _refused(lab(**wanted), there(lab()))
     assert problems
     assert all(problem.startswith(f"{key}: ") for problem in problems)
-    assert told in problems[0]
+    assert message in problems[0]
 
 
 def test_another_network_or_pool() -> None:
@@ -91,14 +91,14 @@ def test_another_network_or_pool() -> None:
     assert "can't move to another pool" in problems[2]
 
 
-def test_a_pool_elsewhere() -> None:
+def test_a_pool_at_another_path() -> None:
     pools = [{"virt-pool": {"type": "dir", "path": "/srv/other"}}]
     problems = _refused(lab(**{**FILES, "libvirt_pools": pools}), there(lab(**FILES)))
     assert "path of virt-pool is /srv/vms, but should be /srv/other" in problems[0]
 
 
 @pytest.mark.parametrize("kind", ["networks", "pools", "domains"])
-def test_what_others_have_made_is_not_touched(kind: str) -> None:
+def test_objects_of_others_are_refused(kind: str) -> None:
     made, theirs = lab(), there(lab(lab_name="theirs"))
     report = dataclasses.replace(there(made), **{kind: getattr(theirs, kind)})
     (problem,) = _refused(made, report)
@@ -106,7 +106,7 @@ def test_what_others_have_made_is_not_touched(kind: str) -> None:
     assert changes.lab_objects(made, kind.rstrip("s"), getattr(theirs, kind)) == {}
 
 
-def test_a_bridge_of_others() -> None:
+def test_a_bridge_that_others_use() -> None:
     made, theirs = (
         lab(),
         lab(libvirt_bridges=[{**BRIDGE, "name": "theirs"}], resources={"network": "theirs"}),
@@ -118,7 +118,7 @@ def test_a_bridge_of_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("report", "told"),
+    ("report", "message"),
     [
         (_with_disk(None), "is no disk of @local"),
         (_with_disk(Device("theirs", "LVM2_member")), "belongs to the volume group theirs"),
@@ -130,12 +130,12 @@ def test_a_bridge_of_others() -> None:
         (_with_disk(Device(None, "gpt used")), "is in use"),
         (_with_disk(Device(None, "ext4")), "wipefs --all /dev/nvme0n1p2"),
     ],
-    ids=["none", "theirs", "taken", "file system", "in use", "what would help"],
+    ids=["none", "theirs", "group exists", "file system", "in use", "remedy"],
 )
-def test_the_disk_of_a_pool(report: Hypervisor, told: str) -> None:
+def test_the_disk_of_a_pool(report: Hypervisor, message: str) -> None:
     (problem,) = _refused(lab(), report)
     assert problem.startswith("libvirt_pools: ")
-    assert told in problem
+    assert message in problem
 
 
 def test_a_volume_group_of_its_name_on_its_disk_is_used() -> None:
@@ -147,7 +147,7 @@ def test_a_physical_volume_of_no_group_is_empty() -> None:
     assert _refused(lab(), _with_disk(Device(None, "LVM2_member"))) == []
 
 
-def test_kvm_where_there_is_none() -> None:
+def test_a_hypervisor_without_kvm() -> None:
     report = dataclasses.replace(bare(lab()), kvm=False)
     (problem,) = _refused(lab(), report)
     assert problem.startswith("virt_type: kvm, and @local has no /dev/kvm")
@@ -155,7 +155,7 @@ def test_kvm_where_there_is_none() -> None:
     assert _refused(lab(virt_type="qemu"), report) == []
 
 
-def test_an_image_that_is_not_there() -> None:
+def test_a_missing_image() -> None:
     made = lab(image_uri="file:///srv/rhel.qcow2")
     (problem,) = _refused(made, bare(made))
     assert problem.startswith("image_uri: file:///srv/rhel.qcow2")
@@ -166,7 +166,7 @@ def test_an_image_that_is_not_there() -> None:
     assert _refused(made, dataclasses.replace(bare(made), existing_paths=here)) == []
 
 
-def test_paths_and_devices_to_look_at() -> None:
+def test_paths_and_devices_to_report() -> None:
     made = lab()
     machine = made.machines[VM]
     assert changes.devices(made) == [DISK]

@@ -1,4 +1,4 @@
-"""A lab from its inventory: the seed's is taken as it is, and what can't be is told by its key."""
+"""A lab from its inventory: the example lab of docs/lab.md, and bad values with their keys."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _bridge(**changes: str) -> dict[str, Any]:
     return {"libvirt_bridges": [{**BRIDGE, **changes}]}
 
 
-def test_the_seeds_inventory() -> None:
+def test_the_example_lab() -> None:
     made = lab()
     machine = made.machines[VM]
     assert made.hypervisor == "@local"
@@ -62,7 +62,7 @@ def test_the_seeds_inventory() -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, FILES], ids=["volumes", "files"])
-def test_what_is_made_for_a_vm_is_its_own(changes: dict[str, Any]) -> None:
+def test_files_of_a_vm_are_its_own(changes: dict[str, Any]) -> None:
     machine = lab(**changes).machines[VM]
     for path in (machine.root, machine.seed, *(disk.path for disk in machine.disks)):
         assert belongs_to(VM, path)
@@ -79,11 +79,11 @@ def test_what_is_made_for_a_vm_is_its_own(changes: dict[str, Any]) -> None:
         "quayXquaylab.lan-root",
     ],
 )
-def test_what_was_attached_by_hand_is_not(name: str) -> None:
+def test_files_that_were_attached_by_hand_are_not_its_own(name: str) -> None:
     assert not belongs_to(VM, f"/srv/vms/{name}")
 
 
-def test_a_purge_of_a_registry_leaves_the_seeds() -> None:
+def test_a_purge_of_a_registry_leaves_the_seed_images() -> None:
     directory = PurePosixPath(lab().machines[VM].directory)
     assert not any(directory.is_relative_to(purged) for purged in (ETC, VAR))
 
@@ -94,7 +94,7 @@ def test_in_a_directory_disks_are_files() -> None:
     assert machine.disks[0].path == f"/srv/vms/{VM}-disk1.qcow2"
 
 
-def test_an_image_by_a_list_of_checksums_is_kept_under_its_address() -> None:
+def test_an_image_with_a_list_of_checksums_is_named_after_its_address() -> None:
     listed = "sha256:https://example.com/SHA256SUMS"
     one = lab(image_checksum=listed).machines[VM].image
     other = lab(image_checksum=listed, image_uri="https://example.com/b.qcow2").machines[VM].image
@@ -103,7 +103,7 @@ def test_an_image_by_a_list_of_checksums_is_kept_under_its_address() -> None:
     assert one.path != other.path
 
 
-def test_the_password_is_in_no_representation() -> None:
+def test_the_password_is_not_in_repr() -> None:
     made = lab(cloud_user_passwd="hunter2")
     assert made.machines[VM].settings.cloud_user_passwd == "hunter2"
     assert "hunter2" not in repr(made)
@@ -111,7 +111,7 @@ def test_the_password_is_in_no_representation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "key", "told"),
+    ("changes", "key", "message"),
     [
         (_bridge(network="192.168.254.1"), "libvirt_bridges[0].network", "is no network"),
         (_bridge(ip_netmask="255.0.255.0"), "libvirt_bridges[0].network", "is no network"),
@@ -184,16 +184,16 @@ def test_the_password_is_in_no_representation() -> None:
         ({"purge": "quay.example.com"}, "purge", f"is not this registry's name, {VM}"),
     ],
 )
-def test_what_does_not_go_together(changes: Mapping[str, Any], key: str, told: str) -> None:
+def test_bad_combinations(changes: Mapping[str, Any], key: str, message: str) -> None:
     problems = _problems(**changes)
     assert problems[0].startswith(f"{key}: ")
-    assert told in problems[0]
-    # A network or pool that is wrong may be missed elsewhere, but nothing else is told.
+    assert message in problems[0]
+    # Nothing else is reported, not even that a wrong network or pool is missing elsewhere.
     assert len(problems) == 1, problems
 
 
 @pytest.mark.parametrize(
-    ("changes", "key", "told"),
+    ("changes", "key", "message"),
     [
         (_bridge(forward="bridge"), "libvirt_bridges[0].forward", "'nat', 'route' or 'open'"),
         (_bridge(bridge="virbr-much-too-long"), "libvirt_bridges[0].bridge", "at most 15"),
@@ -215,20 +215,20 @@ def test_what_does_not_go_together(changes: Mapping[str, Any], key: str, told: s
         ({"resources": {"vcpus": 0}}, "", "resources.vcpus"),
     ],
 )
-def test_values_inside_a_setting(changes: Mapping[str, Any], key: str, told: str) -> None:
+def test_values_inside_a_setting(changes: Mapping[str, Any], key: str, message: str) -> None:
     (problem,) = _problems(**changes)
     assert key in problem
-    assert told in problem
+    assert message in problem
 
 
 def test_two_hypervisors() -> None:
     hosts = [host(name, groups=["hypervisor"]) for name in ("one", "two")]
-    settings, own = load(hosts)
+    settings, host_settings = load(hosts)
     with pytest.raises(Refusal, match="2 hosts in group `hypervisor`"):
-        build(settings, own, hosts)
+        build(settings, host_settings, hosts)
 
 
-def test_all_is_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     problems = _problems(
         **_bridge(dhcp_end="10.0.0.1"),
         cloud_user_passwd=None,
@@ -238,7 +238,7 @@ def test_all_is_told_at_once() -> None:
     assert len(problems) == 4
 
 
-def test_what_is_a_vms_own_may_differ() -> None:
+def test_settings_of_vms_may_differ() -> None:
     both = [
         host("@local", groups=["hypervisor"], libvirt_bridges=[BRIDGE], libvirt_pools=POOLS),
         *(
@@ -249,8 +249,8 @@ def test_what_is_a_vms_own_may_differ() -> None:
             )
         ),
     ]
-    settings, own = load(both)
-    made = build(settings, own, both)
+    settings, host_settings = load(both)
+    made = build(settings, host_settings, both)
     assert [each.settings.update for each in made.machines.values()] == [False, True]
     assert {each.image.path for each in made.machines.values()} == {BASE}
     assert CHECKSUM.endswith("e3")

@@ -1,4 +1,4 @@
-"""What is wanted as XML, taken by libvirt itself: its test driver keeps all in memory."""
+"""XML definitions, checked by libvirt itself, whose test driver has everything in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.unit.virtual import BRIDGE, FILES, VM, lab
 
 @pytest.fixture
 def connection() -> Iterator[Any]:
-    """A libvirt of this test's own. The driver runs domains of the type `test` only."""
+    """A libvirt for this test. The driver runs domains of the type `test` only."""
     opened = libvirt.open("test:///default")
     yield opened
     opened.close()
@@ -98,14 +98,14 @@ def test_a_root_disk_that_is_a_logical_volume(connection: Any) -> None:
     assert driver is not None and driver.get("type") == "raw"
 
 
-def test_more_memory_is_defined_over_what_is_there(connection: Any) -> None:
+def test_more_memory_is_defined_for_an_existing_domain(connection: Any) -> None:
     connection.defineXML(_domain(lab()))
     domain = connection.defineXML(_domain(lab(resources={"ram": 16384, "vcpus": 4})))
     now = found.domain(domain.XMLDesc())
     assert (now.ram, now.vcpus) == (16384, 4)
 
 
-def test_disks_are_told_apart_by_serial() -> None:
+def test_disks_are_identified_by_serial() -> None:
     machine = lab().machines[VM]
     assert [(disk.target, disk.serial) for disk in machine.disks] == [
         ("vdb", "disk1"),
@@ -130,7 +130,7 @@ def test_another_lab_has_other_uuids() -> None:
     assert xml.mac(one.machines[VM]).startswith("52:54:00:")
 
 
-def test_what_was_attached_by_hand_is_not_taken_for_ours() -> None:
+def test_a_disk_that_was_attached_by_hand_is_not_ours() -> None:
     made = lab()
     text = xml.domain(made, made.machines[VM])
     foreign = text.replace(f"/dev/virt-pool/{VM}-disk2", "/dev/sdz")

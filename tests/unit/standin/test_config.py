@@ -1,4 +1,4 @@
-"""What the stand-in makes of its configuration."""
+"""How the stand-in reads its configuration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from standin import config
 
 
 @pytest.mark.parametrize("ours", [True, False], ids=["as Quaylab writes it", "Quay's default"])
-def test_tells_of_testing_mode(
+def test_testing_mode_is_logged(
     ours: bool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

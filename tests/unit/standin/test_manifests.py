@@ -1,4 +1,4 @@
-"""What the stand-in asks of a manifest, as a recorded Quay does."""
+"""The stand-in's checks of manifests, which are those of a recorded Quay."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_an_image_names_its_parts() -> None:
     ],
     ids=["no JSON", "list", "other type", "schema 1", "list of nothing", "layer"],
 )
-def test_a_manifest_of_another_form_is_refused(media_type: str, body: bytes, reason: str) -> None:
+def test_an_invalid_manifest_is_refused(media_type: str, body: bytes, reason: str) -> None:
     with pytest.raises(ManifestError) as error:
         parse(media_type, body)
     assert str(error.value) == reason
@@ -101,7 +101,7 @@ def test_a_manifest_of_another_form_is_refused(media_type: str, body: bytes, rea
         (OCI_IMAGE, _without("os"), "'os' is a required property"),
     ],
 )
-def test_a_configuration_must_be_one_that_quay_reads(
+def test_a_configuration_that_quay_cannot_read_is_refused(
     media_type: str, config: bytes, reason: str | None
 ) -> None:
     parsed = parse(media_type, _image(media_type))
@@ -112,7 +112,7 @@ def test_a_configuration_must_be_one_that_quay_reads(
         check_configuration(parsed, config)
 
 
-def test_a_chart_has_a_configuration_of_its_own() -> None:
+def test_the_configuration_of_a_chart_is_not_checked() -> None:
     chart = {
         "mediaType": "application/vnd.cncf.helm.config.v1+json",
         "size": 2,
@@ -121,6 +121,6 @@ def test_a_chart_has_a_configuration_of_its_own() -> None:
     check_configuration(parse(OCI_IMAGE, _image(OCI_IMAGE, config=chart)), b"{}")
 
 
-def test_quaylabs_own_verification_is_taken() -> None:
+def test_the_image_of_quaylabs_verification_is_accepted() -> None:
     image = sample_image("content")
     check_configuration(parse(DOCKER_IMAGE, image.manifest), image.configuration)

@@ -1,4 +1,4 @@
-"""Quay's storage drivers in terms of docker-registry."""
+"""Quay's storage drivers as configuration of docker-registry."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ COMMON = {"bucket": "quay-storage", "rootdirectory": "/datastorage/registry"}
 
 
 def _settings(**changes: Any) -> Settings:
-    """What Quaylab writes into config.yaml."""
+    """Return the settings that Quaylab writes into config.yaml."""
     topology = build([host("quay.example.com")], **changes)
     config = object_store.config(settings(**changes), topology, KEYED)
     return Settings(Path("/conf/stack"), {"SECRET_KEY": "a-secret", **config})
 
 
 def _storage(**changes: Any) -> dict[str, Any]:
-    """What docker-registry is told of it."""
+    """Return docker-registry's configuration for them."""
     found: dict[str, Any] = registry_configuration(_settings(**changes))["storage"]
     return found
 
@@ -121,12 +121,14 @@ def test_each_kind_of_store(changes: dict[str, Any], name: str, options: dict[st
     ],
     ids=["local", "gcs", "proxied", "swift"],
 )
-def test_clients_are_sent_to_the_store_as_by_quay(changes: dict[str, Any], redirects: bool) -> None:
+def test_clients_are_redirected_to_the_store_as_by_quay(
+    changes: dict[str, Any], redirects: bool
+) -> None:
     assert _storage(**changes)["redirect"]["disable"] is not redirects
 
 
 @pytest.mark.parametrize(
-    ("driver", "arguments", "told"),
+    ("driver", "arguments", "message"),
     [
         ("AzureStorage", {}, "is unknown to the stand-in"),
         ("RadosGWStorage", {"hostname": "rgw", "bucket_name": "b"}, "lacks storage_path"),
@@ -137,13 +139,15 @@ def test_clients_are_sent_to_the_store_as_by_quay(changes: dict[str, Any], redir
         ),
     ],
 )
-def test_what_quay_would_not_start_with(driver: str, arguments: dict[str, Any], told: str) -> None:
+def test_a_driver_with_which_quay_would_not_start(
+    driver: str, arguments: dict[str, Any], message: str
+) -> None:
     values = {
         "SECRET_KEY": "a-secret",
         "DISTRIBUTED_STORAGE_CONFIG": {"default": [driver, arguments]},
         "DISTRIBUTED_STORAGE_PREFERENCE": ["default"],
     }
-    with pytest.raises(StartError, match=told):
+    with pytest.raises(StartError, match=message):
         registry_configuration(Settings(Path("/conf/stack"), values))
 
 
@@ -160,14 +164,14 @@ def test_what_quay_would_not_start_with(driver: str, arguments: dict[str, Any], 
     ],
     ids=["s3", "swift"],
 )
-def test_is_what_quays_own_check_wants(
+def test_quays_own_check_accepts_it(
     version: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QUAY_VERSION", version)
     check(_settings(**changes))
 
 
-def test_quays_own_check_wants_more_than_swift_itself() -> None:
+def test_quays_own_check_requires_more_than_swift_itself() -> None:
     settings = _settings(storage="swift", swift_auth_url="https://keystone.example.com/v3")
     with pytest.raises(StartError, match="Swift auth v3 requires user_domain_name"):
         check(settings)

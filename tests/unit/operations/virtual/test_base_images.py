@@ -1,4 +1,4 @@
-"""Base images, fetched for real: one is only used whole, with the right checksum."""
+"""Base images: a fetched one is used only if it is complete and has the right checksum."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def _fetch(shell: Shell, folder: Path, qcow2: bool = True, **image: str) -> tuple[str, list[Path]]:
-    """Run the command in a folder; what it says, and what is there then."""
+    """Run the command in a folder; return its standard error, and the files there."""
     made = lab(**image)
     (command,) = _host(bare(made)).shell(base_images.present, lab=made)
     kind = "qcow2" if qcow2 else "raw"
@@ -52,49 +52,49 @@ def _fetch(shell: Shell, folder: Path, qcow2: bool = True, **image: str) -> tupl
 def test_an_image_with_its_checksum(
     shell: Shell, tmp_path: Path, source: Path, checksum: str
 ) -> None:
-    told, (image,) = _fetch(shell, tmp_path, image_uri=f"file://{source}", image_checksum=checksum)
-    assert told == ""
+    error, (image,) = _fetch(shell, tmp_path, image_uri=f"file://{source}", image_checksum=checksum)
+    assert error == ""
     assert image.read_bytes() == CONTENT
     assert image.name == f"quaylab-base-{checksum[7:23]}.qcow2"
 
 
 def test_a_wrong_checksum_leaves_nothing(shell: Shell, tmp_path: Path, source: Path) -> None:
     wanted = f"sha256:{OTHER}"
-    told, left = _fetch(shell, tmp_path, image_uri=f"file://{source}", image_checksum=wanted)
-    assert told.startswith(
+    error, left = _fetch(shell, tmp_path, image_uri=f"file://{source}", image_checksum=wanted)
+    assert error.startswith(
         f"image_checksum: file://{source} has sha256:{DIGEST}, wanted is {OTHER}"
     )
     assert left == []
 
 
-def test_an_address_is_never_run(shell: Shell, tmp_path: Path) -> None:
-    """Of what a shell takes for its own, an address may have these; its form refuses the rest."""
+def test_an_address_is_never_run_by_the_shell(shell: Shell, tmp_path: Path) -> None:
+    """An address may have these of a shell's special characters; others are refused."""
     shell.stub("run", ":")
     source = tmp_path / "a&run&?~=%41.qcow2"
     source.write_bytes(CONTENT)
     for checksum in (f"sha256:{OTHER}", f"sha256:{DIGEST}"):
-        told, _ = _fetch(shell, tmp_path, image_uri=f"file://{source}", image_checksum=checksum)
-        assert (f"image_checksum: file://{source} has sha256:{DIGEST}" in told) == (
+        error, _ = _fetch(shell, tmp_path, image_uri=f"file://{source}", image_checksum=checksum)
+        assert (f"image_checksum: file://{source} has sha256:{DIGEST}" in error) == (
             OTHER in checksum
         )
     assert "run" not in {call.split()[0] for call in shell.calls}
 
 
 def test_no_such_image(shell: Shell, tmp_path: Path) -> None:
-    told, left = _fetch(shell, tmp_path, image_uri="file:///nowhere/a.qcow2")
-    assert "image_uri: file:///nowhere/a.qcow2 can't be fetched" in told
+    error, left = _fetch(shell, tmp_path, image_uri="file:///nowhere/a.qcow2")
+    assert "image_uri: file:///nowhere/a.qcow2 can't be fetched" in error
     assert left == []
 
 
-def test_what_is_no_qcow2(shell: Shell, tmp_path: Path, source: Path) -> None:
-    told, left = _fetch(
+def test_an_image_in_another_format(shell: Shell, tmp_path: Path, source: Path) -> None:
+    error, left = _fetch(
         shell,
         tmp_path,
         qcow2=False,
         image_uri=f"file://{source}",
         image_checksum=f"sha256:{DIGEST}",
     )
-    assert told.startswith(f"image_uri: file://{source} is no qcow2 image")
+    assert error.startswith(f"image_uri: file://{source} is no qcow2 image")
     assert left == []
 
 
@@ -105,25 +105,25 @@ def test_what_is_no_qcow2(shell: Shell, tmp_path: Path, source: Path) -> None:
 )
 def test_a_list_of_checksums(shell: Shell, tmp_path: Path, source: Path, line: str) -> None:
     shell.stub("curl", f"printf '%s\\n' '{OTHER}  another.qcow2' '{line}'")
-    told, left = _fetch(
+    error, left = _fetch(
         shell,
         tmp_path,
         image_uri=f"file://{source}",
         image_checksum="sha256:https://example.com/SHA256SUMS",
     )
-    assert told == ""
+    assert error == ""
     assert len(left) == 1
 
 
-def test_a_list_without_it(shell: Shell, tmp_path: Path, source: Path) -> None:
+def test_a_list_without_the_image(shell: Shell, tmp_path: Path, source: Path) -> None:
     shell.stub("curl", f"echo '{DIGEST}  another.qcow2'")
-    told, left = _fetch(
+    error, left = _fetch(
         shell,
         tmp_path,
         image_uri=f"file://{source}",
         image_checksum="sha256:https://example.com/SHA256SUMS",
     )
-    assert "wanted is one, but the list has none of it" in told
+    assert "wanted is one, but the list has none of it" in error
     assert left == []
 
 
@@ -137,7 +137,7 @@ def test_a_download_goes_through_the_proxy(shell: Shell, tmp_path: Path) -> None
     assert (tmp_path / f"quaylab-base-{DIGEST[:16]}.qcow2").read_bytes() == CONTENT
 
 
-def test_an_image_that_is_there_is_not_fetched() -> None:
+def test_an_existing_image_is_not_fetched() -> None:
     host = _host(there(lab()))
     assert host.shell(base_images.present, lab=lab()) == []
     assert host.noops[0].endswith("is there")

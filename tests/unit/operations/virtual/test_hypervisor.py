@@ -1,4 +1,4 @@
-"""The hypervisor: libvirt installed and running, networks and pools made once."""
+"""The hypervisor: libvirt is installed and runs; networks and pools are created once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.samples import machine
 from tests.unit.virtual import FILES, bare, lab, there
 
 RHEL = machine(os_id="rhel", os_version="9.4", os_like=("fedora",))
-SEVEN = machine(os_id="rhel", os_version="7.9", os_like=("fedora",))
+RHEL_7 = machine(os_id="rhel", os_version="7.9", os_like=("fedora",))
 NOTHING = Hypervisor(missing=frozenset({"virsh", "qemu"}))
 
 
@@ -25,7 +25,7 @@ def _host(report: Hypervisor) -> FakeHost:
     return FakeHost({Libvirt: report}, "@local")
 
 
-def test_what_is_there_is_not_installed_again() -> None:
+def test_installed_tools_are_not_installed_again() -> None:
     host = _host(bare(lab()))
     assert host.shell(hypervisor.installed, lab=lab(), machine=machine()) == []
     assert host.noops == ["libvirt and QEMU are there"]
@@ -36,7 +36,7 @@ def test_what_is_there_is_not_installed_again() -> None:
     [
         (machine(), ("apt-get install", "qemu-system-x86", "xorriso", "dnsmasq-base", "lvm2")),
         (RHEL, ("dnf install", "qemu-kvm", "libvirt", "xorriso", "lvm2")),
-        (SEVEN, ("yum install", "genisoimage", "lvm2")),
+        (RHEL_7, ("yum install", "genisoimage", "lvm2")),
     ],
     ids=["Debian", "RHEL 9", "RHEL 7"],
 )
@@ -73,7 +73,7 @@ def test_network_is_defined_and_started() -> None:
 
 
 @pytest.mark.parametrize("kind", ["networks", "pools"])
-def test_what_is_there_is_left_alone(kind: str) -> None:
+def test_existing_networks_and_pools_are_left_alone(kind: str) -> None:
     host = _host(there(lab()))
     assert host.shell(getattr(hypervisor, kind), lab=lab()) == []
     assert len(host.noops) == 1
@@ -90,7 +90,7 @@ def test_what_is_there_is_left_alone(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "prefix"), [("networks", "net"), ("pools", "pool")], ids=["network", "pool"]
 )
-def test_what_was_stopped_is_started(
+def test_a_stopped_network_or_pool_is_started(
     kind: str, prefix: str, active: bool, autostart: bool, verbs: list[str]
 ) -> None:
     report = there(lab())
@@ -104,25 +104,25 @@ def test_what_was_stopped_is_started(
         assert f" {prefix}-{verb} {name} " in command
 
 
-def test_a_volume_group_is_made_and_tagged() -> None:
+def test_a_volume_group_is_created_and_tagged() -> None:
     commands = _host(bare(lab())).shell(hypervisor.pools, lab=lab())
     assert commands[0].startswith("vgcreate --quiet --addtag quaylab virt-pool /dev/nvme0n1p2")
     assert "pool-define" in commands[1]
 
 
-def test_a_volume_group_that_is_there_is_used() -> None:
+def test_an_existing_volume_group_is_used() -> None:
     report = dataclasses.replace(bare(lab()), volume_groups={"virt-pool": False})
     commands = _host(report).shell(hypervisor.pools, lab=lab())
     assert not any("vgcreate" in command for command in commands)
 
 
-def test_a_directory_is_made_for_qemu_to_pass() -> None:
+def test_a_directory_is_created_that_qemu_can_enter() -> None:
     made = lab(**FILES)
     commands = _host(bare(made)).shell(hypervisor.pools, lab=made)
     assert commands[0] == "test -d /srv/vms || install -d -m 0711 /srv/vms"
 
 
-def test_fits() -> None:
+def test_a_foreign_network_is_refused() -> None:
     made = lab()
     theirs = dataclasses.replace(bare(made), networks=there(lab(lab_name="theirs")).networks)
     host = _host(theirs)

@@ -1,4 +1,4 @@
-"""VMs at the level of commands, and those that can be run for real, for real."""
+"""The commands for VMs; where possible they run in a real shell."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def test_a_root_disk_is_an_overlay() -> None:
 def test_a_root_disk_that_is_a_logical_volume(
     shell: Shell, tmp_path: Path, image: int, size: int
 ) -> None:
-    """At least as large as its image; its name comes last, so half of one is never taken."""
+    """It is at least as large as its image, and gets its name last, so that an incomplete one is
+    never used."""
     made = lab()
     root = _shell(bare(made), "disks", made)[0]
     shell.stub("qemu-img", f"""test $1 = convert || echo '"virtual-size": {image},'""")
@@ -59,7 +60,7 @@ def test_a_root_disk_that_is_a_logical_volume(
     assert shell.calls[4].endswith(f"virt-pool {volume}.new {volume}")
 
 
-def test_a_root_disk_that_can_not_be_converted_gets_no_name(shell: Shell, tmp_path: Path) -> None:
+def test_a_root_disk_that_cannot_be_converted_gets_no_name(shell: Shell, tmp_path: Path) -> None:
     root = _shell(bare(lab()), "disks", lab())[0]
     shell.stub("qemu-img", """test $1 != convert && echo '"virtual-size": 1,'""")
     for tool in ("lvcreate", "lvrename", "lvremove", "virsh"):
@@ -77,7 +78,7 @@ def test_further_disks_are_volumes_of_their_pools() -> None:
     assert f"{VM}-disk2" in base64.b64decode(stdin(commands[-1])).decode()
 
 
-def test_disks_that_are_there_are_left_alone() -> None:
+def test_existing_disks_are_left_alone() -> None:
     host = _host(there(lab()))
     assert host.shell(machines.disks, lab=lab(), machine=lab().machines[VM]) == []
     assert host.noops == [f"the disks of {VM} are there"]
@@ -114,8 +115,8 @@ def test_a_seed_is_made_of_secret_files(shell: Shell) -> None:
     host.shell_output = (False, [])
     machine = made.machines[VM]
     user, meta, iso = host.operate(machines.seeded, lab=made, machine=machine)
-    told = base64.b64decode(stdin(user)).decode()
-    assert told.startswith("#cloud-config")
+    user_data = base64.b64decode(stdin(user)).decode()
+    assert user_data.startswith("#cloud-config")
     for command in (user, meta):
         assert "chmod 0600" in text(command)
         assert "$6$" not in text(command)
@@ -123,7 +124,7 @@ def test_a_seed_is_made_of_secret_files(shell: Shell) -> None:
 
 
 def test_the_seed_holds_the_host_key(shell: Shell, tmp_path: Path) -> None:
-    """Run for real but for the ISO's maker, which keeps what it was given."""
+    """All but xorrisofs runs for real; its stub saves what it is given."""
     made = lab()
     machine = made.machines[VM]
     host = _host(bare(made))
@@ -146,29 +147,29 @@ def test_the_seed_holds_the_host_key(shell: Shell, tmp_path: Path) -> None:
     assert seed.startswith(user_data)
     assert f"  ed25519_public: {public}" in seed
     assert "BEGIN OPENSSH PRIVATE KEY" in seed
-    # Where a killed run leaves secrets only root gets at them, and the next removes them.
+    # Only root can read what a killed run leaves there, and the next run removes it.
     assert (tmp_path / f"{VM}-seed.iso.new.from").read_text() == f"{tmp_path}\n"
     assert not [*tmp_path.glob("tmp.*")]
-    # Again, with the same key: the VM may be known by it already.
+    # Again, with the same key, which known_hosts may have already.
     assert shell.run(command).returncode == 0
     assert (tmp_path / f"{VM}-seed.iso").read_text() == seed
 
 
 @pytest.fixture
-def kept() -> list[str]:
+def saved() -> list[str]:
     return cloud_init.user_data(lab().machines[VM]).splitlines()
 
 
-def test_a_seed_that_is_there_is_left_alone(kept: list[str]) -> None:
+def test_an_existing_seed_is_left_alone(saved: list[str]) -> None:
     host = _host(there(lab()))
-    host.shell_output = (True, kept)
+    host.shell_output = (True, saved)
     assert host.shell(machines.seeded, lab=lab(), machine=lab().machines[VM]) == []
     assert host.noops == [f"{VM} has its seed"]
 
 
-def test_a_killed_runs_seed_is_used(kept: list[str]) -> None:
+def test_a_killed_runs_seed_is_used(saved: list[str]) -> None:
     host = _host(dataclasses.replace(there(lab()), domains={}))
-    host.shell_output = (True, kept)
+    host.shell_output = (True, saved)
     assert host.shell(machines.seeded, lab=lab(), machine=lab().machines[VM]) == []
 
 
@@ -177,12 +178,12 @@ def test_a_killed_runs_seed_is_used(kept: list[str]) -> None:
     [{"cloud_user_passwd": "other"}, {"install_packages": ["vim"]}, {"update": True}],
     ids=["password", "packages", "update"],
 )
-def test_a_first_boot_can_not_be_changed_afterwards(
-    changes: dict[str, Any], kept: list[str]
+def test_a_first_boot_cannot_be_changed_afterwards(
+    changes: dict[str, Any], saved: list[str]
 ) -> None:
     made = lab(**changes)
     host = _host(there(lab()))
-    host.shell_output = (True, kept)
+    host.shell_output = (True, saved)
     (command,) = host.shell(machines.seeded, lab=made, machine=made.machines[VM])
     assert f"--data reimage={VM}" in command
     assert "exit 1" in command
@@ -201,7 +202,7 @@ def test_a_vm_is_defined_and_started() -> None:
     assert "set virt_type=qemu" in commands[-1]
 
 
-def test_with_qemu_nothing_is_said_of_virt_type() -> None:
+def test_with_qemu_the_message_does_not_name_virt_type() -> None:
     made = lab(virt_type="qemu")
     assert "virt_type" not in _shell(bare(made), "running", made)[-1]
 
@@ -224,7 +225,7 @@ def test_a_vm_that_was_shut_off_is_started() -> None:
     [{"resources": {"ram": 16384}}, {"resources": {"vcpus": 4}}, {"virt_type": "qemu"}],
     ids=["memory", "processors", "virt_type"],
 )
-def test_another_size_is_for_the_next_start(changes: dict[str, Any]) -> None:
+def test_another_size_is_defined_for_the_next_start(changes: dict[str, Any]) -> None:
     made = lab(**changes)
     (command,) = _shell(there(lab()), "running", made)
     assert " define " in command
@@ -243,7 +244,7 @@ def test_a_new_disk_is_attached(active: bool, live: bool) -> None:
     assert "<serial>disk3</serial>" in base64.b64decode(stdin(attach)).decode()
 
 
-def test_a_vm_made_anew_loses_its_root_disk_only() -> None:
+def test_a_reimaged_vm_loses_its_root_disk_only() -> None:
     made = lab(reimage=VM)
     commands = _shell(there(lab()), "reimaged", made)
     joined = "\n".join(commands)
@@ -254,7 +255,7 @@ def test_a_vm_made_anew_loses_its_root_disk_only() -> None:
     assert f"rm -f {IMAGES}/{VM}-root.qcow2" in _shell(there(lab(**FILES)), "reimaged", files)
 
 
-def test_half_a_logical_volume_is_not_the_root_disk() -> None:
+def test_an_incomplete_logical_volume_is_not_the_root_disk() -> None:
     report = there(lab())
     half = {f"/dev/virt-pool/{VM}-root.new": DiskFile("raw", 10 * GB)}
     files = {path: each for path, each in report.files.items() if not path.endswith("-root")}

@@ -1,4 +1,4 @@
-"""Of what is there only what the lab has made is removed."""
+"""The teardown removes only what the lab has created."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def _host(report: Hypervisor) -> FakeHost:
 
 @pytest.mark.parametrize("what", ["machines", "networks", "pools"])
 @pytest.mark.parametrize("report", [bare(lab()), THEIRS], ids=["nothing", "another's"])
-def test_nothing_of_ours(what: str, report: Hypervisor) -> None:
+def test_nothing_of_ours_to_remove(what: str, report: Hypervisor) -> None:
     host = _host(dataclasses.replace(report, existing_paths=frozenset()))
     assert host.shell(getattr(teardown, what), lab=lab()) == []
     assert len(host.noops) == 1
 
 
-def test_a_vm_goes_with_its_disks_and_its_seed() -> None:
+def test_a_vm_is_removed_with_its_disks_and_its_seed() -> None:
     made = lab(**FILES)
     commands = _host(there(made)).shell(teardown.machines, lab=made)
     assert " destroy " in commands[0]
@@ -47,7 +47,7 @@ def test_a_vm_goes_with_its_disks_and_its_seed() -> None:
         f"rm -f {IMAGES}/{VM}-seed.iso",
         f"rm -rf {SEEDS}/{VM}",
     ]
-    # Till then a run that is killed knows what is ours.
+    # Last, because until then the next run knows what is ours if this one is killed.
     assert " undefine " in commands[-1]
     assert not any("base" in command for command in commands)
 
@@ -68,14 +68,14 @@ def test_logical_volumes_are_removed_as_such() -> None:
     assert sum("lvremove --quiet --yes /dev/virt-pool/" in each for each in commands) == 3
 
 
-def test_what_a_killed_run_left_without_a_vm() -> None:
+def test_leftovers_of_a_killed_run_without_a_vm() -> None:
     report = dataclasses.replace(there(lab()), domains={})
     commands = _host(report).shell(teardown.machines, lab=lab())
     assert len(commands) == 5
     assert f"rm -rf {SEEDS}/{VM}" in commands
 
 
-def test_a_disk_without_a_seed_is_somebody_elses() -> None:
+def test_a_disk_without_a_seed_belongs_to_somebody_else() -> None:
     report = there(lab())
     disks = report.existing_paths - {lab().machines[VM].directory}
     host = _host(dataclasses.replace(report, domains={}, existing_paths=disks))
@@ -115,7 +115,7 @@ def test_without_libvirt_nothing_can_be_running() -> None:
     assert f"rm -rf {SEEDS}/{VM}" in commands
 
 
-def test_the_seed_of_anothers_vm_stays() -> None:
+def test_another_labs_vm_and_seed_stay() -> None:
     host = _host(THEIRS)
     assert VM in THEIRS.domains and lab().machines[VM].directory in THEIRS.existing_paths
     assert host.shell(teardown.machines, lab=lab()) == []
@@ -127,14 +127,14 @@ def test_networks() -> None:
 
 
 @pytest.mark.parametrize(("tagged", "removed"), [(True, True), (False, False)])
-def test_a_volume_group_goes_if_it_was_made(tagged: bool, removed: bool) -> None:
+def test_a_volume_group_is_removed_if_we_created_it(tagged: bool, removed: bool) -> None:
     report = dataclasses.replace(there(lab()), volume_groups={"virt-pool": tagged})
     commands = _host(report).shell(teardown.pools, lab=lab())
     assert any("vgremove" in command for command in commands) == removed
     assert " pool-undefine " in commands[-1]
 
 
-def test_a_directory_goes_if_it_is_empty() -> None:
+def test_a_directory_is_removed_if_it_is_empty() -> None:
     made = lab(**FILES)
     commands = _host(there(made)).shell(teardown.pools, lab=made)
     assert commands[1] == "test ! -d /srv/vms || rmdir --ignore-fail-on-non-empty /srv/vms"
@@ -191,7 +191,7 @@ def test_a_run_killed_before_the_reload_is_completed() -> None:
     assert host.noops == ["NetworkManager knows quaylab.lan"]
 
 
-def test_the_note_of_the_reload_goes_last() -> None:
+def test_the_note_of_the_reload_is_removed_last() -> None:
     commands = _network_manager(loaded=True).shell(resolver.names_removed, lab=lab())
     assert commands[-2:] == [
         "systemctl reload NetworkManager",
@@ -213,7 +213,7 @@ def test_names_are_forgotten() -> None:
     assert "grep -v" in command and VM not in command
 
 
-def test_a_vm_removed_by_hand_is_running_no_more() -> None:
+def test_a_stopped_vm_is_not_stopped_again() -> None:
     off = {VM: Object(there(lab()).domains[VM].xml, False, True)}
     commands = _host(dataclasses.replace(there(lab()), domains=off)).shell(
         teardown.machines, lab=lab()
@@ -222,7 +222,7 @@ def test_a_vm_removed_by_hand_is_running_no_more() -> None:
 
 
 @pytest.mark.parametrize("database", [VM, "db.example.com"])
-def test_credentials_go_unless_a_database_stays(
+def test_credentials_are_removed_unless_a_database_stays(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -237,13 +237,13 @@ def test_credentials_go_unless_a_database_stays(
 
 
 @pytest.mark.parametrize("what", ["machines", "networks", "pools"])
-def test_a_silent_libvirt_hides_what_runs(what: str) -> None:
+def test_a_libvirt_that_does_not_answer_is_refused(what: str) -> None:
     report = dataclasses.replace(there(lab()), answers=False, domains={}, networks={}, pools={})
     (command,) = _host(report).shell(getattr(teardown, what), lab=lab())
     assert "does not answer" in command and "exit 1" in command
 
 
-def test_anothers_vm_keeps_its_seed() -> None:
+def test_nothing_of_another_labs_vm_is_removed() -> None:
     commands = _host(THEIRS).shell(teardown.machines, lab=lab())
     assert commands == []
 

@@ -1,4 +1,4 @@
-"""Blobs are not lost by a change of where Quay looks for them."""
+"""Another location is refused, because Quay would not find its blobs there."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def test_the_note() -> None:
         ("default local", (VOLUME,), {}),
         (IN_S3, (), S3),
     ],
-    ids=["new", "new in s3", "older than the note", "local", "s3"],
+    ids=["new", "new in s3", "volume without a note", "local", "s3"],
 )
-def test_the_same_place(
+def test_the_same_location(
     before: str | None, volumes: tuple[Volume, ...], changes: dict[str, Any]
 ) -> None:
     assert _problems(before, volumes, **changes) == []
@@ -58,9 +58,9 @@ def test_the_same_place(
         (IN_S3, (), {**S3, "storage_region": "eu-west-1"}, "storage"),
         (IN_S3, (), {**S3, "storage_location": "other"}, "storage_location"),
     ],
-    ids=["to s3", "name", "noted", "back", "bucket", "path", "region", "name in s3"],
+    ids=["to s3", "name", "to s3 with a note", "back", "bucket", "path", "region", "name in s3"],
 )
-def test_another_place_is_refused_with_the_reason(
+def test_another_location_is_refused_with_the_reason(
     before: str | None, volumes: tuple[Volume, ...], changes: dict[str, Any], setting: str
 ) -> None:
     (problem,) = _problems(before, volumes, **changes)
@@ -69,6 +69,6 @@ def test_another_place_is_refused_with_the_reason(
     assert "it would find none of them; set it back, or copy all blobs there" in problem
 
 
-def test_a_leader_that_takes_no_part_says_nothing() -> None:
+def test_without_a_report_of_the_leader_there_is_no_problem() -> None:
     topology = build([host("quay.example.com")], **S3)
     assert list(blob_location.problems(settings(**S3), topology, None)) == []

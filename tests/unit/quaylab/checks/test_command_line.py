@@ -1,4 +1,4 @@
-"""Options of pyinfra's by which a run would do nothing, or half of it."""
+"""Options with which pyinfra would do nothing, or only a part."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_limit_that_matches(limit: str) -> None:
     assert list(limit_problems(HOSTS, {"limit": [limit]}, 1)) == []
 
 
-def test_a_limit_that_does_not() -> None:
+def test_a_limit_that_matches_nothing() -> None:
     (problem,) = limit_problems(HOSTS, {"limit": ["quay", "databse"]}, 1)
     assert problem == (
         "--limit: 'databse' is no host and no group of the inventory, which has: "
@@ -62,6 +62,6 @@ def test_a_limit_that_does_not() -> None:
 
 
 def test_hosts_may_be_left_out_by_name() -> None:
-    """As `./lab down` does with VMs: nobody may be left."""
+    """`./lab down` does that with VMs; then no host may be left."""
     assert list(limit_problems(HOSTS, {"limit": []}, 0)) == []
     assert len(list(limit_problems(HOSTS, {"limit": ["quay"]}, 0))) == 1

@@ -1,4 +1,4 @@
-"""Directories for data that the host needs itself."""
+"""Directories that can't be used for data, because the system uses them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tests.unit.samples import settings
 
 
 @pytest.mark.parametrize("path", ["/etc", "/usr/share/quay", "/proc/x", "/var/lib", "/home"])
-def test_the_systems_own(path: str) -> None:
+def test_a_system_directory(path: str) -> None:
     (problem,) = problems(settings(database_data=path))
     assert problem.startswith(f"database_data: {path} is the system's own; ")
 
 
 @pytest.mark.parametrize("path", ["/srv", "/var/lib/quay", "/home/quay", "/usrdata"])
-def test_another(path: str) -> None:
+def test_another_directory(path: str) -> None:
     assert list(problems(settings(quay_storage_path=path))) == []

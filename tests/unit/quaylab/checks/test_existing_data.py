@@ -1,4 +1,4 @@
-"""Data and containers on a host against what the run would put in their place."""
+"""Existing volumes on a host, compared with those that the run would create."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def _wanted(service: str = "database") -> Volume:
 
 
 def _problems(service: str = "database", **found: str) -> list[str]:
-    """Of a host whose volume differs from the wanted one in some labels."""
+    """Return the problems of a host whose volume has other labels than the wanted one."""
     wanted = _wanted(service)
     labels = {**wanted.labels, **{f"io.quaylab.{key}": value for key, value in found.items()}}
-    bearing = machine(volumes=(FoundVolume(wanted.name, labels),))
-    return list(existing_data.data_problems(HOST, bearing, {wanted.name: wanted}))
+    with_volume = machine(volumes=(FoundVolume(wanted.name, labels),))
+    return list(existing_data.data_problems(HOST, with_volume, {wanted.name: wanted}))
 
 
 def test_own_data_is_fine() -> None:
@@ -39,13 +39,13 @@ def test_own_data_is_fine() -> None:
     assert _problems() == []
 
 
-def test_data_of_other_services_is_none_of_ours() -> None:
-    bearing = machine(volumes=(FoundVolume("quaylab-other", {}),))
-    assert list(existing_data.data_problems(HOST, bearing, {})) == []
+def test_data_of_other_services_is_ignored() -> None:
+    with_volume = machine(volumes=(FoundVolume("quaylab-other", {}),))
+    assert list(existing_data.data_problems(HOST, with_volume, {})) == []
 
 
 @pytest.mark.parametrize(
-    ("found", "setting", "told"),
+    ("found", "setting", "message"),
     [
         ({"data": "mysql-80-c9s"}, "database_engine", "is of mysql-80-c9s"),
         ({"path": "/srv/old"}, "database_data", "is of /srv/old"),
@@ -53,9 +53,9 @@ def test_data_of_other_services_is_none_of_ours() -> None:
     ],
     ids=["engine", "directory", "stand-in"],
 )
-def test_foreign_data_is_refused(found: dict[str, str], setting: str, told: str) -> None:
+def test_foreign_data_is_refused(found: dict[str, str], setting: str, message: str) -> None:
     (problem,) = _problems(**found)
-    assert problem.startswith(f"{setting}: volume {NAME} on {HOST} {told}")
+    assert problem.startswith(f"{setting}: volume {NAME} on {HOST} {message}")
     assert "dump the data" in problem
 
 
@@ -73,13 +73,13 @@ def test_each_volumes_directory_has_a_setting_of_its_own(
     assert problem.startswith(f"{setting}: volume {name} on {HOST} is of /srv/other")
 
 
-def test_all_differences_are_told() -> None:
+def test_all_differences_are_reported() -> None:
     problems = _problems(data="mysql-80-c9s", path="/srv/old")
     assert len(problems) == 2
 
 
-def test_a_volume_of_somebody_elses_is_refused() -> None:
-    bearing = machine(volumes=(FoundVolume(NAME, {}),))
-    (problem,) = existing_data.data_problems(HOST, bearing, {NAME: _wanted()})
+def test_a_volume_that_somebody_else_made_is_refused() -> None:
+    with_volume = machine(volumes=(FoundVolume(NAME, {}),))
+    (problem,) = existing_data.data_problems(HOST, with_volume, {NAME: _wanted()})
     assert f"{HOST}: volume {NAME} was not made by Quaylab" in problem
     assert f"docker volume rm {NAME}" in problem

@@ -1,4 +1,4 @@
-"""An image is known by its id or by a digest; a name that stands for another is refused."""
+"""An image is identified by its id or a digest; a name that means another image is refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MIRROR = "mirror.example.com/quay@sha256:4"
     ids=[
         "the same",
         "pushed to another registry",
-        "as an earlier version remembers it",
+        "note of an earlier version",
         "from an archive",
         "another image store",
         "never seen",
@@ -40,16 +40,16 @@ def test_another_image(
     assert ImageState(identities, remembered).has_changed is another
 
 
-def test_problem_names_the_image_and_all_ways_on() -> None:
+def test_problem_names_the_image_and_all_remedies() -> None:
     state = ImageState(("sha256:3",), ("sha256:1", DIGEST))
     (problem,) = problems("db", {REFERENCE: state, "redis:8": ImageState(("sha256:9",))})
     assert problem.startswith(f"db: {REFERENCE} is another image")
-    for way in (
+    for remedy in (
         f"remove {note_path(REFERENCE)}",
         f"docker tag sha256:1 {REFERENCE}",
         f"docker image rm {REFERENCE}",
     ):
-        assert way in problem
+        assert remedy in problem
 
 
 def test_note() -> None:

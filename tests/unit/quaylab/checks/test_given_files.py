@@ -1,4 +1,4 @@
-"""Files of CAs that settings name."""
+"""Files that settings name: CAs, pull secret, image archive."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_expired_authority(tmp_path: Path, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_authority_that_is_no_root(tmp_path: Path, key: str) -> None:
+def test_authority_that_is_not_a_root(tmp_path: Path, key: str) -> None:
     below = Authority.new("Between", issuer=Authority.new())
     (problem,) = _problems(key, below.save(tmp_path / "ca.pem"))
     assert problem.startswith(f"{key}: {tmp_path}/ca.pem holds no root")
@@ -51,7 +51,7 @@ def _problems(key: str, file: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_what_would_not_be_handed_on_as_it_is(tmp_path: Path, key: str) -> None:
+def test_ca_file_with_a_private_key_or_other_encoding(tmp_path: Path, key: str) -> None:
     authority = Authority.new()
     bundle = tmp_path / "ca.pem"
     bundle.write_bytes("# München\n".encode("latin-1") + authority.pem.encode())
@@ -89,7 +89,7 @@ def test_pull_secret(tmp_path: Path, entry: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"FROM scratch\n", b"\x1f\x8b"])
-def test_image_archive_that_is_none(tmp_path: Path, content: bytes) -> None:
+def test_image_archive_that_is_not_an_archive(tmp_path: Path, content: bytes) -> None:
     archive = tmp_path / "images.tar"
     archive.write_bytes(content)
     given = settings(image_source="archive", image_archive=archive)
@@ -98,7 +98,7 @@ def test_image_archive_that_is_none(tmp_path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "zstd"])
-def test_image_archive_as_docker_loads_it(tmp_path: Path, mode: str) -> None:
+def test_image_archive_that_docker_loads(tmp_path: Path, mode: str) -> None:
     archive = tmp_path / "images.tar"
     if mode == "zstd":
         archive.write_bytes(given_files.ZSTANDARD + b"rest")

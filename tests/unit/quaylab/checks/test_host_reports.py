@@ -1,4 +1,4 @@
-"""What hosts report of themselves."""
+"""Problems with what hosts report of themselves."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def test_without_root_the_flag_is_named() -> None:
     assert "--sudo" in problem
 
 
-@pytest.mark.parametrize(("os_id", "told"), [("alpine", "alpine"), ("", "unknown")])
-def test_unknown_system_is_refused(os_id: str, told: str) -> None:
+@pytest.mark.parametrize(("os_id", "name"), [("alpine", "alpine"), ("", "unknown")])
+def test_unknown_system_is_refused(os_id: str, name: str) -> None:
     (problem,) = host_reports.machine_problems("quay.example.com", machine(os_id=os_id))
-    assert f"operating system is {told}" in problem
+    assert f"operating system is {name}" in problem
     assert "debian, ubuntu, rhel" in problem
 
 
@@ -36,7 +36,7 @@ def test_unsupported_engine_is_refused_with_its_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("output", "message"),
     [
         (None, "quay: its report can't be read; the error stands above"),
         ("sudo: sorry, you must have a tty to run sudo", "_sudo: sudo on quay wants a terminal"),
@@ -47,5 +47,5 @@ def test_unsupported_engine_is_refused_with_its_reason() -> None:
         ),
     ],
 )
-def test_a_host_that_reports_nothing(said: str | None, told: str) -> None:
-    assert told in host_reports.silent_problem("quay", said)
+def test_a_host_that_reports_nothing(output: str | None, message: str) -> None:
+    assert message in host_reports.silent_problem("quay", output)

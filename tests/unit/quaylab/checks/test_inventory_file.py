@@ -1,4 +1,4 @@
-"""An inventory as it is written; what pyinfra makes of each is in tests/deploy."""
+"""The text of an inventory; tests/deploy has what pyinfra does with each."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def test_our_own_inventories_are_right(path: Path) -> None:
         "import os\nrack1 = []",
     ],
 )
-def test_what_pyinfra_takes_and_what_only_a_run_can_tell(tmp_path: Path, text: str) -> None:
+def test_what_pyinfra_accepts_and_what_only_a_run_can_check(tmp_path: Path, text: str) -> None:
     path = tmp_path / "inventory.py"
     path.write_text(text)
     assert list(problems(path)) == []
 
 
-def test_each_problem_is_told(tmp_path: Path) -> None:
+def test_each_problem_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "inventory.py"
     path.write_text('quay = redis = "bare1"\nrack1 = ["a", 2]\naddress = "10.0.0.1"\n')
     found = list(problems(path))
@@ -47,7 +47,7 @@ def test_each_problem_is_told(tmp_path: Path) -> None:
     ]
 
 
-def test_bytes_that_are_no_python(tmp_path: Path) -> None:
+def test_bytes_that_are_not_python(tmp_path: Path) -> None:
     path = tmp_path / "inventory.py"
     path.write_bytes(b"quay = ['\xff']\n")
     assert "can't be read as Python" in "".join(problems(path))

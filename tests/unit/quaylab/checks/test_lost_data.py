@@ -1,4 +1,4 @@
-"""Data that the notes say must be there, and isn't."""
+"""Data that must exist according to the notes on a host, and doesn't."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.unit.samples import host, machine
 QUAY, DATABASE, CEPH = "quay.example.com", "db.example.com", "ceph.example.com"
 ANSWERS = Engine("26.1.5", "overlay2", "/var/lib/docker", None)
 LOCAL = "0123456789abcdef-01234567 default local"
-# What a leader notes of a registry that has served.
+# The leader's notes of a registry that has served.
 SERVED = {"schema": "v3.18.0", "storage": LOCAL}
 
 
 def _plan(store: Store, volumes: dict[str, dict[str, Any]], **changes: Any) -> Plan:
-    """The plan of a host that has served, with these volumes as they are found."""
+    """Return the plan of a host that has served, with the volumes that it reports."""
     notes = {key: changes.pop(key, value) for key, value in SERVED.items()}
     bare = machine(engine=ANSWERS)
     lab = plan.make([host(QUAY, **changes)], {QUAY: bare}, store)
@@ -65,7 +65,7 @@ def test_nothing_is_lost(
 
 
 @pytest.mark.parametrize(
-    ("volumes", "told"),
+    ("volumes", "message"),
     [
         ({STORAGE_VOLUME: {}}, "volume quaylab-database is not on quay.example.com"),
         (
@@ -76,21 +76,21 @@ def test_nothing_is_lost(
     ],
     ids=["database gone", "database empty", "blobs gone"],
 )
-def test_data_that_is_gone_is_refused(
-    store: Store, volumes: dict[str, dict[str, Any]], told: str
+def test_lost_data_is_refused(
+    store: Store, volumes: dict[str, dict[str, Any]], message: str
 ) -> None:
     lab = _plan(store, volumes)
     (problem,) = _problems(lab)
-    assert told in problem
+    assert message in problem
     assert "tasks/teardown.py --data purge=quay.example.com" in problem
-    assert ("tasks/restore_database.py" in problem) is ("quaylab-database" in told)
+    assert ("tasks/restore_database.py" in problem) is ("quaylab-database" in message)
     with pytest.raises(Refusal) as refused:
         plan.refuse_unfit(lab)
     assert problem in refused.value.problems
 
 
-def test_data_that_is_on_another_host_is_not_told_as_gone(store: Store) -> None:
-    """As when two hosts swapped their groups."""
+def test_data_on_another_host_is_not_reported_as_lost(store: Store) -> None:
+    """For example after two hosts have swapped their groups."""
     (lost,) = _problems(_plan(store, {STORAGE_VOLUME: {}}))
     lab = _plan(store, {STORAGE_VOLUME: {}})
     there = machine(engine=ANSWERS, volumes=(Volume("quaylab-database", {}),))
@@ -101,7 +101,7 @@ def test_data_that_is_on_another_host_is_not_told_as_gone(store: Store) -> None:
     assert problem.replace(f"{remedy}; or ", "") == lost
 
 
-def test_how_to_make_a_lost_volume_is_told_in_full(store: Store) -> None:
+def test_the_complete_command_for_a_lost_volume_is_shown(store: Store) -> None:
     (problem,) = _problems(_plan(store, {STORAGE_VOLUME: {}}, database_data="/srv/db"))
     lab = _plan(store, BOTH)
     assert f"--label=io.quaylab.credentials={lab.credentials.fingerprint}" in problem
@@ -127,20 +127,20 @@ def test_a_disk_that_is_not_mounted_is_refused(
 
 
 def test_an_older_volume_is_the_mount_point_itself(store: Store) -> None:
-    """Blobs are there from the first verification on, so that an empty one is a missing disk."""
+    """The first verification stores blobs, so an empty volume means that a disk is missing."""
     state = {"device": "/srv/data", "empty": True}
     lab = _plan(store, {**BOTH, STORAGE_VOLUME: state}, quay_storage_path="/srv/data")
     (problem,) = _problems(lab)
     assert "mount the disk of /srv/data" in problem
 
 
-def test_an_engine_that_is_down_says_nothing(store: Store) -> None:
+def test_a_stopped_engine_is_no_proof_of_loss(store: Store) -> None:
     lab = _plan(store, {})
     down = dataclasses.replace(lab.machines[QUAY], engine=Engine(None, None, None, None))
     assert _problems(dataclasses.replace(lab, machines={QUAY: down})) == []
 
 
-def test_hosts_that_take_no_part_say_nothing(store: Store) -> None:
+def test_hosts_outside_the_run_are_no_proof_of_loss(store: Store) -> None:
     hosts = [
         host(QUAY, ["quay", "redis"], address="10.0.0.1"),
         host(DATABASE, ["database"], address="10.0.0.2"),
@@ -154,7 +154,7 @@ def test_hosts_that_take_no_part_say_nothing(store: Store) -> None:
         assert _problems(dataclasses.replace(lab, machines={left: both[left]})) == []
 
 
-def test_cephs_data_is_gone(store: Store) -> None:
+def test_lost_data_of_ceph(store: Store) -> None:
     hosts = [
         host(QUAY, ["quay", "redis", "database"], address="10.0.0.1"),
         host(CEPH, ["ceph"], address="10.0.0.2"),

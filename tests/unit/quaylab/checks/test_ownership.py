@@ -1,4 +1,4 @@
-"""Whose a host is, by what is on it."""
+"""Which registry owns a host, by the data and notes on it."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def test_the_note_is_read_back() -> None:
     note = ownership.note(one_host(quay_https_port=8443), CREDENTIALS, "lab")
     assert note.path == "/var/lib/quaylab/registry"
     assert note.content == f"{OURS} quay.example.com:8443 lab {__version__}\n"
-    bearing = machine(registry=note.content.strip())
-    assert ownership.read_note(bearing) == (OURS, "quay.example.com:8443", "lab")
+    with_note = machine(registry=note.content.strip())
+    assert ownership.read_note(with_note) == (OURS, "quay.example.com:8443", "lab")
 
 
-def test_a_note_of_a_quaylab_that_told_no_version() -> None:
+def test_a_note_of_an_older_quaylab_has_no_version() -> None:
     before = machine(registry=f"{OURS} quay.example.com lab")
     assert ownership.read_note(before) == (OURS, "quay.example.com", "lab")
 
 
 @pytest.mark.parametrize("note", [None, "", "half a", "more words than there are"])
-def test_a_note_that_is_none(note: str | None) -> None:
+def test_a_note_in_another_form_is_ignored(note: str | None) -> None:
     assert ownership.read_note(machine(registry=note)) is None
 
 
@@ -57,7 +57,7 @@ def test_own_data_is_fine(store: Store) -> None:
     assert _problems(store, registry=note, storage=blobs, containers=found) == []
 
 
-def test_what_somebody_made_by_hand_is_no_registrys(store: Store) -> None:
+def test_what_somebody_made_by_hand_belongs_to_no_registry(store: Store) -> None:
     found: dict[str, Any] = {"quaylab-redis": {}}
     assert _problems(store, volumes=(Volume("quaylab-database", {}),), containers=found) == []
 
@@ -76,21 +76,21 @@ def test_what_somebody_made_by_hand_is_no_registrys(store: Store) -> None:
     ],
     ids=["volume", "container", "older container", "note", "several"],
 )
-def test_anothers_is_told_once_with_the_ways_out(
+def test_another_registrys_data_is_reported_once_with_the_remedies(
     store: Store, found: dict[str, Any], what: str
 ) -> None:
     (problem,) = _problems(store, **found)
     assert problem.startswith(f"lab_name: {what} on db.example.com belongs to the credentials fe")
     assert f"{store.path} is of another registry" in problem
-    for way in ("restore that file", "tasks/adopt.py", "run with the inventory", "purge="):
-        assert way in problem
+    for remedy in ("restore that file", "tasks/adopt.py", "run with the inventory", "purge="):
+        assert remedy in problem
 
 
-def test_the_note_alone_is_nobodys_loss(store: Store) -> None:
+def test_a_note_without_data_is_no_problem(store: Store) -> None:
     assert _problems(store, registry=NOTE) == []
 
 
-def test_the_registry_that_it_belongs_to_is_named(store: Store) -> None:
+def test_the_owning_registry_is_named(store: Store) -> None:
     (problem,) = _problems(store, volumes=(_volume(THEIRS),), registry=NOTE)
     assert "(registry quay.other.example:8443, lab_name other)" in problem
     assert problem.endswith("--data purge=quay.other.example")
@@ -98,12 +98,12 @@ def test_the_registry_that_it_belongs_to_is_named(store: Store) -> None:
     assert "quay.other.example" not in problem
 
 
-def test_lost_credentials_are_told_as_such(tmp_path: Path) -> None:
+def test_lost_credentials_are_reported(tmp_path: Path) -> None:
     (problem,) = _problems(Store("lab", tmp_path), volumes=(_volume(THEIRS),))
     assert "lab.yaml is missing" in problem
 
 
-def test_another_key_of_the_same_registry_is_told_as_such(store: Store) -> None:
+def test_another_key_of_the_same_registry_is_reported(store: Store) -> None:
     changed = CREDENTIALS.model_copy(update={"database_secret_key": SecretStr("another-key")})
     (problem,) = _problems(store, volumes=(_volume(changed.fingerprint),))
     assert problem.startswith("database_secret_key: ")
@@ -116,6 +116,6 @@ def test_another_registrys_ceph(store: Store) -> None:
 
 
 def test_made_by_hand(lab: Plan) -> None:
-    parts = lab.workloads_of("quay.example.com")
+    workloads = lab.workloads_of("quay.example.com")
     found = {"quaylab-redis": {}, "quaylab-quay": OLD, "quaylab-mirror": {"a": "b"}}
-    assert ownership.foreign_containers(machine(containers=found), parts) == ["quaylab-redis"]
+    assert ownership.foreign_containers(machine(containers=found), workloads) == ["quaylab-redis"]

@@ -1,4 +1,4 @@
-"""What a host needs is told with what was found, and asked of those with a service only."""
+"""Preconditions of hosts with a service; a problem shows what is needed and what was found."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENGINE = Engine("26.1.5", "overlay2", "/var/lib/docker", None)
 
 
 def _problems(lab: Plan, found: Machine, **settings: Any) -> list[str]:
-    """What every host needs, and what one of Quay's does."""
+    """Return the problems with what every host needs, and with what Quay's hosts need."""
     changed = lab.settings.model_copy(update=settings)
     seen = dataclasses.replace(lab, settings=changed, machines={**lab.machines, NAME: found})
     ports, workloads = seen.ports_of(NAME), seen.workloads_of(NAME)
@@ -51,7 +51,7 @@ def _problems(lab: Plan, found: Machine, **settings: Any) -> list[str]:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_what_is_missing_is_told(
+def test_what_is_missing_is_reported(
     lab: Plan, found: dict[str, Any], key: str, words: tuple[str, ...]
 ) -> None:
     (problem,) = _problems(lab, machine(**{"engine": ENGINE, **found}))
@@ -61,8 +61,8 @@ def test_what_is_missing_is_told(
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.1", "192.0.2.9"])
-def test_an_address_that_the_host_has_not_is_not_listened_on(store: Store, address: str) -> None:
-    """Else its container is removed first, and the new one can't start."""
+def test_a_listen_address_must_be_one_of_the_hosts(store: Store, address: str) -> None:
+    """Otherwise a run would remove the old container, and the new one couldn't start."""
     lab = plan.make([host(NAME, redis_listen=address)], {NAME: machine()}, store)
     there = machine(engine=ENGINE, addresses=("192.0.2.1",), own_addresses=frozenset({"192.0.2.1"}))
     problems = _problems(lab, there)
@@ -72,7 +72,7 @@ def test_an_address_that_the_host_has_not_is_not_listened_on(store: Store, addre
         (problem,) = problems
         assert problem.startswith(f"redis_listen: {NAME} has no address 192.0.2.9")
         assert problem.endswith("; it has 192.0.2.1; set redis_listen to one that it has")
-    # A host without `ip` tells none.
+    # A host without `ip` reports no addresses.
     assert _problems(lab, machine(engine=ENGINE)) == []
 
 
@@ -86,28 +86,28 @@ def test_an_address_that_the_host_has_not_is_not_listened_on(store: Store, addre
     ],
     ids=["8 GB", "clock", "own ports", "other mount"],
 )
-def test_what_suffices_is_no_reason_to_stop(lab: Plan, found: dict[str, Any]) -> None:
+def test_what_is_sufficient_is_no_problem(lab: Plan, found: dict[str, Any]) -> None:
     assert _problems(lab, machine(**found)) == []
 
 
-def test_less_is_enough_where_the_settings_say_so(lab: Plan) -> None:
+def test_the_settings_can_lower_the_minimum(lab: Plan) -> None:
     small = machine(cpus=1, memory_mb=1500, free_mb={"/": 2000})
     assert _problems(lab, small, minimum_cpus=1, minimum_memory_mb=1024, minimum_disk_mb=1024) == []
 
 
-def test_all_is_told_at_once(lab: Plan) -> None:
+def test_all_problems_are_reported_at_once(lab: Plan) -> None:
     found = machine(cpus=1, memory_mb=1500, free_mb={"/": 2000}, listening=frozenset({80, 443}))
     assert len(_problems(lab, found)) == 5
 
 
-def test_space_is_asked_for_each_mount_by_what_will_lie_there(lab: Plan) -> None:
+def test_each_mount_needs_space_for_the_data_on_it(lab: Plan) -> None:
     found = machine(free_mb={"/": 500, "/var/lib/docker": 600, "/srv": 700})
     (problem,) = _problems(lab, found)
     assert "600 MB free on /var/lib/docker" in problem
     assert "images, the database, Quay's blobs" in problem
 
 
-def test_data_that_is_there_has_its_space_already(lab: Plan) -> None:
+def test_existing_data_needs_no_more_space(lab: Plan) -> None:
     volumes = tuple(FoundVolume(name, {}) for name in lab.volumes_of(NAME))
     assert _problems(lab, machine(volumes=volumes, free_mb={"/": 500})) == []
 
@@ -141,7 +141,7 @@ def test_database_host_alone_needs_no_memory_for_quay(store: Store) -> None:
     ],
     ids=str,
 )
-def test_no_two_services_of_a_host_have_one_port(
+def test_two_services_of_a_host_cannot_have_the_same_port(
     store: Store, changes: dict[str, Any], key: str, other: str
 ) -> None:
     lab = plan.make([host(NAME, **changes)], {NAME: machine()}, store)
@@ -151,7 +151,7 @@ def test_no_two_services_of_a_host_have_one_port(
     )
 
 
-def test_cephs_gateway_has_a_port_as_well(store: Store) -> None:
+def test_cephs_gateway_needs_a_port_of_its_own(store: Store) -> None:
     names = [NAME, "2.example.com", "3.example.com"]
     common: dict[str, Any] = {"quay_https_port": 7480}
     hosts = [

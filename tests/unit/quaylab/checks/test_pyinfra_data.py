@@ -1,4 +1,4 @@
-"""Data of pyinfra's own: typing errors, and values that it takes for none."""
+"""Host data for pyinfra itself: typing errors, and values that it would ignore."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ def _problems(**data: Any) -> list[str]:
         ("_su_usr", "_su_user"),
     ],
 )
-def test_a_typing_error_is_told_with_the_nearest(key: str, near: str) -> None:
+def test_a_typing_error_is_reported_with_the_nearest_key(key: str, near: str) -> None:
     (problem,) = _problems(**{key: "x"})
     assert problem == f"{key}: pyinfra has no such key for bare1; did you mean {near}?"
 
 
-def test_nothing_is_near() -> None:
+def test_without_a_near_key_all_are_listed() -> None:
     (problem,) = _problems(ssh_xyzzy=1)
     assert problem.endswith("it has: ssh_hostname, ssh_port, ssh_user")
 
 
 @pytest.mark.parametrize("key", ["_domain", "_packages", "_VM", "lab_name", "ssh_pub_key"])
-def test_helpers_and_settings_are_none_of_its(key: str) -> None:
+def test_helpers_and_settings_are_accepted(key: str) -> None:
     assert _problems(**{key: "x"}) == []
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536])
-def test_no_port(port: int) -> None:
+def test_numbers_that_are_not_ports(port: int) -> None:
     assert _problems(ssh_port=port) == [f"ssh_port: {port} is no port of bare1; for example 22"]
 
 
@@ -52,12 +52,12 @@ def test_good_data() -> None:
     assert _problems(ssh_user="") == ["ssh_user: is empty for bare1; leave it out"]
 
 
-def test_key_that_is_no_text() -> None:
+def test_a_key_that_is_not_a_text() -> None:
     host = HostInput("bare1", ("quay",), {1: 2})  # type: ignore[dict-item]
     assert list(problems(host, [])) == ["1: in the data of bare1, whose keys are texts"]
 
 
-def test_retries_by_which_nothing_would_run() -> None:
+def test_a_number_of_retries_with_which_nothing_would_run() -> None:
     host = HostInput("bare1", ("quay",), {"_retries": -1})
     (problem,) = problems(host, ["_retries"])
     assert problem.startswith("_retries: -1 is no number of retries of bare1")

@@ -1,4 +1,4 @@
-"""What the administrator of a database elsewhere makes, from what there is."""
+"""What the administrator of an external database creates, depending on what exists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quaylab.clients.probes import Unreachable
 from quaylab.problems import Refusal
 from tests.unit.samples import settings
 
-# As Amazon and Google give one: no superuser. Nothing of Quay's is there yet.
+# As for an administrator at Amazon or Google, who is not a superuser. Nothing of Quay's exists yet.
 EMPTY = PostgreSQL(
     makes_roles=True,
     makes_databases=True,
@@ -63,7 +63,7 @@ def test_postgresql(changes: dict[str, Any], expected: list[tuple[str, str]]) ->
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"trigram_available": False}, "the server has no pg_trgm"),
         ({"owner": "app", "others": 7}, "holds 7 tables of others; set database_name"),
@@ -71,8 +71,8 @@ def test_postgresql(changes: dict[str, Any], expected: list[tuple[str, str]]) ->
         ({"makes_databases": False}, "provider may not make databases"),
     ],
 )
-def test_what_can_not_be_made_is_told(changes: dict[str, Any], told: str) -> None:
-    with pytest.raises(Unreachable, match=told):
+def test_what_cannot_be_created_is_reported(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(Unreachable, match=message):
         _postgresql(**changes)
 
 
@@ -120,6 +120,6 @@ def test_password_comes_from_the_environment_or_a_terminal() -> None:
     assert "from there" not in repr(given)
 
 
-def test_password_that_can_not_be_had_is_asked_for_by_name() -> None:
+def test_a_missing_password_is_refused_with_its_variable() -> None:
     with pytest.raises(Refusal, match=r"database_admin: .* QUAYLAB_DATABASE_ADMIN_PASSWORD"):
         database_administrator.password({}, None)

@@ -1,4 +1,4 @@
-"""Logging in to a VM, against a small SSH server: by its known key only."""
+"""Logging in to a VM, here a small SSH server: only if its host key is the known one."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.unit.virtual import VM, lab
 
 DONE = '{"v1": {"datasource": "DataSourceNoCloud", "errors": []}}'
 FAILED = '{"v1": {"errors": ["(\'scripts_user\', RuntimeError())"]}}'
-OWN, OTHER = paramiko.ECDSAKey.generate(), paramiko.ECDSAKey.generate()
+HOST_KEY, OTHER_KEY = paramiko.ECDSAKey.generate(), paramiko.ECDSAKey.generate()
 
 
 class Guest(paramiko.ServerInterface):
-    """cloud-user may log in with `redhat`, and reads one file."""
+    """A server where cloud-user may log in with `redhat` and read one file."""
 
     def __init__(self, result: str) -> None:
         self.result = result
@@ -55,7 +55,7 @@ def no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[str], int]]:
-    """Start a guest whose file holds a text; its port."""
+    """A function that starts a guest with a text in its file, and returns its port."""
     opened: list[socket.socket | paramiko.Transport] = []
 
     def start(result: str) -> int:
@@ -67,7 +67,7 @@ def serve() -> Iterator[Callable[[str], int]]:
             except OSError:
                 return
             transport = paramiko.Transport(client)
-            transport.add_server_key(OWN)
+            transport.add_server_key(HOST_KEY)
             opened.append(transport)
             with suppress(paramiko.SSHException, EOFError):  # the client has left
                 transport.start_server(server=Guest(result))
@@ -81,7 +81,7 @@ def serve() -> Iterator[Callable[[str], int]]:
         each.close()
 
 
-def _way(port: int, key: paramiko.PKey = OWN) -> SshTarget:
+def _target(port: int, key: paramiko.PKey = HOST_KEY) -> SshTarget:
     return SshTarget("127.0.0.1", port, f"{key.get_name()} {key.get_base64()}", None)
 
 
@@ -93,25 +93,25 @@ def _way(port: int, key: paramiko.PKey = OWN) -> SshTarget:
 def test_a_first_boot_that_is_over(
     serve: Callable[[str], int], result: str, errors: list[str]
 ) -> None:
-    assert first_boot(lab().machines[VM], _way(serve(result))) == errors
+    assert first_boot(lab().machines[VM], _target(serve(result))) == errors
 
 
-def test_one_that_is_not(serve: Callable[[str], int]) -> None:
+def test_a_first_boot_that_is_not_over(serve: Callable[[str], int]) -> None:
     with pytest.raises(NotYet, match="cloud-init"):
-        first_boot(lab().machines[VM], _way(serve("")))
+        first_boot(lab().machines[VM], _target(serve("")))
 
 
-def test_another_host_key_is_never_talked_to(serve: Callable[[str], int]) -> None:
+def test_another_host_key_is_refused(serve: Callable[[str], int]) -> None:
     with pytest.raises(NotYet, match="does not match"):
-        first_boot(lab().machines[VM], _way(serve(DONE), OTHER))
+        first_boot(lab().machines[VM], _target(serve(DONE), OTHER_KEY))
 
 
 def test_another_password(serve: Callable[[str], int]) -> None:
     machine = lab(cloud_user_passwd="other").machines[VM]
     with pytest.raises(NotYet, match="Authentication failed"):
-        first_boot(machine, _way(serve(DONE)))
+        first_boot(machine, _target(serve(DONE)))
 
 
 def test_nobody_there() -> None:
     with pytest.raises(NotYet, match="SSH"):
-        first_boot(lab().machines[VM], _way(1))
+        first_boot(lab().machines[VM], _target(1))

@@ -1,4 +1,4 @@
-"""An object store, asked as Quay does: moto's S3, and small servers for what moto can't say."""
+"""The client of object stores, with moto's S3, and with small servers for other answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HERE = "127.0.0.1"
 def _client(
     port: int, at: str = HERE, access: str = ACCESS, secret: str = SECRET, **changes: Any
 ) -> Client:
-    """A client of the store of some settings, all of whose connections lead to a port here."""
+    """Return a client for some settings; all its connections go to a port of this machine."""
     keys = {
         "storage_access_key": SecretStr(access),
         "storage_secret_key": SecretStr(secret),
@@ -56,13 +56,13 @@ check_url: list[tuple[str, int]] = []
 def _refusal(client: Client, *, make: bool = False) -> str:
     with pytest.raises(Unreachable) as refused:
         client.make_bucket() if make else client.ask()
-    said = str(refused.value)
-    assert "\n" not in said
-    assert SECRET not in said
-    return said
+    refusal = str(refused.value)
+    assert "\n" not in refusal
+    assert SECRET not in refusal
+    return refusal
 
 
-# --- S3, spoken by moto -------------------------------------------------------------------------
+# --- S3, by moto --------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +93,11 @@ def _objects(port: int, bucket: str = "quay-storage") -> list[str]:
 
 
 @pytest.mark.parametrize("kind", [{"storage": "s3"}, {"storage": "radosgw"}], ids=str)
-def test_a_bucket_is_made_used_and_left_empty(clean: int, kind: dict[str, Any]) -> None:
+def test_a_bucket_is_created_used_and_left_empty(clean: int, kind: dict[str, Any]) -> None:
     client = _client(clean, **kind)
     assert client.ask() is None
     client.make_bucket()
-    client.make_bucket()  # a run that was killed may have made it already
+    client.make_bucket()  # a killed run may have created it before
     answer = client.ask()
     assert answer
     assert str(answer).startswith(f"{kind['storage']}, bucket quay-storage, answers in ")
@@ -105,13 +105,13 @@ def test_a_bucket_is_made_used_and_left_empty(clean: int, kind: dict[str, Any]) 
     assert _objects(clean) == []
 
 
-def test_asking_makes_nothing(clean: int) -> None:
+def test_asking_creates_nothing(clean: int) -> None:
     client = _client(clean)
     assert client.ask() is None
     assert client.ask() is None
 
 
-def test_a_region_is_that_of_the_bucket_that_is_made(clean: int) -> None:
+def test_a_bucket_is_created_in_the_region_of_the_settings(clean: int) -> None:
     client = _client(
         clean,
         storage="radosgw",
@@ -125,7 +125,7 @@ def test_a_region_is_that_of_the_bucket_that_is_made(clean: int) -> None:
 
 
 def _user(port: int, *, rights: bool) -> tuple[str, str]:
-    """A user of moto's IAM, which asks for keys from then on."""
+    """Create a user of moto's IAM, which then requires keys; return its keys."""
     iam = boto3.client(
         "iam",
         endpoint_url=f"http://{HERE}:{port}",
@@ -143,7 +143,7 @@ def _user(port: int, *, rights: bool) -> tuple[str, str]:
     return key["AccessKeyId"], key["SecretAccessKey"]
 
 
-def test_right_keys_where_keys_are_asked_for(clean: int) -> None:
+def test_right_keys(clean: int) -> None:
     access, secret = _user(clean, rights=True)
     client = _client(clean, access=access, secret=secret)
     client.make_bucket()
@@ -152,8 +152,8 @@ def test_right_keys_where_keys_are_asked_for(clean: int) -> None:
 
 def test_wrong_access_key(clean: int) -> None:
     _user(clean, rights=True)
-    said = _refusal(_client(clean))
-    assert said == (
+    refusal = _refusal(_client(clean))
+    assert refusal == (
         f"storage_access_key: object store at {HERE}:{clean}: the access key is not known there "
         "(InvalidAccessKeyId)"
     )
@@ -161,20 +161,20 @@ def test_wrong_access_key(clean: int) -> None:
 
 def test_wrong_secret_key(clean: int) -> None:
     access, _ = _user(clean, rights=True)
-    said = _refusal(_client(clean, access=access))
-    assert said.startswith("storage_secret_key: ")
-    assert "the secret key is wrong (SignatureDoesNotMatch)" in said
+    refusal = _refusal(_client(clean, access=access))
+    assert refusal.startswith("storage_secret_key: ")
+    assert "the secret key is wrong (SignatureDoesNotMatch)" in refusal
 
 
 def test_keys_without_rights(clean: int) -> None:
     _client(clean).make_bucket()
     access, secret = _user(clean, rights=False)
-    said = _refusal(_client(clean, access=access, secret=secret))
-    assert said.startswith("storage_bucket: ")
-    assert "it belongs to another, or the keys lack the right" in said
+    refusal = _refusal(_client(clean, access=access, secret=secret))
+    assert refusal.startswith("storage_bucket: ")
+    assert "it belongs to another, or the keys lack the right" in refusal
 
 
-# --- S3, what moto can't say: the codes of docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses
+# --- S3, other answers: the codes of docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses
 
 
 def _error(status: int, code: str, more: str = "", **headers: str) -> Answer:
@@ -184,7 +184,7 @@ def _error(status: int, code: str, more: str = "", **headers: str) -> Answer:
 
 
 @pytest.mark.parametrize(
-    ("answer", "setting", "told"),
+    ("answer", "setting", "message"),
     [
         (_error(403, "RequestTimeTooSkewed"), "storage", "start chrony or another NTP client"),
         (_error(403, "AccessDenied"), "storage_bucket", "belongs to another"),
@@ -209,28 +209,32 @@ def _error(status: int, code: str, more: str = "", **headers: str) -> Answer:
     ],
     ids=lambda value: None if isinstance(value, str) else str(value.body)[13:40],
 )
-def test_what_s3_refuses_is_told_by_its_setting(answer: Answer, setting: str, told: str) -> None:
+def test_what_s3_refuses_is_reported_with_the_setting(
+    answer: Answer, setting: str, message: str
+) -> None:
     with small_store(lambda _: answer) as server:
-        said = _refusal(_client(server.port))
-    assert said.startswith(f"{setting}: object store at ")
-    assert told in said
+        refusal = _refusal(_client(server.port))
+    assert refusal.startswith(f"{setting}: object store at ")
+    assert message in refusal
     assert len(server.asked) == 1  # no second try
 
 
-def test_a_bucket_of_another_can_not_be_made() -> None:
+def test_a_bucket_name_that_another_account_has() -> None:
     with small_store(lambda _: _error(409, "BucketAlreadyExists")) as server:
-        said = _refusal(_client(server.port), make=True)
-    assert "bucket quay-storage belongs to another (BucketAlreadyExists); name one of yours" in said
+        refusal = _refusal(_client(server.port), make=True)
+    assert (
+        "bucket quay-storage belongs to another (BucketAlreadyExists); name one of yours" in refusal
+    )
 
 
-def test_keys_that_may_not_make_a_bucket() -> None:
+def test_keys_that_may_not_create_a_bucket() -> None:
     with small_store(lambda _: _error(403, "AccessDenied")) as server:
-        said = _refusal(_client(server.port), make=True)
-    assert "our keys may not make bucket quay-storage; have it made" in said
+        refusal = _refusal(_client(server.port), make=True)
+    assert "our keys may not make bucket quay-storage; have it made" in refusal
 
 
-def _kept(request: Request) -> Answer:
-    """A store that has the object."""
+def _stored(request: Request) -> Answer:
+    """Answer as a store that has the object."""
     return Answer(200, CONTENT if request.method == "GET" else b"")
 
 
@@ -239,7 +243,7 @@ def test_each_step_of_the_round_trip_can_be_denied(method: str) -> None:
     def script(request: Request) -> Answer:
         if request.method == method:
             return _error(403, "AccessDenied")
-        return _kept(request)
+        return _stored(request)
 
     verb = {"PUT": "put", "GET": "get", "DELETE": "delete"}[method]
     with small_store(script) as server, pytest.raises(Unreachable) as refused:
@@ -247,7 +251,7 @@ def test_each_step_of_the_round_trip_can_be_denied(method: str) -> None:
     assert f"our keys may not {verb} in bucket quay-storage" in str(refused.value)
 
 
-def test_another_content_than_was_written() -> None:
+def test_a_store_that_returns_another_content() -> None:
     with (
         small_store(lambda _: Answer(200)) as server,
         pytest.raises(Unreachable, match="gave back another content"),
@@ -255,8 +259,8 @@ def test_another_content_than_was_written() -> None:
         _client(server.port).round_trip()
 
 
-def test_objects_are_written_as_quay_writes_them() -> None:
-    with small_store(_kept) as server:
+def test_objects_are_written_as_quay_does() -> None:
+    with small_store(_stored) as server:
         _client(server.port).round_trip()
     put = server.asked[0]
     assert put.path == "/quay-storage/datastorage/registry/quaylab-probe"
@@ -265,20 +269,20 @@ def test_objects_are_written_as_quay_writes_them() -> None:
     assert put.headers["authorization"].startswith("AWS4-HMAC-SHA256 ")
 
 
-# --- The way there ------------------------------------------------------------------------------
+# --- The connection -----------------------------------------------------------------------------
 
 
 def test_nobody_listens() -> None:
     with socket.create_server((HERE, 0)) as unused:
         port = unused.getsockname()[1]
-    said = _refusal(_client(port))
-    assert said == (
+    refusal = _refusal(_client(port))
+    assert refusal == (
         f"storage_host: object store at {HERE}:{port}: no answer: [Errno 111] Connection refused"
     )
 
 
 @pytest.mark.parametrize(
-    ("names", "expired", "trusted", "setting", "told"),
+    ("names", "expired", "trusted", "setting", "message"),
     [
         (("s3.example.com",), False, False, "storage_ca", "by a CA that storage_ca doesn't hold"),
         (("s3.example.com",), True, True, "storage_ca", "certificate has expired"),
@@ -287,14 +291,14 @@ def test_nobody_listens() -> None:
     ids=["untrusted", "expired", "of another name"],
 )
 def test_a_certificate_that_is_refused(
-    tmp_path: Path, names: tuple[str, ...], expired: bool, trusted: bool, setting: str, told: str
+    tmp_path: Path, names: tuple[str, ...], expired: bool, trusted: bool, setting: str, message: str
 ) -> None:
     file = certificate(tmp_path, *names, expired=expired)
     changes: dict[str, Any] = {"storage_ca": file} if trusted else {}
     with small_store(lambda _: Answer(), file) as server:
-        said = _refusal(_client(server.port, "s3.example.com", storage_tls=True, **changes))
-    assert said.startswith(f"{setting}: object store at s3.example.com:")
-    assert told in said
+        refusal = _refusal(_client(server.port, "s3.example.com", storage_tls=True, **changes))
+    assert refusal.startswith(f"{setting}: object store at s3.example.com:")
+    assert message in refusal
 
 
 def test_a_private_ca_of_openssl(tmp_path: Path) -> None:
@@ -305,16 +309,16 @@ def test_a_private_ca_of_openssl(tmp_path: Path) -> None:
         assert _client(on.port, "s3.example.com", storage_tls=True, storage_ca=ca).ask()
 
 
-def test_a_ca_that_is_no_root_ends_no_chain_as_with_quay(tmp_path: Path) -> None:
+def test_an_intermediate_ca_is_not_enough_as_in_quay(tmp_path: Path) -> None:
     below = Authority.new("Between", issuer=Authority.new())
     (tmp_path / "server.pem").write_text("".join(below.sign("s3.example.com")))
     ca = below.save(tmp_path / "ca.pem")
     with small_store(lambda _: Answer(200, "<ListBucketResult/>"), tmp_path / "server.pem") as on:
-        said = _refusal(_client(on.port, "s3.example.com", storage_tls=True, storage_ca=ca))
-    assert said.startswith("storage_ca: ")
+        refusal = _refusal(_client(on.port, "s3.example.com", storage_tls=True, storage_ca=ca))
+    assert refusal.startswith("storage_ca: ")
 
 
-def test_a_private_ca_under_the_store_s_own_name(tmp_path: Path) -> None:
+def test_a_private_ca_and_the_stores_name(tmp_path: Path) -> None:
     file = certificate(tmp_path, "s3.example.com")
     with small_store(lambda _: Answer(200, "<ListBucketResult/>"), file) as server:
         client = _client(
@@ -337,7 +341,7 @@ def test_a_private_ca_under_the_store_s_own_name(tmp_path: Path) -> None:
     ],
     ids=["s3", "gcs"],
 )
-def test_clouds_are_asked_at_their_own_names(
+def test_clouds_are_asked_by_their_names(
     tmp_path: Path, changes: dict[str, Any], name: str
 ) -> None:
     file = certificate(tmp_path, name)
@@ -348,7 +352,7 @@ def test_clouds_are_asked_at_their_own_names(
     assert check_url == [(name, 443)]
 
 
-def test_by_the_proxy_that_quay_takes(tmp_path: Path) -> None:
+def test_the_same_proxy_as_quays_is_used(tmp_path: Path) -> None:
     proxy = "http://proxy.example.com:3128"
     with small_store(lambda _: Answer(200, "<ListBucketResult/>")) as server:
         assert _client(server.port, http_proxy=proxy).ask()
@@ -362,7 +366,7 @@ def test_by_the_proxy_that_quay_takes(tmp_path: Path) -> None:
 
 
 def _aws(request: Request) -> Answer:
-    """The metadata service (IMDSv2) and S3 in one."""
+    """Answer as the metadata service (IMDSv2) and as S3."""
     token = request.headers.get("x-aws-ec2-metadata-token")
     role = {"AccessKeyId": "ASIAROLE", "SecretAccessKey": SECRET, "Token": "session-token"}
     if request.path == "/latest/api/token":
@@ -374,7 +378,7 @@ def _aws(request: Request) -> Answer:
     return Answer(200, "<ListBucketResult/>")
 
 
-def test_a_role_in_place_of_keys() -> None:
+def test_a_role_instead_of_keys() -> None:
     with small_store(_aws) as server:
         assert _client(server.port, storage_iam_role=True).ask()
     assert check_url == [("169.254.169.254", 80), (HERE, server.port)]
@@ -384,25 +388,25 @@ def test_a_role_in_place_of_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "message"),
     [
         (Answer(404), "Quay's machine has no role at AWS"),
         (Answer(200, "not what AWS says"), "is it one at AWS?"),
     ],
     ids=["no role", "not AWS"],
 )
-def test_no_role(answer: Answer, told: str) -> None:
+def test_no_role(answer: Answer, message: str) -> None:
     with small_store(lambda _: answer) as server:
-        said = _refusal(_client(server.port, storage_iam_role=True))
-    assert said.startswith("storage_iam_role: ")
-    assert told in said
+        refusal = _refusal(_client(server.port, storage_iam_role=True))
+    assert refusal.startswith("storage_iam_role: ")
+    assert message in refusal
 
 
 # --- Swift --------------------------------------------------------------------------------------
 
 
 class Swift:
-    """Swift with the tokens of each version, one container and the objects in it."""
+    """A Swift service of one version of its authentication, with one container and its objects."""
 
     def __init__(self, version: int, user: str = "quay:swift", password: str = SECRET) -> None:
         self.version, self.user, self.password = version, user, password
@@ -427,8 +431,8 @@ class Swift:
                 return Answer(401)
             points = [other, {"region": "here", "publicURL": url}]
             catalog = [{"type": "object-store", "endpoints": points}]
-            said = {"access": {"token": {"id": "a-token"}, "serviceCatalog": catalog}}
-            return Answer(200, json.dumps(said))
+            answer = {"access": {"token": {"id": "a-token"}, "serviceCatalog": catalog}}
+            return Answer(200, json.dumps(answer))
         if self.version == 3 and request.path == "/v3/auth/tokens":
             user = body["auth"]["identity"]["password"]["user"]
             if (user["name"], user["password"]) != (self.user, self.password):
@@ -444,8 +448,8 @@ class Swift:
             ]
             catalog = [{"type": "identity", "endpoints": []}]
             catalog.append({"type": "object-store", "endpoints": points})
-            said = {"token": {"catalog": catalog}}
-            return Answer(201, json.dumps(said), {"X-Subject-Token": "a-token"})
+            answer = {"token": {"catalog": catalog}}
+            return Answer(201, json.dumps(answer), {"X-Subject-Token": "a-token"})
         return Answer(404)
 
     def _object(self, request: Request, name: str) -> Answer:
@@ -506,29 +510,29 @@ def test_a_container_of_swift(version: int) -> None:
 def test_wrong_password_of_swift(version: int) -> None:
     swift = Swift(version, password="another")
     with small_store(swift) as server:
-        said = _refusal(_swift(server.port, version))
-    assert said.startswith("storage_secret_key: ")
-    assert "the user quay:swift or the password is refused" in said
+        refusal = _refusal(_swift(server.port, version))
+    assert refusal.startswith("storage_secret_key: ")
+    assert "the user quay:swift or the password is refused" in refusal
 
 
-def test_a_container_of_another() -> None:
+def test_a_container_of_another_account() -> None:
     def script(request: Request) -> Answer:
         headers = {"X-Storage-Url": f"http://{request.headers['host']}/swift", "X-Auth-Token": "x"}
         return Answer(204, b"", headers) if request.path.startswith("/auth") else Answer(403)
 
     with small_store(script) as server:
-        said = _refusal(_swift(server.port, 1))
-    assert said.startswith("storage_bucket: ")
-    assert "the user quay:swift may not use container quay-storage" in said
+        refusal = _refusal(_swift(server.port, 1))
+    assert refusal.startswith("storage_bucket: ")
+    assert "the user quay:swift may not use container quay-storage" in refusal
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
 @pytest.mark.parametrize("answer", [Answer(404), Answer(200, "hello")], ids=["404", "a page"])
-def test_an_address_that_hands_out_no_tokens(version: int, answer: Answer) -> None:
+def test_an_address_that_gives_no_tokens(version: int, answer: Answer) -> None:
     with small_store(lambda _: answer) as server:
-        said = _refusal(_swift(server.port, version))
-    assert said.startswith("swift_auth_url: ")
-    assert f"version {version}" in said
+        refusal = _refusal(_swift(server.port, version))
+    assert refusal.startswith("swift_auth_url: ")
+    assert f"version {version}" in refusal
 
 
 @pytest.mark.parametrize("version", [2, 3])
@@ -536,9 +540,9 @@ def test_a_region_that_keystone_does_not_know(version: int) -> None:
     swift = Swift(version)
     with small_store(swift) as server:
         options = {**OPTIONS[version], "region_name": "elsewhere"}
-        said = _refusal(_swift(server.port, version, swift_options=options))
-    assert said.startswith("swift_options: ")
-    assert "no object-store in the region elsewhere; found: here, other" in said
+        refusal = _refusal(_swift(server.port, version, swift_options=options))
+    assert refusal.startswith("swift_options: ")
+    assert "no object-store in the region elsewhere; found: here, other" in refusal
 
 
 def test_swift_that_is_down() -> None:
@@ -547,12 +551,12 @@ def test_swift_that_is_down() -> None:
     assert _refusal(_swift(port, 1)).startswith("swift_auth_url: object store at ")
 
 
-def test_a_store_that_says_nothing_is_not_waited_for_long(
+def test_a_store_that_does_not_answer_is_not_waited_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("quaylab.clients.http.TIMEOUT", 0.3)
     with socket.create_server((HERE, 0)) as silent:
         started = time.monotonic()
-        said = _refusal(_client(silent.getsockname()[1]))
+        refusal = _refusal(_client(silent.getsockname()[1]))
     assert time.monotonic() - started < 5
-    assert "no answer" in said
+    assert "no answer" in refusal

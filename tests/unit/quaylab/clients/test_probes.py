@@ -1,4 +1,4 @@
-"""Asking database and Redis with exactly Quay's own credentials."""
+"""Probes of database and Redis with exactly Quay's credentials."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ REDIS_PASSWORD = CREDENTIALS.redis_password.get_secret_value()
 
 
 @pytest.fixture(autouse=True)
-def _own_waiting() -> Iterator[None]:
+def _default_waiting() -> Iterator[None]:
     yield
     psycopg2.extensions.set_wait_callback(None)
 
@@ -61,7 +61,7 @@ def test_a_service_that_answers(
 
 
 @pytest.mark.parametrize(
-    ("service", "handler", "told"),
+    ("service", "handler", "message"),
     [
         ("redis", Redis, "invalid username-password pair"),
         ("postgresql", PostgreSQL, "password authentication failed"),
@@ -69,12 +69,12 @@ def test_a_service_that_answers(
     ],
     ids=["redis", "postgresql", "mysql"],
 )
-def test_wrong_password_is_told_in_one_line_without_it(
-    service: str, handler: type[Handler], told: str
+def test_wrong_password_is_reported_in_one_line_without_showing_it(
+    service: str, handler: type[Handler], message: str
 ) -> None:
     with serving(handler, "another-password") as port, pytest.raises(Unreachable) as error:
         _ask(service, port)
-    assert told in str(error.value)
+    assert message in str(error.value)
     task = "redis" if service == "redis" else "database"
     assert str(error.value).endswith(f"changed there by hand: tasks/{task}.py sets it again")
     assert "\n" not in str(error.value)
@@ -89,9 +89,9 @@ def test_nobody_there(service: str) -> None:
         _ask(service, port)
 
 
-# libpq takes whole seconds.
+# libpq accepts whole seconds only.
 @pytest.mark.parametrize(("service", "bound"), [("redis", 0.1), ("postgresql", 1), ("mysql", 0.1)])
-def test_silence_is_not_waited_for_without_end(
+def test_a_silent_server_is_not_waited_for_endlessly(
     service: str, bound: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sql, "TIMEOUT", bound)
@@ -108,10 +108,10 @@ def test_silence_is_not_waited_for_without_end(
     ],
     ids=["redis", "postgresql", "mysql"],
 )
-def test_a_service_that_takes_no_writes_is_refused(
+def test_a_read_only_service_is_refused(
     service: str, handler: type[Handler], password: str, answer: str
 ) -> None:
-    """It answers every question, and Quay can't push with it."""
+    """It answers every query, but pushes to Quay would fail."""
     with serving(handler, password, answer) as port, pytest.raises(Unreachable) as error:
         _ask(service, port)
     assert str(error.value).startswith("it takes no writes")
@@ -119,14 +119,14 @@ def test_a_service_that_takes_no_writes_is_refused(
     assert setting in str(error.value)
 
 
-def test_missing_extension_is_told_with_its_remedy() -> None:
+def test_missing_extension_is_reported_with_the_remedy() -> None:
     with serving(PostgreSQL, PASSWORD, None) as port, pytest.raises(Unreachable) as error:
         _ask("postgresql", port)
     assert "pg_trgm is missing" in str(error.value)
     assert "CREATE EXTENSION pg_trgm" in str(error.value)
 
 
-def test_wrong_character_set_is_told_with_its_remedy() -> None:
+def test_wrong_character_set_is_reported_with_the_remedy() -> None:
     with serving(MySQL, PASSWORD, "utf8mb4") as port, pytest.raises(Unreachable) as error:
         _ask("mysql", port)
     assert "character set is utf8mb4" in str(error.value)
@@ -157,15 +157,15 @@ def _tls(authority: Authority, folder: Path, name: str = NAME, days: int = 30) -
 
 
 def _ask_with_tls(service: str, port: int, authority: Path) -> Answer:
-    """By a tunnel's end, which the certificate isn't for."""
+    """Ask through the end of a tunnel, whose address is not in the certificate."""
     part = "redis" if service == "redis" else "database"
-    told = settings(
+    with_tls = settings(
         **{f"{part}_host": NAME, f"{part}_ca": authority},
         database_engine="mysql" if service == "mysql" else "postgresql",
     )
     if service == "redis":
-        return probes.redis_server(told, CREDENTIALS, "127.0.0.1", port)
-    return probes.database(told, CREDENTIALS, "127.0.0.1", port)
+        return probes.redis_server(with_tls, CREDENTIALS, "127.0.0.1", port)
+    return probes.database(with_tls, CREDENTIALS, "127.0.0.1", port)
 
 
 @pytest.mark.parametrize("service", SERVERS)
@@ -189,7 +189,7 @@ def test_private_ca_of_openssl_is_trusted(service: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("service", SERVERS)
 @pytest.mark.parametrize(
-    ("name", "days", "trusted", "told"),
+    ("name", "days", "trusted", "message"),
     [
         (NAME, 30, False, "is signed by a CA that {part}_ca doesn't hold"),
         ("other.example.com", 30, True, f"is not valid for '{NAME}'"),
@@ -197,12 +197,12 @@ def test_private_ca_of_openssl_is_trusted(service: str, tmp_path: Path) -> None:
     ],
     ids=["CA", "name", "expired"],
 )
-def test_a_server_that_is_not_trusted_is_told_with_the_reason(
+def test_an_untrusted_server_is_reported_with_the_reason(
     service: str,
     name: str,
     days: int,
     trusted: bool,
-    told: str,
+    message: str,
     authority: Authority,
     tmp_path: Path,
 ) -> None:
@@ -212,11 +212,11 @@ def test_a_server_that_is_not_trusted_is_told_with_the_reason(
     with serving(handler, password, answer, tls) as port, pytest.raises(Unreachable) as error:
         _ask_with_tls(service, port, ca)
     part = "redis" if service == "redis" else "database"
-    assert told.format(part=part) in str(error.value)
+    assert message.format(part=part) in str(error.value)
     assert "\n" not in str(error.value)
 
 
-# redis-py waits for as long as a server that has no TLS is silent.
+# Without Redis: redis-py waits as long as a server without TLS is silent.
 @pytest.mark.parametrize("service", ["postgresql", "mysql"])
 def test_a_server_without_tls_is_refused(
     service: str, authority: Authority, tmp_path: Path
@@ -238,7 +238,7 @@ def test_a_server_without_tls_is_refused(
         ("Redis", "2.8.24"),
     ],
 )
-def test_too_old_is_told_as_found_and_needed(kind: str, version: str) -> None:
+def test_too_old_a_version_is_reported_with_the_needed_one(kind: str, version: str) -> None:
     with pytest.raises(Unreachable, match=rf"^found {kind} .*, needed [0-9.]+ or newer$"):
         probes.check_version(kind, version)
 
@@ -252,7 +252,7 @@ def test_new_enough(kind: str, version: str) -> None:
     assert probes.check_version(kind, version) == version
 
 
-def test_role_that_may_not_make_tables_is_told_with_its_remedy() -> None:
+def test_role_that_may_not_create_tables_is_reported_with_the_remedy() -> None:
     with serving(PostgreSQL, PASSWORD, "0") as port, pytest.raises(Unreachable) as error:
         _ask("postgresql", port)
     assert "ALTER DATABASE quay OWNER TO quay" in str(error.value)

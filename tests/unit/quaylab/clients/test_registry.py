@@ -1,4 +1,4 @@
-"""The client of Quay's HTTP interfaces, against a small Quay over TLS."""
+"""The client of Quay's HTTP interfaces, with a small Quay over TLS."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def client(credentials: Credentials, quay: SmallQuay) -> Iterator[Registry]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever sleeps fails."""
+    """Make every sleep fail the test."""
 
     def sleep(seconds: float) -> None:
         pytest.fail(f"slept for {seconds} s")
@@ -89,7 +89,7 @@ def test_certificate_of_another_ca_is_refused(quay: SmallQuay, impatient: None) 
         Registry(NAME, stranger, quay.target).health()
 
 
-def test_nobody_there_is_told_at_once_and_in_words(
+def test_a_refused_connection_is_reported_at_once(
     credentials: Credentials, impatient: None
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -100,11 +100,11 @@ def test_nobody_there_is_told_at_once_and_in_words(
     assert " object at 0x" not in str(error.value)
 
 
-def test_days_left_are_those_of_the_certificate_that_is_served(client: Registry) -> None:
+def test_days_left_of_the_served_certificate(client: Registry) -> None:
     assert client.days_left() == LEAF_LIFE.days - 1
 
 
-def test_days_left_of_nothing_is_told(credentials: Credentials) -> None:
+def test_days_left_without_a_server_is_an_error(credentials: Credentials) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         target = ("127.0.0.1", server.getsockname()[1])
     assert credentials.ca_certificate
@@ -143,7 +143,7 @@ def test_a_database_with_users_is_no_error(client: Registry, quay: SmallQuay) ->
     assert not client.initialize(USER, PASSWORD, EMAIL)
 
 
-def test_another_refusal_of_the_first_user_is_one(client: Registry, quay: SmallQuay) -> None:
+def test_another_refusal_of_the_first_user_is_an_error(client: Registry, quay: SmallQuay) -> None:
     quay.force("POST /api/v1/user/initialize", 400, {"message": "Invalid e-mail address"})
     with pytest.raises(RegistryError, match="refused the first user: Invalid e-mail address"):
         client.initialize(USER, PASSWORD, EMAIL)
@@ -155,7 +155,7 @@ def test_wrong_password_does_not_sign_in(client: Registry, quay: SmallQuay) -> N
     assert not client.is_superuser()
 
 
-def test_a_user_who_is_no_superuser(client: Registry, quay: SmallQuay) -> None:
+def test_a_user_who_is_not_a_superuser(client: Registry, quay: SmallQuay) -> None:
     quay.users["someone"] = PASSWORD
     assert client.sign_in("someone", PASSWORD)
     assert not client.is_superuser()
@@ -198,7 +198,9 @@ def test_round_trip_leaves_no_image(client: Registry, quay: SmallQuay) -> None:
     assert quay.seen[-1] == f"DELETE /v2/{name}/manifests/verify"
 
 
-def test_each_round_trip_is_new_to_quays_caches(client: Registry, quay: SmallQuay) -> None:
+def test_each_round_trip_has_new_digests_because_quay_caches(
+    client: Registry, quay: SmallQuay
+) -> None:
     quay.users[USER] = PASSWORD
     digests = set()
     for _ in range(2):
@@ -223,7 +225,7 @@ def test_rate_limit_is_waited_for(client: Registry, quay: SmallQuay) -> None:
     assert quay.seen.count("GET /v2/auth") == 2
 
 
-def test_rate_limit_is_waited_for_longer_and_longer(
+def test_waits_for_the_rate_limit_get_longer(
     client: Registry, quay: SmallQuay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
@@ -247,7 +249,7 @@ def test_endless_rate_limit_ends(
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ({"errors": [{"message": "access denied"}]}, "HTTP 500 (access denied)"),
         (
@@ -262,13 +264,13 @@ def test_endless_rate_limit_ends(
     ],
     ids=["errors", "detail", "message", "error_message", "list", "page", "other errors"],
 )
-def test_registrys_own_words_are_told(
-    client: Registry, quay: SmallQuay, body: Any, told: str
+def test_the_registrys_error_message_is_shown(
+    client: Registry, quay: SmallQuay, body: Any, message: str
 ) -> None:
     quay.force("GET /health/endtoend", 500, body)
     with pytest.raises(RegistryError) as error:
         client.health()
-    assert str(error.value) == f"GET /health/endtoend: {told}"
+    assert str(error.value) == f"GET /health/endtoend: {message}"
 
 
 @pytest.mark.parametrize("body", ["<html>Welcome to nginx!</html>", "[]", "{}", '{"data": 1}'])
@@ -281,7 +283,7 @@ def test_registrys_own_words_are_told(
     ],
     ids=["health", "sign in", "token"],
 )
-def test_another_server_is_told_from_quay(
+def test_another_server_is_not_taken_for_quay(
     client: Registry,
     quay: SmallQuay,
     request_line: str,

@@ -1,4 +1,4 @@
-"""Reaching what another host reaches, through an SSH server in this process."""
+"""Tunnels to what another host can reach, through an SSH server in this process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SERVICE = ("db.internal", 5432)
 
 
 class _Gate(paramiko.ServerInterface):
-    """Lets everybody in, and forwards to SERVICE only."""
+    """An SSH server that accepts everybody, and forwards to SERVICE only."""
 
     def get_allowed_auths(self, username: str) -> str:
         return "none"
@@ -34,10 +34,10 @@ class _Gate(paramiko.ServerInterface):
 
 
 def _serve(transport: paramiko.Transport) -> None:
-    """SERVICE: it reads all, and then says it in upper case."""
+    """Run SERVICE: it reads everything, and returns it in upper case."""
     while channel := transport.accept(10):
-        said = b"".join(iter(lambda: channel.recv(1024), b""))
-        channel.sendall(said.upper())
+        received = b"".join(iter(lambda: channel.recv(1024), b""))
+        channel.sendall(received.upper())
         channel.close()
 
 
@@ -58,7 +58,7 @@ def transport() -> Iterator[paramiko.Transport]:
         server.close()
 
 
-def _say(target: tuple[str, int], words: bytes) -> bytes:
+def _send(target: tuple[str, int], words: bytes) -> bytes:
     with socket.create_connection(target, timeout=10) as connection:
         connection.sendall(words)
         connection.shutdown(socket.SHUT_WR)
@@ -70,20 +70,20 @@ def test_this_machine_needs_no_tunnel() -> None:
         assert target == SERVICE
 
 
-def test_words_go_there_and_back(transport: paramiko.Transport) -> None:
+def test_data_goes_there_and_back(transport: paramiko.Transport) -> None:
     with forward(transport, *SERVICE) as target:
-        assert _say(target, b"hello") == b"HELLO"
+        assert _send(target, b"hello") == b"HELLO"
 
 
 def test_more_than_fits_into_one_packet(transport: paramiko.Transport) -> None:
     words = b"quay" * 100_000
     with forward(transport, *SERVICE) as target:
-        assert _say(target, words) == words.upper()
+        assert _send(target, words) == words.upper()
 
 
 def test_several_connections_one_after_another(transport: paramiko.Transport) -> None:
     with forward(transport, *SERVICE) as target:
-        assert [_say(target, word) for word in (b"a", b"b")] == [b"A", b"B"]
+        assert [_send(target, word) for word in (b"a", b"b")] == [b"A", b"B"]
 
 
 def test_it_listens_on_loopback_only(transport: paramiko.Transport) -> None:
@@ -93,36 +93,36 @@ def test_it_listens_on_loopback_only(transport: paramiko.Transport) -> None:
 
 def test_nobody_there_is_a_closed_connection(transport: paramiko.Transport) -> None:
     with forward(transport, "db.internal", 1) as target:
-        assert _say(target, b"") == b""
+        assert _send(target, b"") == b""
 
 
 def test_lost_connection_is_a_closed_connection(transport: paramiko.Transport) -> None:
     with forward(transport, *SERVICE) as target:
         transport.close()
-        assert _say(target, b"") == b""
+        assert _send(target, b"") == b""
 
 
-def test_it_ends_with_its_use(transport: paramiko.Transport) -> None:
+def test_it_ends_with_its_block(transport: paramiko.Transport) -> None:
     with forward(transport, *SERVICE) as target:
         pass
     with pytest.raises(ConnectionRefusedError):
-        _say(target, b"hello")
+        _send(target, b"hello")
 
 
-def _gives_up(connection: socket.socket) -> tuple[bool, int]:
-    """Whether a connection asks an idle peer, and after how long without an answer it ends."""
-    asks = bool(connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
-    return asks, connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+def _timeout(connection: socket.socket) -> tuple[bool, int]:
+    """Return whether a connection has keepalive, and its timeout without an answer, in ms."""
+    has_keepalive = bool(connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+    return has_keepalive, connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
 
 
 def test_connection_to_a_lost_host_ends(transport: paramiko.Transport) -> None:
     with socket.create_server((LOOPBACK, 0)) as server:
         with socket.create_connection(server.getsockname()) as connection:
             prompt_transport(connection)
-            assert _gives_up(connection) == (True, LOST_AFTER * 1000)
+            assert _timeout(connection) == (True, LOST_AFTER * 1000)
         with socket.create_connection(server.getsockname()) as jump:
-            # A jump host's connection is its own; what goes by way of it has no socket.
+            # Only the connection to the jump host has a socket, not one that goes through it.
             channel = paramiko.Channel(1)
             channel.transport = paramiko.Transport(jump)
             prompt_transport(channel)
-            assert _gives_up(jump) == (True, LOST_AFTER * 1000)
+            assert _timeout(jump) == (True, LOST_AFTER * 1000)

@@ -1,4 +1,4 @@
-"""Docker's command lines for what a host is to have."""
+"""Docker's command lines for containers, volumes and images."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ def test_command_comes_after_the_image() -> None:
     assert docker.run_arguments(CONTAINER)[-4:] == [CONTAINER.image, *CONTAINER.command]
 
 
-def test_privileged_is_said_only_where_it_is_asked_for() -> None:
+def test_privileged_only_where_specified() -> None:
     assert "--privileged" not in docker.run_arguments(CONTAINER)
     privileged = dataclasses.replace(CONTAINER, privileged=True)
     assert "--privileged" in docker.run_arguments(privileged)
 
 
-def test_no_health_check_is_no_argument() -> None:
+def test_no_argument_without_a_health_check() -> None:
     arguments = docker.run_arguments(dataclasses.replace(CONTAINER, health=""))
     assert not [argument for argument in arguments if argument.startswith("--health")]
 
 
-def test_capabilities_and_devices_are_given_one_by_one() -> None:
+def test_each_capability_and_device_is_an_argument() -> None:
     wanted = dataclasses.replace(
         CONTAINER, capabilities=("NET_ADMIN", "NET_RAW"), devices=("/dev/a", "/dev/b")
     )
@@ -75,7 +75,7 @@ def test_capabilities_and_devices_are_given_one_by_one() -> None:
     }
 
 
-def test_the_hosts_network_takes_the_place_of_ours() -> None:
+def test_the_hosts_network_instead_of_ours() -> None:
     arguments = docker.run_arguments(dataclasses.replace(CONTAINER, host_network=True, ports=()))
     networks = [each for each in arguments if each.startswith("--network")]
     assert networks == ["--network=host"]
@@ -88,21 +88,21 @@ def test_the_hosts_network_takes_the_place_of_ours() -> None:
         (Mount("/srv/osd", "/srv/osd", read_only=True), "/srv/osd:/srv/osd:ro,z"),
     ],
 )
-def test_what_is_mounted_is_labelled_for_containers(mount: Mount, argument: str) -> None:
+def test_mounts_get_an_selinux_label_for_containers(mount: Mount, argument: str) -> None:
     assert docker.bind(mount) == argument
 
 
-def test_what_needs_quoting_is_quoted(shell: Shell) -> None:
-    """All that comes from settings is one word of the command line, as it is."""
+def test_values_are_quoted(shell: Shell) -> None:
+    """Each value from settings is one word of the command line, unchanged."""
     odd = ("it's", "a  b", "$HOME", "`id`", "")
     wanted = dataclasses.replace(CONTAINER, command=odd, environment=(("ODD", "a'b c"),))
     shell.stub("docker", 'printf "<%s>" "$@" >&2')
-    said = shell.run(docker.run(wanted)).stderr
-    assert said.endswith("".join(f"<{word}>" for word in odd))
-    assert "<--env=ODD=a'b c>" in said
+    output = shell.run(docker.run(wanted)).stderr
+    assert output.endswith("".join(f"<{word}>" for word in odd))
+    assert "<--env=ODD=a'b c>" in output
 
 
-def test_a_volume_bears_its_labels() -> None:
+def test_a_volume_has_its_labels() -> None:
     assert docker.volume_arguments(VOLUME) == [
         "--label=io.quaylab.data=postgresql-17",
         "--label=io.quaylab.path=",
@@ -122,7 +122,7 @@ def test_a_volume_may_be_a_directory_of_the_host() -> None:
 # --- commands, by a real shell ---
 
 
-@pytest.mark.parametrize("ours", ["c0ffee", ""], ids=["there", "another's, or none"])
+@pytest.mark.parametrize("ours", ["c0ffee", ""], ids=["ours", "another's, or none"])
 def test_only_a_container_of_ours_is_removed(shell: Shell, ours: str) -> None:
     shell.stub("docker", f'case $1 in ps) echo {ours} ;; *) test -n "$2" ;; esac')
     assert shell.run(docker.remove_ours("quaylab-redis")).returncode == 0
@@ -139,13 +139,13 @@ def test_a_container_that_does_not_stop_is_not_removed(shell: Shell) -> None:
     assert shell.calls == ["docker stop quaylab-redis"]
 
 
-def test_what_has_ended_already_is_no_error(shell: Shell) -> None:
+def test_a_container_that_has_ended_already_is_no_error(shell: Shell) -> None:
     shell.stub("docker", "exit 1")
     assert shell.run(docker.remove_when_ended("quaylab-migration")).returncode == 0
     assert [call.split()[1] for call in shell.calls] == ["wait", "rm"]
 
 
-def test_quay_is_stopped_even_if_its_programs_do_not_hear(shell: Shell) -> None:
+def test_quay_is_stopped_even_if_its_programs_do_not_react(shell: Shell) -> None:
     shell.stub("docker", "exit 1")
     assert shell.run(docker.begin_to_stop(CONTAINER, "supervisorctl stop all")).returncode == 0
     assert shell.calls == ["docker exec quaylab-redis sh -c supervisorctl stop all"]

@@ -1,4 +1,4 @@
-"""What an engine has of ours against what a host is to have."""
+"""The state of an engine compared with what a host should have."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.unit.states import engine
 (PATH, SHA256), *_ = CONTAINER.files
 
 
-def test_what_runs_as_specified_needs_nothing() -> None:
+def test_a_container_that_runs_as_specified_needs_nothing() -> None:
     assert engine(CONTAINER).change(CONTAINER) is None
 
 
-def test_what_is_not_there_is_made() -> None:
+def test_a_missing_container_is_created() -> None:
     assert NOTHING.change(CONTAINER) == "replace"
     other = dataclasses.replace(CONTAINER, name="quaylab-database")
     assert engine(other).change(CONTAINER) == "replace"
@@ -45,9 +45,9 @@ def test_what_is_not_there_is_made() -> None:
     ],
     ids=", ".join,
 )
-def test_what_is_not_as_its_label_says_is_replaced(found: dict[str, Any]) -> None:
+def test_a_container_that_differs_from_its_specification_is_replaced(found: dict[str, Any]) -> None:
     assert engine(CONTAINER, **found).change(CONTAINER) == "replace"
-    # Whatever state it is in.
+    # In any state.
     assert engine(CONTAINER, **found, state="exited").change(CONTAINER) == "replace"
 
 
@@ -62,17 +62,17 @@ def test_what_is_not_as_its_label_says_is_replaced(found: dict[str, Any]) -> Non
     ],
     ids=["the image is gone", "an anonymous volume", "unhealthy", "no check", "version"],
 )
-def test_what_may_be_otherwise(found: dict[str, Any]) -> None:
+def test_differences_that_do_not_matter(found: dict[str, Any]) -> None:
     wanted = dataclasses.replace(CONTAINER, mounts=CONTAINER.mounts[:1])
     assert engine(wanted, **found).change(wanted) is None
 
 
-def test_a_command_of_the_images_own_is_not_looked_at() -> None:
+def test_the_images_default_command_is_not_compared() -> None:
     wanted = dataclasses.replace(CONTAINER, command=())
     assert engine(wanted, command=("run-redis",)).change(wanted) is None
 
 
-def test_a_container_of_the_hosts_network_is_not_looked_for_in_ours() -> None:
+def test_a_container_on_the_hosts_network_need_not_be_on_ours() -> None:
     wanted = dataclasses.replace(CONTAINER, host_network=True, ports=())
     assert engine(wanted, networks={"host": "h"}).change(wanted) is None
 
@@ -94,7 +94,7 @@ def test_a_container_of_the_hosts_network_is_not_looked_for_in_ours() -> None:
     ids=str,
 )
 def test_one_thing_is_done_at_a_time(found: dict[str, Any], change: str | None) -> None:
-    """The next run sees what is left."""
+    """The next run does the rest."""
     assert engine(CONTAINER, **found).change(CONTAINER) == change
 
 
@@ -103,7 +103,7 @@ def test_one_thing_is_done_at_a_time(found: dict[str, Any], change: str | None) 
     [{}, {PATH: WrittenFile("b" * 64, 0)}, {PATH: WrittenFile(SHA256, 1000.1)}],
     ids=["gone", "of other content", "written since"],
 )
-def test_a_file_that_it_may_have_read_otherwise_is_read_again(
+def test_a_container_is_restarted_for_a_file_that_changed_since_its_start(
     files: dict[str, WrittenFile],
 ) -> None:
     found = dataclasses.replace(engine(CONTAINER), files=files)
@@ -113,7 +113,7 @@ def test_a_file_that_it_may_have_read_otherwise_is_read_again(
     assert dataclasses.replace(engine(without), files=files).change(without) is None
 
 
-def test_a_network_that_was_made_anew_has_another_id() -> None:
+def test_a_recreated_network_has_another_id() -> None:
     found = engine(CONTAINER)
     for networks in ({}, {NETWORK: "n2"}):
         assert dataclasses.replace(found, networks=networks).change(CONTAINER) == "replace"

@@ -1,4 +1,4 @@
-"""What hosts are, by their own report."""
+"""What hosts report of themselves."""
 
 from __future__ import annotations
 

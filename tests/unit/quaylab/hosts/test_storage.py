@@ -1,4 +1,4 @@
-"""Storages: what is in the way of one, and what is missing of it."""
+"""Storages: problems with the disks, and the work that is left to do."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def _problems(disks: Disks, *storages: Storage, **changes: Any) -> list[str]:
     return list(storage_problems.problems(NAME, machine(**changes), disks, storages))
 
 
-def test_nothing_is_in_the_way_of_new_disks_and_of_what_is_made() -> None:
+def test_new_disks_and_existing_storage_have_no_problems() -> None:
     assert _problems(bare(), DOCKER, QUAY) == []
     assert _problems(made(), DOCKER, QUAY) == []
 
 
-# Told of docker_storage on /dev/vdb: the disks, what is changed of the setting, key, words.
+# For docker_storage on /dev/vdb: the disks, changes of the setting, the problem's key and words.
 REFUSED: dict[str, tuple[Disks, dict[str, Any], str, tuple[str, ...]]] = {
     "no such path": (
         bare(),
@@ -86,7 +86,7 @@ REFUSED: dict[str, tuple[Disks, dict[str, Any], str, tuple[str, ...]]] = {
         "docker_storage.devices",
         ("a signature of LVM2_member",),
     ),
-    "physical volume that LVM was told to leave alone": (
+    "physical volume that LVM was set to ignore": (
         bare("signature /dev/vdb LVM2_member"),
         {"wipe": True},
         "docker_storage.devices",
@@ -255,7 +255,7 @@ BOTH: dict[str, tuple[Disks, Storage, str, str]] = {
 
 
 @pytest.mark.parametrize("case", BOTH)
-def test_refused_of_both(case: str) -> None:
+def test_refused_combinations_of_both(case: str) -> None:
     disks, quay, key, words = BOTH[case]
     docker = replace(DOCKER, wipe=True)
     (problem,) = _problems(disks, docker, quay)
@@ -263,23 +263,23 @@ def test_refused_of_both(case: str) -> None:
     assert words in problem
 
 
-def test_running_engine_without_systemd_is_the_users_to_stop() -> None:
+def test_running_engine_without_systemd_is_refused() -> None:
     (problem,) = _problems(bare("running"), DOCKER, systemd=False)
     assert problem.startswith("docker_storage: dockerd runs on quay.example.com")
     assert _problems(bare("running"), DOCKER) == []
 
 
-def test_all_is_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     disks = bare("signature /dev/vdb ext4", "data x", "daemon {", "occupied /srv/quay-storage")
     assert len(_problems(disks, DOCKER, replace(QUAY, devices=("NOPE",)))) == 5
 
 
-def test_bind_mounts_of_the_engine_are_no_other_place() -> None:
+def test_bind_mounts_of_the_engine_are_accepted() -> None:
     volume = "mount /dev/dm-1 /var/lib/docker/volumes/quaylab-quay-storage/_data xfs rw,prjquota"
     assert _problems(made(volume, without=("mount /dev/dm-1",)), DOCKER, QUAY) == []
 
 
-# --- what is to do ---
+# --- the work to do ---
 
 NEW = Work(
     create=True,
@@ -296,7 +296,7 @@ SEEN_MOUNTED = ("mount /dev/dm-0", "xfs /var/lib/docker", LSBLK)
 NOT_IN_FSTAB = (*SEEN_MOUNTED, "fstab UUID=e6")
 HALF = "lv docker-vg|docker|3217031168|quaylab.unformatted"
 
-# After a kill between any two of the steps.
+# States after a kill between any two steps.
 RESUMED: dict[str, tuple[Disks, Work]] = {
     "nothing": (bare(), NEW),
     "physical volume": (
@@ -372,31 +372,31 @@ WIPED: dict[str, tuple[Disks, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", WIPED)
-def test_wiped_where_told(case: str) -> None:
+def test_wiped_where_the_setting_says_so(case: str) -> None:
     disks, wanted = WIPED[case]
-    told = replace(DOCKER, wipe=True)
-    assert _problems(disks, told) == []
-    assert storage.work(told, disks) == replace(NEW, **wanted)
+    wiping = replace(DOCKER, wipe=True)
+    assert _problems(disks, wiping) == []
+    assert storage.work(wiping, disks) == replace(NEW, **wanted)
 
 
-def test_wipe_spares_what_is_ours() -> None:
+def test_our_own_disks_are_not_wiped() -> None:
     assert storage.work(replace(DOCKER, wipe=True), made()) == Work()
 
 
 # --- RHEL 7 ---
 
 
-def test_group_of_a_killed_command_is_known_by_its_file() -> None:
+def test_group_of_a_killed_command_is_recognized_by_its_file() -> None:
     untagged = made("vg docker-vg||3217031168|0|4194304|0", without=("vg docker-vg",))
     found = list(storage_problems.problems(NAME, RHEL_7, untagged, [DOCKER]))
     assert any("not made by Quaylab" in problem for problem in found)
     file = storage.setup_file(DOCKER, untagged, ["/dev/vdb"])
-    told = replace(untagged, setup=file)
-    assert list(storage_problems.problems(NAME, RHEL_7, told, [DOCKER])) == []
-    assert storage.work(DOCKER, told) == Work(tag=True)
+    with_file = replace(untagged, setup=file)
+    assert list(storage_problems.problems(NAME, RHEL_7, with_file, [DOCKER])) == []
+    assert storage.work(DOCKER, with_file) == Work(tag=True)
 
 
-def test_partition_of_the_commands_making_is_the_disks() -> None:
+def test_partition_that_the_command_made_counts_as_the_disk() -> None:
     disks = made(
         disk("vdb1", "vdb"),
         "pv /dev/vdb1|docker-vg|used|3217031168",
@@ -432,34 +432,34 @@ def test_driver_is_merged(text: str) -> None:
 # --- the settings ---
 
 
-def test_the_seeds_settings() -> None:
-    own = host_settings(
+def test_disks_for_docker_and_quay() -> None:
+    of_host = host_settings(
         host(
             NAME,
             docker_storage={"devices": ["/dev/vdb"], "volume_group": "docker-vg"},
             quay_storage={"devices": ["/dev/vdc"]},
         )
     )
-    told = storage.with_quay_storage_path(settings(), [own])
-    assert told.quay_storage_path == "/srv/quay-storage"
-    docker, quay = storage.storages_of(own, told, is_quay_host=True)
+    run_wide = storage.with_quay_storage_path(settings(), [of_host])
+    assert run_wide.quay_storage_path == "/srv/quay-storage"
+    docker, quay = storage.storages_of(of_host, run_wide, is_quay_host=True)
     assert docker == DOCKER
     assert quay == replace(QUAY, devices=("/dev/vdc",))
-    assert storage.storages_of(own, told, is_quay_host=False) == (DOCKER,)
+    assert storage.storages_of(of_host, run_wide, is_quay_host=False) == (DOCKER,)
 
 
-def test_a_path_of_ones_own() -> None:
-    own = host_settings(host(NAME, quay_storage={"devices": ["/dev/vdc"]}))
-    told = storage.with_quay_storage_path(settings(quay_storage_path="/srv/blobs"), [own])
-    (quay,) = storage.storages_of(own, told, is_quay_host=True)
+def test_a_path_from_the_settings() -> None:
+    of_host = host_settings(host(NAME, quay_storage={"devices": ["/dev/vdc"]}))
+    run_wide = storage.with_quay_storage_path(settings(quay_storage_path="/srv/blobs"), [of_host])
+    (quay,) = storage.storages_of(of_host, run_wide, is_quay_host=True)
     assert quay.path == "/srv/blobs"
 
 
 def test_without_disks_nothing_changes() -> None:
-    own = host_settings(host(NAME))
+    of_host = host_settings(host(NAME))
     assert HOST_DEFAULTS["docker_storage"] is None
-    assert storage.with_quay_storage_path(settings(), [own]).quay_storage_path is None
-    assert storage.storages_of(own, settings(), is_quay_host=True) == ()
+    assert storage.with_quay_storage_path(settings(), [of_host]).quay_storage_path is None
+    assert storage.storages_of(of_host, settings(), is_quay_host=True) == ()
 
 
 @pytest.mark.parametrize(
@@ -470,13 +470,13 @@ def test_without_disks_nothing_changes() -> None:
     ],
     ids=["before", "mounted"],
 )
-def test_space_that_there_will_be(read: Callable[[], Disks], expected: dict[str, int]) -> None:
+def test_free_space_after_the_mounts(read: Callable[[], Disks], expected: dict[str, int]) -> None:
     found = machine(free_mb={"/": 500})
     assert storage.free_mb(found, read(), [DOCKER, QUAY]) == expected
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "message"),
     [
         ({}, "docker_storage.devices: not set"),
         ({"devices": []}, "docker_storage.devices: []: "),
@@ -489,8 +489,8 @@ def test_space_that_there_will_be(read: Callable[[], Disks], expected: dict[str,
         ({"devices": ["X"], "vg": "a"}, "docker_storage.vg: no such key"),
     ],
 )
-def test_bad_values_are_told_by_their_path(value: object, told: str) -> None:
+def test_bad_values_are_reported_with_their_path(value: object, message: str) -> None:
     with pytest.raises(Refusal) as refused:
         load([host(NAME, docker_storage=value)])
     (problem,) = refused.value.problems
-    assert problem.removeprefix(f"{NAME}: ").startswith(told)
+    assert problem.removeprefix(f"{NAME}: ").startswith(message)

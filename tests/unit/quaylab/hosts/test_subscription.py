@@ -1,4 +1,4 @@
-"""RHEL's subscription: what follows from what the client says."""
+"""RHEL's subscription: what follows from the client's output."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def test_registration(identity: Answer, release: Answer, found: Registration) ->
 
 
 @pytest.mark.parametrize("name", ["cert.pem", "key.pem"])
-def test_half_an_identity_is_a_void_registration(name: str) -> None:
-    """Of which the client says that there is none."""
+def test_an_incomplete_identity_is_a_void_registration(name: str) -> None:
+    """The client then reports that the host is not registered."""
     assert _read(NOT_YET, NOT_YET, Answer((name,), 0)) == VOID
     assert _read(IDENTITY, UNLOCKED, FILES) == REGISTERED
 
@@ -135,7 +135,7 @@ def test_trouble(identity: Answer, release: Answer, trouble: str) -> None:
         ("Subscription pool deadbeef does not exist.", None),
     ],
 )
-def test_the_setting_that_is_to_blame(complaint: str, setting: str | None) -> None:
+def test_the_setting_that_a_message_is_about(complaint: str, setting: str | None) -> None:
     assert blamed_setting(complaint) == setting
 
 
@@ -164,24 +164,24 @@ def test_rhsm_conf() -> None:
 
 
 @pytest.mark.parametrize(
-    ("identity", "told"),
+    ("identity", "message"),
     [
         (IDENTITY, "rhsm_server: rhel1 is registered with https://satellite.example.com:443/rhsm"),
         (UNVERIFIED, "rhsm_server: rhel1 is registered with https://satellite.example.com:443/"),
         (Answer((), 137), "rhsm_server: rhel1 can't tell whether it is registered with"),
     ],
-    ids=["it is", "its CA is gone", "unknown"],
+    ids=["registered", "CA missing", "unknown"],
 )
-def test_a_registered_host_is_not_moved(identity: Answer, told: str) -> None:
+def test_a_registered_host_is_not_moved(identity: Answer, message: str) -> None:
     found = registration(VERSION, identity, UNLOCKED, CONFIG, FILES)
     moved = settings(**{**SATELLITE, "rhsm_server": "https://new.example.com/rhsm"})
     (problem,) = host_problems("rhel1", found, moved)
-    assert problem.startswith(told)
+    assert problem.startswith(message)
     assert list(host_problems("rhel1", found, settings(**SATELLITE), True)) == []
 
 
 @pytest.mark.parametrize(
-    ("told", "version", "pools"),
+    ("reported", "version", "pools"),
     [
         ("1.24.54-1.el7_9", (1, 24), True),
         ("1.28.42-1.el8", (1, 28), True),
@@ -190,29 +190,29 @@ def test_a_registered_host_is_not_moved(identity: Answer, told: str) -> None:
         ("Unknown", None, False),
     ],
 )
-def test_pools_by_version(told: str, version: tuple[int, int] | None, pools: bool) -> None:
-    version_told = Answer((f"subscription-manager: {told}",), 0)
-    found = registration(version_told, NOT_YET, NOT_YET, NOTHING, NOTHING)
+def test_pools_by_version(reported: str, version: tuple[int, int] | None, pools: bool) -> None:
+    answer = Answer((f"subscription-manager: {reported}",), 0)
+    found = registration(answer, NOT_YET, NOT_YET, NOTHING, NOTHING)
     assert found.version == version
     assert found.has_pools is pools
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"rhsm_pool": "8a85"}, "rhsm_pool: rhel1 has subscription-manager 1.30, which can't"),
         ({"rhsm_pool_matches": "*x*"}, "rhsm_pool_matches: rhel1 has subscription-manager 1.30"),
         ({"rhsm_organization": "other"}, "rhsm_organization: rhel1 is registered with acme, not"),
     ],
 )
-def test_what_a_host_can_not_do(given: dict[str, Any], told: str) -> None:
+def test_what_a_host_does_not_support(given: dict[str, Any], message: str) -> None:
     found = Registration(True, (1, 30), UUID, "acme")
     (problem,) = host_problems("rhel1", found, settings(**{"rhsm_organization": "acme", **given}))
-    assert problem.startswith(told)
+    assert problem.startswith(message)
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"rhsm_pool": "8a85"}, "rhsm_pool: set without rhsm_organization and rhsm_user"),
         ({"rhsm_repositories": []}, "rhsm_repositories: set without rhsm_organization"),
@@ -231,9 +231,9 @@ def test_what_a_host_can_not_do(given: dict[str, Any], told: str) -> None:
         ),
     ],
 )
-def test_settings_that_do_not_go_together(given: dict[str, Any], told: str) -> None:
+def test_settings_that_do_not_go_together(given: dict[str, Any], message: str) -> None:
     (problem,) = settings_problems(settings(**given))
-    assert problem.startswith(told)
+    assert problem.startswith(message)
 
 
 def test_settings_that_go_together(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_no_secret(value: str | None) -> None:
     assert value in (None, "") or value not in problem
 
 
-def test_the_words_of_the_call() -> None:
+def test_the_arguments_of_register() -> None:
     assert register(BY_KEY) == ("register", "--org=acme", "--activationkey=")
     assert register(BY_PASSWORD) == ("register", "--username=me@example.com", "--password=")
     satellite = settings(
@@ -295,7 +295,7 @@ def test_the_words_of_the_call() -> None:
 
 
 def test_red_hats_organizations_are_numbers() -> None:
-    """As `--data rhsm_organization=1234567` gives one."""
+    """`--data rhsm_organization=1234567` is read as a number."""
     assert settings(rhsm_organization=1234567).rhsm_organization == "1234567"
 
 
@@ -307,6 +307,6 @@ def test_red_hats_organizations_are_numbers() -> None:
     ],
 )
 @pytest.mark.parametrize("key", ["rhsm_server", "rhsm_content"])
-def test_urls_that_rhsm_conf_does_not_take(key: str, url: str) -> None:
+def test_urls_that_rhsm_conf_does_not_accept(key: str, url: str) -> None:
     with pytest.raises(ValidationError, match=key):
         settings(rhsm_organization="acme", **{key: url})

@@ -1,4 +1,4 @@
-"""Credentials read back are those that the bundle was made from."""
+"""Adopted credentials are those that the bundle was made from."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _bundle() -> dict[str, str]:
     }
 
 
-def test_everything_but_the_cas_key_comes_back() -> None:
+def test_everything_but_the_cas_key_is_read_back() -> None:
     made = certified()
     bundle = _bundle()
     found = adopt(made.identity, PASSWORD, bundle)
@@ -37,18 +37,18 @@ def test_everything_but_the_cas_key_comes_back() -> None:
     assert found.plain_values() == {**made.plain_values(), **certificate, "ca_key": None}
 
 
-def test_adopted_certificate_serves_on_until_it_is_due() -> None:
+def test_adopted_certificate_is_used_until_it_is_due() -> None:
     found = adopt("id", PASSWORD, _bundle())
     assert certificates.with_server_certificate(found, "quay.example.com") == found
 
 
-def test_users_own_certificate_is_none_of_the_credentials() -> None:
+def test_users_own_certificate_is_not_in_the_credentials() -> None:
     bundle = _bundle()
     del bundle["ca.crt"]
     assert adopt("id", PASSWORD, bundle).certificate is None
 
 
-def test_a_ca_left_from_before_the_users_own_certificate_is_not_its_ca() -> None:
+def test_a_leftover_ca_is_not_taken_for_that_of_the_users_certificate() -> None:
     other = certificates.server_certificate(certified())
     assert adopt("id", PASSWORD, {**_bundle(), "ca.crt": other.ca or ""}).ca_certificate is None
 

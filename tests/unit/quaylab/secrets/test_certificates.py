@@ -21,7 +21,7 @@ from tests.authority import Authority, PrivateKey
 from tests.unit.samples import CREDENTIALS
 
 NAME = "quay.example.com"
-# A handshake looks at the clock itself.
+# The real time, because a handshake uses the clock itself.
 NOW = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)
 DAY = dt.timedelta(days=1)
 
@@ -32,7 +32,7 @@ def _certificate(credentials: Credentials) -> x509.Certificate:
 
 
 def _verify(credentials: Credentials, name: str, at: dt.datetime) -> None:
-    """Verify as a TLS client does, with nothing trusted but the lab's CA."""
+    """Verify as a TLS client does that trusts the lab's CA only."""
     assert credentials.ca_certificate
     ca = x509.load_pem_x509_certificate(credentials.ca_certificate.encode())
     verifier = PolicyBuilder().store(Store([ca])).time(at).build_server_verifier(x509.DNSName(name))
@@ -57,7 +57,7 @@ def test_clients_with_slow_clocks_accept_it(made: Credentials) -> None:
     [("other.example.com", NOW), (NAME, NOW + 400 * DAY), (NAME, NOW - DAY)],
     ids=["another name", "too late", "too early"],
 )
-def test_clients_refuse_it(made: Credentials, name: str, at: dt.datetime) -> None:
+def test_clients_refuse_another_name_or_time(made: Credentials, name: str, at: dt.datetime) -> None:
     with pytest.raises(VerificationError):
         _verify(made, name, at)
 
@@ -70,7 +70,7 @@ def test_key_belongs_to_the_certificate(made: Credentials) -> None:
     assert served.ca == made.ca_certificate
 
 
-def test_name_longer_than_a_common_name_may_be() -> None:
+def test_a_name_that_is_too_long_for_a_common_name() -> None:
     name = f"{'quay.' * 20}example.com"
     _verify(certificates.with_server_certificate(CREDENTIALS, name, NOW), name, NOW)
 
@@ -87,7 +87,7 @@ def test_certificate_is_renewed_before_it_ends(
 
 
 def test_no_certificate_outlives_its_ca(made: Credentials) -> None:
-    """Runs renew for longer than a CA's life, and clients take each certificate to its last day."""
+    """Runs renew for longer than a CA's life; clients accept each certificate to its last day."""
     credentials, authorities = made, {made.ca_certificate}
     for _ in range(24):
         last = _certificate(credentials).not_valid_after_utc - DAY
@@ -104,7 +104,7 @@ def test_new_name_is_a_new_certificate_of_the_same_ca(made: Credentials) -> None
     _verify(after, "registry.example.com", NOW)
 
 
-def test_nothing_due_is_nothing_changed(made: Credentials) -> None:
+def test_nothing_changes_if_nothing_is_due(made: Credentials) -> None:
     assert certificates.with_server_certificate(made, NAME, NOW + DAY) == made
 
 
@@ -173,13 +173,13 @@ def users(tmp_path: Path) -> UserFiles:
         ("*.Example.com", NAME),
     ],
 )
-def test_name_that_covers(users: UserFiles, name: str, hostname: str) -> None:
+def test_names_that_cover_the_hostname(users: UserFiles, name: str, hostname: str) -> None:
     users.write(names=("other.example.org", name))
     assert users.check(hostname) == []
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("names", "covered"),
     [
         (("registry.example.com",), "registry.example.com"),
         (("*.example.com",), "*.example.com"),
@@ -189,11 +189,13 @@ def test_name_that_covers(users: UserFiles, name: str, hostname: str) -> None:
     ],
     ids=["another", "wildcard for one label", "wildcard is no name", "partial wildcard", "none"],
 )
-def test_name_that_does_not_cover(users: UserFiles, names: tuple[str, ...], told: str) -> None:
+def test_names_that_do_not_cover_the_hostname(
+    users: UserFiles, names: tuple[str, ...], covered: str
+) -> None:
     users.write(names=names)
     hostname = "lab.example.com" if names == ("*.lab.example.com",) else "quay.lab.example.com"
     (problem,) = users.check(hostname)
-    assert problem.startswith(f"tls_certificate: is for {told}, not for")
+    assert problem.startswith(f"tls_certificate: is for {covered}, not for")
     assert hostname in problem
 
 
@@ -215,7 +217,7 @@ def _put_before(files: UserFiles, content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "problem"),
+    ("damage", "problem"),
     [
         (lambda files: files.write(end=NOW - dt.timedelta(hours=1)), "tls_certificate: expired on"),
         (lambda files: files.write(start=NOW + DAY / 2), "tls_certificate: not valid before"),
@@ -240,15 +242,15 @@ def _put_before(files: UserFiles, content: bytes) -> None:
     ],
 )
 def test_unusable_files(
-    users: UserFiles, spoil: Callable[[UserFiles], object], problem: str
+    users: UserFiles, damage: Callable[[UserFiles], object], problem: str
 ) -> None:
-    spoil(users)
+    damage(users)
     (found,) = users.check()
     assert problem in found
     assert "hunter2" not in found
 
 
-def test_all_that_is_wrong_is_told(users: UserFiles) -> None:
+def test_all_problems_are_reported(users: UserFiles) -> None:
     users.write(names=("other.example.com",), end=NOW - dt.timedelta(hours=1))
     assert len(users.check()) == 2
 
@@ -267,16 +269,16 @@ def _served(
     signed_by: Authority,
     *others: Authority,
     first: str = "",
-    own_key: PrivateKey | None = None,
+    server_key: PrivateKey | None = None,
 ) -> list[str]:
-    """What is told of a certificate, with what stands before and after it in its file."""
-    certificate, key = signed_by.sign(NAME, own_key=own_key)
+    """Return the problems of a certificate, with ``first`` before and ``others`` after it."""
+    certificate, key = signed_by.sign(NAME, server_key=server_key)
     (tmp_path / "quay.crt").write_text(first + certificate + "".join(each.pem for each in others))
     (tmp_path / "quay.key").write_text(key)
     return certificates.check(tmp_path / "quay.crt", tmp_path / "quay.key", NAME, NOW)
 
 
-def test_a_whole_chain(tmp_path: Path) -> None:
+def test_a_complete_chain(tmp_path: Path) -> None:
     root = Authority.new()
     between = Authority.new("Between", issuer=root)
     assert _served(tmp_path, between, between, root) == []
@@ -289,7 +291,7 @@ def test_a_private_ca_of_openssl(tmp_path: Path) -> None:
     assert _served(tmp_path, authority) == []
 
 
-def test_a_chain_that_is_of_another_certificate(tmp_path: Path) -> None:
+def test_a_chain_of_another_certificate(tmp_path: Path) -> None:
     (problem,) = _served(tmp_path, Authority.new(), Authority.new("Another"))
     assert problem.startswith("tls_certificate: none of the 1 after the first in ")
 
@@ -306,15 +308,15 @@ def test_a_chain_that_begins_with_the_ca(tmp_path: Path) -> None:
     assert problem.endswith("the registry's own has to be the first one")
 
 
-def test_a_certificate_that_no_client_takes(tmp_path: Path) -> None:
+def test_a_certificate_that_no_client_accepts(tmp_path: Path) -> None:
     """Its key is too short for OpenSSL."""
     key = rsa.generate_private_key(65537, 1024)  # noqa: S505
-    (problem,) = _served(tmp_path, Authority.new(), own_key=key)
+    (problem,) = _served(tmp_path, Authority.new(), server_key=key)
     assert problem.startswith("tls_certificate: ")
     assert "KEY_TOO_SMALL" in problem
 
 
-def test_what_was_made_fits_together(made: Credentials) -> None:
+def test_generated_parts_belong_together(made: Credentials) -> None:
     assert certificates.mismatches(CREDENTIALS) == []
     assert certificates.mismatches(made) == []
     assert (
@@ -325,7 +327,7 @@ def test_what_was_made_fits_together(made: Credentials) -> None:
 
 
 @pytest.mark.parametrize(
-    ("taken", "told"),
+    ("key", "problem"),
     [
         ("certificate", "certificate and certificate_key don't belong together"),
         ("certificate_key", "certificate and certificate_key don't belong together"),
@@ -333,10 +335,10 @@ def test_what_was_made_fits_together(made: Credentials) -> None:
         ("ca_key", "ca_certificate and ca_key don't belong together"),
     ],
 )
-def test_a_part_of_another_run_is_found(made: Credentials, taken: str, told: str) -> None:
+def test_a_part_of_another_run_is_found(made: Credentials, key: str, problem: str) -> None:
     other = certificates.with_server_certificate(CREDENTIALS, NAME, NOW)
-    mixed = made.model_copy(update={taken: getattr(other, taken)})
-    assert certificates.mismatches(mixed) == [told]
+    mixed = made.model_copy(update={key: getattr(other, key)})
+    assert certificates.mismatches(mixed) == [problem]
 
 
 def test_a_certificate_by_another_ca_is_found(made: Credentials) -> None:
@@ -347,7 +349,7 @@ def test_a_certificate_by_another_ca_is_found(made: Credentials) -> None:
 
 
 @pytest.mark.parametrize("key", ["certificate", "ca_certificate", "certificate_key"])
-def test_a_cut_certificate_or_key_is_found(made: Credentials, key: str) -> None:
+def test_a_truncated_certificate_or_key_is_found(made: Credentials, key: str) -> None:
     whole = made.plain_values()
     cut = Credentials.model_validate({**whole, key: whole[key][:-40]})
     assert any(problem.endswith("is no PEM text") for problem in certificates.mismatches(cut))
@@ -358,7 +360,7 @@ def test_a_missing_part_is_found(made: Credentials, key: str) -> None:
     assert certificates.mismatches(made.model_copy(update={key: None}))
 
 
-def test_a_certificate_whose_names_can_not_be_read(tmp_path: Path) -> None:
+def test_a_certificate_whose_names_cannot_be_read(tmp_path: Path) -> None:
     certificate, key = tmp_path / "quay.crt", tmp_path / "quay.key"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",

@@ -1,4 +1,4 @@
-"""Credentials: made once, never lost, never shown, never in two runs at once."""
+"""Credentials: generated once, never lost, never shown, and used by one run at a time."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from quaylab.secrets.credentials import (
 from quaylab.secrets.given import SECRETS as KINDS
 from tests.unit.samples import CREDENTIALS, ROOT, SECRETS, certified
 
-# Those that every registry has.
+# The passwords that every registry has.
 PASSWORDS = ("database_password", "redis_password", "superuser_password")
-# Takes the lock, says so, and holds it until its stdin ends or it is killed.
+# Takes the lock, prints a line, and holds the lock until stdin ends or it is killed.
 HOLDER = """
 import sys
 from pathlib import Path
@@ -47,7 +47,7 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def kept(store: Store) -> Credentials:
+def saved(store: Store) -> Credentials:
     """Credentials that an earlier run has saved."""
     store.save(CREDENTIALS)
     return CREDENTIALS
@@ -84,7 +84,7 @@ def test_repr_hides_every_secret() -> None:
     assert not [secret for secret in hidden if secret in shown]
 
 
-def test_first_load_makes_and_keeps_nothing(store: Store) -> None:
+def test_first_load_saves_nothing(store: Store) -> None:
     assert store.load({}) != store.load({})
     assert not store.exists
 
@@ -95,11 +95,11 @@ def test_saved_credentials_come_back(store: Store) -> None:
     assert store.load({}) == made
 
 
-def test_file_is_for_its_owner_alone(store: Store, kept: Credentials) -> None:
+def test_only_the_owner_may_read_the_file(store: Store, saved: Credentials) -> None:
     assert store.path.stat().st_mode & 0o777 == 0o600
 
 
-def test_ca_is_beside_it_for_everyone(store: Store) -> None:
+def test_everyone_may_read_the_ca_file(store: Store) -> None:
     made = certified()
     store.save(made)
     assert store.ca_path.read_text() == made.ca_certificate
@@ -115,23 +115,23 @@ def test_remove_leaves_nothing(store: Store) -> None:
 
 
 @pytest.mark.parametrize("key", ["database_password", "redis_password", "superuser_password"])
-def test_environment_comes_first(store: Store, kept: Credentials, key: str) -> None:
+def test_environment_has_precedence(store: Store, saved: Credentials, key: str) -> None:
     found = store.load({f"QUAYLAB_{key.upper()}": "given-by-me"}).plain_values()
-    before = [kept.plain_values()["superuser_password"]] if key == "superuser_password" else []
+    before = [saved.plain_values()["superuser_password"]] if key == "superuser_password" else []
     assert found == {
-        **kept.plain_values(),
+        **saved.plain_values(),
         key: "given-by-me",
-        # Quay knows the old one until it is told; a typo must not lose it.
+        # Quay has the old one until a run changes it; a typo must not lose it.
         "superuser_passwords_before": before,
     }
 
 
-def test_what_quay_may_have_outlives_another_password_in_the_environment(store: Store) -> None:
-    """A rotation was killed after Quay took the new password, and before that was noted."""
-    begun = with_new_passwords(CREDENTIALS, PASSWORDS)
-    store.save(begun)
+def test_every_password_that_quay_may_have_survives_one_in_the_environment(store: Store) -> None:
+    """A rotation was killed after Quay took the new password, and before that was saved."""
+    rotation = with_new_passwords(CREDENTIALS, PASSWORDS)
+    store.save(rotation)
     found = store.load({"QUAYLAB_SUPERUSER_PASSWORD": "given-by-me"})
-    old, new = CREDENTIALS.superuser_password, begun.superuser_password
+    old, new = CREDENTIALS.superuser_password, rotation.superuser_password
     assert found.superuser_passwords_before == (new, old)
     assert found.superuser_passwords == (
         new.get_secret_value(),
@@ -152,18 +152,18 @@ def test_the_same_password_given_again_changes_nothing(store: Store) -> None:
 
 
 @pytest.mark.parametrize("key", ["database_secret_key", "secret_key"])
-def test_environment_may_give_a_key_at_first(store: Store, key: str) -> None:
+def test_environment_may_give_a_key_before_the_first_run(store: Store, key: str) -> None:
     assert (
         store.load({f"QUAYLAB_{key.upper()}": "given-by-me"}).plain_values()[key] == "given-by-me"
     )
 
 
 @pytest.mark.parametrize("key", ["database_secret_key", "secret_key"])
-def test_environment_never_changes_a_key(store: Store, kept: Credentials, key: str) -> None:
+def test_environment_never_changes_a_key(store: Store, saved: Credentials, key: str) -> None:
     variable = f"QUAYLAB_{key.upper()}"
-    same = kept.plain_values()[key]
+    same = saved.plain_values()[key]
     assert same
-    assert store.load({variable: same}) == kept
+    assert store.load({variable: same}) == saved
     (problem,) = _refused(store, {variable: "another-key"})
     assert problem.startswith(f"{variable}: differs from {store.path}")
     assert "unset the variable" in problem
@@ -172,7 +172,7 @@ def test_environment_never_changes_a_key(store: Store, kept: Credentials, key: s
 @pytest.mark.parametrize(
     "value", ["short", "white space", "tab\tinside", "", "bell\x07inside", "pässwörter", "'quoted'"]
 )
-def test_impossible_password_is_refused_unquoted(store: Store, value: str) -> None:
+def test_impossible_password_is_refused_without_showing_it(store: Store, value: str) -> None:
     (problem,) = _refused(store, {"QUAYLAB_REDIS_PASSWORD": value})
     assert problem.startswith("QUAYLAB_REDIS_PASSWORD: must be 8 to 256 characters: letters and")
     assert value in ("", "white space") or value not in problem
@@ -181,23 +181,23 @@ def test_impossible_password_is_refused_unquoted(store: Store, value: str) -> No
 @pytest.mark.parametrize(
     "value", ["pässwörter", "🔑🔑🔑🔑🔑🔑🔑🔑", "p" * 73, "no\x00null1", "\udce4-latin-1"]
 )
-def test_superuser_password_that_quay_can_not_take_is_refused(
-    store: Store, kept: Credentials, value: str
+def test_superuser_password_that_quay_does_not_accept_is_refused(
+    store: Store, saved: Credentials, value: str
 ) -> None:
     (problem,) = _refused(store, {"QUAYLAB_SUPERUSER_PASSWORD": value})
     assert problem.startswith("QUAYLAB_SUPERUSER_PASSWORD: must be 8 to 72 characters: letters")
-    assert store.load({}) == kept
+    assert store.load({}) == saved
 
 
-def test_passwords_of_services_elsewhere_may_have_any_sign(store: Store) -> None:
+def test_passwords_of_services_elsewhere_may_have_any_punctuation(store: Store) -> None:
     given = {"QUAYLAB_DATABASE_PASSWORD": """{"it's"}[\\]`#%"""}
     assert len(_refused(store, given)) == 1
     found = store.load(given, external=["database_password"])
     assert found.database_password.get_secret_value() == given["QUAYLAB_DATABASE_PASSWORD"]
 
 
-def test_a_kept_password_that_quay_never_took_is_left_behind(store: Store) -> None:
-    """As was kept before such passwords were refused."""
+def test_a_saved_password_that_quay_never_accepted_is_replaced(store: Store) -> None:
+    """Earlier versions saved such passwords."""
     never = {"superuser_password": SecretStr("pässwörter")}
     store.save(with_new_passwords(CREDENTIALS, PASSWORDS).model_copy(update=never))
     (problem,) = _refused(store)
@@ -207,17 +207,17 @@ def test_a_kept_password_that_quay_never_took_is_left_behind(store: Store) -> No
     assert found.superuser_passwords == (old, "given-by-me")
 
 
-def test_too_long_a_key_is_refused_unquoted(store: Store) -> None:
+def test_too_long_a_key_is_refused_without_showing_it(store: Store) -> None:
     (problem,) = _refused(store, {"QUAYLAB_DATABASE_SECRET_KEY": "k" * 64})
     assert problem.startswith("QUAYLAB_DATABASE_SECRET_KEY: ")
     assert "63" in problem
     assert "kkk" not in problem
 
 
-# --- what only some registries have ---
+# --- credentials that only some registries have ---
 
 
-def test_only_what_is_missing_is_made() -> None:
+def test_only_missing_credentials_are_generated() -> None:
     keys = ("storage_access_key", "storage_secret_key")
     made = with_missing_secrets(CREDENTIALS, keys)
     access, secret = made.storage_access_key, made.storage_secret_key
@@ -246,7 +246,7 @@ def test_rotation_remembers_the_password_that_still_signs_in() -> None:
     assert after.superuser_passwords_before == (CREDENTIALS.superuser_password,)
 
 
-def test_a_restored_dump_may_bring_a_retired_password_back() -> None:
+def test_after_a_restore_a_retired_password_may_be_valid_again() -> None:
     first = CREDENTIALS.superuser_password
     second = with_new_passwords(CREDENTIALS, PASSWORDS).with_confirmed_password()
     third = with_new_passwords(second, PASSWORDS).with_confirmed_password()
@@ -260,12 +260,12 @@ def test_a_restored_dump_may_bring_a_retired_password_back() -> None:
     assert CREDENTIALS.with_former_passwords() == CREDENTIALS
 
 
-def test_rotation_that_was_begun_is_not_begun_anew() -> None:
-    begun = with_new_passwords(CREDENTIALS, PASSWORDS)
-    assert with_new_passwords(begun, PASSWORDS) == begun
+def test_a_rotation_in_progress_is_not_started_again() -> None:
+    rotation = with_new_passwords(CREDENTIALS, PASSWORDS)
+    assert with_new_passwords(rotation, PASSWORDS) == rotation
 
 
-def test_rotation_leaves_out_what_runs_elsewhere() -> None:
+def test_rotation_changes_only_the_given_passwords() -> None:
     after = with_new_passwords(CREDENTIALS, ["redis_password"])
     assert after.database_password == CREDENTIALS.database_password
     assert after.redis_password != CREDENTIALS.redis_password
@@ -274,7 +274,7 @@ def test_rotation_leaves_out_what_runs_elsewhere() -> None:
 # --- passwords of services that run elsewhere ---
 
 
-def test_password_of_a_service_elsewhere_is_not_made(store: Store) -> None:
+def test_password_of_a_service_elsewhere_is_not_generated(store: Store) -> None:
     with pytest.raises(Refusal) as refused:
         store.load({}, required=["database_password", "redis_password"])
     first, second = refused.value.problems
@@ -303,13 +303,13 @@ def test_password_of_a_service_elsewhere_is_asked_for_once(store: Store) -> None
     assert asked[0].startswith("password of Redis")
 
 
-def test_impossible_password_is_refused_as_it_is_typed(store: Store) -> None:
+def test_impossible_typed_password_is_refused(store: Store) -> None:
     with pytest.raises(Refusal, match="must be 8 to 256 characters"):
         store.load({}, required=["redis_password"], ask=lambda prompt: "short")
 
 
-def test_keeps(store: Store, kept: Credentials) -> None:
-    assert store.is_saved(kept)
+def test_keeps_saved_credentials_only(store: Store, saved: Credentials) -> None:
+    assert store.is_saved(saved)
     assert not store.is_saved(generate())
 
 
@@ -318,7 +318,7 @@ def test_keeps_nothing_before_it_is_saved(store: Store) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
-def test_too_open_a_file_is_refused(store: Store, kept: Credentials, mode: int) -> None:
+def test_too_open_a_file_is_refused(store: Store, saved: Credentials, mode: int) -> None:
     store.path.chmod(mode)
     (problem,) = _refused(store)
     assert f"chmod 600 {store.path}" in problem
@@ -336,7 +336,7 @@ def test_too_open_a_file_is_refused(store: Store, kept: Credentials, mode: int) 
     ],
     ids=["empty", "list", "no YAML", "incomplete", "no text", "text"],
 )
-def test_damaged_file_is_refused_without_what_it_holds(store: Store, content: bytes) -> None:
+def test_damaged_file_is_refused_without_showing_its_content(store: Store, content: bytes) -> None:
     store.path.touch(0o600)
     store.path.write_bytes(content)
     with pytest.raises(Refusal) as refused:
@@ -349,11 +349,11 @@ def test_damaged_file_is_refused_without_what_it_holds(store: Store, content: by
     assert refused.value.__suppress_context__ or refused.value.__context__ is None
 
 
-# --- whole, or refused ---
+# --- damaged files ---
 
 
-def test_every_cut_is_refused_or_has_lost_nothing(store: Store) -> None:
-    """A copy that ended early, at each of its lines and in the middle of them."""
+def test_every_truncated_file_is_refused_or_complete(store: Store) -> None:
+    """A copy may have ended early, at the end of each line or in the middle of one."""
     whole = certified()
     store.save(whole)
     text = store.path.read_text()
@@ -369,7 +369,7 @@ def test_every_cut_is_refused_or_has_lost_nothing(store: Store) -> None:
     assert taken == [(checksum, whole), (len(text), whole)]
 
 
-def test_edited_file_is_refused_with_what_to_do(store: Store) -> None:
+def test_edited_file_is_refused_with_the_remedy(store: Store) -> None:
     store.save(CREDENTIALS)
     store.path.write_text(store.path.read_text().replace("redis-password", "edited-password"))
     (problem,) = _refused(store)
@@ -384,7 +384,7 @@ def test_edited_file_is_refused_with_what_to_do(store: Store) -> None:
     assert store.is_saved(edited)
 
 
-def test_file_from_before_checksums_is_taken_and_written_anew(store: Store) -> None:
+def test_file_without_a_checksum_is_accepted_and_saved_again(store: Store) -> None:
     whole = certified()
     values = {key: value for key, value in whole.plain_values().items() if value}
     values["superuser_password_before"] = "rotated-before"
@@ -399,13 +399,13 @@ def test_file_from_before_checksums_is_taken_and_written_anew(store: Store) -> N
     assert store.is_saved(store.load({}, needs_ca=True))
 
 
-def test_comments_and_line_ends_are_no_edit(store: Store, kept: Credentials) -> None:
+def test_comments_and_line_ends_are_no_edit(store: Store, saved: Credentials) -> None:
     text = store.path.read_text()
     store.path.write_bytes(f"# Ours\n{text}".replace("\n", "\r\n").encode())
-    assert store.load({}) == kept
+    assert store.load({}) == saved
 
 
-def test_what_can_not_be_read_is_told_in_one_line(
+def test_an_unreadable_file_is_reported_in_one_line(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.path.mkdir()
@@ -427,7 +427,7 @@ def test_what_can_not_be_read_is_told_in_one_line(
     assert problem.startswith(f"{store.path}: can't be read: Permission denied; run as its owner")
 
 
-def test_a_link_stays_one(store: Store, tmp_path: Path) -> None:
+def test_a_symbolic_link_stays_a_link(store: Store, tmp_path: Path) -> None:
     elsewhere = tmp_path / "safe"
     elsewhere.mkdir()
     store.path.symlink_to(elsewhere / "lab.yaml")
@@ -436,10 +436,10 @@ def test_a_link_stays_one(store: Store, tmp_path: Path) -> None:
     assert store.load({}) == CREDENTIALS
 
 
-def test_a_folder_that_can_not_be_written_is_told_in_one_line(
-    store: Store, kept: Credentials, monkeypatch: pytest.MonkeyPatch
+def test_a_read_only_folder_is_reported_in_one_line(
+    store: Store, saved: Credentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Root, who may run this, may write everywhere.
+    # The tests may run as root, who may write everywhere.
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(Refusal) as refused:
         store.lock()
@@ -448,7 +448,7 @@ def test_a_folder_that_can_not_be_written_is_told_in_one_line(
 
 
 @pytest.mark.parametrize("kind", ["file", "lock"])
-def test_a_lock_that_can_not_be_written_is_told_in_one_line(tmp_path: Path, kind: str) -> None:
+def test_a_lock_that_cannot_be_written_is_reported_in_one_line(tmp_path: Path, kind: str) -> None:
     directory = tmp_path / "credentials"
     if kind == "file":
         directory.touch()
@@ -462,7 +462,7 @@ def test_a_lock_that_can_not_be_written_is_told_in_one_line(tmp_path: Path, kind
 
 
 def test_a_crash_while_saving_keeps_the_old_file(
-    store: Store, kept: Credentials, monkeypatch: pytest.MonkeyPatch
+    store: Store, saved: Credentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def crash(descriptor: int) -> None:
         raise OSError("no space left on device")
@@ -471,13 +471,13 @@ def test_a_crash_while_saving_keeps_the_old_file(
     with pytest.raises(OSError, match="no space"):
         store.save(generate())
     monkeypatch.undo()
-    assert store.load({}) == kept
+    assert store.load({}) == saved
     later = generate()
     store.save(later)
     assert store.load({}) == later
 
 
-def test_file_is_narrow_before_it_holds_anything(
+def test_file_has_its_mode_before_it_has_content(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     modes: list[int] = []
@@ -492,7 +492,7 @@ def test_file_is_narrow_before_it_holds_anything(
 
 @contextmanager
 def _holder(directory: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the lock."""
+    """Start another process that holds the lock."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(directory)],
         cwd=ROOT,
@@ -517,7 +517,7 @@ def test_two_runs_at_once_are_refused(store: Store) -> None:
     )
 
 
-def test_lock_is_freed_by_sigkill(store: Store) -> None:
+def test_sigkill_releases_the_lock(store: Store) -> None:
     with _holder(store.path.parent) as process:
         process.kill()
         process.wait()
@@ -529,21 +529,21 @@ def test_labs_do_not_lock_each_other(tmp_path: Path) -> None:
         Store("other", tmp_path).lock()
 
 
-def test_directory_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+def test_directory_is_created_for_its_owner_only(tmp_path: Path) -> None:
     directory = tmp_path / "credentials"
     Store("lab", directory).lock()
     assert directory.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_run_killed_before_the_cas_file_was_written_is_finished_by_the_next(
+def test_a_missing_ca_file_is_written_by_the_next_run(
     tmp_path: Path,
 ) -> None:
     store = Store("lab", tmp_path)
-    kept = certified("quay.example.com")
-    store.save(kept)
-    assert store.is_saved(kept)
+    saved = certified("quay.example.com")
+    store.save(saved)
+    assert store.is_saved(saved)
     store.ca_path.unlink()
-    assert not store.is_saved(kept)
+    assert not store.is_saved(saved)
 
 
 @pytest.mark.parametrize(
@@ -561,7 +561,7 @@ def test_variable_that_nobody_reads(tmp_path: Path, name: str, near: str) -> Non
 
 
 @pytest.mark.parametrize("text", ["a: " + "[" * 5000, "1: 2\nidentity: x\nchecksum: x\n"])
-def test_file_whose_yaml_is_odd(tmp_path: Path, text: str) -> None:
+def test_file_with_odd_yaml(tmp_path: Path, text: str) -> None:
     store = Store("quaylab", tmp_path)
     store.path.write_text(text)
     store.path.chmod(0o600)
@@ -569,7 +569,7 @@ def test_file_whose_yaml_is_odd(tmp_path: Path, text: str) -> None:
         store.load({})
 
 
-def test_pipe_in_the_files_place_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_instead_of_the_file_is_not_waited_for(tmp_path: Path) -> None:
     store = Store("quaylab", tmp_path)
     os.mkfifo(store.path, 0o600)
     with pytest.raises(Refusal, match="is no file, but a pipe"):

@@ -60,7 +60,7 @@ def _file(workload: Workload, name: str) -> str:
     return next(file.content for file in workload.files if file.path.endswith(f"/{name}"))
 
 
-def test_files_are_for_root_alone() -> None:
+def test_only_root_may_read_the_files() -> None:
     assert {(file.uid, file.mode) for file in _workload().files} == {(0, 0o400)}
 
 
@@ -85,7 +85,7 @@ def test_gateway_without_tls_has_no_certificate() -> None:
     assert not [file.path for file in found.files if "tls" in file.path]
 
 
-def test_monitor_keeps_its_address_whatever_the_engine_gives() -> None:
+def test_monitor_has_a_fixed_address_in_its_container() -> None:
     found = _workload()
     assert "mon_host = [v2:127.0.0.1:3300" in _file(found, "ceph.conf")
     assert "ADDRESS=127.0.0.1\n" in _file(found, "cluster")
@@ -117,22 +117,22 @@ def test_script_and_its_variables_are_bash(tmp_path: Path) -> None:
     (tmp_path / "cluster").write_text(
         _file(_workload(ceph_osd_devices=("/dev/a", "/b")), "cluster")
     )
-    told = subprocess.run(
+    done = subprocess.run(
         ["bash", "-c", f". {tmp_path}/cluster && echo ${{#DEVICES[@]}} $OSD_SIZE"],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert told.stdout == "2 20G\n"
+    assert done.stdout == "2 20G\n"
 
 
-# One partition of 1 MiB in a table of DOS's, which bears no file system's type.
+# A DOS partition table with one partition of 1 MiB, without a file system.
 PARTITIONED = bytes(450) + b"\x83" + bytes(3) + bytes([0, 8, 0, 0] * 2) + bytes(48) + b"\x55\xaa"
 
 
 @pytest.mark.skipif(shutil.which("blkid") is None, reason="needs blkid")
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", ""),
         (PARTITIONED, "holds data already (blkid says"),
@@ -141,23 +141,23 @@ PARTITIONED = bytes(450) + b"\x83" + bytes(3) + bytes([0, 8, 0, 0] * 2) + bytes(
     ],
     ids=["empty", "partitioned", "another OSD", "not there"],
 )
-def test_only_an_empty_device_is_taken(tmp_path: Path, content: bytes | None, said: str) -> None:
+def test_only_an_empty_device_is_used(tmp_path: Path, content: bytes | None, message: str) -> None:
     device = tmp_path / "device"
     if content is not None:
         device.write_bytes(content.ljust(4 * 1024**2, b"\0"))
     functions = "/^fail()/,/^}/p; /^require_empty()/,/^}/p"
-    told = subprocess.run(
+    done = subprocess.run(
         ["bash", "-c", f"set -euo pipefail; . <(sed -n '{functions}' {RUN_CEPH}); "
          f"require_empty {device}"],
         capture_output=True,
         text=True,
     )  # fmt: skip
-    assert (told.returncode == 0) == (not said), told.stderr
-    assert said in told.stderr
+    assert (done.returncode == 0) == (not message), done.stderr
+    assert message in done.stderr
     subprocess.run(["bash", "-n", str(RUN_CEPH)], check=True)
 
 
-def test_volume_tells_whose_it_is() -> None:
+def test_volume_is_labelled_with_its_owner() -> None:
     volume = _workload(ceph_data="/srv/ceph").volume
     assert volume is not None
     assert (volume.name, volume.path) == ("quaylab-ceph", "/srv/ceph")
@@ -205,7 +205,7 @@ def test_certificate_is_by_the_labs_ca_for_the_address() -> None:
     ],
     ids=["another address", "none yet", "a lost CA"],
 )
-def test_certificate_is_made_anew(changes: dict[str, Any], addresses: list[str]) -> None:
+def test_certificate_is_issued_again(changes: dict[str, Any], addresses: list[str]) -> None:
     before = _credentials().model_copy(update=changes)
     after = certificates.with_ceph_certificate(before, "quay.example.com", addresses)
     assert after.ceph_certificate != before.ceph_certificate
@@ -227,7 +227,7 @@ def test_user_has_the_keys_of_the_credentials() -> None:
     assert json.loads(ceph.metadata(user))["key"] == "user:quay"
 
 
-def test_quota_and_swift_are_the_settings() -> None:
+def test_quota_and_swift_follow_the_settings() -> None:
     user = ceph.user(settings(ceph_quota_gb=3, ceph_swift=True), _credentials())
     assert user["user_quota"]["max_size"] == 3 * 1024**3
     assert user["swift_keys"][0]["user"] == user["subusers"][0]["id"] == "quay:swift"
@@ -236,7 +236,7 @@ def test_quota_and_swift_are_the_settings() -> None:
 @pytest.mark.parametrize(
     "changes", [{"ceph_quota_gb": 3}, {"ceph_swift": True}, {}], ids=["quota", "swift", "keys"]
 )
-def test_digest_tells_a_changed_user(changes: dict[str, Any]) -> None:
+def test_digest_differs_for_a_changed_user(changes: dict[str, Any]) -> None:
     credentials = _credentials()
     before = ceph_report.digest(ceph.user(settings(), credentials))
     if not changes:
@@ -245,7 +245,7 @@ def test_digest_tells_a_changed_user(changes: dict[str, Any]) -> None:
     assert ceph_report.digest(ceph.user(settings(**changes), credentials)) != before
 
 
-def test_digest_holds_no_key_and_looks_at_no_more_than_it_must() -> None:
+def test_digest_has_no_key_and_ignores_other_fields() -> None:
     user = ceph.user(settings(), _credentials())
     later = {**user, "max_buckets": 5, "keys": [{**user["keys"][0], "active": True}]}
     assert ceph_report.digest(later) == ceph_report.digest(user)
@@ -256,15 +256,17 @@ def test_digest_holds_no_key_and_looks_at_no_more_than_it_must() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hosts", "changes", "said"),
+    ("hosts", "changes", "message"),
     [
         (2, {}, "ceph: 2 hosts in group `ceph`"),
         (1, {"storage": "local"}, "storage: local, but group `ceph` has ceph0"),
         (1, {"storage_host": "s3.example.com"}, "storage_host: s3.example.com runs elsewhere"),
     ],
 )
-def test_what_can_not_be_is_refused(hosts: int, changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(Refusal, match=said):
+def test_impossible_combinations_are_refused(
+    hosts: int, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(Refusal, match=message):
         _where(hosts=hosts, **changes)
 
 

@@ -1,4 +1,4 @@
-"""What cephadm is told, and how what it tells is compared with that."""
+"""Specifications for cephadm, and their comparison with what the cluster reports."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def _specifications(credentials: Credentials | None = None, **changes: Any) -> l
 
 
 def _problems(machines: dict[str, Machine], **changes: Any) -> list[str]:
-    told = context(_where(**changes), _credentials(), **changes)
-    told = dataclasses.replace(told, machines=machines)
-    return [*BY_NAME["ceph"].problems(told)]
+    run = context(_where(**changes), _credentials(), **changes)
+    run = dataclasses.replace(run, machines=machines)
+    return [*BY_NAME["ceph"].problems(run)]
 
 
 def _reported(wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """As Ceph exports what it was given."""
+    """Return the specifications as Ceph exports them."""
     found = []
     for each in copy.deepcopy(wanted):
         if each["service_type"] == "host":
@@ -81,19 +81,19 @@ def test_gateway_has_the_labs_certificate_and_quays_port() -> None:
     ("devices", "wanted"),
     [((), {"all": True}), (("/dev/sdb", "/dev/sdc"), {"paths": ["/dev/sdb", "/dev/sdc"]})],
 )
-def test_osds_take_what_they_are_given(devices: tuple[str, ...], wanted: object) -> None:
+def test_osds_use_the_given_devices(devices: tuple[str, ...], wanted: object) -> None:
     (osd,) = [
         each for each in _specifications(ceph_osd_devices=devices) if each["service_type"] == "osd"
     ]
     assert osd["spec"]["data_devices"] == wanted
 
 
-def test_rendering_is_a_document_each() -> None:
+def test_each_specification_is_a_yaml_document() -> None:
     wanted = _specifications()
     assert list(yaml.safe_load_all(cephadm.render(wanted))) == wanted
 
 
-def test_what_was_applied_is_not_applied_again() -> None:
+def test_an_applied_specification_is_not_applied_again() -> None:
     wanted = _specifications(ceph_osd_devices=("/dev/sdb",))
     assert cephadm.names_to_apply(wanted, _reported(wanted)) == []
     found = _reported(wanted)
@@ -133,7 +133,7 @@ def test_another_certificate_is_due_and_no_key_is_reported() -> None:
     assert cephadm.names_to_apply(_specifications(), before) == ["rgw.quaylab"]
 
 
-def test_manager_gets_in_by_the_key_of_the_credentials() -> None:
+def test_manager_logs_in_with_the_key_of_the_credentials() -> None:
     credentials = _credentials()
     assert cephadm.with_ssh_key(credentials) == credentials
     assert cephadm.public_key(credentials).startswith("ssh-ed25519 ")
@@ -156,30 +156,30 @@ def test_images_without_a_registry_have_no_digest(source: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"image_source": "packages"}, "image_source: packages"),
         ({"ceph_data": "/srv/ceph"}, "ceph_data: is for a single"),
         ({"ceph_osd_devices": ("/srv/osd",)}, "ceph_osd_devices: holds a file"),
     ],
 )
-def test_settings_of_one_host_are_refused(changes: dict[str, Any], said: str) -> None:
+def test_settings_of_one_host_are_refused(changes: dict[str, Any], message: str) -> None:
     (problem,) = _problems(_machines(), **changes)
-    assert problem.startswith(said)
+    assert problem.startswith(message)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"systemd": False}, "ceph1: runs no systemd"),
         ({"hostname": "ceph0"}, "ceph: several hosts say that their name is ceph0"),
     ],
 )
-def test_hosts_that_can_not_are_refused(changes: dict[str, Any], said: str) -> None:
+def test_unsuitable_hosts_are_refused(changes: dict[str, Any], message: str) -> None:
     machines = _machines()
     machines["ceph1"] = dataclasses.replace(machines["ceph1"], **changes)
     (problem,) = _problems(machines)
-    assert problem.startswith(said)
+    assert problem.startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_hosts_that_can_not_are_refused(changes: dict[str, Any], said: str) -> N
         (None, {"ceph0"}, False),
         (None, set(), False),
     ],
-    ids=["another first", "a lost note", "another's note", "made", "half-made", "new"],
+    ids=["another first", "a lost note", "another's note", "made", "incomplete", "new"],
 )
 def test_cluster_that_began_elsewhere_is_refused(
     note: str | None, there: set[str], refused: bool
@@ -203,8 +203,8 @@ def test_cluster_that_began_elsewhere_is_refused(
         machines[name] = dataclasses.replace(machines[name], ceph=frozenset({fsid}))
     made = fsid if note == "ours" else note
     machines["ceph0"] = dataclasses.replace(machines["ceph0"], ceph_made=made)
-    told = _problems(machines)
-    assert len(told) == refused
-    assert all("did not begin on ceph0" in problem for problem in told)
+    problems = _problems(machines)
+    assert len(problems) == refused
+    assert all("did not begin on ceph0" in problem for problem in problems)
     del machines["ceph0"]
     assert not _problems(machines)

@@ -1,4 +1,4 @@
-"""The database: its image, its environment, its volume and its container; and Quay's way to it."""
+"""The database: its image, environment, volume and container, and Quay's DB_URI."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ def test_sclorgs_contract_is_followed(
     assert [str(each) for each in found.container.ports] == [port]
 
 
-def test_one_elsewhere_is_not_published() -> None:
+def test_a_database_elsewhere_has_no_published_port() -> None:
     where = build([host("quay.example.com", ["quay", "redis"])], database_host="db.example.com")
-    told = context(where, database_host="db.example.com")
-    assert BY_NAME["database"].ports(told, "quay.example.com") == ()
+    run = context(where, database_host="db.example.com")
+    assert BY_NAME["database"].ports(run, "quay.example.com") == ()
     assert where.hosts["database"] == ()
 
 
@@ -90,7 +90,7 @@ def test_odd_password_survives_the_shell(password: str, tmp_path: Path) -> None:
     assert read.stdout.removesuffix("\n") == password
 
 
-def test_it_is_given_time_to_stop() -> None:
+def test_it_has_time_to_stop() -> None:
     assert workload("database").container.stop_timeout >= 60
 
 
@@ -112,7 +112,7 @@ def test_data_is_labelled_with_engine_and_major_version(image: str, kind: str) -
     assert volume.labels[DATA_LABEL] == kind
 
 
-def test_each_minor_release_of_mysql_has_data_of_its_own() -> None:
+def test_data_of_mysql_is_labelled_with_the_minor_version() -> None:
     image = "docker.io/library/mysql:8.0.36"
     volume = workload("database", database_engine="mysql", mysql_image=image).volume
     assert volume
@@ -122,14 +122,14 @@ def test_each_minor_release_of_mysql_has_data_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("engine", "kind"), [("postgresql", "postgresql-17"), ("mysql", "mariadb-11.8")]
 )
-def test_packaged_data_is_labelled_likewise(engine: str, kind: str) -> None:
+def test_data_of_a_packaged_image_is_labelled_as_stand_in(engine: str, kind: str) -> None:
     volume = workload("database", database_engine=engine, image_source="packages").volume
     assert volume
     assert volume.labels[DATA_LABEL] == kind
     assert volume.labels[REGISTRY_LABEL] == "stand-in"
 
 
-def test_volume_tells_whose_it_is() -> None:
+def test_volume_is_labelled_with_its_owner() -> None:
     volume = workload("database", database_data="/srv/db").volume
     assert volume
     assert volume.path == volume.labels[PATH_LABEL] == "/srv/db"

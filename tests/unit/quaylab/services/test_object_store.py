@@ -1,4 +1,4 @@
-"""The store of the blobs in Quay's terms."""
+"""The object store for blobs in Quay's configuration."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def _config(credentials: Credentials = KEYED, **changes: Any) -> dict[str, Any]:
 
 
 def _problems(**changes: Any) -> list[str]:
-    """Of the settings of a registry without a Ceph of its own."""
+    """Return the problems of the settings of a registry without a Ceph of its own."""
     groups = topology.groups([host("quay.example.com")])
     return list(BY_NAME["object_store"].setting_problems(settings(**changes), groups))
 
 
-# Driver and arguments by the names of Quay's own drivers: storage/local.py, storage/cloud.py and
-# storage/swift.py of v3.16.0, v3.17.0 and v3.18.0, which have the same.
+# Names of drivers and arguments from Quay's storage/local.py, storage/cloud.py and
+# storage/swift.py, which are the same in v3.16.0, v3.17.0 and v3.18.0.
 @pytest.mark.parametrize(
     ("changes", "driver", "arguments"),
     [
@@ -192,7 +192,7 @@ def test_good_combinations(changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "key", "told"),
+    ("changes", "key", "message"),
     [
         ({"storage_host": "rgw.example.com"}, "storage_host", "no meaning with local"),
         ({"storage_proxy": True}, "storage_proxy", "no meaning with local"),
@@ -221,10 +221,10 @@ def test_good_combinations(changes: dict[str, Any]) -> None:
     ],
     ids=lambda value: None if isinstance(value, str) else " ".join(map(str, value)),
 )
-def test_bad_combinations(changes: dict[str, Any], key: str, told: str) -> None:
+def test_bad_combinations(changes: dict[str, Any], key: str, message: str) -> None:
     (problem,) = _problems(**changes)
     assert problem.startswith(f"{key}: ")
-    assert told in problem
+    assert message in problem
 
 
 def _refused(hosts: list[Any], **changes: Any) -> tuple[str, ...]:
@@ -233,7 +233,7 @@ def _refused(hosts: list[Any], **changes: Any) -> tuple[str, ...]:
     return refused.value.problems
 
 
-def test_radosgw_is_where_the_inventory_has_it() -> None:
+def test_radosgw_of_the_inventory_is_used() -> None:
     ceph = host("ceph.example.com", ["ceph"], address="192.168.254.20")
     quay = host("quay.example.com", address="192.168.254.10")
     store = build([quay, ceph]).store
@@ -243,7 +243,7 @@ def test_radosgw_is_where_the_inventory_has_it() -> None:
     assert build([quay]).store is None
 
 
-def test_radosgw_is_nowhere_or_in_two_places() -> None:
+def test_radosgw_that_is_missing_or_set_twice_is_refused() -> None:
     ceph = host("ceph.example.com", ["ceph"], address="192.168.254.20")
     quay = host("quay.example.com", address="192.168.254.10")
     (nowhere,) = _refused([quay], storage="radosgw")
@@ -264,18 +264,18 @@ def test_two_quay_hosts_are_refused_for_what_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "way"),
+    ("changes", "proxy"),
     [
         ({}, "http://proxy:3128"),
         ({"no_proxy": ".amazonaws.com"}, None),
         ({"no_proxy": "example.com"}, "http://proxy:3128"),
     ],
 )
-def test_the_proxy_is_that_which_quay_takes(changes: dict[str, Any], way: str | None) -> None:
+def test_the_same_proxy_as_quays(changes: dict[str, Any], proxy: str | None) -> None:
     given = {**S3, "https_proxy": "http://proxy:3128", **changes}
     store = one_host(**given).store
     assert store
-    assert object_store.proxy(settings(**given), store) == way
+    assert object_store.proxy(settings(**given), store) == proxy
 
 
 @pytest.mark.parametrize("changes", [RADOSGW, S3, GCS, SWIFT], ids=str)
@@ -290,7 +290,7 @@ def test_keys_are_read_back_from_a_bundle(changes: dict[str, Any]) -> None:
     assert read.storage_secret_key == KEYED.storage_secret_key
 
 
-def test_an_object_store_takes_the_place_of_the_volume(tmp_path: Any) -> None:
+def test_an_object_store_replaces_the_volume(tmp_path: Any) -> None:
     store = Store("quaylab", tmp_path)
     store.save(KEYED)
     quay = host("quay.example.com", **S3)
@@ -299,7 +299,7 @@ def test_an_object_store_takes_the_place_of_the_volume(tmp_path: Any) -> None:
     assert [mount.target for mount in node.container.mounts] == ["/conf/stack"]
 
 
-def test_the_store_s_ca_is_in_the_bundle(tmp_path: Any) -> None:
+def test_the_stores_ca_is_in_the_bundle(tmp_path: Any) -> None:
     store = Store("quaylab", tmp_path)
     store.save(KEYED)
     ca = tmp_path / "ca.pem"
@@ -340,7 +340,7 @@ def test_a_role_needs_no_keys(tmp_path: Any) -> None:
     assert made.credentials.storage_access_key is None
 
 
-def test_keys_of_a_store_that_is_made_here_are_made() -> None:
+def test_keys_of_our_own_store_are_generated() -> None:
     made = with_storage_keys(CREDENTIALS)
     assert made.storage_access_key
     assert len(made.storage_access_key.get_secret_value()) == 20

@@ -23,10 +23,10 @@ def test_packaged_quay_calls_itself_a_stand_in() -> None:
     assert dict(image.arguments)["QUAY_VERSION"] == "v3.18.0"
 
 
-@pytest.mark.parametrize(("port", "told"), [(443, 1), (80, 0), (8443, 0)])
-def test_no_port_is_for_two_things(port: int, told: int) -> None:
+@pytest.mark.parametrize(("port", "count"), [(443, 1), (80, 0), (8443, 0)])
+def test_http_and_https_cannot_have_the_same_port(port: int, count: int) -> None:
     problems = list(BY_NAME["quay"].setting_problems(settings(quay_http_port=port), {}))
-    assert len(problems) == told
+    assert len(problems) == count
     assert all(each.startswith("quay_http_port: 443 is quay_https_port too") for each in problems)
 
 
@@ -76,7 +76,7 @@ def test_ports_and_mounts() -> None:
 
 
 def test_no_redirect_to_a_port_where_the_registry_is_not() -> None:
-    """Quay's own leads to 443, whatever it is told of its port."""
+    """Quay itself redirects to 443, whatever its port is."""
     container = workload("quay", quay_https_port=8443, quay_http_port=8080).container
     assert [str(port) for port in container.ports] == ["0.0.0.0:8443:8443"]
 
@@ -97,22 +97,22 @@ def test_workers(memory_mb: int, given: int | None, workers: str) -> None:
     assert environment["WORKER_COUNT_UNSUPPORTED_MINIMUM"] == workers
 
 
-def test_without_a_proxy_it_hears_of_none() -> None:
+def test_without_a_proxy_it_has_no_proxy_variables() -> None:
     names = dict(workload("quay", no_proxy="example.org").container.environment)
     assert not [name for name in names if "PROXY" in name]
 
 
-def test_proxy_is_for_the_world_and_not_for_its_own_services() -> None:
+def test_its_services_are_exempt_from_the_proxy() -> None:
     proxy = "http://proxy.example.com:3128"
     node = workload("quay", https_proxy=proxy, no_proxy="example.org")
     environment = dict(node.container.environment)
     assert environment["HTTPS_PROXY"] == proxy
     assert "HTTP_PROXY" not in environment
-    spared = environment["NO_PROXY"].split(",")
-    assert {"quay.example.com", "quaylab-database", "quaylab-redis", "example.org"} <= {*spared}
+    exempt = environment["NO_PROXY"].split(",")
+    assert {"quay.example.com", "quaylab-database", "quaylab-redis", "example.org"} <= {*exempt}
 
 
-def test_blobs_are_kept_in_the_directory_given() -> None:
+def test_blobs_are_stored_in_the_given_directory() -> None:
     volume = workload("quay", quay_storage_path="/srv/blobs").volume
     assert volume
     assert (volume.path, volume.uid) == ("/srv/blobs", 1001)

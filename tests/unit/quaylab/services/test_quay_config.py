@@ -51,38 +51,38 @@ def test_first_user_can_be_made_through_the_api() -> None:
 
 
 def test_is_not_in_testing_mode() -> None:
-    """Which is Quay's default: pushes without a lock, OIDC's signatures unchecked, no mail."""
+    """TESTING is Quay's default: no locks for pushes, OIDC's signatures unchecked, no mail."""
     assert _config()["TESTING"] is False
 
 
-def test_only_the_own_pages_may_read_the_api() -> None:
+def test_only_the_registrys_own_pages_may_read_the_api() -> None:
     assert _config(quay_https_port=8443)["CORS_ORIGIN"] == ["https://quay.example.com:8443"]
 
 
-def test_no_client_is_believed_who_it_forwards_for() -> None:
+def test_forwarded_client_addresses_are_not_trusted() -> None:
     assert _config()["TRUSTED_PROXY_CIDR"] == ["127.0.0.1/32"]
 
 
 def test_page_tokens_have_a_key_of_their_own() -> None:
     key = _config()["PAGE_TOKEN_KEY"]
-    Fernet(key)  # else Quay could not read it
+    Fernet(key)  # fails if Quay could not read it
     assert key == _config()["PAGE_TOKEN_KEY"]
     other = CREDENTIALS.model_copy(update={"secret_key": SecretStr("another")})
     assert quay_config.build(settings(), one_host(), other)["PAGE_TOKEN_KEY"] != key
 
 
-def test_every_location_is_the_store_there_is() -> None:
+def test_every_location_is_the_one_that_exists() -> None:
     config = _config(storage_location="here")
     for key in ("USERFILES_LOCATION", "LOG_ARCHIVE_LOCATION", "ACTION_LOG_ARCHIVE_LOCATION"):
         assert config[key] == "here"
 
 
-def test_pull_statistics_would_go_to_our_redis() -> None:
+def test_pull_statistics_go_to_our_redis() -> None:
     config = _config()
     assert config["PULL_METRICS_REDIS"] == {**config["USER_EVENTS_REDIS"], "db": 0}
 
 
-def test_nothing_waits_for_builders() -> None:
+def test_builders_are_off() -> None:
     assert _config()["FEATURE_BUILD_SUPPORT"] is False
 
 
@@ -126,7 +126,7 @@ def test_database_uri(engine: str, uri: str) -> None:
 
 
 def _elsewhere(tmp_path: Path, engine: str) -> dict[str, Any]:
-    """config.yaml with both services elsewhere, by TLS."""
+    """Return config.yaml with both services elsewhere, over TLS."""
     ca = Authority.new().save(tmp_path / "ca.pem")
     changes: dict[str, Any] = {
         "database_host": "db.example.com",
@@ -134,27 +134,27 @@ def _elsewhere(tmp_path: Path, engine: str) -> dict[str, Any]:
         "database_engine": engine,
     }
     changes |= {"redis_host": "r.example.com", "redis_ca": ca}
-    told, where = settings(**changes), build([host("quay.example.com", ["quay"])], **changes)
+    given, where = settings(**changes), build([host("quay.example.com", ["quay"])], **changes)
     read: dict[str, Any] = yaml.safe_load(
-        quay_config.render(quay_config.build(told, where, CREDENTIALS))
+        quay_config.render(quay_config.build(given, where, CREDENTIALS))
     )
     return read
 
 
-def test_postgresql_is_verified_by_what_serves_and_by_the_migration(tmp_path: Path) -> None:
+def test_postgresqls_certificate_is_verified_by_quay_and_by_the_migration(tmp_path: Path) -> None:
     config = _elsewhere(tmp_path, "postgresql")
     tls = {"sslmode": "verify-full", "sslrootcert": "conf/stack/database.pem"}
     assert config["DB_CONNECTION_ARGS"] == {"threadlocals": True, "autorollback": True, **tls}
     assert dict(parse_qsl(urlsplit(config["DB_URI"]).query)) == tls
 
 
-def test_mysql_is_verified(tmp_path: Path) -> None:
+def test_mysqls_certificate_is_verified(tmp_path: Path) -> None:
     config = _elsewhere(tmp_path, "mysql")
     assert config["DB_CONNECTION_ARGS"]["ssl"] == {"ca": "conf/stack/database.pem"}
     assert "?" not in config["DB_URI"]
 
 
-def test_redis_is_verified(tmp_path: Path) -> None:
+def test_the_certificate_of_redis_is_verified(tmp_path: Path) -> None:
     config = _elsewhere(tmp_path, "postgresql")
     assert config["BUILDLOGS_REDIS"] == config["USER_EVENTS_REDIS"]
     assert config["BUILDLOGS_REDIS"] == {
@@ -197,7 +197,7 @@ def test_rendering_does_not_depend_on_the_order_of_keys() -> None:
     assert quay_config.render(turned) == quay_config.render(built)
 
 
-def test_rendering_repeats_instead_of_referring() -> None:
+def test_rendering_has_no_yaml_references() -> None:
     text = quay_config.render(quay_config.build(settings(), one_host(), CREDENTIALS))
     assert text.count("host: quaylab-redis") == 3
 

@@ -1,4 +1,4 @@
-"""Where Quay's container connects to."""
+"""The services that Quay's container connects to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from quaylab.services import quay_connections
 from tests.unit.samples import build, host, one_host, settings
 
-OWN = {"database": ("quaylab-database", 5432), "Redis": ("quaylab-redis", 6379)}
+SERVICES = {"database": ("quaylab-database", 5432), "Redis": ("quaylab-redis", 6379)}
 STORE = {"storage": "s3", "storage_host": "s3.example.com"}
 PROXY = {"https_proxy": "http://proxy.example.com:3128"}
 
@@ -34,7 +34,7 @@ PROXY = {"https_proxy": "http://proxy.example.com:3128"}
 )
 def test_on_one_host(changes: dict[str, Any], store: dict[str, Any]) -> None:
     found = quay_connections.connections(settings(**changes), one_host(**changes))
-    assert found == OWN | store
+    assert found == SERVICES | store
 
 
 def test_services_elsewhere() -> None:

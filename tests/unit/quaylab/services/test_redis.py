@@ -16,6 +16,6 @@ def test_it_has_a_password_and_no_data() -> None:
     assert found.volume is None
 
 
-def test_it_listens_where_it_is_told() -> None:
+def test_it_listens_on_the_configured_address() -> None:
     found = workload("redis", redis_listen="0.0.0.0", redis_port=6380)
     assert [str(port) for port in found.container.ports] == ["0.0.0.0:6380:6379"]

@@ -31,7 +31,7 @@ def test_command_lines_hold_no_secret(engine: str) -> None:
         assert "PRIVATE KEY" not in line
 
 
-def test_files_are_for_their_reader_alone() -> None:
+def test_only_the_containers_user_may_read_the_files() -> None:
     for each in _all():
         for file in each.files:
             assert file.mode in (0o400, 0o600)
@@ -44,7 +44,7 @@ def test_a_changed_file_is_a_changed_container() -> None:
     assert changed.container.digest != workload("redis").container.digest
 
 
-def test_logs_are_rotated_as_set() -> None:
+def test_logs_are_rotated_as_configured() -> None:
     for each in _all(**LOGGED_SIZE):
         assert (each.container.log_size, each.container.log_files) == ("5m", 7)
 
@@ -54,14 +54,14 @@ def test_nothing_is_privileged() -> None:
 
 
 def test_containers_publish_the_ports_of_their_service() -> None:
-    told = context()
+    run = context()
     for name in PARTS:
-        ports = tuple(port.published for port in BY_NAME[name].ports(told, NAME))
+        ports = tuple(port.published for port in BY_NAME[name].ports(run, NAME))
         assert workload(name).container.ports == ports
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
-def test_what_a_service_names_is_a_setting(service: Service) -> None:
+def test_settings_that_a_service_names_exist(service: Service) -> None:
     assert set(service.directories) <= Settings.model_fields.keys()
     if service.name in PARTS:
         for port in service.ports(context(), NAME):
@@ -71,7 +71,7 @@ def test_what_a_service_names_is_a_setting(service: Service) -> None:
 
 
 @pytest.mark.parametrize(("service", "key"), SECRET_KEYS)
-def test_a_secret_that_is_kept_is_a_field_of_the_credentials(service: str, key: str) -> None:
+def test_saved_secrets_are_fields_of_the_credentials(service: str, key: str) -> None:
     (secret,) = [each for each in BY_NAME[service].secrets if each.key == key]
     assert (key in Credentials.model_fields) is secret.is_stored
 

@@ -1,4 +1,4 @@
-"""Settings of databases and Redis elsewhere: what can't go together."""
+"""Settings of databases and Redis elsewhere: invalid and valid combinations."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from tests.unit.samples import settings
 def _problems(tmp_path: Path, **changes: Any) -> list[str]:
     ca = Authority.new().save(tmp_path / "ca.pem")
     values = {key: ca if value == "CA" else value for key, value in changes.items()}
-    told = settings(**values)
+    given = settings(**values)
     groups: dict[str, tuple[str, ...]] = {service.name: () for service in SERVICES}
     return [
         problem
         for service in ("database", "redis")
-        for problem in BY_NAME[service].setting_problems(told, groups)
+        for problem in BY_NAME[service].setting_problems(given, groups)
     ]
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"database_ca": "CA"}, "database_ca: .* database_host isn't set"),
         ({"redis_ca": "CA"}, "redis_ca: .* redis_host isn't set"),
@@ -45,9 +45,9 @@ def _problems(tmp_path: Path, **changes: Any) -> list[str]:
         ),
     ],
 )
-def test_what_can_not_go_together(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
+def test_invalid_combinations(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     (problem,) = _problems(tmp_path, **changes)
-    assert re.search(told, problem)
+    assert re.search(message, problem)
 
 
 @pytest.mark.parametrize(
@@ -59,5 +59,5 @@ def test_what_can_not_go_together(tmp_path: Path, changes: dict[str, Any], told:
         {"redis_host": "10.0.0.9", "redis_ca": "CA"},
     ],
 )
-def test_what_can(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_valid_combinations(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert _problems(tmp_path, **changes) == []

@@ -1,4 +1,4 @@
-"""The page of settings is made from the models and group_data/all.py."""
+"""The page of settings, which is generated from the models and group_data/all.py."""
 
 from __future__ import annotations
 

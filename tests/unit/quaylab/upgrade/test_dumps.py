@@ -1,4 +1,4 @@
-"""Dumps: which one is due, which one is restored."""
+"""Dumps: whether a new one is needed, and which one is restored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quaylab.upgrade.dumps import Dump, DumpsState, Upgrade
 NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 FINGERPRINT = "0123456789abcdef-c0ffee00"
 UPGRADE = Upgrade("v3.16.5", "v3.18.0", "postgresql", FINGERPRINT)
-KEPT_IN = "credentials/quaylab.yaml"
+CREDENTIALS_PATH = "credentials/quaylab.yaml"
 
 
 def _dump(hours_ago: int = 0, **changes: Any) -> Dump:
@@ -41,26 +41,26 @@ def _state(*found: Dump, revision: str = "316", size: int = 100, free: int = 200
     return DumpsState(found, revision, size, free, NOW.timestamp())
 
 
-def test_name_tells_versions_and_time() -> None:
+def test_name_has_versions_and_time() -> None:
     assert UPGRADE.name(NOW.timestamp()) == "v3.16.5-to-v3.18.0-20260131T120000Z"
     unknown = Upgrade(None, "v3.18.0", "postgresql", FINGERPRINT)
     assert unknown.name(NOW.timestamp()).startswith("unknown-to-v3.18.0-")
 
 
-def test_dump_of_a_killed_run_is_taken_up() -> None:
+def test_dump_of_a_killed_run_is_used() -> None:
     assert UPGRADE.existing_dump(_state(_dump())) == _dump()
 
 
-def test_old_dump_is_not_taken_up_for_what_was_pushed_since() -> None:
+def test_old_dump_is_not_used_because_of_later_pushes() -> None:
     assert UPGRADE.existing_dump(_state(_dump(hours_ago=2))) is None
 
 
-def test_old_dump_from_before_a_migration_began_is_all_there_can_be() -> None:
+def test_old_dump_is_used_if_a_migration_has_begun_since() -> None:
     old = _dump(hours_ago=2)
     assert UPGRADE.existing_dump(_state(old, revision="317")) == old
 
 
-def test_newest_dump_is_taken_up() -> None:
+def test_newest_dump_is_used() -> None:
     older, newer = _dump(hours_ago=3), _dump(hours_ago=2)
     assert UPGRADE.existing_dump(_state(older, newer, revision="317")) == newer
 
@@ -70,7 +70,7 @@ def test_newest_dump_is_taken_up() -> None:
     [{"before": "v3.17.4"}, {"after": "v3.17.4"}, {"engine": "mysql"}, {"credentials": "other"}],
     ids=str,
 )
-def test_dump_for_another_upgrade_is_not_taken_up(change: dict[str, Any]) -> None:
+def test_dump_for_another_upgrade_is_not_used(change: dict[str, Any]) -> None:
     assert UPGRADE.existing_dump(_state(_dump(**change))) is None
 
 
@@ -81,14 +81,14 @@ def test_space(free: int, fits: bool) -> None:
     assert problem is None or "need 200 bytes, found are 199" in problem
 
 
-# --- which is restored ---
+# --- the choice of a dump to restore ---
 
 
 def _choose(name: str | None, *found: Dump, **changes: str) -> Dump:
     known = {
         "engine": "postgresql",
         "credentials": FINGERPRINT,
-        "credentials_path": KEPT_IN,
+        "credentials_path": CREDENTIALS_PATH,
         **changes,
     }
     return dumps.choose(found, name, **known)
@@ -107,11 +107,11 @@ def test_newest_is_restored_unless_one_is_named() -> None:
     assert _choose(older.name, newer, older) == older
 
 
-def test_unknown_name_lists_what_there_is() -> None:
+def test_unknown_name_lists_the_existing_dumps() -> None:
     older, newer = _dump(hours_ago=2), _dump(before=None)
-    told = _refused("v3.1.0", older, newer)
-    assert told.startswith("restore: there is no dump v3.1.0; in /var/lib/quaylab/dumps are:")
-    assert told.splitlines()[1:] == [
+    problem = _refused("v3.1.0", older, newer)
+    assert problem.startswith("restore: there is no dump v3.1.0; in /var/lib/quaylab/dumps are:")
+    assert problem.splitlines()[1:] == [
         f"    {newer.name} (an unknown version, 20000 bytes)",
         f"    {older.name} (v3.16.5, 20000 bytes)",
     ]
@@ -122,9 +122,9 @@ def test_without_any_dump() -> None:
 
 
 def test_dump_of_other_credentials_is_refused() -> None:
-    told = _refused(None, _dump(), credentials="fedcba9876543210")
-    assert f"belongs to the credentials {FINGERPRINT}" in told
-    assert f"{KEPT_IN} holds fedcba9876543210" in told
+    problem = _refused(None, _dump(), credentials="fedcba9876543210")
+    assert f"belongs to the credentials {FINGERPRINT}" in problem
+    assert f"{CREDENTIALS_PATH} holds fedcba9876543210" in problem
 
 
 def test_dump_of_another_engine_is_refused() -> None:

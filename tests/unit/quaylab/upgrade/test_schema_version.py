@@ -1,4 +1,4 @@
-"""From which schema a run may go on to which version."""
+"""Which versions a run may migrate a schema to."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_steps_that_work(schema: str | None, version: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "version", "told"),
+    ("schema", "version", "message"),
     [
         ("v3.18.0", "v3.17.4", "Quay knows no way back to v3.17.4; set v3.18.0, or restore"),
         ("v3.18.1", "v3.18.0", "Quay knows no way back to v3.18.0; set v3.18.1, or restore"),
@@ -50,33 +50,35 @@ def test_steps_that_work(schema: str | None, version: str) -> None:
         ("v2.9.1", "v3.18.0", "there is no upgrade from v2.9.1 to v3.18.0 by Quaylab"),
     ],
 )
-def test_steps_that_do_not(schema: str, version: str, told: str) -> None:
+def test_steps_that_do_not_work(schema: str, version: str, message: str) -> None:
     (problem,) = _problems(schema, version)
     assert problem.startswith("quay_version: ")
-    assert told in problem
+    assert message in problem
 
 
 @pytest.mark.parametrize("version", ["v3.16.5", "v3.18.0"])
-def test_a_restore_that_did_not_end_comes_first(version: str) -> None:
+def test_an_unfinished_restore_must_be_completed_first(version: str) -> None:
     (problem,) = _problems(schema_version.restoring_note("v3.16.5-to-v3.18.0-1"), version)
     assert problem.startswith("restore: restoring v3.16.5-to-v3.18.0-1 has begun")
     assert "tasks/restore_database.py again" in problem
 
 
 @pytest.mark.parametrize("schema", ["v3.18.0?", "3.18", "?", "", "v3.18.0 v3.18.1"])
-def test_a_note_that_is_no_version(schema: str) -> None:
+def test_a_note_that_is_not_a_version(schema: str) -> None:
     (problem,) = _problems(schema, "v3.18.0")
     assert problem.startswith(f"/var/lib/quaylab/schema: holds {schema!r} on {QUAY}")
 
 
-def test_note_is_a_line() -> None:
+def test_note_is_one_line() -> None:
     assert schema_version.note("v3.18.0").content == "v3.18.0\n"
 
 
 @pytest.mark.parametrize(
     ("backup", "works"), [(None, False), ("v3.15.1", False), ("v3.16.5", True)], ids=str
 )
-def test_a_database_elsewhere_asks_for_its_own_backup(backup: str | None, works: bool) -> None:
+def test_an_upgrade_with_a_database_elsewhere_needs_a_backup(
+    backup: str | None, works: bool
+) -> None:
     where = build([host(QUAY, ["quay", "redis"])], database_host=DATABASE)
     wanted = settings(quay_version="v3.18.0", database_host=DATABASE, database_backup=backup)
     found = list(schema_version.problems(wanted, where, "v3.16.5", {QUAY}))
@@ -86,7 +88,7 @@ def test_a_database_elsewhere_asks_for_its_own_backup(backup: str | None, works:
     assert all("then set database_backup to v3.16.5" in problem for problem in found)
 
 
-def test_the_databases_host_has_to_take_part() -> None:
+def test_the_databases_host_must_take_part() -> None:
     where = build(
         [
             host(QUAY, ["quay", "redis"], address="192.0.2.1"),
@@ -99,12 +101,12 @@ def test_the_databases_host_has_to_take_part() -> None:
     assert f"its host {DATABASE} takes no part in this run" in problem
 
 
-# --- what a plan makes of a host's note ---
+# --- the note in a plan ---
 
 
 def _plan(store: Store, schema: str | None, volumes: tuple[str, ...], **data: Any) -> Plan:
-    bearing = machine(schema=schema, volumes=tuple(Volume(name, {}) for name in volumes))
-    return plan.make([host(QUAY, **data)], {QUAY: bearing}, store)
+    found = machine(schema=schema, volumes=tuple(Volume(name, {}) for name in volumes))
+    return plan.make([host(QUAY, **data)], {QUAY: found}, store)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +124,7 @@ def test_migration_is_due(
     assert _plan(store, schema, volumes).migrates is migrates
 
 
-def test_an_engine_that_is_down_does_not_make_its_data_new(store: Store) -> None:
+def test_a_stopped_engine_does_not_count_as_a_new_host(store: Store) -> None:
     down = machine(schema="v3.18.0", engine=Engine(None, None, None, None))
     assert not plan.make([host(QUAY)], {QUAY: down}, store).migrates
 
@@ -141,8 +143,8 @@ def test_downgrade_is_refused_with_the_other_problems(store: Store) -> None:
     made = _plan(store, None, (), quay_version="v3.17.4")
     plan.refuse_unfit(made)
     labelled = tuple(Volume(name, each.labels) for name, each in made.volumes_of(QUAY).items())
-    bearing = machine(schema="v3.18.0", volumes=labelled, cpus=1)
-    made = plan.make([host(QUAY, quay_version="v3.17.4")], {QUAY: bearing}, store)
+    found = machine(schema="v3.18.0", volumes=labelled, cpus=1)
+    made = plan.make([host(QUAY, quay_version="v3.17.4")], {QUAY: found}, store)
     with pytest.raises(Refusal) as refused:
         plan.refuse_unfit(made)
     keys = [problem.partition(":")[0] for problem in refused.value.problems]

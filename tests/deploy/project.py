@@ -1,6 +1,6 @@
-"""Running pyinfra as an operator does, over @fake hosts, from a house of its own.
+"""Runs of pyinfra, as an operator starts them, on @fake hosts and in a temporary project directory.
 
-The house is the project by symbolic links: so runs keep their credentials there, not here.
+Its code is this project's, by symbolic links; credentials and inventories are its own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LINKED = (
 OPERATION = re.compile(r"^--> Starting operation: (?P<name>.*?)\s*$")
 COMMAND = re.compile(r"^\[(?P<host>\S+)\]\s+>>> (?P<command>.*)$")
 FACT = re.compile(r"^\s*\[(?P<host>\S+)\]\s+Loaded fact ")
-# What facts ask by; nothing else may run where nothing may be changed.
+# What a host reports of itself, as the fact Machine reads it.
 REPORT = """\
 uid 0
 os debian|13|
@@ -40,7 +40,7 @@ systemd yes
 address 192.168.254.10"""
 
 
-# An engine that answers.
+# The lines of an engine that answers.
 ENGINE = (
     'client /usr/bin/docker\ninfo {"ServerVersion":"26.1.5","Driver":"overlay2",'
     '"DockerRootDir":"/var/lib/docker","SecurityOptions":[]}'
@@ -48,33 +48,33 @@ ENGINE = (
 
 
 def report(**changes: str) -> str:
-    """A host's report of itself, with some of its lines changed; an empty one is left out."""
+    """Return a host's report with some lines changed; a line with an empty value is left out."""
     lines = dict(line.split(" ", 1) for line in REPORT.splitlines()) | changes
     return "\n".join(f"{key} {value}" for key, value in lines.items() if value)
 
 
 def volume(name: str, labels: Mapping[str, str], device: str | None = None) -> str:
-    """A volume in a host's report."""
+    """Return the line of a volume in a host's report."""
     found = {"Name": name, "Mountpoint": f"/var/lib/docker/volumes/{name}/_data", "Labels": labels}
     return f"object {json.dumps({**found, 'Options': {'device': device} if device else None})}"
 
 
 def container(name: str, specification: str = "", credentials: str = "") -> str:
-    """A container by the labels that others' are asked for."""
+    """Return the line of a container in a host's report, with its labels."""
     return f"named {name}|{specification}|{credentials}"
 
 
 def fake(
     name: str, reports: str = REPORT, responses: Mapping[str, Any] | None = None, **data: Any
 ) -> tuple[str, dict[str, Any]]:
-    """A fake host; ``responses`` are by a part of the command."""
+    """Return a fake host; ``responses`` has the output for each command that contains the key."""
     answers = {"/etc/os-release": reports, **(responses or {})}
     return f"@fake/{name}", {"fake_responses": answers, **data}
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended, what it said, and the commands of its operations by host, in order."""
+    """The exit code and the output of a run, with the operations and commands that it shows."""
 
     code: int
     stdout: str
@@ -86,12 +86,12 @@ class Result:
 
     @property
     def operations(self) -> list[str]:
-        """The operations in the order they were started, without their task's file."""
+        """Names of the operations in the order they were started, without their task's file."""
         started = map(OPERATION.match, self.output.splitlines())
         return [found["name"].rpartition(" | ")[2] for found in started if found]
 
     def commands(self, host: str) -> list[str]:
-        """What operations ran on a host; a command that loaded a fact is none of theirs."""
+        """Return the commands that operations ran on a host, in order, without those of facts."""
         commands: list[str] = []
         for line in self.output.splitlines():
             if (found := COMMAND.match(line)) and found["host"] == f"@fake/{host}":
@@ -102,14 +102,14 @@ class Result:
 
     @property
     def plan(self) -> list[str]:
-        """With ``--dry --json``: the operations that would change something."""
+        """Names of the operations that would change something; needs ``--dry --json``."""
         operations = json.loads(self.stdout)["plan"]
         changing = [each["name"] for each in operations if each["hosts_with_change"]]
         return [name.rpartition(" | ")[2] for name in changing]
 
 
-class House:
-    """A working directory for pyinfra."""
+class Project:
+    """A project directory in which pyinfra runs."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -121,13 +121,13 @@ class House:
         return self.path / "credentials" / "quaylab.yaml"
 
     def inventory(self, **groups: list[tuple[str, dict[str, Any]]]) -> str:
-        """Write an inventory; its path."""
+        """Write an inventory; return its path."""
         path = self.path / "inventory.py"
         path.write_text("".join(f"{name} = {hosts!r}\n" for name, hosts in groups.items()))
         return str(path)
 
     def run(self, *arguments: str, path: Path | None = None, until: str | None = None) -> Result:
-        """pyinfra with arguments; ``path`` goes before PATH, ``until`` stops it at an operation."""
+        """Run pyinfra; ``path`` goes before PATH, ``until`` names an operation to kill it at."""
         environment = {
             **os.environ,
             "PATH": f"{path}:{os.environ['PATH']}" if path else os.environ["PATH"],
@@ -151,9 +151,9 @@ class House:
                     process.kill()
                 return Result(process.returncode, stdout, stderr)
             assert process.stderr
-            said = []
+            lines = []
             for line in process.stderr:
-                said.append(line)
+                lines.append(line)
                 if (found := OPERATION.match(line)) and found["name"].endswith(until):
                     process.kill()
-            return Result(process.wait(), "", "".join(said))
+            return Result(process.wait(), "", "".join(lines))
