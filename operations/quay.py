@@ -22,7 +22,7 @@ from operations.credentials import save
 from operations.observation import Question, ask, ask_each, question, recall
 from operations.phases import postpone
 from operations.reach import registry, tunnel
-from quaylab.clients.probes import Answer, Unreachable
+from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import Health, Registry, RegistryError
 from quaylab.engines import docker
 from quaylab.engines.log_summary import SUMMARY
@@ -83,7 +83,7 @@ def _migration_failed(plan: Plan) -> str:
 
 @operation()
 def services_answer(plan: Plan) -> Generator[StringCommand]:
-    """Check that database, Redis and object store accept Quay's credentials, before Quay starts.
+    """Check that every service accepts Quay's credentials, before Quay starts.
 
     Containers on this host must reach them as well. It changes nothing.
 
@@ -92,16 +92,14 @@ def services_answer(plan: Plan) -> Generator[StringCommand]:
     if postpone("asked when the run comes to it"):
         return
     try:
-        database, redis = services(host, plan)
-        bucket = objects(host, plan)
+        answers = reach.services(host, plan)
     except (RegistryError, Unreachable) as error:
         yield fail(str(error))
         return
     if out_of_reach := _out_of_reach(plan):
         yield fail("\n".join(out_of_reach))
         return
-    answers = f"database {database}, Redis {redis}"
-    host.noop(f"{answers}, {bucket}" if bucket else answers)
+    host.noop(", ".join(map(str, answers.values())))
 
 
 def _out_of_reach(plan: Plan) -> list[str]:
@@ -200,46 +198,20 @@ def health_line(host: Host, plan: Plan) -> str:
     """Return versions and health in one line, without changing anything.
 
     Raises:
-        Unreachable: database or Redis do not answer Quay's credentials.
+        Unreachable: a service does not answer Quay's credentials.
         RegistryError: the registry doesn't answer, or its end-to-end health is bad.
     """
-    database, redis = services(host, plan)
+    answers = reach.services(host, plan)
     health = recall(host, "health", lambda: _health(host, plan))
     if not health.ok:
         raise RegistryError(f"/health/endtoend of {plan.topology.url}: failing: {health.failing}")
-    return (
-        f"{plan.settings.database_engine} {database.version}, Redis {redis.version}, "
-        f"{', '.join(health.services)} healthy"
-    )
+    servers = [answer.server for answer in answers.values()]
+    return f"{', '.join([*servers, *health.services])} healthy"
 
 
 def _health(host: Host, plan: Plan) -> Health:
     with registry(host, plan) as quay:
         return quay.health()
-
-
-def services(host: Host, plan: Plan) -> tuple[Answer, Answer]:
-    """Ask database and Redis, as Quay's host reaches them.
-
-    Raises:
-        Unreachable: one of them does not answer Quay's credentials; the message says which.
-    """
-    return reach.database(host, plan), reach.redis(host, plan)
-
-
-def objects(host: Host, plan: Plan) -> Answer | None:
-    """Ask for the bucket, as Quay's host reaches it; None while blobs are in a volume.
-
-    Raises:
-        Unreachable: the store does not answer Quay's credentials, or has no such bucket.
-    """
-    if plan.topology.store is None:
-        return None
-    answer = reach.objects(host, plan)
-    if answer is None:
-        bucket = plan.settings.storage_bucket
-        raise Unreachable(f"storage_bucket: there is no bucket {bucket}; ./lab up makes it")
-    return answer
 
 
 def _is_still_down(plan: Plan) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TypeVar
@@ -23,6 +23,7 @@ from quaylab.database_login import Step
 from quaylab.endpoints import Endpoint
 from quaylab.model import LOOPBACK
 from quaylab.plan import Plan
+from quaylab.services import BY_NAME
 
 T = TypeVar("T")
 
@@ -101,7 +102,7 @@ def store(host: Host, plan: Plan) -> Iterator[Client]:
         yield Client(plan.settings, plan.topology.store, plan.credentials, dial)
 
 
-def objects(host: Host, plan: Plan) -> Answer | None:
+def bucket(host: Host, plan: Plan) -> Answer | None:
     """Ask for the bucket as Quay does, without changing anything; None if it is not there.
 
     Raises:
@@ -113,6 +114,39 @@ def objects(host: Host, plan: Plan) -> Answer | None:
             return client.ask()
     except RegistryError as error:
         raise Unreachable(f"storage_host: {error}") from error
+
+
+def bucket_of_quay(host: Host, plan: Plan) -> Answer:
+    """Ask the object store for Quay's bucket, which must be there.
+
+    Raises:
+        Unreachable: likewise, or it has no such bucket.
+    """
+    answer = recall(host, "object store", lambda: bucket(host, plan))
+    if answer is None:
+        name = plan.settings.storage_bucket
+        raise Unreachable(f"storage_bucket: there is no bucket {name}; ./lab up makes it")
+    return answer
+
+
+# How Quay's host asks each service that Quay connects to.
+QUESTIONS: Mapping[str, Callable[[Host, Plan], Answer]] = {
+    "database": database,
+    "redis": redis,
+    "object_store": bucket_of_quay,
+}
+
+
+def services(host: Host, plan: Plan) -> dict[str, Answer]:
+    """Ask every service that Quay connects to, with Quay's credentials.
+
+    Returns:
+        The answers by the services' titles.
+
+    Raises:
+        Unreachable: one of them does not answer; the message says which.
+    """
+    return {BY_NAME[name].title: QUESTIONS[name](host, plan) for name in plan.topology.endpoints}
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from functools import partial
 
 from pyinfra import host
 from pyinfra.api import operation
@@ -11,12 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from facts.quay import Quay
-from operations import quay, reach
+from operations import reach
 from operations.commands import fail
 from operations.phases import postpone
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
 from quaylab.plan import Plan
+from quaylab.services import BY_NAME
 
 
 @operation()
@@ -29,9 +31,7 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
         return
     parts: dict[str, Callable[[Plan], str]] = {
         "Quay": _node,
-        "Database": lambda plan: f"{plan.settings.database_engine} {reach.database(host, plan)}",
-        "Redis": lambda plan: str(reach.redis(host, plan)),
-        **({"Object store": _objects} if plan.topology.store else {}),
+        **{BY_NAME[name].title: partial(_service, name) for name in plan.topology.endpoints},
         "End to end": _end_to_end,
         "Certificate": _certificate,
     }
@@ -62,8 +62,8 @@ def _node(plan: Plan) -> str:
     return f"{node.version}{kind} at {plan.topology.url}, healthy"
 
 
-def _objects(plan: Plan) -> str:
-    return str(quay.objects(host, plan))
+def _service(name: str, plan: Plan) -> str:
+    return str(reach.QUESTIONS[name](host, plan))
 
 
 def _end_to_end(plan: Plan) -> str:

@@ -7,9 +7,10 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from quaylab.services import BY_NAME
 from quaylab.settings.loading import HostSettings, Settings
 
-GROUPS = ("hypervisor", "lab", "database", "redis", "ceph", "quay", "all")
+GROUPS = ("hypervisor", "lab", *BY_NAME, "all")
 # Expressions with a literal value; that of a name or a call is known only when the file runs.
 _LITERALS = (ast.Constant, ast.Dict, ast.Set, ast.JoinedStr)
 

@@ -72,8 +72,8 @@ class Client:
         started = time.monotonic()
         with _ErrorTranslation(self._store):
             exists = self._objects.has_bucket()
-        name = f"{self._store.kind}, bucket {self._settings.storage_bucket},"
-        return Answer(name, (time.monotonic() - started) * 1000) if exists else None
+        server = f"{self._store.kind} bucket {self._settings.storage_bucket}"
+        return Answer(server, (time.monotonic() - started) * 1000) if exists else None
 
     def make_bucket(self) -> None:
         """Create the bucket.

@@ -56,13 +56,13 @@ REMEDIES = {
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer of a service: its version, and the time that it took."""
+    """The answer of a service: what it is, such as ``PostgreSQL 17.2``, and the time it took."""
 
-    version: str
+    server: str
     milliseconds: float
 
     def __str__(self) -> str:
-        return f"{self.version} answers in {self.milliseconds:.0f} ms"
+        return f"{self.server} answers in {self.milliseconds:.0f} ms"
 
 
 class Unreachable(Exception):
@@ -150,7 +150,7 @@ def query(ask: Callable[[], T], settings: Settings, part: str) -> T:
 
 
 def check_version(kind: str, version: str) -> str:
-    """Return a server's version if Quay can use it.
+    """Return a server's kind and version if Quay can use it.
 
     Raises:
         Unreachable: it is too old.
@@ -159,7 +159,7 @@ def check_version(kind: str, version: str) -> str:
     if numbers < OLDEST[kind]:
         needed = ".".join(map(str, OLDEST[kind]))
         raise Unreachable(f"found {kind} {version}, needed {needed} or newer")
-    return version
+    return f"{kind} {version}"
 
 
 def mysql_kind(version: str) -> str:
@@ -169,8 +169,8 @@ def mysql_kind(version: str) -> str:
 
 def _measure(ask: Callable[[], str]) -> Answer:
     started = time.monotonic()
-    version = ask()
-    return Answer(version, (time.monotonic() - started) * 1000)
+    server = ask()
+    return Answer(server, (time.monotonic() - started) * 1000)
 
 
 def _reason(error: Exception, settings: Settings, part: str) -> str:
@@ -202,8 +202,8 @@ def _reason(error: Exception, settings: Settings, part: str) -> str:
 def _postgresql(settings: Settings, login: Login, address: str, port: int) -> str:
     with sql.postgresql(settings, login, address, port) as cursor:
         # The server sends it when the connection is made.
-        version = str(cursor.connection.info.parameter_status("server_version"))
-        check_version("PostgreSQL", version)
+        version = cursor.connection.info.parameter_status("server_version")
+        server = check_version("PostgreSQL", str(version))
         cursor.execute("SELECT 1 FROM pg_extension WHERE extname = 'pg_trgm'")
         if cursor.fetchone() is None:
             raise Unreachable(
@@ -223,14 +223,14 @@ def _postgresql(settings: Settings, login: Login, address: str, port: int) -> st
                 "it takes no writes; if it is a standby set database_host to its primary, else "
                 "reset default_transaction_read_only there"
             )
-    return version
+    return server
 
 
 def _mysql(settings: Settings, login: Login, address: str, port: int) -> str:
     with sql.mysql(settings, login, address, port) as cursor:
         cursor.execute("SELECT @@character_set_database, VERSION(), @@read_only")
         ((charset, version, read_only),) = cursor.fetchall()
-    check_version(mysql_kind(version), version)
+    server = check_version(mysql_kind(version), version)
     if charset != "latin1":
         raise Unreachable(
             f"the database's character set is {charset}, and Quay's tables need latin1; run: "
@@ -241,4 +241,4 @@ def _mysql(settings: Settings, login: Login, address: str, port: int) -> str:
             "it takes no writes; if it is a replica set database_host to its primary, else run "
             "there: SET GLOBAL read_only = OFF"
         )
-    return str(version)
+    return server

@@ -23,7 +23,7 @@ def test_answers_quays_credentials(
         answer = probes.database(plan.settings, plan.credentials, address, port)
     record_property(
         f"database from {quay_host.name}",
-        f"{plan.settings.database_engine} {answer.version}, {answer.milliseconds:.1f} ms",
+        f"{answer.server}, {answer.milliseconds:.1f} ms",
     )
 
 

@@ -20,7 +20,7 @@ def test_answers_quays_password(
     with quay_host.through(service.probe_address, service.probe_port) as (address, port):
         answer = probes.redis_server(lab.plan.settings, lab.plan.credentials, address, port)
     record_property(
-        f"Redis from {quay_host.name}", f"{answer.version}, {answer.milliseconds:.1f} ms"
+        f"Redis from {quay_host.name}", f"{answer.server}, {answer.milliseconds:.1f} ms"
     )
 
 

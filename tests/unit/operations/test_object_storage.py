@@ -130,7 +130,7 @@ def test_quay_is_not_started_without_its_bucket(lab: Plan, host: FakeHost, bucke
     assert "storage_bucket: there is no bucket quay-storage" in text(command)
     bucket.exists = True
     assert host.operate(quay_operations.services_answer, plan=lab) == []
-    assert "radosgw, bucket quay-storage, answers in" in host.noops[-1]
+    assert "radosgw bucket quay-storage answers in" in host.noops[-1]
 
 
 def test_verification_follows_quays_redirect_to_the_store(
@@ -169,11 +169,11 @@ def test_a_store_that_clients_cannot_read_from(
 
 def test_a_host_without_a_tunnel(lab: Plan) -> None:
     with pytest.raises(reach.Unreachable, match="only SSH and @local hosts can"):
-        reach.objects(FakeHost(), lab)  # type: ignore[arg-type]
+        reach.bucket(FakeHost(), lab)  # type: ignore[arg-type]
 
 
 def test_nobody_listens(lab: Plan, host: FakeHost, server: SmallStore) -> None:
     server.shutdown()
     server.server_close()
     with pytest.raises(reach.Unreachable, match=r"^storage_host: .* no answer: "):
-        reach.objects(host, lab)  # type: ignore[arg-type]
+        reach.bucket(host, lab)  # type: ignore[arg-type]

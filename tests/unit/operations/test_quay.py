@@ -125,7 +125,7 @@ def test_services_that_answer(site: Site) -> None:
     host = site.host()
     assert _services_answer(host, site.lab()) == []
     assert re.fullmatch(
-        r"database 15\.4 answers in \d+ ms, Redis 7\.2\.4 answers in \d+ ms", host.noops[0]
+        r"PostgreSQL 15\.4 answers in \d+ ms, Redis 7\.2\.4 answers in \d+ ms", host.noops[0]
     )
 
 
@@ -358,7 +358,7 @@ def test_of_a_verified_container_only_the_health_is_checked(site: Site) -> None:
     lab = site.lab()
     host = site.host({Engine: _engine(lab), Files: _mark(lab)})
     assert host.operate(quay.verified, plan=lab) == []
-    assert host.noops == ["postgresql 15.4, Redis 7.2.4, auth, database healthy"]
+    assert host.noops == ["PostgreSQL 15.4, Redis 7.2.4, auth, database healthy"]
     assert site.quay.seen == ["GET /health/endtoend"]
 
 

@@ -37,7 +37,7 @@ def test_summary_of_a_registry(site: Site, print_summary: Any) -> None:
         f"docker login -u quayadmin {lab.topology.registry}",
         f"/etc/docker/certs.d/{lab.topology.registry}/ca.crt",
         "Version v3.18.0",
-        "Health postgresql 15.4, Redis 7.2.4, auth, database healthy",
+        "Health PostgreSQL 15.4, Redis 7.2.4, auth, database healthy",
         "Verified login, push, pull and delete",
     ):
         assert part in output
