@@ -202,8 +202,9 @@ def _reason(error: Exception, settings: Settings, part: str) -> str:
 def _postgresql(settings: Settings, login: Login, address: str, port: int) -> str:
     with sql.postgresql(settings, login, address, port) as cursor:
         # The server sends it when the connection is made.
-        version = cursor.connection.info.parameter_status("server_version")
-        server = check_version("PostgreSQL", str(version))
+        # A distribution adds its own version behind a space.
+        version = str(cursor.connection.info.parameter_status("server_version")).split()[0]
+        server = check_version("PostgreSQL", version)
         cursor.execute("SELECT 1 FROM pg_extension WHERE extname = 'pg_trgm'")
         if cursor.fetchone() is None:
             raise Unreachable(

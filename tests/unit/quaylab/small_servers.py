@@ -146,7 +146,7 @@ class PostgreSQL(Handler):
             self._send(b"E", b"SFATAL\0C28P01\0Mpassword authentication failed\0\0")
             return
         self._send(b"R", struct.pack("!i", 0))
-        for parameter in (b"server_version\x0015.4\0", b"client_encoding\0UTF8\0"):
+        for parameter in (b"server_version\x0015.4 (Debian 15.4-1)\0", b"client_encoding\0UTF8\0"):
             self._send(b"S", parameter)
         self._ready()
         while (received := self._receive())[0] == b"Q":
