@@ -21,6 +21,12 @@ from tests.machine.packaged import build_all
 
 PARTS = {"database": "postgresql", "redis": "redis", "quay": "quay"}
 IDLE = 7
+CALLS = "/run/docker-calls"
+COUNTING_CLIENT = "/usr/local/sbin/docker"
+COUNT_AND_CALL = f"""#!/bin/sh
+echo >>{CALLS}
+exec /usr/bin/docker "$@"
+"""
 
 # Inventory data: paramiko's default behaviour, and a transport that sends at once.
 NAGLE = "ssh_paramiko_connect_kwargs = {}\n"
@@ -80,6 +86,17 @@ class Lab:
         seconds = time.monotonic() - started
         after = [_sessions(machine) for machine in self.machines]
         return Sample(seconds, max(b - a for a, b in zip(before, after, strict=True)))
+
+    def engine_calls(self, action: Callable[[], None]) -> int:
+        """Return how often an action calls Docker's client on the first machine."""
+        machine = self.machines[0]
+        # Before /usr/bin in sudo's path. It takes time itself, so it is there for this run only.
+        machine.run(f"cat >{COUNTING_CLIENT}; chmod +x {COUNTING_CLIENT}", input=COUNT_AND_CALL)
+        try:
+            action()
+        finally:
+            machine.run(f"rm {COUNTING_CLIENT}")
+        return int(machine.run(f"wc -l <{CALLS}; rm {CALLS}").stdout)
 
     def forget_data(self) -> None:
         """Restore the state before the first run: only the images are there."""
