@@ -12,7 +12,7 @@ from operations.commands import apt_install, encoded, fail
 from operations.phases import postpone
 from quaylab.hosts.machine import Machine
 from quaylab.virtual import changes, xml
-from quaylab.virtual.found import Hypervisor
+from quaylab.virtual.found import Hypervisor, Object
 from quaylab.virtual.lab import Lab
 
 START_TIMEOUT = 60
@@ -121,12 +121,7 @@ def networks(lab: Lab) -> Generator[StringCommand]:
         existing = existing_networks.get(name)
         if existing is None:
             yield virsh("net-define", xml=xml.network(lab, wanted))
-        if not (existing and existing.autostart):
-            yield virsh("net-autostart", name)
-        if not (existing and existing.active):
-            yield virsh("net-start", name)
-        if existing and existing.active and existing.autostart:
-            host.noop(f"the network {name} is active")
+        yield from _activate("net", name, existing)
 
 
 @operation()
@@ -145,12 +140,18 @@ def pools(lab: Lab) -> Generator[StringCommand]:
                 # QEMU's user needs access.
                 yield StringCommand(f"test -d {wanted.path} || install -d -m 0711 {wanted.path}")
             yield virsh("pool-define", xml=xml.pool(lab, name, wanted))
-        if not (existing and existing.autostart):
-            yield virsh("pool-autostart", name)
-        if not (existing and existing.active):
-            yield virsh("pool-start", name)
-        if existing and existing.active and existing.autostart:
-            host.noop(f"the pool {name} is active")
+        yield from _activate("pool", name, existing)
+
+
+def _activate(kind: str, name: str, existing: Object | None) -> Generator[StringCommand]:
+    """Start a network (net) or pool, now and at boot."""
+    if existing and existing.active and existing.autostart:
+        host.noop(f"{name} is active")
+        return
+    if not (existing and existing.autostart):
+        yield virsh(f"{kind}-autostart", name)
+    if not (existing and existing.active):
+        yield virsh(f"{kind}-start", name)
 
 
 @operation()
