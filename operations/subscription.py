@@ -48,10 +48,13 @@ def check(settings: Settings, found: subscription.Registration) -> None:
     """
     ca_is_due = _due_ca(settings, found) is not None
     problems = list(subscription.host_problems(host.name, found, settings, ca_is_due))
-    if found.identity and settings.rhsm_repositories and not problems:
+    if found.identity and not problems:
         wants_pool = settings.rhsm_pool or settings.rhsm_pool_matches
-        # The pool that will be attached may bring the repositories.
-        if not (wants_pool and subscription.needs_pool(settings, _pools(settings))):
+        pools = _pools(settings) if wants_pool else None
+        if pools and subscription.needs_pool(settings, pools):
+            # The pool that will be attached may bring the repositories.
+            problems += subscription.pool_problems(host.name, settings, pools)
+        elif settings.rhsm_repositories:
             known = host.get_fact(Repositories)
             problems += subscription.repository_problems(
                 host.name, settings.rhsm_repositories, known
@@ -130,8 +133,7 @@ def pool_attached(settings: Settings) -> Generator[StringCommand]:
 
     + settings: the run's settings, for rhsm_pool or rhsm_pool_matches
     """
-    pattern = settings.rhsm_pool_matches
-    key = "rhsm_pool_matches" if pattern else "rhsm_pool"
+    key = "rhsm_pool_matches" if settings.rhsm_pool_matches else "rhsm_pool"
     pools = _pools(settings)
     if pools.simple_content_access:
         host.noop("Simple Content Access: there is no pool to attach")
@@ -141,7 +143,7 @@ def pool_attached(settings: Settings) -> Generator[StringCommand]:
         # A killed run may have attached it without fetching the certificate; this call fetches it.
         yield _call(key, "attach", f"--pool={pool}", unless="already had the subscription")
     else:
-        yield fail(f"{key}: no available pool of {host.name} matches {pattern}")
+        yield fail(next(subscription.pool_problems(host.name, settings, pools)))
 
 
 @operation()
@@ -230,9 +232,13 @@ def _register(settings: Settings) -> StringCommand:
     # In /usr/bin RHEL may have consolehelper under the client's name.
     return StringCommand(
         f'client=$(PATH="/usr/sbin:$PATH" command -v {CLIENT});',
-        "python=$(sed -n '1s/^#! *//p' \"$client\");",
-        "said=$($python -c", QuoteString(subscription.CALL_WITH_SECRET), '"$client"',
-        quoted(*words, last), "<&3 2>&1); code=$?;",
+        "python=$(sed -n '1s/^#! *//p' \"$client\"); IFS= read -r secret <&3;",
+        "said=$(printf '%s\\n' \"$secret\" | $python -c",
+        QuoteString(subscription.CALL_WITH_SECRET), '"$client"', quoted(*words, last),
+        "2>&1); code=$?;",
+        # Satellite names the activation key that it doesn't know.
+        'rest=$said; said=; while test "$rest" != "${rest#*"$secret"}"; do',
+        'said=$said${rest%%"$secret"*}***; rest=${rest#*"$secret"}; done; said=$said$rest;',
         # The host may be registered all the same: exit code 1 means that the key's pools don't
         # cover the host, 70 that the server failed afterwards.
         f"test $code = 0 || {CLIENT} identity >/dev/null 2>&1 ||", _report_error(key),

@@ -18,6 +18,9 @@ from quaylab.settings.subscription import Subscription
 
 # The client trusts every .pem in this folder as a CA of its server.
 CA_PATH = "/etc/rhsm/ca/quaylab.pem"
+# Red Hat's content, and its CA.
+CONTENT = "https://cdn.redhat.com"
+CONTENT_CA = "/etc/rhsm/ca/redhat-uep.pem"
 # The folder of its certificate and key.
 CONSUMER = "/etc/pki/consumer"
 WITHOUT_POOLS = (1, 30)
@@ -28,18 +31,23 @@ UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 FORGOTTEN = re.compile(f"{UUID}.*(has been deleted|could not be found)|find consumer '{UUID}'")
 # A damaged certificate or key, or two that don't belong together.
 DAMAGED = re.compile(r"is corrupted|server's identity: \[(SSL\] PEM lib|X509: KEY_VALUES_MISMATCH)")
-# Texts in the client's error messages, by the setting that causes the error. If a CA is missing, a
-# registration by key reports that a certificate is not there yet, and most other commands report
-# corrupted certificates.
+# The client reports this for every TLS error if the host's clock is past its certificate's end.
+EXPIRED = "Your identity certificate has expired"
+# Texts in the client's error messages, by the setting that causes the error; the first match
+# counts. If a CA is missing, a registration by key reports that a certificate is not there yet, and
+# most other commands report corrupted certificates. No CA helps if the server's certificate is for
+# another name.
 COMPLAINTS = {
+    "rhsm_server": (
+        *("Unable to reach the server", "Connection error", "Network error", "Proxy error"),
+        *("Remote server error", "ALERT_UNKNOWN_CA", "Hostname mismatch", "IP address mismatch"),
+        *("HTTP error code 5", "rate limit has been exceeded"),
+    ),
     "rhsm_ca": (
         *("CERTIFICATE_VERIFY_FAILED", "CA certificate", "Error loading certificate"),
         "System certificates corrupted",
     ),
-    "rhsm_server": (
-        *("Unable to reach the server", "Connection error", "Network error", "Proxy error"),
-        *("Remote server error", "ALERT_UNKNOWN_CA"),
-    ),
+    "rhsm_organization": ("--org is a required parameter", "Organization "),
 }
 # Runs the Python program of the first argument, with a line of standard input appended to the last
 # argument: so the command line, which `ps` and the journal show, has no secret.
@@ -168,7 +176,7 @@ def _configuration(listed: Answer) -> dict[str, str]:
 
 
 def blamed_setting(error: str) -> str | None:
-    """Return the setting of the connection that causes a client's error; None: another cause."""
+    """Return the setting that causes a client's error; None: the error names none."""
     settings = (key for key, texts in COMPLAINTS.items() if any(text in error for text in texts))
     return next(settings, None)
 
@@ -196,6 +204,17 @@ def needs_pool(settings: Settings, found: Pools) -> bool:
         if settings.rhsm_pool_matches
         else settings.rhsm_pool not in found.attached
     )
+
+
+def pool_problems(name: str, settings: Settings, found: Pools) -> Iterator[str]:
+    """Yield why rhsm_pool_matches finds no pool.
+
+    A pool's id can't be checked: the client lists only the pools of the installed products.
+    """
+    if settings.rhsm_pool_matches and not found.available:
+        yield (
+            f"rhsm_pool_matches: no available pool of {name} matches {settings.rhsm_pool_matches}"
+        )
 
 
 def repositories(answer: Answer) -> dict[str, bool]:
@@ -247,12 +266,15 @@ def configuration(settings: Settings) -> dict[str, str]:
     if not settings.rhsm_server:
         return {}
     url = urlsplit(settings.rhsm_server)
+    content_ca = CONTENT_CA
+    if settings.rhsm_content:
+        content_ca = CA_PATH if settings.rhsm_ca else ""
     wanted = {
         "server.hostname": url.hostname,
         "server.port": str(url.port or 443),
         "server.prefix": url.path or "/subscription",
-        "rhsm.baseurl": settings.rhsm_content,
-        "rhsm.repo_ca_cert": CA_PATH if settings.rhsm_ca else None,
+        "rhsm.baseurl": settings.rhsm_content or CONTENT,
+        "rhsm.repo_ca_cert": content_ca,
     }
     return {key: value for key, value in wanted.items() if value}
 
@@ -310,6 +332,11 @@ def host_problems(
 
 def trouble(name: str, found: Registration) -> str:
     """Say why a client can't find out whether its host is registered, and what helps."""
+    if EXPIRED in (found.trouble or ""):
+        return (
+            f"{name}: its registration's certificate has expired, or its clock is wrong; set the "
+            "clock, or run there subscription-manager clean, and then this again to register it"
+        )
     return (
         f"{blamed_setting(found.trouble or '') or 'rhsm_server'}: {name} can't tell whether it is "
         f"registered with {found.server}: {found.trouble}; mend that, or if that server is gone or "
@@ -352,6 +379,13 @@ def secret(
     if not value or value.splitlines() != [value]:
         refuse([f"{variable}: the {title} has to be one line, and not empty"])
     assert value
+    if settings.rhsm_user and value != value.strip():
+        refuse(
+            [
+                f"{variable}: the {title} begins or ends with a blank, which subscription-manager "
+                "removes; set a password without blanks at its ends"
+            ]
+        )
     return value
 
 

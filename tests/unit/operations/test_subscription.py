@@ -171,9 +171,13 @@ def test_exit_status_70_is_a_successful_registration(rhel: Rhel) -> None:
     ("how", "secret", "message"),
     [
         ({"rhsm_user": "quay"}, "hunter2", "rhsm_user: Invalid Credentials"),
-        ({"rhsm_user": "admin", "rhsm_organization": "nope"}, "secret", "nope does not exist"),
-        ({"rhsm_user": "admin"}, "secret", "--org is a required parameter"),
-        ({"rhsm_user": "noorg"}, "x", "noorg cannot register with any organizations."),
+        (
+            {"rhsm_user": "admin", "rhsm_organization": "nope"},
+            "secret",
+            "rhsm_organization: Organization nope does not exist",
+        ),
+        ({"rhsm_user": "admin"}, "secret", "rhsm_organization: Hint: User "),
+        ({"rhsm_user": "noorg"}, "x", "rhsm_user: noorg cannot register with any organizations."),
         ({"rhsm_organization": "acme"}, "hunter2", "rhsm_organization: None of the activation"),
     ],
     ids=["password", "organization", "no organization", "in none", "key"],
@@ -184,6 +188,14 @@ def test_refused_registration(rhel: Rhel, how: dict[str, Any], secret: str, mess
     assert "\n" not in line
     assert "hunter2" not in line
     assert rhel.identity is None
+
+
+@pytest.mark.parametrize("secret", ["hunter2", " a*'b\"$(id)`id`\\\\ {x} %s ü"])
+def test_a_secret_in_the_servers_answer_is_masked(rhel: Rhel, secret: str) -> None:
+    rhel.serve(faults=["talks"])
+    (line,) = rhel.register(secret=secret)
+    expected = "Couldn't find activation key '***' (HTTP error code 404: Not Found)"
+    assert line == f"rhsm_organization: {expected}"
 
 
 def test_the_secret_goes_through_standard_input(rhel: Rhel) -> None:
@@ -254,6 +266,22 @@ def test_a_server_that_does_not_know_the_host(rhel: Rhel, lab: Plan) -> None:
     assert rhel.identity is None
 
 
+def test_an_expired_registration_is_reported_and_left(rhel: Rhel, lab: Plan) -> None:
+    """The host's clock may be wrong instead."""
+    rhel.known()
+    rhel.serve(faults=["expired"])
+    message = "rhel1: its registration's certificate has expired, or its clock is wrong"
+    with rhel.current():
+        found = rhel.get_fact(Registration)
+        assert (found.identity, found.void) == (None, False)
+        with pytest.raises(DeployError, match=message):
+            subscription.check(BY_KEY, found)
+    plan = _lab(lab, rhsm_organization="acme", rhsm_unregister=True)
+    (line,) = rhel.perform(subscription.unregistered, plan=plan)
+    assert line.startswith(message)
+    assert rhel.identity == UUID
+
+
 # --- a Satellite server ---
 
 CA = certified().ca_certificate or ""
@@ -303,8 +331,9 @@ def test_the_server_is_configured_before_the_registration(rhel: Rhel, fault: str
         ({}, False, "rhsm_ca: Error: CA certificate for subscription service has not been"),
         ({"faults": ["down"]}, True, "rhsm_server: Unable to reach the server at satellite."),
         ({"faults": ["refuses"]}, True, "rhsm_server: Remote server error."),
+        ({"faults": ["suspended"]}, True, "rhsm_server: Candlepin is in Suspend Mode"),
     ],
-    ids=["CA", "down", "error"],
+    ids=["CA", "down", "error", "suspended"],
 )
 def test_connection_problems(rhel: Rhel, server: dict[str, Any], ca: bool, message: str) -> None:
     wanted = _satellite(rhel)
@@ -340,6 +369,16 @@ def test_a_missing_ca_is_written_again(rhel: Rhel, there: str | None) -> None:
     _trust(wanted)
     assert rhel.register(wanted, "") == []
     assert rhel.noops[-1] == f"registered as {rhel.identity}"
+
+
+def test_a_server_certificate_for_another_name_is_no_fault_of_the_ca(rhel: Rhel) -> None:
+    wanted = _satellite(rhel)
+    _trust(wanted)
+    rhel.serve(SATELLITE, ca=CA)
+    assert rhel.register(wanted) == []
+    rhel.serve(SATELLITE, faults=["renamed"])
+    with rhel.current(), pytest.raises(DeployError, match="rhsm_server: rhel1 can't tell whether"):
+        subscription.check(wanted, rhel.get_fact(Registration))
 
 
 def test_teardown_with_a_missing_ca(rhel: Rhel, lab: Plan) -> None:
@@ -384,6 +423,20 @@ def test_another_content_address_needs_no_registration(rhel: Rhel) -> None:
     assert rhel.noops == [f"registered as {rhel.identity}"]
 
 
+def test_content_is_red_hats_unless_set(rhel: Rhel) -> None:
+    """Red Hat's CA verifies it, not the server's."""
+    _trust(_satellite(rhel))
+    rhel.serve(SATELLITE, ca=CA)
+    assert rhel.register(_satellite(rhel)) == []
+    plain = _satellite(rhel, rhsm_content=None)
+    assert rhel.register(plain, "") == []
+    found = rhel.get_fact(Registration).configuration
+    assert found["rhsm.baseurl"] == "https://cdn.redhat.com"
+    assert found["rhsm.repo_ca_cert"] == "/etc/rhsm/ca/redhat-uep.pem"
+    assert rhel.register(plain, "") == []
+    assert rhel.noops == [f"registered as {rhel.identity}"]
+
+
 def test_pool_by_its_id(rhel: Rhel) -> None:
     rhel.known()
     wanted = settings(rhsm_user="quay", rhsm_pool=EMPLOYEE)
@@ -391,6 +444,17 @@ def test_pool_by_its_id(rhel: Rhel) -> None:
     assert rhel.consumer["pools"] == [EMPLOYEE]
     assert rhel.perform(subscription.pool_attached, settings=wanted) == []
     assert rhel.noops == [f"attached: {EMPLOYEE}"]
+
+
+def test_a_pattern_without_a_pool_is_refused_before_anything_is_changed(rhel: Rhel) -> None:
+    rhel.known()
+    with rhel.current():
+        found = rhel.get_fact(Registration)
+        wanted = settings(rhsm_user="quay", rhsm_pool_matches="*Nothing*")
+        with pytest.raises(DeployError, match="rhsm_pool_matches: no available pool of rhel1"):
+            subscription.check(wanted, found)
+        subscription.check(settings(rhsm_user="quay", rhsm_pool_matches="*Ceph*"), found)
+        subscription.check(settings(rhsm_user="quay", rhsm_pool="deadbeef"), found)
 
 
 def test_a_pool_that_only_the_server_has_as_attached(rhel: Rhel) -> None:

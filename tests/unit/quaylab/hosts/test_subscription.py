@@ -131,6 +131,12 @@ def test_trouble(identity: Answer, release: Answer, trouble: str) -> None:
         ("Remote server error. Please check the connection details", "rhsm_server"),
         ("Proxy error: unable to connect to proxy.example.com", "rhsm_server"),
         ("Unable to verify server's identity: [SSL: TLSV1_ALERT_UNKNOWN_CA]", "rhsm_server"),
+        (f"{UNVERIFIED.lines[0]} Hostname mismatch, certificate is not valid for", "rhsm_server"),
+        ("Candlepin is in Suspend Mode (HTTP error code 503: Service Unavailable)", "rhsm_server"),
+        ("The server rate limit has been exceeded, please try again later.", "rhsm_server"),
+        ("Error: --org is a required parameter in non-interactive mode.", "rhsm_organization"),
+        ("Organization nope does not exist. (HTTP error code 400)", "rhsm_organization"),
+        ("noorg cannot register with any organizations.", None),
         ("Invalid Credentials (HTTP error code 401: Unauthorized)", None),
         ("Subscription pool deadbeef does not exist.", None),
     ],
@@ -265,7 +271,7 @@ def test_a_secret_comes_from_the_environment_or_a_terminal() -> None:
     assert len(asked) == 1
 
 
-@pytest.mark.parametrize("value", [None, "", "two\nlines", "line\n"])
+@pytest.mark.parametrize("value", [None, "", "two\nlines", "line\n", " s3cret", "s3cret "])
 def test_no_secret(value: str | None) -> None:
     environment = {} if value is None else {"QUAYLAB_RHSM_PASSWORD": value}
     with pytest.raises(Refusal) as refused:
@@ -274,6 +280,10 @@ def test_no_secret(value: str | None) -> None:
     assert problem.startswith("QUAYLAB_RHSM_PASSWORD: ")
     assert "password of me@example.com" in problem
     assert value in (None, "") or value not in problem
+
+
+def test_a_key_may_begin_with_a_blank() -> None:
+    assert secret(BY_KEY, {"QUAYLAB_RHSM_ACTIVATION_KEY": " key"}, None) == " key"
 
 
 def test_the_arguments_of_register() -> None:
