@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.unit.shell import HOST_PATH
+
 ROOT = Path(__file__).parents[2]
 LINKED = (
     "config.py",
@@ -130,7 +132,7 @@ class Project:
         """Run pyinfra; ``path`` goes before PATH, ``until`` names an operation to kill it at."""
         environment = {
             **os.environ,
-            "PATH": f"{path}:{os.environ['PATH']}" if path else os.environ["PATH"],
+            "PATH": f"{path}:{HOST_PATH}" if path else HOST_PATH,
             "PYINFRA_FAKE_DELAY": "0",
             "PYINFRA_FAKE_DELAY_JITTER": "0",
             "PYINFRA_PROGRESS": "off",

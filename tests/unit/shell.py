@@ -8,6 +8,9 @@ from pathlib import Path
 
 from pyinfra.api import StringCommand
 
+# A host's own programs; whoever runs the tests may have others first.
+HOST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 
 class Shell:
     """A shell whose PATH begins with stubs; it records their calls."""
@@ -33,7 +36,7 @@ class Shell:
         raw = command if isinstance(command, str) else command.get_raw_value()
         return subprocess.run(
             ["sh", "-c", raw],
-            env={**os.environ, "PATH": f"{self.stubs}:{os.environ['PATH']}"},
+            env={**os.environ, "PATH": f"{self.stubs}:{HOST_PATH}"},
             input=stdin,
             capture_output=True,
             text=True,
