@@ -14,6 +14,7 @@ from quaylab.engines import docker
 from quaylab.model import NETWORK, Container, ManagedFile
 from quaylab.plan import Plan
 from quaylab.services.base import Workload
+from quaylab.services.quay import HTTPS_PORT
 from tests.machine.machines import Machine, Operator, run
 
 PREAMBLE = """set -eu
@@ -96,5 +97,5 @@ def _first_user(plan: Plan, container: Container) -> str:
     return (
         f"docker exec --interactive {container.name} curl --fail --silent --insecure "
         "--header 'Content-Type: application/json' --data @- "
-        f"https://127.0.0.1:8443/api/v1/user/initialize <<'END'\n{json.dumps(user)}\nEND"
+        f"https://127.0.0.1:{HTTPS_PORT}/api/v1/user/initialize <<'END'\n{json.dumps(user)}\nEND"
     )

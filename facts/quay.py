@@ -11,6 +11,7 @@ from pyinfra.api.facts import FactBase
 
 from quaylab.engines import docker
 from quaylab.model import VERSION_LABEL
+from quaylab.services.quay import HEALTH_URL
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Quay(FactBase[QuayState | None]):
     """A Quay node's health and version; None if there is no such container."""
 
     def command(self, container: str) -> StringCommand:
-        command = "curl --silent --insecure https://127.0.0.1:8443/health/instance"
+        command = f"curl --silent --insecure {HEALTH_URL}"
         return StringCommand(
             docker.label(container, VERSION_LABEL), "2>/dev/null &&",
             docker.execute(container, command), "2>/dev/null || :",

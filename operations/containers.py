@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from pyinfra import host, logger, state
+from pyinfra import host, inventory, logger
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.containers import Engine, Succeeds
@@ -13,6 +13,7 @@ from operations.observation import ask
 from quaylab.engines import docker
 from quaylab.engines.state import EngineState
 from quaylab.model import NETWORK, Container, Volume
+from quaylab.plan import Plan
 from quaylab.services.base import Workload
 
 # Changes that stop a running container, in words.
@@ -57,9 +58,9 @@ def running(workload: Workload, timeout: int) -> Generator[StringCommand]:
     if change is None:
         host.noop(f"{wanted.name} runs as specified and is healthy")
         return
-    found = engine.containers.get(wanted.name)
-    if found and found.digest and found.state == "running" and change in STOPPING_CHANGES:
-        yield from _begin_to_stop(workload, STOPPING_CHANGES[change])
+    if workload.before_stop and _interruption(engine, wanted, change):
+        # Its clients miss it for a shorter time.
+        yield StringCommand(docker.begin_to_stop(wanted, workload.before_stop))
     if change == "replace":
         # Look for it again: the container of a killed run may have come up only now.
         yield StringCommand(docker.remove_ours(wanted.name))
@@ -73,14 +74,26 @@ def running(workload: Workload, timeout: int) -> Generator[StringCommand]:
         yield StringCommand(docker.wait_until_healthy(wanted, timeout))
 
 
-def _begin_to_stop(workload: Workload, how: str) -> Generator[StringCommand]:
-    """Begin to stop a running container by the method with the shortest interruption."""
-    if workload.interruption and not state.is_executing:
-        # While the run is planned, so that the operator reads it before agreeing.
-        notice = f"{workload.container.name} will be {how}: {workload.interruption}"
-        host.log_styled(notice, fg="yellow", log_func=logger.warning)
-    if workload.before_stop:
-        yield StringCommand(docker.begin_to_stop(workload.container, workload.before_stop))
+def announce_interruptions(plan: Plan) -> None:
+    """Print which of our running containers the run will stop, and what their clients notice.
+
+    It is printed before anything is changed, and before a user is asked to agree.
+    """
+    for name, machine in plan.machines.items():
+        for workload in plan.workloads_of(name):
+            wanted = workload.container
+            how = _interruption(machine.state, wanted, machine.state.change(wanted))
+            if how and workload.interruption:
+                notice = f"{wanted.name} will be {how}: {workload.interruption}"
+                inventory.get_host(name).log_styled(notice, fg="yellow", log_func=logger.warning)
+
+
+def _interruption(engine: EngineState, wanted: Container, change: str | None) -> str | None:
+    """Return what a change does to our running container, in words; None if it doesn't stop it."""
+    found = engine.containers.get(wanted.name)
+    if found and found.digest and found.state == "running":
+        return STOPPING_CHANGES.get(change or "")
+    return None
 
 
 @operation()

@@ -24,6 +24,7 @@ from facts.machine import Machine as MachineFact
 from facts.storage import Storage
 from facts.trust import Name
 from operations import (
+    containers,
     credentials,
     database,
     external_services,
@@ -53,6 +54,12 @@ class Purpose(Enum):
     ROTATE = "rotate"
     # To recover credentials, to restore or to remove, whatever state the hosts are in.
     RECOVER = "recover"
+    # To look at the registry: nothing is locked or saved, whatever state the hosts are in.
+    STATUS = "status"
+
+    @property
+    def deploys(self) -> bool:
+        return self in (Purpose.DEPLOY, Purpose.ROTATE)
 
 
 @dataclass
@@ -86,7 +93,7 @@ def begin(purpose: Purpose = Purpose.DEPLOY) -> Plan:
             run = _runs[current] = _Run(purpose, _make(purpose))
     if host.name not in run.begun:
         run.begun.add(host.name)
-        if run.purpose is not Purpose.RECOVER:
+        if run.purpose.deploys:
             credentials.saved(name="Save the credentials", plan=run.plan)
     return run.plan
 
@@ -94,7 +101,8 @@ def begin(purpose: Purpose = Purpose.DEPLOY) -> Plan:
 def _make(purpose: Purpose) -> Plan:
     hosts = host_inputs(inventory)
     settings, _ = load(hosts)
-    store = locked_store(settings.lab_name)
+    is_status = purpose is Purpose.STATUS
+    store = Store(settings.lab_name) if is_status else locked_store(settings.lab_name)
     plan = plans.make(
         hosts,
         reports(),
@@ -103,11 +111,12 @@ def _make(purpose: Purpose) -> Plan:
         rotate=purpose is Purpose.ROTATE,
         requires_all=purpose is not Purpose.RECOVER,
     )
-    if purpose is Purpose.RECOVER:
+    if not purpose.deploys:
         return plan
     plans.refuse_unfit(plan, _disks(plan), _images(plan))
     plan = external_services.check(plan)
     gevent.joinall([gevent.spawn(_observe, plan, name) for name in plan.machines], raise_error=True)
+    containers.announce_interruptions(plan)
     return plan
 
 

@@ -6,10 +6,10 @@
 from pyinfra import host
 
 from operations import status
-from operations.run import begin
+from operations.run import Purpose, begin
 from quaylab.versions import is_legacy
 
-plan = begin()
+plan = begin(Purpose.STATUS)
 
 if host.name == plan.topology.leader and not is_legacy(plan.version):
     status.printed(name="Print the registry's status", plan=plan)

@@ -31,7 +31,7 @@ def problems(
     Args:
         ports: each service's name and a port at which it listens.
     """
-    if not workloads:
+    if not (workloads or ports):
         return
     if machine.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)

@@ -177,6 +177,11 @@ class ObjectStore(Service):
 
     def placement_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
         ceph, wanted = groups["ceph"], kind(settings, groups)
+        if hosts := groups[self.name]:
+            yield (
+                f"{self.name}: {hosts[0]} is in group `{self.name}`, which has no hosts; put it in "
+                "group `ceph`, or name an external store in storage_host"
+            )
         if ceph and settings.storage_host:
             yield (
                 f"storage_host: {settings.storage_host} runs elsewhere, but group `ceph` has "

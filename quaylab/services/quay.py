@@ -57,6 +57,9 @@ DIRECTORY = f"{ETC}/quay"
 STORAGE_VOLUME = "quaylab-quay-storage"
 STANDIN = "quay-standin"
 UID = 1001
+# Its ports inside the container.
+HTTPS_PORT, HTTP_PORT = 8443, 8080
+HEALTH_URL = f"https://127.0.0.1:{HTTPS_PORT}/health/instance"
 # Measured on v3.18.0; the time depends on the processors' speed.
 INTERRUPTION = (
     "until it is healthy again, in half a minute to two minutes, clients find no registry; docker "
@@ -158,7 +161,7 @@ class Quay(Service):
     def ports(self, context: Context, host: str) -> tuple[Port, ...]:
         settings = context.settings
         https, http = settings.quay_https_port, settings.quay_http_port
-        inside = {"quay_https_port": (8443, https), "quay_http_port": (8080, http)}
+        inside = {"quay_https_port": (HTTPS_PORT, https), "quay_http_port": (HTTP_PORT, http)}
         if is_legacy(quay_version(settings)):
             inside = {"quay_https_port": (443, https), "quay_http_port": (80, http)}
         elif https != 443:
@@ -195,10 +198,7 @@ class Quay(Service):
                 ("QUAY_OVERRIDE_SERVICES", quay_programs.overrides(config)),
                 *_proxy(context),
             ),
-            health=(
-                "curl --fail --silent --insecure --output /dev/null "
-                "https://127.0.0.1:8443/health/instance"
-            ),
+            health=f"curl --fail --silent --insecure --output /dev/null {HEALTH_URL}",
             # Each check adds 13 lines to Quay's log. A deploy doesn't wait for it: it runs its own.
             health_interval=30,
             ports=tuple(port.published for port in self.ports(context, host)),

@@ -36,6 +36,15 @@ def test_first_dry_run_saves_no_credentials(project: Project) -> None:
     assert not project.credentials.parent.exists(), "not even a lock is written"
 
 
+def test_status_saves_and_locks_nothing(project: Project) -> None:
+    """Not even credentials that a deploy would have to save first."""
+    lock = Store("quaylab", project.credentials.parent).lock()
+    result = project.run("-y", _inventory(project), "tasks/status.py")
+    assert "Quay         there is no container; ./lab up brings it back" in result.output
+    assert "Save the credentials" not in result.output
+    assert [each.suffix for each in project.credentials.parent.iterdir()] == [".lock"], lock
+
+
 def test_dry_run_neither_waits_for_a_run_nor_blocks_one(project: Project) -> None:
     Store("quaylab", project.credentials.parent).lock()
     assert project.run("--dry", _inventory(project), "deploy.py").code == 0

@@ -110,7 +110,7 @@ def test_a_run_on_this_machine_is_refused_by_it_as_well(operator: Operator, tmp_
         ["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as first:
         assert first.stdout and lock_problem(first.stdout.readline()) == ""
-        refused = operator.pyinfra(inventory, "tasks/status.py")
+        refused = operator.pyinfra(inventory, "tasks/verify.py")
         assert refused.returncode == 1
         message = (
             "@local: another run works on it: somebody on this machine; wait until it has ended"
@@ -118,4 +118,4 @@ def test_a_run_on_this_machine_is_refused_by_it_as_well(operator: Operator, tmp_
         assert message in refused.output
         # The holder ends when its input does.
         first.communicate(timeout=20)
-    assert "another run" not in operator.pyinfra(inventory, "tasks/status.py").output
+    assert "another run" not in operator.pyinfra(inventory, "tasks/verify.py").output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from pyinfra.api.facts import FactBase
 from facts.containers import Engine, Succeeds
 from operations import containers
 from quaylab.engines import docker
+from quaylab.engines.state import EngineState
 from quaylab.model import NETWORK, Container
 from quaylab.plan import Plan
 from quaylab.services.base import Workload
 from tests.unit.fake_host import FakeHost
+from tests.unit.samples import machine
 from tests.unit.shell import Shell
 from tests.unit.states import engine
 
@@ -153,17 +156,26 @@ def test_a_variable_that_the_image_has_too(lab: Plan) -> None:
     ],
     ids=str,
 )
-def test_an_interruption_of_quay_is_announced_while_planning(
-    lab: Plan, change: dict[str, Any], messages: list[str]
+def test_an_interruption_of_quay_is_announced(
+    lab: Plan, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], messages: list[str]
 ) -> None:
-    quay = lab.workload("quay", NAME)
-    host = _host(quay.container, **change)
-    host.executing = False
-    _run(quay, host)
-    assert [line[: len(messages[0])] for line in host.messages] == messages
-    host.executing, host.messages = True, []
-    _run(quay, host)
-    assert host.messages == []
+    found = engine(lab.workload("quay", NAME).container, **change)
+    announced = _announcements(lab, monkeypatch, found)
+    assert [line[: len(messages[0])] for line in announced] == messages
+
+
+def test_a_first_start_announces_no_interruption(
+    lab: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _announcements(lab, monkeypatch, EngineState({}, {}, (), {})) == []
+
+
+def _announcements(lab: Plan, monkeypatch: pytest.MonkeyPatch, found: EngineState) -> list[str]:
+    host = FakeHost()
+    monkeypatch.setattr(containers, "inventory", SimpleNamespace(get_host={NAME: host}.get))
+    reported = dataclasses.replace(machine(), state=found)
+    containers.announce_interruptions(dataclasses.replace(lab, machines={NAME: reported}))
+    return host.messages
 
 
 @pytest.mark.parametrize(
@@ -187,13 +199,6 @@ def test_quays_programs_are_stopped_in_parallel(
     if verbs[0] == "timeout 90":
         assert commands[0].startswith("timeout 90 docker exec quaylab-quay sh -c ")
         assert "supervisorctl" in commands[0]
-
-
-def test_a_first_start_announces_no_interruption(lab: Plan) -> None:
-    host = FakeHost()
-    host.executing = False
-    _run(lab.workload("quay", NAME), host)
-    assert host.messages == []
 
 
 def test_proxies_of_roots_docker_configuration_are_not_used(lab: Plan) -> None:

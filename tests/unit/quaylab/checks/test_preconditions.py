@@ -11,9 +11,11 @@ from quaylab import plan
 from quaylab.checks import preconditions
 from quaylab.engines.state import FoundVolume
 from quaylab.hosts.machine import Engine, Machine
+from quaylab.model import PublishedPort
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
 from quaylab.services import BY_NAME
+from quaylab.services.base import Audience, Port
 from tests.unit.samples import PARTS, host, machine
 
 NAME = "quay.example.com"
@@ -117,6 +119,14 @@ def test_host_without_a_service_needs_nothing(lab: Plan) -> None:
     assert list(preconditions.problems("other", tiny, lab.settings, (), ())) == []
     seen = dataclasses.replace(lab, machines={**lab.machines, "other": tiny})
     assert list(BY_NAME["quay"].problems(seen.context)) == []
+
+
+def test_a_host_of_packages_without_a_container_needs_a_clock_as_well(lab: Plan) -> None:
+    """As cephadm's hosts, whose daemons are no containers of ours."""
+    port = Port(PublishedPort(7480, 7480, "192.0.2.9"), "storage_port", Audience.QUAY)
+    late = machine(clock_ahead=95.0, addresses=("192.0.2.9",))
+    (problem,) = preconditions.problems("ceph2", late, lab.settings, (), (("ceph", port),))
+    assert problem.startswith("ceph2: its clock is +95 s off")
 
 
 def test_database_host_alone_needs_no_memory_for_quay(store: Store) -> None:

@@ -252,6 +252,13 @@ def test_radosgw_that_is_missing_or_set_twice_is_refused() -> None:
     assert twice.startswith("storage_host: rgw.example.com runs elsewhere, but group `ceph` has")
 
 
+def test_a_group_of_the_object_store_is_refused() -> None:
+    quay = host("quay.example.com", address="192.168.254.10")
+    store = host("store.example.com", ["object_store"], address="192.168.254.20")
+    (problem,) = _refused([quay, store])
+    assert problem.startswith("object_store: store.example.com is in group `object_store`")
+
+
 def test_two_quay_hosts_are_refused_for_what_is_missing() -> None:
     hosts = [host(f"quay{n}.example.com", address=f"192.168.254.1{n}") for n in (1, 2)]
     for each in hosts[1:]:
