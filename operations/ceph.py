@@ -47,10 +47,11 @@ def user_present(plan: Plan) -> Generator[StringCommand]:
     Tasks call it on every host, so that Quay's host waits for it: hosts wait for each other at an
     operation that they share.
     """
-    if host.name != plan.ceph_admin:
+    if host.name != ceph.admin_host(plan.topology):
         host.noop("Ceph is administered on another host")
         return
-    state = ask(Ceph, shell=plan.ceph_shell)
+    shell = ceph.shell(plan.settings, plan.topology)
+    state = ask(Ceph, shell=shell)
     if (
         state is None
         and plan.was_deployed(host.name)
@@ -62,7 +63,7 @@ def user_present(plan: Plan) -> Generator[StringCommand]:
         host.noop(f"user {ceph.USER} is as it has to be; {state.health}")
         return
     yield StringCommand(
-        quoted(*plan.ceph_shell, "radosgw-admin", "metadata", "put", f"user:{ceph.USER}"),
+        quoted(*shell, "radosgw-admin", "metadata", "put", f"user:{ceph.USER}"),
         _stdin=ceph.metadata(user),
     )
 

@@ -82,7 +82,7 @@ def applied(plan: Plan) -> Generator[StringCommand]:
 
     Tasks call it on every Ceph host: once all are prepared, the first one declares them.
     """
-    if host.name != plan.ceph_admin:
+    if host.name != ceph.admin_host(plan.topology):
         host.noop("declared on the first host")
         return
     left_out = [name for name in plan.topology.hosts["ceph"] if name not in plan.machines]
@@ -90,13 +90,14 @@ def applied(plan: Plan) -> Generator[StringCommand]:
         host.noop(f"not without all of its hosts; left out are {', '.join(left_out)}")
         return
     wanted = cephadm.specifications(plan.settings, plan.topology, plan.credentials, plan.machines)
-    state = ask(Ceph, shell=plan.ceph_shell) if _state(plan).made else None
+    shell = ceph.shell(plan.settings, plan.topology)
+    state = ask(Ceph, shell=shell) if _state(plan).made else None
     changed = cephadm.names_to_apply(wanted, state.declared if state else ())
     if not changed:
         host.noop("hosts and services are as they have to be")
         return
     yield StringCommand(
-        quoted(*plan.ceph_shell, "ceph", "orch", "apply", "-i", "-"), ">/dev/null 2>&1",
+        quoted(*shell, "ceph", "orch", "apply", "-i", "-"), ">/dev/null 2>&1",
         _stdin=cephadm.render(wanted),
     )  # fmt: skip
 
@@ -108,21 +109,22 @@ def serving(plan: Plan) -> Generator[StringCommand]:
     + plan: the run's plan
     """
     store, timeout = plan.topology.store, plan.settings.health_timeout
-    if host.name != plan.ceph_admin or store is None:
+    if host.name != ceph.admin_host(plan.topology) or store is None:
         host.noop("waited for on the first host")
         return
-    state = ask(Ceph, shell=plan.ceph_shell) if _state(plan).made else None
+    shell = ceph.shell(plan.settings, plan.topology)
+    state = ask(Ceph, shell=shell) if _state(plan).made else None
     if state and state.daemons.get("rgw") and state.daemons.get("osd"):
         host.noop(f"{state.health}: {', '.join(f'{n} {k}' for k, n in state.daemons.items())}")
         return
-    shell = " ".join(plan.ceph_shell)
+    status = " ".join((*shell, "ceph", "status"))
     yield StringCommand(
         f"end=$(($(date +%s) + {timeout}));",
         # The gateway listens once it has read its pools.
         "until timeout 5 bash -c", QuoteString(f"</dev/tcp/{store.address}/{store.port}"),
         "2>/dev/null; do",
         'if test "$(date +%s)" -ge "$end"; then',
-        f"{shell} ceph status 2>/dev/null | head -n 12 >&2;",
+        f"{status} 2>/dev/null | head -n 12 >&2;",
         fail(f"Ceph's gateway does not answer (health_timeout: {timeout} s); has it OSDs?"),
         "; fi; sleep 2; done",
     )  # fmt: skip

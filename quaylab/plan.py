@@ -21,7 +21,6 @@ from quaylab.checks import (
 )
 from quaylab.checks.fetched_images import ImageState
 from quaylab.database_login import Login
-from quaylab.engines import docker
 from quaylab.hosts import storage, storage_problems, subscription
 from quaylab.hosts.disks import Disks
 from quaylab.hosts.machine import Machine
@@ -32,7 +31,7 @@ from quaylab.problems import Problems, refuse
 from quaylab.secrets import certificates, needed
 from quaylab.secrets.certificates import ServerCertificate
 from quaylab.secrets.credentials import Credentials, Store
-from quaylab.services import BY_NAME, SERVICES, ceph, cephadm, quay_config
+from quaylab.services import BY_NAME, SERVICES, quay_config
 from quaylab.services.base import Context, Port, Workload
 from quaylab.settings.loading import HostInput, HostSettings, Settings, load
 from quaylab.topology import Topology
@@ -106,18 +105,6 @@ class Plan:
     def address_of_quay(self, host: str) -> str:
         """Return the address of the registry's name on a host, in case DNS doesn't know it."""
         return LOOPBACK if host == self.topology.leader else self.topology.quay_address
-
-    @property
-    def ceph_admin(self) -> str | None:
-        """The host where Ceph's commands run; None if Quaylab runs no Ceph."""
-        return next(iter(self.topology.hosts["ceph"]), None)
-
-    @property
-    def ceph_shell(self) -> tuple[str, ...]:
-        """The words before a command of Ceph on that host."""
-        if ceph.runs_in_container(self.topology.hosts["ceph"]):
-            return docker.execute_words(ceph.CONTAINER)
-        return ("cephadm", "--image", self.settings.ceph_image, "shell", "--")
 
     def workload(self, service: str, host: str) -> Workload:
         """Return a service's workload on a connected host that runs it."""
@@ -311,12 +298,8 @@ def _assemble(
     else:
         credentials = certificates.with_server_certificate(credentials, layout.hostname)
         certificate = certificates.server_certificate(credentials)
-    ceph_hosts = layout.hosts["ceph"]
-    if ceph_hosts and not ceph.runs_in_container(ceph_hosts):
-        credentials = cephadm.with_ssh_key(credentials)
-    if ceph_hosts and settings.storage_tls:
-        addresses = [layout.addresses[host] for host in ceph_hosts]
-        credentials = certificates.with_ceph_certificate(credentials, layout.hostname, addresses)
+    for service in SERVICES:
+        credentials = service.with_keys(credentials, settings, layout)
     context = Context(settings, layout, credentials, certificate, machines)
     return Plan(
         settings,

@@ -4,7 +4,7 @@ from pyinfra import host
 
 from operations import ceph, cephadm, containers, files, images, object_storage
 from operations.run import begin
-from quaylab.services.ceph import image, runs_in_container
+from quaylab.services.ceph import admin_host, image, runs_in_container
 from quaylab.services.cephadm import files as cephadm_files
 
 plan = begin()
@@ -24,7 +24,7 @@ if host.name in members:
     else:
         cephadm.prepared(name="Prepare the host for cephadm", plan=plan)
 
-        if host.name == plan.ceph_admin:
+        if host.name == admin_host(plan.topology):
             files.present(
                 name="Write the bootstrap configuration",
                 files=cephadm_files(plan.settings, plan.credentials),

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -18,7 +19,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pydantic import SecretStr
 
 from quaylab import tls
-from quaylab.secrets.credentials import Credentials
+
+if TYPE_CHECKING:
+    from quaylab.secrets.credentials import Credentials
 
 CA_LIFE = dt.timedelta(days=3650)
 # Apple's and most browsers' limit for a server certificate is 398 days.

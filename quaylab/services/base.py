@@ -172,6 +172,12 @@ class Service(ABC):
         """Yield the secrets that it needs."""
         yield from ()
 
+    def with_keys(
+        self, credentials: Credentials, settings: Settings, topology: Topology
+    ) -> Credentials:
+        """Return the credentials with the keys and certificates that its hosts need."""
+        return credentials
+
     # --- placement ---
 
     def placement_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:

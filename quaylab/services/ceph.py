@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, SecretStr
 
+from quaylab.engines import docker
 from quaylab.images import Image, packaged_image
 from quaylab.model import (
     LOOPBACK,
@@ -23,6 +24,7 @@ from quaylab.model import (
     digests,
 )
 from quaylab.paths import ETC, SCRIPTS, STORAGE_NOTE
+from quaylab.secrets import certificates
 from quaylab.services import cephadm
 from quaylab.services.base import (
     Audience,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from quaylab.hosts.machine import Machine
     from quaylab.secrets.credentials import Credentials
     from quaylab.settings.loading import Settings
+    from quaylab.topology import Topology
 
 CONTAINER = container_name("ceph")
 DIRECTORY = f"{ETC}/ceph"
@@ -97,6 +100,19 @@ class Ceph(Service):
     def needs(self, settings: Settings, groups: Groups) -> Iterator[Need]:
         if settings.ceph_swift and groups["ceph"]:
             yield Need("swift_password", Maker.QUAYLAB)
+
+    def with_keys(
+        self, credentials: Credentials, settings: Settings, topology: Topology
+    ) -> Credentials:
+        hosts = topology.hosts[self.name]
+        if hosts and not runs_in_container(hosts):
+            credentials = cephadm.with_ssh_key(credentials)
+        if hosts and settings.storage_tls:
+            addresses = [topology.addresses[host] for host in hosts]
+            credentials = certificates.with_ceph_certificate(
+                credentials, topology.hostname, addresses
+            )
+        return credentials
 
     def placement_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
         if len(groups["ceph"]) == 2:
@@ -165,6 +181,18 @@ class Ceph(Service):
 def runs_in_container(hosts: tuple[str, ...]) -> bool:
     """Whether the cluster is one container; on several hosts cephadm runs it."""
     return len(hosts) == 1
+
+
+def admin_host(topology: Topology) -> str | None:
+    """Return the host where Ceph's commands run; None if Quaylab runs no Ceph."""
+    return next(iter(topology.hosts["ceph"]), None)
+
+
+def shell(settings: Settings, topology: Topology) -> tuple[str, ...]:
+    """Return the words before a command of Ceph on that host."""
+    if runs_in_container(topology.hosts["ceph"]):
+        return docker.execute_words(CONTAINER)
+    return ("cephadm", "--image", settings.ceph_image, "shell", "--")
 
 
 def image(settings: Settings) -> Image:

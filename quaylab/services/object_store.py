@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 from quaylab.endpoints import StoreEndpoint
 from quaylab.model import LOOPBACK
-from quaylab.secrets import making
+from quaylab.secrets import certificates, making
 from quaylab.secrets.passwords import OBJECT_STORE
 from quaylab.services.base import Groups, Maker, Need, Secret, Service
 from quaylab.settings.types import (
@@ -167,6 +167,8 @@ class ObjectStore(Service):
 
     def setting_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
         yield from _setting_problems(settings, kind(settings, groups))
+        if settings.storage_ca:
+            yield from certificates.authority_problems("storage_ca", settings.storage_ca)
 
     def needs(self, settings: Settings, groups: Groups) -> Iterator[Need]:
         if kind(settings, groups) == "local" or settings.storage_iam_role:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quaylab.secrets import certificates
 from quaylab.services.base import Service
 from quaylab.versions import is_legacy, quay_version
 
@@ -24,6 +25,7 @@ def authority_problems(
     if authority is None:
         return
     name = service.name
+    yield from certificates.authority_problems(f"{name}_ca", authority)
     if service.external_address(settings) is None:
         yield (
             f"{name}_ca: is for one that runs elsewhere, and {name}_host isn't set; the lab's "

@@ -11,6 +11,7 @@ from quaylab.endpoints import Endpoint
 from quaylab.hosts.storage import Storage
 from quaylab.hosts.subscription import is_wanted
 from quaylab.model import LOOPBACK
+from quaylab.services import ceph
 from quaylab.services.base import Workload
 from quaylab.versions import is_legacy
 from tests.hosts.lab import Lab, Target
@@ -143,7 +144,7 @@ PLACES: dict[str, Callable[[Lab], list[Any]]] = {
     ],
     "postgresql_host": lambda lab: _database(lab, "postgresql"),
     "mysql_host": lambda lab: _database(lab, "mysql"),
-    "ceph_host": lambda lab: lab.on(lab.plan.ceph_admin),
+    "ceph_host": lambda lab: lab.on(ceph.admin_host(lab.plan.topology)),
     "quay_host": lambda lab: lab.on(*lab.plan.topology.quay),
     "object_storage_user": lambda lab: (
         lab.on(*lab.plan.topology.quay) if lab.plan.topology.store else []

@@ -11,7 +11,8 @@ from tests.hosts.lab import Lab, Target
 
 
 def _state(target: Target, lab: Lab) -> CephState:
-    found: CephState | None = target.ask(Ceph(), shell=lab.plan.ceph_shell)
+    shell = ceph.shell(lab.plan.settings, lab.plan.topology)
+    found: CephState | None = target.ask(Ceph(), shell=shell)
     assert found, "the cluster does not answer"
     return found
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from quaylab.checks import given_files
+from quaylab.services import SERVICES
 from tests.authority import Authority
 from tests.unit.samples import settings
 
@@ -47,7 +48,11 @@ def test_private_ca_of_openssl(tmp_path: Path) -> None:
 
 
 def _problems(key: str, file: Path) -> list[str]:
-    return given_files.problems(settings(**{key: file}))
+    """Return the problems with the file; those of CAs of services come from the services."""
+    given = settings(**{key: file})
+    groups = {service.name: () for service in SERVICES}
+    found = [problem for each in SERVICES for problem in each.setting_problems(given, groups)]
+    return [each for each in given_files.problems(given) + found if str(file) in each]
 
 
 @pytest.mark.parametrize("key", KEYS)
