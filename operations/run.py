@@ -109,7 +109,7 @@ def _make(purpose: Purpose) -> Plan:
         store,
         ask=ask_at_terminal(),
         rotate=purpose is Purpose.ROTATE,
-        requires_all=purpose is not Purpose.RECOVER,
+        deploys=purpose.deploys,
     )
     if not purpose.deploys:
         return plan

@@ -156,7 +156,7 @@ def make(
     store: Store | None = None,
     ask: Callable[[str], str] | None = None,
     rotate: bool = False,
-    requires_all: bool = True,
+    deploys: bool = True,
 ) -> Plan:
     """Make the plan for an inventory's hosts.
 
@@ -165,7 +165,8 @@ def make(
         store: the credentials file; by default ``credentials/LAB_NAME.yaml``.
         ask: asks at a terminal for secrets that can't be generated.
         rotate: replace the passwords of the services that Quaylab runs.
-        requires_all: refuse a run without the passwords of external services.
+        deploys: refuse what a deploy can't work with: missing passwords of external services, and
+            an own certificate that clients would not accept.
 
     Raises:
         Refusal: all problems found, each by its setting.
@@ -188,11 +189,11 @@ def make(
     with problems.collecting():
         layout = _topology(settings, host_settings, hosts, machines)
     with problems.collecting():
-        credentials = needed.load(settings, store, groups, ask, rotate, requires_all)
+        credentials = needed.load(settings, store, groups, ask, rotate, deploys)
     if layout and credentials and store.replaces_passwords(credentials):
         # Quay can't log in to the database if only one of the two gets the new password.
         problems += host_reports.absent_problems("new passwords", layout.engine_hosts(), machines)
-    if layout and settings.tls_certificate and settings.tls_key:
+    if deploys and layout and settings.tls_certificate and settings.tls_key:
         problems += certificates.check(settings.tls_certificate, settings.tls_key, layout.hostname)
     if layout and credentials:
         problems += quay_config.problems(settings, layout, credentials)

@@ -21,7 +21,7 @@ def load(
     groups: Groups,
     ask: Callable[[str], str] | None,
     rotate: bool,
-    requires_all: bool,
+    deploys: bool,
     environment: Mapping[str, str] = os.environ,
 ) -> Credentials:
     """Return the credentials of a run; :func:`quaylab.plan.make` describes the arguments.
@@ -32,7 +32,7 @@ def load(
     needs = [need for service in SERVICES for need in service.needs(settings, groups)]
     credentials = store.load(
         environment,
-        required=[need.key for need in needs if need.maker is Maker.OTHERS and requires_all],
+        required=[need.key for need in needs if need.maker is Maker.OTHERS and deploys],
         ask=ask,
         external=[need.key for need in needs if need.maker is not Maker.QUAYLAB],
         needs_ca=settings.tls_certificate is None,

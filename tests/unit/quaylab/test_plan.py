@@ -286,6 +286,13 @@ def test_users_certificate_is_checked(store: Store, users: dict[str, Any]) -> No
     assert problem.startswith("tls_certificate: is for quay.example.com, not for")
 
 
+def test_a_bad_certificate_keeps_nobody_from_removal_or_recovery(
+    store: Store, users: dict[str, Any]
+) -> None:
+    hosts = [host(QUAY, server_hostname="other.example.com", **users)]
+    assert plan.make(hosts, {QUAY: machine()}, store, deploys=False).certificate.ca is None
+
+
 @pytest.mark.parametrize(
     ("given", "missing"), [("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")]
 )
