@@ -160,7 +160,6 @@ def _engine(values: Mapping[str, str]) -> machine.Engine:
         )
     return machine.Engine(
         version=info.get("ServerVersion") or None,
-        storage_driver=info.get("Driver"),
         root_directory=info.get("DockerRootDir"),
         unsupported=unsupported,
         proxies=(

@@ -47,14 +47,13 @@ def prepared(plan: Plan) -> Generator[StringCommand]:
             statement = f"ALTER DATABASE {settings.database_name} CHARACTER SET latin1"
             yield _mysql(container, statement)
         return
-    trigram = state.extensions.get("pg_trgm") if state else None
-    if state and trigram is None:
+    if state and "pg_trgm" not in state.extensions:
         yield fail(
             f"the image {database.image.reference} has no pg_trgm, which Quay needs; take "
             "one with PostgreSQL's contrib modules (postgresql_image)"
         )
-    if trigram and trigram.installed:
-        host.noop(f"pg_trgm {trigram.installed} is installed")
+    if state and (installed := state.extensions.get("pg_trgm")):
+        host.noop(f"pg_trgm {installed} is installed")
     else:
         yield _postgresql(
             container, settings.database_name, "CREATE EXTENSION IF NOT EXISTS pg_trgm"

@@ -279,8 +279,8 @@ done"""
 # If the daemon hangs, prints `hangs` and makes later docker commands fail, not wait for ever.
 INFO = """\
 info=$(timeout 60 docker info --format '{"ServerVersion":{{json .ServerVersion}},\
-"Driver":{{json .Driver}},"DockerRootDir":{{json .DockerRootDir}},\
-"SecurityOptions":{{json .SecurityOptions}},"LiveRestoreEnabled":{{json .LiveRestoreEnabled}},\
+"DockerRootDir":{{json .DockerRootDir}},"SecurityOptions":{{json .SecurityOptions}},\
+"LiveRestoreEnabled":{{json .LiveRestoreEnabled}},\
 "HttpProxy":{{json .HTTPProxy}},"HttpsProxy":{{json .HTTPSProxy}},"NoProxy":{{json .NoProxy}}}' \
 2>/dev/null)
 test $? != 124 || { echo hangs; docker() { return 1; }; }

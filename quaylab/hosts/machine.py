@@ -20,7 +20,6 @@ class Engine:
     unset. With ``live_restore`` containers keep running while it restarts."""
 
     version: str | None
-    storage_driver: str | None
     root_directory: str | None
     unsupported: str | None
     proxies: tuple[str, str, str] = ("", "", "")

@@ -77,8 +77,6 @@ def _type(field: FieldInfo) -> str:
         return "list"
     if typing.get_origin(annotation) is typing.Literal:
         return " or ".join(f"`{choice}`" for choice in typing.get_args(annotation))
-    if typing.get_origin(annotation) is list:
-        return "list"
     words = {str: "text", int: "number", bool: "`True` or `False`"}
     return words.get(annotation, "dict")  # type: ignore[arg-type]
 

@@ -35,7 +35,7 @@ def _daemon(
 ) -> FakeHost:
     """Return a host with an engine, and with the files ``left`` of a proxy."""
     daemon = DaemonState(True, enabled, flushed)
-    engine = Engine("26.1.5" if answers else None, None, None, None, proxies, live_restore)
+    engine = Engine("26.1.5" if answers else None, None, None, proxies, live_restore)
     return FakeHost({Daemon: daemon, EngineInfo: engine, Paths: left or []})
 
 
@@ -61,9 +61,9 @@ def test_foreign_data_that_only_a_started_engine_shows_stops_the_run(lab: Plan) 
 
 
 def test_an_engine_that_comes_up_without_the_data_stops_the_run(lab: Plan) -> None:
-    down = machine(schema="v3.18.0", engine=Engine(None, None, None, None))
+    down = machine(schema="v3.18.0", engine=Engine(None, None, None))
     lab = dataclasses.replace(lab, machines={"quay.example.com": down})
-    up = machine(schema="v3.18.0", engine=Engine("26.1.5", "overlay2", "/var/lib/docker", None))
+    up = machine(schema="v3.18.0", engine=Engine("26.1.5", "/var/lib/docker", None))
     (command,) = FakeHost({MachineFact: up}).shell(docker.no_foreign_data, plan=lab)
     assert "volume quaylab-database is not on quay.example.com" in command
     assert "exit 1" in command
