@@ -132,7 +132,7 @@ def driver_set() -> Generator[StringCommand]:
 
 
 @operation()
-def required_by_engine(
+def engine_waits_for_mounts(
     wanted: tuple[Storage, ...], directories: tuple[str, ...]
 ) -> Generator[StringCommand]:
     """Let systemd start the engine only when its file systems are mounted.

@@ -16,7 +16,7 @@ VERSION_LABEL = "io.quaylab.version"
 # What a data volume holds, its directory on the host, and whether Quay or the stand-in uses it.
 DATA_LABEL = "io.quaylab.data"
 PATH_LABEL = "io.quaylab.path"
-REGISTRY_LABEL = "io.quaylab.registry"
+IMPLEMENTATION_LABEL = "io.quaylab.registry"
 
 NETWORK = "quaylab"
 LOOPBACK = "127.0.0.1"

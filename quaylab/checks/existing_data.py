@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from quaylab.checks import ownership
 from quaylab.hosts.machine import Machine
-from quaylab.model import CREDENTIALS_LABEL, DATA_LABEL, PATH_LABEL, REGISTRY_LABEL, Volume
+from quaylab.model import CREDENTIALS_LABEL, DATA_LABEL, IMPLEMENTATION_LABEL, PATH_LABEL, Volume
 from quaylab.services.base import Workload
 
 # The setting that determines a label, for the error; that of the path is the volume's own.
-SETTINGS = {DATA_LABEL: "database_engine", REGISTRY_LABEL: "image_source"}
+SETTINGS = {DATA_LABEL: "database_engine", IMPLEMENTATION_LABEL: "image_source"}
 
 
 def container_problems(name: str, machine: Machine, workloads: Iterable[Workload]) -> Iterator[str]:

@@ -287,7 +287,7 @@ def differing(settings: Settings, found: Registration) -> dict[str, str]:
     }
 
 
-def is_elsewhere(settings: Settings, found: Registration) -> bool:
+def is_for_another_server(settings: Settings, found: Registration) -> bool:
     """Whether the client is configured for another server than the settings'."""
     return any(key.startswith("server.") for key in differing(settings, found))
 
@@ -295,7 +295,7 @@ def is_elsewhere(settings: Settings, found: Registration) -> bool:
 def waits_for_ca(settings: Settings, found: Registration) -> bool:
     """Whether the client fails because the settings' CA may not be installed yet."""
     needs_ca = blamed_setting(found.trouble or "") == "rhsm_ca"
-    return needs_ca and bool(settings.rhsm_ca) and not is_elsewhere(settings, found)
+    return needs_ca and bool(settings.rhsm_ca) and not is_for_another_server(settings, found)
 
 
 def host_problems(
@@ -307,7 +307,7 @@ def host_problems(
         ca_is_due: the run will install a CA, which may solve the client's trouble.
     """
     blamed = blamed_setting(found.trouble or "")
-    if (found.identity or blamed) and is_elsewhere(settings, found):
+    if (found.identity or blamed) and is_for_another_server(settings, found):
         yield (
             f"rhsm_server: {name} is registered with {found.server}, not {settings.rhsm_server}; "
             "to move it, run there first: subscription-manager unregister (or clean, if that "

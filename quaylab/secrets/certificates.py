@@ -127,7 +127,7 @@ def check(certificate: Path, key: Path, hostname: str, now: dt.datetime | None =
     if not problems:
         # Other reasons why a client could refuse it, such as a short key.
         try:
-            tls.rehearse(certificate, key, hostname)
+            tls.try_handshake(certificate, key, hostname)
         except ssl.SSLError as error:
             problems.append(f"tls_certificate: {certificate} can't be served: {error}")
     return problems

@@ -19,9 +19,9 @@ from quaylab.images import Image
 from quaylab.model import (
     CREDENTIALS_LABEL,
     DATA_LABEL,
+    IMPLEMENTATION_LABEL,
     LOOPBACK,
     PATH_LABEL,
-    REGISTRY_LABEL,
     Container,
     ManagedFile,
     Mount,
@@ -147,14 +147,14 @@ class Service(ABC):
     Attributes:
         name: the inventory group of its hosts, and a part of its containers' names.
         title: its name for people.
-        has_peers: whether its hosts need an address for each other.
+        needs_peer_address: whether other hosts connect to its hosts at their addresses.
         secrets: the secrets that it may need.
         directories: the settings that name a host directory for its data.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
-    has_peers: ClassVar[bool] = False
+    needs_peer_address: ClassVar[bool] = False
     secrets: ClassVar[tuple[Secret, ...]] = ()
     directories: ClassVar[tuple[str, ...]] = ()
 
@@ -283,13 +283,13 @@ def environment_file(service: str, uid: int, values: Mapping[str, str]) -> Manag
     return ManagedFile(f"{ETC}/{service}/{ENVIRONMENT}", lines, uid=uid, mode=0o400)
 
 
-def with_environment(command: str) -> tuple[str, ...]:
-    """Return a container's command that gets the variables of that file."""
+def run_with_environment(command: str) -> tuple[str, ...]:
+    """Return a command for a container to run, with the variables of its environment file."""
     return ("bash", "-c", f"set -a && . {ETC}/{ENVIRONMENT} && set +a && exec {command}")
 
 
-def in_environment(script: str) -> str:
-    """Return a shell command for `docker exec` that gets the variables of that file."""
+def exec_with_environment(script: str) -> str:
+    """Return a command for `docker exec`, with the variables of the environment file."""
     return f"bash -c {shlex.quote(f'. {ETC}/{ENVIRONMENT}; {script}')}"
 
 
@@ -308,5 +308,5 @@ def volume_labels(context: Context, data: str, path: str | None) -> dict[str, st
         DATA_LABEL: data,
         PATH_LABEL: path or "",
         CREDENTIALS_LABEL: context.credentials.fingerprint,
-        REGISTRY_LABEL: "stand-in" if context.settings.image_source == "packages" else "quay",
+        IMPLEMENTATION_LABEL: "stand-in" if context.settings.image_source == "packages" else "quay",
     }

@@ -22,7 +22,8 @@ from quaylab.services.base import (
     Workload,
     configuration_mount,
     environment_file,
-    in_environment,
+    exec_with_environment,
+    run_with_environment,
     volume_labels,
     with_environment,
 )
@@ -156,7 +157,7 @@ class Database(SingleHostService):
             image=wanted.reference,
             version=wanted.tag,
             owner=credentials.fingerprint,
-            command=with_environment(kind.start),
+            command=run_with_environment(kind.start),
             health=kind.health,
             ports=tuple(port.published for port in self.ports(context, host)),
             mounts=(configuration_mount(self.name), Mount(name, kind.data)),
@@ -166,7 +167,7 @@ class Database(SingleHostService):
             # PostgreSQL waits for Quay's connection pool before it stops.
             stop_timeout=60,
         )
-        password_refused = in_environment(kind.refuses_password)
+        password_refused = exec_with_environment(kind.refuses_password)
         return (Workload(self.name, wanted, (environment,), volume, container, password_refused),)
 
     def data_note(self, leader: Machine) -> str | None:

@@ -48,8 +48,8 @@ def test_operations_come_in_order(installed: Result) -> None:
     assert installed.operations == [
         "Install libvirt and QEMU",
         "Start libvirt",
-        "Check that what is there fits",
-        "Start the list of host keys",
+        "Check for conflicts in libvirt",
+        "Create the known_hosts file",
         "Create the networks",
         "Create the storage pools",
         "Fetch the base images",

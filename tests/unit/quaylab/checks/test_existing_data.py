@@ -6,7 +6,7 @@ import pytest
 
 from quaylab.checks import existing_data
 from quaylab.engines.state import FoundVolume
-from quaylab.model import CREDENTIALS_LABEL, DATA_LABEL, PATH_LABEL, REGISTRY_LABEL, Volume
+from quaylab.model import CREDENTIALS_LABEL, DATA_LABEL, IMPLEMENTATION_LABEL, PATH_LABEL, Volume
 from quaylab.services.quay import STORAGE_VOLUME
 from tests.unit.samples import CREDENTIALS, machine, workload
 
@@ -16,7 +16,7 @@ LABELS = {
     DATA_LABEL: "postgresql-15-c9s",
     PATH_LABEL: "",
     CREDENTIALS_LABEL: CREDENTIALS.fingerprint,
-    REGISTRY_LABEL: "quay",
+    IMPLEMENTATION_LABEL: "quay",
 }
 
 
