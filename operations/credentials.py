@@ -27,7 +27,7 @@ def saved(plan: Plan) -> Generator[FunctionCommand]:
     + plan: the run's plan
 
     Tasks call it first and on every host, so that all hosts wait until the file is written: hosts
-    wait for each other at an operation that they share.
+    wait for each other at an operation that is planned for all of them.
     """
     if plan.store.is_saved(plan.credentials):
         host.noop(f"{plan.store.path} is up to date")
@@ -43,7 +43,7 @@ def former_passwords_saved(plan: Plan) -> Generator[FunctionCommand]:
     """
     wanted = plan.credentials.with_former_passwords()
     if wanted == plan.credentials:
-        host.noop("the superuser has no former password that isn't tried anyway")
+        host.noop("there is no former password of the superuser to add")
         return
     yield FunctionCommand(_save, (plan.store, wanted), {})
 

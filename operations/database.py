@@ -94,7 +94,7 @@ def external_database_present(plan: Plan) -> Generator[PyinfraCommand]:
         answer = reach.database(host, plan)
     except Unreachable as error:
         if plan.administrator is None:
-            yield fail(str(error))  # the database answered when the run began
+            yield fail(str(error))  # it answered when the run began, and is gone since
             return
     else:
         host.noop(f"the database {answer}")

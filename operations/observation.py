@@ -97,8 +97,8 @@ def begin(
 
 
 def prepare(host: Host, questions: Iterable[Question], paths: Iterable[str]) -> None:
-    """Ask a host for facts and files in one command. A fact that fails is asked again where it is
-    needed, and its error is reported there."""
+    """Ask a host for facts and files in one command. A fact that fails is not kept: the operation
+    that needs it asks again, and reports the error."""
     wanted = [*questions, question(Files, paths=list(paths))]
     # Side by side, because questions to containers take long.
     commands = "".join(

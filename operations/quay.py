@@ -103,7 +103,7 @@ def services_answer(plan: Plan) -> Generator[StringCommand]:
 
 
 def _out_of_reach(plan: Plan) -> list[str]:
-    """Return the problems of services that this host reaches and its containers don't."""
+    """Return a problem for each service that this host can reach but its containers can't."""
     needed = quay_connections.connections(plan.settings, plan.topology)
     reasons = ask(UnreachableTargets, **reach_arguments(plan, host.name, ask(Engine)))
     return [
@@ -118,8 +118,8 @@ def _out_of_reach(plan: Plan) -> list[str]:
 def reach_arguments(plan: Plan, host: str, engine: EngineState) -> dict[str, Any]:
     """Return the arguments of the fact UnreachableTargets for a host of Quay's.
 
-    Quay's container asks if it runs on our network; otherwise it is about to be replaced, and
-    another container of its image asks.
+    If Quay's container runs on our network, the check is done in it. Otherwise the container is
+    about to be replaced, and a temporary one of its image does the check.
     """
     quay = plan.workload("quay", host)
     found = engine.containers.get(quay.container.name)

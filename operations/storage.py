@@ -53,13 +53,13 @@ def mounted(storage: Storage, machine: Machine) -> Generator[StringCommand]:
 
         storage.mounted(
             name="Mount quay_storage",
-            storage=lab.storages[host.name][0],
+            storage=plan.storages[host.name][0],
             machine=machine,
         )
     """
     disks = ask(StorageFact, paths=[storage.path] if storage.path else [])
     if problems := list(storage_problems.problems(host.name, machine, disks, [storage])):
-        # The plan has refused these problems, so somebody has used the disk since then.
+        # The plan found no such problem: somebody has used the disk since.
         yield fail("\n".join(problems))
         return
     work = storages.work(storage, disks)

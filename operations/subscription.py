@@ -104,7 +104,7 @@ def registered(settings: Settings, secret: str) -> Generator[StringCommand]:
     elif report.identity:
         host.noop(f"registered as {report.identity}")
     elif report.trouble:
-        if not postpone("registered, as far as is known before its CA is there"):
+        if not postpone("known once the CA of its server is installed"):
             yield fail(subscription.trouble(host.name, report))
     elif not secret:
         yield fail(

@@ -79,8 +79,8 @@ def run(container: Container) -> str:
 
 
 def run_once(name: str, mounts: Iterable[Mount], image: str, *words: str) -> str:
-    """Run a command in a container on our network, and remove the container at its end. It gets no
-    signals of the client, so it goes on if the run is cut off."""
+    """Run a command in a container on our network, and remove the container at its end. The client
+    forwards no signals to it, so it keeps running if the run is interrupted."""
     options = [*(f"--volume={bind(mount)}" for mount in mounts), image, *words]
     return f"{RUN} --rm --sig-proxy=false --name={name} --network={NETWORK} {shlex.join(options)}"
 
@@ -98,8 +98,8 @@ def remove(name: str) -> str:
 
 
 def remove_ours(name: str) -> str:
-    """Do the same to a container of this name if it exists and has our label. One without it stays,
-    and the engine then refuses the name."""
+    """Do the same to a container of this name if it exists and has our label. A container without
+    the label stays, and the engine then refuses the name."""
     found = f"$(docker ps --all --quiet --filter label={DIGEST_LABEL} --filter name=^/{name}$)"
     return (
         f"ours={found}; docker stop $ours >/dev/null 2>&1; "
@@ -276,7 +276,7 @@ done"""
 
 # --- the engine's state ---
 
-# If the daemon hangs, prints `hangs` and makes later docker commands fail, not wait for ever.
+# If the daemon hangs, prints `hangs`; later docker commands then fail instead of blocking.
 INFO = """\
 info=$(timeout 60 docker info --format '{"ServerVersion":{{json .ServerVersion}},\
 "DockerRootDir":{{json .DockerRootDir}},"SecurityOptions":{{json .SecurityOptions}},\

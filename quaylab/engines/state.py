@@ -87,13 +87,13 @@ class EngineState:
         return "restart policy" if found.restart_policy != RESTART_POLICY else None
 
     def _has_read_another(self, path: str, sha256: str, reader: ContainerState) -> bool:
-        """Whether a container may have read a file before its present content was written, or will
-        be: while a run is planned, the file may still differ."""
+        """Whether a container may have read an older content of a file. While a run is planned, the
+        new content may not have been written yet; that counts too."""
         file = self.files.get(path)
         return file is None or file.sha256 != sha256 or file.at > reader.started
 
     def _matches(self, found: ContainerState, wanted: Container) -> bool:
-        """Whether a container really is as its digest says: it may have been made by hand."""
+        """Whether a container is as its digest says: somebody may have created it by hand."""
         environment = {**(found.image_environment or {}), **dict(wanted.environment)}
         return (
             found.image == wanted.image

@@ -331,7 +331,7 @@ def host_problems(
 
 
 def trouble(name: str, found: Registration) -> str:
-    """Say why a client can't find out whether its host is registered, and what helps."""
+    """Say why a client can't tell whether its host is registered, and give a remedy."""
     if EXPIRED in (found.trouble or ""):
         return (
             f"{name}: its registration's certificate has expired, or its clock is wrong; set the "

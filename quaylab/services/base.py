@@ -72,8 +72,9 @@ class Maker(Enum):
     """Who creates a secret."""
 
     QUAYLAB = "Quaylab"
-    # The administrator of an external server sets it, so Quaylab can generate it.
+    # Quaylab generates it, and sets it in an external server as the server's administrator.
     ADMINISTRATOR = "an administrator"
+    # It is given: an external server has it.
     OTHERS = "others"
 
 
@@ -142,7 +143,7 @@ class Context:
 
 
 class Service(ABC):
-    """A service of the registry. Its methods are pure: same arguments, same result.
+    """A service of the registry. Its methods need no host: same arguments, same result.
 
     Attributes:
         name: the inventory group of its hosts, and a part of its containers' names.
@@ -161,7 +162,7 @@ class Service(ABC):
     # --- settings ---
 
     def external_address(self, settings: Settings) -> str | None:
-        """The address of an external server; None: Quaylab runs the service."""
+        """The address of the external server; None if Quaylab runs the service itself."""
         return None
 
     def setting_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
@@ -181,10 +182,10 @@ class Service(ABC):
     def endpoint(
         self, settings: Settings, groups: Groups, address: Callable[[str], str]
     ) -> Endpoint | None:
-        """Where Quay reaches it; None if Quay does not use it.
+        """Where Quay reaches it; None if Quay does not connect to it.
 
         Args:
-            address: returns a host's address for its peers.
+            address: returns the address at which the other hosts reach a host.
         """
         return None
 
@@ -209,7 +210,7 @@ class Service(ABC):
         yield from ()
 
     def data_note(self, leader: Machine) -> str | None:
-        """The path of the leader's note which says that its volumes hold data; None: no note."""
+        """The path of the leader's note that its volumes held data; None if there is no note."""
         return None
 
 
@@ -223,7 +224,7 @@ class SingleHostService(Service):
         raise NotImplementedError
 
     def listen(self, settings: Settings) -> str | None:
-        """The address to listen on, by the settings; None: only as widely as Quay needs."""
+        """The address to listen on that is set; None: the narrowest at which Quay reaches it."""
         raise NotImplementedError
 
     def placement_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
@@ -278,7 +279,8 @@ class SingleHostService(Service):
 
 
 def environment_file(service: str, uid: int, values: Mapping[str, str]) -> ManagedFile:
-    """Return a shell file for the container: argv and `docker inspect` then show no secret."""
+    """Return a file of shell variables that the container reads, so that neither its arguments nor
+    `docker inspect` show a secret."""
     lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
     return ManagedFile(f"{ETC}/{service}/{ENVIRONMENT}", lines, uid=uid, mode=0o400)
 

@@ -50,7 +50,7 @@ class RedisSettings(Section):
         "runs on another host",
     )
     redis_host: Address | None = Field(
-        description="A Redis that runs elsewhere; needs no group `redis`"
+        description="Address of an external Redis, instead of group `redis`"
     )
     redis_port: Port = Field(description="Port of Redis")
     redis_ca: LocalFile | None = Field(
