@@ -430,14 +430,14 @@ def _container(item: dict[str, Any], tags: Mapping[str, dict[str, Any]]) -> Cont
     """
     reference = item["Config"]["Image"]
     image = tags.get(reference)
-    outdated = image is not None and image["Id"] != item["Image"]
+    image_was_retagged = image is not None and image["Id"] != item["Image"]
     labels = item["Config"].get("Labels") or {}
     bindings = item["HostConfig"].get("PortBindings") or {}
     health = item["State"].get("Health")
     return ContainerState(
         id=item["Id"],
         image=reference,
-        outdated=outdated,
+        image_was_retagged=image_was_retagged,
         digest=labels.get(DIGEST_LABEL, ""),
         version=labels.get(VERSION_LABEL, ""),
         state=item["State"]["Status"],

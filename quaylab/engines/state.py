@@ -12,15 +12,15 @@ from quaylab.model import NETWORK, RESTART_POLICY, Container
 class ContainerState:
     """A container as the engine reports it.
 
-    ``health`` is None without a health check. ``environment`` includes the image's, which
-    ``image_environment`` has alone (None if the image is gone). The container is ``outdated`` if
-    its image's name now belongs to another image. ``started`` is in seconds since the epoch.
-    ``networks`` are ids by name; the id is empty until the first start.
+    ``image_was_retagged`` is whether its image's name now belongs to another image. ``health`` is
+    None without a health check. ``environment`` includes the image's, which ``image_environment``
+    has alone (None if the image is gone). ``started`` is in seconds since the epoch. ``networks``
+    are ids by name; the id is empty until the first start.
     """
 
     id: str
     image: str
-    outdated: bool
+    image_was_retagged: bool
     digest: str
     version: str
     state: str
@@ -97,7 +97,7 @@ class EngineState:
         environment = {**(found.image_environment or {}), **dict(wanted.environment)}
         return (
             found.image == wanted.image
-            and not found.outdated
+            and not found.image_was_retagged
             and (wanted.host_network or self._is_on_our_network(found))
             and found.ports == {str(port) for port in wanted.ports}
             and all(found.mounts.get(mount.target) == mount.source for mount in wanted.mounts)

@@ -244,7 +244,7 @@ def test_note_of_the_registry() -> None:
 
 
 def test_clusters_of_cephadm() -> None:
-    found = _process("ceph 11111111-2222-3333-4444-555555555555", "ceph_made ")
+    found = _process("ceph 11111111-2222-3333-4444-555555555555", "bootstrapped_cluster ")
     assert found.ceph == {"11111111-2222-3333-4444-555555555555"}
-    assert found.ceph_made is None
-    assert _process("ceph_made 1-2").ceph_made == "1-2"
+    assert found.bootstrapped_cluster is None
+    assert _process("bootstrapped_cluster 1-2").bootstrapped_cluster == "1-2"
