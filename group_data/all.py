@@ -180,7 +180,7 @@ libvirt_pools: list[dict[str, dict[str, str]]] = []
 virt_type = "kvm"
 # Seconds that a VM has for its first boot.
 virtual_machine_timeout = 600
-# With tasks/hypervisor.py: the VM to make again from its image; its root disk is lost, its other
+# With tasks/hypervisor.py: the VM to create again from its image; its root disk is lost, its other
 # disks stay.
 reimage = None
 

@@ -84,7 +84,7 @@ def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
 
 @operation()
 def external_database_present(plan: Plan) -> Generator[PyinfraCommand]:
-    """Create Quay's role, its database and pg_trgm on a server that runs elsewhere.
+    """Create Quay's role, its database and pg_trgm on an external server.
 
     + plan: the run's plan
 

@@ -238,7 +238,7 @@ def _check(plan: Plan, name: str) -> StringCommand:
 
 
 def _record(found: DumpsState, upgrade: Upgrade, name: str) -> StringCommand:
-    """Write the JSON file beside a dump that says it was checked. Without it, it is no dump."""
+    """Write the JSON file that says a dump was checked. A dump without it does not count."""
     record = {
         "before": upgrade.before,
         "after": upgrade.after,

@@ -128,7 +128,7 @@ def prepare(host: Host, questions: Iterable[Question], paths: Iterable[str]) -> 
 
 
 def recall(host: Host, name: str, ask_now: Callable[[], T]) -> T:
-    """Return the answer to a question that is no fact, such as a service's by its own protocol.
+    """Return the answer to a question that is not a fact, such as one to a service.
 
     Args:
         name: the answer's name in the host's cache.

@@ -33,7 +33,7 @@ def found(plan: Plan) -> subscription.Registration | str:
     """
     machine = plan.machines[host.name]
     if machine.os_id != "rhel":
-        return f"no subscription: {host.name} is no RHEL host but {machine.os_id}"
+        return f"no subscription: {host.name} is not a RHEL host but {machine.os_id}"
     if not subscription.is_wanted(plan.settings):
         return f"the subscription of {host.name} stays as it is: rhsm_organization isn't set"
     report = host.get_fact(Registration)

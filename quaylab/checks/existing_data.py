@@ -40,8 +40,11 @@ def data_problems(name: str, machine: Machine, wanted: Mapping[str, Volume]) -> 
         for label, setting in settings.items():
             found, expected = volume.labels.get(label), match.labels[label]
             if found != expected:
+                place, none = "of", "an unknown kind"
+                if label == PATH_LABEL:
+                    place, none = "in", "the engine's own directory"
                 yield (
-                    f"{setting}: volume {volume.name} on {name} is of {found or 'the engine'}, "
-                    f"but this run needs {expected or 'the engine'}; existing data is never "
+                    f"{setting}: volume {volume.name} on {name} is {place} {found or none}, "
+                    f"but this run needs {expected or none}; existing data is never "
                     "overwritten: set it back, or dump the data, purge and restore it"
                 )

@@ -84,7 +84,7 @@ def database(settings: Settings, credentials: Credentials, address: str, port: i
 
 
 def redis_server(settings: Settings, credentials: Credentials, address: str, port: int) -> Answer:
-    """PING Redis with its password, and check that it is no replica.
+    """PING Redis with its password, and check that it is not a replica.
 
     Raises:
         Unreachable: no answer, a wrong password, a replica, or too old.

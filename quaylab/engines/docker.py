@@ -445,7 +445,7 @@ def _container(item: dict[str, Any], tags: Mapping[str, dict[str, Any]]) -> Cont
         started=_seconds(item["State"]["StartedAt"]),
         command=tuple(item["Config"].get("Cmd") or ()),
         environment=_variables(item["Config"].get("Env")),
-        # If the container is outdated, this is another image's, which doesn't matter.
+        # After a retagging this is another image's, which doesn't matter.
         image_environment=_variables(image["Config"].get("Env")) if image else None,
         restart_policy=item["HostConfig"]["RestartPolicy"]["Name"],
         networks={

@@ -104,8 +104,8 @@ class Registration:
 
     ``version`` is None if it is unknown, ``identity`` if the host isn't registered. A registration
     is ``void`` if the server has deleted it or a part of it is lost on the host. ``trouble`` is the
-    error of a client that can't find out. ``configuration`` is rhsm.conf, with keys such as
-    ``server.hostname``.
+    error of a client that can't tell whether it is. ``configuration`` is rhsm.conf, with keys such
+    as ``server.hostname``.
     """
 
     installed: bool = False

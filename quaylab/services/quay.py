@@ -199,7 +199,7 @@ class Quay(Service):
                 "curl --fail --silent --insecure --output /dev/null "
                 "https://127.0.0.1:8443/health/instance"
             ),
-            # Each check adds 13 lines to Quay's log. A deploy doesn't wait for it: it runs its own.
+            # Each check adds 13 lines to Quay's log. A deploy runs the check itself.
             health_interval=30,
             ports=tuple(port.published for port in self.ports(context, host)),
             mounts=(

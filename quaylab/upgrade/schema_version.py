@@ -45,8 +45,8 @@ def problems(
         return
     if not is_version(schema):
         yield (
-            f"{SCHEMA_NOTE}: holds {schema!r} on {topology.leader}, which is no version; write the "
-            "one into it whose schema the database has"
+            f"{SCHEMA_NOTE}: holds {schema!r} on {topology.leader}, which is not a version; write "
+            "the one into it whose schema the database has"
         )
         return
     step = list(_step_problems(schema, version))

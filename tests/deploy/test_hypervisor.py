@@ -130,7 +130,7 @@ def _domain_of_others() -> str:
     ("answer", "problem"),
     [
         ("enabled\nanswers", "virt_type: kvm, and @fake/metal has no /dev/kvm"),
-        ("kvm\nanswers", f"libvirt_pools: {DISK} of virt-pool is no disk of @fake/metal"),
+        ("kvm\nanswers", f"libvirt_pools: {DISK} of virt-pool is not a disk of @fake/metal"),
         (f"kvm\ndevice||xfs|{DISK}", f"libvirt_pools: {DISK} of virt-pool holds something (xfs)"),
         (f"kvm\ndevice|root|LVM2_member|{DISK}", "belongs to the volume group root"),
         (

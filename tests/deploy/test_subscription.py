@@ -36,7 +36,7 @@ def _run(project: Project, reports: str, client: str | None, *options: str) -> R
 @pytest.mark.parametrize(
     ("reports", "options", "message"),
     [
-        (report(), ["--data=rhsm_organization=acme"], "@fake/quay is no RHEL host but debian"),
+        (report(), ["--data=rhsm_organization=acme"], "@fake/quay is not a RHEL host but debian"),
         (RHEL, [], "the subscription of @fake/quay stays as it is: rhsm_organization isn't set"),
         (RHEL, ["--data=rhsm_organization=acme"], "@fake/quay has no subscription-manager"),
     ],

@@ -115,7 +115,7 @@ def test_an_engine_that_does_not_start_is_reported_with_its_log(shell: Shell) ->
 
 @pytest.mark.parametrize(
     ("lines", "message"),
-    [(["{"], "is no valid JSON"), (["[]"], "holds no JSON object")],
+    [(["{"], "is not valid JSON"), (["[]"], "holds no JSON object")],
     ids=["no JSON", "no object"],
 )
 @pytest.mark.parametrize("answers", [False, True], ids=["stopped", "running"])

@@ -199,7 +199,7 @@ def test_engine_with_another_driver_is_stopped(shell: Shell) -> None:
 
 def test_settings_that_were_damaged_since_the_plan(shell: Shell) -> None:
     _, (command,) = _driver(bare("daemon {"), "{")
-    assert "is no valid JSON" in shell.run(text(command)).stderr
+    assert "is not valid JSON" in shell.run(text(command)).stderr
 
 
 def test_engine_waits_for_its_disks() -> None:
