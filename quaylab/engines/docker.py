@@ -98,7 +98,7 @@ def remove(name: str) -> str:
 
 
 def remove_ours(name: str) -> str:
-    """Do the same to a container of this name if it exists and has our label. A container without
+    """Stop and remove a container of this name if it exists and has our label. A container without
     the label stays, and the engine then refuses the name."""
     found = f"$(docker ps --all --quiet --filter label={DIGEST_LABEL} --filter name=^/{name}$)"
     return (

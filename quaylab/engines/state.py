@@ -87,7 +87,7 @@ class EngineState:
         return "restart policy" if found.restart_policy != RESTART_POLICY else None
 
     def _has_read_another(self, path: str, sha256: str, reader: ContainerState) -> bool:
-        """Whether a container may have read an older content of a file. While a run is planned, the
+        """Whether a container may have read an older version of a file. While a run is planned, the
         new content may not have been written yet; that counts too."""
         file = self.files.get(path)
         return file is None or file.sha256 != sha256 or file.at > reader.started
