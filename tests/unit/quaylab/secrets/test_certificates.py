@@ -223,7 +223,7 @@ def _put_before(files: UserFiles, content: bytes) -> None:
         (lambda files: files.write(start=NOW + DAY / 2), "tls_certificate: not valid before"),
         (lambda files: files.certificate.write_bytes(b"\x30\x82"), "is not a PEM certificate"),
         (lambda files: files.certificate.write_text(""), "is not a PEM certificate"),
-        (lambda files: _put_before(files, "# München\n".encode("latin-1")), "no text in UTF-8"),
+        (lambda files: _put_before(files, "# München\n".encode("latin-1")), "not text in UTF-8"),
         (lambda files: _put_before(files, files.key.read_bytes()), "holds a private key as well"),
         (lambda files: files.key.write_text("hunter2"), "is not a PEM private key"),
         (lambda files: files.key.write_bytes(b"\xff\x00"), "is not a PEM private key"),
