@@ -2,8 +2,8 @@
 
 from pyinfra import local
 
-# One line for each task, and no loop: pyinfra identifies operations by their line numbers, and
-# hosts with different parts would disagree on the order of tasks that one line includes.
+# One line for each task, and no loop: pyinfra orders operations by line numbers. In a loop all
+# tasks would have the same line, and hosts with different parts would have different orders.
 local.include("tasks/object_storage.py")
 local.include("tasks/subscription.py")
 local.include("tasks/docker_storage.py")

@@ -15,40 +15,33 @@ from quaylab.engines import docker
 
 
 @dataclass(frozen=True)
-class Extension:
-    """An extension: the version that can be installed, and the installed version (or None)."""
-
-    available: str
-    installed: str | None
-
-
-@dataclass(frozen=True)
 class DatabaseState:
-    """One database. ``role_superuser`` is None if the role isn't there."""
+    """One database.
 
-    version: str
+    ``extensions`` are the installed versions (None: not installed) of all extensions that the
+    server has. ``role_superuser`` is None if the role isn't there.
+    """
+
     character_set: str
-    extensions: dict[str, Extension]
+    extensions: dict[str, str | None]
     role_superuser: bool | None
 
 
 POSTGRESQL = """
 SELECT json_build_object(
-  'version', current_setting('server_version'),
   'character_set', pg_encoding_to_char(encoding),
   'role_superuser', (SELECT rolsuper FROM pg_roles WHERE rolname = '{user}'),
-  'extensions', (SELECT json_object_agg(name, json_build_array(default_version, installed_version))
-                 FROM pg_available_extensions))
+  'extensions', (SELECT json_object_agg(name, installed_version) FROM pg_available_extensions))
 FROM pg_database WHERE datname = current_database()
 """
 MYSQL = """
-SELECT JSON_OBJECT('version', VERSION(), 'character_set', default_character_set_name)
+SELECT JSON_OBJECT('character_set', default_character_set_name)
 FROM information_schema.schemata WHERE schema_name = '{database}'
 """
 
 
 class Database(FactBase[DatabaseState | None]):
-    """A database's version, character set, extensions and role; None if it doesn't answer.
+    """A database's character set, extensions and role; None if it doesn't answer.
 
     + container: the container's name
     + engine: postgresql or mysql
@@ -78,10 +71,8 @@ class Database(FactBase[DatabaseState | None]):
             answer: dict[str, Any] = json.loads(text)
         except ValueError as error:
             raise FactProcessError(f"the database's answer can't be read: {error}") from error
-        extensions = (answer.get("extensions") or {}).items()
         return DatabaseState(
-            version=answer["version"],
             character_set=answer["character_set"],
-            extensions={name: Extension(*versions) for name, versions in extensions},
+            extensions=answer.get("extensions") or {},
             role_superuser=answer.get("role_superuser"),
         )

@@ -44,7 +44,7 @@ printf 'registry %s\n' "$(note REGISTRY_NOTE)"
 for cluster in /var/lib/ceph/*-*-*-*-*/; do
   test ! -d "$cluster" || printf 'ceph %s\n' "$(basename "$cluster")"
 done
-printf 'ceph_made %s\n' "$(note CEPH_NOTE)"
+printf 'bootstrapped_cluster %s\n' "$(note CEPH_NOTE)"
 if test -d /run/systemd/system; then echo systemd yes; fi
 ip -o -4 address show scope global 2>/dev/null |
   while read -r _ link _ address _; do
@@ -116,7 +116,7 @@ class Machine(FactBase[machine.Machine | None]):
                 storage=one("storage") or None,
                 registry=one("registry") or None,
                 ceph=frozenset(values.get("ceph", [])),
-                ceph_made=one("ceph_made") or None,
+                bootstrapped_cluster=one("bootstrapped_cluster") or None,
                 hostname=one("hostname"),
                 state=found.state,
                 images=found.images,
@@ -160,7 +160,6 @@ def _engine(values: Mapping[str, str]) -> machine.Engine:
         )
     return machine.Engine(
         version=info.get("ServerVersion") or None,
-        storage_driver=info.get("Driver"),
         root_directory=info.get("DockerRootDir"),
         unsupported=unsupported,
         proxies=(

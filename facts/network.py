@@ -18,7 +18,7 @@ while test $# -gt 0; do
 done"""
 
 
-class OutOfReach(FactBase[dict[tuple[str, int], str]]):
+class UnreachableTargets(FactBase[dict[tuple[str, int], str]]):
     """The addresses and ports that a container can't reach, with the reason.
 
     A container has its own names and routes: it doesn't read the host's /etc/hosts, and the host

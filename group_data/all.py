@@ -17,7 +17,7 @@ minimum_disk_mb = 10240
 server_hostname = None
 # Port of the registry on its host.
 quay_https_port = 443
-# Port on its host that redirects to https; open only if quay_https_port is 443, as Quay always
+# Port of the redirect from http to https; published only if quay_https_port is 443, because Quay
 # redirects to 443.
 quay_http_port = 80
 # Quay's version, which is its image's tag; None: v3.18.0, with MySQL v3.16.5.
@@ -53,18 +53,18 @@ database_data = None
 # Address the database listens on; None: loopback, or the host's address when Quay runs on another
 # host.
 database_listen = None
-# A database that runs elsewhere; needs no group `database`.
+# Address of an external database server, instead of group `database`.
 database_host = None
-# Its port; None: 5432, with MySQL 3306.
+# Port of the database; None: 5432, with MySQL 3306.
 database_port = None
 # With database_host: the CAs (PEM) on this machine that sign its certificate, for TLS with chain
 # and name verified; None: nothing is verified.
 database_ca = None
-# With database_host: the server's administrator, who makes Quay's role, database and pg_trgm
+# With database_host: the server's administrator, who creates Quay's role, database and pg_trgm
 # where they are missing.
 database_admin = None
-# With database_host: Quay's version in your own backup, which an upgrade from that version
-# requires.
+# With database_host: the Quay version of your own backup, without which no upgrade from that
+# version begins.
 database_backup = None
 
 # --- PostgreSQL ---
@@ -78,7 +78,7 @@ mysql_image = "quay.io/sclorg/mysql-80-c9s:c9s"
 # --- Redis ---
 # Address Redis listens on; None: loopback, or the host's address when Quay runs on another host.
 redis_listen = None
-# A Redis that runs elsewhere; needs no group `redis`.
+# Address of an external Redis, instead of group `redis`.
 redis_host = None
 # Port of Redis.
 redis_port = 6379
@@ -96,9 +96,9 @@ storage = None
 storage_host = None
 # Its port; None: 443, without TLS 80, and 7480 in group `ceph`.
 storage_port = None
-# Whether it is reached by TLS, which is verified.
+# Whether it is reached over TLS, which is verified.
 storage_tls = True
-# Its CA (PEM) on this machine, for Quay; None: a public one.
+# Its CA (PEM) on this machine; None: a public one.
 storage_ca = None
 # Its region, which s3 needs unless storage_host is set.
 storage_region = None
@@ -108,7 +108,7 @@ storage_bucket = "quay-storage"
 storage_path = "/datastorage/registry"
 # Quay's name for the store; Quay finds blobs by it, so never change it.
 storage_location = "default"
-# Whether Quay passes blobs on, for clients that can't reach the object store.
+# Whether Quay sends the blobs itself, for clients that can't reach the object store.
 storage_proxy = False
 # With s3: whether to use the IAM role of Quay's machine instead of keys.
 storage_iam_role = False
@@ -137,7 +137,7 @@ ceph_quota_gb = None
 ceph_swift = False
 
 # --- Certificates ---
-# Your certificate (PEM, with its chain) on this machine; None: the lab's own.
+# Your certificate (PEM, with its chain) on this machine; None: one that Quaylab's own CA signs.
 tls_certificate = None
 # Its private key (PEM) on this machine.
 tls_key = None
@@ -180,7 +180,7 @@ libvirt_pools: list[dict[str, dict[str, str]]] = []
 virt_type = "kvm"
 # Seconds that a VM has for its first boot.
 virtual_machine_timeout = 600
-# With tasks/hypervisor.py: the VM to make again from its image; its root disk is lost, its other
+# With tasks/hypervisor.py: the VM to create again from its image; its root disk is lost, its other
 # disks stay.
 reimage = None
 
@@ -213,7 +213,7 @@ rhsm_unregister = False
 restore = None
 
 # --- Teardown ---
-# With tasks/teardown.py: the registry's name, to remove all data too.
+# With tasks/teardown.py: the registry's name, which confirms that all data is deleted.
 purge = None
 
 # --- A single host ---

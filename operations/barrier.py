@@ -13,7 +13,7 @@ def reached() -> Generator[StringCommand]:
     """Wait until every host has reached this point. It changes nothing.
 
     pyinfra keeps the order of operations on each host. Hosts with different operations run side by
-    side, but all hosts reach an operation that they share together.
+    side, and wait for each other at an operation that is planned for all of them.
     """
     host.noop("all hosts are here")
     yield from ()

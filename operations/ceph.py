@@ -45,7 +45,7 @@ def user_present(plan: Plan) -> Generator[StringCommand]:
     + plan: the run's plan
 
     Tasks call it on every host, so that Quay's host waits for it: hosts wait for each other at an
-    operation that they share.
+    operation that is planned for all of them.
     """
     if host.name != ceph.admin_host(plan.topology):
         host.noop("Ceph is administered on another host")

@@ -10,14 +10,12 @@ from pyinfra.api import FunctionCommand, Host, State, operation
 
 from operations.commands import ask_at_terminal, complain, read_secret
 from quaylab.checks import ownership
-from quaylab.paths import ETC
 from quaylab.plan import Plan
 from quaylab.problems import Refusal
 from quaylab.secrets.adoption import adopt
 from quaylab.secrets.credentials import Credentials, Store
 from quaylab.secrets.passwords import is_valid_for_quay
-
-BUNDLE = f"{ETC}/quay"
+from quaylab.services.quay import DIRECTORY
 
 
 @operation()
@@ -27,7 +25,7 @@ def saved(plan: Plan) -> Generator[FunctionCommand]:
     + plan: the run's plan
 
     Tasks call it first and on every host, so that all hosts wait until the file is written: hosts
-    wait for each other at an operation that they share.
+    wait for each other at an operation that is planned for all of them.
     """
     if plan.store.is_saved(plan.credentials):
         host.noop(f"{plan.store.path} is up to date")
@@ -43,7 +41,7 @@ def former_passwords_saved(plan: Plan) -> Generator[FunctionCommand]:
     """
     wanted = plan.credentials.with_former_passwords()
     if wanted == plan.credentials:
-        host.noop("the superuser has no former password that isn't tried anyway")
+        host.noop("there is no former password of the superuser to add")
         return
     yield FunctionCommand(_save, (plan.store, wanted), {})
 
@@ -79,7 +77,7 @@ def _adopt(state: State, host: Host, plan: Plan) -> bool:
         found = ", ".join(sorted(owners)) or "none"
         return complain(host, f"adopting needs the data of exactly one registry; found: {found}")
     bundle = {}
-    paths = {name: f"{BUNDLE}/{name}" for name in ("config.yaml", "ssl.cert", "ssl.key")}
+    paths = {name: f"{DIRECTORY}/{name}" for name in ("config.yaml", "ssl.cert", "ssl.key")}
     for name, path in {**paths, "ca.crt": plan.topology.docker_trust}.items():
         if (text := read_secret(host, path)) is not None:
             bundle[name] = text

@@ -47,14 +47,13 @@ def prepared(plan: Plan) -> Generator[StringCommand]:
             statement = f"ALTER DATABASE {settings.database_name} CHARACTER SET latin1"
             yield _mysql(container, statement)
         return
-    trigram = state.extensions.get("pg_trgm") if state else None
-    if state and trigram is None:
+    if state and "pg_trgm" not in state.extensions:
         yield fail(
             f"the image {database.image.reference} has no pg_trgm, which Quay needs; take "
             "one with PostgreSQL's contrib modules (postgresql_image)"
         )
-    if trigram and trigram.installed:
-        host.noop(f"pg_trgm {trigram.installed} is installed")
+    if state and (installed := state.extensions.get("pg_trgm")):
+        host.noop(f"pg_trgm {installed} is installed")
     else:
         yield _postgresql(
             container, settings.database_name, "CREATE EXTENSION IF NOT EXISTS pg_trgm"
@@ -85,7 +84,7 @@ def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
 
 @operation()
 def external_database_present(plan: Plan) -> Generator[PyinfraCommand]:
-    """Create Quay's role, its database and pg_trgm on a server that runs elsewhere.
+    """Create Quay's role, its database and pg_trgm on an external server.
 
     + plan: the run's plan
 
@@ -95,7 +94,7 @@ def external_database_present(plan: Plan) -> Generator[PyinfraCommand]:
         answer = reach.database(host, plan)
     except Unreachable as error:
         if plan.administrator is None:
-            yield fail(str(error))  # the database answered when the run began
+            yield fail(str(error))  # it answered when the run began, and is gone since
             return
     else:
         host.noop(f"the database {answer}")

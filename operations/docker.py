@@ -134,7 +134,7 @@ def _start_directly(settings: Settings) -> StringCommand:
 
 
 @operation()
-def no_foreign_data(plan: Plan) -> Generator[StringCommand]:
+def data_as_expected(plan: Plan) -> Generator[StringCommand]:
     """Stop the run if the host holds another registry's data, or lacks data that must be there.
 
     + plan: the run's plan

@@ -145,12 +145,12 @@ def choose_dump(plan: Plan) -> Dump | None:
     Raises ``DeployError`` if there is no dump, or if it belongs to another engine or to other
     credentials.
     """
-    where, settings = plan.topology, plan.settings
-    needed = {*where.quay, *filter(None, [where.database.host])}
+    topology, settings = plan.topology, plan.settings
+    needed = {*topology.quay, *filter(None, [topology.database.host])}
     with refusals():
         refuse(host_reports.absent_problems("restore", sorted(needed), plan.machines))
         refuse(foreign_data(plan))
-        if where.database.host is None:
+        if topology.database.host is None:
             if settings.database_backup is None:
                 refuse(
                     [
@@ -238,7 +238,7 @@ def _check(plan: Plan, name: str) -> StringCommand:
 
 
 def _record(found: DumpsState, upgrade: Upgrade, name: str) -> StringCommand:
-    """Write the JSON file beside a dump that says it was checked. Without it, it is no dump."""
+    """Write the JSON file that says a dump was checked. A dump without it does not count."""
     record = {
         "before": upgrade.before,
         "after": upgrade.after,

@@ -1,4 +1,4 @@
-"""Services that run elsewhere: they are asked before any host is changed."""
+"""External services: they are asked before any host is changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from quaylab.secrets.given import variables_in
 
 
 def check(plan: Plan) -> Plan:
-    """Ask the services that run elsewhere from Quay's host. Those of ours come up later.
+    """Ask the external services from Quay's host. Those of ours come up later.
 
     Returns:
         The plan, with the database's administrator if something has to be created there first.

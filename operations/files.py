@@ -27,7 +27,7 @@ def present(files: Iterable[ManagedFile]) -> Generator[StringCommand]:
 
         files.present(
             name="Write Redis' environment",
-            files=lab.redis.files,
+            files=plan.workload("redis", host.name).files,
         )
     """
     wanted = list(files)

@@ -20,8 +20,8 @@ def opened(ports: Sequence[Port], peer: str) -> Generator[StringCommand]:
 
     Rules that an earlier run added for other ports or another peer are removed.
 
-    firewalld admits by itself what the engine forwards to a container. It does not where the
-    engine's own proxy listens instead: with `iptables` off in daemon.json, or by IPv6.
+    firewalld by itself admits what the engine forwards to a container, but not what the engine's
+    own proxy receives instead: with `iptables` off in daemon.json, or over IPv6.
 
     + ports: the ports of the host's services
     + peer: the address of Quay's host

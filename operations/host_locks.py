@@ -29,8 +29,9 @@ def take(hosts: Iterable[Host], identity: str) -> None:
     """Lock hosts for this process.
 
     Args:
-        identity: the identity of this folder's own lock, which this run holds. So an earlier run
-            with the same identity has ended, and a lock that it left on a host is taken over.
+        identity: the identity of this folder's own lock, which this run holds. Only its holder
+            uses it, so a host's lock with this identity is left from a run that has ended, and
+            is taken over.
 
     Raises:
         Refusal: another run holds one of them.

@@ -97,8 +97,8 @@ def begin(
 
 
 def prepare(host: Host, questions: Iterable[Question], paths: Iterable[str]) -> None:
-    """Ask a host for facts and files in one command. A fact that fails is asked again where it is
-    needed, and its error is reported there."""
+    """Ask a host for facts and files in one command. A fact that fails is not kept: the operation
+    that needs it asks again, and reports the error."""
     wanted = [*questions, question(Files, paths=list(paths))]
     # Side by side, because questions to containers take long.
     commands = "".join(
@@ -128,7 +128,7 @@ def prepare(host: Host, questions: Iterable[Question], paths: Iterable[str]) -> 
 
 
 def recall(host: Host, name: str, ask_now: Callable[[], T]) -> T:
-    """Return the answer to a question that is no fact, such as a service's by its own protocol.
+    """Return the answer to a question that is not a fact, such as one to a service.
 
     Args:
         name: the answer's name in the host's cache.

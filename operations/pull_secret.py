@@ -32,7 +32,7 @@ def merged(secret: Path, user: str) -> Generator[StringCommand]:
         **connector_arguments(host),
     )
     if not ok:
-        yield fail(f"pull_secret_user: {user} is no user of {host.name}")
+        yield fail(f"pull_secret_user: {user} is not a user of {host.name}")
         return
     entry, *rest = output.stdout_lines
     _, _, uid, gid, _, home, *_ = entry.split(":")
@@ -44,7 +44,7 @@ def merged(secret: Path, user: str) -> Generator[StringCommand]:
         wanted = {**found, "auths": {**(found.get("auths") or {}), **logins}}
     except (ValueError, TypeError, AttributeError):
         yield fail(
-            f"{path} is no JSON as Docker writes it; repair it, or remove it if its owner doesn't "
+            f"{path} is not JSON as Docker writes it; repair it, or remove it if its owner doesn't "
             "need its content"
         )
         return

@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from facts.containers import Engine
 from facts.files import Files
-from facts.network import OutOfReach
+from facts.network import UnreachableTargets
 from operations import dumps, files, reach
 from operations.commands import complain, fail
 from operations.containers import needed_change, network_and_volume
@@ -103,9 +103,9 @@ def services_answer(plan: Plan) -> Generator[StringCommand]:
 
 
 def _out_of_reach(plan: Plan) -> list[str]:
-    """Return the problems of services that this host reaches and its containers don't."""
+    """Return a problem for each service that this host can reach but its containers can't."""
     needed = quay_connections.connections(plan.settings, plan.topology)
-    reasons = ask(OutOfReach, **reach_arguments(plan, host.name, ask(Engine)))
+    reasons = ask(UnreachableTargets, **reach_arguments(plan, host.name, ask(Engine)))
     return [
         f"{name} at {address}:{port}: {host.name} reaches it, but its containers don't: "
         f"{reasons[address, port]}; look at what its firewall forwards from Docker's networks, and "
@@ -116,10 +116,10 @@ def _out_of_reach(plan: Plan) -> list[str]:
 
 
 def reach_arguments(plan: Plan, host: str, engine: EngineState) -> dict[str, Any]:
-    """Return the arguments of the fact OutOfReach for a host of Quay's.
+    """Return the arguments of the fact UnreachableTargets for a host of Quay's.
 
-    Quay's container asks if it runs on our network; otherwise it is about to be replaced, and
-    another container of its image asks.
+    If Quay's container runs on our network, the check is done in it. Otherwise the container is
+    about to be replaced, and a temporary one of its image does the check.
     """
     quay = plan.workload("quay", host)
     found = engine.containers.get(quay.container.name)
@@ -190,7 +190,7 @@ def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
     if host != plan.topology.leader:
         return [], []
     arguments = reach_arguments(plan, host, plan.machines[host].state)
-    facts = [question(OutOfReach, **arguments)] if arguments["inside"] else []
+    facts = [question(UnreachableTargets, **arguments)] if arguments["inside"] else []
     return facts, [note(plan.version).path, VERIFIED, STORAGE_NOTE]
 
 

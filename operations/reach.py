@@ -157,12 +157,12 @@ def registry(host: Host, plan: Plan) -> Iterator[Registry]:
         tunnel(host, LOOPBACK, plan.topology.https_port) as target,
         dialer(partial(tunnel, host)) as dial,
     ):
-        elsewhere = (
+        store_client = (
             object_store.http_client(plan.settings, store, plan.credentials, dial)
             if store
             else None
         )
-        client = Registry(plan.topology.registry, plan.certificate.trusted, target, elsewhere)
+        client = Registry(plan.topology.registry, plan.certificate.trusted, target, store_client)
         try:
             yield client
         finally:

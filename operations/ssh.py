@@ -1,6 +1,6 @@
 """pyinfra's SSH connector, without what the user's login files print before each command.
 
-bash and zsh read such a file for a command by SSH as well, and pyinfra takes its output for the
+bash and zsh read such a file for a command over SSH as well, and pyinfra takes its output for the
 first lines of the answer. The connector also reports a lost connection as pyinfra expects it.
 """
 

@@ -53,13 +53,13 @@ def mounted(storage: Storage, machine: Machine) -> Generator[StringCommand]:
 
         storage.mounted(
             name="Mount quay_storage",
-            storage=lab.storages[host.name][0],
+            storage=plan.storages[host.name][0],
             machine=machine,
         )
     """
     disks = ask(StorageFact, paths=[storage.path] if storage.path else [])
     if problems := list(storage_problems.problems(host.name, machine, disks, [storage])):
-        # The plan has refused these problems, so somebody has used the disk since then.
+        # The plan found no such problem: somebody has used the disk since.
         yield fail("\n".join(problems))
         return
     work = storages.work(storage, disks)
@@ -132,7 +132,7 @@ def driver_set() -> Generator[StringCommand]:
 
 
 @operation()
-def required_by_engine(
+def engine_waits_for_mounts(
     wanted: tuple[Storage, ...], directories: tuple[str, ...]
 ) -> Generator[StringCommand]:
     """Let systemd start the engine only when its file systems are mounted.

@@ -33,7 +33,7 @@ def found(plan: Plan) -> subscription.Registration | str:
     """
     machine = plan.machines[host.name]
     if machine.os_id != "rhel":
-        return f"no subscription: {host.name} is no RHEL host but {machine.os_id}"
+        return f"no subscription: {host.name} is not a RHEL host but {machine.os_id}"
     if not subscription.is_wanted(plan.settings):
         return f"the subscription of {host.name} stays as it is: rhsm_organization isn't set"
     report = host.get_fact(Registration)
@@ -104,7 +104,7 @@ def registered(settings: Settings, secret: str) -> Generator[StringCommand]:
     elif report.identity:
         host.noop(f"registered as {report.identity}")
     elif report.trouble:
-        if not postpone("registered, as far as is known before its CA is there"):
+        if not postpone("known once the CA of its server is installed"):
             yield fail(subscription.trouble(host.name, report))
     elif not secret:
         yield fail(

@@ -88,7 +88,7 @@ def _address(plan: Plan) -> str:
 
 
 def _legacy_rows(plan: Plan) -> list[tuple[str, str]]:
-    """Return what to type into the set-up page of Quay 2.9, and topology the passwords are."""
+    """Return what to type into the set-up page of Quay 2.9, and where the passwords are."""
     settings, topology = plan.settings, plan.topology
     return [
         ("[yellow]Set-up is not done[/yellow]", "Quay 2.9 is set up by hand in its browser wizard"),

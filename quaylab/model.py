@@ -16,7 +16,7 @@ VERSION_LABEL = "io.quaylab.version"
 # What a data volume holds, its directory on the host, and whether Quay or the stand-in uses it.
 DATA_LABEL = "io.quaylab.data"
 PATH_LABEL = "io.quaylab.path"
-REGISTRY_LABEL = "io.quaylab.registry"
+IMPLEMENTATION_LABEL = "io.quaylab.registry"
 
 NETWORK = "quaylab"
 LOOPBACK = "127.0.0.1"
@@ -31,7 +31,10 @@ def container_name(service: str) -> str:
 
 @dataclass(frozen=True)
 class PublishedPort:
-    """The port ``container`` inside, published as ``address``:``host`` outside."""
+    """The port number ``container``, published as the port number ``host`` at ``address``.
+
+    The fields' names are in containers' digests: renaming one would replace every container.
+    """
 
     container: int
     host: int
@@ -119,8 +122,8 @@ class Volume:
 
     @property
     def device(self) -> str | None:
-        """The volume's directory on the host, in ``path``. That may be the mount point of a disk:
-        while the disk isn't mounted, the directory is missing and no container starts."""
+        """The volume's directory on the host: a folder in ``path``, so that it is missing while a
+        disk at ``path`` isn't mounted; no container starts then."""
         return f"{self.path}/{self.name}" if self.path else None
 
 

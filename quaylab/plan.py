@@ -41,9 +41,13 @@ from quaylab.upgrade.dumps import Upgrade
 
 @dataclass(frozen=True)
 class Plan:
-    """The desired state. ``machines`` are the hosts that this run is connected to; ``workloads``
-    are     their containers, in the order in which they start; ``storages`` are the file
-    systems that hosts have on disks of their own."""
+    """The desired state of all hosts.
+
+    Attributes:
+        machines: the reports of the hosts that this run is connected to.
+        workloads: each host's containers, in the order in which they start.
+        storages: each host's file systems on dedicated disks.
+    """
 
     settings: Settings
     topology: Topology

@@ -36,7 +36,7 @@ def registry_context(trusted: str) -> ssl.SSLContext:
     return result
 
 
-def rehearse(certificate: Path, key: Path, name: str) -> None:
+def try_handshake(certificate: Path, key: Path, name: str) -> None:
     """Try in memory the handshake that a client will make with a registry of this certificate.
 
     Raises:

@@ -119,7 +119,7 @@ def build(
         problems += misplaced
         if not misplaced and (endpoint := service.endpoint(settings, members, address)):
             endpoints[service.name] = endpoint
-        if service.has_peers:
+        if service.needs_peer_address:
             for name in members[service.name]:
                 address(name)
     quay = members["quay"]

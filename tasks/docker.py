@@ -33,8 +33,8 @@ if host.name in plan.topology.engine_hosts():
 
     answered = machine.engine and machine.engine.version
     if not answered or host.name in plan.storages:
-        # The plan has seen only the data of a running engine on mounted disks.
-        docker.no_foreign_data(name="Check whose data the host holds", plan=plan)
+        # The plan can't see volumes while the engine is down or a disk isn't mounted: look now.
+        docker.data_as_expected(name="Check the host's existing data", plan=plan)
 
     trust.registry_noted(name="Record which registry the host serves", plan=plan)
 

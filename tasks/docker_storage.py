@@ -41,6 +41,6 @@ if wanted:
         docker.running(name="Start the container engine", machine=machine, settings=plan.settings)
 
 if machine.systemd and (wanted or directories):
-    storage.required_by_engine(
+    storage.engine_waits_for_mounts(
         name="Make the engine wait for its disks", wanted=wanted, directories=directories
     )

@@ -17,9 +17,9 @@ if "hypervisor" in host.groups:
 
     hypervisor.running(name="Start libvirt", lab=lab, machine=run.hypervisor)
 
-    hypervisor.no_conflicts(name="Check that what is there fits", lab=lab)
+    hypervisor.no_conflicts(name="Check for conflicts in libvirt", lab=lab)
 
-    first_boot.known_hosts_present(name="Start the list of host keys", lab=lab)
+    first_boot.known_hosts_present(name="Create the known_hosts file", lab=lab)
 
     hypervisor.networks(name="Create the networks", lab=lab)
 

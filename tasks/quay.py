@@ -25,7 +25,7 @@ if host.name in plan.topology.quay:
 
         quay.migrated(name="Migrate the database's schema", plan=plan)
 
-        # Only now, because a run is refused while noted blobs are missing.
+        # Not earlier: once the note exists, a run without the blobs' volume is refused.
         files.present(
             name="Record where the blobs are",
             files=[blob_location.note(plan.settings, plan.topology, plan.credentials)],

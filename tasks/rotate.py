@@ -1,4 +1,6 @@
-"""New passwords for database, Redis and superuser; the keys that encrypt data stay as they are.
+"""New passwords for database, Redis and superuser, and new keys for Ceph's S3 gateway.
+
+The keys that encrypt data stay as they are.
 
 After a killed run, run it again to finish the rotation.
 """

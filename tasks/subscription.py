@@ -9,7 +9,7 @@ plan = begin()
 found = subscription.found(plan)
 
 if isinstance(found, str):
-    subscription.skipped(name="Leave the subscription as it is", reason=found)
+    subscription.skipped(name="Skip the RHEL subscription", reason=found)
 else:
     settings = plan.settings
     subscription.check(settings, found)

@@ -16,7 +16,7 @@ members = plan.topology.hosts["ceph"]
 if host.name in plan.topology.engine_hosts():
     teardown.containers(name="Remove containers and network", plan=plan)
 
-    firewall.closed(name="Close the firewall")
+    firewall.closed(name="Remove Quaylab's firewall rules")
 
     if host.name in members and not runs_in_container(members):
         cephadm.stopped(name="Stop Ceph's daemons", plan=plan)

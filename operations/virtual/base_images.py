@@ -57,7 +57,7 @@ def _fetch(image: Image, settings: Settings) -> StringCommand:
         f'{uri} "$found" "${{wanted:-one, but the list has none of it}}" >&2;',
         "exit 1; fi;",
         f"if ! qemu-img info --output=json {new} | grep -q '\"format\": \"qcow2\"'; then",
-        f"rm -f {new};", fail(f"image_uri: {image.uri} is no qcow2 image"), "; fi;",
+        f"rm -f {new};", fail(f"image_uri: {image.uri} is not a qcow2 image"), "; fi;",
         f"chmod 0644 {new} && mv {new} {path}",
     )  # fmt: skip
 

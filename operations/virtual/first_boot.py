@@ -101,7 +101,7 @@ def _error(host: Host, lab: Lab, machine: Machine, what: str) -> str:
 
 @operation()
 def known_hosts_present(lab: Lab) -> Generator[FunctionCommand]:
-    """Create the list of host keys. By it a teardown knows that the lab was made from here.
+    """Create the VMs' known_hosts file. By it a teardown knows that the lab was made from here.
 
     + lab: the virtual lab
     """

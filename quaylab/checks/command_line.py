@@ -21,15 +21,15 @@ def option_problems(options: Mapping[str, Any]) -> Iterator[str]:
             yield f"{option}: leave it out; hosts wait for each other, and one that fails stops all"
     for item in options["data"]:
         if item.find("=") < 1:
-            yield f"--data: {item} is no KEY=VALUE"
+            yield f"--data: {item} is not KEY=VALUE"
     # With a negative number pyinfra runs nothing and reports no change.
     if (options["retry"] or 0) < 0:
-        yield f"--retry: {options['retry']} is no number of retries; leave it out for none"
+        yield f"--retry: {options['retry']} is not a number of retries; leave it out for none"
     if (options["parallel"] or 0) < 0:
-        yield f"--parallel: {options['parallel']} is no number of hosts; leave it out for all"
+        yield f"--parallel: {options['parallel']} is not a number of hosts; leave it out for all"
     port = options["ssh_port"]
     if port is not None and not 1 <= port <= 65535:
-        yield f"--ssh-port: {port} is no port; leave it out for 22"
+        yield f"--ssh-port: {port} is not a port; leave it out for 22"
 
 
 def limit_problems(
@@ -52,6 +52,9 @@ def limit_problems(
         )
     )
     for pattern in unmatched:
-        yield f"--limit: {pattern!r} is no host and no group of the inventory, which has: {known}"
+        yield (
+            f"--limit: {pattern!r} is neither a host nor a group of the inventory, which has: "
+            f"{known}"
+        )
     if options["limit"] and not unmatched and not chosen:
         yield "--exclude: leaves no host of --limit"

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from quaylab.checks import ownership
 from quaylab.hosts.machine import Machine
-from quaylab.model import CREDENTIALS_LABEL, DATA_LABEL, PATH_LABEL, REGISTRY_LABEL, Volume
+from quaylab.model import CREDENTIALS_LABEL, DATA_LABEL, IMPLEMENTATION_LABEL, PATH_LABEL, Volume
 from quaylab.services.base import Workload
 
 # The setting that determines a label, for the error; that of the path is the volume's own.
-SETTINGS = {DATA_LABEL: "database_engine", REGISTRY_LABEL: "image_source"}
+SETTINGS = {DATA_LABEL: "database_engine", IMPLEMENTATION_LABEL: "image_source"}
 
 
 def container_problems(name: str, machine: Machine, workloads: Iterable[Workload]) -> Iterator[str]:
@@ -40,8 +40,11 @@ def data_problems(name: str, machine: Machine, wanted: Mapping[str, Volume]) -> 
         for label, setting in settings.items():
             found, expected = volume.labels.get(label), match.labels[label]
             if found != expected:
+                place, none = "of", "an unknown kind"
+                if label == PATH_LABEL:
+                    place, none = "in", "the engine's own directory"
                 yield (
-                    f"{setting}: volume {volume.name} on {name} is of {found or 'the engine'}, "
-                    f"but this run needs {expected or 'the engine'}; existing data is never "
+                    f"{setting}: volume {volume.name} on {name} is {place} {found or none}, "
+                    f"but this run needs {expected or none}; existing data is never "
                     "overwritten: set it back, or dump the data, purge and restore it"
                 )

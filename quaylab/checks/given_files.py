@@ -25,10 +25,12 @@ def problems(settings: Settings) -> list[str]:
         found += certificates.authority_problems("company_ca", settings.company_ca)
     archive = settings.image_archive
     if settings.image_source == "archive" and archive and not _is_archive(archive):
-        found.append(f"image_archive: {archive} is no archive; make it with: docker save --output")
+        found.append(
+            f"image_archive: {archive} is not an archive; make it with: docker save --output"
+        )
     if settings.pull_secret and not _has_logins(settings.pull_secret):
         found.append(
-            f"pull_secret: {settings.pull_secret} is no config.json with logins; where Docker "
+            f"pull_secret: {settings.pull_secret} is not a config.json with logins; where Docker "
             "keeps them in a credential store, log in without one (`credsStore`)"
         )
     return found

@@ -69,11 +69,11 @@ def _of_group(name: str, value: ast.expr) -> Iterator[str]:
         for index, item in enumerate(hosts.elts):
             if _is_no_host(item):
                 yield (
-                    f"{name}[{index}]: {ast.unparse(item)} is no host, which is a name or "
+                    f"{name}[{index}]: {ast.unparse(item)} is not a host, which is a name or "
                     '("name", {"ssh_user": "admin"})'
                 )
     elif name in GROUPS and isinstance(hosts, (*_LITERALS, ast.Tuple)):
-        yield f"{name}: {ast.unparse(hosts)} is no list of hosts; {_remedy(name, hosts)}"
+        yield f"{name}: {ast.unparse(hosts)} is not a list of hosts; {_remedy(name, hosts)}"
 
 
 def _is_no_host(item: ast.expr) -> bool:

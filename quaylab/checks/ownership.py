@@ -93,8 +93,8 @@ def problems(name: str, machine: Machine, credentials: Credentials, store: Store
             "credentials of the registry that it belongs to, which also remove it: "
             f"tasks/teardown.py --data purge={purge}"
         )
-    if machine.ceph_made not in (None, cluster_id(credentials)):
+    if machine.bootstrapped_cluster not in (None, cluster_id(credentials)):
         yield (
-            f"ceph: the Ceph cluster {machine.ceph_made} on {name} belongs to another registry; "
-            "take that one down with its own inventory, or choose another host"
+            f"ceph: the Ceph cluster {machine.bootstrapped_cluster} on {name} belongs to another "
+            "registry; take that one down with its own inventory, or choose another host"
         )

@@ -30,7 +30,9 @@ def problems(host: HostInput, known: Collection[str]) -> Iterator[str]:
     retries = host.data.get("_retries")
     # With a negative number pyinfra runs nothing and reports no change.
     if isinstance(retries, int) and retries < 0:
-        yield f"_retries: {retries} is no number of retries of {host.name}; leave it out for none"
+        yield (
+            f"_retries: {retries} is not a number of retries of {host.name}; leave it out for none"
+        )
 
 
 def _unknown(name: str, key: str, known: Collection[str]) -> Iterator[str]:
@@ -48,4 +50,4 @@ def _port(name: str, data: Mapping[str, Any]) -> Iterator[str]:
     port = data.get("ssh_port")
     # pyinfra turns 0 into 22.
     if isinstance(port, int) and not 1 <= port <= 65535:
-        yield f"ssh_port: {port} is no port of {name}; for example 22"
+        yield f"ssh_port: {port} is not a port of {name}; for example 22"

@@ -1,5 +1,5 @@
 """Preparing an external database server for Quay, as its administrator. An administrator at RDS or
-Cloud SQL is no superuser."""
+Cloud SQL is not a superuser."""
 
 from __future__ import annotations
 

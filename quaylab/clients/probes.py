@@ -38,7 +38,7 @@ SILENCE = re.compile(
 PASSWORD_REFUSED = (
     "password authentication failed|using password|WRONGPASS|invalid .*password|any password"
 )
-# External servers' errors, and what helps.
+# External servers' errors, each with its remedy.
 REMEDIES = {
     """password authentication failed for user "{user}"|user '{user}'.* password""": (
         "give the right one as QUAYLAB_DATABASE_PASSWORD, or set database_admin"
@@ -84,7 +84,7 @@ def database(settings: Settings, credentials: Credentials, address: str, port: i
 
 
 def redis_server(settings: Settings, credentials: Credentials, address: str, port: int) -> Answer:
-    """PING Redis with its password, and check that it is no replica.
+    """PING Redis with its password, and check that it is not a replica.
 
     Raises:
         Unreachable: no answer, a wrong password, a replica, or too old.
@@ -185,8 +185,8 @@ def _reason(error: Exception, settings: Settings, part: str) -> str:
     line = LIBPQ_PREFIX.sub("", line)
     if SILENCE.search(line):
         return (
-            "the connection ends without an answer; nobody listens there, a firewall is between, "
-            f"or it takes TLS only and {part}_ca isn't set"
+            "the connection ends without an answer: nothing listens there, a firewall drops it, or "
+            f"the server requires TLS (set {part}_ca)"
         )
     if not getattr(settings, f"{part}_host"):
         if re.search(PASSWORD_REFUSED, line):

@@ -226,7 +226,9 @@ class Registry:
             return answer.data
         location = urllib3.util.parse_url(answer.headers["Location"])
         if self._store_client is None:
-            raise RegistryError(f"GET {path}: sent to {location.host}, which is no object store")
+            raise RegistryError(
+                f"GET {path}: sent to {location.host}, which is not an object store"
+            )
         try:
             found = self._store_client.request("GET", location.url)
         except (HTTPError, OSError) as error:

@@ -13,7 +13,7 @@ def form_problem(text: str) -> str | None:
     try:
         found = json.loads(text) if text.strip() else {}
     except ValueError as error:
-        return f"is no valid JSON ({error}); put it right"
+        return f"is not valid JSON ({error}); put it right"
     return None if isinstance(found, dict) else "holds no JSON object; put it right"
 
 

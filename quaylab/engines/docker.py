@@ -79,8 +79,8 @@ def run(container: Container) -> str:
 
 
 def run_once(name: str, mounts: Iterable[Mount], image: str, *words: str) -> str:
-    """Run a command in a container on our network, and remove the container at its end. It gets no
-    signals of the client, so it goes on if the run is cut off."""
+    """Run a command in a container on our network, and remove the container at its end. The client
+    forwards no signals to it, so it keeps running if the run is interrupted."""
     options = [*(f"--volume={bind(mount)}" for mount in mounts), image, *words]
     return f"{RUN} --rm --sig-proxy=false --name={name} --network={NETWORK} {shlex.join(options)}"
 
@@ -98,8 +98,8 @@ def remove(name: str) -> str:
 
 
 def remove_ours(name: str) -> str:
-    """Do the same to a container of this name if it exists and has our label. One without it stays,
-    and the engine then refuses the name."""
+    """Stop and remove a container of this name if it exists and has our label. A container without
+    the label stays, and the engine then refuses the name."""
     found = f"$(docker ps --all --quiet --filter label={DIGEST_LABEL} --filter name=^/{name}$)"
     return (
         f"ours={found}; docker stop $ours >/dev/null 2>&1; "
@@ -276,11 +276,11 @@ done"""
 
 # --- the engine's state ---
 
-# If the daemon hangs, prints `hangs` and makes later docker commands fail, not wait for ever.
+# If the daemon hangs, prints `hangs`; later docker commands then fail instead of blocking.
 INFO = """\
 info=$(timeout 60 docker info --format '{"ServerVersion":{{json .ServerVersion}},\
-"Driver":{{json .Driver}},"DockerRootDir":{{json .DockerRootDir}},\
-"SecurityOptions":{{json .SecurityOptions}},"LiveRestoreEnabled":{{json .LiveRestoreEnabled}},\
+"DockerRootDir":{{json .DockerRootDir}},"SecurityOptions":{{json .SecurityOptions}},\
+"LiveRestoreEnabled":{{json .LiveRestoreEnabled}},\
 "HttpProxy":{{json .HTTPProxy}},"HttpsProxy":{{json .HTTPSProxy}},"NoProxy":{{json .NoProxy}}}' \
 2>/dev/null)
 test $? != 124 || { echo hangs; docker() { return 1; }; }
@@ -430,14 +430,14 @@ def _container(item: dict[str, Any], tags: Mapping[str, dict[str, Any]]) -> Cont
     """
     reference = item["Config"]["Image"]
     image = tags.get(reference)
-    outdated = image is not None and image["Id"] != item["Image"]
+    image_was_retagged = image is not None and image["Id"] != item["Image"]
     labels = item["Config"].get("Labels") or {}
     bindings = item["HostConfig"].get("PortBindings") or {}
     health = item["State"].get("Health")
     return ContainerState(
         id=item["Id"],
         image=reference,
-        outdated=outdated,
+        image_was_retagged=image_was_retagged,
         digest=labels.get(DIGEST_LABEL, ""),
         version=labels.get(VERSION_LABEL, ""),
         state=item["State"]["Status"],
@@ -445,7 +445,7 @@ def _container(item: dict[str, Any], tags: Mapping[str, dict[str, Any]]) -> Cont
         started=_seconds(item["State"]["StartedAt"]),
         command=tuple(item["Config"].get("Cmd") or ()),
         environment=_variables(item["Config"].get("Env")),
-        # If the container is outdated, this is another image's, which doesn't matter.
+        # After a retagging this is another image's, which doesn't matter.
         image_environment=_variables(image["Config"].get("Env")) if image else None,
         restart_policy=item["HostConfig"]["RestartPolicy"]["Name"],
         networks={

@@ -12,15 +12,15 @@ from quaylab.model import NETWORK, RESTART_POLICY, Container
 class ContainerState:
     """A container as the engine reports it.
 
-    ``health`` is None without a health check. ``environment`` includes the image's, which
-    ``image_environment`` has alone (None if the image is gone). The container is ``outdated`` if
-    its image's name now belongs to another image. ``started`` is in seconds since the epoch.
-    ``networks`` are ids by name; the id is empty until the first start.
+    ``image_was_retagged`` is whether its image's name now belongs to another image. ``health`` is
+    None without a health check. ``environment`` includes the image's, which ``image_environment``
+    has alone (None if the image is gone). ``started`` is in seconds since the epoch. ``networks``
+    are ids by name; the id is empty until the first start.
     """
 
     id: str
     image: str
-    outdated: bool
+    image_was_retagged: bool
     digest: str
     version: str
     state: str
@@ -87,17 +87,17 @@ class EngineState:
         return "restart policy" if found.restart_policy != RESTART_POLICY else None
 
     def _has_read_another(self, path: str, sha256: str, reader: ContainerState) -> bool:
-        """Whether a container may have read a file before its present content was written, or will
-        be: while a run is planned, the file may still differ."""
+        """Whether a container may have read an older version of a file. While a run is planned, the
+        new content may not have been written yet; that counts too."""
         file = self.files.get(path)
         return file is None or file.sha256 != sha256 or file.at > reader.started
 
     def _matches(self, found: ContainerState, wanted: Container) -> bool:
-        """Whether a container really is as its digest says: it may have been made by hand."""
+        """Whether a container is as its digest says: somebody may have created it by hand."""
         environment = {**(found.image_environment or {}), **dict(wanted.environment)}
         return (
             found.image == wanted.image
-            and not found.outdated
+            and not found.image_was_retagged
             and (wanted.host_network or self._is_on_our_network(found))
             and found.ports == {str(port) for port in wanted.ports}
             and all(found.mounts.get(mount.target) == mount.source for mount in wanted.mounts)

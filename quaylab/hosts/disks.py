@@ -56,10 +56,6 @@ class LogicalVolume:
     tags: frozenset[str]
     device: str
 
-    @property
-    def path(self) -> str:
-        return f"/dev/{self.group}/{self.name}"
-
 
 @dataclass(frozen=True)
 class Mount:
@@ -180,7 +176,7 @@ class Disks:
         found += [f"a part of volume group {group}" for group in self.groups_on(device)]
         physical = self.physical.get(device.path)
         for signature in device.signatures:
-            if signature == "LVM2_member" and physical and (physical.group or not physical.used):
+            if signature == LVM and physical and (physical.group or not physical.used):
                 continue
             if not (partitions and signature in PARTITION_TABLES):
                 found.append(f"a signature of {signature}")

@@ -20,7 +20,6 @@ class Engine:
     unset. With ``live_restore`` containers keep running while it restarts."""
 
     version: str | None
-    storage_driver: str | None
     root_directory: str | None
     unsupported: str | None
     proxies: tuple[str, str, str] = ("", "", "")
@@ -61,7 +60,7 @@ class Machine:
     # The ids of the clusters with cephadm's daemons on this host, and the note of the cluster that
     # was bootstrapped here; see operations/cephadm.py.
     ceph: frozenset[str] = frozenset()
-    ceph_made: str | None = None
+    bootstrapped_cluster: str | None = None
 
     # The host's own name for itself.
     hostname: str = ""

@@ -25,8 +25,8 @@ OVERHEAD = 8 * MEGABYTE
 
 @dataclass(frozen=True)
 class Storage:
-    """One file system: ``volume`` in ``volume_group`` on ``devices``, mounted at ``path``. That is
-    None for the engine's root directory."""
+    """One file system: ``volume`` in ``volume_group`` on ``devices``, mounted at ``path``
+    (None: the engine's root directory)."""
 
     setting: str
     devices: tuple[str, ...]
@@ -71,7 +71,7 @@ def _storage(
 
 
 def setup_file(storage: Storage, disks: Disks, devices: Sequence[str] = ()) -> str:
-    """Return /etc/sysconfig/docker-storage-setup. Without devices once the volume group exists: the
+    """Return /etc/sysconfig/docker-storage-setup, without devices once the volume group exists: the
     engine's unit runs the command at each start, and it fails on disks that are in use."""
     lines = [f'DEVS="{" ".join(devices)}"'] if devices else []
     lines += [

@@ -56,7 +56,7 @@ def _unknown(key: str, name: str, disks: Disks, device: str) -> Iterator[str]:
     found = disks.find(device)
     if not found:
         known = ", ".join(_title(each) for each in disks.devices.values() if each.kind == "disk")
-        yield f"{key} is no disk of {name}; it has: {known or 'none'}"
+        yield f"{key} is not a disk of {name}; it has: {known or 'none'}"
     elif len(found) > 1:
         paths = ", ".join(each.path for each in found)
         yield f"{key} is the serial number of {paths} on {name}; name a path"

@@ -104,8 +104,8 @@ class Registration:
 
     ``version`` is None if it is unknown, ``identity`` if the host isn't registered. A registration
     is ``void`` if the server has deleted it or a part of it is lost on the host. ``trouble`` is the
-    error of a client that can't find out. ``configuration`` is rhsm.conf, with keys such as
-    ``server.hostname``.
+    error of a client that can't tell whether it is. ``configuration`` is rhsm.conf, with keys such
+    as ``server.hostname``.
     """
 
     installed: bool = False
@@ -287,7 +287,7 @@ def differing(settings: Settings, found: Registration) -> dict[str, str]:
     }
 
 
-def is_elsewhere(settings: Settings, found: Registration) -> bool:
+def is_for_another_server(settings: Settings, found: Registration) -> bool:
     """Whether the client is configured for another server than the settings'."""
     return any(key.startswith("server.") for key in differing(settings, found))
 
@@ -295,7 +295,7 @@ def is_elsewhere(settings: Settings, found: Registration) -> bool:
 def waits_for_ca(settings: Settings, found: Registration) -> bool:
     """Whether the client fails because the settings' CA may not be installed yet."""
     needs_ca = blamed_setting(found.trouble or "") == "rhsm_ca"
-    return needs_ca and bool(settings.rhsm_ca) and not is_elsewhere(settings, found)
+    return needs_ca and bool(settings.rhsm_ca) and not is_for_another_server(settings, found)
 
 
 def host_problems(
@@ -307,7 +307,7 @@ def host_problems(
         ca_is_due: the run will install a CA, which may solve the client's trouble.
     """
     blamed = blamed_setting(found.trouble or "")
-    if (found.identity or blamed) and is_elsewhere(settings, found):
+    if (found.identity or blamed) and is_for_another_server(settings, found):
         yield (
             f"rhsm_server: {name} is registered with {found.server}, not {settings.rhsm_server}; "
             "to move it, run there first: subscription-manager unregister (or clean, if that "
@@ -331,7 +331,7 @@ def host_problems(
 
 
 def trouble(name: str, found: Registration) -> str:
-    """Say why a client can't find out whether its host is registered, and what helps."""
+    """Say why a client can't tell whether its host is registered, and give a remedy."""
     if EXPIRED in (found.trouble or ""):
         return (
             f"{name}: its registration's certificate has expired, or its clock is wrong; set the "

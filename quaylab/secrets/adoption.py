@@ -22,7 +22,7 @@ def adopt(identity: str, superuser_password: str, bundle: Mapping[str, str]) -> 
         identity: the one in the labels of its data volumes.
         superuser_password: no host has it.
         bundle: the texts of ``config.yaml``, ``ssl.cert`` and ``ssl.key``, and of the lab's CA as
-            ``ca.crt`` if the certificate is the lab's own. No host has the CA's key, so the next
+            ``ca.crt`` if the certificate is Quaylab's own. No host has the CA's key, so the next
             renewal makes a new CA.
 
     Raises:

@@ -110,7 +110,7 @@ def check(certificate: Path, key: Path, hostname: str, now: dt.datetime | None =
     try:
         private = _load_key(key.read_text())
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        return [f"tls_key: {key} is no PEM private key without a passphrase"]
+        return [f"tls_key: {key} is not a PEM private key without a passphrase"]
     problems = []
     public_key = _public(private.public_key())
     if public_key in [_public(each.public_key()) for each in chain]:
@@ -130,7 +130,7 @@ def check(certificate: Path, key: Path, hostname: str, now: dt.datetime | None =
     if not problems:
         # Other reasons why a client could refuse it, such as a short key.
         try:
-            tls.rehearse(certificate, key, hostname)
+            tls.try_handshake(certificate, key, hostname)
         except ssl.SSLError as error:
             problems.append(f"tls_certificate: {certificate} can't be served: {error}")
     return problems
@@ -192,7 +192,7 @@ def mismatches(credentials: Credentials) -> list[str]:
             public = pem and _public(x509.load_pem_x509_certificate(pem.encode()).public_key())
             private = key and _public(_load_key(key.get_secret_value()).public_key())
         except (ValueError, TypeError, UnsupportedAlgorithm):
-            problems.append(f"{name} or {key_name} is no PEM text")
+            problems.append(f"{name} or {key_name} is not PEM text")
             continue
         adopted = name == "ca_certificate" and pem and key is None
         if public != private and not adopted:
@@ -221,9 +221,9 @@ def read(file: Path) -> list[x509.Certificate]:
         found = x509.load_pem_x509_certificates(file.read_bytes())
         text = file.read_text()
     except UnicodeDecodeError:
-        raise ValueError("is no text in UTF-8; leave only the PEM blocks in it") from None
+        raise ValueError("is not text in UTF-8; leave only the PEM blocks in it") from None
     except ValueError:
-        raise ValueError("is no PEM certificate") from None
+        raise ValueError("is not a PEM certificate") from None
     if "PRIVATE KEY-----" in text:
         raise ValueError(
             "holds a private key as well, and everybody may read a certificate's file on the "

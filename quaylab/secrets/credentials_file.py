@@ -42,7 +42,7 @@ def read(path: Path) -> tuple[dict[str, Any], bool] | None:
         if path.is_dir():
             raise unusable(path, "is a directory")
         if path.exists() and not path.is_file():
-            raise unusable(path, "is no file, but a pipe, a socket or a device")
+            raise unusable(path, "is not a file but a pipe, a socket or a device")
         if path.stat().st_mode & 0o077:
             raise Refusal([f"{path}: readable by others; run: chmod 600 {path}"])
         return parse(path.read_text())
@@ -84,7 +84,7 @@ def parse(text: str) -> tuple[dict[str, Any], bool]:
 
     Raises:
         WrongChecksum: there is a checksum of other values.
-        ValueError: the text is no YAML mapping.
+        ValueError: the text is not a YAML mapping.
     """
     try:
         values = yaml.safe_load(text)

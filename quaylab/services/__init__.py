@@ -22,7 +22,7 @@ SERVICES: tuple[Service, ...] = (Ceph(), ObjectStore(), Database(), Redis(), Qua
 BY_NAME: Mapping[str, Service] = {service.name: service for service in SERVICES}
 
 
-# pydantic lists the fields of the last base first.
+# In the reverse order of docs/settings.md: pydantic lists the fields of the last base first.
 class ServiceSettings(
     CephSettings,
     ObjectStoreSettings,

@@ -19,9 +19,9 @@ from quaylab.images import Image
 from quaylab.model import (
     CREDENTIALS_LABEL,
     DATA_LABEL,
+    IMPLEMENTATION_LABEL,
     LOOPBACK,
     PATH_LABEL,
-    REGISTRY_LABEL,
     Container,
     ManagedFile,
     Mount,
@@ -72,8 +72,9 @@ class Maker(Enum):
     """Who creates a secret."""
 
     QUAYLAB = "Quaylab"
-    # The administrator of an external server sets it, so Quaylab can generate it.
+    # Quaylab generates it, and sets it in an external server as the server's administrator.
     ADMINISTRATOR = "an administrator"
+    # It is given: an external server has it.
     OTHERS = "others"
 
 
@@ -142,26 +143,26 @@ class Context:
 
 
 class Service(ABC):
-    """A service of the registry. Its methods are pure: same arguments, same result.
+    """A service of the registry. Its methods need no host: same arguments, same result.
 
     Attributes:
         name: the inventory group of its hosts, and a part of its containers' names.
         title: its name for people.
-        has_peers: whether its hosts need an address for each other.
+        needs_peer_address: whether other hosts connect to its hosts at their addresses.
         secrets: the secrets that it may need.
         directories: the settings that name a host directory for its data.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
-    has_peers: ClassVar[bool] = False
+    needs_peer_address: ClassVar[bool] = False
     secrets: ClassVar[tuple[Secret, ...]] = ()
     directories: ClassVar[tuple[str, ...]] = ()
 
     # --- settings ---
 
     def external_address(self, settings: Settings) -> str | None:
-        """The address of an external server; None: Quaylab runs the service."""
+        """The address of the external server; None if Quaylab runs the service itself."""
         return None
 
     def setting_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
@@ -187,10 +188,10 @@ class Service(ABC):
     def endpoint(
         self, settings: Settings, groups: Groups, address: Callable[[str], str]
     ) -> Endpoint | None:
-        """Where Quay reaches it; None if Quay does not use it.
+        """Where Quay reaches it; None if Quay does not connect to it.
 
         Args:
-            address: returns a host's address for its peers.
+            address: returns the address at which the other hosts reach a host.
         """
         return None
 
@@ -215,7 +216,7 @@ class Service(ABC):
         yield from ()
 
     def data_note(self, leader: Machine) -> str | None:
-        """The path of the leader's note which says that its volumes hold data; None: no note."""
+        """The path of the leader's note that its volumes held data; None if there is no note."""
         return None
 
 
@@ -229,7 +230,7 @@ class SingleHostService(Service):
         raise NotImplementedError
 
     def listen(self, settings: Settings) -> str | None:
-        """The address to listen on, by the settings; None: only as widely as Quay needs."""
+        """The address to listen on that is set; None: the narrowest at which Quay reaches it."""
         raise NotImplementedError
 
     def placement_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
@@ -284,18 +285,19 @@ class SingleHostService(Service):
 
 
 def environment_file(service: str, uid: int, values: Mapping[str, str]) -> ManagedFile:
-    """Return a shell file for the container: argv and `docker inspect` then show no secret."""
+    """Return a file of shell variables that the container reads, so that neither its arguments nor
+    `docker inspect` show a secret."""
     lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
     return ManagedFile(f"{ETC}/{service}/{ENVIRONMENT}", lines, uid=uid, mode=0o400)
 
 
-def with_environment(command: str) -> tuple[str, ...]:
-    """Return a container's command that gets the variables of that file."""
+def run_with_environment(command: str) -> tuple[str, ...]:
+    """Return a command for a container to run, with the variables of its environment file."""
     return ("bash", "-c", f"set -a && . {ETC}/{ENVIRONMENT} && set +a && exec {command}")
 
 
-def in_environment(script: str) -> str:
-    """Return a shell command for `docker exec` that gets the variables of that file."""
+def exec_with_environment(script: str) -> str:
+    """Return a command for `docker exec`, with the variables of the environment file."""
     return f"bash -c {shlex.quote(f'. {ETC}/{ENVIRONMENT}; {script}')}"
 
 
@@ -314,5 +316,5 @@ def volume_labels(context: Context, data: str, path: str | None) -> dict[str, st
         DATA_LABEL: data,
         PATH_LABEL: path or "",
         CREDENTIALS_LABEL: context.credentials.fingerprint,
-        REGISTRY_LABEL: "stand-in" if context.settings.image_source == "packages" else "quay",
+        IMPLEMENTATION_LABEL: "stand-in" if context.settings.image_source == "packages" else "quay",
     }

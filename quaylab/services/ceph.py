@@ -93,7 +93,7 @@ class CephSecrets(BaseModel):
 class Ceph(Service):
     name = "ceph"
     title = "Ceph"
-    has_peers = True
+    needs_peer_address = True
     secrets = (Secret("swift_password", has_variable=False),)
     directories = ("ceph_data",)
 

@@ -188,7 +188,7 @@ def problems(context: Context, fsid: str) -> Iterator[str]:
         if host in machines and not machines[host].systemd:
             yield f"{host}: runs no systemd, which cephadm needs"
     first, *others = members
-    if first in machines and machines[first].ceph_made != fsid:
+    if first in machines and machines[first].bootstrapped_cluster != fsid:
         # A new bootstrap would lose the existing cluster.
         existing = [host for host in others if host in machines and fsid in machines[host].ceph]
         if existing:

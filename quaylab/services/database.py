@@ -22,9 +22,9 @@ from quaylab.services.base import (
     Workload,
     configuration_mount,
     environment_file,
-    in_environment,
+    exec_with_environment,
+    run_with_environment,
     volume_labels,
-    with_environment,
 )
 from quaylab.services.database_engine import DatabaseEngine
 from quaylab.services.mysql import MySQL
@@ -64,20 +64,22 @@ class DatabaseSettings(Section):
         "Quay runs on another host",
     )
     database_host: Address | None = Field(
-        description="A database that runs elsewhere; needs no group `database`",
+        description="Address of an external database server, instead of group `database`",
     )
-    database_port: Port | None = Field(description="Its port; None: 5432, with MySQL 3306")
+    database_port: Port | None = Field(
+        description="Port of the database; None: 5432, with MySQL 3306"
+    )
     database_ca: LocalFile | None = Field(
         description="With database_host: the CAs (PEM) on this machine that sign its certificate, "
         "for TLS with chain and name verified; None: nothing is verified",
     )
     database_admin: Administrator | None = Field(
-        description="With database_host: the server's administrator, who makes Quay's role, "
+        description="With database_host: the server's administrator, who creates Quay's role, "
         "database and pg_trgm where they are missing",
     )
     database_backup: Version | None = Field(
-        description="With database_host: Quay's version in your own backup, which an "
-        "upgrade from that version requires",
+        description="With database_host: the Quay version of your own backup, without which no "
+        "upgrade from that version begins",
     )
 
 
@@ -115,11 +117,11 @@ class Database(SingleHostService):
         if settings.database_admin and settings.database_host is None:
             yield (
                 "database_admin: is for a database that runs elsewhere, and database_host isn't "
-                "set; the lab's own needs none: leave it out"
+                "set; Quaylab's own needs none: leave it out"
             )
         if settings.database_admin == settings.database_user:
             yield (
-                f"database_admin: {settings.database_admin} is database_user, who makes nothing; "
+                f"database_admin: {settings.database_admin} is database_user, who creates nothing; "
                 "set the server's administrator"
             )
 
@@ -156,7 +158,7 @@ class Database(SingleHostService):
             image=wanted.reference,
             version=wanted.tag,
             owner=credentials.fingerprint,
-            command=with_environment(kind.start),
+            command=run_with_environment(kind.start),
             health=kind.health,
             ports=tuple(port.published for port in self.ports(context, host)),
             mounts=(configuration_mount(self.name), Mount(name, kind.data)),
@@ -166,7 +168,7 @@ class Database(SingleHostService):
             # PostgreSQL waits for Quay's connection pool before it stops.
             stop_timeout=60,
         )
-        password_refused = in_environment(kind.refuses_password)
+        password_refused = exec_with_environment(kind.refuses_password)
         return (Workload(self.name, wanted, (environment,), volume, container, password_refused),)
 
     def data_note(self, leader: Machine) -> str | None:

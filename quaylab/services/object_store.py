@@ -64,9 +64,9 @@ class ObjectStoreSettings(Section):
     storage_port: Port | None = Field(
         description="Its port; None: 443, without TLS 80, and 7480 in group `ceph`"
     )
-    storage_tls: bool = Field(description="Whether it is reached by TLS, which is verified")
+    storage_tls: bool = Field(description="Whether it is reached over TLS, which is verified")
     storage_ca: LocalFile | None = Field(
-        description="Its CA (PEM) on this machine, for Quay; None: a public one",
+        description="Its CA (PEM) on this machine; None: a public one",
     )
     storage_region: Region | None = Field(
         description="Its region, which s3 needs unless storage_host is set"
@@ -77,7 +77,8 @@ class ObjectStoreSettings(Section):
         description="Quay's name for the store; Quay finds blobs by it, so never change it"
     )
     storage_proxy: bool = Field(
-        description="Whether Quay passes blobs on, for clients that can't reach the object store",
+        description="Whether Quay sends the blobs itself, for clients that can't reach the object "
+        "store",
     )
     storage_iam_role: bool = Field(
         description="With s3: whether to use the IAM role of Quay's machine instead of keys",

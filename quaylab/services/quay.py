@@ -80,8 +80,8 @@ class QuaySettings(Section):
     )
     quay_https_port: PortNumber = Field(description="Port of the registry on its host")
     quay_http_port: PortNumber = Field(
-        description="Port on its host that redirects to https; open only if quay_https_port is "
-        "443, as Quay always redirects to 443"
+        description="Port of the redirect from http to https; published only if quay_https_port is "
+        "443, because Quay redirects to 443"
     )
     quay_version: Version | None = Field(
         description="Quay's version, which is its image's tag; None: v3.18.0, with MySQL v3.16.5",
@@ -199,7 +199,7 @@ class Quay(Service):
                 *_proxy(context),
             ),
             health=f"curl --fail --silent --insecure --output /dev/null {HEALTH_URL}",
-            # Each check adds 13 lines to Quay's log. A deploy doesn't wait for it: it runs its own.
+            # Each check adds 13 lines to Quay's log. A deploy runs the check itself.
             health_interval=30,
             ports=tuple(port.published for port in self.ports(context, host)),
             mounts=(

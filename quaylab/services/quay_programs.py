@@ -9,7 +9,7 @@ from typing import Any
 # take two fifths of the start-up work and 1.5 GB. repomirrorworker runs only if it is set here.
 # securityscanningnotificationworker is left out: its name ends in "notificationworker", and up to
 # v3.17 Quay would switch off that worker as well.
-FEATURES: Mapping[str, tuple[str, ...]] = {
+FEATURES_OF_PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "autopruneworker": ("FEATURE_AUTO_PRUNE",),
     "builder": ("FEATURE_BUILD_SUPPORT",),
     "buildlogsarchiver": ("FEATURE_BUILD_SUPPORT",),
@@ -31,5 +31,5 @@ def overrides(config: Mapping[str, Any]) -> str:
     """Return QUAY_OVERRIDE_SERVICES for a config.yaml."""
     return ",".join(
         f"{service}={'true' if any(config.get(feature) for feature in features) else 'false'}"
-        for service, features in FEATURES.items()
+        for service, features in FEATURES_OF_PROGRAMS.items()
     )

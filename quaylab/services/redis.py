@@ -20,8 +20,8 @@ from quaylab.services.base import (
     Workload,
     configuration_mount,
     environment_file,
-    in_environment,
-    with_environment,
+    exec_with_environment,
+    run_with_environment,
 )
 from quaylab.services.tls_elsewhere import authority_problems
 from quaylab.settings.types import Address, ImageName, LocalFile, Port, Section
@@ -50,7 +50,7 @@ class RedisSettings(Section):
         "runs on another host",
     )
     redis_host: Address | None = Field(
-        description="A Redis that runs elsewhere; needs no group `redis`"
+        description="Address of an external Redis, instead of group `redis`"
     )
     redis_port: Port = Field(description="Port of Redis")
     redis_ca: LocalFile | None = Field(
@@ -97,7 +97,7 @@ class Redis(SingleHostService):
             image=wanted.reference,
             version=wanted.tag,
             owner=context.credentials.fingerprint,
-            command=with_environment("run-redis"),
+            command=run_with_environment("run-redis"),
             # Without a password Redis answers NOAUTH, which shows that it is up.
             health="redis-cli -h 127.0.0.1 ping | grep -qE 'PONG|NOAUTH'",
             ports=tuple(port.published for port in self.ports(context, host)),
@@ -113,7 +113,7 @@ class Redis(SingleHostService):
                 (environment,),
                 None,
                 container,
-                in_environment(REFUSES_PASSWORD),
+                exec_with_environment(REFUSES_PASSWORD),
             ),
         )
 

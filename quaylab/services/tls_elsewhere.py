@@ -28,8 +28,8 @@ def authority_problems(
     yield from certificates.authority_problems(f"{name}_ca", authority)
     if service.external_address(settings) is None:
         yield (
-            f"{name}_ca: is for one that runs elsewhere, and {name}_host isn't set; the lab's "
-            "own has no TLS: leave it out"
+            f"{name}_ca: is for one that runs elsewhere, and {name}_host isn't set; "
+            "Quaylab's own has no TLS: leave it out"
         )
     if is_legacy(quay_version(settings)):
         yield (

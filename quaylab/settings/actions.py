@@ -19,5 +19,6 @@ class Teardown(Section):
     """Removing a registry, with tasks/teardown.py."""
 
     purge: HostName | None = Field(
-        description="With tasks/teardown.py: the registry's name, to remove all data too"
+        description="With tasks/teardown.py: the registry's name, which confirms that all data is "
+        "deleted"
     )

@@ -26,6 +26,7 @@ class Certificates(Section):
     """A certificate of your own."""
 
     tls_certificate: LocalFile | None = Field(
-        description="Your certificate (PEM, with its chain) on this machine; None: the lab's own",
+        description="Your certificate (PEM, with its chain) on this machine; None: one that "
+        "Quaylab's own CA signs",
     )
     tls_key: LocalFile | None = Field(description="Its private key (PEM) on this machine")

@@ -14,7 +14,7 @@ def _ipv4(text: str) -> str:
     try:
         ipaddress.IPv4Address(text)
     except ValueError:
-        raise ValueError("is no IPv4 address, which is for example 192.168.254.1") from None
+        raise ValueError("is not an IPv4 address, which is for example 192.168.254.1") from None
     return text
 
 
@@ -66,6 +66,6 @@ class Hypervisor(Section):
         ge=30, le=7200, description="Seconds that a VM has for its first boot"
     )
     reimage: HostName | None = Field(
-        description="With tasks/hypervisor.py: the VM to make again from its image; its root disk "
-        "is lost, its other disks stay",
+        description="With tasks/hypervisor.py: the VM to create again from its image; its root "
+        "disk is lost, its other disks stay",
     )

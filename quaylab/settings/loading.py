@@ -37,7 +37,7 @@ _SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 10
 _LOGIN = re.compile(r"//[^/]*@")
 
 
-# pydantic lists the fields of the last base first.
+# In the reverse order of docs/settings.md: pydantic lists the fields of the last base first.
 class Settings(
     Teardown,
     Restoring,

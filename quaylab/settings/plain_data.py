@@ -18,7 +18,7 @@ TYPES = (str, int, float, bool, type(None), list, tuple, dict)
 
 
 def problems(value: object, where: str, parents: Set[int] = frozenset()) -> Iterator[str]:
-    """Yield what in a value is no plain data, each by its place in the value.
+    """Yield what in a value is not plain data, each by its place in the value.
 
     Args:
         parents: the ids of the containers around it, to find one that holds itself.
@@ -30,13 +30,13 @@ def problems(value: object, where: str, parents: Set[int] = frozenset()) -> Iter
             "None, a list or a dict"
         )
     elif isinstance(value, float) and not math.isfinite(value):
-        yield f"{where} is {value}, which is no number"
+        yield f"{where} is {value}, which is not a number"
     elif id(value) in parents:
         yield f"{where} holds itself"
     elif isinstance(value, dict):
         for key, item in value.items():
             if type(key) is not str:
-                yield f"{where} has the key {key!r}, which is no text"
+                yield f"{where} has the key {key!r}, which is not text"
             else:
                 yield from problems(item, f"{where}.{key}", parents | {id(value)})
     elif isinstance(value, (list, tuple)):

@@ -23,7 +23,7 @@ Every setting has its default in [group_data/all.py](../group_data/all.py). Set 
 not exist, a value of the wrong type, and settings that don't go together are all reported at
 once, each by its name, before a host is changed. With `--data`, write lists and the like as JSON
 (`--data 'rhsm_repositories=["a","b"]'`), and also a text that looks like a number
-(`--data 'rhsm_release="9.4"'`). Secrets are no settings: see [credentials](credentials.md).
+(`--data 'rhsm_release="9.4"'`). Secrets are not settings: see [credentials](credentials.md).
 
 The settings of the whole run come first. The last tables are for single hosts or groups.
 """
@@ -77,8 +77,6 @@ def _type(field: FieldInfo) -> str:
         return "list"
     if typing.get_origin(annotation) is typing.Literal:
         return " or ".join(f"`{choice}`" for choice in typing.get_args(annotation))
-    if typing.get_origin(annotation) is list:
-        return "list"
     words = {str: "text", int: "number", bool: "`True` or `False`"}
     return words.get(annotation, "dict")  # type: ignore[arg-type]
 

@@ -42,9 +42,9 @@ def _check_address(address: str) -> str:
             ipaddress.ip_address(address)
         except ValueError:
             raise ValueError(
-                "is no address; a port has a setting of its own"
+                "is not an address; a port has a setting of its own"
                 if ":" in address
-                else "is no address; an IPv4 one has four numbers up to 255"
+                else "is not an address; an IPv4 one has four numbers up to 255"
             ) from None
     elif not all(0 < len(label) < 64 for label in address.split(".")):
         raise ValueError("has a label, between dots, that is not 1 to 63 characters long")

@@ -12,7 +12,7 @@ from quaylab.versions import is_version, parse, quay_version
 
 RESTORING = "restoring "
 # Upstream supports upgrades over at most three minor versions.
-MOST_MINORS = 3
+MAX_MINOR_STEPS = 3
 
 
 def note(schema: str) -> ManagedFile:
@@ -45,8 +45,8 @@ def problems(
         return
     if not is_version(schema):
         yield (
-            f"{SCHEMA_NOTE}: holds {schema!r} on {topology.leader}, which is no version; write the "
-            "one into it whose schema the database has"
+            f"{SCHEMA_NOTE}: holds {schema!r} on {topology.leader}, which is not a version; write "
+            "the one into it whose schema the database has"
         )
         return
     step = list(_step_problems(schema, version))
@@ -80,9 +80,9 @@ def _step_problems(before: str, after: str) -> Iterator[str]:
             f"quay_version: there is no upgrade from {before} to {after} by Quaylab; set {before}, "
             "or set up a new registry and copy the images"
         )
-    elif new[1] - old[1] > MOST_MINORS:
+    elif new[1] - old[1] > MAX_MINOR_STEPS:
         yield (
             f"quay_version: {after} is {new[1] - old[1]} minor versions after the database's "
-            f"{before}, and Quay upgrades over {MOST_MINORS} at most; set a version of "
-            f"v{old[0]}.{old[1] + MOST_MINORS} first"
+            f"{before}, and Quay upgrades over {MAX_MINOR_STEPS} at most; set a version of "
+            f"v{old[0]}.{old[1] + MAX_MINOR_STEPS} first"
         )

@@ -102,7 +102,7 @@ def _pools(lab: Lab, report: Hypervisor) -> Iterator[str]:
 def _device(lab: Lab, report: Hypervisor, name: str, path: str) -> Iterator[str]:
     device = report.devices.get(path)
     if device is None:
-        yield f"libvirt_pools: {path} of {name} is no disk of {lab.hypervisor}; lsblk lists them"
+        yield f"libvirt_pools: {path} of {name} is not a disk of {lab.hypervisor}; lsblk lists them"
     elif device.volume_group not in (None, name):
         yield (
             f"libvirt_pools: {path} of {name} belongs to the volume group {device.volume_group}; "

@@ -159,7 +159,9 @@ def build(
         found += problems.of_machine(name, host_settings[name], networks, pools)
     if settings.reimage and settings.reimage not in members:
         known = ", ".join(members) or "none"
-        found.append(f"reimage: {settings.reimage} is no VM of this inventory, which has: {known}")
+        found.append(
+            f"reimage: {settings.reimage} is not a VM of this inventory, which has: {known}"
+        )
     quay = [host.name for host in hosts if "quay" in host.groups]
     hostname = topology.registry_name(settings, quay)
     if settings.purge not in (None, hostname):

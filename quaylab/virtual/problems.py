@@ -26,8 +26,8 @@ def of_networks(networks: Sequence[Network]) -> Iterator[str]:
             inside = IPv4Network(f"{network.network}/{network.ip_netmask}")
         except ValueError:
             yield (
-                f"{key}.network: {network.network} with the netmask {network.ip_netmask} is no "
-                "network; for example 192.168.254.0 with 255.255.255.0"
+                f"{key}.network: {network.network} with the netmask {network.ip_netmask} is not "
+                "a network; for example 192.168.254.0 with 255.255.255.0"
             )
             continue
         ranges[f"{key} ({network.name})"] = inside
@@ -58,7 +58,7 @@ def _inside(key: str, network: Network, inside: IPv4Network) -> Iterator[str]:
             inside.broadcast_address,
         ):
             wrong = True
-            yield f"{key}.{what}: {address} is no host's address in {inside} (usable: {usable})"
+            yield f"{key}.{what}: {address} is not a host's address in {inside} (usable: {usable})"
     if wrong:
         return
     gateway, start, end = (addresses[what] for what in ADDRESSES)
@@ -87,7 +87,7 @@ def of_pools(pools: Sequence[Mapping[str, Pool]]) -> Iterator[str]:
         device = pool.path.startswith("/dev/")
         if pool.type == "lvm" and not device:
             yield (
-                f"libvirt_pools: {name} is of type lvm, and {pool.path} is no device; name the "
+                f"libvirt_pools: {name} is of type lvm, and {pool.path} is not a device; name the "
                 "disk or partition, or take the type dir"
             )
         if pool.type == "dir" and device:
@@ -102,7 +102,7 @@ def of_machine(
 ) -> Iterator[str]:
     """Yield names in a VM's settings that don't exist, and missing settings."""
     if not FULL_NAME.fullmatch(name):
-        yield f"{name}: is no full name for a VM, which is for example quay.quaylab.lan"
+        yield f"{name}: is not a full name for a VM, which is for example quay.quaylab.lan"
     if settings.cloud_user_passwd is None and settings.ssh_pub_key is None:
         yield (
             f"cloud_user_passwd: neither it nor ssh_pub_key is set for {name}, so nobody could log "
@@ -113,8 +113,8 @@ def of_machine(
         if pool is None or pool.type != "lvm":
             fit = ", ".join(each for each, pool in pools.items() if pool.type == "lvm") or "none"
             yield (
-                f"convert_to_lv_on_vg: {settings.convert_to_lv_on_vg} of {name} is no pool of type "
-                f"lvm in libvirt_pools, which has: {fit}"
+                f"convert_to_lv_on_vg: {settings.convert_to_lv_on_vg} of {name} is not a pool of "
+                f"type lvm in libvirt_pools, which has: {fit}"
             )
     default = defaults()
     if settings.image_checksum is None or (

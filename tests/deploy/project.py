@@ -44,7 +44,7 @@ address 192.168.254.10"""
 
 # The lines of an engine that answers.
 ENGINE = (
-    'client /usr/bin/docker\ninfo {"ServerVersion":"26.1.5","Driver":"overlay2",'
+    'client /usr/bin/docker\ninfo {"ServerVersion":"26.1.5",'
     '"DockerRootDir":"/var/lib/docker","SecurityOptions":[]}'
 )
 

@@ -105,9 +105,9 @@ REFUSED = {
         {**DOCKER, "quay_storage": {"devices": ["NOPE"]}},
         f"{BARE}data /var/lib/docker/volumes/kept\ndaemon {{",
         [
-            "quay_storage.devices: NOPE is no disk of @fake/quay",
+            "quay_storage.devices: NOPE is not a disk of @fake/quay",
             "docker_storage: the engine of @fake/quay has data already",
-            "docker_storage: /etc/docker/daemon.json of @fake/quay is no valid JSON",
+            "docker_storage: /etc/docker/daemon.json of @fake/quay is not valid JSON",
         ],
     ),
     "a disk left out": (

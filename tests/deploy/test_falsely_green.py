@@ -36,15 +36,15 @@ def _refused(project: Project, *arguments: str) -> Result:
     [
         ("", "{path}: has no host"),
         ("quay = []", "{path}: has no host"),
-        ('quay = "bare1"', "quay: 'bare1' is no list of hosts; write quay = ['bare1']"),
-        ('quay = {"bare1": {}}', "quay: {{'bare1': {{}}}} is no list of hosts"),
-        ('quay = {"bare1"}', "quay: {{'bare1'}} is no list of hosts"),
-        ('quay = ("bare1", {"ssh_user": "me"})', "quay: 'bare1' is no list of hosts"),
-        ('quay = ("bare1",)', "quay: ('bare1',) is no list of hosts; write quay = ['bare1']"),
-        ("quay = None", "quay: None is no list of hosts"),
-        ("quay = [1]", "quay[0]: 1 is no host"),
-        ('quay = ["@fake/a", {"bare1": {}}]', "quay[1]: {{'bare1': {{}}}} is no host"),
-        ('quay = [("bare1", "me")]', "quay[0]: ('bare1', 'me') is no host"),
+        ('quay = "bare1"', "quay: 'bare1' is not a list of hosts; write quay = ['bare1']"),
+        ('quay = {"bare1": {}}', "quay: {{'bare1': {{}}}} is not a list of hosts"),
+        ('quay = {"bare1"}', "quay: {{'bare1'}} is not a list of hosts"),
+        ('quay = ("bare1", {"ssh_user": "me"})', "quay: 'bare1' is not a list of hosts"),
+        ('quay = ("bare1",)', "quay: ('bare1',) is not a list of hosts; write quay = ['bare1']"),
+        ("quay = None", "quay: None is not a list of hosts"),
+        ("quay = [1]", "quay[0]: 1 is not a host"),
+        ('quay = ["@fake/a", {"bare1": {}}]', "quay[1]: {{'bare1': {{}}}} is not a host"),
+        ('quay = [("bare1", "me")]', "quay[0]: ('bare1', 'me') is not a host"),
         ('lab_name = "mine"', "lab_name: is a setting, which pyinfra ignores in an inventory"),
         ("quay = [", "{path}, line 1: "),
     ],
@@ -73,7 +73,7 @@ def test_a_folder_instead_of_an_inventory(project: Project) -> None:
 def test_a_limit_that_nothing_matches(project: Project) -> None:
     inventory = project.inventory(**THREE)
     result = _refused(project, inventory, "deploy.py", "--limit", "nobody")
-    assert "--limit: 'nobody' is no host and no group of the inventory" in result.output
+    assert "--limit: 'nobody' is neither a host nor a group of the inventory" in result.output
     assert "@fake/redis" in result.output
     also = _refused(project, inventory, "deploy.py", "--limit", "quay", "--limit", "databse")
     assert "--limit: 'databse'" in also.output
@@ -94,7 +94,7 @@ def test_hosts_that_would_not_wait_for_each_other(project: Project, option: str)
 
 def test_data_without_a_value(project: Project) -> None:
     result = _refused(project, project.inventory(quay=ONE), "deploy.py", "--data", "purge")
-    assert "--data: purge is no KEY=VALUE" in result.output
+    assert "--data: purge is not KEY=VALUE" in result.output
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_data_without_a_value(project: Project) -> None:
     [
         ({"ssh_usr": "me"}, "ssh_usr: pyinfra has no such key for bare1; did you mean ssh_user?"),
         ({"_sudoo": True}, "_sudoo: pyinfra has no such key for bare1; did you mean _sudo?"),
-        ({"ssh_port": 0}, "ssh_port: 0 is no port of bare1; for example 22"),
+        ({"ssh_port": 0}, "ssh_port: 0 is not a port of bare1; for example 22"),
         ({"ssh_port": "22"}, "ssh_port: of bare1: str is not an instance of int"),
         ({"_sudo": "no"}, "_sudo: of bare1: str is not an instance of bool"),
         ({"ssh_key": ""}, "ssh_key: is empty for bare1; leave it out"),
@@ -125,7 +125,7 @@ def test_a_password_of_the_wrong_kind_is_not_shown(project: Project) -> None:
 
 def test_port_0_which_pyinfra_would_ignore(project: Project) -> None:
     result = _refused(project, project.inventory(quay=ONE), "deploy.py", "--port", "0")
-    assert "--ssh-port: 0 is no port" in result.output
+    assert "--ssh-port: 0 is not a port" in result.output
 
 
 def test_a_rotation_on_some_of_the_hosts(project: Project) -> None:
@@ -224,9 +224,9 @@ def _failed(project: Project, message: str) -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--retry=-1", "--retry: -1 is no number of retries"),
-        ("--parallel=-1", "--parallel: -1 is no number of hosts"),
-        ("--data=_retries=-1", "_retries: -1 is no number of retries of @fake/quay"),
+        ("--retry=-1", "--retry: -1 is not a number of retries"),
+        ("--parallel=-1", "--parallel: -1 is not a number of hosts"),
+        ("--data=_retries=-1", "_retries: -1 is not a number of retries of @fake/quay"),
     ],
 )
 def test_a_number_with_which_nothing_would_run(project: Project, option: str, message: str) -> None:

@@ -48,8 +48,8 @@ def test_operations_come_in_order(installed: Result) -> None:
     assert installed.operations == [
         "Install libvirt and QEMU",
         "Start libvirt",
-        "Check that what is there fits",
-        "Start the list of host keys",
+        "Check for conflicts in libvirt",
+        "Create the known_hosts file",
         "Create the networks",
         "Create the storage pools",
         "Fetch the base images",
@@ -130,7 +130,7 @@ def _domain_of_others() -> str:
     ("answer", "problem"),
     [
         ("enabled\nanswers", "virt_type: kvm, and @fake/metal has no /dev/kvm"),
-        ("kvm\nanswers", f"libvirt_pools: {DISK} of virt-pool is no disk of @fake/metal"),
+        ("kvm\nanswers", f"libvirt_pools: {DISK} of virt-pool is not a disk of @fake/metal"),
         (f"kvm\ndevice||xfs|{DISK}", f"libvirt_pools: {DISK} of virt-pool holds something (xfs)"),
         (f"kvm\ndevice|root|LVM2_member|{DISK}", "belongs to the volume group root"),
         (

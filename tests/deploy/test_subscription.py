@@ -36,7 +36,7 @@ def _run(project: Project, reports: str, client: str | None, *options: str) -> R
 @pytest.mark.parametrize(
     ("reports", "options", "message"),
     [
-        (report(), ["--data=rhsm_organization=acme"], "@fake/quay is no RHEL host but debian"),
+        (report(), ["--data=rhsm_organization=acme"], "@fake/quay is not a RHEL host but debian"),
         (RHEL, [], "the subscription of @fake/quay stays as it is: rhsm_organization isn't set"),
         (RHEL, ["--data=rhsm_organization=acme"], "@fake/quay has no subscription-manager"),
     ],
@@ -48,7 +48,7 @@ def test_hosts_that_are_left_alone_are_reported_in_one_line(
     result = _run(project, reports, None, *options)
     assert result.code == 0, result.output
     assert message in result.output
-    assert result.operations == ["Save the credentials", "Leave the subscription as it is"]
+    assert result.operations == ["Save the credentials", "Skip the RHEL subscription"]
     assert not any("subscription-manager" in command for command in result.commands("quay"))
 
 

@@ -19,9 +19,9 @@ def read(inventory: Path, data: Sequence[str]) -> list[HostInput]:
     """Return an inventory's hosts with their groups and data, as a run of pyinfra has them."""
     for item in data:
         if "=" not in item:
-            raise pytest.UsageError(f"--data {item}: is no KEY=VALUE")
+            raise pytest.UsageError(f"--data {item}: is not KEY=VALUE")
     if not inventory.is_file():
-        raise pytest.UsageError(f"--inventory: {inventory} is no file")
+        raise pytest.UsageError(f"--inventory: {inventory} is not a file")
     reader = [sys.executable, "-m", "tests.hosts.read_inventory", str(inventory), *data]
     done = subprocess.run(reader, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -117,12 +117,12 @@ class Lab:
         where = self.plan.topology
         with target.through(address, where.https_port) as forwarded, dialer(target.through) as dial:
             plan, store = self.plan, where.store
-            elsewhere = (
+            store_client = (
                 object_store.http_client(plan.settings, store, plan.credentials, dial)
                 if store
                 else None
             )
-            client = Registry(where.registry, plan.certificate.trusted, forwarded, elsewhere)
+            client = Registry(where.registry, plan.certificate.trusted, forwarded, store_client)
             try:
                 yield client
             finally:

@@ -351,7 +351,7 @@ def test_image_whose_name_was_given_to_another(registry: Registry) -> None:
 def test_an_engine_that_does_not_start_is_reported_with_the_reason(registry: Registry) -> None:
     machine = registry.machine
     machine.run("systemctl stop docker.service docker.socket")
-    for text, message in (("{", "is no valid JSON"), ('{"no-such": 1}', "no-such")):
+    for text, message in (("{", "is not valid JSON"), ('{"no-such": 1}', "no-such")):
         machine.run(f"cat >{DAEMON}", input=text)
         refused = registry.lab.run()
         assert refused.returncode != 0

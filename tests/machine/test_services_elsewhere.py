@@ -104,7 +104,7 @@ def lab(elsewhere: Elsewhere) -> Iterator[Deployment]:
         (
             {"database_port": 1, "redis_port": 1},
             {},
-            ["nobody listens there", "nobody listens there"],
+            ["nothing listens there", "nothing listens there"],
         ),
         (
             {},

@@ -14,7 +14,7 @@ def state(wanted: Container, **changes: Any) -> ContainerState:
     found = ContainerState(
         id="c0ffee",
         image=wanted.image,
-        outdated=False,
+        image_was_retagged=False,
         digest=wanted.digest,
         version=wanted.version,
         state="running",

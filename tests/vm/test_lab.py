@@ -102,7 +102,7 @@ def test_disks_that_are_not_empty_are_refused(lab: VirtualLab) -> None:
         "holds partitions (/dev/vde1)",
         "precious is on",
         "is mounted at /mnt",
-        "disk7 is no disk of",
+        "disk7 is not a disk of",
         f"has data already ({ENGINE}/volumes/precious)",
     ):
         assert problem in refused.output

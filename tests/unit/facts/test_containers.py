@@ -86,13 +86,13 @@ def _changed(kind: str, **changes: object) -> EngineState:
 def test_without_the_image_its_environment_is_not_known() -> None:
     found = _changed("RepoTags", RepoTags=None).containers["quaylab-quay"]
     assert found.image_environment is None
-    assert not found.outdated
+    assert not found.image_was_retagged
 
 
 def test_a_container_whose_images_name_now_means_another() -> None:
     found = _changed("RepoTags", Id="sha256:0").containers["quaylab-quay"]
-    assert found.outdated
-    assert not _changed("RepoTags").containers["quaylab-quay"].outdated
+    assert found.image_was_retagged
+    assert not _changed("RepoTags").containers["quaylab-quay"].image_was_retagged
 
 
 def test_no_health_check_and_no_published_port() -> None:

@@ -25,7 +25,7 @@ address 192.0.2.2
 """.splitlines()
 DOCKER = """\
 client /usr/bin/docker
-info {"ServerVersion":"26.1.5+dfsg1","Driver":"overlay2","DockerRootDir":"/var/lib/docker",\
+info {"ServerVersion":"26.1.5+dfsg1","DockerRootDir":"/var/lib/docker",\
 "SecurityOptions":["name=seccomp,profile=builtin"],"LiveRestoreEnabled":true,\
 "HttpProxy":"","HttpsProxy":"http://proxy:3128","NoProxy":"localhost"}
 object {"Name":"quaylab-database","Mountpoint":"/var/lib/docker/volumes/quaylab-database/_data",\
@@ -50,7 +50,6 @@ def test_host_with_an_engine_and_data() -> None:
     assert found.systemd
     assert found.engine == Engine(
         "26.1.5+dfsg1",
-        "overlay2",
         "/var/lib/docker",
         None,
         ("", "http://proxy:3128", "localhost"),
@@ -101,7 +100,7 @@ def test_only_the_labels_of_other_containers_are_read(shell: Shell) -> None:
 
 def test_engine_that_does_not_run() -> None:
     lines = [line for line in DOCKER if not line.startswith(("info", "object"))]
-    assert _process(*lines, "info ").engine == Engine(None, None, None, None)
+    assert _process(*lines, "info ").engine == Engine(None, None, None)
 
 
 def test_engine_that_hangs(shell: Shell) -> None:
@@ -179,7 +178,7 @@ def test_this_machine(shell: Shell) -> None:
     assert found.memory_mb > 0
     assert found.addresses == ("192.0.2.7",)
     assert found.own_addresses == {"192.0.2.7", "192.0.2.8", "172.17.0.1"}
-    assert found.engine == Engine(None, None, None, None)
+    assert found.engine == Engine(None, None, None)
 
 
 CONTAINER = """\
@@ -245,7 +244,7 @@ def test_note_of_the_registry() -> None:
 
 
 def test_clusters_of_cephadm() -> None:
-    found = _process("ceph 11111111-2222-3333-4444-555555555555", "ceph_made ")
+    found = _process("ceph 11111111-2222-3333-4444-555555555555", "bootstrapped_cluster ")
     assert found.ceph == {"11111111-2222-3333-4444-555555555555"}
-    assert found.ceph_made is None
-    assert _process("ceph_made 1-2").ceph_made == "1-2"
+    assert found.bootstrapped_cluster is None
+    assert _process("bootstrapped_cluster 1-2").bootstrapped_cluster == "1-2"

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from facts.network import OutOfReach
+from facts.network import UnreachableTargets
 from tests.unit.shell import Shell
 
 HERE = "127.0.0.1"
@@ -30,7 +30,7 @@ def test_each_unreachable_target_has_its_reason(shell: Shell, engine: str, insid
         there, closed = open_one.getsockname()[1], other.getsockname()[1]
         other.close()
         targets = [(HERE, there), (HERE, closed), ("nowhere.invalid", 5432)]
-        fact = OutOfReach()
+        fact = UnreachableTargets()
         found = fact.process(shell.lines(fact.command("quaylab-quay", "quay:1", inside, targets)))
     assert found.pop(("nowhere.invalid", 5432))
     assert found == {(HERE, closed): "Connection refused"}
@@ -42,6 +42,6 @@ def test_each_unreachable_target_has_its_reason(shell: Shell, engine: str, insid
 def test_a_target_that_does_not_answer(shell: Shell) -> None:
     shell.stub("docker", INSIDE)
     shell.stub("timeout", "exit 124")
-    fact = OutOfReach()
+    fact = UnreachableTargets()
     command = fact.command("quaylab-quay", "quay:1", True, [(HERE, 1)])
     assert fact.process(shell.lines(command)) == {(HERE, 1): "no answer within 10 s"}

@@ -76,7 +76,7 @@ def test_a_container_that_runs_as_specified_is_left_alone(lab: Plan) -> None:
     [
         ({"digest": "other"}, REPLACED),
         ({"image": "other:1"}, REPLACED),
-        ({"outdated": True}, REPLACED),
+        ({"image_was_retagged": True}, REPLACED),
         ({"networks": {"bridge": "b"}}, REPLACED),
         ({"networks": {NETWORK: "one that was removed"}}, REPLACED),
         ({"ports": frozenset()}, REPLACED),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from facts.database import Database, DatabaseState, Extension
+from facts.database import Database, DatabaseState
 from operations import database, reach
 from quaylab import plan
 from quaylab.clients.probes import Answer, Unreachable
@@ -20,7 +20,8 @@ from tests.unit.fake_host import FakeHost, text
 from tests.unit.samples import host, machine
 from tests.unit.shell import Shell
 
-AVAILABLE, INSTALLED = Extension("1.6", None), Extension("1.6", "1.6")
+AVAILABLE: dict[str, str | None] = {"pg_trgm": None}
+INSTALLED: dict[str, str | None] = {"pg_trgm": "1.6"}
 
 
 @pytest.fixture
@@ -29,9 +30,8 @@ def mysql_lab(store: Store) -> Plan:
     return plan.make([host(name, database_engine="mysql")], {name: machine()}, store)
 
 
-def _postgresql(trigram: Extension | None, superuser: bool | None = False) -> DatabaseState:
-    extensions = {"pg_trgm": trigram} if trigram else {}
-    return DatabaseState("15.4", "UTF8", extensions, superuser)
+def _postgresql(extensions: dict[str, str | None], superuser: bool = False) -> DatabaseState:
+    return DatabaseState("UTF8", extensions, superuser)
 
 
 def _prepare(lab: Plan, state: DatabaseState | None) -> tuple[list[str], list[str]]:
@@ -66,7 +66,7 @@ def test_superuser_rights_are_removed(lab: Plan) -> None:
 
 
 def test_an_image_without_the_extension_is_reported(lab: Plan, shell: Shell) -> None:
-    (commands, _) = _prepare(lab, _postgresql(None))
+    (commands, _) = _prepare(lab, _postgresql({}))
     done = shell.run(commands[0])
     assert done.returncode == 1
     assert "has no pg_trgm" in done.stderr
@@ -75,13 +75,13 @@ def test_an_image_without_the_extension_is_reported(lab: Plan, shell: Shell) -> 
 
 @pytest.mark.parametrize("charset", ["utf8mb4", None])
 def test_mysql_becomes_latin1(mysql_lab: Plan, charset: str | None) -> None:
-    state = DatabaseState("8.0.36", charset, {}, None) if charset else None
+    state = DatabaseState(charset, {}, None) if charset else None
     ((command,), _) = _prepare(mysql_lab, state)
     assert "ALTER DATABASE quay CHARACTER SET latin1" in command
 
 
 def test_mysql_with_latin1_is_left_alone(mysql_lab: Plan) -> None:
-    state = DatabaseState("8.0.36", "latin1", {}, None)
+    state = DatabaseState("latin1", {}, None)
     assert _prepare(mysql_lab, state) == ([], ["the character set is latin1"])
 
 

@@ -35,7 +35,7 @@ def _daemon(
 ) -> FakeHost:
     """Return a host with an engine, and with the files ``left`` of a proxy."""
     daemon = DaemonState(True, enabled, flushed)
-    engine = Engine("26.1.5" if answers else None, None, None, None, proxies, live_restore)
+    engine = Engine("26.1.5" if answers else None, None, None, proxies, live_restore)
     return FakeHost({Daemon: daemon, EngineInfo: engine, Paths: left or []})
 
 
@@ -52,19 +52,19 @@ def test_an_installed_engine_is_not_installed_again() -> None:
 def test_foreign_data_that_only_a_started_engine_shows_stops_the_run(lab: Plan) -> None:
     foreign = Volume("quaylab-database", {CREDENTIALS_LABEL: "another"})
     host = FakeHost({MachineFact: machine(volumes=(foreign,))})
-    (command,) = host.shell(docker.no_foreign_data, plan=lab)
+    (command,) = host.shell(docker.data_as_expected, plan=lab)
     assert "belongs to the credentials another" in command
     assert "exit 1" in command
     fitting = FakeHost({MachineFact: machine()})
-    assert fitting.shell(docker.no_foreign_data, plan=lab) == []
+    assert fitting.shell(docker.data_as_expected, plan=lab) == []
     assert fitting.noops == ["the host's data belongs to this registry"]
 
 
 def test_an_engine_that_comes_up_without_the_data_stops_the_run(lab: Plan) -> None:
-    down = machine(schema="v3.18.0", engine=Engine(None, None, None, None))
+    down = machine(schema="v3.18.0", engine=Engine(None, None, None))
     lab = dataclasses.replace(lab, machines={"quay.example.com": down})
-    up = machine(schema="v3.18.0", engine=Engine("26.1.5", "overlay2", "/var/lib/docker", None))
-    (command,) = FakeHost({MachineFact: up}).shell(docker.no_foreign_data, plan=lab)
+    up = machine(schema="v3.18.0", engine=Engine("26.1.5", "/var/lib/docker", None))
+    (command,) = FakeHost({MachineFact: up}).shell(docker.data_as_expected, plan=lab)
     assert "volume quaylab-database is not on quay.example.com" in command
     assert "exit 1" in command
 
@@ -115,7 +115,7 @@ def test_an_engine_that_does_not_start_is_reported_with_its_log(shell: Shell) ->
 
 @pytest.mark.parametrize(
     ("lines", "message"),
-    [(["{"], "is no valid JSON"), (["[]"], "holds no JSON object")],
+    [(["{"], "is not valid JSON"), (["[]"], "holds no JSON object")],
     ids=["no JSON", "no object"],
 )
 @pytest.mark.parametrize("answers", [False, True], ids=["stopped", "running"])

@@ -68,9 +68,9 @@ def test_owner_and_mode_are_repaired(secret: Path, state: str) -> None:
 @pytest.mark.parametrize(
     ("lines", "ok", "message"),
     [
-        ([], False, "pull_secret_user: puller is no user of quay.example.com"),
-        ([ENTRY, "1000:1000:600", "{"], True, "/home/puller/.docker/config.json is no JSON"),
-        ([ENTRY, "1000:1000:600", "[]"], True, "/home/puller/.docker/config.json is no JSON"),
+        ([], False, "pull_secret_user: puller is not a user of quay.example.com"),
+        ([ENTRY, "1000:1000:600", "{"], True, "/home/puller/.docker/config.json is not JSON"),
+        ([ENTRY, "1000:1000:600", "[]"], True, "/home/puller/.docker/config.json is not JSON"),
         ([ENTRY, "1000:1000:600", '{"auths": 1}'], True, "/home/puller/.docker/config.json is no"),
     ],
     ids=["no user", "no JSON", "a list", "no logins"],

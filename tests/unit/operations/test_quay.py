@@ -19,7 +19,7 @@ from pyinfra.api import FunctionCommand
 
 from facts.containers import Engine, EngineState
 from facts.files import Files
-from facts.network import OutOfReach
+from facts.network import UnreachableTargets
 from operations import credentials, dumps, quay
 from quaylab import plan
 from quaylab.engines.state import FoundVolume as Volume
@@ -143,7 +143,7 @@ def test_a_service_that_does_not_answer_stops_the_run(site: Site) -> None:
 
 def test_a_service_that_containers_do_not_reach_stops_the_run(site: Site) -> None:
     """Although the host does: containers' packets are forwarded, and their DNS is another."""
-    host = site.host({OutOfReach: {("quaylab-redis", 6379): "Connection refused"}})
+    host = site.host({UnreachableTargets: {("quaylab-redis", 6379): "Connection refused"}})
     (command,) = _services_answer(host, site.lab())
     assert _failure(command, host).startswith(
         f"Redis at quaylab-redis:6379: {NAME} reaches it, but its containers don't: "

@@ -199,7 +199,7 @@ def test_engine_with_another_driver_is_stopped(shell: Shell) -> None:
 
 def test_settings_that_were_damaged_since_the_plan(shell: Shell) -> None:
     _, (command,) = _driver(bare("daemon {"), "{")
-    assert "is no valid JSON" in shell.run(text(command)).stderr
+    assert "is not valid JSON" in shell.run(text(command)).stderr
 
 
 def test_engine_waits_for_its_disks() -> None:
@@ -211,19 +211,19 @@ def test_engine_waits_for_its_disks() -> None:
         "wanted": (DOCKER, QUAY),
         "directories": ("/srv/quay-storage",),
     }
-    write, reload_ = FakeHost(facts).operate(storage.required_by_engine, **arguments)
+    write, reload_ = FakeHost(facts).operate(storage.engine_waits_for_mounts, **arguments)
     assert stdin(write) == files.encoded(file.content.encode())
     assert text(reload_) == "systemctl daemon-reload"
     facts[Files] = {file.path: FileState(0, 0, 0o644, file.sha256)}
     host = FakeHost(facts)
-    assert host.shell(storage.required_by_engine, **arguments) == []
+    assert host.shell(storage.engine_waits_for_mounts, **arguments) == []
     assert host.noops == ["the engine waits for /var/lib/docker /srv/quay-storage"]
 
 
 def test_the_engine_waits_for_a_disk_that_somebody_else_mounts() -> None:
     host = FakeHost()
     write, _ = host.operate(
-        storage.required_by_engine, wanted=(), directories=("/srv/db", "/srv/blobs")
+        storage.engine_waits_for_mounts, wanted=(), directories=("/srv/db", "/srv/blobs")
     )
     content = b"[Unit]\nRequiresMountsFor=/srv/db /srv/blobs\n"
     assert stdin(write) == files.encoded(content)

@@ -541,8 +541,8 @@ def _lab(lab: Plan, os_id: str = "rhel", **given: Any) -> Plan:
 @pytest.mark.parametrize(
     ("os_id", "given", "message"),
     [
-        ("debian", {"rhsm_organization": "acme"}, "rhel1 is no RHEL host but debian"),
-        ("rocky", {"rhsm_organization": "acme"}, "rhel1 is no RHEL host but rocky"),
+        ("debian", {"rhsm_organization": "acme"}, "rhel1 is not a RHEL host but debian"),
+        ("rocky", {"rhsm_organization": "acme"}, "rhel1 is not a RHEL host but rocky"),
         ("rhel", {}, "stays as it is: rhsm_organization isn't set"),
         ("rhel", {"rhsm_organization": "acme"}, "rhel1 has no subscription-manager"),
     ],

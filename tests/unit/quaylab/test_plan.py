@@ -182,7 +182,7 @@ def test_company_ca_that_is_no_certificate(store: Store, tmp_path: Path, content
     authority = tmp_path / "ca.crt"
     authority.write_bytes(content)
     (problem,) = _problems(store, company_ca=authority)
-    assert problem == f"company_ca: {authority} is no PEM certificate"
+    assert problem == f"company_ca: {authority} is not a PEM certificate"
 
 
 @pytest.mark.parametrize(

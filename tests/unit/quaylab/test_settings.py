@@ -271,10 +271,10 @@ def test_good_values(key: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("db.example.com:5433", "is no address; a port has a setting of its own"),
-        ("a::::1", "is no address"),
-        ("999.1.1.1", "is no address; an IPv4 one has four numbers"),
-        ("10.1", "is no address"),
+        ("db.example.com:5433", "is not an address; a port has a setting of its own"),
+        ("a::::1", "is not an address"),
+        ("999.1.1.1", "is not an address; an IPv4 one has four numbers"),
+        ("10.1", "is not an address"),
         ("a..b", "has a label"),
         ("a" * 64 + ".example.com", "has a label"),
     ],

@@ -96,7 +96,7 @@ def test_services_elsewhere_need_no_group() -> None:
         ({"ssh_hostname": "bastion.example.com"}, ("10.0.0.3",), "10.0.0.3"),
         ({}, ("10.0.0.3",), "10.0.0.3"),
     ],
-    ids=["explicit", "explicit name", "ssh_hostname", "ssh name is no address", "the only one"],
+    ids=["explicit", "explicit name", "ssh_hostname", "ssh name is not an address", "the only one"],
 )
 def test_address_of_a_host(data: dict[str, str], reported: tuple[str, ...], address: str) -> None:
     hosts = [host(QUAY, ["quay", "redis"]), host(DATABASE, ["database"], **data)]

@@ -120,7 +120,7 @@ def test_a_bridge_that_others_use() -> None:
 @pytest.mark.parametrize(
     ("report", "message"),
     [
-        (_with_disk(None), "is no disk of @local"),
+        (_with_disk(None), "is not a disk of @local"),
         (_with_disk(Device("theirs", "LVM2_member")), "belongs to the volume group theirs"),
         (
             _with_disk(Device(None, None), volume_groups={"virt-pool": False}),

@@ -113,12 +113,12 @@ def test_the_password_is_not_in_repr() -> None:
 @pytest.mark.parametrize(
     ("changes", "key", "message"),
     [
-        (_bridge(network="192.168.254.1"), "libvirt_bridges[0].network", "is no network"),
-        (_bridge(ip_netmask="255.0.255.0"), "libvirt_bridges[0].network", "is no network"),
+        (_bridge(network="192.168.254.1"), "libvirt_bridges[0].network", "is not a network"),
+        (_bridge(ip_netmask="255.0.255.0"), "libvirt_bridges[0].network", "is not a network"),
         (_bridge(broadcast="192.168.254.254"), "libvirt_bridges[0].broadcast", "192.168.254.255"),
         (_bridge(dhcp_end="192.168.255.9"), "libvirt_bridges[0].dhcp_end", "192.168.254.1 to"),
-        (_bridge(dhcp_start="10.0.0.1"), "libvirt_bridges[0].dhcp_start", "no host's address"),
-        (_bridge(ip_address="192.168.253.1"), "libvirt_bridges[0].ip_address", "no host's"),
+        (_bridge(dhcp_start="10.0.0.1"), "libvirt_bridges[0].dhcp_start", "not a host's address"),
+        (_bridge(ip_address="192.168.253.1"), "libvirt_bridges[0].ip_address", "not a host's"),
         (_bridge(ip_address="192.168.254.9"), "libvirt_bridges[0].ip_address", "lies in the range"),
         (
             _bridge(dhcp_start="192.168.254.20", dhcp_end="192.168.254.10"),
@@ -151,7 +151,7 @@ def test_the_password_is_not_in_repr() -> None:
             "libvirt_pools",
             "2 pools have the path /dev/nvme0n1p2",
         ),
-        ({"libvirt_pools": DIR_AS_LVM}, "libvirt_pools", "is no device"),
+        ({"libvirt_pools": DIR_AS_LVM}, "libvirt_pools", "is not a device"),
         (
             {"libvirt_pools": LVM_AS_DIR, "convert_to_lv_on_vg": None},
             "libvirt_pools",
@@ -163,7 +163,7 @@ def test_the_password_is_not_in_repr() -> None:
         (
             {"libvirt_pools": FILES["libvirt_pools"]},
             "convert_to_lv_on_vg",
-            "no pool of type lvm in libvirt_pools, which has: none",
+            "not a pool of type lvm in libvirt_pools, which has: none",
         ),
         ({"convert_to_lv_on_vg": "docker-vg"}, "convert_to_lv_on_vg", "which has: virt-pool"),
         ({"image_checksum": None}, "image_checksum", "from where the image is published"),

@@ -94,7 +94,7 @@ def test_an_image_in_another_format(shell: Shell, tmp_path: Path, source: Path) 
         image_uri=f"file://{source}",
         image_checksum=f"sha256:{DIGEST}",
     )
-    assert error.startswith(f"image_uri: file://{source} is no qcow2 image")
+    assert error.startswith(f"image_uri: file://{source} is not a qcow2 image")
     assert left == []
 
 

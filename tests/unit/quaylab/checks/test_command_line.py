@@ -56,7 +56,7 @@ def test_a_limit_that_matches(limit: str) -> None:
 def test_a_limit_that_matches_nothing() -> None:
     (problem,) = limit_problems(HOSTS, {"limit": ["quay", "databse"]}, 1)
     assert problem == (
-        "--limit: 'databse' is no host and no group of the inventory, which has: "
+        "--limit: 'databse' is neither a host nor a group of the inventory, which has: "
         "quay.example.com, db.example.com, quay, inventory, database"
     )
 

@@ -6,7 +6,7 @@ import pytest
 
 from quaylab.checks import existing_data
 from quaylab.engines.state import FoundVolume
-from quaylab.model import CREDENTIALS_LABEL, DATA_LABEL, PATH_LABEL, REGISTRY_LABEL, Volume
+from quaylab.model import CREDENTIALS_LABEL, DATA_LABEL, IMPLEMENTATION_LABEL, PATH_LABEL, Volume
 from quaylab.services.quay import STORAGE_VOLUME
 from tests.unit.samples import CREDENTIALS, machine, workload
 
@@ -16,7 +16,7 @@ LABELS = {
     DATA_LABEL: "postgresql-15-c9s",
     PATH_LABEL: "",
     CREDENTIALS_LABEL: CREDENTIALS.fingerprint,
-    REGISTRY_LABEL: "quay",
+    IMPLEMENTATION_LABEL: "quay",
 }
 
 
@@ -48,7 +48,11 @@ def test_data_of_other_services_is_ignored() -> None:
     ("found", "setting", "message"),
     [
         ({"data": "mysql-80-c9s"}, "database_engine", "is of mysql-80-c9s"),
-        ({"path": "/srv/old"}, "database_data", "is of /srv/old"),
+        (
+            {"path": "/srv/old"},
+            "database_data",
+            "is in /srv/old, but this run needs the engine's own directory",
+        ),
         ({"registry": "stand-in"}, "image_source", "is of stand-in"),
     ],
     ids=["engine", "directory", "stand-in"],
@@ -70,7 +74,7 @@ def test_each_volumes_directory_has_a_setting_of_its_own(
     service: str, name: str, setting: str
 ) -> None:
     (problem,) = _problems(service, path="/srv/other")
-    assert problem.startswith(f"{setting}: volume {name} on {HOST} is of /srv/other")
+    assert problem.startswith(f"{setting}: volume {name} on {HOST} is in /srv/other, ")
 
 
 def test_all_differences_are_reported() -> None:

@@ -20,7 +20,7 @@ KEYS = ("company_ca", "storage_ca", "database_ca", "redis_ca")
 def test_file_that_is_no_certificate(tmp_path: Path, key: str) -> None:
     (tmp_path / "no.pem").write_text("hello")
     assert _problems(key, tmp_path / "no.pem") == [
-        f"{key}: {tmp_path}/no.pem is no PEM certificate"
+        f"{key}: {tmp_path}/no.pem is not a PEM certificate"
     ]
 
 
@@ -61,7 +61,7 @@ def test_ca_file_with_a_private_key_or_other_encoding(tmp_path: Path, key: str) 
     bundle = tmp_path / "ca.pem"
     bundle.write_bytes("# München\n".encode("latin-1") + authority.pem.encode())
     (problem,) = _problems(key, bundle)
-    assert problem.startswith(f"{key}: {bundle} is no text in UTF-8")
+    assert problem.startswith(f"{key}: {bundle} is not text in UTF-8")
     bundle.write_text(authority.pem + authority.sign("db.example.com")[1])
     (problem,) = _problems(key, bundle)
     assert problem.startswith(f"{key}: {bundle} holds a private key as well")
@@ -83,7 +83,7 @@ def test_pull_secret_without_a_login(tmp_path: Path, text: str) -> None:
     secret = tmp_path / "config.json"
     secret.write_text(text)
     (problem,) = _problems("pull_secret", secret)
-    assert problem.startswith(f"pull_secret: {secret} is no config.json with logins; ")
+    assert problem.startswith(f"pull_secret: {secret} is not a config.json with logins; ")
 
 
 @pytest.mark.parametrize("entry", [{"auth": "bWU6cHc="}, {"username": "me", "password": "pw"}])
@@ -99,7 +99,7 @@ def test_image_archive_that_is_not_an_archive(tmp_path: Path, content: bytes) ->
     archive.write_bytes(content)
     given = settings(image_source="archive", image_archive=archive)
     (problem,) = given_files.problems(given)
-    assert problem.startswith(f"image_archive: {archive} is no archive; ")
+    assert problem.startswith(f"image_archive: {archive} is not an archive; ")
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "zstd"])

@@ -28,7 +28,7 @@ def test_unknown_system_is_refused(os_id: str, name: str) -> None:
 
 
 def test_unsupported_engine_is_refused_with_its_reason() -> None:
-    engine = Engine(None, None, None, "rootless, and can't bind the registry's ports")
+    engine = Engine(None, None, "rootless, and can't bind the registry's ports")
     (problem,) = host_reports.engine_problems("quay.example.com", machine(engine=engine))
     assert problem == (
         "quay.example.com: its `docker` is rootless, and can't bind the registry's ports"

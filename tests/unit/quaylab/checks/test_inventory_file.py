@@ -60,4 +60,4 @@ def test_host_without_a_name(tmp_path: Path, name: str) -> None:
     path = tmp_path / "inventory.py"
     path.write_text(f"quay = [{name!r}]\n")
     (problem,) = problems(path)
-    assert problem.startswith(f"quay[0]: {name!r} is no host")
+    assert problem.startswith(f"quay[0]: {name!r} is not a host")

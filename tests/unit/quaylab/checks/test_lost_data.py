@@ -18,7 +18,7 @@ from quaylab.services.quay import STORAGE_VOLUME
 from tests.unit.samples import host, machine
 
 QUAY, DATABASE, CEPH = "quay.example.com", "db.example.com", "ceph.example.com"
-ANSWERS = Engine("26.1.5", "overlay2", "/var/lib/docker", None)
+ANSWERS = Engine("26.1.5", "/var/lib/docker", None)
 LOCAL = "0123456789abcdef-01234567 default local"
 # The leader's notes of a registry that has served.
 SERVED = {"schema": "v3.18.0", "storage": LOCAL}
@@ -136,7 +136,7 @@ def test_an_older_volume_is_the_mount_point_itself(store: Store) -> None:
 
 def test_a_stopped_engine_is_no_proof_of_loss(store: Store) -> None:
     lab = _plan(store, {})
-    down = dataclasses.replace(lab.machines[QUAY], engine=Engine(None, None, None, None))
+    down = dataclasses.replace(lab.machines[QUAY], engine=Engine(None, None, None))
     assert _problems(dataclasses.replace(lab, machines={QUAY: down})) == []
 
 

@@ -110,8 +110,8 @@ def test_another_key_of_the_same_registry_is_reported(store: Store) -> None:
 
 
 def test_another_registrys_ceph(store: Store) -> None:
-    assert _problems(store, ceph_made=ceph.cluster_id(CREDENTIALS)) == []
-    (problem,) = _problems(store, ceph_made="1-2-3-4-5")
+    assert _problems(store, bootstrapped_cluster=ceph.cluster_id(CREDENTIALS)) == []
+    (problem,) = _problems(store, bootstrapped_cluster="1-2-3-4-5")
     assert "the Ceph cluster 1-2-3-4-5 on db.example.com belongs to another registry" in problem
 
 

@@ -19,7 +19,7 @@ from quaylab.services.base import Audience, Port
 from tests.unit.samples import PARTS, host, machine
 
 NAME = "quay.example.com"
-ENGINE = Engine("26.1.5", "overlay2", "/var/lib/docker", None)
+ENGINE = Engine("26.1.5", "/var/lib/docker", None)
 
 
 def _problems(lab: Plan, found: Machine, **settings: Any) -> list[str]:

@@ -44,7 +44,7 @@ def test_helpers_and_settings_are_accepted(key: str) -> None:
 
 @pytest.mark.parametrize("port", [0, -1, 65536])
 def test_numbers_that_are_not_ports(port: int) -> None:
-    assert _problems(ssh_port=port) == [f"ssh_port: {port} is no port of bare1; for example 22"]
+    assert _problems(ssh_port=port) == [f"ssh_port: {port} is not a port of bare1; for example 22"]
 
 
 def test_good_data() -> None:
@@ -60,4 +60,4 @@ def test_a_key_that_is_not_a_text() -> None:
 def test_a_number_of_retries_with_which_nothing_would_run() -> None:
     host = HostInput("bare1", ("quay",), {"_retries": -1})
     (problem,) = problems(host, ["_retries"])
-    assert problem.startswith("_retries: -1 is no number of retries of bare1")
+    assert problem.startswith("_retries: -1 is not a number of retries of bare1")

@@ -31,7 +31,7 @@ def test_a_missing_container_is_created() -> None:
         {"digest": "another"},
         {"digest": ""},
         {"image": "quay.io/sclorg/redis-7-c9s:other"},
-        {"outdated": True},
+        {"image_was_retagged": True},
         {"networks": {"bridge": "b"}},
         {"networks": {NETWORK: "one that was removed"}},
         {"ports": frozenset()},

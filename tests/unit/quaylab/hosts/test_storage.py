@@ -46,9 +46,14 @@ REFUSED: dict[str, tuple[Disks, dict[str, Any], str, tuple[str, ...]]] = {
         bare(),
         {"devices": ("/dev/vdz",)},
         "docker_storage.devices",
-        ("/dev/vdz is no disk", "/dev/vdb (3.0 GiB, serial DOCKER)"),
+        ("/dev/vdz is not a disk", "/dev/vdb (3.0 GiB, serial DOCKER)"),
     ),
-    "no such serial": (bare(), {"devices": ("X1",)}, "docker_storage.devices", ("X1 is no disk",)),
+    "no such serial": (
+        bare(),
+        {"devices": ("X1",)},
+        "docker_storage.devices",
+        ("X1 is not a disk",),
+    ),
     "ambiguous serial": (
         bare(disk("vde", kind="disk", SERIAL="DOCKER")),
         {"devices": ("DOCKER",)},
@@ -190,7 +195,7 @@ REFUSED: dict[str, tuple[Disks, dict[str, Any], str, tuple[str, ...]]] = {
         bare('daemon { "log-driver": }'),
         {},
         "docker_storage",
-        ("daemon.json of quay.example.com is no valid JSON", "column 17"),
+        ("daemon.json of quay.example.com is not valid JSON", "column 17"),
     ),
     "settings that are a list": (bare("daemon []"), {}, "docker_storage", ("no JSON object",)),
     "containerd's store": (

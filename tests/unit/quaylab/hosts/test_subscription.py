@@ -233,7 +233,7 @@ def test_what_a_host_does_not_support(given: dict[str, Any], message: str) -> No
         ),
         (
             {"rhsm_user": "me", "rhsm_server": "https://satellite/rhsm", "rhsm_ca": Path(__file__)},
-            f"rhsm_ca: {__file__} is no PEM certificate",
+            f"rhsm_ca: {__file__} is not a PEM certificate",
         ),
     ],
 )

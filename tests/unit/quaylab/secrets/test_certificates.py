@@ -221,13 +221,13 @@ def _put_before(files: UserFiles, content: bytes) -> None:
     [
         (lambda files: files.write(end=NOW - dt.timedelta(hours=1)), "tls_certificate: expired on"),
         (lambda files: files.write(start=NOW + DAY / 2), "tls_certificate: not valid before"),
-        (lambda files: files.certificate.write_bytes(b"\x30\x82"), "is no PEM certificate"),
-        (lambda files: files.certificate.write_text(""), "is no PEM certificate"),
-        (lambda files: _put_before(files, "# München\n".encode("latin-1")), "no text in UTF-8"),
+        (lambda files: files.certificate.write_bytes(b"\x30\x82"), "is not a PEM certificate"),
+        (lambda files: files.certificate.write_text(""), "is not a PEM certificate"),
+        (lambda files: _put_before(files, "# München\n".encode("latin-1")), "not text in UTF-8"),
         (lambda files: _put_before(files, files.key.read_bytes()), "holds a private key as well"),
-        (lambda files: files.key.write_text("hunter2"), "is no PEM private key"),
-        (lambda files: files.key.write_bytes(b"\xff\x00"), "is no PEM private key"),
-        (_encrypt, "is no PEM private key without a passphrase"),
+        (lambda files: files.key.write_text("hunter2"), "is not a PEM private key"),
+        (lambda files: files.key.write_bytes(b"\xff\x00"), "is not a PEM private key"),
+        (_encrypt, "is not a PEM private key without a passphrase"),
     ],
     ids=[
         "expired",
@@ -352,7 +352,7 @@ def test_a_certificate_by_another_ca_is_found(made: Credentials) -> None:
 def test_a_truncated_certificate_or_key_is_found(made: Credentials, key: str) -> None:
     whole = made.plain_values()
     cut = Credentials.model_validate({**whole, key: whole[key][:-40]})
-    assert any(problem.endswith("is no PEM text") for problem in certificates.mismatches(cut))
+    assert any(problem.endswith("is not PEM text") for problem in certificates.mismatches(cut))
 
 
 @pytest.mark.parametrize("key", ["certificate", "certificate_key", "ca_certificate"])

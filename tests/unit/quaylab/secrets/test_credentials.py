@@ -572,5 +572,5 @@ def test_file_with_odd_yaml(tmp_path: Path, text: str) -> None:
 def test_a_pipe_instead_of_the_file_is_not_waited_for(tmp_path: Path) -> None:
     store = Store("quaylab", tmp_path)
     os.mkfifo(store.path, 0o600)
-    with pytest.raises(Refusal, match="is no file, but a pipe"):
+    with pytest.raises(Refusal, match="is not a file but a pipe"):
         store.load({})

@@ -202,7 +202,7 @@ def test_cluster_that_began_elsewhere_is_refused(
     for name in there:
         machines[name] = dataclasses.replace(machines[name], ceph=frozenset({fsid}))
     made = fsid if note == "ours" else note
-    machines["ceph0"] = dataclasses.replace(machines["ceph0"], ceph_made=made)
+    machines["ceph0"] = dataclasses.replace(machines["ceph0"], bootstrapped_cluster=made)
     problems = _problems(machines)
     assert len(problems) == refused
     assert all("did not begin on ceph0" in problem for problem in problems)

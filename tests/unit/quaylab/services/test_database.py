@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from quaylab.images import Image
-from quaylab.model import CREDENTIALS_LABEL, DATA_LABEL, PATH_LABEL, REGISTRY_LABEL, Mount
+from quaylab.model import CREDENTIALS_LABEL, DATA_LABEL, IMPLEMENTATION_LABEL, PATH_LABEL, Mount
 from quaylab.services import BY_NAME, database
 from tests.unit.samples import (
     CREDENTIALS,
@@ -126,7 +126,7 @@ def test_data_of_a_packaged_image_is_labelled_as_stand_in(engine: str, kind: str
     volume = workload("database", database_engine=engine, image_source="packages").volume
     assert volume
     assert volume.labels[DATA_LABEL] == kind
-    assert volume.labels[REGISTRY_LABEL] == "stand-in"
+    assert volume.labels[IMPLEMENTATION_LABEL] == "stand-in"
 
 
 def test_volume_is_labelled_with_its_owner() -> None:
@@ -134,7 +134,7 @@ def test_volume_is_labelled_with_its_owner() -> None:
     assert volume
     assert volume.path == volume.labels[PATH_LABEL] == "/srv/db"
     assert volume.labels[CREDENTIALS_LABEL] == certified().fingerprint
-    assert volume.labels[REGISTRY_LABEL] == "quay"
+    assert volume.labels[IMPLEMENTATION_LABEL] == "quay"
 
 
 # --- Quay's DB_URI ---

@@ -5,7 +5,7 @@ from __future__ import annotations
 from quaylab.services import quay_config, quay_programs
 from tests.unit.samples import CREDENTIALS, one_host, settings
 
-# The programs of v3.16.5, v3.17.4 and v3.18.0 that are not in FEATURES.
+# The programs of v3.16.5, v3.17.4 and v3.18.0 that are not in FEATURES_OF_PROGRAMS.
 OTHERS = (
     "blobuploadcleanupworker", "chunkcleanupworker", "dnsmasq", "expiredappspecifictokenworker",
     "exportactionlogsworker", "gcworker", "globalpromstats", "gunicorn-registry", "gunicorn-web",
@@ -34,4 +34,6 @@ def test_programs_of_an_enabled_feature_run() -> None:
 def test_no_other_programs_name_matches_a_disabled_one() -> None:
     """Up to v3.17 Quay looks for NAME=false anywhere in the text."""
     for other in OTHERS:
-        assert not any(service.endswith(other) for service in quay_programs.FEATURES), other
+        assert not any(service.endswith(other) for service in quay_programs.FEATURES_OF_PROGRAMS), (
+            other
+        )

@@ -125,7 +125,7 @@ def test_migration_is_due(
 
 
 def test_a_stopped_engine_does_not_count_as_a_new_host(store: Store) -> None:
-    down = machine(schema="v3.18.0", engine=Engine(None, None, None, None))
+    down = machine(schema="v3.18.0", engine=Engine(None, None, None))
     assert not plan.make([host(QUAY)], {QUAY: down}, store).migrates
 
 
