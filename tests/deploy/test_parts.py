@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from quaylab.secrets.credentials import Store, generate
 from tests.deploy.project import Project, Result, fake
 
 ONE = [fake("quay")]
@@ -173,3 +174,58 @@ def test_no_secret_is_printed_at_the_highest_verbosity(project: Project) -> None
     assert len(secrets) >= 7
     for secret in secrets:
         assert not [line for line in secret.splitlines() if "-----" not in line and line in output]
+
+
+# --- one plan for each run ---
+
+
+def test_the_credentials_are_saved_once(three: Result) -> None:
+    """Though each of its tasks could also be run alone."""
+    assert three.operations.count("Save the credentials") == 1
+
+
+def test_a_rotation_makes_one_plan(project: Project) -> None:
+    """A second one would have other new passwords."""
+    store = Store("quaylab", project.credentials.parent)
+    store.path.parent.mkdir()
+    store.save(generate())
+    result = project.run("-y", "-vv", project.inventory(**THREE), "tasks/rotate.py")
+    assert END in result.output
+    assert result.operations.count("Save the credentials") == 1
+    assert result.output.count("Loaded fact facts.machine.Machine") == len(THREE)
+
+
+# --- the firewall ---
+
+
+def _firewalld(project: Project, task: str, *rules: str) -> list[list[str]]:
+    """Run a task on three hosts whose firewalld has rules of earlier runs; return the calls of
+    firewall-cmd on each of them."""
+    lines = [f"{kind} {rule}" for rule in rules for kind in ("rule", "rule--permanent", "noted")]
+    responses = {"firewall-cmd --state": ["state running", *lines]}
+    hosts = {
+        part: [fake(part, responses=responses, ssh_hostname=f"192.168.254.{number}")]
+        for number, part in enumerate(("quay", "database", "redis"), 10)
+    }
+    result = project.run("-y", "-vv", project.inventory(**hosts), task)
+    assert result.code == 0, result.output
+    return [
+        [each for each in result.commands(part) if "firewall-cmd --quiet" in each] for part in hosts
+    ]
+
+
+def test_each_host_opens_its_ports(project: Project) -> None:
+    quay, database, redis = _firewalld(project, "tasks/docker.py")
+    assert [command.split()[2] for command in quay] == ["--add-port=443/tcp", "--add-port=80/tcp"]
+    for commands, port in ((database, 5432), (redis, 6379)):
+        (command,) = commands
+        assert f'source address="192.168.254.10" port port="{port}" protocol="tcp"' in command
+
+
+def test_a_teardown_closes_what_runs_have_opened(project: Project) -> None:
+    for commands in _firewalld(project, "tasks/teardown.py", "--add-port=443/tcp"):
+        (command,) = commands
+        assert command == (
+            "firewall-cmd --quiet --remove-port=443/tcp && "
+            "firewall-cmd --quiet --permanent --remove-port=443/tcp"
+        )

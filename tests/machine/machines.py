@@ -522,6 +522,9 @@ class Operator:
             except subprocess.TimeoutExpired:
                 running.kill()
                 raise
+        output = stdout + stderr
+        if "this will raise an exception in v4" in output:
+            raise CommandFailed(f"pyinfra warns of what its next major version refuses:\n{output}")
         return Result(running.returncode, stdout, stderr)
 
     def start(

@@ -98,3 +98,14 @@ def test_called_by_a_link_in_another_folder(folder: Path) -> None:
         cwd="/", capture_output=True, text=True,
     )  # fmt: skip
     assert done.stdout == f"{__version__}\n"
+
+
+@pytest.mark.parametrize("verb", ["demo", "up", "verify", "status", "down"])
+def test_an_unknown_inventory_is_refused_before_pyinfra_is_called(folder: Path, verb: str) -> None:
+    """pyinfra would take the word for a host, or run on no host."""
+    done = subprocess.run(
+        ["bash", "lab", verb, "nosuch"], cwd=folder, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 1
+    assert done.stderr == ("lab: there is no inventory 'nosuch'; inventories/ has: lab plain\n")
+    assert not (folder / "calls").exists()

@@ -207,3 +207,62 @@ def test_double_fails_as_the_real_ones(
         assert played.code == code, words
         if stderr is not None:
             assert played.stderr == _equal([stderr] if stderr else []), words
+
+
+ELSEWHERE = "satellite.example.com:443/rhsm"
+
+
+@pytest.fixture
+def new(double: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The root of a client that is not registered."""
+    state = tmp_path / "state.json"
+    monkeypatch.setattr(double, "STATE", state)
+    monkeypatch.setattr(double, "ROOT", tmp_path)
+    monkeypatch.setenv("SUBSCRIPTION_DOUBLE", str(state))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "has_certificate"),
+    [
+        ("refuses", 70, False),
+        ("suspended", 70, False),
+        ("kills before", 137, False),
+        ("fails", 70, True),
+        ("kills after", 137, True),
+        (None, 0, True),
+    ],
+)
+def test_the_server_is_saved_only_by_a_registration_that_succeeds(
+    double: ModuleType,
+    new: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str | None,
+    code: int,
+    has_certificate: bool,
+) -> None:
+    """Even if the host has its certificate already."""
+
+    def kill(process: int, number: int) -> None:
+        raise SystemExit(128 + number)
+
+    monkeypatch.setattr(double.os, "kill", kill)
+    servers = {ELSEWHERE: {"faults": [fault] if fault else []}}
+    (new / "state.json").write_text(json.dumps({"version": "1.29.54-1", "servers": servers}))
+    played = _play(double, Call(f"{REGISTER} --serverurl=https://{ELSEWHERE}", [], [], 0))
+    assert played.code == code
+    assert (new / "etc/pki/consumer/cert.pem").exists() is has_certificate
+    assert (new / "etc/rhsm/rhsm.conf").exists() is (code == 0)
+
+
+def test_a_key_without_a_pool_ends_in_1_and_the_host_is_registered(
+    double: ModuleType, new: Path
+) -> None:
+    servers: dict[str, object] = {ELSEWHERE: {}}
+    (new / "state.json").write_text(json.dumps({"version": "1.29.54-1", "servers": servers}))
+    words = f"register --org=acme --activationkey=bare-key --serverurl=https://{ELSEWHERE}"
+    played = _play(double, Call(words, [], [], 0))
+    assert (played.code, played.stderr) == (1, [])
+    assert "Unable to find available subscriptions" in "".join(played.stdout)
+    assert UUID.search((new / "etc/pki/consumer/cert.pem").read_text())
+    assert "satellite.example.com" in (new / "etc/rhsm/rhsm.conf").read_text()

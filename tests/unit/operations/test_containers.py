@@ -11,13 +11,15 @@ from pyinfra.api.facts import FactBase
 
 from facts.containers import Engine, Succeeds
 from operations import containers
+from quaylab import plan
 from quaylab.engines import docker
 from quaylab.engines.state import EngineState
 from quaylab.model import NETWORK, Container
 from quaylab.plan import Plan
+from quaylab.secrets.credentials import Store
 from quaylab.services.base import Workload
 from tests.unit.fake_host import FakeHost
-from tests.unit.samples import machine
+from tests.unit.samples import host, machine
 from tests.unit.shell import Shell
 from tests.unit.states import engine
 
@@ -129,7 +131,9 @@ def test_the_health_check_is_run_if_the_engine_has_not_run_it_yet(lab: Plan) -> 
     assert _run(database, host) == []
 
 
-def test_a_service_that_refuses_its_password_is_replaced(lab: Plan) -> None:
+@pytest.mark.parametrize("engine", ["postgresql", "mysql"])
+def test_a_service_that_refuses_its_password_is_replaced(store: Store, engine: str) -> None:
+    lab = plan.make([host(NAME, database_engine=engine)], {NAME: machine()}, store)
     for service in ("database", "redis"):
         workload = lab.workload(service, NAME)
         assert workload.password_refused

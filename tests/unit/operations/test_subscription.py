@@ -559,6 +559,18 @@ def test_left_alone(lab: Plan, os_id: str, given: dict[str, Any], message: str) 
     assert without.noops == [reason, reason]
 
 
+def test_a_host_without_the_client_is_asked_while_a_teardown_runs(
+    rhel: Rhel, shell: Shell, lab: Plan
+) -> None:
+    """pyinfra would warn of a fact whose required command is missing then."""
+    (shell.stubs / "subscription-manager").unlink()
+    assert not Registration().requires_command()
+    assert rhel.get_fact(Registration) == Registration.default() == Found(installed=False)
+    plan = _lab(lab, rhsm_organization="acme", rhsm_unregister=True)
+    assert rhel.perform(subscription.unregistered, plan=plan) == []
+    assert rhel.noops == ["no subscription: rhel1 has no subscription-manager"]
+
+
 def test_no_secret_is_asked_for_when_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subscription, "_secret", None)
     monkeypatch.delenv("QUAYLAB_RHSM_ACTIVATION_KEY", raising=False)

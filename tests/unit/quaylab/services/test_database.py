@@ -22,6 +22,7 @@ from tests.unit.samples import (
     settings,
     workload,
 )
+from tests.unit.shell import Shell
 
 
 @pytest.mark.parametrize("source", ["registry", "archive"])
@@ -152,3 +153,37 @@ def test_ipv6_address_is_bracketed_in_the_uri() -> None:
     where = build([host("quay.example.com", ["quay", "redis"])], database_host="fd00::5")
     parsed = urlsplit(database.uri(settings(), where, CREDENTIALS, "ca.pem"))
     assert (parsed.hostname, parsed.port) == ("fd00::5", 5432)
+
+
+ACCESS_DENIED = """\
+mysqladmin: connect to server at '127.0.0.1' failed
+error: 'Access denied for user 'quay'@'127.0.0.1' (using password: YES)'"""
+NOT_STARTED = """\
+mysqladmin: connect to server at '127.0.0.1' failed
+error: 'Can't connect to MySQL server on '127.0.0.1:3306' (111)'
+Check that mysqld is running on 127.0.0.1 and that the port is 3306."""
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "is_refused"),
+    [(ACCESS_DENIED, 1, True), (NOT_STARTED, 1, False), ("Uptime: 5  Threads: 1", 0, False)],
+    ids=["another password", "not started", "its own password"],
+)
+def test_mysql_is_asked_whether_it_refuses_its_password(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, is_refused: bool
+) -> None:
+    """The password goes through the environment, not on the command line."""
+    monkeypatch.setenv("MYSQL_USER", "quay")
+    monkeypatch.setenv("MYSQL_PASSWORD", "the password")
+    (shell.stubs / "answer").write_text(f"{answer}\n")
+    shell.stub(
+        "mysqladmin",
+        f'test "$MYSQL_PWD" = "the password" || exit 3; cat {shell.stubs}/answer >&2; exit {code}',
+    )
+    asked = workload("database", database_engine="mysql").password_refused
+    assert asked
+    assert (shell.run(asked).returncode == 0) is is_refused
+    (call,) = shell.calls
+    assert "--host=127.0.0.1" in call
+    assert "--user=quay" in call
+    assert "the password" not in call

@@ -81,6 +81,10 @@ def test_no_redirect_to_a_port_where_the_registry_is_not() -> None:
     assert [str(port) for port in container.ports] == ["0.0.0.0:8443:8443"]
 
 
+def test_health_is_checked_seldom_because_each_check_adds_lines_to_the_log() -> None:
+    assert workload("quay").container.health_interval == 30
+
+
 def test_it_does_not_migrate_by_itself_and_has_time_to_stop() -> None:
     container = workload("quay").container
     assert container.command == ("registry-nomigrate",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -13,7 +14,7 @@ from pydantic import SecretStr
 
 from quaylab.services import quay_config
 from tests.authority import Authority
-from tests.unit.samples import CREDENTIALS, build, host, one_host, settings
+from tests.unit.samples import CREDENTIALS, ROOT, build, host, one_host, settings
 
 REQUIRED = (
     "AUTHENTICATION_TYPE",
@@ -213,3 +214,48 @@ def test_workers_fit_the_memory(memory_gb: float, workers: int) -> None:
 def test_a_kernel_that_reports_a_little_less_changes_nothing(memory_gb: int) -> None:
     reported = memory_gb * 1024 - 150
     assert quay_config.workers(reported) == quay_config.workers(reported - 100)
+
+
+# --- docs/quay-config.md ---
+
+
+def _page() -> dict[str, str]:
+    """Return the values of the page's table "What is set" by key, with * after those that
+    quay_config may override."""
+    text = (ROOT / "docs" / "quay-config.md").read_text()
+    table = text.partition("## What is set\n")[2].partition("\n## ")[0]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    found = {}
+    for keys, value, _ in rows:
+        mark = "*" if keys.endswith("*") else ""
+        found.update({f"{key}{mark}": value for key in re.findall("`([^`]+)`", keys)})
+    return found
+
+
+def _shortened(key: str) -> str:
+    prefix = "DISTRIBUTED_STORAGE_"
+    return f"{prefix}…" if key.startswith(prefix) else key
+
+
+def test_the_page_lists_every_key_and_which_ones_may_be_changed() -> None:
+    built = quay_config.build(settings(), one_host(), CREDENTIALS)
+    fixed = {
+        problem.split()[1]
+        for problem in quay_config.problems(settings(quay_config=built), one_host(), CREDENTIALS)
+    }
+    assert set(_page()) == {_shortened(key) + ("" if key in fixed else "*") for key in built}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "TESTING",
+        "FEATURE_USER_CREATION*",
+        "FEATURE_MAILING*",
+        "FEATURE_BUILD_SUPPORT*",
+        "FEATURE_RESTRICTED_V1_PUSH*",
+        "TRUSTED_PROXY_CIDR*",
+    ],
+)
+def test_the_value_is_the_one_on_the_page(key: str) -> None:
+    assert _config()[key.removesuffix("*")] == yaml.safe_load(_page()[key].strip("`"))
