@@ -7,18 +7,15 @@ reads nothing else if no host is left.
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, get_type_hints
+from typing import Any, get_type_hints
 
 import click
-from pyinfra import logger
 from pyinfra.api import Config, Host, Inventory, State
 from pyinfra.api.arguments import all_global_arguments
 from pyinfra.api.connectors import get_all_connectors
 from pyinfra.api.exceptions import PyinfraError
-from pyinfra.api.state import BaseStateCallback
 from pyinfra.api.util import raise_if_bad_type
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.context import ctx_state
@@ -27,6 +24,7 @@ from pyinfra_cli.exceptions import UnexpectedExternalError  # type: ignore[impor
 from pyinfra_cli.util import exec_file  # type: ignore[import-untyped]
 
 from operations.commands import host_inputs
+from operations.interrupts import Interrupts
 from operations.ssh import Ssh
 from quaylab.checks import command_line, inventory_file, pyinfra_data
 from quaylab.problems import Refusal, refuse
@@ -121,25 +119,3 @@ def _refuse(problems: Iterable[str]) -> None:
         refuse(problems)
     except Refusal as refusal:
         raise PyinfraError(str(refusal)) from None
-
-
-class Interrupts(BaseStateCallback):
-    """Ctrl-C ends the run with the exit status that a shell expects.
-
-    Python raises the exit wherever it is; in a greenlet or a destructor it may be lost. In that
-    case the run ends before its next operation.
-    """
-
-    received = False
-
-    @classmethod
-    def handle(cls, signum: int, frame: object) -> NoReturn:
-        if not cls.received:
-            logger.error("Interrupted: the next run finishes what this one began")
-        cls.received = True
-        sys.exit(128 + signum)
-
-    @staticmethod
-    def operation_start(state: State, op_hash: str) -> None:
-        if Interrupts.received:
-            sys.exit(128 + signal.SIGINT)

@@ -27,7 +27,7 @@ def _refused(project: Project, *options: str) -> tuple[Result, list[str]]:
     [
         ("databse_engine=mysql", "databse_engine: no such setting; did you mean database_engine?"),
         ("redis_port=many", "redis_port: 'many': it should be a valid integer"),
-        ("database_engine=sqlserver", "postgresql or mysql: Quay speaks no other"),
+        ("database_engine=sqlserver", "postgresql or mysql; Quay supports no others"),
         ("quay_version=v4.0.0", "quay_version: v4.0.0 is not known"),
         ("quay_license=/nowhere", "quay_license: '/nowhere': no such file on this machine"),
         ("no_proxy=a\nExecStartPre=/bin/touch /pwned", "which is for example localhost,"),

@@ -7,7 +7,7 @@ import signal
 import pytest
 from pyinfra.api import State
 
-from operations.guard import Interrupts
+from operations.interrupts import Interrupts
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,33 @@
+"""Ctrl-C: it ends a run, wherever it arrives."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import NoReturn
+
+from pyinfra import logger
+from pyinfra.api import State
+from pyinfra.api.state import BaseStateCallback
+
+
+class Interrupts(BaseStateCallback):
+    """Ctrl-C ends the run with the exit status that a shell expects.
+
+    Python raises the exit wherever it is; in a greenlet or a destructor it may be lost. In that
+    case the run ends before its next operation.
+    """
+
+    received = False
+
+    @classmethod
+    def handle(cls, signum: int, frame: object) -> NoReturn:
+        if not cls.received:
+            logger.error("Interrupted: the next run finishes what this one began")
+        cls.received = True
+        sys.exit(128 + signum)
+
+    @staticmethod
+    def operation_start(state: State, op_hash: str) -> None:
+        if Interrupts.received:
+            sys.exit(128 + signal.SIGINT)
