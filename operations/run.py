@@ -66,7 +66,7 @@ class Purpose(Enum):
 class _Run:
     purpose: Purpose
     plan: Plan
-    # Names of the hosts that have their first operation, which saves the credentials.
+    # Hosts for which "Save the credentials" is in the run already.
     begun: set[str] = field(default_factory=set)
 
 
@@ -204,7 +204,7 @@ def _images(plan: Plan) -> dict[str, dict[str, ImageState]]:
 
 
 def _ask(host: Host) -> Machine | str:
-    """Return a host's report, or why there is none; as an exception gevent would print it."""
+    """Return a host's report, or the reason why there is none: gevent would print an exception."""
     with ctx_host.use(host):
         try:
             report: Machine | None = host.get_fact(MachineFact)

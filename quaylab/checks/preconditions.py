@@ -42,7 +42,8 @@ def problems(
             f"{CLOCK_TOLERANCE} s is allowed; start chrony or another NTP client on both"
         )
     yield from _engine(name, machine)
-    yield from _disks(name, machine, settings, workloads)
+    if workloads:
+        yield from _disks(name, machine, settings, workloads)
     yield from _ports(name, machine, workloads, ports)
     yield from _addresses(name, machine, ports)
 
@@ -67,7 +68,7 @@ def _disks(
         mount = machine.mount_of(volume.path or root)
         if mount and volume.name not in existing:
             purposes.setdefault(mount, []).append(volume.purpose)
-    # If no data is on this host, the leader's note shows that the images are there.
+    # A leader without volumes has its images if it has the note of the blobs.
     if not (existing or machine.storage) and (mount := machine.mount_of(root)):
         purposes.setdefault(mount, []).insert(0, "images")
     for mount, what in purposes.items():
@@ -82,7 +83,7 @@ def _disks(
 def _ports(
     name: str, machine: Machine, workloads: Sequence[Workload], ports: Sequence[tuple[str, Port]]
 ) -> Iterator[str]:
-    # At a port of no container the listening program may be the service itself.
+    # Only published ports are checked: at others the program may be the service itself.
     of_containers = {port for workload in workloads for port in workload.container.ports}
     taken = machine.listening - machine.published
     first: dict[int, str] = {}
