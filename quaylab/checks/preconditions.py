@@ -44,8 +44,8 @@ def problems(
     yield from _engine(name, machine)
     if workloads:
         yield from _disks(name, machine, settings, workloads)
-    yield from _ports(name, machine, workloads, ports)
-    yield from _addresses(name, machine, ports)
+        yield from _ports(name, machine, workloads, ports)
+        yield from _addresses(name, machine, ports)
 
 
 def _engine(name: str, machine: Machine) -> Iterator[str]:

@@ -22,8 +22,8 @@ from quaylab.services.object_store import RADOSGW_PORT
 from quaylab.settings.loading import Settings
 from tests.machine.machines import LABEL, CommandFailed, run, wait_until
 from tests.unit.samples import (
-    CREDENTIALS,
     build,
+    certified,
     host,
     settings,
     with_storage_keys,
@@ -39,7 +39,7 @@ class Gateway:
 
     def __init__(self, image: str, folder: Path, name: str) -> None:
         self.name = name
-        self.credentials = with_swift_password(with_storage_keys(CREDENTIALS))
+        self.credentials = with_swift_password(with_storage_keys(certified()))
         quay = host("quay.example.com", address="192.168.254.10")
         where = build([quay, host("ceph", ["ceph"], address="192.168.254.20")], **CLEAR)
         changes: dict[str, Any] = {"ceph_swift": True, "image_source": "packages", **CLEAR}

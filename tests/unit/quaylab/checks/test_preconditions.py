@@ -123,7 +123,8 @@ def test_host_without_a_service_needs_nothing(lab: Plan) -> None:
 
 def test_a_host_of_packages_without_a_container_needs_a_clock_as_well(lab: Plan) -> None:
     """As cephadm's hosts, whose daemons are no containers of ours."""
-    port = Port(PublishedPort(7480, 7480, "192.0.2.9"), "storage_port", Audience.QUAY)
+    # The gateway's address is that of their first host.
+    port = Port(PublishedPort(7480, 7480, "192.0.2.8"), "storage_port", Audience.QUAY)
     late = machine(clock_ahead=95.0, addresses=("192.0.2.9",), free_mb={"/": 900})
     (problem,) = preconditions.problems("ceph2", late, lab.settings, (), (("ceph", port),))
     assert problem.startswith("ceph2: its clock is +95 s off")
