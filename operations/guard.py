@@ -58,7 +58,7 @@ def _exec_file(filename: str, **options: Any) -> Any:
     pyinfra itself would print a traceback, or end the run with the status of the file's exit.
     """
     try:
-        return exec_file(filename, **options)
+        values = exec_file(filename, **options)
     except PyinfraError:
         raise
     except (Exception, SystemExit) as error:
@@ -66,6 +66,9 @@ def _exec_file(filename: str, **options: Any) -> Any:
             raise
         cause = error.exception if isinstance(error, UnexpectedExternalError) else error
         raise PyinfraError(inventory_file.failure(filename, cause)) from None
+    if filename == click.get_current_context().params["inventory"]:
+        _refuse(inventory_file.value_problems(values))
+    return values
 
 
 def _check_hosts(state: State, options: dict[str, Any]) -> None:

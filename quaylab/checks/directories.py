@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from posixpath import normpath
 
 from quaylab.services import SERVICES
 from quaylab.settings.loading import Settings
 
 # A data directory gets the owner and mode of a service; these need their own.
 SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "sys", "usr")
-SHARED = ("/home", "/root", "/var", "/var/lib", "/var/lib/docker", "/var/log")
+SHARED = ("/", "/home", "/root", "/var", "/var/lib", "/var/lib/docker", "/var/log")
 
 
 def problems(settings: Settings) -> Iterator[str]:
     """Yield settings that name a system directory."""
     for key in (each for service in SERVICES for each in service.directories):
         path = getattr(settings, key)
-        if path and (PurePosixPath(path).parts[1] in SYSTEM or path in SHARED):
+        if not path:
+            continue
+        plain = normpath(f"/{path.lstrip('/')}")  # '/srv/.' and '/srv//x' name no other directory
+        if plain.split("/")[1] in SYSTEM or plain in SHARED:
             yield f"{key}: {path} is the system's own; name another, such as /srv/quaylab"

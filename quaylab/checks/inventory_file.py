@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from quaylab.services import BY_NAME
 from quaylab.settings.loading import HostSettings, Settings
@@ -41,18 +42,66 @@ def failure(file: str, error: BaseException) -> str:
     return f"{place}: {type(error).__name__}: {error}"
 
 
+def value_problems(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the groups that pyinfra would ignore or fail on, once an inventory has run.
+
+    Args:
+        values: the variables of the inventory. None is shown: hosts' data may hold passwords.
+    """
+    for name, value in values.items():
+        has_data = isinstance(value, tuple) and len(value) == 2
+        hosts, data = value if has_data else (value, {})
+        if name in GROUPS and not isinstance(hosts, list):
+            yield (
+                f"{name}: a {type(value).__name__} is not a list of hosts; write "
+                f'{name} = ["quay.example.com"]'
+            )
+        # Another name is a group only if pyinfra takes it for one.
+        elif isinstance(hosts, list) and (
+            name in GROUPS
+            or (not name.startswith("_") and all(isinstance(each, (str, tuple)) for each in hosts))
+        ):
+            if not isinstance(data, dict):
+                yield f"{name}: its data is a {type(data).__name__}; write it as a dict"
+            for index, item in enumerate(hosts):
+                if not _is_host(item):
+                    yield (
+                        f"{name}[{index}]: a {type(item).__name__} is not a host, which is a "
+                        'name or ("name", {"ssh_user": "admin"})'
+                    )
+
+
+def _is_host(item: object) -> bool:
+    if isinstance(item, tuple):
+        return len(item) == 2 and isinstance(item[0], str) and isinstance(item[1], dict)
+    return isinstance(item, str)
+
+
 def _in_text(inventory: Path) -> Iterator[str]:
     try:
         tree = ast.parse(inventory.read_bytes())
     except (SyntaxError, ValueError) as error:
-        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        at = error.lineno if isinstance(error, SyntaxError) else None  # None with a NUL
+        line = f", line {at}" if at else ""
         yield f"{inventory}{line}: can't be read as Python: {error}"
         return
     for statement in tree.body:
         if isinstance(statement, ast.Assign):
             for target in statement.targets:
-                if isinstance(target, ast.Name):
-                    yield from _of_group(target.id, statement.value)
+                for name, value in _bound(target, statement.value):
+                    yield from _of_group(name, value)
+        elif isinstance(statement, ast.AnnAssign) and statement.value:
+            for name, value in _bound(statement.target, statement.value):
+                yield from _of_group(name, value)
+
+
+def _bound(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the names that an assignment binds, with the expression of each."""
+    if isinstance(target, ast.Name):
+        yield target.id, value
+    elif isinstance(target, (ast.Tuple, ast.List)) and isinstance(value, (ast.Tuple, ast.List)):
+        for inner, item in zip(target.elts, value.elts, strict=False):
+            yield from _bound(inner, item)
 
 
 def _of_group(name: str, value: ast.expr) -> Iterator[str]:

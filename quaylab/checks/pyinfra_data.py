@@ -11,6 +11,14 @@ from quaylab.settings.loading import PYINFRA_KEY, HostInput
 # An unknown key with an underscore may be a helper in a group_data file, as in pyinfra's own
 # documentation, unless it is similar to a global argument. The cutoff is difflib's.
 SIMILAR = 0.8
+# Global arguments that pyinfra takes for every operation of a host, and what a run would then do.
+UNSAFE = {
+    "_ignore_errors": "a run would end with exit status 0 although operations failed",
+    "_success_exit_codes": "failed commands would count as done",
+    "_run_once": "the other hosts would get nothing",
+    "_if": "operations would be skipped, and the run still end with exit status 0",
+    "_serial": "hosts wait for each other",
+}
 
 
 def problems(host: HostInput, known: Collection[str]) -> Iterator[str]:
@@ -27,12 +35,18 @@ def problems(host: HostInput, known: Collection[str]) -> Iterator[str]:
         elif key in known and value == "":
             yield f"{key}: is empty for {host.name}; leave it out"
     yield from _port(host.name, host.data)
-    retries = host.data.get("_retries")
-    # With a negative number pyinfra runs nothing and reports no change.
-    if isinstance(retries, int) and retries < 0:
-        yield (
-            f"_retries: {retries} is not a number of retries of {host.name}; leave it out for none"
-        )
+    for key, reason in UNSAFE.items():
+        # Not its value, which may be a function.
+        if host.data.get(key):
+            yield f"{key}: is set for {host.name}; leave it out: {reason}"
+    # With a negative number pyinfra runs nothing, and ends with exit status 0.
+    for key, what, otherwise in (("_retries", "retries", "none"), ("_parallel", "hosts", "all")):
+        number = host.data.get(key)
+        if isinstance(number, int) and number < 0:
+            yield (
+                f"{key}: {number} is not a number of {what} of {host.name}; leave it out for "
+                f"{otherwise}"
+            )
 
 
 def _unknown(name: str, key: str, known: Collection[str]) -> Iterator[str]:

@@ -46,6 +46,8 @@ def _refused(project: Project, *arguments: str) -> Result:
         ('quay = ["@fake/a", {"bare1": {}}]', "quay[1]: {{'bare1': {{}}}} is not a host"),
         ('quay = [("bare1", "me")]', "quay[0]: ('bare1', 'me') is not a host"),
         ('lab_name = "mine"', "lab_name: is a setting, which pyinfra ignores in an inventory"),
+        ('quay = (each for each in ["a"])', "quay: a generator is not a list of hosts"),
+        ('_data = ["a"]\nquay = [("bare1", _data)]', "quay[0]: a tuple is not a host"),
         ("quay = [", "{path}, line 1: "),
     ],
 )
@@ -231,3 +233,20 @@ def _failed(project: Project, message: str) -> None:
 )
 def test_a_number_with_which_nothing_would_run(project: Project, option: str, message: str) -> None:
     assert message in _refused(project, project.inventory(quay=ONE), "deploy.py", option).output
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"_ignore_errors": True}, "_ignore_errors: is set for @fake/quay; leave it out"),
+        ({"_success_exit_codes": [0, 1]}, "_success_exit_codes: is set for @fake/quay"),
+        ({"_run_once": True}, "_run_once: is set for @fake/quay; leave it out"),
+        ({"_serial": True}, "_serial: is set for @fake/quay; leave it out"),
+        ({"_parallel": -1}, "_parallel: -1 is not a number of hosts of @fake/quay"),
+    ],
+)
+def test_data_with_which_failures_or_hosts_would_not_count(
+    project: Project, data: dict[str, object], message: str
+) -> None:
+    hosts = [("@fake/quay", data)]
+    assert message in _refused(project, project.inventory(quay=hosts), "deploy.py").output

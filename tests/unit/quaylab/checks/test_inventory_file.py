@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from quaylab.checks.inventory_file import problems
+from quaylab.checks.inventory_file import problems, value_problems
 from tests.unit.samples import ROOT
 
 
@@ -61,3 +62,44 @@ def test_host_without_a_name(tmp_path: Path, name: str) -> None:
     path.write_text(f"quay = [{name!r}]\n")
     (problem,) = problems(path)
     assert problem.startswith(f"quay[0]: {name!r} is not a host")
+
+
+@pytest.mark.parametrize("text", ['lab_name: str = "mine"', 'quay, lab_name = ["bare1"], "mine"'])
+def test_a_setting_with_a_type_or_beside_another_name(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "inventory.py"
+    path.write_text(text)
+    assert [each.partition(":")[0] for each in problems(path)] == ["lab_name"]
+
+
+def test_a_file_with_a_nul_names_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "inventory.py"
+    path.write_bytes(b"quay = []\0\n")
+    (problem,) = problems(path)
+    assert "None" not in problem
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"ceph": (each for each in "a")}, "ceph: a generator is not a list of hosts"),
+        ({"ceph": list}, "ceph: a type is not a list of hosts"),
+        ({"ceph": (("a", {}), ("b", {}), ("c", {}))}, "ceph: a tuple is not a list of hosts"),
+        ({"ceph": [["a"]]}, "ceph[0]: a list is not a host"),
+        ({"quay": [("a", ["secret"])]}, "quay[0]: a tuple is not a host"),
+        ({"rack1": (["a"], "secret")}, "rack1: its data is a str; write it as a dict"),
+    ],
+)
+def test_values_that_pyinfra_would_ignore(values: dict[str, Any], problem: str) -> None:
+    (found,) = value_problems(values)
+    assert found.startswith(problem)
+    assert "secret" not in found
+
+
+def test_values_that_pyinfra_accepts() -> None:
+    values: dict[str, Any] = {
+        "quay": [("a", {}), "b"],
+        "redis": (["a"], {"x": 1}),
+        "numbers": [1],
+        "ceph": [],
+    }
+    assert list(value_problems({**values, "_host": ("a", 1), "DOMAIN": "x", "sys": pytest})) == []

@@ -61,3 +61,24 @@ def test_a_number_of_retries_with_which_nothing_would_run() -> None:
     host = HostInput("bare1", ("quay",), {"_retries": -1})
     (problem,) = problems(host, ["_retries"])
     assert problem.startswith("_retries: -1 is not a number of retries of bare1")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("_ignore_errors", True),
+        ("_success_exit_codes", [0, 1]),
+        ("_run_once", True),
+        ("_if", bool),
+        ("_serial", True),
+    ],
+)
+def test_arguments_that_would_hide_what_was_not_done(key: str, value: object) -> None:
+    (problem,) = problems(HostInput("bare1", ("quay",), {key: value}), [key])
+    assert problem.startswith(f"{key}: is set for bare1; leave it out: ")
+    assert list(problems(HostInput("bare1", ("quay",), {key: None}), [key])) == []
+
+
+def test_a_number_of_hosts_with_which_nothing_would_run() -> None:
+    (problem,) = problems(HostInput("bare1", ("quay",), {"_parallel": -1}), ["_parallel"])
+    assert problem == "_parallel: -1 is not a number of hosts of bare1; leave it out for all"
