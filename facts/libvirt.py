@@ -44,9 +44,9 @@ if virsh uri >/dev/null; then
     virsh $list --all --name | while read -r name; do
       test -n "$name" || continue
       # Others, or a killed run's last command, may have removed it since it was listed.
-      xml=$(virsh $dump --inactive "$name") && info=$(virsh $info "$name") || continue
-      active=$(printf '%s\n' "$info" | sed -n 's/^\(Active\|State\): *\(.*\)/\2/p')
-      autostart=$(printf '%s\n' "$info" | sed -n 's/^Autostart: *\(.*\)/\1/p')
+      xml=$(virsh $dump --inactive "$name") && state=$(virsh $info "$name") || continue
+      active=$(printf '%s\n' "$state" | sed -n 's/^\(Active\|State\): *\(.*\)/\2/p')
+      autostart=$(printf '%s\n' "$state" | sed -n 's/^Autostart: *\(.*\)/\1/p')
       printf '%s|%s|%s|%s\n' $kind "$active" "$autostart" \
         "$(printf '%s\n' "$xml" | packed)"
     done

@@ -147,7 +147,7 @@ def test_services_that_take_tls_only_are_reported(elsewhere: Elsewhere) -> None:
     plain = elsewhere.lab("plain", database_engine="mysql", database_ca=None, redis_ca=None)
     _assert_refused(
         _run(plain),
-        ["it takes TLS only: set database_ca", "it takes TLS only and redis_ca isn't set"],
+        ["it takes TLS only: set database_ca", "the server requires TLS (set redis_ca)"],
     )
     assert containers(elsewhere.quay) == {}
     plain.forget()

@@ -13,14 +13,16 @@ from quaylab.virtual.found import Device, DiskFile, Hypervisor
 from tests.unit.shell import Shell
 
 NETWORK = "<network><name>quaylab</name><uuid>u-1</uuid></network>"
+DEFAULT = "<network><name>default</name><uuid>u-0</uuid></network>"
 DOMAIN = "<domain type='kvm'><name>odd name</name><uuid>u-2</uuid></domain>"
 VIRSH = f"""
 shift 2
 case "$1 $2" in
   'uri ') echo qemu:///system ;;
-  'net-list --all') printf 'quaylab\\n\\n' ;;
+  'net-list --all') printf 'default\\nquaylab\\n\\n' ;;
+  'net-info default') printf 'Name: default\\nActive:         no\\nAutostart:      yes\\n' ;;
   'net-info quaylab') printf 'Name: quaylab\\nActive:         yes\\nAutostart:      no\\n' ;;
-  'net-dumpxml --inactive') echo "{NETWORK}" ;;
+  'net-dumpxml --inactive') if test "$3" = quaylab; then echo "{NETWORK}"; else echo "{DEFAULT}"; fi ;;
   'list --all') printf 'odd name\\n\\n' ;;
   'dominfo odd name') printf 'State:          shut off\\nAutostart:      enable\\n' ;;
   'dumpxml --inactive') echo "{DOMAIN}" ;;
@@ -49,6 +51,7 @@ def test_everything(hypervisor: Shell, tmp_path: Path) -> None:
     found = _report(hypervisor, [str(disk), str(tmp_path), "/nowhere"], ["/nowhere"])
     assert found.missing == frozenset()
     assert found.answers and found.enabled
+    assert list(found.networks) == ["default", "quaylab"]
     network = found.networks["quaylab"]
     assert (network.uuid, network.active, network.autostart) == ("u-1", True, False)
     domain = found.domains["odd name"]
