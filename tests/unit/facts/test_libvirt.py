@@ -22,10 +22,13 @@ case "$1 $2" in
   'net-list --all') printf 'default\\nquaylab\\n\\n' ;;
   'net-info default') printf 'Name: default\\nActive:         no\\nAutostart:      yes\\n' ;;
   'net-info quaylab') printf 'Name: quaylab\\nActive:         yes\\nAutostart:      no\\n' ;;
-  'net-dumpxml --inactive') if test "$3" = quaylab; then echo "{NETWORK}"; else echo "{DEFAULT}"; fi ;;
+  'net-dumpxml --inactive')
+    case "$3" in quaylab) echo "{NETWORK}" ;; default) echo "{DEFAULT}" ;; esac ;;
   'list --all') printf 'odd name\\n\\n' ;;
   'dominfo odd name') printf 'State:          shut off\\nAutostart:      enable\\n' ;;
   'dumpxml --inactive') echo "{DOMAIN}" ;;
+  'pool-list --all') ;;
+  *) exit 1 ;;
 esac
 """
 IMAGE = {"format": "qcow2", "virtual-size": 10737418240, "backing-filename": "/base.qcow2"}
