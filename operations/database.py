@@ -105,12 +105,12 @@ def external_database_present(plan: Plan) -> Generator[PyinfraCommand]:
         yield fail(str(error))
         return
     for step in steps:
-        yield FunctionCommand(_do_step, (plan, step), {})
+        yield FunctionCommand(_execute_step, (plan, step), {})
 
 
-def _do_step(state: State, host: Host, plan: Plan, step: Step) -> bool:
+def _execute_step(state: State, host: Host, plan: Plan, step: Step) -> bool:
     try:
-        reach.do_step(host, plan, step)
+        reach.execute_step(host, plan, step)
     except Unreachable as error:
         return complain(host, f"database_admin: can't {step.purpose}: {error}")
     return True

@@ -44,7 +44,7 @@ def check(plan: Plan) -> Plan:
             problems.append(f"redis_host: {error}")
     if plan.topology.store and plan.topology.store.host is None:
         try:
-            reach.bucket(leader, plan)
+            reach.find_bucket(leader, plan)
         except Unreachable as error:
             problems.append(str(error))
     refuse(problems)

@@ -21,7 +21,7 @@ def bucket_present(plan: Plan) -> Generator[FunctionCommand]:
     + plan: the run's plan
     """
     try:
-        answer = reach.bucket(host, plan)
+        answer = reach.find_bucket(host, plan)
     except Unreachable:
         # A store that this run starts doesn't answer yet. Any other reports its error below.
         answer = None

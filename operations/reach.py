@@ -75,7 +75,7 @@ def missing_steps(host: Host, plan: Plan) -> tuple[Step, ...]:
     return _ask(host, "database", plan.topology.database, ask)
 
 
-def do_step(host: Host, plan: Plan, step: Step) -> None:
+def execute_step(host: Host, plan: Plan, step: Step) -> None:
     """Have the administrator do one step.
 
     Raises:
@@ -102,7 +102,7 @@ def store(host: Host, plan: Plan) -> Iterator[Client]:
         yield Client(plan.settings, plan.topology.store, plan.credentials, dial)
 
 
-def bucket(host: Host, plan: Plan) -> Answer | None:
+def find_bucket(host: Host, plan: Plan) -> Answer | None:
     """Ask for the bucket as Quay does, without changing anything; None if it is not there.
 
     Raises:
@@ -116,13 +116,13 @@ def bucket(host: Host, plan: Plan) -> Answer | None:
         raise Unreachable(f"storage_host: {error}") from error
 
 
-def bucket_of_quay(host: Host, plan: Plan) -> Answer:
+def existing_bucket(host: Host, plan: Plan) -> Answer:
     """Ask the object store for Quay's bucket, which must be there.
 
     Raises:
         Unreachable: likewise, or it has no such bucket.
     """
-    answer = recall(host, "object store", lambda: bucket(host, plan))
+    answer = recall(host, "object store", lambda: find_bucket(host, plan))
     if answer is None:
         name = plan.settings.storage_bucket
         raise Unreachable(f"storage_bucket: there is no bucket {name}; ./lab up makes it")
@@ -133,7 +133,7 @@ def bucket_of_quay(host: Host, plan: Plan) -> Answer:
 QUESTIONS: Mapping[str, Callable[[Host, Plan], Answer]] = {
     "database": database,
     "redis": redis,
-    "object_store": bucket_of_quay,
+    "object_store": existing_bucket,
 }
 
 

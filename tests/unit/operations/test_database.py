@@ -125,7 +125,7 @@ def test_what_is_missing_is_created_in_order(lab: Plan, monkeypatch: pytest.Monk
     with_admin = dataclasses.replace(lab, administrator=ADMIN)
     target, commands = _elsewhere(with_admin, monkeypatch, quay="no such role")
     taken: list[Step] = []
-    monkeypatch.setattr(reach, "do_step", lambda host, plan, step: taken.append(step))
+    monkeypatch.setattr(reach, "execute_step", lambda host, plan, step: taken.append(step))
     assert all(each.function(None, target, *each.args) for each in commands)
     assert tuple(taken) == STEPS
 
@@ -137,7 +137,7 @@ def test_a_refused_step_is_reported_in_one_line(lab: Plan, monkeypatch: pytest.M
     def refuse(host: object, plan: Plan, step: Step) -> None:
         raise Unreachable("permission denied")
 
-    monkeypatch.setattr(reach, "do_step", refuse)
+    monkeypatch.setattr(reach, "execute_step", refuse)
     assert command.function(None, target, *command.args) is False
     assert target.messages == ["database_admin: can't make the role quay: permission denied"]
 

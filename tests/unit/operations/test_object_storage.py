@@ -169,11 +169,11 @@ def test_a_store_that_clients_cannot_read_from(
 
 def test_a_host_without_a_tunnel(lab: Plan) -> None:
     with pytest.raises(reach.Unreachable, match="only SSH and @local hosts can"):
-        reach.bucket(FakeHost(), lab)  # type: ignore[arg-type]
+        reach.find_bucket(FakeHost(), lab)  # type: ignore[arg-type]
 
 
 def test_nobody_listens(lab: Plan, host: FakeHost, server: SmallStore) -> None:
     server.shutdown()
     server.server_close()
     with pytest.raises(reach.Unreachable, match=r"^storage_host: .* no answer: "):
-        reach.bucket(host, lab)  # type: ignore[arg-type]
+        reach.find_bucket(host, lab)  # type: ignore[arg-type]
