@@ -17,6 +17,7 @@ while test ! -e stop; do
   find /etc/quaylab /tmp /var/lib/quaylab -newer start -type f 2>/dev/null >files
   find /etc/quaylab -type f -perm /077 -printf '%p %m\\n' 2>/dev/null >>wide
 done
+touch ended
 """
 
 
@@ -33,7 +34,9 @@ class Watch:
         self._machine.run(f"setsid sh {FOLDER}/script >/dev/null 2>&1 </dev/null &")
 
     def stop(self) -> None:
-        self._machine.run(f"touch {FOLDER}/stop")
+        # The last round writes `argv` anew: whoever reads it before the end may find it empty.
+        wait = f"until test -e {FOLDER}/ended; do sleep 0.1; done"
+        self._machine.run(f"touch {FOLDER}/stop; timeout 60 sh -c '{wait}'")
 
     def assert_no_secret(self, secrets: Mapping[str, str]) -> None:
         """Assert that no secret is in argv, in `docker inspect`, in logs, or in /tmp."""
