@@ -108,7 +108,7 @@ def _state(plan: Plan, host: str) -> dict[str, Any]:
     quay = plan.workload("quay", topology.leader)
     mounts = " ".join(f"--volume={docker.bind(mount)}" for mount in quay.container.mounts)
     return {
-        "hosts_line": f"{plan.address_of_quay(host)} {topology.hostname} # quaylab",
+        "hosts_line": f"{plan.address_of_registry(host)} {topology.hostname} # quaylab",
         "directories": sorted({str(PurePosixPath(file.path).parent) for file in files}),
         "files": [
             {
@@ -156,7 +156,7 @@ def _container(container: Container) -> dict[str, Any]:
         "labels": {DIGEST_LABEL: container.digest, VERSION_LABEL: container.version},
         "log_driver": "json-file",
         "log_options": {"max-size": container.log_size, "max-file": str(container.log_files)},
-        "healthcheck": {"test": container.health, "interval": "10s"},
+        "healthcheck": {"test": container.health, "interval": f"{container.health_interval}s"},
         "published_ports": [str(port) for port in container.ports],
         "volumes": [docker.bind(mount) for mount in container.mounts],
     }
