@@ -265,8 +265,12 @@ class Machine:
 
     def crash(self) -> None:
         """Cut the power, start, and wait until the machine is up."""
-        run("docker", "kill", self.container)
+        self.kill()
         self.start()
+
+    def kill(self) -> None:
+        """Cut the power."""
+        run("docker", "kill", self.container)
 
     @contextmanager
     def unplugged(self) -> Iterator[None]:
@@ -278,6 +282,19 @@ class Machine:
             yield
         finally:
             run("docker", "network", "connect", "--ip", self.address, network, self.container)
+
+    @contextmanager
+    def without_carrier(self) -> Iterator[None]:
+        """Pull the machine's cable at the other end: it keeps its interface and its addresses."""
+        index = self.run("cat /sys/class/net/eth0/iflink").stdout.strip()
+        links = run("ip", "-oneline", "link", "show").stdout.splitlines()
+        (other_end,) = (line.split()[1] for line in links if line.startswith(f"{index}: "))
+        name = other_end.partition("@")[0]
+        run("ip", "link", "set", name, "down")
+        try:
+            yield
+        finally:
+            run("ip", "link", "set", name, "up")
 
     def stop(self) -> None:
         """Shut down cleanly; a machine that must be killed fails the test."""

@@ -1,0 +1,63 @@
+"""An S3 store on the CI machine, over TLS with a private CA: moto."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+from tests.machine.machines import Machine
+from tests.unit.quaylab.small_store import certificate
+
+KEYS = {"access": "AKIAIOSFODNN7EXAMPLE", "secret": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}
+
+
+@dataclass(frozen=True)
+class Store:
+    """moto, as the machines reach it."""
+
+    address: str
+    port: int
+    ca: Path
+
+    def client(self, service: str) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=f"https://{self.address}:{self.port}",
+            region_name="us-east-1",
+            aws_access_key_id=KEYS["access"],
+            aws_secret_access_key=KEYS["secret"],
+            verify=str(self.ca),
+        )
+
+    def objects(self) -> dict[str, int]:
+        """Return the size of each object in the bucket, by key."""
+        found = self.client("s3").list_objects_v2(Bucket="quay-storage").get("Contents", [])
+        return {each["Key"]: each["Size"] for each in found}
+
+
+@contextmanager
+def s3_store(machine: Machine, folder: Path) -> Iterator[Store]:
+    """Run an object store that listens on the machines' network only."""
+    address = machine.run("ip -4 route show default").stdout.split()[2]
+    file = certificate(folder, address)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    application = DomainDispatcherApplication(create_backend_app)
+    server = make_server(address, 0, application, threaded=True, ssl_context=(str(file), str(file)))
+    serving = threading.Thread(target=server.serve_forever, daemon=True)
+    serving.start()
+    # The machines get the certificate without its key.
+    public = file.with_name("ca.pem")
+    public.write_text(file.read_text().partition("-----BEGIN EC")[0].partition("-----BEGIN PR")[0])
+    try:
+        yield Store(address, server.server_port, public)
+    finally:
+        server.shutdown()
