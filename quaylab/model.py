@@ -24,9 +24,13 @@ EVERYWHERE = "0.0.0.0"
 RESTART_POLICY = "always"
 
 
-def container_name(service: str) -> str:
-    """Return the name of a service's container, which is also its name on the internal network."""
-    return f"quaylab-{service}"
+def container_name(service: str, instance: int = 1) -> str:
+    """Return the name of a service's container, which is also its name on the internal network.
+
+    Args:
+        instance: which of several containers of the service on a host, from 1.
+    """
+    return f"quaylab-{service}" if instance == 1 else f"quaylab-{service}-{instance}"
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Mount:
 # The owner and the interval of health checks: a change of them replaces no container.
 NOT_IN_THE_DIGEST = {"owner", "health_interval"}
 # Fields that were added later: they count only where they are set, so that older digests hold.
-COUNTED_IF_SET = {"host_network", "capabilities"}
+COUNTED_IF_SET = {"host_network", "capabilities", "user"}
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Container:
     ``files`` are path and sha256 of each mounted configuration file, so a changed file changes the
     digest. ``owner`` is the fingerprint of the registry's credentials, ``health`` a shell command
     run inside. ``stop_timeout`` and ``health_interval`` are in seconds. A container with
-    ``host_network`` publishes no ports.
+    ``host_network`` publishes no ports. ``user`` replaces the image's.
     """
 
     name: str
@@ -88,6 +92,7 @@ class Container:
     devices: tuple[str, ...] = ()
     host_network: bool = False
     capabilities: tuple[str, ...] = ()
+    user: str = ""
 
     @property
     def digest(self) -> str:

@@ -60,6 +60,8 @@ def run_arguments(container: Container) -> list[str]:
         ]
     if container.privileged:
         arguments.append("--privileged")
+    if container.user:
+        arguments.append(f"--user={container.user}")
     arguments += [f"--cap-add={capability}" for capability in container.capabilities]
     arguments += [f"--device={device}" for device in container.devices]
     arguments += [f"--publish={port}" for port in container.ports]
@@ -159,12 +161,13 @@ def wait_until_healthy(container: Container, seconds: int) -> str:
     return (
         f"restarts() {{ docker inspect --format '{{{{.RestartCount}}}}' {container.name} || "
         "echo 99; }; "
-        f"end=$(($(date +%s) + {seconds})); first=$(restarts); "
+        # A check takes processor time from what starts, so the pauses grow to half a second.
+        f"end=$(($(date +%s) + {seconds})); first=$(restarts); pause=1; "
         f"until {check} >/dev/null 2>&1; do "
         'if test $(($(restarts) - first)) -ge 3 || test "$(date +%s)" -ge "$end"; then '
         f"printf '%s\\n' {shlex.quote(error)} >&2; "
         f"docker logs --tail {LINES} {container.name} 2>&1 | awk {shlex.quote(SUMMARY)} >&2; "
-        "exit 1; fi; sleep 0.5; done"
+        "exit 1; fi; sleep 0.$pause; test $pause = 5 || pause=$((pause + 1)); done"
     )
 
 
@@ -198,7 +201,7 @@ COUNTS = "docker info --format '{{.Containers}}{{.Images}}' 2>/dev/null"
 # --- networks and volumes ---
 
 HAS_NETWORK = f"docker network inspect {NETWORK} >/dev/null 2>&1"
-CREATE_NETWORK = f"docker network create {NETWORK} >/dev/null"
+CREATE_NETWORK = f"{HAS_NETWORK} || docker network create {NETWORK} >/dev/null"
 REMOVE_NETWORK = (
     f'if test -z "$(docker ps --all --quiet --filter network={NETWORK})"; '
     f"then docker network rm {NETWORK} >/dev/null; "

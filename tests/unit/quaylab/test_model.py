@@ -53,6 +53,7 @@ OTHERS: dict[str, Any] = {
     "devices": ("/dev/ceph/osd",),
     "host_network": True,
     "capabilities": ("NET_ADMIN",),
+    "user": "root",
 }
 
 
