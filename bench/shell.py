@@ -32,7 +32,9 @@ def script(plan: Plan) -> str:
     """Return the script for a registry on one host, in the order of deploy.py."""
     leader = plan.topology.leader
     database, redis, quay = plan.workloads_of(leader)
-    hosts_line = shlex.quote(f"{plan.address_of_quay(leader)} {plan.topology.hostname} # quaylab")
+    hosts_line = shlex.quote(
+        f"{plan.address_of_registry(leader)} {plan.topology.hostname} # quaylab"
+    )
     lines = [PREAMBLE, f"echo {hosts_line} >>/etc/hosts", f"docker network create {NETWORK}"]
     if plan.certificate.ca:
         lines.append(_put(ManagedFile(plan.topology.docker_trust, plan.certificate.ca)))

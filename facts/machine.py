@@ -49,6 +49,7 @@ if test -d /run/systemd/system; then echo systemd yes; fi
 ip -o -4 address show scope global 2>/dev/null |
   while read -r _ link _ address _; do
     printf 'own_address %s\n' "${address%/*}"
+    printf 'network %s %s\n' "$link" "$address"
     case $link in docker*|br-*|veth*|virbr*) ;; *) printf 'address %s\n' "${address%/*}" ;; esac
   done
 schema=$(note SCHEMA_NOTE) && printf 'schema %s\n' "$schema"
@@ -103,6 +104,7 @@ class Machine(FactBase[machine.Machine | None]):
                 systemd=one("systemd") == "yes",
                 addresses=tuple(values.get("address", [])),
                 own_addresses=frozenset(values.get("own_address", [])),
+                networks=tuple(docker.split_first(line) for line in values.get("network", [])),
                 engine=_engine({key: lines[0] for key, lines in values.items()})
                 if "client" in values
                 else None,

@@ -15,11 +15,16 @@ minimum_disk_mb = 10240
 # The registry's public name; None: the Quay host's inventory name if that is a full DNS name,
 # else quay.quaylab.lan.
 server_hostname = None
-# Port of the registry on its host.
+# Port of the registry: on Quay's host, or on the balancers if there are some.
 quay_https_port = 443
-# Port of the redirect from http to https; published only if quay_https_port is 443, because Quay
-# redirects to 443.
+# Port of the redirect from http to https; without a balancer it is published only if
+# quay_https_port is 443, because Quay redirects to 443.
 quay_http_port = 80
+# Port of Quay on its hosts behind balancers; a host's second container has the next one.
+quay_node_port = 8443
+# Quay containers on each Quay host; behind a balancer two of them let an upgrade of one host lose
+# no request.
+quay_instances = 1
 # Quay's version, which is its image's tag; None: v3.18.0, with MySQL v3.16.5.
 quay_version = None
 # Quay's image without its tag.
@@ -40,6 +45,20 @@ quay_license = None
 minimum_cpus = 2
 # MB of memory that a Quay host needs; None: 4096, with the database on it 8192.
 minimum_memory_mb = None
+
+# --- The balancer ---
+# Name or address of a load balancer that runs elsewhere, instead of group `balancer`; it must ask
+# /health/instance, and set X-Forwarded-For.
+balancer_host = None
+# HAProxy's image, based on Debian, 2.6 or newer.
+balancer_image = "docker.io/library/haproxy:3.2"
+# Port of HAProxy's health and metrics, on the balancer's loopback.
+balancer_status_port = 8404
+# The address that clients use, which one of two or more balancers holds, by keepalived; None: they
+# use the balancers' own addresses.
+virtual_address = None
+# VRRP's number of the virtual address; each one in a network has its own.
+virtual_router_id = 51
 
 # --- The database ---
 # postgresql or mysql; Quay supports no others.

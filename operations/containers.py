@@ -58,7 +58,7 @@ def running(workload: Workload, timeout: int) -> Generator[StringCommand]:
     if change is None:
         host.noop(f"{wanted.name} runs as specified and is healthy")
         return
-    if workload.before_stop and _interruption(engine, wanted, change):
+    if workload.before_stop and interruption(engine, wanted, change):
         # Its clients miss it for a shorter time.
         yield StringCommand(docker.begin_to_stop(wanted, workload.before_stop))
     if change == "replace":
@@ -82,18 +82,21 @@ def announce_interruptions(plan: Plan) -> None:
     for name, machine in plan.machines.items():
         for workload in plan.workloads_of(name):
             wanted = workload.container
-            how = _interruption(machine.state, wanted, machine.state.change(wanted))
+            how = interruption(machine.state, wanted, machine.state.change(wanted))
             if how and workload.interruption:
                 notice = f"{wanted.name} will be {how}: {workload.interruption}"
                 inventory.get_host(name).log_styled(notice, fg="yellow", log_func=logger.warning)
 
 
-def _interruption(engine: EngineState, wanted: Container, change: str | None) -> str | None:
+def interruption(engine: EngineState, wanted: Container, change: str | None) -> str | None:
     """Return what a change does to our running container, in words; None if it doesn't stop it."""
+    return STOPPING_CHANGES.get(change or "") if is_running(engine, wanted) else None
+
+
+def is_running(engine: EngineState, wanted: Container) -> bool:
+    """Whether a container of ours runs in the place of the wanted one."""
     found = engine.containers.get(wanted.name)
-    if found and found.digest and found.state == "running":
-        return STOPPING_CHANGES.get(change or "")
-    return None
+    return bool(found and found.digest and found.state == "running")
 
 
 @operation()

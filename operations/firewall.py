@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
@@ -15,18 +15,28 @@ from quaylab.services.base import Audience, Port
 
 
 @operation()
-def opened(ports: Sequence[Port], peer: str) -> Generator[StringCommand]:
-    """Open the ports of a host's services: the registry for everybody, the others for Quay's host.
+def opened(
+    ports: Sequence[Port],
+    addresses_of: Callable[[Audience], Sequence[str]],
+    vrrp_peers: Sequence[str] = (),
+) -> Generator[StringCommand]:
+    """Open the ports of a host's services: the registry for everybody, the others for those hosts
+    that use them.
 
-    Rules that an earlier run added for other ports or another peer are removed.
+    Rules that an earlier run added for other ports or other peers are removed.
 
     firewalld by itself admits what the engine forwards to a container, but not what the engine's
     own proxy receives instead: with `iptables` off in daemon.json, or over IPv6.
 
     + ports: the ports of the host's services
-    + peer: the address of Quay's host
+    + addresses_of: returns the addresses of an audience's hosts
+    + vrrp_peers: the addresses of the other balancers, with which a virtual address is shared
     """
-    wanted = [rule for port in ports if (rule := _rule(port, peer))]
+    wanted = [rule for port in ports for rule in _rules(port, addresses_of(port.audience))]
+    wanted += [
+        f'--add-rich-rule=rule family="ipv4" source address="{peer}" protocol value="vrrp" accept'
+        for peer in vrrp_peers
+    ]
     yield from _set_rules(wanted, "nobody from outside needs it, or the ports are open")
 
 
@@ -36,18 +46,19 @@ def closed() -> Generator[StringCommand]:
     yield from _set_rules([], "no run has opened a port")
 
 
-def _rule(port: Port, peer: str) -> str | None:
-    """Return firewall-cmd's option that adds a rule, as it lists it; None if no rule is needed."""
+def _rules(port: Port, peers: Sequence[str]) -> Iterator[str]:
+    """Yield firewall-cmd's options that add the rules for a port, as it lists them."""
     number = port.published.host
     if port.audience is Audience.EVERYBODY:
-        return f"--add-port={number}/tcp"
-    if LOOPBACK in (peer, port.published.address):
-        return None
-    family = "ipv6" if ":" in peer else "ipv4"
-    return (
-        f'--add-rich-rule=rule family="{family}" source address="{peer}" '
-        f'port port="{number}" protocol="tcp" accept'
-    )
+        yield f"--add-port={number}/tcp"
+        return
+    for peer in peers:
+        if LOOPBACK not in (peer, port.published.address):
+            family = "ipv6" if ":" in peer else "ipv4"
+            yield (
+                f'--add-rich-rule=rule family="{family}" source address="{peer}" '
+                f'port port="{number}" protocol="tcp" accept'
+            )
 
 
 def _set_rules(wanted: list[str], reason: str) -> Generator[StringCommand]:

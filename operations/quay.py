@@ -31,11 +31,14 @@ from quaylab.model import LOOPBACK, NETWORK, ManagedFile
 from quaylab.paths import STORAGE_NOTE, VAR
 from quaylab.plan import Plan
 from quaylab.services import quay_connections
+from quaylab.services.quay_nodes import Node
 from quaylab.upgrade.schema_version import note
 
 MIGRATION = "quaylab-migration"
 VERIFIED = f"{VAR}/verified"
 VERIFICATION = "quaylab-verification-"
+# Seconds: a balancer of a cloud asks its nodes every 30 s or so, and wants two good answers.
+FRONT_TIMEOUT = 90
 
 
 @operation()
@@ -56,7 +59,7 @@ def migrated(plan: Plan) -> Generator[StringCommand]:
         else:
             yield files.write(done)
         return
-    quay = plan.workload("quay", host.name)
+    quay = plan.workloads_for("quay", host.name)[0]
     yield from network_and_volume(quay, ask(Engine))
     # Wait for the migration of a killed run: if it were cut off, MySQL would keep half of it.
     yield StringCommand(docker.remove_when_ended(MIGRATION))
@@ -121,7 +124,7 @@ def reach_arguments(plan: Plan, host: str, engine: EngineState) -> dict[str, Any
     If Quay's container runs on our network, the check is done in it. Otherwise the container is
     about to be replaced, and a temporary one of its image does the check.
     """
-    quay = plan.workload("quay", host)
+    quay = plan.workloads_for("quay", host)[0]
     found = engine.containers.get(quay.container.name)
     return {
         "container": quay.container.name,
@@ -155,6 +158,46 @@ def superuser_present(plan: Plan) -> Generator[FunctionCommand]:
 
 
 @operation()
+def balanced(plan: Plan) -> Generator[FunctionCommand]:
+    """Wait until the balancer, ours or one that runs elsewhere, sends requests to Quay.
+
+    + plan: the run's plan
+    """
+    if _front_answers(host, plan) is None:
+        host.noop(f"{plan.topology.url} answers")
+        return
+    yield FunctionCommand(_await_front, (plan,), {})
+
+
+def _front_answers(host: Host, plan: Plan) -> str | None:
+    """Return why the registry doesn't answer at the balancer; None if it does."""
+    try:
+        with registry(host, plan) as quay:
+            health = quay.health("instance")
+    except RegistryError as error:
+        return str(error)
+    return None if health.ok else f"failing: {health.failing}"
+
+
+def _await_front(state: State, host: Host, plan: Plan) -> bool:
+    end = time.monotonic() + FRONT_TIMEOUT
+    while reason := _front_answers(host, plan):
+        if time.monotonic() > end:
+            addresses = plan.topology.addresses
+            nodes = ", ".join(
+                f"{addresses.get(node.host, node.address)}:{node.port}" for node in plan.nodes
+            )
+            return complain(
+                host,
+                f"the nodes are healthy, but the registry doesn't answer at the balancer, "
+                f"{plan.topology.front}:{plan.topology.https_port}, within {FRONT_TIMEOUT} s: "
+                f"{reason}; look at what the balancer says of {nodes}",
+            )
+        time.sleep(0.5)
+    return True
+
+
+@operation()
 def verified(plan: Plan) -> Generator[PyinfraCommand]:
     """Verify that everything works, with exactly Quay's addresses and credentials.
 
@@ -163,10 +206,10 @@ def verified(plan: Plan) -> Generator[PyinfraCommand]:
     Each run asks database, Redis and ``/health/endtoend``. A login, push, pull and
     delete follows if the container is not the one that was verified last.
     """
-    wanted = plan.workload("quay", host.name).container
+    wanted = [each.container for each in plan.workloads_for("quay", host.name)]
     engine = ask(Engine)
-    found = engine.containers.get(wanted.name)
-    mark = ManagedFile(VERIFIED, f"{found.id if found else ''}\n", mode=0o644)
+    found = [engine.containers.get(each.name) for each in wanted]
+    mark = ManagedFile(VERIFIED, f"{' '.join(each.id for each in found if each)}\n", mode=0o644)
     before = ask_each(Files, [VERIFIED]).get(VERIFIED)
     is_verified = before is not None and before.differs(mark) is None
     if state.is_executing:
@@ -178,7 +221,7 @@ def verified(plan: Plan) -> Generator[PyinfraCommand]:
         if is_verified:
             host.noop(health)
             return
-    elif is_verified and needed_change(engine, wanted) != "replace":
+    elif is_verified and all(needed_change(engine, each) != "replace" for each in wanted):
         host.noop("asked when the run comes to it")
         return
     yield FunctionCommand(_round_trip, (plan,), {})
@@ -187,11 +230,14 @@ def verified(plan: Plan) -> Generator[PyinfraCommand]:
 
 def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
     """Return what a run without changes asks a host of Quay's: facts, and paths of files."""
-    if host != plan.topology.leader:
+    if host not in plan.topology.quay:
         return [], []
+    notes = [note(plan.version).path, STORAGE_NOTE]
+    if host != plan.topology.leader:
+        return [], notes
     arguments = reach_arguments(plan, host, plan.machines[host].state)
     facts = [question(UnreachableTargets, **arguments)] if arguments["inside"] else []
-    return facts, [note(plan.version).path, VERIFIED, STORAGE_NOTE]
+    return facts, [*notes, VERIFIED]
 
 
 def health_line(host: Host, plan: Plan) -> str:
@@ -225,10 +271,15 @@ def _is_still_down(plan: Plan) -> bool:
 def _knows_superuser(plan: Plan) -> bool | None:
     """Return whether Quay has its superuser; None if it can't be asked."""
     try:
-        with registry(host, plan) as quay:
+        with registry(host, plan, _node(host, plan)) as quay:
             return _is_superuser(quay, plan)
     except RegistryError:
         return None
+
+
+def _node(host: Host, plan: Plan) -> Node:
+    """Return the first node on a host: a balancer may not send requests there yet."""
+    return next(node for node in plan.nodes if node.host == host.name)
 
 
 def _is_superuser(quay: Registry, plan: Plan) -> bool:
@@ -241,7 +292,7 @@ def _create_superuser(state: State, host: Host, plan: Plan, is_refused: bool) ->
     user = plan.settings.quay_superuser
     password = plan.credentials.superuser_password.get_secret_value()
     try:
-        with registry(host, plan) as quay:
+        with registry(host, plan, _node(host, plan)) as quay:
             is_created = quay.initialize(user, password, plan.settings.quay_superuser_email)
             if is_created:
                 signed_in = quay.sign_in(user, password)

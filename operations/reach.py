@@ -21,9 +21,9 @@ from quaylab.clients.registry import Registry, RegistryError
 from quaylab.clients.tunnel import forward
 from quaylab.database_login import Step
 from quaylab.endpoints import Endpoint
-from quaylab.model import LOOPBACK
 from quaylab.plan import Plan
 from quaylab.services import BY_NAME
+from quaylab.services.quay_nodes import Node
 
 T = TypeVar("T")
 
@@ -149,12 +149,28 @@ def services(host: Host, plan: Plan) -> dict[str, Answer]:
     return {BY_NAME[name].title: QUESTIONS[name](host, plan) for name in plan.topology.endpoints}
 
 
+def _front(host: Host, plan: Plan) -> str:
+    """Return the address at which a host reaches the registry: without a virtual address its own
+    balancer, or the first one that takes part."""
+    connected = [name for name in plan.topology.balancers if name in plan.machines]
+    if plan.settings.virtual_address or not connected:
+        return plan.topology.front
+    return plan.topology.addresses[host.name if host.name in connected else connected[0]]
+
+
 @contextmanager
-def registry(host: Host, plan: Plan) -> Iterator[Registry]:
-    """Open a client of the registry on a host: by its public name, verifying its certificate."""
-    store = plan.topology.store
+def registry(host: Host, plan: Plan, node: Node | None = None) -> Iterator[Registry]:
+    """Open a client of the registry as a host reaches it, verifying its certificate for its name.
+
+    Args:
+        node: the node to ask; by default the only one, or the one that the balancer chooses.
+    """
+    topology, store = plan.topology, plan.topology.store
+    if not plan.is_balanced:
+        (node,) = plan.nodes
+    address, port = (node.address, node.port) if node else (_front(host, plan), topology.https_port)
     with (
-        tunnel(host, LOOPBACK, plan.topology.https_port) as target,
+        tunnel(host, address, port) as target,
         dialer(partial(tunnel, host)) as dial,
     ):
         store_client = (
@@ -162,7 +178,8 @@ def registry(host: Host, plan: Plan) -> Iterator[Registry]:
             if store
             else None
         )
-        client = Registry(plan.topology.registry, plan.certificate.trusted, target, store_client)
+        trusted = (plan.node_certificate if node else plan.certificate).trusted
+        client = Registry(topology.registry, trusted, target, store_client)
         try:
             yield client
         finally:

@@ -24,11 +24,14 @@ from facts.machine import Machine as MachineFact
 from facts.storage import Storage
 from facts.trust import Name
 from operations import (
+    balancers,
     containers,
     credentials,
     database,
     external_services,
     host_locks,
+    keepalived,
+    nodes,
     observation,
     quay,
     trust,
@@ -114,6 +117,7 @@ def _make(purpose: Purpose) -> Plan:
     if not purpose.deploys:
         return plan
     plans.refuse_unfit(plan, _disks(plan), _images(plan))
+    keepalived.check_address(plan)
     plan = external_services.check(plan)
     gevent.joinall([gevent.spawn(_observe, plan, name) for name in plan.machines], raise_error=True)
     containers.announce_interruptions(plan)
@@ -143,8 +147,8 @@ def _observe(plan: Plan, name: str) -> None:
             questions.append(
                 question(Succeeds, container=each.container.name, command=each.password_refused)
             )
-    for service in (database, quay):
-        more_questions, more_paths = service.questions(plan, name)
+    for operations in (balancers, database, nodes, quay):
+        more_questions, more_paths = operations.questions(plan, name)
         questions += more_questions
         paths += more_paths
     observation.prepare(host, questions, paths)

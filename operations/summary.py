@@ -81,7 +81,7 @@ def _rows(plan: Plan) -> list[tuple[str, str]]:
 def _address(plan: Plan) -> str:
     """Return the address at which clients reach the registry's host, if it is known."""
     reported = plan.machines[host.name].addresses
-    known = plan.topology.quay_address
+    known = plan.topology.front
     if known == LOOPBACK:
         known = reported[0] if len(reported) == 1 else "ADDRESS-OF-HOST"
     return known

@@ -10,8 +10,9 @@ from pyinfra.api import FunctionCommand, QuoteString, StringCommand, operation
 from facts.containers import Engine
 from facts.files import Paths
 from facts.trust import Name
-from operations import hosts_file
+from operations import balancers, hosts_file
 from operations.commands import refusals
+from operations.nodes import former_nodes_of
 from operations.observation import ask
 from operations.trust import MARK, remove_ca
 from quaylab.checks import ownership
@@ -42,7 +43,9 @@ def containers(plan: Plan) -> Generator[StringCommand]:
     + plan: the run's plan
     """
     engine = ask(Engine)
-    ours = [each.container.name for each in reversed(plan.workloads_of(host.name))]
+    ours = [balancers.CONTAINER] if balancers.is_former(plan, host.name) else []
+    ours += [node.container for node in former_nodes_of(plan, host.name)]
+    ours += [each.container.name for each in reversed(plan.workloads_of(host.name))]
     for name in ours:
         if name in engine.containers:
             yield StringCommand(docker.remove(name))

@@ -11,6 +11,7 @@ from pyinfra.api import QuoteString, StringCommand, operation
 from facts.files import Files
 from facts.trust import BundleHolds, Name
 from operations import files, hosts_file
+from operations.commands import fail
 from operations.observation import ask, ask_each
 from quaylab.checks import ownership
 from quaylab.hosts.machine import Machine
@@ -22,17 +23,27 @@ MARK = "# quaylab"
 
 
 @operation()
-def name_known(hostname: str, address: str) -> Generator[StringCommand]:
+def name_known(hostname: str, address: str | None) -> Generator[StringCommand]:
     """Let the registry's name resolve, by a line in /etc/hosts if DNS doesn't know it.
 
     + hostname: the registry's name
-    + address: its address if DNS has none
+    + address: its address if DNS has none; None if only DNS can know it
     """
     name = ask(Name, hostname=hostname, mark=MARK)
-    if name.managed == address or (name.managed is None and name.resolves):
+    if (name.managed == address or name.managed is None) and name.resolves:
         host.noop(f"{hostname} is known")
-        return
-    yield hosts_file.rewrite(MARK, f"{address} {hostname}")
+    elif address:
+        yield hosts_file.rewrite(MARK, f"{address} {hostname}")
+    else:
+        if name.managed:
+            yield hosts_file.rewrite(MARK)
+        yield StringCommand(
+            "getent hosts", QuoteString(hostname), ">/dev/null || {",
+            fail(
+                f"server_hostname: {host.name} can't resolve {hostname}, the name of a balancer "
+                "that runs elsewhere; enter it into DNS, or set balancer_host to its address"
+            ), "; }",
+        )  # fmt: skip
 
 
 @operation()

@@ -9,7 +9,7 @@ from pathlib import Path
 ETC = "/etc/quaylab"
 # Notes and other state of runs on a host.
 VAR = "/var/lib/quaylab"
-# On the leader: the version of Quay that last migrated the database, and where the blobs are.
+# On Quay's hosts: the version of Quay that last migrated the database, and where the blobs are.
 SCHEMA_NOTE = f"{VAR}/schema"
 STORAGE_NOTE = f"{VAR}/storage"
 # On every host with an engine: the registry that it serves.

@@ -33,7 +33,9 @@ from quaylab.secrets.certificates import ServerCertificate
 from quaylab.secrets.credentials import Credentials, Store
 from quaylab.services import BY_NAME, SERVICES, quay_config
 from quaylab.services.base import Context, Port, Workload
+from quaylab.services.quay_nodes import Node, nodes
 from quaylab.settings.loading import HostInput, HostSettings, Settings, load
+from quaylab.settings.types import is_ip_address
 from quaylab.topology import Topology
 from quaylab.upgrade import schema_version
 from quaylab.upgrade.dumps import Upgrade
@@ -54,6 +56,7 @@ class Plan:
     credentials: Credentials
     store: Store
     certificate: ServerCertificate
+    node_certificate: ServerCertificate
     machines: Mapping[str, Machine]
     workloads: Mapping[str, tuple[Workload, ...]]
     storages: Mapping[str, tuple[Storage, ...]]
@@ -64,8 +67,23 @@ class Plan:
     def context(self) -> Context:
         """What the services know about the run."""
         return Context(
-            self.settings, self.topology, self.credentials, self.certificate, self.machines
+            self.settings,
+            self.topology,
+            self.credentials,
+            self.certificate,
+            self.node_certificate,
+            self.machines,
         )
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether clients reach Quay through a balancer, ours or one that runs elsewhere."""
+        return bool(self.topology.balancers or self.settings.balancer_host)
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """Quay's containers on all hosts."""
+        return nodes(self.settings, self.topology)
 
     @property
     def version(self) -> str:
@@ -73,9 +91,15 @@ class Plan:
 
     @property
     def schema(self) -> str | None:
-        """The leader's note of the database's schema version; None without a note."""
-        leader = self.machines.get(self.topology.leader)
-        return leader.schema if leader else None
+        """What the connected Quay hosts noted of the database's schema; None without a note."""
+        hosts = [name for name in self.topology.quay if name in self.machines]
+        return schema_version.latest(self.machines[name].schema for name in hosts)
+
+    @property
+    def noted(self) -> Machine | None:
+        """A connected Quay host with notes of the registry's data; a new one has none."""
+        hosts = [self.machines[name] for name in self.topology.quay if name in self.machines]
+        return next((machine for machine in hosts if machine.storage), next(iter(hosts), None))
 
     @property
     def migrates(self) -> bool:
@@ -106,14 +130,32 @@ class Plan:
         pulled = [image.reference for image in images if image.source == "registry"]
         return tuple(sorted({reference.partition("/")[0] for reference in pulled}))
 
-    def address_of_quay(self, host: str) -> str:
-        """Return the address of the registry's name on a host, in case DNS doesn't know it."""
-        return LOOPBACK if host == self.topology.leader else self.topology.quay_address
+    def address_of_registry(self, host: str) -> str | None:
+        """Return the address of the registry's name on a host, in case DNS doesn't know it; None:
+        only DNS knows it."""
+        topology = self.topology
+        fronts = topology.balancers if self.is_balanced else (topology.leader,)
+        if host in fronts:
+            return LOOPBACK
+        return topology.front if is_ip_address(topology.front) else None
+
+    def vrrp_peers(self, host: str) -> tuple[str, ...]:
+        """Return the addresses of the balancers that share a virtual address with a host."""
+        balancers = self.topology.balancers if self.settings.virtual_address else ()
+        return tuple(
+            self.topology.addresses[each]
+            for each in balancers
+            if host in balancers and each != host
+        )
 
     def workload(self, service: str, host: str) -> Workload:
-        """Return a service's workload on a connected host that runs it."""
-        (found,) = (each for each in self.workloads[host] if each.service == service)
+        """Return a service's only workload on a connected host that runs it."""
+        (found,) = self.workloads_for(service, host)
         return found
+
+    def workloads_for(self, service: str, host: str) -> tuple[Workload, ...]:
+        """Return a service's workloads on a host, none if the run isn't connected to it."""
+        return tuple(each for each in self.workloads_of(host) if each.service == service)
 
     def workloads_of(self, host: str) -> tuple[Workload, ...]:
         """Return the workloads of a connected host, in the order in which they start."""
@@ -222,8 +264,7 @@ def refuse_unfit(
             has changed; or engine, store or credentials don't match the existing data.
     """
     problems = foreign_data(plan)
-    leader = plan.machines.get(plan.topology.leader)
-    problems += blob_location.problems(plan.settings, plan.topology, leader)
+    problems += blob_location.problems(plan.settings, plan.topology, plan.noted)
     if not problems:
         # If the data isn't ours, its schema is of no interest.
         problems += schema_version.problems(
@@ -279,7 +320,17 @@ def _topology(
     hosts: list[HostInput],
     machines: Mapping[str, Machine],
 ) -> Topology:
-    reported = {name: machine.addresses for name, machine in machines.items()}
+    # The address that moves between balancers, now or before this run, is none of a host's own.
+    moving = {
+        network.partition("/")[0]
+        for machine in machines.values()
+        for _, network in machine.networks
+        if network.endswith("/32")
+    }
+    reported = {
+        name: tuple(each for each in machine.addresses if each not in moving) or machine.addresses
+        for name, machine in machines.items()
+    }
     layout = topology.build(settings, hosts, host_settings, reported)
     if settings.purge not in (None, layout.hostname):
         refuse([f"purge: {settings.purge!r} is not this registry's name, {layout.hostname}"])
@@ -294,24 +345,29 @@ def _assemble(
     store: Store,
     machines: Mapping[str, Machine],
 ) -> Plan:
+    given = None
     if settings.tls_certificate and settings.tls_key:
-        certificate = ServerCertificate(
+        given = ServerCertificate(
             settings.tls_certificate.read_text(),
             SecretStr(settings.tls_key.read_text()),
             None,
         )
+    if given and not layout.balancers:
+        certificate = node_certificate = given
     else:
         credentials = certificates.with_server_certificate(credentials, layout.hostname)
-        certificate = certificates.server_certificate(credentials)
+        node_certificate = certificates.server_certificate(credentials)
+        certificate = given or node_certificate
     for service in SERVICES:
         credentials = service.with_keys(credentials, settings, layout)
-    context = Context(settings, layout, credentials, certificate, machines)
+    context = Context(settings, layout, credentials, certificate, node_certificate, machines)
     return Plan(
         settings,
         layout,
         credentials,
         store,
         certificate,
+        node_certificate,
         machines,
         workloads={
             host: tuple(

@@ -9,7 +9,7 @@ from quaylab.endpoints import Endpoint, StoreEndpoint
 from quaylab.model import LOOPBACK
 from quaylab.problems import refuse
 from quaylab.services import SERVICES
-from quaylab.services.base import Groups
+from quaylab.services.base import Audience, Groups
 from quaylab.settings.loading import HostInput, HostSettings, Settings
 from quaylab.settings.types import FULL_NAME, is_ip_address
 
@@ -21,8 +21,9 @@ class Topology:
     """The services of a run and their addresses.
 
     ``hosts`` has the hosts of each service, ``endpoints`` the services that Quay uses, and
-    ``addresses`` the addresses of hosts for their peers. Quay has at least one host; the first is
-    the leader.
+    ``addresses`` the addresses of hosts for their peers. ``front`` is the name or address at which
+    the hosts reach the registry. ``leader`` is the host of Quay's that does what one of them does
+    for all: the first one that takes part in the run.
     """
 
     hostname: str
@@ -30,15 +31,16 @@ class Topology:
     hosts: Mapping[str, tuple[str, ...]]
     endpoints: Mapping[str, Endpoint]
     addresses: Mapping[str, str]
-    quay_address: str
+    front: str
+    leader: str
 
     @property
     def quay(self) -> tuple[str, ...]:
         return self.hosts["quay"]
 
     @property
-    def leader(self) -> str:
-        return self.quay[0]
+    def balancers(self) -> tuple[str, ...]:
+        return self.hosts["balancer"]
 
     @property
     def database(self) -> Endpoint:
@@ -71,6 +73,12 @@ class Topology:
     def engine_hosts(self) -> tuple[str, ...]:
         """Return the hosts that need a container engine."""
         return tuple(dict.fromkeys(host for hosts in self.hosts.values() for host in hosts))
+
+    def addresses_of(self, audience: Audience) -> tuple[str, ...]:
+        """Return the addresses of the hosts that must reach a port; loopback for a host that has
+        no peers."""
+        hosts = {Audience.QUAY: self.quay, Audience.BALANCERS: self.balancers}
+        return tuple(self.addresses.get(host, LOOPBACK) for host in hosts.get(audience, ()))
 
 
 def groups(hosts: list[HostInput]) -> Groups:
@@ -122,11 +130,18 @@ def build(
         if service.needs_peer_address:
             for name in members[service.name]:
                 address(name)
-    quay = members["quay"]
-    alone = {host.name for host in hosts} == set(quay)
-    # Worked out only if a peer needs it: without an address that would be a problem.
-    quay_address = LOOPBACK if alone or not quay else address(quay[0])
-    hostname = registry_name(settings, quay)
+    quay, balancers = members["quay"], members["balancer"]
+    alone = len(hosts) == len(quay) == 1
+    if balancers or not alone:
+        # Worked out only if a peer needs it: without an address that would be a problem.
+        for name in (*balancers, *quay):
+            address(name)
+    hostname = registry_name(settings, members)
+    if len(balancers) > 1 and settings.server_hostname is None:
+        problems.append(
+            f"server_hostname: not set, and none of {len(balancers)} balancers has the registry's "
+            "name; set one that leads to them all"
+        )
     if is_ip_address(hostname):
         problems.append(
             f"server_hostname: {hostname} is an address; a name is needed, for the certificate "
@@ -135,7 +150,10 @@ def build(
     refuse(problems)
     placed = {name: tuple(hosts) for name, hosts in members.items()}
     https_port = settings.quay_https_port
-    return Topology(hostname, https_port, placed, endpoints, addresses, quay_address)
+    front = settings.balancer_host or settings.virtual_address
+    front = front or addresses.get((balancers or quay)[0], LOOPBACK)
+    leader = next((name for name in quay if name in reported), quay[0])
+    return Topology(hostname, https_port, placed, endpoints, addresses, front, leader)
 
 
 def _address(host: HostInput, settings: HostSettings, reported: tuple[str, ...]) -> str | None:
@@ -148,9 +166,12 @@ def _address(host: HostInput, settings: HostSettings, reported: tuple[str, ...])
     return reported[0] if len(reported) == 1 else None
 
 
-def registry_name(settings: Settings, quay: Sequence[str]) -> str:
-    """Return SERVER_HOSTNAME: the setting, or else a name that follows from Quay's hosts."""
-    return settings.server_hostname or _full_name(quay) or DEFAULT_HOSTNAME
+def registry_name(settings: Settings, groups: Groups) -> str:
+    """Return SERVER_HOSTNAME: the setting, or else a name that follows from the balancer's or
+    Quay's host."""
+    elsewhere = [settings.balancer_host] if settings.balancer_host else []
+    hosts = elsewhere or groups["balancer"] or groups["quay"]
+    return settings.server_hostname or _full_name(hosts) or DEFAULT_HOSTNAME
 
 
 def docker_trust(registry: str) -> str:
@@ -158,7 +179,7 @@ def docker_trust(registry: str) -> str:
     return f"/etc/docker/certs.d/{registry}/ca.crt"
 
 
-def _full_name(quay: Sequence[str]) -> str | None:
-    """Return the Quay host's name in the inventory if it is a full DNS name."""
-    name = quay[0].lower() if quay else ""
+def _full_name(hosts: Sequence[str]) -> str | None:
+    """Return the name of the only host if it is a full DNS name: that of several is none's."""
+    name = hosts[0].lower() if len(hosts) == 1 else ""
     return name if FULL_NAME.fullmatch(name) and not is_ip_address(name) else None

@@ -53,11 +53,12 @@ if host.name in plan.topology.engine_hosts():
     trust.name_known(
         name="Resolve the registry's name",
         hostname=plan.topology.hostname,
-        address=plan.address_of_quay(host.name),
+        address=plan.address_of_registry(host.name),
     )
 
     firewall.opened(
         name="Open the firewall",
         ports=[port for _, port in plan.ports_of(host.name)],
-        peer=plan.topology.quay_address,
+        addresses_of=plan.topology.addresses_of,
+        vrrp_peers=plan.vrrp_peers(host.name),
     )

@@ -2,21 +2,29 @@
 
 from pyinfra import host
 
-from operations import containers, dumps, files, images, quay
+from operations import balancers, containers, dumps, files, images, keepalived, nodes, quay
 from operations.run import begin
 from quaylab.checks import blob_location
+from quaylab.upgrade import schema_version
 from quaylab.versions import is_legacy
 
 plan = begin()
 
 dumps.taken(name="Dump the database before its schema changes", plan=plan)
 
+if balancers.is_former(plan, host.name):
+    # It leaves its ports to Quay, and the address to the others.
+    keepalived.absent(name="Remove keepalived's unit")
+
+    containers.absent(name="Remove a former balancer", container=balancers.CONTAINER)
+
 if host.name in plan.topology.quay:
-    node = plan.workload("quay", host.name)
+    # A host's containers have the same image and the same bundle.
+    first, *_ = plan.workloads_for("quay", host.name)
 
-    images.present(name="Get Quay's image", images=[node.image], settings=plan.settings)
+    images.present(name="Get Quay's image", images=[first.image], settings=plan.settings)
 
-    files.present(name="Write Quay's bundle", files=node.files)
+    files.present(name="Write Quay's bundle", files=first.files)
 
     if host.name == plan.topology.leader and not is_legacy(plan.version):
         quay.services_answer(
@@ -25,14 +33,38 @@ if host.name in plan.topology.quay:
 
         quay.migrated(name="Migrate the database's schema", plan=plan)
 
-        # Not earlier: once the note exists, a run without the blobs' volume is refused.
+    if not is_legacy(plan.version):
+        # Not earlier: once the notes exist, a run without the blobs' volume is refused.
         files.present(
-            name="Record where the blobs are",
-            files=[blob_location.note(plan.settings, plan.topology, plan.credentials)],
+            name="Record where the blobs are, and the schema's version",
+            files=[
+                blob_location.note(plan.settings, plan.topology, plan.credentials),
+                schema_version.note(plan.version),
+            ],
         )
 
-    containers.running(name="Run Quay", workload=node, timeout=plan.settings.health_timeout)
+    if not plan.is_balanced:
+        containers.running(name="Run Quay", workload=first, timeout=plan.settings.health_timeout)
+    else:
+        nodes.started(name="Start Quay where it does not run", plan=plan)
 
+if balancers.runs_haproxy(plan, host.name) and not nodes.are_removed(plan):
+    # So that new nodes serve while the others are replaced.
+    files.present(
+        name="Write HAProxy's configuration", files=plan.workload("balancer", host.name).files
+    )
+
+    balancers.loaded(name="Tell HAProxy about the nodes", plan=plan)
+
+# One after the other, while the others serve.
+for node in host.loop(plan.nodes if plan.is_balanced else ()):  # type: ignore[no-untyped-call]
+    if node.host == host.name:
+        nodes.as_specified(name=f"Run Quay as specified: {node.name}", plan=plan, node=node)
+
+if nodes.former_nodes_of(plan, host.name):
+    nodes.former_removed(name="Remove Quay's containers that are no nodes any more", plan=plan)
+
+if host.name in plan.topology.quay:
     if is_legacy(plan.version):
         quay.wizard_reachable(name="Wait for Quay's set-up page", plan=plan)
     elif host.name == plan.topology.leader:

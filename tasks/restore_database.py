@@ -8,7 +8,7 @@ elsewhere is restored with its provider's tools; this task only notes its versio
 
 from pyinfra import host
 
-from operations import containers, credentials, dumps, files, images
+from operations import containers, credentials, dumps, files, images, nodes
 from operations.run import Purpose, begin
 from quaylab.upgrade import schema_version
 
@@ -22,9 +22,11 @@ dumps.intact(name="Check that the dump is intact", plan=plan, dump=dump)
 
 if host.name in plan.topology.quay:
     # Removed and not only stopped: a reboot would start it again, on the wrong schema.
-    containers.absent(name="Stop Quay", container=plan.workload("quay", host.name).container.name)
+    names = [each.container.name for each in plan.workloads_for("quay", host.name)]
+    names += [node.container for node in nodes.former_nodes_of(plan, host.name)]
+    for name in host.loop(names):  # type: ignore[no-untyped-call]
+        containers.absent(name="Stop Quay", container=name)
 
-if host.name == plan.topology.leader:
     files.present(
         name="Record that the database is being restored",
         files=[
@@ -32,6 +34,7 @@ if host.name == plan.topology.leader:
         ],
     )
 
+if host.name == plan.topology.leader:
     credentials.former_passwords_saved(name="Remember the superuser's former passwords", plan=plan)
 
 if host.name in plan.topology.hosts["database"]:
@@ -47,7 +50,8 @@ if host.name in plan.topology.hosts["database"]:
 
 dumps.restored(name="Restore the dump", plan=plan, dump=dump)
 
-if host.name == plan.topology.leader:
+if host.name in plan.topology.quay:
     files.present(name="Record the schema's version", files=[schema_version.note(version or "")])
 
+if host.name == plan.topology.leader:
     dumps.next_command_printed(name="Print the next command", plan=plan, version=version)

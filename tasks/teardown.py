@@ -5,7 +5,7 @@
 
 from pyinfra import host
 
-from operations import ceph, cephadm, firewall, subscription, teardown
+from operations import ceph, cephadm, firewall, keepalived, subscription, teardown
 from operations.run import Purpose, begin
 from quaylab.services.ceph import runs_in_container
 
@@ -14,6 +14,8 @@ teardown.check_owner(plan)
 members = plan.topology.hosts["ceph"]
 
 if host.name in plan.topology.engine_hosts():
+    keepalived.absent(name="Give up the virtual address")
+
     teardown.containers(name="Remove containers and network", plan=plan)
 
     firewall.closed(name="Remove Quaylab's firewall rules")

@@ -10,6 +10,9 @@ plan = begin()
 
 if host.name == plan.topology.leader:
     if not is_legacy(plan.version):
+        if plan.is_balanced:
+            quay.balanced(name="Wait until the balancer uses Quay", plan=plan)
+
         quay.verified(name="Verify: log in, push, pull, delete", plan=plan)
 
     summary.printed(name="Print the summary", plan=plan)

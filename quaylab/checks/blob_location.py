@@ -1,4 +1,4 @@
-"""The place of a registry's blobs, noted on the leader: Quay finds blobs only there."""
+"""The place of a registry's blobs, noted on Quay's hosts: Quay finds blobs only there."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def place(settings: Settings, topology: Topology) -> str:
 
 
 def note(settings: Settings, topology: Topology, credentials: Credentials) -> ManagedFile:
-    """Return the leader's note: the owner's fingerprint, and the place."""
+    """Return the note: the owner's fingerprint, and the place."""
     line = f"{credentials.fingerprint} {place(settings, topology)}"
     return ManagedFile(STORAGE_NOTE, f"{line}\n", mode=0o644)
 

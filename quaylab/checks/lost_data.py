@@ -22,18 +22,21 @@ def problems(
     """Yield data of the registry that is missing on a host.
 
     Args:
-        machines: the connected hosts; without the leader nothing is known.
+        machines: the connected hosts; without one of Quay's nothing is known.
         volumes_of: returns the volumes that a host should have, by name.
     """
-    leader = machines.get(topology.leader)
-    if leader is None or machines[name].hides_data:
+    quays = [host for host in topology.quay if host in machines]
+    if machines[name].hides_data:
         return
     existing = {volume.name: volume for volume in machines[name].volumes}
     for volume in volumes_of(name).values():
-        note, found = BY_NAME[volume.service].data_note(leader), existing.get(volume.name)
-        if note is None or (found and not _is_lost(found, volume)):
+        found = existing.get(volume.name)
+        # A Quay host that is new has no note.
+        notes = [(host, BY_NAME[volume.service].data_note(machines[host])) for host in quays]
+        noted = next(((host, note) for host, note in notes if note), None)
+        if noted is None or (found and not _is_lost(found, volume)):
             continue
-        reason = f"but {note} on {topology.leader} says that it holds data of the registry"
+        reason = f"but {noted[1]} on {noted[0]} says that it holds data of the registry"
         if found is None:
             what = f"{name}: volume {volume.name} is not on {name}, {reason}"
             remedy = (

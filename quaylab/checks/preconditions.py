@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from quaylab.hosts.disks import ENGINE_ROOT
 from quaylab.hosts.machine import Machine
+from quaylab.model import DIGEST_LABEL, container_name
 from quaylab.services.base import Port, Workload
 from quaylab.settings.loading import Settings
 
@@ -83,13 +84,22 @@ def _disks(
 def _ports(
     name: str, machine: Machine, workloads: Sequence[Workload], ports: Sequence[tuple[str, Port]]
 ) -> Iterator[str]:
-    # Only published ports are checked: at others the program may be the service itself.
+    # At a port that no container publishes, the program may be the service itself: cephadm's
+    # daemons, or a container on the host's network that runs.
     of_containers = {port for workload in workloads for port in workload.container.ports}
+    new_on_network = {
+        workload.service
+        for workload in workloads
+        if workload.container.host_network and workload.container.name not in machine.containers
+    }
     taken = machine.listening - machine.published
+    if DIGEST_LABEL in machine.containers.get(container_name("balancer"), {}):
+        # A balancer of ours, which is removed if it is none any more. Nobody knows its ports.
+        taken = frozenset()
     first: dict[int, str] = {}
-    for _, port in ports:
+    for service, port in ports:
         number, setting = port.published.host, port.setting
-        if number in taken and port.published in of_containers:
+        if number in taken and (port.published in of_containers or service in new_on_network):
             yield (
                 f"{setting}: port {number} of {name} is taken by another program; stop "
                 f"that, or set {setting} to a free port"

@@ -18,11 +18,12 @@ from urllib3.exceptions import HTTPError
 
 from quaylab import tls
 from quaylab.clients.http import root_cause
-from quaylab.clients.sample_image import MANIFEST, digest, sample_image
+from quaylab.clients.sample_image import MANIFEST, SampleImage, digest, sample_image
 
 if TYPE_CHECKING:
     from urllib3._base_connection import BaseHTTPSConnection
 
+TAG = "verify"
 TIMEOUT = 40.0  # /health/endtoend takes up to 28 s while Redis or the store is down
 
 
@@ -62,6 +63,15 @@ class Health:
     @property
     def failing(self) -> str:
         return ", ".join(name for name, good in sorted(self.services.items()) if not good)
+
+
+@dataclass(frozen=True)
+class PushedImage:
+    """An image in a repository, with the digest that the registry reported."""
+
+    name: str
+    image: SampleImage
+    digest: str
 
 
 class Registry:
@@ -172,23 +182,48 @@ class Registry:
         """
         name = f"{user}/{prefix}{secrets.token_hex(4)}"
         bearer = self._token(user, password, f"repository:{name}:pull,push")
+        pushed = self._push(name, bearer)
+        self._pull(pushed, bearer)
+        self._send("DELETE", f"/v2/{name}/manifests/{TAG}", headers=bearer, expect=(202,))
+        return pushed.digest
+
+    def push(self, user: str, password: str, prefix: str) -> PushedImage:
+        """Log in and push a small image, to a new repository as :meth:`round_trip` does.
+
+        Raises:
+            RegistryError: any step that failed.
+        """
+        name = f"{user}/{prefix}{secrets.token_hex(4)}"
+        return self._push(name, self._token(user, password, f"repository:{name}:pull,push"))
+
+    def pull(self, user: str, password: str, pushed: PushedImage) -> None:
+        """Log in and pull an image.
+
+        Raises:
+            RegistryError: any step that failed, or content that came back changed.
+        """
+        self._pull(pushed, self._token(user, password, f"repository:{pushed.name}:pull"))
+
+    def _push(self, name: str, bearer: dict[str, str]) -> PushedImage:
         image = sample_image(f"Quaylab verified this registry by {name}.\n")
         for blob in (image.layer, image.configuration):
             self._upload(name, bearer, blob)
         pushed = self._send(
             "PUT",
-            f"/v2/{name}/manifests/verify",
+            f"/v2/{name}/manifests/{TAG}",
             headers={**bearer, "Content-Type": MANIFEST},
             body=image.manifest,
             expect=(201,),
         )
+        return PushedImage(name, image, pushed.headers["Docker-Content-Digest"])
+
+    def _pull(self, pushed: PushedImage, bearer: dict[str, str]) -> None:
+        name, image = pushed.name, pushed.image
         headers = {**bearer, "Accept": MANIFEST}
-        pulled = self._send("GET", f"/v2/{name}/manifests/verify", headers=headers)
+        pulled = self._send("GET", f"/v2/{name}/manifests/{TAG}", headers=headers)
         content = self._blob(f"/v2/{name}/blobs/{digest(image.layer)}", bearer)
         if pulled.data != image.manifest or content != image.layer:
             raise RegistryError(f"{name} came back from the registry with another content")
-        self._send("DELETE", f"/v2/{name}/manifests/verify", headers=bearer, expect=(202,))
-        return pushed.headers["Docker-Content-Digest"]
 
     def delete_repositories(self, namespace: str, prefix: str) -> None:
         """Remove repositories by prefix, also those of killed runs; needs a session."""
@@ -322,6 +357,8 @@ def _json(response: urllib3.BaseHTTPResponse, *keys: str) -> Any:
         for key in keys:
             found = found[key]
     except (ValueError, LookupError, TypeError) as error:
+        if response.status >= 500:
+            raise RegistryError(f"HTTP {response.status}") from error
         raise RegistryError("the registry's answer is not as Quay's; is it Quay?") from error
     return found
 

@@ -45,15 +45,17 @@ class Machine:
     containers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     # All IPv4 addresses but loopback's, bridges' included; ``addresses`` are those for peers.
     own_addresses: frozenset[str] = frozenset()
+    # Each interface's name and its IPv4 address with the length of its network's prefix.
+    networks: tuple[tuple[str, str], ...] = ()
     # Free space in MB by mount point; ports at which any program listens, and those of them that
     # our own containers publish; how many seconds the clock is ahead of ours.
     free_mb: Mapping[str, int] = field(default_factory=dict)
     listening: frozenset[int] = frozenset()
     published: frozenset[int] = frozenset()
     clock_ahead: float = 0
-    # The note of the database's schema, on the leader only; see upgrade/schema_version.py.
+    # The note of the database's schema, on Quay's hosts; see upgrade/schema_version.py.
     schema: str | None = None
-    # The note of the place of the blobs, on the leader only; see checks/blob_location.py.
+    # The note of the place of the blobs, on Quay's hosts; see checks/blob_location.py.
     storage: str | None = None
     # The note of the registry that the host serves; see checks/ownership.py.
     registry: str | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from quaylab.services.balancer import Balancer, BalancerSettings
 from quaylab.services.base import Service
 from quaylab.services.ceph import Ceph, CephSecrets, CephSettings
 from quaylab.services.database import Database, DatabaseSecrets, DatabaseSettings
@@ -18,7 +19,14 @@ from quaylab.services.quay import Quay, QuaySecrets, QuaySettings
 from quaylab.services.redis import Redis, RedisSecrets, RedisSettings
 
 # In the order in which they start: each comes after those that it uses.
-SERVICES: tuple[Service, ...] = (Ceph(), ObjectStore(), Database(), Redis(), Quay())
+SERVICES: tuple[Service, ...] = (
+    Ceph(),
+    ObjectStore(),
+    Database(),
+    Redis(),
+    Balancer(),
+    Quay(),
+)
 BY_NAME: Mapping[str, Service] = {service.name: service for service in SERVICES}
 
 
@@ -30,6 +38,7 @@ class ServiceSettings(
     MySQLSettings,
     PostgreSQLSettings,
     DatabaseSettings,
+    BalancerSettings,
     QuaySettings,
 ):
     """The settings of all services."""

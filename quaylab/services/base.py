@@ -52,6 +52,8 @@ class Audience(Enum):
 
     EVERYBODY = "everybody"
     QUAY = "Quay's hosts"
+    BALANCERS = "the balancers"
+    NOBODY = "nobody"
 
 
 @dataclass(frozen=True)
@@ -133,12 +135,17 @@ class Workload:
 
 @dataclass(frozen=True)
 class Context:
-    """What a service knows about a run, once the run's settings are validated."""
+    """What a service knows about a run, once the run's settings are validated.
+
+    ``certificate`` is the one that clients see. ``node_certificate`` is that of Quay's nodes, which
+    is our own CA's behind balancers: so a new certificate of yours replaces no node.
+    """
 
     settings: Settings
     topology: Topology
     credentials: Credentials
     certificate: ServerCertificate
+    node_certificate: ServerCertificate
     machines: Mapping[str, Machine]
 
 
@@ -215,8 +222,8 @@ class Service(ABC):
         """Yield why connected hosts of its group don't meet its requirements."""
         yield from ()
 
-    def data_note(self, leader: Machine) -> str | None:
-        """The path of the leader's note that its volumes held data; None if there is no note."""
+    def data_note(self, quay: Machine) -> str | None:
+        """The path of a Quay host's note that its volumes held data; None if there is no note."""
         return None
 
 

@@ -174,8 +174,8 @@ class Ceph(Service):
     def problems(self, context: Context) -> Iterator[str]:
         yield from cephadm.problems(context, cluster_id(context.credentials))
 
-    def data_note(self, leader: Machine) -> str | None:
-        return STORAGE_NOTE if leader.blob_store == "radosgw" else None
+    def data_note(self, quay: Machine) -> str | None:
+        return STORAGE_NOTE if quay.blob_store == "radosgw" else None
 
 
 def runs_in_container(hosts: tuple[str, ...]) -> bool:

@@ -171,8 +171,8 @@ class Database(SingleHostService):
         password_refused = exec_with_environment(kind.refuses_password)
         return (Workload(self.name, wanted, (environment,), volume, container, password_refused),)
 
-    def data_note(self, leader: Machine) -> str | None:
-        return SCHEMA_NOTE if leader.schema else None
+    def data_note(self, quay: Machine) -> str | None:
+        return SCHEMA_NOTE if quay.schema else None
 
 
 def engine(settings: Settings) -> DatabaseEngine:

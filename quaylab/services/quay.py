@@ -35,6 +35,7 @@ from quaylab.services.base import (
     volume_labels,
 )
 from quaylab.services.object_store import MOUNT, kind
+from quaylab.services.quay_nodes import MOST, Node, nodes
 from quaylab.settings.plain_data import ConfigKeys
 from quaylab.settings.types import (
     Email,
@@ -59,6 +60,7 @@ STANDIN = "quay-standin"
 UID = 1001
 # Its ports inside the container.
 HTTPS_PORT, HTTP_PORT = 8443, 8080
+LAST_PORT = 65535
 HEALTH_URL = f"https://127.0.0.1:{HTTPS_PORT}/health/instance"
 # Measured on v3.18.0; the time depends on the processors' speed.
 INTERRUPTION = (
@@ -78,10 +80,22 @@ class QuaySettings(Section):
         description="The registry's public name; None: the Quay host's inventory name if that is a "
         "full DNS name, else quay.quaylab.lan",
     )
-    quay_https_port: PortNumber = Field(description="Port of the registry on its host")
+    quay_https_port: PortNumber = Field(
+        description="Port of the registry: on Quay's host, or on the balancers if there are some"
+    )
     quay_http_port: PortNumber = Field(
-        description="Port of the redirect from http to https; published only if quay_https_port is "
-        "443, because Quay redirects to 443"
+        description="Port of the redirect from http to https; without a balancer it is published "
+        "only if quay_https_port is 443, because Quay redirects to 443"
+    )
+    quay_node_port: PortNumber = Field(
+        description="Port of Quay on its hosts behind balancers; a host's second container has the "
+        "next one"
+    )
+    quay_instances: int = Field(
+        ge=1,
+        le=MOST,
+        description="Quay containers on each Quay host; behind a balancer two of them let an "
+        "upgrade of one host lose no request",
     )
     quay_version: Version | None = Field(
         description="Quay's version, which is its image's tag; None: v3.18.0, with MySQL v3.16.5",
@@ -139,6 +153,23 @@ class Quay(Service):
         yield from problems(settings)
         if settings.quay_http_port == settings.quay_https_port:
             yield f"quay_http_port: {settings.quay_http_port} is quay_https_port too; take another"
+        if settings.quay_instances > 1 and not groups["balancer"]:
+            yield (
+                f"quay_instances: {settings.quay_instances} containers on a host need a balancer "
+                "in front of them; put a host into group `balancer`, which may be the same one"
+            )
+        last = settings.quay_node_port + settings.quay_instances - 1
+        if last > LAST_PORT:
+            yield (
+                f"quay_node_port: {settings.quay_node_port} with {settings.quay_instances} "
+                f"containers on a host would need port {last}; set one of at most "
+                f"{LAST_PORT + 1 - settings.quay_instances}"
+            )
+        if groups["balancer"] and is_legacy(quay_version(settings)):
+            yield (
+                "quay_version: Quay 2.9 runs without a balancer; leave the group `balancer` out, "
+                "or set a newer version"
+            )
 
     def needs(self, settings: Settings, groups: Groups) -> Iterator[Need]:
         yield Need("superuser_password", Maker.QUAYLAB)
@@ -150,15 +181,30 @@ class Quay(Service):
         hosts = groups["quay"]
         if not hosts:
             yield "quay: no host in group `quay`; name the registry's host in the inventory"
-        if len(hosts) > 1:
-            local = kind(settings, groups) == "local"
+        if len(hosts) > 1 and kind(settings, groups) == "local":
             yield (
-                f"quay: {len(hosts)} hosts in group `quay`, but "
-                + ("local storage serves one only, and " if local else "")
-                + "they have no load balancer; keep one"
+                f"quay: {len(hosts)} hosts in group `quay`, but the blobs are in a volume, which "
+                "only one host has; set `storage` to an object store, or keep one host"
+            )
+        if len(hosts) > 1 and not (groups["balancer"] or settings.balancer_host):
+            yield (
+                f"quay: {len(hosts)} hosts in group `quay`, and nothing sends clients to them all; "
+                "put hosts into group `balancer`, set balancer_host to one that runs elsewhere, or "
+                "keep one host"
             )
 
     def ports(self, context: Context, host: str) -> tuple[Port, ...]:
+        return tuple(
+            port
+            for node in nodes(context.settings, context.topology)
+            if node.host == host
+            for port in self._node_ports(context, node)
+        )
+
+    def _node_ports(self, context: Context, node: Node) -> tuple[Port, ...]:
+        if context.topology.balancers:
+            published = PublishedPort(HTTPS_PORT, node.port, node.address)
+            return (Port(published, "quay_node_port", Audience.BALANCERS),)
         settings = context.settings
         https, http = settings.quay_https_port, settings.quay_http_port
         inside = {"quay_https_port": (HTTPS_PORT, https), "quay_http_port": (HTTP_PORT, http)}
@@ -181,47 +227,59 @@ class Quay(Service):
             ManagedFile(f"{DIRECTORY}/{name}", content, uid=UID, mode=0o600)
             for name, content in _bundle(context, quay_config.render(config)).items()
         )
-        memory = context.machines[host].memory_mb
+        all_nodes = nodes(settings, context.topology)
+        memory = context.machines[host].memory_mb // settings.quay_instances
         workers = str(settings.quay_workers or quay_config.workers(memory))
         wanted = image(settings)
-        container = Container(
-            name=container_name(self.name),
-            image=wanted.reference,
-            version=quay_version(settings),
-            owner=context.credentials.fingerprint,
-            # The schema is migrated once, by the leader, before any node starts.
-            command=("registry-nomigrate",),
-            environment=(
-                ("WORKER_COUNT", workers),
-                # Quay takes fewer than its own minimum only with this.
-                ("WORKER_COUNT_UNSUPPORTED_MINIMUM", workers),
-                ("QUAY_OVERRIDE_SERVICES", quay_programs.overrides(config)),
-                *_proxy(context),
-            ),
-            health=f"curl --fail --silent --insecure --output /dev/null {HEALTH_URL}",
-            # Each check adds 13 lines to Quay's log. A deploy runs the check itself.
-            health_interval=30,
-            ports=tuple(port.published for port in self.ports(context, host)),
-            mounts=(
-                Mount(DIRECTORY, "/conf/stack", read_only=True),
-                *(() if store else (Mount(STORAGE_VOLUME, MOUNT),)),
-            ),
-            files=digests(*files),
-            log_size=settings.container_log_size,
-            log_files=settings.container_log_files,
-            # Measured: 36 s for the core programs; Docker's own 10 s end in a kill.
-            stop_timeout=90,
-        )
-        return (
+        return tuple(
             Workload(
                 self.name,
                 wanted,
                 files,
                 None if store else _storage(context, UID),
-                container,
-                interruption=INTERRUPTION,
+                Container(
+                    name=node.container,
+                    image=wanted.reference,
+                    version=quay_version(settings),
+                    owner=context.credentials.fingerprint,
+                    # The schema is migrated once, by the leader, before any node starts.
+                    command=("registry-nomigrate",),
+                    environment=(
+                        ("WORKER_COUNT", workers),
+                        # Quay takes fewer than its own minimum only with this.
+                        ("WORKER_COUNT_UNSUPPORTED_MINIMUM", workers),
+                        ("QUAY_OVERRIDE_SERVICES", quay_programs.overrides(config)),
+                        *_proxy(context),
+                    ),
+                    health=f"curl --fail --silent --insecure --output /dev/null {HEALTH_URL}",
+                    # Each check adds 13 lines to Quay's log. A deploy runs the check itself.
+                    health_interval=30,
+                    ports=tuple(port.published for port in self._node_ports(context, node)),
+                    mounts=(
+                        Mount(DIRECTORY, "/conf/stack", read_only=True),
+                        *(() if store else (Mount(STORAGE_VOLUME, MOUNT),)),
+                    ),
+                    files=digests(*files),
+                    log_size=settings.container_log_size,
+                    log_files=settings.container_log_files,
+                    # Measured: 36 s for the core programs; Docker's own 10 s end in a kill.
+                    stop_timeout=90,
+                ),
+                interruption="" if self._is_replaced_unnoticed(context) else INTERRUPTION,
                 before_stop=STOP_PROGRAMS,
-            ),
+            )
+            for node in all_nodes
+            if node.host == host
+        )
+
+    def _is_replaced_unnoticed(self, context: Context) -> bool:
+        """Whether others serve while a node is replaced: a balancer elsewhere notices it late, and
+        a new one of ours runs only after the nodes."""
+        balancer = container_name("balancer")
+        return len(nodes(context.settings, context.topology)) > 1 and any(
+            balancer in context.machines[host].state.containers
+            for host in context.topology.balancers
+            if host in context.machines
         )
 
     def _legacy(self, context: Context, host: str) -> Workload:
@@ -267,8 +325,8 @@ class Quay(Service):
                     "are needed; give it more, or set minimum_memory_mb lower"
                 )
 
-    def data_note(self, leader: Machine) -> str | None:
-        return STORAGE_NOTE if leader.blob_store == "local" else None
+    def data_note(self, quay: Machine) -> str | None:
+        return STORAGE_NOTE if quay.blob_store == "local" else None
 
 
 def image(settings: Settings) -> Image:
@@ -284,8 +342,8 @@ def _bundle(context: Context, config: str) -> dict[str, str]:
     settings, credentials = context.settings, context.credentials
     bundle = {
         "config.yaml": config,
-        "ssl.cert": context.certificate.certificate,
-        "ssl.key": context.certificate.key.get_secret_value(),
+        "ssl.cert": context.node_certificate.certificate,
+        "ssl.key": context.node_certificate.key.get_secret_value(),
     }
     for name, authority in (("company", settings.company_ca), ("storage", settings.storage_ca)):
         if authority:

@@ -10,6 +10,8 @@ import yaml
 
 from quaylab.model import LOOPBACK
 from quaylab.services import database, object_store
+from quaylab.services.base import Audience
+from quaylab.settings.types import is_ip_address
 
 if TYPE_CHECKING:
     from quaylab.secrets.credentials import Credentials
@@ -40,7 +42,12 @@ def build(settings: Settings, topology: Topology, credentials: Credentials) -> d
     """Return config.yaml: defaults of a private registry, which ``quay_config`` may override, and
     keys that it may not set. docs/quay-config.md explains each key."""
     owned = _owned(settings, topology, credentials)
-    return _defaults(topology) | settings.quay_config | owned
+    config = _defaults(topology) | settings.quay_config | owned
+    trusted = config["TRUSTED_PROXY_CIDR"]
+    if isinstance(trusted, list):
+        balancers = [f"{address}/32" for address in _balancers(settings, topology)]
+        config["TRUSTED_PROXY_CIDR"] = list(dict.fromkeys([*trusted, *balancers]))
+    return config
 
 
 def _owned(settings: Settings, topology: Topology, credentials: Credentials) -> dict[str, Any]:
@@ -97,8 +104,17 @@ def _defaults(topology: Topology) -> dict[str, Any]:
         # No other site's scripts may read what the API answers.
         "CORS_ORIGIN": [topology.url],
         # Otherwise any client could forge the address in the usage logs by X-Forwarded-For.
+        # The balancers' addresses are added.
         "TRUSTED_PROXY_CIDR": [f"{LOOPBACK}/32"],
     }
+
+
+def _balancers(settings: Settings, topology: Topology) -> tuple[str, ...]:
+    """Return the addresses from which balancers connect, as far as they are known."""
+    elsewhere = settings.balancer_host
+    if elsewhere:
+        return (elsewhere,) if is_ip_address(elsewhere) and ":" not in elsewhere else ()
+    return topology.addresses_of(Audience.BALANCERS)
 
 
 def _page_token_key(secret_key: str) -> str:

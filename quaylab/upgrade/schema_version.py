@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from quaylab.model import ManagedFile
 from quaylab.paths import SCHEMA_NOTE
@@ -16,7 +16,7 @@ MAX_MINOR_STEPS = 3
 
 
 def note(schema: str) -> ManagedFile:
-    """Return the leader's note of the schema."""
+    """Return the note of the schema, which every Quay host has."""
     return ManagedFile(SCHEMA_NOTE, f"{schema}\n")
 
 
@@ -25,13 +25,24 @@ def restoring_note(dump: str) -> str:
     return f"{RESTORING}{dump}"
 
 
+def latest(notes: Iterable[str | None]) -> str | None:
+    """Return what holds of several hosts' notes; None without any.
+
+    A host that took no part in an upgrade has an older note. A restore is noted on all of them.
+    """
+    known = [each for each in notes if each]
+    if unclear := [each for each in known if not is_version(each)]:
+        return unclear[0]
+    return max(known, key=parse, default=None)
+
+
 def problems(
     settings: Settings, topology: Topology, schema: str | None, connected: Container[str]
 ) -> Iterator[str]:
     """Yield why the database can't be migrated from its schema to the wanted version.
 
     Args:
-        schema: the leader's note; None if there is none.
+        schema: the hosts' note; None if there is none.
         connected: the hosts that this run works on.
     """
     version = quay_version(settings)
@@ -45,8 +56,8 @@ def problems(
         return
     if not is_version(schema):
         yield (
-            f"{SCHEMA_NOTE}: holds {schema!r} on {topology.leader}, which is not a version; write "
-            "the one into it whose schema the database has"
+            f"{SCHEMA_NOTE}: holds {schema!r} on {' or '.join(topology.quay)}, which is not a "
+            "version; write the one into it whose schema the database has"
         )
         return
     step = list(_step_problems(schema, version))

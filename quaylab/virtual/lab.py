@@ -162,8 +162,7 @@ def build(
         found.append(
             f"reimage: {settings.reimage} is not a VM of this inventory, which has: {known}"
         )
-    quay = [host.name for host in hosts if "quay" in host.groups]
-    hostname = topology.registry_name(settings, quay)
+    hostname = topology.registry_name(settings, topology.groups(hosts))
     if settings.purge not in (None, hostname):
         found.append(f"purge: {settings.purge!r} is not this registry's name, {hostname}")
     refuse(found)

@@ -101,8 +101,8 @@ def test_two_hosts_in_groups_for_one(project: Project) -> None:
     inventory = project.inventory(quay=two, database=two, redis=ONE)
     result = project.run("-y", "-vv", inventory, "deploy.py")
     assert result.code == 1
-    assert "quay: 2 hosts in group `quay`, but local storage serves one only" in result.output
-    assert "no load balancer" in result.output
+    assert "quay: 2 hosts in group `quay`, but the blobs are in a volume" in result.output
+    assert "nothing sends clients to them all" in result.output
     assert "database: 2 hosts in group `database`" in result.output
     assert result.operations == []
 

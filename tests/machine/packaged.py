@@ -9,7 +9,7 @@ from quaylab.images import (
     base_image,
     context_archive,
 )
-from quaylab.services import ceph, database, quay, redis
+from quaylab.services import balancer, ceph, database, quay, redis
 from quaylab.versions import NEWEST, NEWEST_ON_MYSQL
 from tests.machine.machines import building, has_image, run
 from tests.unit import samples
@@ -36,6 +36,7 @@ def _build_all() -> dict[str, str]:
         "mariadb": database.image(settings(database_engine="mysql")),
         "ceph": ceph.image(settings()),
         "redis": redis.image(settings()),
+        "haproxy": balancer.image(settings()),
         "quay": quay.image(settings(quay_version=NEWEST)),
         "quay-mysql": quay.image(settings(quay_version=NEWEST_ON_MYSQL)),
         "quay-before": quay.image(settings(quay_version=BEFORE)),

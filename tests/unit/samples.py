@@ -115,7 +115,7 @@ def context(
     where, credentials = where or one_host(**changes), credentials or certified()
     machines = {host: machine(memory_mb=memory_mb) for host in where.engine_hosts()}
     served = certificates.server_certificate(credentials)
-    return Context(settings(**changes), where, credentials, served, machines)
+    return Context(settings(**changes), where, credentials, served, served, machines)
 
 
 def workload(service: str, host: str = "quay.example.com", **arguments: Any) -> Workload:

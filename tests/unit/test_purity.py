@@ -51,7 +51,6 @@ DOCKER_AS_A_NAME = {
 # Comparisons with a service's name outside of quaylab/services/, each for a reason.
 SERVICE_COMPARISONS = {
     # VMs don't exist yet, so there is no topology to ask: the inventory's groups say what will run.
-    "quaylab/virtual/lab.py": ["'quay' in host.groups"],
     "operations/virtual/teardown.py": ["'database' in each.groups"],
 }
 # Words that say nothing in a name.

@@ -37,8 +37,7 @@ $common
 
 [program:nginx]
 command = nginx -c $nginx
-# nginx's word for: finish what is under way.
-stopsignal = QUIT
+# As in Quay, nginx gets TERM, which cuts what is under way.
 priority = 30
 $common
 """
@@ -93,6 +92,10 @@ def nginx_configuration(settings: Settings) -> str:
     template = _Template(Path(__file__).with_name("nginx.conf").read_text())
     return template.substitute(
         LISTEN=listen,
+        TRUSTED=" ".join(
+            f"set_real_ip_from {network};"
+            for network in settings.values.get("TRUSTED_PROXY_CIDR") or ["0.0.0.0/0"]
+        ),
         LIMITED_CLIENT="$binary_remote_addr" if limits else '""',
         REDIRECT=redirect,
         FOLDER=runtime.FOLDER,

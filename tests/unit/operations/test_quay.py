@@ -478,3 +478,71 @@ def test_a_wizard_that_does_not_come_is_reported(
         _failure(command, host)
         == "Quay's /setup does not answer after 300 s; see: docker logs quaylab-quay"
     )
+
+
+# --- the balancer in front of it ---
+
+
+@pytest.fixture
+def balanced_lab(site: Site) -> Plan:
+    """The plan of a registry whose balancer, which runs elsewhere, is at the small Quay's port."""
+    return site.lab(balancer_host="127.0.0.1", server_hostname=NAME)
+
+
+def test_a_registry_that_answers_at_the_balancer(site: Site, balanced_lab: Plan) -> None:
+    host = site.host()
+    assert host.operate(quay.balanced, plan=balanced_lab) == []
+    assert host.noops == [f"{balanced_lab.topology.url} answers"]
+    assert site.quay.seen == ["GET /health/instance"]
+
+
+def test_it_is_waited_for_until_the_balancer_uses_the_nodes(
+    site: Site, balanced_lab: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    site.quay.force("GET /health/instance", 503, "no server", times=3)
+    host = site.host()
+    (command,) = host.operate(quay.balanced, plan=balanced_lab)
+    assert host.call(command)
+    assert site.quay.seen.count("GET /health/instance") == 4
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        pytest.param(503, "<html><body><h1>503 Service Unavailable</h1>", "HTTP 503", id="no node"),
+        pytest.param(502, "", "GET /health/instance: HTTP 502", id="a broken node"),
+        pytest.param(
+            503, {"data": {"services": {"database": False}}}, "failing: database", id="a sick node"
+        ),
+    ],
+)
+def test_a_balancer_that_uses_no_node(
+    site: Site,
+    balanced_lab: Plan,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    body: Any,
+    reason: str,
+) -> None:
+    monkeypatch.setattr(quay, "FRONT_TIMEOUT", -1)
+    site.quay.force("GET /health/instance", status, body, times=2)
+    host = site.host()
+    (command,) = host.operate(quay.balanced, plan=balanced_lab)
+    line = _failure(command, host)
+    front = f"127.0.0.1:{site.quay.server_port}"
+    assert line.startswith(
+        f"the nodes are healthy, but the registry doesn't answer at the balancer, {front}, within "
+    )
+    assert reason in line
+    assert line.endswith(f"; look at what the balancer says of {front}")
+
+
+def test_the_superuser_is_asked_for_at_the_hosts_own_node(site: Site) -> None:
+    """The balancer, here at a port where nobody listens, may not use it yet."""
+    lab = site.lab()
+    where = dataclasses.replace(lab.topology, front="127.0.0.9")
+    host = site.host({Engine: _engine(lab)})
+    (command,) = host.operate(quay.superuser_present, plan=dataclasses.replace(lab, topology=where))
+    assert host.call(command)
+    assert USER in site.quay.users

@@ -45,6 +45,34 @@ def test_our_line_is_written_once_and_the_others_stay(
     assert hosts.read_text() == f"127.0.0.1 localhost\n# end\n{ADDRESS} {NAME} # quaylab\n"
 
 
+# --- a balancer elsewhere, of which only a name is known ---
+
+
+def _elsewhere(state: NameState) -> list[str]:
+    return FakeHost({Name: state}).shell(trust.name_known, hostname=NAME, address=None)
+
+
+def test_dns_knows_the_balancer() -> None:
+    assert _elsewhere(NameState(True, None)) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "commands"),
+    [(NameState(False, None), 1), (NameState(True, ADDRESS), 2)],
+    ids=["unknown", "by our line, which is removed first"],
+)
+def test_only_dns_can_know_the_balancer(state: NameState, commands: int, shell: Shell) -> None:
+    shell.stub("getent", "exit 2")
+    found = _elsewhere(state)
+    assert len(found) == commands
+    done = shell.run(found[-1])
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"server_hostname: quay.example.com can't resolve {NAME}, the name of a balancer that runs "
+        "elsewhere; enter it into DNS, or set balancer_host to its address\n"
+    )
+
+
 @pytest.fixture
 def authority(tmp_path: Path) -> Path:
     path = tmp_path / "ca.pem"

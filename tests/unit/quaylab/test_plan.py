@@ -51,7 +51,7 @@ def test_one_host_has_all_services_in_the_order_they_are_started(store: Store) -
     made = _make(store)
     assert _names(made, QUAY) == ["quaylab-database", "quaylab-redis", "quaylab-quay"]
     assert set(made.volumes_of(QUAY)) == {"quaylab-database", "quaylab-quay-storage"}
-    assert made.address_of_quay(QUAY) == LOOPBACK
+    assert made.address_of_registry(QUAY) == LOOPBACK
 
 
 def test_three_hosts_have_one_service_each(store: Store) -> None:
@@ -59,7 +59,7 @@ def test_three_hosts_have_one_service_each(store: Store) -> None:
     assert _names(made, DATABASE) == ["quaylab-database"]
     assert _names(made, REDIS) == ["quaylab-redis"]
     assert _names(made, QUAY) == ["quaylab-quay"]
-    assert made.address_of_quay(DATABASE) == "192.168.254.10"
+    assert made.address_of_registry(DATABASE) == "192.168.254.10"
 
 
 def test_a_workload_is_found_by_its_service_and_its_host(store: Store) -> None:

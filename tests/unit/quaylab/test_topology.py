@@ -45,7 +45,7 @@ def test_services_of_one_host_meet_on_the_internal_network() -> None:
 def test_one_host_listens_on_loopback_only() -> None:
     found = build([host(QUAY)])
     assert found.database.listen == found.redis.listen == LOOPBACK
-    assert found.quay_address == LOOPBACK
+    assert found.front == LOOPBACK
 
 
 def test_published_port_is_configured_and_the_containers_port_fixed() -> None:
@@ -63,7 +63,7 @@ def test_three_hosts_meet_at_their_addresses() -> None:
     found = build(_three(), REPORTED, database_engine="mysql")
     assert (found.database.address, found.database.port) == (ADDRESSES[DATABASE], 3306)
     assert (found.redis.address, found.redis.port) == (ADDRESSES[REDIS], 6379)
-    assert found.quay_address == ADDRESSES[QUAY]
+    assert found.front == ADDRESSES[QUAY]
     assert found.engine_hosts() == (DATABASE, REDIS, QUAY)
 
 
@@ -237,7 +237,7 @@ def test_a_host_without_a_service() -> None:
     assert found.engine_hosts() == (QUAY,)
     assert "x.example.com" not in found.addresses
     # It gets the registry's address nevertheless.
-    assert found.quay_address == ADDRESSES[QUAY]
+    assert found.front == ADDRESSES[QUAY]
 
 
 def test_addresses_are_asked_for_where_a_peer_needs_them() -> None:

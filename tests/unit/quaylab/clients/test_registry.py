@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import socket
 import time
@@ -307,3 +308,41 @@ def test_errors_hold_no_password(client: Registry, quay: SmallQuay) -> None:
         client.round_trip(USER, PASSWORD, "check-")
     assert PASSWORD not in str(error.value)
     assert "invalid username or password" in str(error.value)
+
+
+# --- a push at one place and a pull at another one ---
+
+
+def test_what_is_pushed_is_pulled_again(client: Registry, quay: SmallQuay) -> None:
+    pushed = client.push(USER, PASSWORD, "check-")
+    assert pushed.name.startswith(f"{USER}/check-")
+    assert quay.repositories == {pushed.name}
+    assert pushed.digest == f"sha256:{hashlib.sha256(pushed.image.manifest).hexdigest()}"
+    client.pull(USER, PASSWORD, pushed)
+    assert not [request for request in quay.seen if request.startswith("DELETE")]
+
+
+def test_an_image_that_does_not_arrive_elsewhere(client: Registry, quay: SmallQuay) -> None:
+    pushed = client.push(USER, PASSWORD, "check-")
+    quay.manifests.clear()
+    with pytest.raises(RegistryError, match="HTTP 404"):
+        client.pull(USER, PASSWORD, pushed)
+
+
+@pytest.mark.parametrize("content", ["manifests", "blobs"])
+def test_an_image_that_comes_back_changed(client: Registry, quay: SmallQuay, content: str) -> None:
+    pushed = client.push(USER, PASSWORD, "check-")
+    stored: dict[str, bytes] = getattr(quay, content)
+    stored.update(dict.fromkeys(stored, b"another"))
+    with pytest.raises(RegistryError, match="came back from the registry with another content"):
+        client.pull(USER, PASSWORD, pushed)
+
+
+def test_a_refused_login_ends_either(client: Registry, quay: SmallQuay) -> None:
+    pushed = client.push(USER, PASSWORD, "check-")
+    refusal = {"errors": [{"message": "invalid username or password"}]}
+    quay.force("GET /v2/auth", 401, refusal, times=2)
+    with pytest.raises(RegistryError, match="invalid username or password"):
+        client.push(USER, PASSWORD, "check-")
+    with pytest.raises(RegistryError, match="invalid username or password"):
+        client.pull(USER, PASSWORD, pushed)

@@ -263,11 +263,11 @@ def test_two_quay_hosts_are_refused_for_what_is_missing() -> None:
     hosts = [host(f"quay{n}.example.com", address=f"192.168.254.1{n}") for n in (1, 2)]
     for each in hosts[1:]:
         hosts[1] = host(each.name, ["quay"], address="192.168.254.12")
-    (local,) = _refused(hosts)
-    assert "local storage serves one only, and they have no load balancer" in local
+    (volume, balancer) = _refused(hosts)
+    assert "the blobs are in a volume, which only one host has" in volume
     (shared,) = _refused(hosts, **S3)
-    assert "local storage" not in shared
-    assert "they have no load balancer" in shared
+    assert shared == balancer
+    assert "nothing sends clients to them all" in shared
 
 
 @pytest.mark.parametrize(

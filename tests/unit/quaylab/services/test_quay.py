@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from quaylab import topology
 from quaylab.services import BY_NAME, quay
-from tests.unit.samples import settings, workload
+from quaylab.services.base import Audience, Context, Groups
+from tests.unit import balanced
+from tests.unit.samples import context, host, settings, workload
+from tests.unit.states import engine
 
 
 def test_the_images_tag_is_its_version() -> None:
@@ -25,7 +30,9 @@ def test_packaged_quay_calls_itself_a_stand_in() -> None:
 
 @pytest.mark.parametrize(("port", "count"), [(443, 1), (80, 0), (8443, 0)])
 def test_http_and_https_cannot_have_the_same_port(port: int, count: int) -> None:
-    problems = list(BY_NAME["quay"].setting_problems(settings(quay_http_port=port), {}))
+    problems = list(
+        BY_NAME["quay"].setting_problems(settings(quay_http_port=port), {"balancer": ()})
+    )
     assert len(problems) == count
     assert all(each.startswith("quay_http_port: 443 is quay_https_port too") for each in problems)
 
@@ -144,3 +151,128 @@ def test_legacy_quay_takes_a_license(tmp_path: Path) -> None:
     (file,) = workload("quay", **LEGACY, quay_license=license_file).files
     assert (file.path, file.content) == ("/etc/quaylab/quay/license", "licensed")
     assert file.mode == 0o600
+
+
+# --- several nodes ---
+
+NODE = "quay1.example.com"
+TWO_NODES = {"balancer": (), "quay": (NODE, "quay2.example.com"), "ceph": ()}
+
+
+def _refused(groups: Groups, **changes: Any) -> list[str]:
+    wanted, service = settings(**changes), BY_NAME["quay"]
+    return [
+        *service.setting_problems(wanted, groups),
+        *service.placement_problems(wanted, groups),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("balancers", "changes"),
+    [
+        (1, {"quay_instances": 4}),
+        (2, {"quay_instances": 2, **balanced.SHARED}),
+        (0, {"balancer_host": "lb.example.com", **balanced.SHARED}),
+    ],
+    ids=["on one host", "two balancers", "elsewhere"],
+)
+def test_several_nodes_that_work(balancers: int, changes: dict[str, Any]) -> None:
+    quays = 2 if "storage" in changes else 1
+    assert _refused(topology.groups(balanced.inventory(balancers, quays)), **changes) == []
+
+
+def test_several_containers_on_a_host_need_a_balancer() -> None:
+    (problem,) = _refused({**TWO_NODES, "quay": (NODE,)}, quay_instances=2)
+    assert problem == (
+        "quay_instances: 2 containers on a host need a balancer in front of them; put a host into "
+        "group `balancer`, which may be the same one"
+    )
+
+
+@pytest.mark.parametrize(("port", "refused"), [(65534, False), (65535, True)])
+def test_every_container_needs_a_port_that_exists(port: int, refused: bool) -> None:
+    groups = {**TWO_NODES, "quay": (NODE,), "balancer": ("lb1.example.com",)}
+    problems = _refused(groups, quay_instances=2, quay_node_port=port)
+    message = (
+        f"quay_node_port: {port} with 2 containers on a host would need port {port + 1}; set one "
+        "of at most 65534"
+    )
+    assert problems == ([message] if refused else [])
+
+
+def test_a_balancer_elsewhere_does_not_find_a_hosts_second_container() -> None:
+    changes = {"quay_instances": 2, "balancer_host": "lb.example.com"}
+    (problem,) = _refused({**TWO_NODES, "quay": (NODE,)}, **changes)
+    assert problem.startswith("quay_instances: 2 containers on a host need a balancer")
+
+
+def test_several_hosts_need_a_balancer() -> None:
+    (problem,) = _refused(TWO_NODES, **balanced.SHARED)
+    assert problem == (
+        "quay: 2 hosts in group `quay`, and nothing sends clients to them all; put hosts into "
+        "group `balancer`, set balancer_host to one that runs elsewhere, or keep one host"
+    )
+
+
+def test_several_hosts_need_an_object_store() -> None:
+    (problem,) = _refused({**TWO_NODES, "balancer": ("lb1.example.com",)})
+    assert problem == (
+        "quay: 2 hosts in group `quay`, but the blobs are in a volume, which only one host has; "
+        "set `storage` to an object store, or keep one host"
+    )
+
+
+def test_quay_2_9_has_no_balancer() -> None:
+    groups = {**TWO_NODES, "quay": (NODE,), "balancer": ("lb1.example.com",)}
+    (problem,) = _refused(groups, quay_version="v2.9.1", quay_image="quay.io/coreos/quay")
+    assert problem == (
+        "quay_version: Quay 2.9 runs without a balancer; leave the group `balancer` out, or set a "
+        "newer version"
+    )
+
+
+def _one_host(**changes: Any) -> Context:
+    """Return a run in which one host has everything, a balancer as well."""
+    name = "quay.example.com"
+    both = host(name, ["balancer", "quay", "database", "redis"], address="192.168.254.10")
+    return context(balanced.build([both], **changes), **changes)
+
+
+def test_behind_a_balancer_only_balancers_reach_a_node() -> None:
+    ports = BY_NAME["quay"].ports(balanced.run(quay_instances=2), NODE)
+    assert [(str(port.published), port.setting, port.audience) for port in ports] == [
+        ("192.168.254.31:8443:8443", "quay_node_port", Audience.BALANCERS),
+        ("192.168.254.31:8444:8443", "quay_node_port", Audience.BALANCERS),
+    ]
+
+
+def test_a_hosts_containers_differ_in_name_and_port_only() -> None:
+    first, second = BY_NAME["quay"].workloads(_one_host(quay_instances=2), "quay.example.com")
+    assert (first.container.name, second.container.name) == ("quaylab-quay", "quaylab-quay-2")
+    assert [str(port) for port in second.container.ports] == ["192.168.254.10:8444:8443"]
+    assert first.files == second.files
+    assert first.container.mounts == second.container.mounts
+    assert first.volume == second.volume
+    assert first.container.environment == second.container.environment
+
+
+@pytest.mark.parametrize(("instances", "memory_mb"), [(1, 4096), (2, 8192), (4, 16384)])
+def test_a_hosts_containers_share_its_memory(instances: int, memory_mb: int) -> None:
+    run = balanced.run(quay_instances=instances)
+    machines = {name: balanced.report(name, memory_mb=memory_mb) for name in run.machines}
+    run = dataclasses.replace(run, machines=machines)
+    for each in BY_NAME["quay"].workloads(run, NODE):
+        assert dict(each.container.environment)["WORKER_COUNT"] == "3"
+
+
+def test_an_interruption_is_announced_only_if_no_other_node_serves() -> None:
+    (alone,) = BY_NAME["quay"].workloads(_one_host(), "quay.example.com")
+    assert "clients find no registry" in alone.interruption
+    run = balanced.run()
+    (first_time,) = BY_NAME["quay"].workloads(run, NODE)
+    assert first_time.interruption == alone.interruption, "no balancer runs yet"
+    (haproxy,) = BY_NAME["balancer"].workloads(run, "lb1.example.com")
+    report = balanced.report("lb1.example.com", state=engine(haproxy.container))
+    run = dataclasses.replace(run, machines={**run.machines, "lb1.example.com": report})
+    (one_of_two,) = BY_NAME["quay"].workloads(run, NODE)
+    assert one_of_two.interruption == ""

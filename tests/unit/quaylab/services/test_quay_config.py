@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from quaylab.services import quay_config
 from tests.authority import Authority
+from tests.unit import balanced
 from tests.unit.samples import CREDENTIALS, ROOT, build, host, one_host, settings
 
 REQUIRED = (
@@ -62,6 +63,27 @@ def test_only_the_registrys_own_pages_may_read_the_api() -> None:
 
 def test_forwarded_client_addresses_are_not_trusted() -> None:
     assert _config()["TRUSTED_PROXY_CIDR"] == ["127.0.0.1/32"]
+
+
+def test_each_balancer_may_name_the_client() -> None:
+    run = balanced.run()
+    config = quay_config.build(run.settings, run.topology, run.credentials)
+    assert config["TRUSTED_PROXY_CIDR"] == [
+        "127.0.0.1/32",
+        "192.168.254.21/32",
+        "192.168.254.22/32",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "trusted"),
+    [("10.0.0.5", ["10.0.0.5/32"]), ("lb.example.com", []), ("fd00::5", [])],
+)
+def test_a_balancer_elsewhere_may_name_the_client_if_its_address_is_known(
+    address: str, trusted: list[str]
+) -> None:
+    found = _config(balancer_host=address, server_hostname="quay.example.com")
+    assert found["TRUSTED_PROXY_CIDR"] == ["127.0.0.1/32", *trusted]
 
 
 def test_page_tokens_have_a_key_of_their_own() -> None:

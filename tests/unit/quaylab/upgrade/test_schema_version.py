@@ -13,6 +13,7 @@ from quaylab.plan import Plan
 from quaylab.problems import Refusal
 from quaylab.secrets.credentials import Store
 from quaylab.upgrade import schema_version
+from tests.unit import balanced
 from tests.unit.samples import build, host, machine, one_host, settings
 
 QUAY, DATABASE = "quay.example.com", "db.example.com"
@@ -99,6 +100,39 @@ def test_the_databases_host_must_take_part() -> None:
     assert list(schema_version.problems(wanted, where, "v3.16.5", {QUAY, DATABASE})) == []
     (problem,) = schema_version.problems(wanted, where, "v3.16.5", {QUAY})
     assert f"its host {DATABASE} takes no part in this run" in problem
+
+
+# --- the notes of several hosts ---
+
+RESTORING = schema_version.restoring_note("v3.16.5-to-v3.18.0-1")
+
+
+@pytest.mark.parametrize(
+    ("notes", "schema"),
+    [
+        ([], None),
+        ([None, None], None),
+        (["", None], None),
+        (["v3.16.5"], "v3.16.5"),
+        ([None, "v3.16.5"], "v3.16.5"),
+        (["v3.18.0", "v3.16.5"], "v3.18.0"),
+        (["v3.9.0", "v3.10.0"], "v3.10.0"),
+        (["v3.18.0", RESTORING], RESTORING),
+        ([RESTORING, "v3.18.0"], RESTORING),
+        (["v3.18.0", "?"], "?"),
+    ],
+    ids=str,
+)
+def test_of_several_notes_the_latest_holds(notes: list[str | None], schema: str | None) -> None:
+    """A host that took no part in an upgrade has an older one."""
+    assert schema_version.latest(notes) == schema
+
+
+def test_a_wrong_note_is_looked_for_on_all_quay_hosts() -> None:
+    run = balanced.run()
+    found = schema_version.problems(run.settings, run.topology, "?", run.machines)
+    (problem,) = found
+    assert "on quay1.example.com or quay2.example.com, which is not a version" in problem
 
 
 # --- the note in a plan ---

@@ -1,0 +1,115 @@
+"""keepalived: one of the balancers holds the virtual address. It runs as a unit of its own, so that
+a configuration of the host's own is never touched."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from quaylab.hosts.machine import Machine
+from quaylab.model import LOOPBACK, ManagedFile
+from quaylab.paths import ETC
+from quaylab.services.base import Context
+from quaylab.services.haproxy_config import HEALTH
+
+UNIT = "quaylab-keepalived.service"
+UNIT_FILE = f"/etc/systemd/system/{UNIT}"
+DIRECTORY = f"{ETC}/keepalived"
+CONFIGURATION, CHECK = f"{DIRECTORY}/keepalived.conf", f"{DIRECTORY}/check"
+# The unit copies its configuration there whenever keepalived loads it.
+LOADED = "/run/quaylab-keepalived.conf"
+PRIORITY = 100
+
+
+def files(context: Context, host: str) -> tuple[ManagedFile, ...]:
+    """Return the files of a balancer, which is connected."""
+    return (
+        ManagedFile(CONFIGURATION, configuration(context, host), mode=0o600),
+        # keepalived runs a script as root only if nobody else may write it.
+        ManagedFile(CHECK, _check(context.settings.balancer_status_port), mode=0o700),
+        ManagedFile(UNIT_FILE, _UNIT),
+    )
+
+
+def configuration(context: Context, host: str) -> str:
+    """Return keepalived.conf of a balancer.
+
+    All begin as backups and never take the address from another one that has it: a machine that
+    comes back causes no second interruption.
+    """
+    settings, topology = context.settings, context.topology
+    interface = interface_of(context.machines[host], str(settings.virtual_address))
+    peers = "\n".join(
+        f"        {topology.addresses[each]}" for each in topology.balancers if each != host
+    )
+    return f"""\
+global_defs {{
+    enable_script_security
+    script_user root
+}}
+
+vrrp_script balancer {{
+    script "{CHECK}"
+    interval 1
+    timeout 2
+    fall 2
+    rise 2
+}}
+
+vrrp_instance registry {{
+    state BACKUP
+    nopreempt
+    interface {interface}
+    virtual_router_id {settings.virtual_router_id}
+    priority {PRIORITY - topology.balancers.index(host)}
+    advert_int 1
+    unicast_src_ip {topology.addresses[host]}
+    unicast_peer {{
+{peers}
+    }}
+    virtual_ipaddress {{
+        {settings.virtual_address}/32 dev {interface}
+    }}
+    track_script {{
+        balancer
+    }}
+}}
+"""
+
+
+def interface_of(machine: Machine, address: str) -> str | None:
+    """Return the interface whose network has an address; None if the host is in no such network."""
+    for name, network in machine.networks:
+        if ipaddress.ip_address(address) in ipaddress.ip_interface(network).network:
+            return name
+    return None
+
+
+def _check(port: int) -> str:
+    return f"""\
+#!/bin/bash
+# Whether this host's HAProxy is well: keepalived asks every second.
+exec 3<>/dev/tcp/{LOOPBACK}/{port} || exit 1
+printf 'GET {HEALTH} HTTP/1.0\\r\\n\\r\\n' >&3
+read -t 1 -r _ code _ <&3
+test "$code" = 200
+"""
+
+
+_UNIT = f"""\
+[Unit]
+Description=The virtual address of the Quay registry
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+ExecStart=/usr/sbin/keepalived --vrrp --dont-fork --log-console --use-file={CONFIGURATION} \
+--pid=/run/quaylab-keepalived.pid --vrrp_pid=/run/quaylab-keepalived-vrrp.pid
+ExecStartPost=/bin/cp {CONFIGURATION} {LOADED}
+ExecReload=/bin/kill -HUP $MAINPID
+ExecReload=/bin/cp {CONFIGURATION} {LOADED}
+Restart=always
+RestartSec=1
+
+[Install]
+WantedBy=multi-user.target
+"""

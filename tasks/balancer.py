@@ -1,0 +1,40 @@
+"""The balancers: HAProxy in front of Quay's nodes, and the address that one of them holds."""
+
+from pyinfra import host
+
+from operations import balancers, barrier, containers, files, images, keepalived
+from operations.run import begin
+from quaylab.services.keepalived import files as keepalived_files
+
+plan = begin()
+
+if plan.topology.balancers:
+    # HAProxy takes over ports that Quay had, and looks for the nodes where they are now.
+    barrier.reached(name="Wait until Quay's nodes run")
+
+# One after the other: while one is replaced, clients use the others.
+for name in host.loop(plan.topology.balancers):  # type: ignore[no-untyped-call]
+    if host.name == name:
+        haproxy = plan.workload("balancer", name)
+
+        images.present(name="Get HAProxy's image", images=[haproxy.image], settings=plan.settings)
+
+        files.present(name="Write HAProxy's configuration", files=haproxy.files)
+
+        containers.running(
+            name="Run HAProxy", workload=haproxy, timeout=plan.settings.health_timeout
+        )
+
+        balancers.loaded(name="Load HAProxy's configuration", plan=plan)
+
+        if plan.settings.virtual_address:
+            keepalived.installed(name="Install keepalived", machine=plan.machines[name])
+
+            files.present(
+                name="Write keepalived's configuration",
+                files=keepalived_files(plan.context, name),
+            )
+
+            keepalived.running(name="Run keepalived", plan=plan)
+        else:
+            keepalived.absent(name="Remove keepalived's unit")
