@@ -1,13 +1,16 @@
 """pyinfra's own configuration, read before it connects."""
 
+import click
 from gevent.hub import Hub
 from pyinfra import config
 from pyinfra.api.exceptions import PyinfraError
 
 from operations.guard import guard
 
-# A host that fails or is lost stops the run for all hosts: half a registry helps nobody.
-config.FAIL_PERCENT = 0
+# A host that fails or is lost stops the run for all hosts: half a registry helps nobody. But the
+# status of the others is wanted most when a host is lost.
+is_status = click.get_current_context().params["operations"] == ("tasks/status.py",)
+config.FAIL_PERCENT = 100 if is_status else 0
 
 # pyinfra reports failed hosts in one line; gevent would print a traceback before it.
 Hub.NOT_ERROR += (PyinfraError,)

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from functools import partial
 
-from pyinfra import host
+from pyinfra import host, inventory
 from pyinfra.api import operation
 from pyinfra.api.command import PyinfraCommand
+from pyinfra.context import ctx_host
 from rich.console import Console
 from rich.table import Table
 
+from facts.keepalived import Keepalived
 from facts.quay import Quay
-from operations import reach
+from operations import balancers, reach
 from operations.commands import fail
 from operations.phases import postpone
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
 from quaylab.plan import Plan
 from quaylab.services import BY_NAME
+from quaylab.services.quay_nodes import Node
 
 
 @operation()
@@ -29,8 +32,12 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
     """
     if postpone("printed when the run comes to it"):
         return
+    several = len(plan.nodes) > 1
     parts: dict[str, Callable[[Plan], str]] = {
-        "Quay": _node,
+        **{
+            f"Quay, {node.name}" if several else "Quay": partial(_node, node) for node in plan.nodes
+        },
+        **{f"Balancer, {name}": partial(_balancer, name) for name in plan.topology.balancers},
         **{BY_NAME[name].title: partial(_service, name) for name in plan.topology.endpoints},
         "End to end": _end_to_end,
         "Certificate": _certificate,
@@ -50,16 +57,40 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
         yield fail(f"broken: {', '.join(broken)}")
 
 
-def _node(plan: Plan) -> str:
-    """Return the state of the leader's Quay container in one line."""
-    node = host.get_fact(Quay, container=plan.workload("quay", host.name).container.name)
-    if node is None:
+def _node(node: Node, plan: Plan) -> str:
+    """Return the state of a Quay container in one line."""
+    if node.host not in plan.machines:
+        raise RegistryError(f"{node.host} takes no part in this run")
+    at = inventory.get_host(node.host)
+    with ctx_host.use(at):
+        found = at.get_fact(Quay, container=node.container)
+    if found is None:
         raise RegistryError("there is no container; ./lab up brings it back")
-    if not node.healthy:
-        failing = ", ".join(name for name, good in node.services.items() if not good)
-        raise RegistryError(f"{node.version}, not healthy: {failing or 'it does not answer'}")
+    if not found.healthy:
+        failing = ", ".join(name for name, good in found.services.items() if not good)
+        raise RegistryError(f"{found.version}, not healthy: {failing or 'it does not answer'}")
     kind = " (a stand-in)" if plan.standin else ""
-    return f"{node.version}{kind} at {plan.topology.url}, healthy"
+    return f"{found.version}{kind} at {plan.topology.url}, healthy"
+
+
+def _balancer(name: str, plan: Plan) -> str:
+    """Return what a balancer does with each node, and whether it has the virtual address."""
+    if name not in plan.machines:
+        raise RegistryError(f"{name} takes no part in this run")
+    state = balancers.state_of(inventory.get_host(name))
+    if state is None:
+        raise RegistryError("HAProxy does not answer; ./lab up brings it back")
+    address = plan.settings.virtual_address
+    if address:
+        at = inventory.get_host(name)
+        with ctx_host.use(at):
+            if not at.get_fact(Keepalived).active:
+                raise RegistryError(f"keepalived does not run, so {address} can't move here")
+    holds = f"holds {address}; " if address in plan.machines[name].own_addresses else ""
+    nodes = ", ".join(f"{node} {server}" for node, server in state.servers.items())
+    if not any(server.in_service for server in state.servers.values()):
+        raise RegistryError(f"{holds}no node is in service: {nodes}")
+    return f"{holds}{nodes}"
 
 
 def _service(name: str, plan: Plan) -> str:
