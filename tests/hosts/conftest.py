@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from quaylab.clients.registry import Registry
-from tests.hosts.lab import LAB, Lab, Target
-from tests.hosts.places import PLACES
+from tests.hosts.lab import LAB, Lab
+from tests.hosts.places import PLACES, RegistryPlace
 
 NOWHERE = object()
 
@@ -57,7 +57,8 @@ def lab(request: pytest.FixtureRequest) -> Lab:
 
 
 @pytest.fixture
-def registry(registry_host: Target, lab: Lab) -> Iterator[Registry]:
-    """A client of the registry on one Quay host."""
-    with lab.registry(registry_host) as client:
+def registry(registry_place: RegistryPlace, lab: Lab) -> Iterator[Registry]:
+    """A client of the registry at one of Quay's nodes, or at a balancer."""
+    place = registry_place
+    with lab.registry(place.target, place.address, place.port, place.certificate.trusted) as client:
         yield client

@@ -20,7 +20,6 @@ from quaylab.clients.http import dialer
 from quaylab.clients.registry import Registry
 from quaylab.clients.tunnel import forward
 from quaylab.hosts.machine import Machine
-from quaylab.model import LOOPBACK
 from quaylab.problems import Refusal
 from quaylab.services.base import Workload
 from quaylab.settings.loading import load
@@ -111,18 +110,25 @@ class Lab:
         return [self.targets[name] for name in names if name in self.targets]
 
     @contextmanager
-    def registry(self, target: Target, address: str = LOOPBACK) -> Iterator[Registry]:
-        """Return a client of the registry at an address as a host reaches it; TLS checks its public
-        name."""
+    def registry(
+        self, target: Target, address: str, port: int, trusted: str | None = None
+    ) -> Iterator[Registry]:
+        """Return a client of the registry at an address and port as a host reaches them; TLS checks
+        its public name.
+
+        Args:
+            trusted: the CA; by default that of the certificate that clients see.
+        """
         where = self.plan.topology
-        with target.through(address, where.https_port) as forwarded, dialer(target.through) as dial:
+        with target.through(address, port) as forwarded, dialer(target.through) as dial:
             plan, store = self.plan, where.store
             store_client = (
                 object_store.http_client(plan.settings, store, plan.credentials, dial)
                 if store
                 else None
             )
-            client = Registry(where.registry, plan.certificate.trusted, forwarded, store_client)
+            trusted = trusted or plan.certificate.trusted
+            client = Registry(where.registry, trusted, forwarded, store_client)
             try:
                 yield client
             finally:

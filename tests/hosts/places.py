@@ -11,6 +11,7 @@ from quaylab.endpoints import Endpoint
 from quaylab.hosts.storage import Storage
 from quaylab.hosts.subscription import is_wanted
 from quaylab.model import LOOPBACK
+from quaylab.secrets.certificates import ServerCertificate
 from quaylab.services import ceph
 from quaylab.services.base import Workload
 from quaylab.versions import is_legacy
@@ -42,6 +43,20 @@ class EndpointPlace:
 
     def __repr__(self) -> str:
         return f"port {self.endpoint.probe_port} of {self.target}"
+
+
+@dataclass(frozen=True, repr=False)
+class RegistryPlace:
+    """An address and a port of a host that answer as the registry: a node or a balancer."""
+
+    target: Target
+    title: str
+    address: str
+    port: int
+    certificate: ServerCertificate
+
+    def __repr__(self) -> str:
+        return f"{self.title} on {self.target}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,9 +113,25 @@ def _engines(lab: Lab) -> list[Target]:
     return lab.on(*lab.plan.topology.engine_hosts())
 
 
-def _registries(lab: Lab) -> list[Target]:
-    """Return Quay's hosts, but not those of Quay 2.9, which is set up by hand."""
-    return [] if is_legacy(lab.plan.version) else lab.on(*lab.plan.topology.quay)
+def _registries(lab: Lab) -> list[RegistryPlace]:
+    """Return Quay's nodes and the balancers, but not Quay 2.9, which is set up by hand."""
+    if is_legacy(lab.plan.version):
+        return []
+    nodes = [
+        RegistryPlace(target, node.container, node.address, node.port, lab.plan.node_certificate)
+        for node in lab.plan.nodes
+        for target in lab.on(node.host)
+    ]
+    return nodes + [
+        RegistryPlace(
+            target, "balancer", LOOPBACK, lab.plan.topology.https_port, lab.plan.certificate
+        )
+        for target in _balancers(lab)
+    ]
+
+
+def _balancers(lab: Lab) -> list[Target]:
+    return lab.on(*lab.plan.topology.balancers)
 
 
 def _registry_clients(lab: Lab) -> list[Target]:
@@ -150,7 +181,7 @@ PLACES: dict[str, Callable[[Lab], list[Any]]] = {
         lab.on(*lab.plan.topology.quay) if lab.plan.topology.store else []
     ),
     "leader": lambda lab: [] if is_legacy(lab.plan.version) else lab.on(lab.plan.topology.leader),
-    "registry_host": _registries,
+    "registry_place": _registries,
     "registry_client": _registry_clients,
     "hypervisor": _hypervisor,
     "virtual_machine": _virtual_machines,
@@ -158,5 +189,9 @@ PLACES: dict[str, Callable[[Lab], list[Any]]] = {
     "subscribed_repositories_host": lambda lab: (
         [] if lab.plan.settings.rhsm_repositories is None else _subscribed(lab)
     ),
-    "lab_ca_registry_host": lambda lab: _registries(lab) if lab.plan.certificate.ca else [],
+    "lab_ca_registry": lambda lab: [each for each in _registries(lab) if each.certificate.ca],
+    "balancer_host": _balancers,
+    "networked_workload": lambda lab: [
+        each for each in _workloads(lab) if not each.workload.container.host_network
+    ],
 }

@@ -52,8 +52,8 @@ def test_has_time_to_stop(workload: WorkloadPlace) -> None:
 
 
 def test_quay_has_time_to_finish_requests_before_it_stops(quay_host: Target, lab: Lab) -> None:
-    container = quay_host.container(lab.plan.workload("quay", quay_host.name))
-    assert container["Config"]["StopTimeout"] >= 60
+    for workload in lab.plan.workloads_for("quay", quay_host.name):
+        assert quay_host.container(workload)["Config"]["StopTimeout"] >= 60
 
 
 def test_is_privileged_only_where_planned(workload: WorkloadPlace) -> None:
@@ -69,8 +69,8 @@ def test_logs_are_rotated(workload: WorkloadPlace) -> None:
     }
 
 
-def test_is_on_the_internal_network_alone(workload: WorkloadPlace) -> None:
-    assert list(workload.inspect()["NetworkSettings"]["Networks"]) == [NETWORK]
+def test_is_on_the_internal_network_alone(networked_workload: WorkloadPlace) -> None:
+    assert list(networked_workload.inspect()["NetworkSettings"]["Networks"]) == [NETWORK]
 
 
 def test_data_volume_says_what_it_holds(workload_with_volume: WorkloadPlace) -> None:

@@ -21,7 +21,7 @@ def test_knows_the_registrys_name(engine_host: Target, lab: Lab) -> None:
 def test_reaches_the_registry_by_its_name(registry_client: Target, lab: Lab) -> None:
     """As a Docker client on the host does, by the address that the name has there."""
     where = lab.plan.topology
-    with lab.registry(registry_client, where.hostname) as registry:
+    with lab.registry(registry_client, where.hostname, where.https_port) as registry:
         assert registry.health("instance").ok
 
 
