@@ -22,7 +22,7 @@ def read(inventory: Path, data: Sequence[str]) -> list[HostInput]:
             raise pytest.UsageError(f"--data {item}: is not KEY=VALUE")
     if not inventory.is_file():
         raise pytest.UsageError(f"--inventory: {inventory} is not a file")
-    reader = [sys.executable, "-m", "tests.hosts.read_inventory", str(inventory), *data]
+    reader = [sys.executable, "-m", "operations.read_inventory", str(inventory), *data]
     done = subprocess.run(reader, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1:] or ["pyinfra can't read it"]

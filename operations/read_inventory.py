@@ -1,7 +1,7 @@
 """Print an inventory, as pyinfra itself reads it, as JSON.
 
 This runs in a process of its own, because importing pyinfra_cli patches gevent into it:
-python -m tests.hosts.read_inventory INVENTORY [KEY=VALUE …]
+python -m operations.read_inventory INVENTORY [KEY=VALUE …]
 """
 
 from __future__ import annotations

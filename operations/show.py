@@ -1,0 +1,70 @@
+"""Print who runs what in an inventory, and who connects to whom; no host is contacted.
+
+``./lab show`` calls it: python -m operations.show [--mermaid] INVENTORY [KEY=VALUE …]
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from pydantic import SecretStr
+
+from quaylab import picture, topology
+from quaylab.problems import Problems, Refusal, refuse
+from quaylab.secrets import credentials
+from quaylab.secrets.certificates import ServerCertificate
+from quaylab.services import SERVICES
+from quaylab.services.base import Context
+from quaylab.settings.loading import HostInput, load
+from quaylab.versions import quay_version
+
+# For a host without `address`: it reports its only address to a run.
+UNKNOWN = "(its own address)"
+
+
+def main(arguments: list[str]) -> int:
+    """Print the picture; return 1 if the inventory is refused."""
+    words = [word for word in arguments if word != "--mermaid"]
+    reader = [sys.executable, "-m", "operations.read_inventory", *words]
+    done = subprocess.run(reader, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(done.stderr.strip().splitlines()[-1], file=sys.stderr)
+        return 1
+    hosts = [
+        HostInput(each["name"], tuple(each["groups"]), each["data"])
+        for each in json.loads(done.stdout)
+    ]
+    try:
+        context = _context(hosts)
+    except Refusal as refusal:
+        print(refusal, file=sys.stderr)
+        return 1
+    if "--mermaid" in arguments:
+        print(picture.mermaid(context))
+    else:
+        print(picture.text(context, quay_version(context.settings)))
+    return 0
+
+
+def _context(hosts: list[HostInput]) -> Context:
+    """Return what a picture needs of a run; it has no secrets.
+
+    Raises:
+        Refusal: the settings, or the services' places.
+    """
+    settings, host_settings = load(hosts)
+    groups = topology.groups(hosts)
+    problems = Problems(
+        problem for service in SERVICES for problem in service.setting_problems(settings, groups)
+    )
+    refuse(problems)
+    reported = {host.name: (UNKNOWN,) for host in hosts}
+    layout = topology.build(settings, hosts, host_settings, reported)
+    nothing = ServerCertificate("", SecretStr(""), None)
+    return Context(settings, layout, credentials.generate(), nothing, nothing, {})
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
