@@ -1,0 +1,105 @@
+"""Fixtures of the ha tier: three machines that are balancers and Quay's nodes, under load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.ha.load import Load
+from tests.machine.conftest import images, machine_factory, operator
+from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
+from tests.machine.machines import Machine, MachineFactory, Operator
+from tests.machine.s3_store import KEYS, Store, s3_store
+
+__all__ = ["images", "machine_factory", "operator"]
+
+IMAGES = ("postgresql", "redis", "haproxy", "quay-before", "quay")
+NAMES = ("one", "two", "three")
+
+
+@pytest.fixture(scope="module")
+def machines(machine_factory: MachineFactory, images: dict[str, str]) -> Iterator[list[Machine]]:
+    machines = [machine_factory(name) for name in NAMES]
+    for machine in machines:
+        machine.load_images([images[part] for part in IMAGES])
+    yield machines
+    for machine in machines:
+        machine.destroy()
+
+
+@pytest.fixture(scope="module")
+def store(machines: list[Machine], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with s3_store(machines[0], tmp_path_factory.mktemp("store")) as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def address(machines: list[Machine]) -> str:
+    """A free address in the machines' network."""
+    network, _, _ = machines[0].address.rpartition(".")
+    return f"{network}.250"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ha")
+
+
+@pytest.fixture(scope="module")
+def lab(
+    machines: list[Machine], store: Store, address: str, operator: Operator, folder: Path
+) -> Iterator[Deployment]:
+    groups = {
+        "balancer": machines,
+        "quay": machines,
+        "database": machines[:1],
+        "redis": machines[:1],
+    }
+    lab = Deployment.of(
+        operator,
+        folder,
+        groups,
+        virtual_address=address,
+        quay_version="v3.15.1",
+        quay_workers=1,
+        minimum_memory_mb=512,
+        storage="s3",
+        storage_host=store.address,
+        storage_port=store.port,
+        storage_ca=str(store.ca),
+        storage_proxy=True,
+    )
+    yield lab
+    lab.forget()
+
+
+@pytest.fixture(scope="module")
+def deployed(lab: Deployment, monkeypatch_module: pytest.MonkeyPatch) -> Deployment:
+    """The lab after its first run."""
+    for key, value in KEYS.items():
+        monkeypatch_module.setenv(f"QUAYLAB_STORAGE_{key.upper()}_KEY", value)
+    lab.run().check()
+    return lab
+
+
+@pytest.fixture(scope="module")
+def upgraded(deployed: Deployment) -> Deployment:
+    """The lab with the newest Quay, also where the test of the upgrade was not selected."""
+    settings = deployed.inventory.parent / "group_data" / "all.py"
+    settings.write_text(settings.read_text().replace("v3.15.1", "v3.18.0"))
+    deployed.run().check()
+    return deployed
+
+
+@pytest.fixture(scope="module")
+def monkeypatch_module() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture
+def load(deployed: Deployment, address: str) -> Load:
+    """Clients at the virtual address."""
+    return Load(address, HOSTNAME, deployed.ca, ADMIN, deployed.password)
