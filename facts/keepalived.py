@@ -51,7 +51,7 @@ class Keepalived(FactBase[KeepalivedState]):
         )
 
 
-class Answers(FactBase[bool]):
+class AddressInUse(FactBase[bool]):
     """Whether a machine in the host's network has an address, by ARP, which no firewall stops."""
 
     def command(self, address: str) -> str:

@@ -8,11 +8,10 @@ from collections.abc import Callable, Generator, Iterable
 
 from pyinfra import host, inventory
 from pyinfra.api import Host, StringCommand, operation
-from pyinfra.context import ctx_host
 
 from facts.balancer import Balancer, BalancerState
 from facts.keepalived import Keepalived
-from operations.commands import inventory_arguments
+from operations.commands import fact_of, inventory_arguments
 from operations.containers import is_running
 from operations.observation import Question, ask, question
 from operations.phases import postpone
@@ -113,9 +112,8 @@ def connected(plan: Plan) -> tuple[Host, ...]:
 
 def state_of(each: Host) -> BalancerState | None:
     """Ask another host's HAProxy; None if it doesn't answer."""
-    with ctx_host.use(each):
-        found: BalancerState | None = each.get_fact(Balancer, container=CONTAINER)
-        return found
+    found: BalancerState | None = fact_of(each, Balancer, container=CONTAINER)
+    return found
 
 
 def set_state(each: Host, node: Node, state: str) -> bool:

@@ -13,6 +13,8 @@ from pyinfra import logger, state
 from pyinfra.api import Host, QuoteString, StringCommand
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 from pyinfra.api.exceptions import DeployError
+from pyinfra.api.facts import FactBase
+from pyinfra.context import ctx_host
 
 from quaylab.problems import Refusal
 from quaylab.settings.loading import HostInput
@@ -86,6 +88,12 @@ def host_inputs(hosts: Iterable[Host]) -> list[HostInput]:
         HostInput(each.name, tuple(each.groups), each.data.dict())  # type: ignore[no-untyped-call]
         for each in hosts
     ]
+
+
+def fact_of(host: Host, fact: type[FactBase[Any]], **arguments: Any) -> Any:
+    """Return a fact of any host that takes part in the run, not only of the current one."""
+    with ctx_host.use(host):
+        return host.get_fact(fact, **arguments)
 
 
 def connector_arguments(host: Host) -> dict[str, Any]:

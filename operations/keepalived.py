@@ -6,10 +6,9 @@ from collections.abc import Generator
 
 from pyinfra import host, inventory
 from pyinfra.api import StringCommand, operation
-from pyinfra.context import ctx_host
 
-from facts.keepalived import Answers, Keepalived, KeepalivedState
-from operations.commands import apt_install, fail
+from facts.keepalived import AddressInUse, Keepalived, KeepalivedState
+from operations.commands import apt_install, fact_of, fail
 from operations.observation import ask
 from quaylab.hosts.machine import Machine
 from quaylab.plan import Plan
@@ -93,11 +92,10 @@ def check_address(plan: Plan) -> None:
     if address is None or is_ours or len(connected) < len(balancers):
         return
     asked = inventory.get_host(connected[0])
-    with ctx_host.use(asked):
-        if asked.get_fact(Answers, address=address):
-            refuse(
-                [
-                    f"virtual_address: another machine in the network of {asked.name} has "
-                    f"{address}; choose a free address"
-                ]
-            )
+    if fact_of(asked, AddressInUse, address=address):
+        refuse(
+            [
+                f"virtual_address: another machine in the network of {asked.name} has {address}; "
+                "choose a free address"
+            ]
+        )

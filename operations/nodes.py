@@ -101,7 +101,7 @@ def former_nodes_of(plan: Plan, host: str) -> list[Node]:
     ]
 
 
-def are_removed(plan: Plan) -> bool:
+def removes_nodes(plan: Plan) -> bool:
     """Whether the run removes nodes."""
     return any(former_nodes_of(plan, name) for name in plan.machines)
 

@@ -36,7 +36,13 @@ from operations import (
     quay,
     trust,
 )
-from operations.commands import ask_at_terminal, host_inputs, inventory_arguments, refusals
+from operations.commands import (
+    ask_at_terminal,
+    fact_of,
+    host_inputs,
+    inventory_arguments,
+    refusals,
+)
 from operations.observation import question
 from quaylab import plan as plans
 from quaylab.checks import fetched_images, host_reports
@@ -187,9 +193,8 @@ def _disks(plan: Plan) -> dict[str, Disks]:
     for name, storages in plan.storages.items():
         if name in plan.machines:
             host = inventory.get_host(name)
-            with ctx_host.use(host):
-                paths = [each.path for each in storages if each.path]
-                found[name] = host.get_fact(Storage, paths=paths)
+            paths = [each.path for each in storages if each.path]
+            found[name] = fact_of(host, Storage, paths=paths)
     return found
 
 
@@ -201,8 +206,7 @@ def _images(plan: Plan) -> dict[str, dict[str, ImageState]]:
         states = fetched_images.from_report(machine, references)
         if states is None:
             host = inventory.get_host(name)
-            with ctx_host.use(host):
-                states = host.get_fact(Images, references=references)
+            states = fact_of(host, Images, references=references)
         found[name] = states
     return found
 

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
+from pathlib import Path
 
 from pydantic import SecretStr
 
+from operations import inventories
 from quaylab import picture, topology
 from quaylab.problems import Problems, Refusal, refuse
 from quaylab.secrets import credentials
@@ -26,20 +26,11 @@ UNKNOWN = "(its own address)"
 
 def main(arguments: list[str]) -> int:
     """Print the picture; return 1 if the inventory is refused."""
-    words = [word for word in arguments if word != "--mermaid"]
-    reader = [sys.executable, "-m", "operations.read_inventory", *words]
-    done = subprocess.run(reader, capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(done.stderr.strip().splitlines()[-1], file=sys.stderr)
-        return 1
-    hosts = [
-        HostInput(each["name"], tuple(each["groups"]), each["data"])
-        for each in json.loads(done.stdout)
-    ]
+    inventory, *data = [word for word in arguments if word != "--mermaid"]
     try:
-        context = _context(hosts)
-    except Refusal as refusal:
-        print(refusal, file=sys.stderr)
+        context = _context(inventories.read(Path(inventory), data))
+    except (Refusal, ValueError) as error:
+        print(error, file=sys.stderr)
         return 1
     if "--mermaid" in arguments:
         print(picture.mermaid(context))

@@ -8,14 +8,13 @@ from functools import partial
 from pyinfra import host, inventory
 from pyinfra.api import operation
 from pyinfra.api.command import PyinfraCommand
-from pyinfra.context import ctx_host
 from rich.console import Console
 from rich.table import Table
 
 from facts.keepalived import Keepalived
 from facts.quay import Quay
 from operations import balancers, reach
-from operations.commands import fail
+from operations.commands import fact_of, fail
 from operations.phases import postpone
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
@@ -61,9 +60,7 @@ def _node(node: Node, plan: Plan) -> str:
     """Return the state of a Quay container in one line."""
     if node.host not in plan.machines:
         raise RegistryError(f"{node.host} takes no part in this run")
-    at = inventory.get_host(node.host)
-    with ctx_host.use(at):
-        found = at.get_fact(Quay, container=node.container)
+    found = fact_of(inventory.get_host(node.host), Quay, container=node.container)
     if found is None:
         raise RegistryError("there is no container; ./lab up brings it back")
     if not found.healthy:
@@ -81,11 +78,8 @@ def _balancer(name: str, plan: Plan) -> str:
     if state is None:
         raise RegistryError("HAProxy does not answer; ./lab up brings it back")
     address = plan.settings.virtual_address
-    if address:
-        at = inventory.get_host(name)
-        with ctx_host.use(at):
-            if not at.get_fact(Keepalived).active:
-                raise RegistryError(f"keepalived does not run, so {address} can't move here")
+    if address and not fact_of(inventory.get_host(name), Keepalived).active:
+        raise RegistryError(f"keepalived does not run, so {address} can't move here")
     holds = f"holds {address}; " if address in plan.machines[name].own_addresses else ""
     nodes = ", ".join(f"{node} {server}" for node, server in state.servers.items())
     if not any(server.in_service for server in state.servers.values()):

@@ -48,7 +48,7 @@ if host.name in plan.topology.quay:
     else:
         nodes.started(name="Start Quay where it does not run", plan=plan)
 
-if balancers.runs_haproxy(plan, host.name) and not nodes.are_removed(plan):
+if balancers.runs_haproxy(plan, host.name) and not nodes.removes_nodes(plan):
     # So that new nodes serve while the others are replaced.
     files.present(
         name="Write HAProxy's configuration", files=plan.workload("balancer", host.name).files

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +9,7 @@ import pytest
 from testinfra.backend import parse_hostspec
 from testinfra.backend.base import BaseBackend
 
+from operations import inventories
 from quaylab.settings.loading import HostInput
 
 
@@ -22,15 +20,10 @@ def read(inventory: Path, data: Sequence[str]) -> list[HostInput]:
             raise pytest.UsageError(f"--data {item}: is not KEY=VALUE")
     if not inventory.is_file():
         raise pytest.UsageError(f"--inventory: {inventory} is not a file")
-    reader = [sys.executable, "-m", "operations.read_inventory", str(inventory), *data]
-    done = subprocess.run(reader, capture_output=True, text=True, check=False)
-    if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1:] or ["pyinfra can't read it"]
-        raise pytest.UsageError(f"--inventory: {inventory}: {reason[0]}")
-    return [
-        HostInput(host["name"], tuple(host["groups"]), host["data"])
-        for host in json.loads(done.stdout)
-    ]
+    try:
+        return inventories.read(inventory, data)
+    except ValueError as error:
+        raise pytest.UsageError(f"--inventory: {inventory}: {error}") from None
 
 
 def select(hosts: Sequence[HostInput], wanted: str) -> list[HostInput]:

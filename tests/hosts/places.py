@@ -134,6 +134,19 @@ def _balancers(lab: Lab) -> list[Target]:
     return lab.on(*lab.plan.topology.balancers)
 
 
+def _balancer_pairs(lab: Lab) -> list[tuple[Target, Target]]:
+    """Return each balancer with the next one, if there are several."""
+    found = _balancers(lab)
+    return list(zip(found, [*found[1:], *found[:1]], strict=True)) if len(found) > 1 else []
+
+
+def _address_balancers(lab: Lab) -> list[list[Target]]:
+    """Return all balancers together if they share a virtual address and all are under test."""
+    found = _balancers(lab)
+    is_whole = len(found) == len(lab.plan.topology.balancers)
+    return [found] if lab.plan.settings.virtual_address and is_whole else []
+
+
 def _registry_clients(lab: Lab) -> list[Target]:
     return [] if is_legacy(lab.plan.version) else _engines(lab)
 
@@ -191,6 +204,8 @@ PLACES: dict[str, Callable[[Lab], list[Any]]] = {
     ),
     "lab_ca_registry": lambda lab: [each for each in _registries(lab) if each.certificate.ca],
     "balancer_host": _balancers,
+    "balancer_pair": _balancer_pairs,
+    "address_balancers": _address_balancers,
     "networked_workload": lambda lab: [
         each for each in _workloads(lab) if not each.workload.container.host_network
     ],

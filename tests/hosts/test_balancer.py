@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from facts.balancer import Balancer
 from quaylab.model import LOOPBACK
 from quaylab.services import balancer
@@ -25,17 +23,16 @@ def test_metrics_are_for_its_own_host_only(balancer_host: Target, lab: Lab) -> N
     assert [each for each in listening if each.endswith(f":{port}")] == [f"tcp://{LOOPBACK}:{port}"]
 
 
-def test_what_one_balancer_takes_the_next_one_gives(balancer_host: Target, lab: Lab) -> None:
+def test_what_one_balancer_takes_the_next_one_gives(
+    balancer_pair: tuple[Target, Target], lab: Lab
+) -> None:
     """Both use the same database and the same store, whichever nodes they choose."""
-    port, names = lab.plan.topology.https_port, list(lab.targets)
-    others = [each for each in lab.on(*lab.plan.topology.balancers) if each is not balancer_host]
-    if not others:
-        pytest.skip("there is one balancer")
-    following = min(others, key=lambda each: names.index(each.name))
+    port = lab.plan.topology.https_port
     user = lab.plan.settings.quay_superuser
     password = lab.plan.credentials.superuser_password.get_secret_value()
+    first, following = balancer_pair
     with (
-        lab.registry(balancer_host, LOOPBACK, port) as here,
+        lab.registry(first, LOOPBACK, port) as here,
         lab.registry(following, LOOPBACK, port) as there,
     ):
         try:
@@ -46,10 +43,7 @@ def test_what_one_balancer_takes_the_next_one_gives(balancer_host: Target, lab: 
             here.delete_repositories(user, REPOSITORIES)
 
 
-def test_one_balancer_holds_the_virtual_address(lab: Lab) -> None:
+def test_one_balancer_holds_the_virtual_address(address_balancers: list[Target], lab: Lab) -> None:
     address = lab.plan.settings.virtual_address
-    balancers = lab.on(*lab.plan.topology.balancers)
-    if address is None or len(balancers) < len(lab.plan.topology.balancers):
-        pytest.skip("there is no virtual address, or a balancer isn't under test")
-    holders = [each.name for each in balancers if address in each.machine.own_addresses]
+    holders = [each.name for each in address_balancers if address in each.machine.own_addresses]
     assert len(holders) == 1

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from facts.keepalived import Answers, Keepalived, KeepalivedState
+from facts.keepalived import AddressInUse, Keepalived, KeepalivedState
 from quaylab.services.keepalived import LOADED, UNIT_FILE
 from tests.unit.shell import Shell
 
@@ -75,8 +75,8 @@ def test_a_machine_that_has_an_address_is_a_neighbour(
     shell.stub("ip", f"echo '{neighbour}'")
     shell.stub("sleep", "")
     shell.stub("bash", "")
-    found = shell.lines(Answers().command(address=ADDRESS))
-    assert Answers().process(found) is answers
+    found = shell.lines(AddressInUse().command(address=ADDRESS))
+    assert AddressInUse().process(found) is answers
     # What was learnt before the question may be out of date.
     assert shell.calls == [
         f"ip neigh flush to {ADDRESS}",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from facts.keepalived import Answers, Keepalived, KeepalivedState
+from facts.keepalived import AddressInUse, Keepalived, KeepalivedState
 from operations import keepalived
 from quaylab.plan import Plan
 from quaylab.problems import Refusal
@@ -118,7 +118,7 @@ def test_without_a_virtual_address_its_unit_is_removed() -> None:
 
 
 def _check(plan: Plan, answers: bool, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
-    host = FakeHost({Answers: answers}, LB1)
+    host = FakeHost({AddressInUse: answers}, LB1)
     monkeypatch.setattr(keepalived, "inventory", SimpleNamespace(get_host={LB1: host}.get))
     keepalived.check_address(plan)
     return host

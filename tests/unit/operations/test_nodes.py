@@ -601,7 +601,7 @@ def test_a_former_node_is_drained_and_removed(make: Callable[..., Site]) -> None
     before, after = make(quay_instances=2), make()
     after.engines = before.engines
     after.plan = after.begun(after.plan)
-    assert nodes.are_removed(after.plan)
+    assert nodes.removes_nodes(after.plan)
     withdraw, remove, forget = after.hosts[QUAY1].operate(nodes.former_removed, plan=after.plan)
     assert isinstance(withdraw, FunctionCommand)
     assert withdraw.function.__name__ == "_withdraw"
@@ -627,4 +627,4 @@ def test_no_former_node(make: Callable[..., Site], digest: str | None) -> None:
         site.engines[QUAY1] = dataclasses.replace(site.engines[QUAY1], containers=containers)
         site.plan = site.begun(site.plan)
     assert nodes.former_nodes_of(site.plan, QUAY1) == []
-    assert not nodes.are_removed(site.plan)
+    assert not nodes.removes_nodes(site.plan)
