@@ -57,7 +57,7 @@ class Ansible:
             )
         plan = lab.plan
         topology = plan.topology
-        parts = {"database": [topology.database.host], "redis": [topology.redis.host]}
+        parts = {"database": topology.database.hosts, "redis": topology.redis.hosts}
         members = {**parts, "quay": topology.quay, "engine": topology.engine_hosts()}
         hosts = {
             machine.name: {"ansible_host": machine.address, **_state(plan, machine.name)}

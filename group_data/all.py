@@ -89,6 +89,16 @@ database_backup = None
 # --- PostgreSQL ---
 # PostgreSQL's image.
 postgresql_image = "quay.io/sclorg/postgresql-15-c9s:c9s"
+# With several database hosts: port of Patroni's API, which tells who leads.
+patroni_port = 8008
+
+# --- etcd ---
+# etcd's image, of which the binaries are taken; with several database hosts.
+etcd_image = "quay.io/coreos/etcd:v3.5.21"
+# Port of etcd for Patroni.
+etcd_port = 2379
+# Port of etcd for its other members.
+etcd_peer_port = 2380
 
 # --- MySQL ---
 # MySQL's image.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 from pyinfra import host, inventory, logger
 from pyinfra.api import QuoteString, StringCommand, operation
@@ -72,6 +72,22 @@ def running(workload: Workload, timeout: int) -> Generator[StringCommand]:
         yield StringCommand(docker.change(wanted, change))
     if wanted.health:
         yield StringCommand(docker.wait_until_healthy(wanted, timeout))
+
+
+@operation()
+def started(workloads: Sequence[Workload], timeout: int) -> Generator[StringCommand]:
+    """Start those of a service's containers that don't run, on all hosts at once: they serve nobody
+    yet, and may need each other to become healthy.
+
+    + workloads: the service's containers on the host
+    + timeout: seconds in which each has to become healthy
+    """
+    engine = ask(Engine)
+    stopped = [each for each in workloads if not is_running(engine, each.container)]
+    if not stopped:
+        host.noop(f"{', '.join(each.container.name for each in workloads)} run")
+    for workload in stopped:
+        yield from running._inner(workload=workload, timeout=timeout)
 
 
 def announce_interruptions(plan: Plan) -> None:

@@ -10,7 +10,7 @@ from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 
 from facts.database import Database, DatabaseState
-from operations import reach
+from operations import patroni, reach
 from operations.commands import complain, fail
 from operations.observation import Question, ask, question
 from operations.phases import postpone
@@ -32,6 +32,10 @@ def prepared(plan: Plan) -> Generator[StringCommand]:
     settings = plan.settings
     database = plan.workload("database", host.name)
     container = database.container.name
+    if plan.topology.members and not patroni.leads_here():
+        if not postpone("asked when the run has brought the database up"):
+            host.noop("another member leads")
+        return
     state: DatabaseState | None = ask(Database, **state_arguments(plan))
     if (
         state is None

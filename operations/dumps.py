@@ -13,7 +13,7 @@ from pyinfra.context import ctx_host
 from rich.console import Console
 
 from facts.dumps import Dumps
-from operations import files
+from operations import files, patroni
 from operations.commands import fail, refusals
 from operations.observation import ask
 from operations.phases import postpone
@@ -49,7 +49,12 @@ def taken(plan: Plan) -> Generator[StringCommand]:
     if not plan.migrates:
         host.noop("the schema stays as it is")
         return
-    if host.name != plan.topology.database.host:
+    leader = patroni.leader(plan)
+    if plan.topology.members and leader is None:
+        if not postpone("asked when the run has brought the database up"):
+            yield fail("no host that takes part leads the database, so it can't be dumped")
+        return
+    if host.name != leader:
         host.noop(f"the database is not on {host.name}")
         return
     found = _read(plan)
@@ -80,15 +85,15 @@ def taken(plan: Plan) -> Generator[StringCommand]:
 
 
 @operation(is_idempotent=False)
-def intact(plan: Plan, dump: Dump | None) -> Generator[StringCommand]:
+def intact(place: str | None, dump: Dump | None) -> Generator[StringCommand]:
     """Verify a dump's checksum, before anything is stopped for it.
 
-    + plan: the run's plan
+    + place: the dump's host
     + dump: the dump; None for a database elsewhere
 
     Tasks call it on every host, like `taken`.
     """
-    if dump is None or host.name != plan.topology.database.host:
+    if dump is None or host.name != place:
         host.noop(f"no dump on {host.name}")
         return
     damaged = (
@@ -101,16 +106,17 @@ def intact(plan: Plan, dump: Dump | None) -> Generator[StringCommand]:
 
 
 @operation(is_idempotent=False)
-def restored(plan: Plan, dump: Dump | None) -> Generator[StringCommand]:
+def restored(plan: Plan, place: str | None, dump: Dump | None) -> Generator[StringCommand]:
     """Replace the database's content, which is lost, by a dump's.
 
     + plan: the run's plan
+    + place: the dump's host, which has the database or leads it
     + dump: the dump, which belongs to the plan's credentials; None for a database elsewhere
 
     Tasks call it on every host, like `taken`. The dump is loaded beside the database, which stays
     until the last step.
     """
-    if dump is None or host.name != plan.topology.database.host:
+    if dump is None or host.name != place:
         host.noop(f"no database to restore on {host.name}")
         return
     name = plan.settings.database_name
@@ -132,25 +138,25 @@ def next_command_printed(plan: Plan, version: str | None) -> Generator[StringCom
         return
     deploy = next_command(sys.argv[1:], "deploy.py", quay_version=version or "VERSION")
     done = f"The database has the schema of {version or 'the dump'}; Quay is stopped."
-    if plan.topology.database.host is None:
+    if plan.topology.database.is_elsewhere:
         done = f"Quay is stopped. Restore your own backup of {version} now."
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"{done} Next:\n  {deploy}")
     host.noop("the next command was printed")
     yield from ()
 
 
-def choose_dump(plan: Plan) -> Dump | None:
-    """Return the dump to restore; None for a database that runs, and is restored, elsewhere.
+def choose_dump(plan: Plan) -> tuple[str | None, Dump | None]:
+    """Return the dump to restore and its host; None for a database that is restored elsewhere.
 
     Raises ``DeployError`` if there is no dump, or if it belongs to another engine or to other
     credentials.
     """
     topology, settings = plan.topology, plan.settings
-    needed = {*topology.quay, *filter(None, [topology.database.host])}
+    needed = {*topology.quay, *topology.database.hosts}
     with refusals():
         refuse(host_reports.absent_problems("restore", sorted(needed), plan.machines))
         refuse(foreign_data(plan))
-        if topology.database.host is None:
+        if topology.database.is_elsewhere:
             if settings.database_backup is None:
                 refuse(
                     [
@@ -158,25 +164,31 @@ def choose_dump(plan: Plan) -> Dump | None:
                         "your own backup is of, which you will restore by its provider's means"
                     ]
                 )
-            return None
+            return None, None
         credentials, path = plan.credentials.fingerprint, str(plan.store.path)
-        return dumps.choose(
-            reported(plan).dumps, settings.restore, settings.database_engine, credentials, path
+        places = {dump: name for name, state in reported(plan).items() for dump in state.dumps}
+        chosen = dumps.choose(
+            [*places], settings.restore, settings.database_engine, credentials, path
         )
+        return places[chosen], chosen
 
 
-def reported(plan: Plan) -> DumpsState:
-    """Return the dumps that the database's host reports, whichever host is current."""
-    assert plan.topology.database.host is not None
-    with ctx_host.use(inventory.get_host(plan.topology.database.host)):
-        return _read(plan)
+def reported(plan: Plan) -> dict[str, DumpsState]:
+    """Return what each connected host of the database reports, whichever host is current."""
+    found = {}
+    for name in plan.topology.database.hosts:
+        if name in plan.machines:
+            with ctx_host.use(inventory.get_host(name)):
+                found[name] = _read(plan)
+    return found
 
 
 def restore_command(plan: Plan) -> str:
     """Return the command that undoes the plan's upgrade."""
-    if plan.topology.database.host is None:
+    if plan.topology.database.is_elsewhere:
         return next_command(sys.argv[1:], RESTORE, database_backup=plan.schema or "VERSION")
-    dump = plan.upgrade.existing_dump(reported(plan))
+    made = [plan.upgrade.existing_dump(state) for state in reported(plan).values()]
+    dump = next(iter(dumps.newest_first(filter(None, made))), None)
     return next_command(sys.argv[1:], RESTORE, restore=dump.name if dump else "NAME")
 
 

@@ -31,18 +31,18 @@ def check(plan: Plan) -> Plan:
     if leader.name not in plan.machines:
         return plan  # left out by --limit
     problems = Problems()
-    if plan.topology.database.host is None:
+    if plan.topology.database.is_elsewhere:
         try:
             reach.database(leader, plan)
         except Unreachable as error:
             with problems.collecting():
                 plan = _with_administrator(leader, plan, error)
-    if plan.topology.redis.host is None:
+    if plan.topology.redis.is_elsewhere:
         try:
             reach.redis(leader, plan)
         except Unreachable as error:
             problems.append(f"redis_host: {error}")
-    if plan.topology.store and plan.topology.store.host is None:
+    if plan.topology.store and plan.topology.store.is_elsewhere:
         try:
             reach.find_bucket(leader, plan)
         except Unreachable as error:

@@ -1,4 +1,4 @@
-"""Images: pulled, loaded from an archive, or built from packages."""
+"""Images: pulled, loaded from an archive, or built."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _fetch(missing: list[Image], settings: Settings) -> Generator[PyinfraCommand
         yield from _load(missing, settings)
     elif settings.image_source == "registry":
         for image in missing:
-            yield _pull(image, settings)
+            yield _build(image, settings) if image.context else _pull(image, settings)
     else:
         base = base_image()
         if not ask_each(Images, [base.reference]):

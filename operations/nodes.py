@@ -29,26 +29,6 @@ NOTICE_ELSEWHERE = 60
 
 
 @operation()
-def started(plan: Plan) -> Generator[StringCommand]:
-    """Start Quay's containers that don't run, on all hosts at once: they serve nobody yet.
-
-    + plan: the run's plan
-    """
-    engine = ask(Engine)
-    stopped = [
-        each
-        for each in plan.workloads_for("quay", host.name)
-        if not containers.is_running(engine, each.container)
-    ]
-    if not stopped:
-        host.noop("Quay runs")
-    for workload in stopped:
-        yield from containers.running._inner(
-            workload=workload, timeout=plan.settings.health_timeout
-        )
-
-
-@operation()
 def as_specified(plan: Plan, node: Node) -> Generator[PyinfraCommand]:
     """Bring a running node to its specification while the others serve: drain it in every balancer,
     replace it, wait until it is healthy, and send it requests again.

@@ -33,6 +33,7 @@ from operations import (
     keepalived,
     nodes,
     observation,
+    patroni,
     quay,
     trust,
 )
@@ -153,7 +154,7 @@ def _observe(plan: Plan, name: str) -> None:
             questions.append(
                 question(Succeeds, container=each.container.name, command=each.password_refused)
             )
-    for operations in (balancers, database, nodes, quay):
+    for operations in (balancers, database, nodes, patroni, quay):
         more_questions, more_paths = operations.questions(plan, name)
         questions += more_questions
         paths += more_paths

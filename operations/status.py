@@ -13,13 +13,16 @@ from rich.table import Table
 
 from facts.keepalived import Keepalived
 from facts.quay import Quay
-from operations import balancers, reach
+from facts.router import Router
+from operations import balancers, patroni, reach
 from operations.commands import fact_of, fail
 from operations.phases import postpone
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
+from quaylab.model import container_name
 from quaylab.plan import Plan
 from quaylab.services import BY_NAME
+from quaylab.services.base import ROUTER
 from quaylab.services.quay_nodes import Node
 
 
@@ -37,6 +40,8 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
             f"Quay, {node.name}" if several else "Quay": partial(_node, node) for node in plan.nodes
         },
         **{f"Balancer, {name}": partial(_balancer, name) for name in plan.topology.balancers},
+        **{f"Member, {name}": partial(_member, name) for name in plan.topology.members},
+        **{f"Router, {name}": partial(_router, name) for name in plan.topology.hosts["router"]},
         **{BY_NAME[name].title: partial(_service, name) for name in plan.topology.endpoints},
         "End to end": _end_to_end,
         "Certificate": _certificate,
@@ -85,6 +90,30 @@ def _balancer(name: str, plan: Plan) -> str:
     if not any(server.in_service for server in state.servers.values()):
         raise RegistryError(f"{holds}no node is in service: {nodes}")
     return f"{holds}{nodes}"
+
+
+def _member(name: str, plan: Plan) -> str:
+    """Return the role of a member of the database's cluster."""
+    if name not in plan.machines:
+        raise RegistryError(f"{name} takes no part in this run")
+    found = patroni.state_of(plan, name)
+    if found is None:
+        raise RegistryError("Patroni or etcd does not answer; ./lab up brings them back")
+    if found.own is None or not (found.own.leads or found.own.follows):
+        raise RegistryError(f"neither leads nor follows: {found.own or 'unknown to the others'}")
+    return str(found.own)
+
+
+def _router(name: str, plan: Plan) -> str:
+    """Return to which members a router leads."""
+    if name not in plan.machines:
+        raise RegistryError(f"{name} takes no part in this run")
+    found = fact_of(inventory.get_host(name), Router, container=container_name(ROUTER))
+    if found is None:
+        raise RegistryError("HAProxy does not answer; ./lab up brings it back")
+    if lost := [service for service, members in found.items() if not members]:
+        raise RegistryError(f"nobody serves: {', '.join(lost)}")
+    return ", ".join(f"{service} at {', '.join(members)}" for service, members in found.items())
 
 
 def _service(name: str, plan: Plan) -> str:

@@ -101,7 +101,7 @@ def credentials(plan: Plan) -> Generator[FunctionCommand]:
     + plan: the run's plan
     """
     left = [each for each in plan.topology.engine_hosts() if each not in plan.machines]
-    if plan.topology.database.host is None:
+    if plan.topology.database.is_elsewhere:
         host.noop(f"{plan.store.path} stays: the database elsewhere is encrypted with its key")
     elif left:
         host.noop(f"{plan.store.path} stays: {', '.join(left)} took no part, and may have data")

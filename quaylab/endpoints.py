@@ -10,16 +10,21 @@ class Endpoint:
     """A service that Quay uses.
 
     ``address`` and ``port`` are those in Quay's config.yaml; ``probe_address`` and ``probe_port``
-    are those by which Quay's host itself reaches the service. ``host`` runs the service (None: an
-    external server), and ``listen`` is the address at which it publishes ``probe_port``.
+    are those by which Quay's host itself reaches the service. ``hosts`` run the service (none: it
+    runs elsewhere). A single one publishes ``probe_port`` at the address ``listen``; several do so
+    at addresses of their own.
     """
 
-    host: str | None
+    hosts: tuple[str, ...]
     address: str
     port: int
     probe_address: str
     probe_port: int
     listen: str | None
+
+    @property
+    def is_elsewhere(self) -> bool:
+        return not self.hosts
 
 
 @dataclass(frozen=True)
@@ -32,10 +37,15 @@ class StoreEndpoint(Endpoint):
     @property
     def netloc(self) -> str:
         """``host[:port]``, as in URLs."""
-        address = f"[{self.address}]" if ":" in self.address else self.address
+        with_port = netloc(self.address, self.port)
         is_default_port = self.port == (443 if self.tls else 80)
-        return address if is_default_port else f"{address}:{self.port}"
+        return with_port.rpartition(":")[0] if is_default_port else with_port
 
     @property
     def url(self) -> str:
         return f"{'https' if self.tls else 'http'}://{self.netloc}"
+
+
+def netloc(address: str, port: int) -> str:
+    """Return ``address:port``, with an IPv6 address in brackets."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -14,7 +14,7 @@ from quaylab.paths import IMAGES
 
 @dataclass(frozen=True)
 class Image:
-    """An image that a host needs. ``context`` is the build context of an image from packages."""
+    """An image that a host needs. ``context`` is the build context of an image that it builds."""
 
     reference: str
     source: str
@@ -49,6 +49,23 @@ def packaged_image(
         "packages",
         context,
         (("BASE", base), *(arguments or {}).items()),
+    )
+
+
+def derived_image(folder: str, base: Image, arguments: Mapping[str, str] | None = None) -> Image:
+    """Return the image of ``images/FOLDER`` on top of another, which may be a registry's. A host
+    needs both, the base first.
+
+    Args:
+        arguments: further build arguments.
+    """
+    context = IMAGES / folder
+    more = dict(arguments or {})
+    return Image(
+        f"quaylab/{folder}:{base.tag}-{_digest(context, base.reference, *more.values())}",
+        base.source,
+        context,
+        (("BASE", base.reference), *more.items()),
     )
 
 

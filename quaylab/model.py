@@ -112,7 +112,8 @@ class Volume:
 
     ``path`` is the host directory that contains it (None: the engine's own), and ``setting`` is the
     setting of that directory. ``purpose`` says what the volume holds. An empty volume is no sign of
-    lost data if it ``may_be_empty``. ``restore`` is a way to restore its data other than a backup.
+    lost data if it ``may_be_empty``, nor a missing one if it ``is_replicated``: then other hosts of
+    the service have the same data. ``restore`` is a way to restore its data other than a backup.
     """
 
     service: str
@@ -123,6 +124,7 @@ class Volume:
     setting: str
     purpose: str
     may_be_empty: bool = False
+    is_replicated: bool = False
     restore: str = ""
 
     @property

@@ -10,6 +10,8 @@ from quaylab.services.base import Context
 from quaylab.services.quay_nodes import nodes
 
 ELSEWHERE = ", which runs elsewhere"
+# To which of several hosts a router leads.
+SERVES = {"database": "whoever leads", "redis": "the first one that answers"}
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,17 @@ def flows(context: Context) -> Iterator[Flow]:
     else:
         yield Flow("clients", "quay", topology.https_port, topology.hostname)
     for name, endpoint in topology.endpoints.items():
-        where = endpoint.address if endpoint.host else f"{endpoint.address}{ELSEWHERE}"
+        if len(endpoint.hosts) > 1:
+            yield Flow("quay", "router", endpoint.port, f"on the same host, for {name}")
+            yield Flow("router", name, endpoint.probe_port, SERVES[name])
+            continue
+        where = f"{endpoint.address}{ELSEWHERE}" if endpoint.is_elsewhere else endpoint.address
         yield Flow("quay", name, endpoint.port, where)
+
+    if topology.members:
+        yield Flow("router", "database", settings.patroni_port, "asks Patroni who leads")
+        yield Flow("database", "etcd", settings.etcd_port, "keeps there who leads")
+        yield Flow("etcd", "etcd", settings.etcd_peer_port, "agrees with a majority")
 
 
 def text(context: Context, version: str) -> str:

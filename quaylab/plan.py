@@ -182,8 +182,12 @@ class Plan:
             image
             for name, hosts in self.topology.hosts.items()
             if host in hosts
-            for image in BY_NAME[name].images(self.context, host)
+            for image in self.images_for(name, host)
         )
+
+    def images_for(self, service: str, host: str) -> tuple[Image, ...]:
+        """Return a service's images on one of its hosts, each after the one it is built on."""
+        return BY_NAME[service].images(self.context, host)
 
     def was_deployed(self, host: str) -> bool:
         """Whether a host had data of ours when the run began."""

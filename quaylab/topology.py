@@ -9,7 +9,7 @@ from quaylab.endpoints import Endpoint, StoreEndpoint
 from quaylab.model import LOOPBACK
 from quaylab.problems import refuse
 from quaylab.services import SERVICES
-from quaylab.services.base import Audience, Groups
+from quaylab.services.base import Audience, Groups, member_name
 from quaylab.settings.loading import HostInput, HostSettings, Settings
 from quaylab.settings.types import FULL_NAME, is_ip_address
 
@@ -37,6 +37,17 @@ class Topology:
     @property
     def quay(self) -> tuple[str, ...]:
         return self.hosts["quay"]
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The hosts of the database's cluster; none if one host has the database, or none."""
+        hosts = self.hosts["database"]
+        return hosts if len(hosts) > 1 else ()
+
+    @property
+    def member_addresses(self) -> dict[str, str]:
+        """The addresses of the database's members by their names."""
+        return {member_name(host): self.addresses[host] for host in self.members}
 
     @property
     def balancers(self) -> tuple[str, ...]:
@@ -77,7 +88,13 @@ class Topology:
     def addresses_of(self, audience: Audience) -> tuple[str, ...]:
         """Return the addresses of the hosts that must reach a port; loopback for a host that has
         no peers."""
-        hosts = {Audience.QUAY: self.quay, Audience.BALANCERS: self.balancers}
+        database = self.hosts["database"]
+        hosts = {
+            Audience.QUAY: self.quay,
+            Audience.BALANCERS: self.balancers,
+            Audience.DATABASE: database,
+            Audience.DATABASE_AND_QUAY: tuple(dict.fromkeys((*database, *self.quay))),
+        }
         return tuple(self.addresses.get(host, LOOPBACK) for host in hosts.get(audience, ()))
 
 
@@ -148,7 +165,7 @@ def build(
             f"and because Docker skips TLS checks on 127.0.0.0/8: for example {DEFAULT_HOSTNAME}"
         )
     refuse(problems)
-    placed = {name: tuple(hosts) for name, hosts in members.items()}
+    placed = {service.name: service.hosts(settings, members) for service in SERVICES}
     https_port = settings.quay_https_port
     front = settings.balancer_host or settings.virtual_address
     front = front or addresses.get((balancers or quay)[0], LOOPBACK)

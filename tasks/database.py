@@ -1,23 +1,47 @@
-"""Quay's database: PostgreSQL with pg_trgm, or MySQL; also on a server elsewhere."""
+"""Quay's database: PostgreSQL with pg_trgm on one host or several, or MySQL; or one elsewhere."""
 
 from pyinfra import host
 
-from operations import containers, database, files, images
+from operations import barrier, containers, database, files, images, patroni
 from operations.run import begin
 
 plan = begin()
+hosts, members = plan.topology.hosts["database"], plan.topology.members
 
-if host.name in plan.topology.hosts["database"]:
+if members:
+    barrier.reached(name="Wait until etcd runs")
+
+if host.name in hosts:
     server = plan.workload("database", host.name)
 
-    images.present(name="Get the database's image", images=[server.image], settings=plan.settings)
-
-    files.present(name="Write the database's environment", files=server.files)
-
-    containers.running(
-        name="Run the database", workload=server, timeout=plan.settings.health_timeout
+    images.present(
+        name="Get the database's image",
+        images=plan.images_for("database", host.name),
+        settings=plan.settings,
     )
 
+    files.present(name="Write the database's files", files=server.files)
+
+    if not members:
+        containers.running(
+            name="Run the database", workload=server, timeout=plan.settings.health_timeout
+        )
+
+# One after the other, and the leader last.
+for name in host.loop(patroni.in_order(plan)):  # type: ignore[no-untyped-call]
+    if host.name == name:
+        patroni.as_specified(name="Run the database's member as specified", plan=plan)
+
+if host.name in members:
+    patroni.roles_present(name="Set the passwords of the database's roles", plan=plan)
+
+    patroni.loaded(name="Load the files of the database's member", plan=plan)
+
+    patroni.settings_kept(name="Keep the settings of the database's cluster", plan=plan)
+
+    patroni.synchronous(name="Wait until a second member has every write", plan=plan)
+
+if host.name in hosts:
     database.prepared(name="Prepare Quay's database", plan=plan)
 
 if plan.settings.database_admin and host.name == plan.topology.leader:

@@ -46,7 +46,11 @@ if host.name in plan.topology.quay:
     if not plan.is_balanced:
         containers.running(name="Run Quay", workload=first, timeout=plan.settings.health_timeout)
     else:
-        nodes.started(name="Start Quay where it does not run", plan=plan)
+        containers.started(
+            name="Start Quay where it does not run",
+            workloads=plan.workloads_for("quay", host.name),
+            timeout=plan.settings.health_timeout,
+        )
 
 if balancers.runs_haproxy(plan, host.name) and not nodes.removes_nodes(plan):
     # So that new nodes serve while the others are replaced.

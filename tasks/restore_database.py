@@ -8,17 +8,17 @@ elsewhere is restored with its provider's tools; this task only notes its versio
 
 from pyinfra import host
 
-from operations import containers, credentials, dumps, files, images, nodes
+from operations import containers, credentials, dumps, files, images, nodes, patroni
 from operations.run import Purpose, begin
 from quaylab.upgrade import schema_version
 
 plan = begin(Purpose.RECOVER)
-dump = dumps.choose_dump(plan)
+place, dump = dumps.choose_dump(plan)
 version = dump.before if dump else plan.settings.database_backup
 
 credentials.saved(name="Save the credentials", plan=plan)
 
-dumps.intact(name="Check that the dump is intact", plan=plan, dump=dump)
+dumps.intact(name="Check that the dump is intact", place=place, dump=dump)
 
 if host.name in plan.topology.quay:
     # Removed and not only stopped: a reboot would start it again, on the wrong schema.
@@ -37,18 +37,21 @@ if host.name in plan.topology.quay:
 if host.name == plan.topology.leader:
     credentials.former_passwords_saved(name="Remember the superuser's former passwords", plan=plan)
 
-if host.name in plan.topology.hosts["database"]:
+if place and plan.topology.members:
+    # Its members run: the deploy that follows looks after them.
+    patroni.leads(name="Have the database led where the dump is", plan=plan, place=place)
+elif host.name in plan.topology.hosts["database"]:
     server = plan.workload("database", host.name)
 
     images.present(name="Get the database's image", images=[server.image], settings=plan.settings)
 
-    files.present(name="Write the database's environment", files=server.files)
+    files.present(name="Write the database's files", files=server.files)
 
     containers.running(
         name="Run the database", workload=server, timeout=plan.settings.health_timeout
     )
 
-dumps.restored(name="Restore the dump", plan=plan, dump=dump)
+dumps.restored(name="Restore the dump", plan=plan, place=place, dump=dump)
 
 if host.name in plan.topology.quay:
     files.present(name="Record the schema's version", files=[schema_version.note(version or "")])

@@ -36,6 +36,8 @@ def problems(
         noted = next(((host, note) for host, note in notes if note), None)
         if noted is None or (found and not _is_lost(found, volume)):
             continue
+        if volume.is_replicated and _is_elsewhere(volume, name, machines, topology):
+            continue
         reason = f"but {noted[1]} on {noted[0]} says that it holds data of the registry"
         if found is None:
             what = f"{name}: volume {volume.name} is not on {name}, {reason}"
@@ -62,6 +64,18 @@ def problems(
             f"{what}; {remedy}, or start again without any of the registry's data: "
             f"tasks/teardown.py --data purge={topology.hostname}"
         )
+
+
+def _is_elsewhere(
+    volume: Volume, name: str, machines: Mapping[str, Machine], topology: Topology
+) -> bool:
+    """Whether another connected host of a service has the same data, which will be copied."""
+    return any(
+        each.name == volume.name and not _is_lost(each, volume)
+        for host in topology.hosts[volume.service]
+        if host in machines and host != name
+        for each in machines[host].volumes
+    )
 
 
 def _is_lost(found: Found, wanted: Volume) -> bool:

@@ -43,7 +43,7 @@ def http_client(
     """Return an HTTP client for a store, with the CAs and the proxy that Quay uses."""
     files = (settings.company_ca, settings.storage_ca)
     trusted = [file.read_text() for file in files if file]
-    if store.host and credentials.ca_certificate:
+    if store.hosts and credentials.ca_certificate:
         trusted.append(credentials.ca_certificate)
     return manager(dial, trusted, object_store.proxy(settings, store))
 

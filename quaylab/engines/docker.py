@@ -117,6 +117,16 @@ def remove_when_ended(name: str) -> str:
     )
 
 
+def reload(name: str) -> str:
+    """Send a container's first process the signal to load its files anew."""
+    return f"docker kill --signal=HUP {name} >/dev/null"
+
+
+def logs(name: str) -> str:
+    """Return the command that shows a container's log, for a message to people."""
+    return f"docker logs {name}"
+
+
 def label(name: str, label: str) -> str:
     """Print the value of a container's label."""
     template = "{{index .Config.Labels " + json.dumps(label) + "}}"

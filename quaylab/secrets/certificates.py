@@ -74,10 +74,34 @@ def with_ceph_certificate(
     now: dt.datetime | None = None,
 ) -> Credentials:
     """Return credentials with Ceph's certificate for ``addresses``, signed by the lab's CA."""
+    return _with_certificate(credentials, "ceph_certificate", hostname, addresses, now)
+
+
+def with_database_certificate(
+    credentials: Credentials,
+    hostname: str,
+    names: Sequence[str],
+    now: dt.datetime | None = None,
+) -> Credentials:
+    """Return credentials with the certificate of the database's members for ``names``.
+
+    Members show it to each other as clients too, and etcd's gateway even to itself.
+    """
+    return _with_certificate(credentials, "database_certificate", hostname, names, now)
+
+
+def _with_certificate(
+    credentials: Credentials,
+    field: str,
+    hostname: str,
+    names: Sequence[str],
+    now: dt.datetime | None,
+) -> Credentials:
+    """Return credentials with a certificate in a field, and with its key in the field beside it."""
     now = now or dt.datetime.now(dt.timezone.utc)
-    ca_pem, pem = credentials.ca_certificate, credentials.ceph_certificate
+    ca_pem, pem = credentials.ca_certificate, getattr(credentials, field)
     # A certificate of a former CA is replaced.
-    if ca_pem and pem and is_signed_by(pem, ca_pem) and not _is_due(pem, addresses, now):
+    if ca_pem and pem and is_signed_by(pem, ca_pem) and not _is_due(pem, names, now):
         return credentials
     if not credentials.ca_key:
         # There is no CA yet, or its key was lost: make a new one.
@@ -85,10 +109,8 @@ def with_ceph_certificate(
         credentials = with_server_certificate(due, hostname, now)
     ca, signer = _authority(credentials)
     key = ec.generate_private_key(ec.SECP256R1())
-    leaf = _make_leaf(key, addresses, ca, signer, now)
-    return credentials.model_copy(
-        update={"ceph_certificate": _pem(leaf), "ceph_certificate_key": _key_pem(key)}
-    )
+    leaf = _make_leaf(key, names, ca, signer, now, for_clients=field == "database_certificate")
+    return credentials.model_copy(update={field: _pem(leaf), f"{field}_key": _key_pem(key)})
 
 
 def server_certificate(credentials: Credentials) -> ServerCertificate:
@@ -186,6 +208,7 @@ def mismatches(credentials: Credentials) -> list[str]:
         ("certificate", "certificate_key"),
         ("ca_certificate", "ca_key"),
         ("ceph_certificate", "ceph_certificate_key"),
+        ("database_certificate", "database_certificate_key"),
     ):
         pem, key = getattr(credentials, name), getattr(credentials, key_name)
         try:
@@ -287,7 +310,11 @@ def _make_leaf(
     ca: x509.Certificate,
     signer: ec.EllipticCurvePrivateKey,
     now: dt.datetime,
+    for_clients: bool = False,
 ) -> x509.Certificate:
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH]
+    if for_clients:
+        usages.append(ExtendedKeyUsageOID.CLIENT_AUTH)
     # A common name holds 64 characters at most; clients read the alternative name anyway.
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
@@ -295,7 +322,7 @@ def _make_leaf(
         _builder(subject, ca.subject, key, now, LEAF_LIFE)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName(list(map(_name, names))), critical=False)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .add_extension(issuer, critical=False)
         .sign(signer, hashes.SHA256())
     )

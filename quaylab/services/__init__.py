@@ -12,18 +12,22 @@ from quaylab.services.balancer import Balancer, BalancerSettings
 from quaylab.services.base import Service
 from quaylab.services.ceph import Ceph, CephSecrets, CephSettings
 from quaylab.services.database import Database, DatabaseSecrets, DatabaseSettings
+from quaylab.services.etcd import Etcd, EtcdSettings
 from quaylab.services.mysql import MySQLSettings
 from quaylab.services.object_store import ObjectStore, ObjectStoreSecrets, ObjectStoreSettings
 from quaylab.services.postgresql import PostgreSQLSettings
 from quaylab.services.quay import Quay, QuaySecrets, QuaySettings
 from quaylab.services.redis import Redis, RedisSecrets, RedisSettings
+from quaylab.services.router import Router
 
 # In the order in which they start: each comes after those that it uses.
 SERVICES: tuple[Service, ...] = (
     Ceph(),
     ObjectStore(),
+    Etcd(),
     Database(),
     Redis(),
+    Router(),
     Balancer(),
     Quay(),
 )
@@ -36,6 +40,7 @@ class ServiceSettings(
     ObjectStoreSettings,
     RedisSettings,
     MySQLSettings,
+    EtcdSettings,
     PostgreSQLSettings,
     DatabaseSettings,
     BalancerSettings,

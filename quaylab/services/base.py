@@ -6,6 +6,7 @@ them. docs/architecture.md explains how to add one.
 
 from __future__ import annotations
 
+import re
 import shlex
 from abc import ABC
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 # A file with the secrets that a container reads as it starts.
 ENVIRONMENT = "environment"
+# The service that leads Quay to the one of several hosts that serves.
+ROUTER = "router"
 # The hosts of each inventory group; a group has the name of its service.
 Groups = Mapping[str, Sequence[str]]
 
@@ -53,6 +56,8 @@ class Audience(Enum):
     EVERYBODY = "everybody"
     QUAY = "Quay's hosts"
     BALANCERS = "the balancers"
+    DATABASE = "the database's hosts"
+    DATABASE_AND_QUAY = "the hosts of database and Quay"
     NOBODY = "nobody"
 
 
@@ -188,6 +193,10 @@ class Service(ABC):
 
     # --- placement ---
 
+    def hosts(self, settings: Settings, groups: Groups) -> tuple[str, ...]:
+        """Return the hosts that run it: those of its group."""
+        return tuple(groups[self.name])
+
     def placement_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
         """Yield why it can't run on the hosts of its group."""
         yield from ()
@@ -205,15 +214,15 @@ class Service(ABC):
     # --- what runs on its hosts ---
 
     def images(self, context: Context, host: str) -> tuple[Image, ...]:
-        """Return the images that a host of its group needs."""
+        """Return the images that one of its hosts needs, each after the one that it is built on."""
         return tuple(workload.image for workload in self.workloads(context, host))
 
     def ports(self, context: Context, host: str) -> tuple[Port, ...]:
-        """Return the ports at which it listens on a host of its group."""
+        """Return the ports at which it listens on one of its hosts."""
         return ()
 
     def workloads(self, context: Context, host: str) -> tuple[Workload, ...]:
-        """Return its containers on a host of its group, in the order in which they start."""
+        """Return its containers on one of its hosts, in the order in which they start."""
         return ()
 
     # --- what its hosts must have ---
@@ -227,8 +236,15 @@ class Service(ABC):
         return None
 
 
-class SingleHostService(Service):
-    """A service that Quay uses, on the one host of its group or on an external server."""
+class BackingService(Service):
+    """A service that Quay uses, on the hosts of its group or on an external server.
+
+    Quay reaches a single host of its group directly. If there are several, it reaches the router on
+    its own host, which leads to the one that serves.
+    """
+
+    # Who reaches each of several hosts.
+    audience_of_several: ClassVar[Audience] = Audience.QUAY
 
     def inside_port(self, settings: Settings) -> int:
         raise NotImplementedError
@@ -240,8 +256,13 @@ class SingleHostService(Service):
         """The address to listen on that is set; None: the narrowest at which Quay reaches it."""
         raise NotImplementedError
 
+    def number_problems(self, settings: Settings, number: int) -> Iterator[str]:
+        """Yield why it can't run on so many hosts."""
+        raise NotImplementedError
+
     def placement_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
         hosts, external = groups[self.name], self.external_address(settings)
+        listen = self.listen(settings)
         if external and hosts:
             yield (
                 f"{self.name}_host: {external} runs elsewhere, but group `{self.name}` has "
@@ -253,42 +274,70 @@ class SingleHostService(Service):
                 f"{self.name}_host to one that runs elsewhere"
             )
         elif len(hosts) > 1:
-            yield (
-                f"{self.name}: {len(hosts)} hosts in group `{self.name}`, but one can hold the "
-                "data; keep one"
-            )
+            yield from self.number_problems(settings, len(hosts))
+            if listen:
+                yield (
+                    f"{self.name}_listen: {listen}, but each of {len(hosts)} hosts listens at an "
+                    "address of its own; leave it out"
+                )
 
     def endpoint(
         self, settings: Settings, groups: Groups, address: Callable[[str], str]
     ) -> Endpoint:
         port, external = self.outside_port(settings), self.external_address(settings)
         if external:
-            return Endpoint(None, external, port, external, port, None)
-        (host,) = groups[self.name]
-        listen = self.listen(settings)
+            return Endpoint((), external, port, external, port, None)
+        inside, hosts = self.inside_port(settings), self.hosts(settings, groups)
+        if len(hosts) > 1:
+            for host in hosts:
+                address(host)
+            # The same name on all of Quay's hosts, so that their bundles are the same.
+            return Endpoint(hosts, container_name(ROUTER), inside, LOOPBACK, port, None)
+        (host,), listen = hosts, self.listen(settings)
         if list(groups["quay"]) == [host]:
             # Both on one host: Quay uses the container's name on the internal network. The port is
             # published on loopback for the operator and for our own probes.
             outside = listen or LOOPBACK
-            inside = self.inside_port(settings)
-            return Endpoint(host, container_name(self.name), inside, outside, port, outside)
+            return Endpoint(hosts, container_name(self.name), inside, outside, port, outside)
         peer_address = address(host)
-        return Endpoint(host, peer_address, port, peer_address, port, listen or peer_address)
+        return Endpoint(hosts, peer_address, port, peer_address, port, listen or peer_address)
 
     def ports(self, context: Context, host: str) -> tuple[Port, ...]:
-        endpoint = context.topology.endpoints[self.name]
-        if endpoint.host != host or endpoint.listen is None:
+        settings, topology = context.settings, context.topology
+        hosts, listen = topology.hosts[self.name], topology.endpoints[self.name].listen
+        if host not in hosts:
             return ()
         return (
             Port(
                 PublishedPort(
-                    self.inside_port(context.settings), endpoint.probe_port, endpoint.listen
+                    self.inside_port(settings),
+                    self.outside_port(settings),
+                    listen or topology.addresses[host],
                 ),
                 f"{self.name}_port",
-                Audience.QUAY,
-                f"{self.name}_listen" if self.listen(context.settings) else "address",
+                Audience.QUAY if len(hosts) == 1 else self.audience_of_several,
+                f"{self.name}_listen" if self.listen(settings) else "address",
             ),
         )
+
+
+class CompanionService(Service):
+    """A service without a group: it runs where others need it."""
+
+    # Where it runs, in words.
+    where: ClassVar[str]
+
+    def placement_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
+        if hosts := groups[self.name]:
+            yield (
+                f"{self.name}: {hosts[0]} is in group `{self.name}`, which has no hosts; "
+                f"{self.title} runs {self.where}: leave the group out"
+            )
+
+
+def member_name(host: str) -> str:
+    """Return a host's name as a member of a cluster, in the characters that HAProxy takes."""
+    return re.sub("[^A-Za-z0-9_.-]", "_", host)
 
 
 def environment_file(service: str, uid: int, values: Mapping[str, str]) -> ManagedFile:

@@ -1,4 +1,7 @@
-"""Quay's database: PostgreSQL or MySQL, in images of sclorg or in ours, which work alike."""
+"""Quay's database: PostgreSQL or MySQL, in images of sclorg or in ours, which work alike.
+
+On several hosts Patroni keeps one PostgreSQL of them the leader: see patroni.py.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,22 @@ from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, Field, SecretStr
 
+from quaylab.endpoints import netloc
 from quaylab.images import Image, packaged_image
 from quaylab.model import Container, Mount, Volume, container_name, digests
 from quaylab.paths import SCHEMA_NOTE
+from quaylab.secrets import certificates
 from quaylab.secrets.passwords import CONTAINER
+from quaylab.services import member_certificate, patroni
 from quaylab.services.base import (
+    Audience,
+    BackingService,
     Context,
     Groups,
     Maker,
     Need,
+    Port,
     Secret,
-    SingleHostService,
     Workload,
     configuration_mount,
     environment_file,
@@ -36,10 +44,10 @@ from quaylab.settings.types import (
     HostPath,
     Identifier,
     LocalFile,
-    Port,
     Section,
     Version,
 )
+from quaylab.settings.types import Port as PortNumber
 
 if TYPE_CHECKING:
     from quaylab.hosts.machine import Machine
@@ -66,7 +74,7 @@ class DatabaseSettings(Section):
     database_host: Address | None = Field(
         description="Address of an external database server, instead of group `database`",
     )
-    database_port: Port | None = Field(
+    database_port: PortNumber | None = Field(
         description="Port of the database; None: 5432, with MySQL 3306"
     )
     database_ca: LocalFile | None = Field(
@@ -88,16 +96,30 @@ ENGINES: Mapping[str, DatabaseEngine] = {"postgresql": PostgreSQL(), "mysql": My
 
 class DatabaseSecrets(BaseModel):
     database_password: SecretStr
+    # Those of a cluster: for copying the leader's data, for pg_rewind, and for Patroni's API.
+    replication_password: SecretStr | None = None
+    rewind_password: SecretStr | None = None
+    patroni_password: SecretStr | None = None
+    # The members' certificate, signed by the lab's CA.
+    database_certificate: str | None = None
+    database_certificate_key: SecretStr | None = None
 
 
-class Database(SingleHostService):
+MEMBERS_PASSWORDS = ("replication_password", "rewind_password", "patroni_password")
+# A majority of the members has to agree on who leads.
+NUMBERS_OF_MEMBERS = (3, 5)
+
+
+class Database(BackingService):
     name = "database"
     title = "Database"
     secrets = (
         Secret("database_password", "password of Quay's role in the database", CONTAINER),
         Secret("database_admin_password", is_stored=False),
+        *(Secret(key, has_variable=False) for key in MEMBERS_PASSWORDS),
     )
     directories = ("database_data",)
+    audience_of_several = Audience.DATABASE_AND_QUAY
 
     def external_address(self, settings: Settings) -> str | None:
         return settings.database_host
@@ -130,6 +152,38 @@ class Database(SingleHostService):
         if settings.database_host:
             maker = Maker.ADMINISTRATOR if settings.database_admin else Maker.OTHERS
         yield Need("database_password", maker)
+        if len(groups[self.name]) > 1:
+            for key in MEMBERS_PASSWORDS:
+                yield Need(key, Maker.QUAYLAB)
+
+    def with_keys(
+        self, credentials: Credentials, settings: Settings, topology: Topology
+    ) -> Credentials:
+        if not topology.members:
+            return credentials
+        return certificates.with_database_certificate(
+            credentials, topology.hostname, member_certificate.names(topology)
+        )
+
+    def number_problems(self, settings: Settings, number: int) -> Iterator[str]:
+        if settings.database_engine != "postgresql":
+            yield (
+                f"database: {number} hosts in group `database`, but {settings.database_engine} "
+                "runs on one; keep one, or set database_engine to postgresql"
+            )
+        elif number not in NUMBERS_OF_MEMBERS:
+            yield (
+                f"database: {number} hosts in group `database`, but a majority has to agree on who "
+                "leads; take 1, 3 or 5"
+            )
+
+    def images(self, context: Context, host: str) -> tuple[Image, ...]:
+        base = image(context.settings)
+        return (base, patroni.image(base)) if context.topology.members else (base,)
+
+    def ports(self, context: Context, host: str) -> tuple[Port, ...]:
+        found = super().ports(context, host)
+        return (*found, *patroni.ports(context, host)) if context.topology.members else found
 
     def workloads(self, context: Context, host: str) -> tuple[Workload, ...]:
         settings, credentials = context.settings, context.credentials
@@ -151,8 +205,12 @@ class Database(SingleHostService):
             volume_labels(context, data_kind(settings), settings.database_data),
             setting="database_data",
             purpose="the database",
+            is_replicated=bool(context.topology.members),
             restore="restore a dump: tasks/restore_database.py",
         )
+        published = tuple(port.published for port in self.ports(context, host))
+        if context.topology.members:
+            return (patroni.workload(context, host, wanted, volume, published),)
         container = Container(
             name=name,
             image=wanted.reference,
@@ -160,7 +218,7 @@ class Database(SingleHostService):
             owner=credentials.fingerprint,
             command=run_with_environment(kind.start),
             health=kind.health,
-            ports=tuple(port.published for port in self.ports(context, host)),
+            ports=published,
             mounts=(configuration_mount(self.name), Mount(name, kind.data)),
             files=digests(environment),
             log_size=settings.container_log_size,
@@ -171,8 +229,38 @@ class Database(SingleHostService):
         password_refused = exec_with_environment(kind.refuses_password)
         return (Workload(self.name, wanted, (environment,), volume, container, password_refused),)
 
+    def problems(self, context: Context) -> Iterator[str]:
+        members = context.topology.members
+        with_data = [host for host in members if _has(context, host, container_name(self.name))]
+        is_cluster = any(_has(context, host, container_name("etcd")) for host in members)
+        if is_cluster or not members:
+            return
+        # The first host founds the cluster, of its data or of none.
+        if len(with_data) > 1:
+            yield (
+                f"database: {', '.join(with_data)} have data, but etcd's volume is gone on every "
+                "database host, so nobody knows whose data is the newest; see "
+                "docs/database-cluster.md"
+            )
+        elif with_data and with_data != [members[0]]:
+            yield (
+                f"database: {with_data[0]} has the data, and the first host founds the cluster; "
+                f"put {with_data[0]} first in group `database`"
+            )
+        for host in members:
+            if host not in context.machines:
+                yield (
+                    f"database: {host} takes no part in this run, and a new cluster needs all of "
+                    "its members; leave out --limit and --exclude"
+                )
+
     def data_note(self, quay: Machine) -> str | None:
         return SCHEMA_NOTE if quay.schema else None
+
+
+def _has(context: Context, host: str, volume: str) -> bool:
+    machine = context.machines.get(host)
+    return machine is not None and any(each.name == volume for each in machine.volumes)
 
 
 def engine(settings: Settings) -> DatabaseEngine:
@@ -199,16 +287,23 @@ def data_kind(settings: Settings) -> str:
     return f"{repository}-{'.'.join(numbers)}"
 
 
-def uri(settings: Settings, topology: Topology, credentials: Credentials, authority: str) -> str:
+def authority(settings: Settings, topology: Topology, credentials: Credentials) -> str | None:
+    """Return the CAs (PEM) for which Quay verifies the database; None: it verifies nothing."""
+    if settings.database_ca:
+        return settings.database_ca.read_text()
+    return credentials.ca_certificate if topology.members else None
+
+
+def uri(settings: Settings, topology: Topology, credentials: Credentials, file: str) -> str:
     """Return Quay's DB_URI, with the password quoted for a URI.
 
     Args:
-        authority: the path of the CAs' file in Quay's container.
+        file: the path of the CAs' file in Quay's container.
     """
     kind, endpoint = engine(settings), topology.database
     password = quote(credentials.database_password.get_secret_value(), safe="")
-    address = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
-    target = f"{address}:{endpoint.port}/{settings.database_name}"
+    target = f"{netloc(endpoint.address, endpoint.port)}/{settings.database_name}"
     text = f"{kind.scheme}://{settings.database_user}:{password}@{target}"
-    options: Mapping[str, Any] = kind.uri_options(authority) if settings.database_ca else {}
+    is_verified = authority(settings, topology, credentials)
+    options: Mapping[str, Any] = kind.uri_options(file) if is_verified else {}
     return text + (f"?{urlencode(options, safe='/')}" if options else "")

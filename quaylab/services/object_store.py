@@ -209,7 +209,7 @@ class ObjectStore(Service):
             return None
         if ceph := groups["ceph"]:
             port, gateway = settings.storage_port or RADOSGW_PORT, address(ceph[0])
-            return StoreEndpoint(ceph[0], gateway, port, gateway, port, gateway, store_kind, tls)
+            return StoreEndpoint((ceph[0],), gateway, port, gateway, port, gateway, store_kind, tls)
         host = settings.storage_host or LOOPBACK
         port = settings.storage_port or (443 if tls else 80)
         if store_kind == "gcs":
@@ -222,7 +222,7 @@ class ObjectStore(Service):
             url = urlsplit(settings.swift_auth_url or "")
             host, tls = url.hostname or LOOPBACK, url.scheme == "https"
             port = url.port or (443 if tls else 80)
-        return StoreEndpoint(None, host, port, host, port, None, store_kind, tls)
+        return StoreEndpoint((), host, port, host, port, None, store_kind, tls)
 
 
 def kind(settings: Settings, groups: Groups) -> str:
@@ -356,4 +356,4 @@ def proxy(settings: Settings, store: StoreEndpoint) -> str | None:
     """Return the proxy to an external store, chosen as boto3 and requests choose it."""
     address = settings.https_proxy if store.tls else settings.http_proxy
     is_bypassed = proxy_bypass_environment(store.address, {"no": settings.no_proxy or ""})
-    return None if store.host or is_bypassed else address
+    return None if store.hosts or is_bypassed else address

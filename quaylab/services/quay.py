@@ -21,7 +21,7 @@ from quaylab.model import (
 from quaylab.paths import ETC, STORAGE_NOTE
 from quaylab.secrets import making
 from quaylab.secrets.passwords import QUAY_USER
-from quaylab.services import quay_config, quay_programs
+from quaylab.services import database, quay_config, quay_programs
 from quaylab.services.base import (
     Audience,
     Context,
@@ -307,7 +307,7 @@ class Quay(Service):
         return Workload(self.name, wanted, files, _storage(context, 0), container)
 
     def problems(self, context: Context) -> Iterator[str]:
-        settings, database = context.settings, context.topology.database
+        settings, with_database = context.settings, context.topology.hosts["database"]
         for host in context.topology.quay:
             if not (machine := context.machines.get(host)):
                 continue
@@ -316,7 +316,7 @@ class Quay(Service):
                     f"minimum_cpus: {host} has {machine.cpus}, and {settings.minimum_cpus} are "
                     "needed; give it more, or set minimum_cpus lower"
                 )
-            usual = MEMORY_WITH_DATABASE if database.host == host else MEMORY
+            usual = MEMORY_WITH_DATABASE if host in with_database else MEMORY
             needed = settings.minimum_memory_mb or usual
             # A machine of 8 GB reports up to half a gigabyte less: the kernel's own is not counted.
             if machine.memory_mb < needed - needed // 16:
@@ -350,8 +350,8 @@ def _bundle(context: Context, config: str) -> dict[str, str]:
             bundle[f"extra_ca_certs/{name}.crt"] = authority.read_text()
     if context.topology.hosts["ceph"] and credentials.ca_certificate:
         bundle["extra_ca_certs/lab.crt"] = credentials.ca_certificate
-    if settings.database_ca:
-        bundle[quay_config.DATABASE_CA] = settings.database_ca.read_text()
+    if trusted := database.authority(settings, context.topology, credentials):
+        bundle[quay_config.DATABASE_CA] = trusted
     if settings.redis_ca:
         bundle[quay_config.REDIS_CA] = settings.redis_ca.read_text()
     return bundle
@@ -375,7 +375,7 @@ def _proxy(context: Context) -> tuple[tuple[str, str], ...]:
     """Return Quay's proxy variables; the registry's own services are reached without a proxy."""
     settings, topology = context.settings, context.topology
     internal = [topology.hostname, topology.database.address, topology.redis.address]
-    if topology.store and topology.store.host:
+    if topology.store and not topology.store.is_elsewhere:
         internal.append(topology.store.address)
     no_proxy = ",".join(filter(None, ("127.0.0.1", "localhost", *internal, settings.no_proxy)))
     values = {"HTTP_PROXY": settings.http_proxy, "HTTPS_PROXY": settings.https_proxy}

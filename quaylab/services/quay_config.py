@@ -23,9 +23,11 @@ BUNDLE = "conf/stack"
 DATABASE_CA, REDIS_CA = "database.pem", "redis.pem"
 
 
-def _database_tls(settings: Settings) -> dict[str, Any]:
+def _database_tls(
+    settings: Settings, topology: Topology, credentials: Credentials
+) -> dict[str, Any]:
     """Return the options with which libpq or PyMySQL verifies chain and name."""
-    if settings.database_ca is None:
+    if database.authority(settings, topology, credentials) is None:
         return {}
     return database.engine(settings).tls(f"{BUNDLE}/{DATABASE_CA}")
 
@@ -74,7 +76,7 @@ def _owned(settings: Settings, topology: Topology, credentials: Credentials) -> 
         "DB_CONNECTION_ARGS": {
             "threadlocals": True,
             "autorollback": True,
-            **_database_tls(settings),
+            **_database_tls(settings, topology, credentials),
         },
         "BUILDLOGS_REDIS": redis,
         "USER_EVENTS_REDIS": dict(redis),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quaylab.model import LOOPBACK, container_name
+from quaylab.services.base import member_name
 
 if TYPE_CHECKING:
     from quaylab.settings.loading import Settings
@@ -33,8 +33,8 @@ class Node:
 
     @property
     def name(self) -> str:
-        """Its name in balancers and messages, in the characters that HAProxy takes."""
-        host = re.sub("[^A-Za-z0-9_.-]", "_", self.host)
+        """Its name in balancers and messages."""
+        host = member_name(self.host)
         return host if self.instance == 1 else f"{host}:{self.instance}"
 
 

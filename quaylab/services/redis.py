@@ -1,4 +1,7 @@
-"""Redis, for Quay's build logs, user events and locks; its data may be lost."""
+"""Redis, for Quay's build logs, user events and locks; its data may be lost.
+
+On several hosts each one has its own data: the routers lead Quay to the first that answers.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,12 @@ from quaylab.images import Image, packaged_image
 from quaylab.model import Container, container_name, digests
 from quaylab.secrets.passwords import CONTAINER
 from quaylab.services.base import (
+    BackingService,
     Context,
     Groups,
     Maker,
     Need,
     Secret,
-    SingleHostService,
     Workload,
     configuration_mount,
     environment_file,
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 
 PORT = 6379
 UID = 1001
+# The most hosts.
+MOST = 5
 # The version that Debian 13 packages.
 PACKAGED = "8.0"
 # Succeeds only if Redis refuses its own password. Without redis-cli: older ones accept a password
@@ -64,7 +69,7 @@ class RedisSecrets(BaseModel):
     redis_password: SecretStr
 
 
-class Redis(SingleHostService):
+class Redis(BackingService):
     name = "redis"
     title = "Redis"
     secrets = (Secret("redis_password", "password of Redis", CONTAINER),)
@@ -80,6 +85,12 @@ class Redis(SingleHostService):
 
     def listen(self, settings: Settings) -> str | None:
         return settings.redis_listen
+
+    def number_problems(self, settings: Settings, number: int) -> Iterator[str]:
+        if number > MOST:
+            yield (
+                f"redis: {number} hosts in group `redis`, and more than {MOST} gain nothing; keep 3"
+            )
 
     def setting_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
         yield from authority_problems(self, settings, settings.redis_ca)

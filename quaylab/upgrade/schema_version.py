@@ -65,16 +65,17 @@ def problems(
     if step:
         return
     database = topology.database
-    if database.host is None and settings.database_backup != schema:
+    if database.is_elsewhere and settings.database_backup != schema:
         yield (
             f"database_backup: an upgrade from {schema} to {version} changes the database at "
             f"{database.address}, which runs elsewhere and is not dumped by Quaylab; make a backup "
             f"by its provider's means, then set database_backup to {schema}"
         )
-    if database.host is not None and database.host not in connected:
+    if database.hosts and not any(host in connected for host in database.hosts):
         yield (
             f"quay_version: an upgrade from {schema} to {version} dumps the database first, and "
-            f"its host {database.host} takes no part in this run; leave out --limit and --exclude"
+            f"its host {', '.join(database.hosts)} takes no part in this run; leave out --limit "
+            "and --exclude"
         )
 
 

@@ -90,7 +90,7 @@ class Gateway:
 
     def _client(self, asked: Settings, credentials: Credentials, kind: str) -> Client:
         place = (self.address, RADOSGW_PORT)
-        store = StoreEndpoint(None, *place, *place, None, kind, tls=False)
+        store = StoreEndpoint((), *place, *place, None, kind, tls=False)
         return Client(
             asked, store, credentials, lambda name, port: socket.create_connection((name, port), 10)
         )

@@ -112,7 +112,7 @@ def test_restore_stops_quay_and_replaces_the_database(project: Project) -> None:
         "Stop Quay",
         "Get the database's image",
         "Record that the database is being restored",
-        "Write the database's environment",
+        "Write the database's files",
         "Remember the superuser's former passwords",
         "Run the database",
         "Restore the dump",

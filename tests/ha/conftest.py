@@ -15,7 +15,7 @@ from tests.machine.s3_store import KEYS, Store, s3_store
 
 __all__ = ["images", "machine_factory", "operator"]
 
-IMAGES = ("postgresql", "redis", "haproxy", "quay-before", "quay")
+IMAGES = ("postgresql", "patroni", "etcd", "redis", "haproxy", "quay-before", "quay")
 NAMES = ("one", "two", "three")
 
 
@@ -51,12 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lab(
     machines: list[Machine], store: Store, address: str, operator: Operator, folder: Path
 ) -> Iterator[Deployment]:
-    groups = {
-        "balancer": machines,
-        "quay": machines,
-        "database": machines[:1],
-        "redis": machines[:1],
-    }
+    groups = dict.fromkeys(("balancer", "quay", "database", "redis"), machines)
     lab = Deployment.of(
         operator,
         folder,

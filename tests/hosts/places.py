@@ -90,7 +90,7 @@ def _endpoints(lab: Lab) -> list[EndpointPlace]:
     return [
         EndpointPlace(target, name, endpoint)
         for name, endpoint in lab.plan.topology.endpoints.items()
-        for target in lab.on(endpoint.host)
+        for target in lab.on(*endpoint.hosts)
     ]
 
 
@@ -106,7 +106,7 @@ def _database(lab: Lab, engine: str) -> list[Target]:
     """Return the database's host if it runs this engine."""
     if lab.plan.settings.database_engine != engine:
         return []
-    return lab.on(lab.plan.topology.database.host)
+    return lab.on(*lab.plan.topology.database.hosts)
 
 
 def _engines(lab: Lab) -> list[Target]:

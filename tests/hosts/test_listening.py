@@ -36,7 +36,7 @@ def test_listens_no_wider_than_its_users_need(endpoint: EndpointPlace, lab: Lab)
     configured = getattr(settings, f"{endpoint.name}_listen", None)
     if configured:
         assert endpoint.endpoint.listen == configured
-    elif where.quay == (endpoint.endpoint.host,) and endpoint.name != "object_store":
+    elif where.quay == endpoint.endpoint.hosts and endpoint.name != "object_store":
         assert endpoint.endpoint.listen == LOOPBACK
     else:
         assert endpoint.endpoint.listen not in (EVERYWHERE, "::", LOOPBACK)

@@ -87,7 +87,8 @@ class Deployment:
         found = credentials_file.read(self.store.path)
         assert found
         values, _ = found
-        public = ("checksum", "identity", "ca_certificate", "certificate")
+        certificates = ("ca_certificate", "certificate", "database_certificate")
+        public = ("checksum", "identity", *certificates)
         # The superuser's former passwords are in the file as well.
         former = values.pop("superuser_passwords_retired", [])
         values |= {f"retired {number}": value for number, value in enumerate(former)}

@@ -9,7 +9,7 @@ from quaylab.images import (
     base_image,
     context_archive,
 )
-from quaylab.services import balancer, ceph, database, quay, redis
+from quaylab.services import balancer, ceph, database, etcd, patroni, quay, redis
 from quaylab.versions import NEWEST, NEWEST_ON_MYSQL
 from tests.machine.machines import building, has_image, run
 from tests.unit import samples
@@ -33,6 +33,8 @@ def _build_all() -> dict[str, str]:
     settings = partial(samples.settings, image_source="packages")
     images = {
         "postgresql": database.image(settings()),
+        "patroni": patroni.image(database.image(settings())),
+        "etcd": etcd.image(settings()),
         "mariadb": database.image(settings(database_engine="mysql")),
         "ceph": ceph.image(settings()),
         "redis": redis.image(settings()),

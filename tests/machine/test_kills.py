@@ -21,7 +21,7 @@ FIRST_RUN = (
     "tasks/docker.py | Trust the registry's CA",
     "tasks/docker.py | Resolve the registry's name",
     "tasks/images.py | Get the images",
-    "tasks/database.py | Write the database's environment",
+    "tasks/database.py | Write the database's files",
     "tasks/database.py | Run the database",
     "tasks/database.py | Prepare Quay's database",
     "tasks/redis.py | Write Redis' environment",

@@ -191,7 +191,7 @@ def test_dump_is_loaded_into_another_database_which_then_replaces_it(
     (folder / f"{DUMP}.dump").write_text("content\n")
     (folder / f"{DUMP}.json").touch()
     write, *commands = FakeHost(name=NAME).shell(
-        dumps.restored, plan=upgrading, dump=_dump(upgrading)
+        dumps.restored, plan=upgrading, place=NAME, dump=_dump(upgrading)
     )
     assert dumps.SCRIPT in write
     for command in commands:
@@ -213,7 +213,7 @@ def test_damaged_dump_is_reported(
 ) -> None:
     folder.mkdir()
     (folder / f"{DUMP}.dump").write_text(content)
-    (command,) = FakeHost(name=NAME).shell(dumps.intact, plan=upgrading, dump=_dump(upgrading))
+    (command,) = FakeHost(name=NAME).shell(dumps.intact, place=NAME, dump=_dump(upgrading))
     done = shell.run(command)
     assert done.returncode == code
     assert ("is damaged; nothing was changed" in done.stderr) is bool(code)
@@ -222,8 +222,9 @@ def test_damaged_dump_is_reported(
 @pytest.mark.parametrize("name", ["other.example.com", NAME])
 def test_other_hosts_restore_nothing(upgrading: Plan, name: str) -> None:
     dump = None if name == NAME else _dump(upgrading)
-    for operation in (dumps.intact, dumps.restored):
-        assert FakeHost(name=name).shell(operation, plan=upgrading, dump=dump) == []
+    host = FakeHost(name=name)
+    assert host.shell(dumps.intact, place=NAME, dump=dump) == []
+    assert host.shell(dumps.restored, plan=upgrading, place=NAME, dump=dump) == []
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from pyinfra.connectors.util import CommandOutput
 
 from facts.balancer import Balancer, BalancerState, Server, Withdrawn
 from facts.containers import Engine
-from operations import balancers, nodes
+from operations import balancers, containers, nodes
 from operations.observation import question
 from quaylab.engines import docker
 from quaylab.engines.state import EngineState
@@ -231,14 +231,18 @@ def _steps(commands: list[Any]) -> list[str]:
 # --- nodes that don't run ---
 
 
+def _nodes_of(plan: Plan) -> dict[str, Any]:
+    return {"workloads": plan.workloads_for("quay", QUAY1), "timeout": 60}
+
+
 def test_nodes_that_run_are_not_started(site: Site) -> None:
-    assert site.hosts[QUAY1].shell(nodes.started, plan=site.plan) == []
-    assert site.hosts[QUAY1].noops == ["Quay runs"]
+    assert site.hosts[QUAY1].shell(containers.started, **_nodes_of(site.plan)) == []
+    assert site.hosts[QUAY1].noops == ["quaylab-quay run"]
 
 
 def test_all_containers_of_a_new_host_are_started(make: Callable[..., Site]) -> None:
     plan = make(quay_instances=2).plan
-    commands = FakeHost(name=QUAY1).shell(nodes.started, plan=plan)
+    commands = FakeHost(name=QUAY1).shell(containers.started, **_nodes_of(plan))
     started = [each for each in commands if docker.RUN in each]
     assert [each.partition("--name=")[2].split()[0] for each in started] == [
         "quaylab-quay",
@@ -249,7 +253,7 @@ def test_all_containers_of_a_new_host_are_started(make: Callable[..., Site]) -> 
 def test_only_a_stopped_node_is_started(make: Callable[..., Site]) -> None:
     site = make(quay_instances=2)
     site.change(QUAY1, state="exited")
-    start, wait = site.hosts[QUAY1].shell(nodes.started, plan=site.plan)
+    start, wait = site.hosts[QUAY1].shell(containers.started, **_nodes_of(site.plan))
     assert start.startswith("docker start") and "quaylab-quay-2" not in start
     assert "does not become healthy" in wait
 

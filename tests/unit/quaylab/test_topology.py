@@ -81,8 +81,8 @@ def test_services_elsewhere_need_no_group() -> None:
         redis_host="10.0.0.9",
     )
     database, redis = found.database, found.redis
-    assert (database.host, database.address, database.port) == (None, "db.rds.example.com", 6432)
-    assert (redis.host, redis.address, redis.port) == (None, "10.0.0.9", 6379)
+    assert (database.hosts, database.address, database.port) == ((), "db.rds.example.com", 6432)
+    assert (redis.hosts, redis.address, redis.port) == ((), "10.0.0.9", 6379)
     assert database.listen is None
     assert found.engine_hosts() == (QUAY,)
 
@@ -228,7 +228,7 @@ def test_hosts_are_by_service() -> None:
 def test_a_service_elsewhere_has_no_hosts_and_an_endpoint() -> None:
     found = build([host(QUAY, ["quay", "database"])], redis_host="10.0.0.9")
     assert found.hosts["redis"] == ()
-    assert found.redis.host is None
+    assert found.redis.is_elsewhere
 
 
 def test_a_host_without_a_service() -> None:

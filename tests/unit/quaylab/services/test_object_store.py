@@ -238,7 +238,7 @@ def test_radosgw_of_the_inventory_is_used() -> None:
     quay = host("quay.example.com", address="192.168.254.10")
     store = build([quay, ceph]).store
     assert store
-    assert (store.kind, store.host) == ("radosgw", "ceph.example.com")
+    assert (store.kind, store.hosts) == ("radosgw", ("ceph.example.com",))
     assert store.url == "https://192.168.254.20:7480"
     assert build([quay]).store is None
 

@@ -1,0 +1,127 @@
+"""A member of the database's cluster, asked by its Patroni."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pyinfra.api import StringCommand
+from pyinfra.api.exceptions import FactProcessError
+from pyinfra.api.facts import FactBase
+
+from quaylab.engines import docker
+from quaylab.scripts import patroni_report
+from quaylab.services.patroni_config import TAG
+
+MIB = 1024**2
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member as the cluster knows it. ``role`` and ``state`` are Patroni's words; ``lag`` is in
+    bytes, None if it is unknown."""
+
+    role: str
+    state: str
+    lag: int | None
+
+    @property
+    def leads(self) -> bool:
+        return self.role == "leader" and self.state == "running"
+
+    @property
+    def follows(self) -> bool:
+        return self.role != "leader" and self.state in ("streaming", "running")
+
+    @property
+    def is_synchronous(self) -> bool:
+        """Whether it has everything that the leader has acknowledged."""
+        return self.role == "sync_standby" and self.state == "streaming"
+
+    def __str__(self) -> str:
+        if self.leads:
+            return "leads"
+        kind = "synchronous" if self.role == "sync_standby" else self.role
+        lag = f", {self.lag / MIB:.1f} MiB behind" if self.lag else ""
+        return f"{kind}, {self.state}{lag}"
+
+
+@dataclass(frozen=True)
+class PatroniState:
+    """What a member tells.
+
+    Attributes:
+        name: the member's own name.
+        loaded: the digest of the files that it has loaded; empty: of none of ours.
+        members: all members by name.
+        settings: what the cluster keeps in etcd for all members.
+        wants_restart: whether changed settings wait for a restart of PostgreSQL.
+    """
+
+    name: str
+    loaded: str
+    members: Mapping[str, Member]
+    settings: Mapping[str, Any]
+    wants_restart: bool = False
+
+    @property
+    def own(self) -> Member | None:
+        return self.members.get(self.name)
+
+    @property
+    def leads(self) -> bool:
+        return bool(self.own and self.own.leads)
+
+    @property
+    def leader(self) -> str | None:
+        """The name of the member that leads."""
+        return next((name for name, each in self.members.items() if each.leads), None)
+
+    @property
+    def successor(self) -> str | None:
+        """The name of a member that can lead without losing anything."""
+        return next((name for name, each in self.members.items() if each.is_synchronous), None)
+
+
+class Patroni(FactBase[PatroniState | None]):
+    """A :class:`PatroniState`; None while Patroni or etcd doesn't answer.
+
+    + container: the member's container
+    """
+
+    def command(self, container: str) -> StringCommand:
+        script = shlex.join(["python3", "-c", inspect.getsource(patroni_report)])
+        return StringCommand(docker.execute(container, script), "2>/dev/null || :")
+
+    @staticmethod
+    def default() -> PatroniState | None:
+        return None
+
+    def process(self, output: list[str]) -> PatroniState | None:
+        text = "".join(output).strip()
+        if not text:
+            return None
+        try:
+            report: dict[str, Any] = json.loads(text)
+            own = report["patroni"]
+            members = {
+                each["name"]: Member(each["role"], each["state"], _lag(each.get("lag")))
+                for each in report["cluster"]["members"]
+            }
+            return PatroniState(
+                name=own["patroni"]["name"],
+                loaded=str(own.get("tags", {}).get(TAG, "")),
+                members=members,
+                settings=report["config"],
+                wants_restart=bool(own.get("pending_restart")),
+            )
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise FactProcessError(f"Patroni's answer can't be read: {error}") from error
+
+
+def _lag(value: object) -> int | None:
+    return value if isinstance(value, int) else None

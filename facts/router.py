@@ -1,0 +1,43 @@
+"""Where a router leads Quay's connections."""
+
+from __future__ import annotations
+
+import csv
+
+from pyinfra.api.exceptions import FactProcessError
+from pyinfra.api.facts import FactBase
+
+from quaylab.engines import docker
+from quaylab.services.router_config import STATISTICS
+
+
+class Router(FactBase[dict[str, list[str]] | None]):
+    """The members to which a router leads at the moment, by service; None if it doesn't answer.
+
+    + container: the router's container
+    """
+
+    def command(self, container: str) -> str:
+        return f"{docker.execute(container, STATISTICS)} 2>/dev/null || :"
+
+    @staticmethod
+    def default() -> dict[str, list[str]] | None:
+        return None
+
+    def process(self, output: list[str]) -> dict[str, list[str]] | None:
+        header = [at for at, line in enumerate(output) if line.startswith("# pxname,")]
+        if not header:
+            return None
+        try:
+            rows = list(csv.DictReader([output[header[0]][2:], *output[header[0] + 1 :]]))
+            found: dict[str, list[str]] = {
+                row["pxname"]: [] for row in rows if row["svname"] == "BACKEND"
+            }
+            for service, members in found.items():
+                up = [row for row in rows if row["pxname"] == service and row["status"] == "UP"]
+                servers = [row for row in up if row["svname"] not in ("FRONTEND", "BACKEND")]
+                active = [row for row in servers if row["act"] == "1"] or servers[:1]
+                members += [row["svname"] for row in active]
+            return found
+        except KeyError as error:
+            raise FactProcessError(f"HAProxy's answer can't be read: {error}") from error

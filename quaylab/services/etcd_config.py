@@ -1,0 +1,94 @@
+"""The configuration of a member of etcd, in which Patroni keeps who leads the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from quaylab.endpoints import netloc
+from quaylab.paths import ETC
+from quaylab.services import member_certificate
+
+CLIENT_PORT = 2379
+PEER_PORT = 2380
+UID = 2379
+DATA = "/var/lib/quaylab-etcd"
+# etcd's own values, 100 and 1000 ms, are for a disk of its own; Quay and PostgreSQL use it too.
+HEARTBEAT_MS = 250
+ELECTION_MS = 2500
+# The file of the members' addresses, beside the environment file.
+MEMBERS = "members"
+# etcdctl with the variables of both files.
+ETCDCTL = f"set -a; . {ETC}/environment; . {ETC}/{MEMBERS}; etcdctl"
+# Succeeds only while a majority of the members agrees. Not by --endpoints: etcdctl refuses the
+# option beside the variable.
+HEALTH = (
+    f"bash -c 'set -a; . {ETC}/environment; "
+    "ETCDCTL_ENDPOINTS=$ETCD_ADVERTISE_CLIENT_URLS etcdctl endpoint health'"
+)
+
+
+def environment(
+    name: str,
+    address: str,
+    *,
+    token: str,
+    client_port: int = CLIENT_PORT,
+    peer_port: int = PEER_PORT,
+) -> dict[str, str]:
+    """Return the variables of a member's environment file, for etcd and etcdctl; none is secret.
+
+    Whether the member is one of a new cluster is not among them: run-etcd finds that out, so the
+    file is the same in every run.
+
+    Args:
+        name: the member's name.
+        address: the member's address.
+        token: a text that no other cluster has, so that members never meet a stranger's.
+        client_port: the port at which the hosts publish etcd for clients.
+        peer_port: the port at which they publish it for other members.
+    """
+    return {
+        "ETCD_NAME": name,
+        "ETCD_DATA_DIR": DATA,
+        "ETCD_LISTEN_PEER_URLS": _url("0.0.0.0", PEER_PORT),
+        "ETCD_LISTEN_CLIENT_URLS": _url("0.0.0.0", CLIENT_PORT),
+        "ETCD_INITIAL_ADVERTISE_PEER_URLS": _url(address, peer_port),
+        "ETCD_ADVERTISE_CLIENT_URLS": _url(address, client_port),
+        "ETCD_INITIAL_CLUSTER_TOKEN": token,
+        "ETCD_HEARTBEAT_INTERVAL": str(HEARTBEAT_MS),
+        "ETCD_ELECTION_TIMEOUT": str(ELECTION_MS),
+        # Patroni writes every few seconds, and etcd keeps every value until it is compacted.
+        "ETCD_AUTO_COMPACTION_MODE": "periodic",
+        "ETCD_AUTO_COMPACTION_RETENTION": "1h",
+        "ETCD_TRUSTED_CA_FILE": member_certificate.AUTHORITY_PATH,
+        "ETCD_CERT_FILE": member_certificate.CERTIFICATE_PATH,
+        "ETCD_KEY_FILE": member_certificate.KEY_PATH,
+        "ETCD_CLIENT_CERT_AUTH": "true",
+        "ETCD_PEER_TRUSTED_CA_FILE": member_certificate.AUTHORITY_PATH,
+        "ETCD_PEER_CERT_FILE": member_certificate.CERTIFICATE_PATH,
+        "ETCD_PEER_KEY_FILE": member_certificate.KEY_PATH,
+        "ETCD_PEER_CLIENT_CERT_AUTH": "true",
+        "ETCDCTL_CACERT": member_certificate.AUTHORITY_PATH,
+        "ETCDCTL_CERT": member_certificate.CERTIFICATE_PATH,
+        "ETCDCTL_KEY": member_certificate.KEY_PATH,
+    }
+
+
+def members(
+    addresses: Mapping[str, str], client_port: int = CLIENT_PORT, peer_port: int = PEER_PORT
+) -> dict[str, str]:
+    """Return the variables of the file MEMBERS, the same on all members.
+
+    Args:
+        addresses: the address of each member by its name.
+    """
+    return {
+        "ETCD_INITIAL_CLUSTER": ",".join(
+            f"{name}={_url(address, peer_port)}" for name, address in addresses.items()
+        ),
+        "ETCDCTL_ENDPOINTS": ",".join(_url(address, client_port) for address in addresses.values()),
+    }
+
+
+def _url(address: str, port: int) -> str:
+    return f"https://{netloc(address, port)}"

@@ -1,0 +1,120 @@
+"""HAProxy's configuration for the router on each of Quay's hosts: it leads Quay to the member that
+serves at the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from quaylab.endpoints import netloc
+from quaylab.paths import ETC
+from quaylab.services import member_certificate, patroni_config
+
+FILE = "haproxy.cfg"
+CONFIGURATION = f"{ETC}/{FILE}"
+DATABASE_PORT = 5432
+REDIS_PORT = 6379
+HEALTH_PORT = 8404
+# The router's own: whether a member serves is none of its health.
+HEALTH = f"bash -c 'exec 3<>/dev/tcp/127.0.0.1/{HEALTH_PORT}'"
+# Prints its state of each member as CSV.
+STATISTICS = (
+    f"bash -c 'exec 3<>/dev/tcp/127.0.0.1/{HEALTH_PORT} && "
+    r'printf "GET /stats;csv HTTP/1.0\r\n\r\n" >&3 && cat <&3'
+    "'"
+)
+
+_HEAD = f"""\
+# The router from Quay to PostgreSQL and Redis: see quaylab/services/router_config.py.
+global
+    log stdout format raw local0 notice
+    maxconn 4000
+    # Quay's connections never end by themselves, and a reload or a stop would wait for them.
+    hard-stop-after 5s
+
+defaults
+    log global
+    mode tcp
+    option dontlognull
+    # A member that is gone costs half a second, and the next try takes another one.
+    timeout connect 500ms
+    timeout check 1s
+    retries 3
+    option redispatch 1
+    # Quay's pools keep idle connections; the kernel finds out whether the other side still exists.
+    timeout client 24h
+    timeout server 24h
+    option clitcpka
+    option srvtcpka
+
+# Health, and figures of each member for the host itself: /stats;csv
+frontend health
+    mode http
+    timeout client 5s
+    bind 127.0.0.1:{HEALTH_PORT}
+    monitor-uri /health
+    stats enable
+    stats uri /stats
+"""
+
+
+def render(
+    database: Mapping[str, str],
+    redis: Mapping[str, str],
+    *,
+    verified_name: str,
+    ports: patroni_config.Ports | None = None,
+    redis_port: int = REDIS_PORT,
+) -> str:
+    """Return haproxy.cfg, which holds no secret.
+
+    Args:
+        database: the address of each database member by its name; none: no port for it.
+        redis: the same of Redis. The first one serves, the next ones if those before are down; all
+            routers have the same order.
+        verified_name: the name that the database members' certificate is verified for.
+        ports: where the members' hosts publish PostgreSQL and Patroni's API.
+    """
+    parts = [_HEAD]
+    if database:
+        parts.append(_database(database, verified_name, ports or patroni_config.Ports()))
+    if redis:
+        parts.append(_redis(redis, redis_port))
+    return "\n".join(parts)
+
+
+def _database(members: Mapping[str, str], verified_name: str, ports: patroni_config.Ports) -> str:
+    # TLS goes through to PostgreSQL; the check alone ends here.
+    servers = "".join(
+        f"    server {name} {netloc(address, ports.database)}\n"
+        for name, address in members.items()
+    )
+    return f"""\
+# Patroni answers /primary with 200 on the leader only. Connections to a former leader are cut.
+listen database
+    bind *:{DATABASE_PORT}
+    option httpchk OPTIONS /primary
+    http-check expect status 200
+    default-server check check-ssl verify required ca-file {member_certificate.AUTHORITY_PATH} \
+verifyhost {verified_name} port {ports.api} \
+inter 1s fastinter 500ms fall 2 rise 1 on-marked-down shutdown-sessions
+{servers}"""
+
+
+def _redis(members: Mapping[str, str], port: int) -> str:
+    servers = "".join(
+        f"    server {name} {netloc(address, port)} "
+        f"{'backup' if index else 'on-marked-up shutdown-backup-sessions'}\n"
+        for index, (name, address) in enumerate(members.items())
+    )
+    return f"""\
+# One serves; the others know nothing of its data, which may be lost. If the first comes back, the
+# connections to a backup are cut: else Quay's hosts would talk to different ones.
+listen redis
+    bind *:{REDIS_PORT}
+    option tcp-check
+    # Without a login, so that no password is in this file: a refusal is a sign of life as well.
+    tcp-check send PING\\r\\n
+    tcp-check expect rstring ^(\\+PONG|-NOAUTH)
+    default-server check inter 1s fastinter 500ms fall 2 rise 1 \
+on-marked-down shutdown-sessions
+{servers}"""

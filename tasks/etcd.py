@@ -1,0 +1,34 @@
+"""etcd, on the hosts of a database that runs on several: there Patroni keeps which one leads."""
+
+from pyinfra import host
+
+from operations import containers, files, images
+from operations.run import begin
+
+plan = begin()
+members = plan.topology.hosts["etcd"]
+
+if host.name in members:
+    member = plan.workload("etcd", host.name)
+
+    images.present(
+        name="Get etcd's image", images=plan.images_for("etcd", host.name), settings=plan.settings
+    )
+
+    files.present(name="Write etcd's files", files=member.files)
+
+    # At once, as no member of a new cluster is healthy alone.
+    containers.started(
+        name="Start etcd where it does not run",
+        workloads=[member],
+        timeout=plan.settings.health_timeout,
+    )
+
+# One after the other: a majority has to stay.
+for name in host.loop(members):  # type: ignore[no-untyped-call]
+    if host.name == name:
+        containers.running(
+            name="Run etcd as specified",
+            workload=plan.workload("etcd", name),
+            timeout=plan.settings.health_timeout,
+        )
