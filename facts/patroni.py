@@ -59,14 +59,12 @@ class PatroniState:
         loaded: the digest of the files that it has loaded; empty: of none of ours.
         members: all members by name.
         settings: what the cluster keeps in etcd for all members.
-        wants_restart: whether changed settings wait for a restart of PostgreSQL.
     """
 
     name: str
     loaded: str
     members: Mapping[str, Member]
     settings: Mapping[str, Any]
-    wants_restart: bool = False
 
     @property
     def own(self) -> Member | None:
@@ -117,7 +115,6 @@ class Patroni(FactBase[PatroniState | None]):
                 loaded=str(own.get("tags", {}).get(TAG, "")),
                 members=members,
                 settings=report["config"],
-                wants_restart=bool(own.get("pending_restart")),
             )
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise FactProcessError(f"Patroni's answer can't be read: {error}") from error

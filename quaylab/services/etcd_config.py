@@ -12,9 +12,6 @@ CLIENT_PORT = 2379
 PEER_PORT = 2380
 UID = 2379
 DATA = "/var/lib/quaylab-etcd"
-# etcd's own values, 100 and 1000 ms, are for a disk of its own; Quay and PostgreSQL use it too.
-HEARTBEAT_MS = 250
-ELECTION_MS = 2500
 # The file of the members' addresses, beside the environment file.
 MEMBERS = "members"
 # etcdctl with the variables of both files.
@@ -55,8 +52,6 @@ def environment(
         "ETCD_INITIAL_ADVERTISE_PEER_URLS": _url(address, peer_port),
         "ETCD_ADVERTISE_CLIENT_URLS": _url(address, client_port),
         "ETCD_INITIAL_CLUSTER_TOKEN": token,
-        "ETCD_HEARTBEAT_INTERVAL": str(HEARTBEAT_MS),
-        "ETCD_ELECTION_TIMEOUT": str(ELECTION_MS),
         # Patroni writes every few seconds, and etcd keeps every value until it is compacted.
         "ETCD_AUTO_COMPACTION_MODE": "periodic",
         "ETCD_AUTO_COMPACTION_RETENTION": "1h",

@@ -1,4 +1,4 @@
-"""Fixtures of the ha tier: three machines that are balancers and Quay's nodes, under load."""
+"""Fixtures of the ha tier: three machines that play every part together."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ha.cluster import Cluster
 from tests.ha.load import Load
 from tests.machine.conftest import images, machine_factory, operator
 from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
@@ -19,7 +20,7 @@ IMAGES = ("postgresql", "patroni", "etcd", "redis", "haproxy", "quay-before", "q
 NAMES = ("one", "two", "three")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def machines(machine_factory: MachineFactory, images: dict[str, str]) -> Iterator[list[Machine]]:
     machines = [machine_factory(name) for name in NAMES]
     for machine in machines:
@@ -29,25 +30,25 @@ def machines(machine_factory: MachineFactory, images: dict[str, str]) -> Iterato
         machine.destroy()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def store(machines: list[Machine], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     with s3_store(machines[0], tmp_path_factory.mktemp("store")) as store:
         yield store
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def address(machines: list[Machine]) -> str:
     """A free address in the machines' network."""
     network, _, _ = machines[0].address.rpartition(".")
     return f"{network}.250"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("ha")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def lab(
     machines: list[Machine], store: Store, address: str, operator: Operator, folder: Path
 ) -> Iterator[Deployment]:
@@ -70,16 +71,16 @@ def lab(
     lab.forget()
 
 
-@pytest.fixture(scope="module")
-def deployed(lab: Deployment, monkeypatch_module: pytest.MonkeyPatch) -> Deployment:
+@pytest.fixture(scope="session")
+def deployed(lab: Deployment, monkeypatch_session: pytest.MonkeyPatch) -> Deployment:
     """The lab after its first run."""
     for key, value in KEYS.items():
-        monkeypatch_module.setenv(f"QUAYLAB_STORAGE_{key.upper()}_KEY", value)
+        monkeypatch_session.setenv(f"QUAYLAB_STORAGE_{key.upper()}_KEY", value)
     lab.run().check()
     return lab
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def upgraded(deployed: Deployment) -> Deployment:
     """The lab with the newest Quay, also where the test of the upgrade was not selected."""
     settings = deployed.inventory.parent / "group_data" / "all.py"
@@ -88,8 +89,8 @@ def upgraded(deployed: Deployment) -> Deployment:
     return deployed
 
 
-@pytest.fixture(scope="module")
-def monkeypatch_module() -> Iterator[pytest.MonkeyPatch]:
+@pytest.fixture(scope="session")
+def monkeypatch_session() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         yield patch
 
@@ -98,3 +99,11 @@ def monkeypatch_module() -> Iterator[pytest.MonkeyPatch]:
 def load(deployed: Deployment, address: str) -> Load:
     """Clients at the virtual address."""
     return Load(address, HOSTNAME, deployed.ca, ADMIN, deployed.password)
+
+
+@pytest.fixture
+def cluster(machines: list[Machine], deployed: Deployment) -> Cluster:
+    """The database's cluster, once all of its members are well."""
+    cluster = Cluster(machines)
+    cluster.await_whole()
+    return cluster

@@ -34,14 +34,15 @@ class Counts:
     # Pushes that the registry acknowledged: the manifest's digest by repository and tag.
     pushed: dict[str, str] = field(default_factory=dict)
     pulls: int = 0
-    # The longest time in seconds in which no probe got an answer.
+    # The longest time in seconds in which no probe got an answer, and in which no push ended well.
     gap: float = 0
+    gap_of_pushes: float = 0
 
     def __str__(self) -> str:
         return (
             f"{self.requests} requests, {len(self.failed_requests)} failed; {len(self.pushed)} "
             f"pushes acknowledged, {self.pulls} pulls; {len(self.failed_operations)} operations "
-            f"failed twice; longest gap {self.gap:.1f} s"
+            f"failed twice; longest gap {self.gap:.1f} s, of pushes {self.gap_of_pushes:.1f} s"
         )
 
 
@@ -60,6 +61,7 @@ class Load:
         self._stop = threading.Event()
         # How often the clients have run: each time they push to repositories of their own.
         self._runs = 0
+        self._last_push = 0.0
         self._lock = threading.Lock()
         self.counts = Counts()
 
@@ -69,6 +71,7 @@ class Load:
         self._stop.clear()
         self._runs += 1
         self.counts = Counts()
+        self._last_push = time.monotonic()
         threads = [
             threading.Thread(target=self._work, args=(number,)) for number in range(self._clients)
         ]
@@ -81,6 +84,12 @@ class Load:
             self._stop.set()
             for thread in threads:
                 thread.join()
+            self._note_push()
+
+    def _note_push(self) -> None:
+        now = time.monotonic()
+        self.counts.gap_of_pushes = max(self.counts.gap_of_pushes, now - self._last_push)
+        self._last_push = now
 
     def lost(self, counts: Counts) -> list[str]:
         """Return the acknowledged pushes that can't be pulled with the same content now."""
@@ -137,6 +146,7 @@ class Load:
             self._send(client, "PUT", path, headers, image.manifest, 201)
         with self._lock:
             self.counts.pushed[f"{repository}:{count}"] = digest(image.manifest)
+            self._note_push()
 
     def _pull(self, repository: str, count: int) -> None:
         name = f"{repository}:{count}"
