@@ -241,6 +241,10 @@ rhsm_unregister = False
 # With tasks/restore_database.py: the dump to restore; None: the newest.
 restore = None
 
+# --- Forgetting a lost database host ---
+# With tasks/forget_member.py: the host, which has left the inventory.
+forget = None
+
 # --- Teardown ---
 # With tasks/teardown.py: the registry's name, which confirms that all data is deleted.
 purge = None

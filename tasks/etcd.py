@@ -2,7 +2,7 @@
 
 from pyinfra import host
 
-from operations import containers, files, images
+from operations import etcd, files, images
 from operations.run import begin
 
 plan = begin()
@@ -17,18 +17,9 @@ if host.name in members:
 
     files.present(name="Write etcd's files", files=member.files)
 
-    # At once, as no member of a new cluster is healthy alone.
-    containers.started(
-        name="Start etcd where it does not run",
-        workloads=[member],
-        timeout=plan.settings.health_timeout,
-    )
+    etcd.started(name="Start etcd where it does not run", plan=plan)
 
 # One after the other: a majority has to stay.
 for name in host.loop(members):  # type: ignore[no-untyped-call]
     if host.name == name:
-        containers.running(
-            name="Run etcd as specified",
-            workload=plan.workload("etcd", name),
-            timeout=plan.settings.health_timeout,
-        )
+        etcd.as_specified(name="Run etcd as specified", plan=plan)

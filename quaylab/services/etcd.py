@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from quaylab.settings.loading import Settings
 
 NAME = "etcd"
+CONTAINER = container_name(NAME)
+# etcdctl in a member's container, with its certificate.
+ETCDCTL = f"{etcd_config.VARIABLES}; etcdctl"
 # The version that Debian 13 packages.
 PACKAGED = "3.5"
 
@@ -108,6 +111,11 @@ def image(settings: Settings) -> Image:
     if settings.image_source == "packages":
         return packaged_image(NAME, PACKAGED)
     return derived_image(NAME, database.image(settings), {"ETCD": settings.etcd_image})
+
+
+def peer_url(context: Context, host: str) -> str:
+    """Return the address at which other members reach a host's member."""
+    return etcd_config.url(context.topology.addresses[host], context.settings.etcd_peer_port)
 
 
 def _environment(context: Context, host: str) -> ManagedFile:

@@ -14,8 +14,8 @@ UID = 2379
 DATA = "/var/lib/quaylab-etcd"
 # The file of the members' addresses, beside the environment file.
 MEMBERS = "members"
-# etcdctl with the variables of both files.
-ETCDCTL = f"set -a; . {ETC}/environment; . {ETC}/{MEMBERS}; etcdctl"
+# Reads the variables of both files.
+VARIABLES = f"set -a; . {ETC}/environment; . {ETC}/{MEMBERS}"
 # Succeeds only while a majority of the members agrees. Not by --endpoints: etcdctl refuses the
 # option beside the variable.
 HEALTH = (
@@ -47,10 +47,10 @@ def environment(
     return {
         "ETCD_NAME": name,
         "ETCD_DATA_DIR": DATA,
-        "ETCD_LISTEN_PEER_URLS": _url("0.0.0.0", PEER_PORT),
-        "ETCD_LISTEN_CLIENT_URLS": _url("0.0.0.0", CLIENT_PORT),
-        "ETCD_INITIAL_ADVERTISE_PEER_URLS": _url(address, peer_port),
-        "ETCD_ADVERTISE_CLIENT_URLS": _url(address, client_port),
+        "ETCD_LISTEN_PEER_URLS": url("0.0.0.0", PEER_PORT),
+        "ETCD_LISTEN_CLIENT_URLS": url("0.0.0.0", CLIENT_PORT),
+        "ETCD_INITIAL_ADVERTISE_PEER_URLS": url(address, peer_port),
+        "ETCD_ADVERTISE_CLIENT_URLS": url(address, client_port),
         "ETCD_INITIAL_CLUSTER_TOKEN": token,
         # Patroni writes every few seconds, and etcd keeps every value until it is compacted.
         "ETCD_AUTO_COMPACTION_MODE": "periodic",
@@ -79,11 +79,12 @@ def members(
     """
     return {
         "ETCD_INITIAL_CLUSTER": ",".join(
-            f"{name}={_url(address, peer_port)}" for name, address in addresses.items()
+            f"{name}={url(address, peer_port)}" for name, address in addresses.items()
         ),
-        "ETCDCTL_ENDPOINTS": ",".join(_url(address, client_port) for address in addresses.values()),
+        "ETCDCTL_ENDPOINTS": ",".join(url(address, client_port) for address in addresses.values()),
     }
 
 
-def _url(address: str, port: int) -> str:
+def url(address: str, port: int) -> str:
+    """Return the address of a member as etcd writes it."""
     return f"https://{netloc(address, port)}"

@@ -15,6 +15,14 @@ class Restoring(Section):
     )
 
 
+class Forgetting(Section):
+    """Forgetting a lost database host, with tasks/forget_member.py."""
+
+    forget: HostName | None = Field(
+        description="With tasks/forget_member.py: the host, which has left the inventory"
+    )
+
+
 class Teardown(Section):
     """Removing a registry, with tasks/teardown.py."""
 

@@ -109,6 +109,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "rhsm_repositories": ("rhel-7-server-rpms", "a valid list"),
     "rhsm_release": ("latest", "for example 9.4"),
     "rhsm_unregister": (1, "a valid boolean"),
+    "forget": (3, "a valid string"),
     "restore": ("../dump", "for example v3.16.5-to-v3.18.0-"),
     "purge": (True, "a valid string"),
     # Settings of one host.

@@ -1,0 +1,43 @@
+"""The members of etcd."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyinfra.api import StringCommand
+from pyinfra.api.exceptions import FactProcessError
+from pyinfra.api.facts import FactBase
+
+from quaylab.engines import docker
+from quaylab.services.etcd import ETCDCTL
+
+
+@dataclass(frozen=True)
+class EtcdMember:
+    """A member. ``name`` is empty until it has started for the first time."""
+
+    id: str
+    name: str
+    peer_url: str
+
+
+class Etcd(FactBase[tuple[EtcdMember, ...] | None]):
+    """The members that a majority knows; None if there is no majority, or no etcd.
+
+    + container: the container of one of them
+    """
+
+    def command(self, container: str) -> StringCommand:
+        listing = f"{ETCDCTL} --command-timeout=5s member list"
+        return StringCommand(docker.execute(container, listing), "2>/dev/null || :")
+
+    @staticmethod
+    def default() -> tuple[EtcdMember, ...] | None:
+        return None
+
+    def process(self, output: list[str]) -> tuple[EtcdMember, ...] | None:
+        # ID, status, name, peer URLs, client URLs, whether it is a learner.
+        rows = [line.split(", ") for line in output if line.strip()]
+        if any(len(row) < 4 for row in rows):
+            raise FactProcessError(f"etcd's answer can't be read: {output[:1]}")
+        return tuple(EtcdMember(row[0], row[2], row[3]) for row in rows) or None

@@ -1,0 +1,16 @@
+"""Forget a database host that is lost for good: `--data forget=HOST`.
+
+Take it out of the inventory first. Until it is forgotten etcd counts it as a member that fails, and
+takes no other in its place.
+"""
+
+from pyinfra import host
+
+from operations import etcd
+from operations.run import Purpose, begin
+
+plan = begin(Purpose.RECOVER)
+name = etcd.member_to_forget(plan)
+
+if host.name == plan.topology.members[0]:
+    etcd.forgotten(name=f"Forget {name}", member=name)
