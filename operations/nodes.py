@@ -47,12 +47,12 @@ def as_specified(plan: Plan, node: Node) -> Generator[PyinfraCommand]:
         host.noop(f"{node.container} runs as specified")
         return
     if containers.interruption(engine, workload.container, change):
-        yield FunctionCommand(_withdraw, (plan, node), {})
+        yield FunctionCommand(withdraw, (plan, node), {})
     if change:
         yield from containers.running._inner(
             workload=workload, timeout=plan.settings.health_timeout
         )
-    yield FunctionCommand(_put_back, (plan, node), {})
+    yield FunctionCommand(put_back, (plan, node), {})
     if plan.settings.balancer_host and len(plan.nodes) > 1:
         # It can't be asked whether it uses the node again.
         yield StringCommand(f"sleep {NOTICE_ELSEWHERE}")
@@ -66,7 +66,7 @@ def former_removed(plan: Plan) -> Generator[PyinfraCommand]:
     + plan: the run's plan
     """
     for node in former_nodes_of(plan, host.name):
-        yield FunctionCommand(_withdraw, (plan, node), {})
+        yield FunctionCommand(withdraw, (plan, node), {})
         yield StringCommand(docker.remove_ours(node.container))
         yield StringCommand("rm -f", QuoteString(note(node)))
 
@@ -106,7 +106,7 @@ def _workload(plan: Plan, node: Node) -> Workload:
     return found
 
 
-def _withdraw(state: State, host: Host, plan: Plan, node: Node) -> bool:
+def withdraw(state: State, host: Host, plan: Plan, node: Node) -> bool:
     """Drain a node in every balancer, and wait until it has answered its requests."""
     knowing, used = [], []
     for each in balancers.connected(plan):
@@ -144,7 +144,7 @@ def _withdraw(state: State, host: Host, plan: Plan, node: Node) -> bool:
     return True
 
 
-def _put_back(state: State, host: Host, plan: Plan, node: Node) -> bool:
+def put_back(state: State, host: Host, plan: Plan, node: Node) -> bool:
     """Send a node requests again where a run has drained it, and wait until it gets them."""
     withdrawn, connected = _noted(host, node), balancers.connected(plan)
     for each in connected:

@@ -44,9 +44,9 @@ def as_specified(plan: Plan) -> Generator[PyinfraCommand]:
         host.noop(f"{CONTAINER} runs as specified and is healthy")
         return
     if containers.interruption(engine, workload.container, change):
-        yield FunctionCommand(_hand_over, (plan,), {})
+        yield FunctionCommand(hand_over, (plan,), {})
     yield from containers.running._inner(workload=workload, timeout=plan.settings.health_timeout)
-    yield FunctionCommand(_await_member, (plan,), {})
+    yield FunctionCommand(await_member, (plan,), {})
     # The next members log in with these.
     yield StringCommand(docker.execute(CONTAINER, "set-roles"))
 
@@ -121,7 +121,7 @@ def synchronous(plan: Plan) -> Generator[FunctionCommand]:
     if found and found.leader and found.successor:
         host.noop(f"{found.leader} leads, {found.successor} is synchronous")
         return
-    yield FunctionCommand(_await_successor, (plan,), {})
+    yield FunctionCommand(await_successor, (plan,), {})
 
 
 @operation()
@@ -211,7 +211,7 @@ def _wait(host: Host, check: Callable[[PatroniState], bool], seconds: int) -> Pa
     return None
 
 
-def _hand_over(state: State, host: Host, plan: Plan) -> bool:
+def hand_over(state: State, host: Host, plan: Plan) -> bool:
     """Have another member lead if this one does."""
     found = _now(host)
     if found is None or not found.leads:
@@ -245,7 +245,7 @@ def _switch(host: Host, before: str, after: str) -> bool:
     return complain(host, f"{after} does not take over from {before}: {last}")
 
 
-def _await_member(state: State, host: Host, plan: Plan) -> bool:
+def await_member(state: State, host: Host, plan: Plan) -> bool:
     seconds = plan.settings.health_timeout
     if _wait(host, lambda at: bool(at.own and (at.own.leads or at.own.follows)), seconds):
         return True
@@ -266,7 +266,7 @@ def _await_loaded(state: State, host: Host, wanted: str) -> bool:
     )
 
 
-def _await_successor(state: State, host: Host, plan: Plan) -> bool:
+def await_successor(state: State, host: Host, plan: Plan) -> bool:
     seconds = plan.settings.health_timeout
     if _wait(host, lambda at: bool(at.leader and at.successor), seconds):
         return True

@@ -240,7 +240,7 @@ class Database(BackingService):
             yield (
                 f"database: {', '.join(with_data)} have data, but etcd's volume is gone on every "
                 "database host, so nobody knows whose data is the newest; see "
-                "docs/database-cluster.md"
+                "docs/high-availability.md"
             )
         elif with_data and with_data != [members[0]]:
             yield (

@@ -1,0 +1,82 @@
+"""Reboots: one machine at a time, while the others do its work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+
+from paramiko import SSHException
+from pyinfra import host
+from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
+from pyinfra.api.command import PyinfraCommand
+from pyinfra.connectors.local import LocalConnector
+
+from operations import nodes, patroni
+from operations.commands import complain, connector_arguments
+from quaylab.engines import docker
+from quaylab.plan import Plan
+
+# What is another after a reboot: the kernel's id, and when its first process began, as a machine
+# that is a container shares its kernel with others.
+BOOT = "cat /proc/sys/kernel/random/boot_id && stat --format %Y /proc/1"
+# In the background, so that the connection ends in time.
+REBOOT = "nohup sh -c 'sleep 1; systemctl reboot' >/dev/null 2>&1 &"
+# Seconds for a machine to come back; servers test their memory for minutes.
+TIMEOUT = 900
+
+
+@operation(is_idempotent=False)
+def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
+    """Reboot a machine: first another one leads the database and the balancers leave its nodes out;
+    at the end its services are healthy and its nodes get requests again.
+
+    + plan: the run's plan
+    """
+    mine = [node for node in plan.nodes if node.host == host.name and plan.is_balanced]
+    if host.name in plan.topology.members:
+        yield FunctionCommand(patroni.hand_over, (plan,), {})
+    for node in mine:
+        yield FunctionCommand(nodes.withdraw, (plan, node), {})
+    yield FunctionCommand(_reboot, (), {})
+    for workload in plan.workloads_of(host.name):
+        if workload.container.health:
+            yield StringCommand(
+                docker.wait_until_healthy(workload.container, plan.settings.health_timeout)
+            )
+    if host.name in plan.topology.members:
+        yield FunctionCommand(patroni.await_member, (plan,), {})
+        yield FunctionCommand(patroni.await_successor, (plan,), {})
+    for node in mine:
+        yield FunctionCommand(nodes.put_back, (plan, node), {})
+
+
+def in_order(plan: Plan) -> tuple[str, ...]:
+    """Return the machines with services that take part, the one that leads the database last."""
+    last = patroni.leader(plan) if plan.topology.members else None
+    hosts = [name for name in plan.topology.engine_hosts() if name in plan.machines]
+    return tuple(sorted(hosts, key=lambda name: name == last))
+
+
+def _reboot(state: State, host: Host) -> bool:
+    if isinstance(host.connector, LocalConnector):
+        return complain(host, f"{host.name}: pyinfra runs on it; reboot it by hand")
+    before = _boot(host)
+    host.run_shell_command(StringCommand(REBOOT), **connector_arguments(host))
+    host.disconnect()
+    end = time.monotonic() + TIMEOUT
+    while time.monotonic() < end:
+        time.sleep(1)
+        host.connect(show_errors=False)
+        if host.connected and _boot(host) not in (before, None):
+            return True
+        host.disconnect()
+    return complain(host, f"{host.name} does not come back within {TIMEOUT} s; look at its console")
+
+
+def _boot(host: Host) -> str | None:
+    """Return what identifies a machine's boot; None if it doesn't answer."""
+    try:
+        done, output = host.run_shell_command(StringCommand(BOOT), **connector_arguments(host))
+    except (OSError, EOFError, SSHException):
+        return None
+    return output.stdout if done else None
