@@ -118,6 +118,8 @@ backend {BACKEND}
     option httpchk
     http-check send meth GET uri /health/instance ver HTTP/1.1 hdr Host {hostname}
     http-check expect status 200
+    # Keepalive asks only on connections without data under way: this is for the others.
+    default-server tcp-ut 5s
     default-server check inter 1s fastinter 500ms downinter 2s fall 2 rise 2
 {servers}
 """

@@ -43,6 +43,7 @@ class Counts:
             f"{self.requests} requests, {len(self.failed_requests)} failed; {len(self.pushed)} "
             f"pushes acknowledged, {self.pulls} pulls; {len(self.failed_operations)} operations "
             f"failed twice; longest gap {self.gap:.1f} s, of pushes {self.gap_of_pushes:.1f} s"
+            + "".join(f"\n    {each}" for each in self.failed_requests[:20])
         )
 
 
