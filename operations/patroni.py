@@ -48,7 +48,7 @@ def as_specified(plan: Plan) -> Generator[PyinfraCommand]:
     yield from containers.running._inner(workload=workload, timeout=plan.settings.health_timeout)
     yield FunctionCommand(await_member, (plan,), {})
     # The next members log in with these.
-    yield StringCommand(docker.execute(CONTAINER, "set-roles"))
+    yield FunctionCommand(_set_roles, (), {})
 
 
 @operation()
@@ -243,6 +243,17 @@ def _switch(host: Host, before: str, after: str) -> bool:
         return True
     last = (output.output.splitlines() or ["no answer"])[-1]
     return complain(host, f"{after} does not take over from {before}: {last}")
+
+
+def _set_roles(state: State, host: Host) -> bool:
+    """Make the roles if this host's member leads; the others copy them."""
+    found = _now(host)
+    if found is None or not found.leads:
+        return True
+    done, output = host.run_shell_command(
+        StringCommand(docker.execute(CONTAINER, "set-roles")), **connector_arguments(host)
+    )
+    return done or complain(host, f"the database's roles can't be made: {output.stderr}")
 
 
 def await_member(state: State, host: Host, plan: Plan) -> bool:

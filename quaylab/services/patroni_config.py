@@ -64,6 +64,8 @@ def dynamic_settings(max_connections: int = 300) -> Configuration:
         # waits until a second one is there.
         "synchronous_mode": True,
         "synchronous_mode_strict": True,
+        # Without a majority of etcd the leader goes on while it reaches every other member.
+        "failsafe_mode": True,
         # Another member takes over at once if PostgreSQL dies; Patroni would wait for 300 seconds.
         "primary_start_timeout": 0,
         "postgresql": {

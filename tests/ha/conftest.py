@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.ha.cluster import Cluster
-from tests.ha.load import Load
+from tests.ha.load import Counts, Load
 from tests.machine.conftest import images, machine_factory, operator
 from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
 from tests.machine.machines import Machine, MachineFactory, Operator
@@ -48,36 +50,55 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("ha")
 
 
+@dataclass(frozen=True)
+class Growth:
+    """What clients saw of a registry before and while it grew from one machine to three."""
+
+    before: Counts
+    during: Counts
+    lost: list[str]
+
+
 @pytest.fixture(scope="session")
-def lab(
-    machines: list[Machine], store: Store, address: str, operator: Operator, folder: Path
-) -> Iterator[Deployment]:
+def growth(
+    machines: list[Machine],
+    store: Store,
+    address: str,
+    operator: Operator,
+    folder: Path,
+    monkeypatch_session: pytest.MonkeyPatch,
+) -> Iterator[tuple[Deployment, Growth]]:
+    """A registry on one machine, which then grows to three that play every part."""
+    for key, value in KEYS.items():
+        monkeypatch_session.setenv(f"QUAYLAB_STORAGE_{key.upper()}_KEY", value)
+    settings = {
+        "quay_version": "v3.15.1",
+        "quay_workers": 1,
+        "minimum_memory_mb": 512,
+        "storage": "s3",
+        "storage_host": store.address,
+        "storage_port": store.port,
+        "storage_ca": str(store.ca),
+        "storage_proxy": True,
+    }
+    groups = dict.fromkeys(("quay", "database", "redis"), machines[:1])
+    lab = Deployment.of(operator, folder, groups, **settings)
+    lab.run().check()
+    load = Load(machines[0].address, HOSTNAME, lab.ca, ADMIN, lab.password)
+    with load.running() as before:
+        time.sleep(5)
     groups = dict.fromkeys(("balancer", "quay", "database", "redis"), machines)
-    lab = Deployment.of(
-        operator,
-        folder,
-        groups,
-        virtual_address=address,
-        quay_version="v3.15.1",
-        quay_workers=1,
-        minimum_memory_mb=512,
-        storage="s3",
-        storage_host=store.address,
-        storage_port=store.port,
-        storage_ca=str(store.ca),
-        storage_proxy=True,
-    )
-    yield lab
+    lab = Deployment.of(operator, folder, groups, **settings, virtual_address=address)
+    with load.running() as during:
+        lab.run().check()
+    yield lab, Growth(before, during, load.lost(before) + load.lost(during))
     lab.forget()
 
 
 @pytest.fixture(scope="session")
-def deployed(lab: Deployment, monkeypatch_session: pytest.MonkeyPatch) -> Deployment:
-    """The lab after its first run."""
-    for key, value in KEYS.items():
-        monkeypatch_session.setenv(f"QUAYLAB_STORAGE_{key.upper()}_KEY", value)
-    lab.run().check()
-    return lab
+def deployed(growth: tuple[Deployment, Growth]) -> Deployment:
+    """The registry on three machines."""
+    return growth[0]
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.ha.cluster import DATABASE, Cluster
+from tests.ha.conftest import Growth
 from tests.ha.faults import GAP, kill_container
 from tests.ha.load import Counts, Load
 from tests.machine.deployment import Deployment
@@ -18,6 +19,14 @@ PSQL = f"docker exec {DATABASE} psql --no-psqlrc --tuples-only --no-align --dbna
 # Seconds. Patroni notices a lost leader after 20, and etcd's own election comes before that if it
 # led there as well; 29 were measured.
 GAP_WITHOUT_LEADER = 45
+
+
+def test_growth_from_one_machine_keeps_every_image(growth: tuple[Deployment, Growth]) -> None:
+    """The single database's volume becomes the first member; clients go on after the stop."""
+    _, seen = growth
+    print(f"before: {seen.before}\nduring: {seen.during}")
+    assert seen.before.pushed and seen.during.pushed
+    assert seen.lost == []
 
 
 def test_status_tells_who_leads_and_where_routers_lead(

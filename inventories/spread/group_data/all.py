@@ -8,7 +8,7 @@ lab_name = "spread"
 server_hostname = "registry.example.com"
 quay_version = "v3.18.0"
 
-# Clients use this address, which one of the two balancers holds. Its DNS entry is registry.example.com.
+# Clients use this address, which one of the balancers holds. Its DNS entry is registry.example.com.
 virtual_address = "192.0.2.10"
 
 # It holds the blobs, so it must not be lost with one machine either.

@@ -66,6 +66,14 @@ def test_members_verify_each_other() -> None:
     assert found["etcd3"]["protocol"] == "https"
 
 
+def test_the_database_outlives_etcd() -> None:
+    assert patroni_config.dynamic_settings()["failsafe_mode"] is True
+
+
+def test_a_copy_does_not_wait_for_a_slow_checkpoint() -> None:
+    assert _configuration()["postgresql"]["basebackup"] == {"checkpoint": "fast"}
+
+
 def test_patroni_accepts_the_times() -> None:
     found = patroni_config.dynamic_settings()
     assert found["ttl"] >= 20

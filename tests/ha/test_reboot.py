@@ -1,0 +1,55 @@
+"""All machines reboot, one after the other, under counted pushes and pulls."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.ha.cluster import Cluster
+from tests.ha.faults import is_whole
+from tests.ha.load import Load
+from tests.machine.deployment import Deployment
+from tests.machine.machines import Machine, run, wait_until
+
+
+def test_machines_reboot_one_after_the_other(
+    upgraded: Deployment, machines: list[Machine], cluster: Cluster, load: Load
+) -> None:
+    """Who tries again notices nothing; the one that leads the database is the last."""
+    leader, before = cluster.leader, [_boot(machine) for machine in machines]
+    with _switched_on_again(machines), load.running() as counts:
+        changed = upgraded.run("tasks/reboot.py").changed()
+    print(f"{counts}")
+    assert [host for _, host in changed][-1] == leader.name
+    assert not set(before) & {_boot(machine) for machine in machines}
+    assert counts.failed_operations == []
+    assert counts.pulls
+    assert load.lost(counts) == []
+    wait_until(lambda: is_whole(machines), "all nodes are in service again", timeout=120)
+    assert upgraded.run().changed() == []
+
+
+def _boot(machine: Machine) -> str:
+    return run("docker", "inspect", "--format", "{{.State.StartedAt}}", machine.container).stdout
+
+
+@contextmanager
+def _switched_on_again(machines: list[Machine]) -> Iterator[None]:
+    """Start a machine that has shut down: one that is a container does not by itself."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.5):
+            for machine in machines:
+                state = run("docker", "inspect", "--format", "{{.State.Status}}", machine.container)
+                if state.stdout.strip() == "exited":
+                    run("docker", "start", machine.container)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watching.join()
