@@ -14,6 +14,7 @@ import functools
 import hashlib
 import io
 import ipaddress
+import itertools
 import json
 import os
 import socket
@@ -334,11 +335,14 @@ def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 class MachineFactory:
-    """Make the machines of one session, on a network of its own."""
+    """Make machines for one session, on a network of their own."""
+
+    _numbers = itertools.count()
 
     def __init__(self, operator: Operator) -> None:
         self._operator = operator
-        self._prefix = f"{LABEL}-{os.getpid()}"
+        # A session has a factory for each folder of tests.
+        self._prefix = f"{LABEL}-{os.getpid()}-{next(self._numbers)}"
         self._label = f"--label={LABEL}={os.getpid()}"
         # Two sessions that sweep at once would fail on what the other has just removed.
         with building():
@@ -377,7 +381,7 @@ class MachineFactory:
         return machine
 
     def close(self) -> None:
-        """Remove every machine, volume and network of the session."""
+        """Remove every machine, volume and network of the session, also of its other factories."""
         _sweep(lambda owner: owner == os.getpid())
 
     def _make_network(self) -> tuple[str, ipaddress.IPv4Network]:
