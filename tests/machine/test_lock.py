@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from quaylab.clients.tunnel import LOST_AFTER
-from quaylab.locks import HOST_LOCK, lock_problem
 from tests.machine.deployment import Deployment
-from tests.machine.machines import Machine, MachineFactory, Operator, wait_until
+from tests.machine.machines import Machine, MachineFactory, Operator, Result, wait_until
 from tests.machine.observed import IMAGE_OF
 from tests.machine.running import running
 
@@ -44,6 +44,57 @@ def other(operator: Operator, tmp_path: Path, machine: Machine) -> Iterator[Depl
     yield from _deployment(operator, tmp_path / "other", machine)
 
 
+@dataclass(frozen=True)
+class Cut:
+    """A deployment whose run lost its connection, and another one of the same machine."""
+
+    lab: Deployment
+    other: Deployment
+    ended: Result
+
+
+@pytest.fixture(scope="module")
+def cuts(
+    machine: Machine,
+    machine_factory: MachineFactory,
+    operator: Operator,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[list[Cut]]:
+    """Two, on a machine each; together, because a run waits half a minute before it gives up."""
+    folder = tmp_path_factory.mktemp("cut")
+    machines = [machine, machine_factory("locked-longer")]
+    labs, others = (
+        [
+            Deployment.of(operator, folder / f"{name}{number}", {part: [each] for part in IMAGE_OF})
+            for number, each in enumerate(machines)
+        ]
+        for name in ("cut", "uncut")
+    )
+    with ExitStack() as stack:
+        runs = [stack.enter_context(running(each, TASK)) for each in labs]
+        for run in runs:
+            assert run.reaches(OPERATION)
+            run.freeze()
+        with machines[0].unplugged(), machines[1].unplugged():
+            for run in runs:
+                run.thaw()
+            ended = [run.wait(LOST_AFTER + 15) for run in runs]
+    yield [Cut(*each) for each in zip(labs, others, ended, strict=True)]
+    for each in (*labs, *others):
+        each.forget()
+    machines[1].destroy()
+
+
+def test_a_run_that_loses_its_connection_ends_and_leaves_no_lock(cuts: list[Cut]) -> None:
+    cut = cuts[0]
+    assert cut.ended.returncode == 1
+    assert "Traceback" not in cut.ended.output
+    # A run from the same folder knows that it has ended, and needn't wait.
+    cut.lab.run(TASK).check()
+    # A lock that it left on the host is removed by the next run from its folder, or ends by itself.
+    cut.other.run(TASK).check()
+
+
 def test_second_run_is_refused_and_a_killed_one_leaves_no_lock(lab: Deployment) -> None:
     with running(lab, TASK) as first:
         assert first.reaches(OPERATION)
@@ -73,49 +124,7 @@ def test_a_run_from_another_folder_is_refused_by_the_host(
     other.run(TASK).check()
 
 
-def test_a_run_that_loses_its_connection_ends_and_leaves_no_lock(
-    lab: Deployment, other: Deployment, machine: Machine
-) -> None:
-    with running(lab, TASK) as cut:
-        assert cut.reaches(OPERATION)
-        cut.freeze()
-        with machine.unplugged():
-            cut.thaw()
-            ended = cut.wait(within := LOST_AFTER + 15)
-            assert ended.returncode == 1, within
-            assert "Traceback" not in ended.output
-        # A run from the same folder knows that it has ended, and needn't wait.
-        lab.run(TASK).check()
-    # A lock that it left on the host is removed by the next run from its folder, or ends by itself.
-    other.run(TASK).check()
-
-
-def test_a_lock_of_a_run_that_lost_its_connection_ends_by_itself(
-    lab: Deployment, other: Deployment, machine: Machine
-) -> None:
-    with running(lab, TASK) as cut:
-        assert cut.reaches(OPERATION)
-        cut.freeze()
-        with machine.unplugged():
-            cut.thaw()
-            cut.wait(LOST_AFTER + 15)
+def test_a_lock_of_a_run_that_lost_its_connection_ends_by_itself(cuts: list[Cut]) -> None:
+    """That takes a minute or two, so it is the last one."""
+    other = cuts[1].other
     wait_until(lambda: other.run(TASK).returncode == 0, "the host releases the lock", timeout=180)
-
-
-def test_a_run_on_this_machine_is_refused_by_it_as_well(operator: Operator, tmp_path: Path) -> None:
-    inventory = operator.inventory(tmp_path, {}, {"lab_name": "test-local"})
-    inventory.write_text('quay = database = redis = ["@local"]\n')
-    script = f"set -- elsewhere 'somebody on this machine'; {HOST_LOCK}"
-    with subprocess.Popen(
-        ["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as first:
-        assert first.stdout and lock_problem(first.stdout.readline()) == ""
-        refused = operator.pyinfra(inventory, "tasks/verify.py")
-        assert refused.returncode == 1
-        message = (
-            "@local: another run works on it: somebody on this machine; wait until it has ended"
-        )
-        assert message in refused.output
-        # The holder ends when its input does.
-        first.communicate(timeout=20)
-    assert "another run" not in operator.pyinfra(inventory, "tasks/verify.py").output

@@ -5,6 +5,7 @@ The VM is emulated, so it boots once and reboots once; each test continues from 
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from quaylab.hosts import disks, storage
+from quaylab.locks import HOST_LOCK, lock_problem
 from tests.machine.deployment import ADMIN, HOSTNAME
-from tests.machine.machines import ThisMachine, wait_until
+from tests.machine.machines import Operator, ThisMachine, wait_until
 from tests.machine.observed import containers
 from tests.machine.registry_client import RegistryClient
 from tests.vm.virtual_lab import (
@@ -57,6 +59,26 @@ def client(lab: VirtualLab, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     client.trust(lab.deployment.ca)
     yield client
     client.distrust()
+
+
+def test_a_run_on_this_machine_is_refused_by_it_as_well(operator: Operator, tmp_path: Path) -> None:
+    """It is here because the other tests of this file lock this machine."""
+    inventory = operator.inventory(tmp_path, {}, {"lab_name": "test-local"})
+    inventory.write_text('quay = database = redis = ["@local"]\n')
+    script = f"set -- elsewhere 'somebody on this machine'; {HOST_LOCK}"
+    with subprocess.Popen(
+        ["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout and lock_problem(first.stdout.readline()) == ""
+        refused = operator.pyinfra(inventory, "tasks/verify.py")
+        assert refused.returncode == 1
+        message = (
+            "@local: another run works on it: somebody on this machine; wait until it has ended"
+        )
+        assert message in refused.output
+        # The holder ends when its input does.
+        first.communicate(timeout=20)
+    assert "another run" not in operator.pyinfra(inventory, "tasks/verify.py").output
 
 
 def test_provisioning_killed_at_five_moments(lab: VirtualLab, before: dict[str, list[str]]) -> None:
