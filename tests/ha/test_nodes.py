@@ -75,7 +75,11 @@ def _killed_keepalived(machine: Machine) -> None:
     machine.run("pkill -KILL keepalived")
 
 
-@pytest.mark.parametrize("fault", [_killed_node, _killed_haproxy, _killed_keepalived])
+# A lost machine, below, takes its node with it.
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(_killed_node, marks=pytest.mark.long), _killed_haproxy, _killed_keepalived],
+)
 def test_a_killed_daemon_is_not_missed(
     upgraded: Deployment,
     machines: list[Machine],

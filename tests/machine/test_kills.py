@@ -34,10 +34,6 @@ FIRST_RUN = (
     "tasks/verify.py | Verify: log in, push, pull, delete",
 )
 REPLACING = tuple(each for each in FIRST_RUN if " | Run " in each)
-SHORT = (
-    "tasks/database.py | Run the database",
-    "tasks/quay.py | Migrate the database's schema",
-)
 # Seconds: from before an operation's first command to after its last.
 LONGEST = 0.8
 
@@ -120,19 +116,17 @@ def test_kills_while_every_container_is_replaced(lab: Lab, undisturbed: dict[str
     assert rows(lab.machine) == data
 
 
-@pytest.mark.parametrize(
-    "operation",
-    [
-        pytest.param(each, marks=[] if each in SHORT else pytest.mark.long, id=each)
-        for each in FIRST_RUN
-    ],
-)
+# The chain has a kill in each operation as well.
+@pytest.mark.long
+@pytest.mark.parametrize("operation", FIRST_RUN)
 def test_killed_from_scratch(lab: Lab, undisturbed: dict[str, object], operation: str) -> None:
     lab.scrap()
     lab.kill_in(operation)
     assert lab.complete() == undisturbed
 
 
+# The state was compared with an undisturbed run's, which other files verify.
+@pytest.mark.long
 def test_hosts_pass_their_own_tests_after_the_kills(
     lab: Lab, undisturbed: dict[str, object]
 ) -> None:

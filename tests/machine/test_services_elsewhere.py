@@ -91,10 +91,11 @@ def lab(elsewhere: Elsewhere) -> Iterator[Deployment]:
                 "is signed by a CA that redis_ca doesn't",
             ],
         ),
-        (
+        pytest.param(
             {"database_ca": "expired.pem", "redis_ca": "expired.pem"},
             {},
             ["database_ca: ", "redis_ca: "],
+            marks=pytest.mark.long,  # tests/unit has it: no server is asked
         ),
         (
             {"database_host": OTHER_NAME, "redis_host": OTHER_NAME},

@@ -129,7 +129,8 @@ def rhel(
     machine.destroy()
 
 
-@pytest.mark.parametrize("version", ["1.24", "1.29"])
+# tests/unit has the registration by this version, with the same double.
+@pytest.mark.parametrize("version", [pytest.param("1.24", marks=pytest.mark.long), "1.29"])
 def test_first_run_does_it_all_and_the_second_nothing(rhel: Rhel, version: str) -> None:
     rhel.reset(version)
     settings = {
@@ -186,7 +187,10 @@ def test_dry_run_plans_what_the_run_changes(rhel: Rhel) -> None:
     assert _names(subscribed) == [RELEASE]
 
 
-@pytest.mark.parametrize("deleted", [True, False], ids=["410", "404"])
+# tests/unit has the 404 as well, with the same double.
+@pytest.mark.parametrize(
+    "deleted", [pytest.param(True, id="410"), pytest.param(False, marks=pytest.mark.long, id="404")]
+)
 def test_a_host_that_the_server_has_forgotten_is_registered_again(
     rhel: Rhel, deleted: bool
 ) -> None:
@@ -202,9 +206,14 @@ def test_a_host_that_the_server_has_forgotten_is_registered_again(
     assert rhel.identity is None
 
 
+# tests/unit has each damage, with the same double.
 @pytest.mark.parametrize(
     "damage",
-    [f"rm {IDENTITY_KEY}", f"truncate -s 40 {CERTIFICATE}", f"truncate -s 0 {IDENTITY_KEY}"],
+    [
+        f"rm {IDENTITY_KEY}",
+        pytest.param(f"truncate -s 40 {CERTIFICATE}", marks=pytest.mark.long),
+        pytest.param(f"truncate -s 0 {IDENTITY_KEY}", marks=pytest.mark.long),
+    ],
 )
 def test_a_damaged_identity_is_registered_again(rhel: Rhel, damage: str) -> None:
     rhel.reset("1.29")
@@ -380,7 +389,16 @@ def test_satellite_and_its_ca(rhel: Rhel, satellite: dict[str, Any]) -> None:
     assert _names(rhel.run(satellite, {}).changed()) == []
 
 
-@pytest.mark.parametrize("fault", ["fails", "refuses", "kills before", "kills after"])
+# tests/unit has each fault, with the same double.
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param("fails", marks=pytest.mark.long),
+        pytest.param("refuses", marks=pytest.mark.long),
+        "kills before",
+        "kills after",
+    ],
+)
 def test_an_interrupted_registration_is_completed(
     rhel: Rhel, satellite: dict[str, Any], fault: str
 ) -> None:
