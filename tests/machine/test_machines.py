@@ -58,7 +58,7 @@ def test_engine_builds_with_the_network(machine: Machine) -> None:
 def test_reboot_and_crash_bring_everything_back(machine: Machine) -> None:
     image = build_image("bare")
     machine.load_images([image])
-    machine.run(f"docker run -d --name survivor --restart always {image} sleep infinity")
+    machine.run(f"docker run -d --init --name survivor --restart always {image} sleep infinity")
     machine.run("echo 198.18.255.1 elsewhere >>/etc/hosts")
     for interrupt in (machine.reboot, machine.crash):
         before = machine.run("systemctl show --property UserspaceTimestampMonotonic").stdout

@@ -83,8 +83,9 @@ def test_a_container_made_by_hand_is_refused_and_not_removed(
     site: Site, images: dict[str, str]
 ) -> None:
     site.machine.run(
-        "docker run --detach --name quaylab-redis --user 0 --volume /data --entrypoint sleep "
-        f"{images['redis']} infinity && docker exec quaylab-redis touch /data/theirs"
+        "docker run --detach --init --name quaylab-redis --user 0 --volume /data "
+        f"--entrypoint sleep {images['redis']} infinity && "
+        "docker exec quaylab-redis touch /data/theirs"
     )
     made = containers(site.machine)["quaylab-redis"]["Id"]
     site.refuses(site.lab.run(), "container quaylab-redis was not made by Quaylab")
