@@ -47,9 +47,8 @@ def lab(
     folder = tmp_path_factory.mktemp("cephadm")
     image = build(images["ceph"], tmp_path_factory.mktemp("wheels"))
     with timed("three machines"):
-        machines = [machine_factory(name) for name in NAMES]
+        machines = machine_factory.together(NAMES, [image])
         for machine in machines:
-            machine.load_images([image])
             machine.run("cat >/usr/local/bin/docker; chmod 755 /usr/local/bin/docker", input=DOCKER)
             machine.run(
                 f"mkdir -p {UNITS}; cat >{UNITS}/limits.conf",

@@ -24,9 +24,7 @@ NAMES = ("one", "two", "three")
 
 @pytest.fixture(scope="session")
 def machines(machine_factory: MachineFactory, images: dict[str, str]) -> Iterator[list[Machine]]:
-    machines = [machine_factory(name) for name in NAMES]
-    for machine in machines:
-        machine.load_images([images[part] for part in IMAGES])
+    machines = machine_factory.together(NAMES, [images[part] for part in IMAGES])
     yield machines
     for machine in machines:
         machine.destroy()

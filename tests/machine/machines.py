@@ -24,6 +24,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -354,9 +355,9 @@ class MachineFactory:
 
     def __call__(self, name: str, image: ImageName = "docker") -> Machine:
         """Return a running machine; `bare` is a new server, `docker` has a running engine."""
+        address = next(self._addresses)
         reference = build_image(image)
         container = f"{self._prefix}-{name}"
-        address = next(self._addresses)
         pip_conf, pip_files = _pip_settings()
         mounts = {_nameservers(): "/etc/resolv.conf", **pip_files}
         run("docker", "volume", "create", self._label, f"{container}-docker")
@@ -379,6 +380,17 @@ class MachineFactory:
         host_keys = machine.run("cat /etc/ssh/ssh_host_*_key.pub").stdout
         self._operator.trust(machine, host_keys.splitlines())
         return machine
+
+    def together(self, names: Iterable[str], references: Sequence[str]) -> list[Machine]:
+        """Return running machines with images, made at the same time."""
+
+        def make(name: str) -> Machine:
+            machine = self(name)
+            machine.load_images(references)
+            return machine
+
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(make, names))
 
     def close(self) -> None:
         """Remove every machine, volume and network of the session, also of its other factories."""
