@@ -13,7 +13,7 @@ from quaylab.hosts.subscription import is_wanted
 from quaylab.model import LOOPBACK
 from quaylab.secrets.certificates import ServerCertificate
 from quaylab.services import ceph
-from quaylab.services.base import Workload
+from quaylab.services.base import ROUTER, Workload
 from quaylab.versions import is_legacy
 from tests.hosts.lab import Lab, Target
 
@@ -35,7 +35,7 @@ class WorkloadPlace:
 
 @dataclass(frozen=True, repr=False)
 class EndpointPlace:
-    """A service that Quay uses, on the host that runs it."""
+    """A service that Quay uses, on the only host that runs it."""
 
     target: Target
     name: str
@@ -90,6 +90,7 @@ def _endpoints(lab: Lab) -> list[EndpointPlace]:
     return [
         EndpointPlace(target, name, endpoint)
         for name, endpoint in lab.plan.topology.endpoints.items()
+        if endpoint.listen  # several hosts listen at addresses of their own
         for target in lab.on(*endpoint.hosts)
     ]
 
@@ -145,6 +146,16 @@ def _address_balancers(lab: Lab) -> list[list[Target]]:
     found = _balancers(lab)
     is_whole = len(found) == len(lab.plan.topology.balancers)
     return [found] if lab.plan.settings.virtual_address and is_whole else []
+
+
+def _members(lab: Lab) -> list[Target]:
+    return lab.on(*lab.plan.topology.members)
+
+
+def _clusters(lab: Lab) -> list[list[Target]]:
+    """Return the members of the database together if all of them are under test."""
+    found = _members(lab)
+    return [found] if found and len(found) == len(lab.plan.topology.members) else []
 
 
 def _registry_clients(lab: Lab) -> list[Target]:
@@ -204,6 +215,9 @@ PLACES: dict[str, Callable[[Lab], list[Any]]] = {
     ),
     "lab_ca_registry": lambda lab: [each for each in _registries(lab) if each.certificate.ca],
     "balancer_host": _balancers,
+    "router_host": lambda lab: lab.on(*lab.plan.topology.hosts[ROUTER]),
+    "member": _members,
+    "cluster": _clusters,
     "balancer_pair": _balancer_pairs,
     "address_balancers": _address_balancers,
     "networked_workload": lambda lab: [
