@@ -9,10 +9,10 @@ import pytest
 
 from tests.ha.cluster import DATABASE, Cluster
 from tests.ha.conftest import Growth
-from tests.ha.faults import GAP, kill_container
+from tests.ha.faults import GAP, is_whole, kill_container
 from tests.ha.load import Counts, Load
 from tests.machine.deployment import Deployment
-from tests.machine.machines import Machine
+from tests.machine.machines import Machine, wait_until
 from tests.machine.s3_store import KEYS
 
 PSQL = f"docker exec {DATABASE} psql --no-psqlrc --tuples-only --no-align --dbname=quay --command="
@@ -153,6 +153,58 @@ def test_a_leader_without_network_accepts_nothing(
     tables = cluster.leader.run(f"{PSQL}\"SELECT to_regclass('written_alone') IS NULL\"")
     assert tables.stdout.strip() == "t"
     _assert_nothing_lost(counts, load, GAP_WITHOUT_LEADER)
+    assert deployed.run().changed() == []
+
+
+@pytest.mark.long
+def test_two_lost_machines_stop_the_registry_and_lose_nothing(
+    deployed: Deployment, cluster: Cluster, load: Load
+) -> None:
+    """One machine alone acknowledges nothing. When the others are back, all is there."""
+    lost = [machine for machine in cluster.machines if machine != cluster.leader]
+    with load.running() as before:
+        time.sleep(10)
+    for machine in lost:
+        machine.kill()
+    time.sleep(10)
+    with load.running() as during:
+        time.sleep(30)
+    assert not during.pushed
+    for machine in lost:
+        machine.start()
+    cluster.await_whole()
+    wait_until(lambda: is_whole(cluster.machines), "all nodes are in service", timeout=120)
+    assert load.lost(before) == []
+    assert deployed.run().changed() == []
+
+
+@pytest.mark.long
+def test_all_machines_lose_power_at_once(
+    deployed: Deployment, cluster: Cluster, load: Load
+) -> None:
+    with load.running() as counts:
+        time.sleep(10)
+        for machine in cluster.machines:
+            machine.kill()
+    for machine in cluster.machines:
+        machine.start()
+    cluster.await_whole()
+    wait_until(lambda: is_whole(cluster.machines), "all nodes are in service", timeout=120)
+    assert counts.pushed
+    assert load.lost(counts) == []
+    assert deployed.run().changed() == []
+
+
+@pytest.mark.long
+def test_an_emptied_machine_joins_again(deployed: Deployment, cluster: Cluster, load: Load) -> None:
+    """Its disk was lost: etcd and the database are copied from the others by a run."""
+    emptied = next(each for each in cluster.machines if each != cluster.leader)
+    names = f"{DATABASE} quaylab-etcd"
+    with load.running() as counts:
+        emptied.run(f"docker rm --force --volumes {names} && docker volume rm {names}")
+        deployed.run().check()
+        cluster.await_whole()
+    _assert_nothing_lost(counts, load, GAP)
     assert deployed.run().changed() == []
 
 
