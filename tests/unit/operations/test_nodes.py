@@ -159,10 +159,10 @@ class Site:
         return self.hosts[node.host].operate(nodes.as_specified, plan=self.plan, node=node)
 
     def withdraw(self, name: str) -> bool:
-        return self._call("_withdraw", name)
+        return self._call("withdraw", name)
 
     def put_back(self, name: str) -> bool:
-        return self._call("_put_back", name)
+        return self._call("put_back", name)
 
     def _call(self, function: str, name: str) -> bool:
         node = self.node(name)
@@ -279,12 +279,12 @@ def test_in_a_first_run_nothing_is_drained(make: Callable[..., Site]) -> None:
 def test_a_node_is_replaced_while_the_others_serve(site: Site, change: dict[str, Any]) -> None:
     site.change(QUAY1, **change)
     assert _steps(site.commands(QUAY1)) == [
-        "_withdraw",
+        "withdraw",
         "supervisorctl",
         "docker rm",
         "docker run",
         "restarts()",
-        "_put_back",
+        "put_back",
     ]
 
 
@@ -294,24 +294,24 @@ def test_a_restart_drains_the_node_as_well(site: Site) -> None:
     site.hosts[QUAY1].facts[Engine] = site.engines[QUAY1]
     site.plan = site.begun(site.plan)
     steps = _steps(site.commands(QUAY1))
-    assert (steps[0], steps[-1]) == ("_withdraw", "_put_back")
+    assert (steps[0], steps[-1]) == ("withdraw", "put_back")
     assert "docker restart" in steps
 
 
 def test_a_change_that_interrupts_nothing_drains_nothing(site: Site) -> None:
     site.change(QUAY1, restart_policy="no")
-    assert _steps(site.commands(QUAY1)) == ["docker update", "restarts()", "_put_back"]
+    assert _steps(site.commands(QUAY1)) == ["docker update", "restarts()", "put_back"]
 
 
 def test_a_node_that_a_killed_run_has_drained_is_put_back(site: Site) -> None:
     site.hosts[QUAY1].note = f"{LB1}\n"
-    assert _steps(site.commands(QUAY1)) == ["_put_back"]
+    assert _steps(site.commands(QUAY1)) == ["put_back"]
 
 
 def test_each_container_of_a_host_is_a_node_of_its_own(make: Callable[..., Site]) -> None:
     site = make(quay_instances=2)
     site.change(QUAY1, digest="other")
-    assert _steps(site.commands(QUAY1))[0] == "_withdraw"
+    assert _steps(site.commands(QUAY1))[0] == "withdraw"
     assert site.commands(f"{QUAY1}:2") == []
 
 
@@ -608,7 +608,7 @@ def test_a_former_node_is_drained_and_removed(make: Callable[..., Site]) -> None
     assert nodes.removes_nodes(after.plan)
     withdraw, remove, forget = after.hosts[QUAY1].operate(nodes.former_removed, plan=after.plan)
     assert isinstance(withdraw, FunctionCommand)
-    assert withdraw.function.__name__ == "_withdraw"
+    assert withdraw.function.__name__ == "withdraw"
     assert withdraw.args[1].container == "quaylab-quay-2"
     assert "name=^/quaylab-quay-2$" in text(remove)
     assert text(forget) == "rm -f /var/lib/quaylab/withdrawn-2"
