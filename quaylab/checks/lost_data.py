@@ -45,8 +45,8 @@ def problems(
                 "make it again, and put its data back from a backup: docker volume create "
                 + shlex.join(docker.volume_arguments(volume))
             )
-            for other, machine in machines.items():
-                if any(each.name == volume.name for each in machine.volumes):
+            for other in machines.keys() - topology.hosts[volume.service]:
+                if any(each.name == volume.name for each in machines[other].volumes):
                     again = f"put that host into the group `{volume.service}` again"
                     remedy = f"it is on {other}: {again}; or {remedy}"
         elif found.device:
