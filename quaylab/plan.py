@@ -127,7 +127,15 @@ class Plan:
     def registries(self) -> tuple[str, ...]:
         """The registries that images are pulled from."""
         images = [image for host in self.machines for image in self.images_of(host)]
-        pulled = [image.reference for image in images if image.source == "registry"]
+        pulled = [
+            reference
+            for image in images
+            if image.source == "registry"
+            # What is built on top of others, is built from those in its arguments.
+            for reference in (
+                dict(image.arguments).values() if image.context else [image.reference]
+            )
+        ]
         return tuple(sorted({reference.partition("/")[0] for reference in pulled}))
 
     def address_of_registry(self, host: str) -> str | None:
