@@ -34,7 +34,9 @@ class Router(FactBase[dict[str, list[str]] | None]):
                 row["pxname"]: [] for row in rows if row["svname"] == "BACKEND"
             }
             for service, members in found.items():
-                up = [row for row in rows if row["pxname"] == service and row["status"] == "UP"]
+                own = [row for row in rows if row["pxname"] == service]
+                # "UP 1/2" after a failed check: it serves until another one fails.
+                up = [row for row in own if str(row["status"]).startswith("UP")]
                 servers = [row for row in up if row["svname"] not in ("FRONTEND", "BACKEND")]
                 active = [row for row in servers if row["act"] == "1"] or servers[:1]
                 members += [row["svname"] for row in active]
