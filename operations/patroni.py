@@ -128,6 +128,8 @@ def synchronous(plan: Plan) -> Generator[FunctionCommand]:
 def leads(plan: Plan, place: str) -> Generator[FunctionCommand]:
     """Make a host's member the leader, by a switchover if another one leads.
 
+    It may lose the last writes: it is for a database whose content is replaced.
+
     + plan: the run's plan
     + place: the host
     """
@@ -223,7 +225,7 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
             f"{host.name} leads the database, and no other member can take over: "
             f"{_members(_now(host))}; repair these first",
         )
-    return _switch(host, found.name, str(ready.successor))
+    return _switch(host, f"switchover --leader {found.name}", found.name, str(ready.successor))
 
 
 def _take_over(state: State, host: Host, plan: Plan) -> bool:
@@ -231,11 +233,17 @@ def _take_over(state: State, host: Host, plan: Plan) -> bool:
     found = _wait(host, lambda at: at.successor is not None and at.leader is not None, SWITCHOVER)
     if found is None:
         return complain(host, f"{host.name} can't lead: {_members(_now(host))}; repair these first")
-    return found.leads or _switch(host, str(found.leader), found.name)
+    if found.leads:
+        return True
+    # Patroni switches over to the synchronous member only. What another one lacks is lost, but
+    # whoever has it lead replaces everything anyway.
+    is_synchronous = found.own and found.own.is_synchronous
+    how = f"switchover --leader {found.leader}" if is_synchronous else "failover"
+    return _switch(host, how, str(found.leader), found.name)
 
 
-def _switch(host: Host, before: str, after: str) -> bool:
-    command = f"{CONTROL} switchover --leader {before} --candidate {after} --force"
+def _switch(host: Host, how: str, before: str, after: str) -> bool:
+    command = f"{CONTROL} {how} --candidate {after} --force"
     done, output = host.run_shell_command(
         StringCommand(docker.execute(CONTAINER, command)), **connector_arguments(host)
     )
