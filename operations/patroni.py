@@ -60,10 +60,10 @@ def roles_present(plan: Plan) -> Generator[StringCommand]:
     found = _ask_own()
     if found is None and postpone("asked when the run has started the member"):
         return
-    if found and not found.leads:
+    if found is None or not found.leads:
         host.noop("another member leads")
         return
-    is_current = found and found.loaded == patroni.wanted_digest(plan.context, host.name)
+    is_current = found.loaded == patroni.wanted_digest(plan.context, host.name)
     if is_current and not ask(Succeeds, container=CONTAINER, command=REFUSES_PASSWORD):
         host.noop("the roles have their passwords")
         return
