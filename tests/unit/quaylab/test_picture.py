@@ -6,6 +6,7 @@ from typing import Any
 
 from quaylab import picture
 from quaylab.services.base import Context
+from tests.unit import clustered
 from tests.unit.samples import build, context, host
 
 STORE = {"storage": "s3", "storage_host": "objects.example.com", "storage_region": None}
@@ -84,3 +85,49 @@ def test_flowchart() -> None:
         '    quay0 & quay1 & quay2 -->|5432| databaseelsewhere["database<br>sql.example.com"]'
         in lines
     )
+
+
+def _cluster() -> Context:
+    """A database on three hosts, and beside them Quay with the only Redis."""
+    return clustered.run(clustered.layout(clustered.inventory(parts=("database",))))
+
+
+def test_a_database_on_several_hosts() -> None:
+    lines = picture.text(_cluster(), "v3.18.0").splitlines()
+    member = "etcd :2379 :2380   database :5432 :8008"
+    assert lines[2:6] == [
+        f"one.example.com    192.168.254.51  {member}",
+        f"two.example.com    192.168.254.52  {member}",
+        f"three.example.com  192.168.254.53  {member}",
+        "quay1.example.com  192.168.254.31  redis :6379   router :5432   balancer :443 :80 :8404   "
+        "quay :8443",
+    ]
+    flows = [(each.source, each.target, each.port) for each in picture.flows(_cluster())]
+    assert flows[2:] == [
+        ("quay", "object_store", 443),
+        ("quay", "router", 5432),
+        ("router", "database", 5432),
+        ("quay", "redis", 6379),
+        ("router", "database", 8008),
+        ("database", "etcd", 2379),
+        ("etcd", "etcd", 2380),
+    ]
+
+
+def test_a_router_leads_to_configured_ports() -> None:
+    run = clustered.run(database_port=5433, patroni_port=8009, redis_port=6380)
+    flows = {(each.source, each.target, each.port) for each in picture.flows(run)}
+    assert {
+        ("quay", "router", 5432),
+        ("router", "database", 5433),
+        ("router", "database", 8009),
+        ("quay", "router", 6379),
+        ("router", "redis", 6380),
+    } <= flows
+
+
+def test_flowchart_of_a_cluster() -> None:
+    lines = picture.mermaid(_cluster()).splitlines()
+    assert "    router3 -->|5432| database0 & database1 & database2" in lines
+    assert "    database0 & database1 & database2 -->|2379| etcd0 & etcd1 & etcd2" in lines
+    assert not [line for line in lines if "elsewhere" in line and "object" not in line]

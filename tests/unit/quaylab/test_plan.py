@@ -19,7 +19,9 @@ from quaylab.plan import Plan
 from quaylab.problems import Refusal
 from quaylab.secrets import certificates
 from quaylab.secrets.credentials import Store
-from tests.unit.samples import CREDENTIALS, certified, host, machine
+from tests.unit import clustered
+from tests.unit.clustered import HOSTS, ONE, THREE, TWO
+from tests.unit.samples import CREDENTIALS, certified, host, machine, with_storage_keys
 
 QUAY, DATABASE, REDIS = "quay.example.com", "db.example.com", "redis.example.com"
 
@@ -356,3 +358,82 @@ def test_data_of_other_credentials_is_refused(store: Store) -> None:
     with pytest.raises(Refusal) as refused:
         plan.refuse_unfit(made)
     assert all(problem.startswith("lab_name: ") for problem in refused.value.problems)
+
+
+# --- the database on several hosts ---
+
+
+def _refused(made: Plan) -> tuple[str, ...]:
+    with pytest.raises(Refusal) as refused:
+        plan.refuse_unfit(made)
+    return refused.value.problems
+
+
+def test_three_hosts_with_everything_fit(store: Store) -> None:
+    """Router and member publish the same port, at different addresses."""
+    made = clustered.made(store)
+    plan.refuse_unfit(made)
+    for name in HOSTS[:3]:
+        assert _names(made, name) == [
+            "quaylab-etcd",
+            "quaylab-database",
+            "quaylab-redis",
+            "quaylab-router",
+            "quaylab-balancer",
+            "quaylab-quay",
+        ]
+        assert set(made.volumes_of(name)) == {"quaylab-etcd", "quaylab-database"}
+
+
+def test_the_same_run_of_a_cluster_plans_the_same(store: Store) -> None:
+    first = clustered.made(store)
+    store.save(first.credentials)
+    hosts = clustered.inventory()
+    assert plan.make(hosts, first.machines, store) == first
+
+
+def test_members_get_their_passwords_and_certificate_in_the_first_run(store: Store) -> None:
+    made = clustered.made(store, given=with_storage_keys(CREDENTIALS)).credentials
+    assert made.database_certificate and made.database_certificate_key
+    passwords = {made.replication_password, made.rewind_password, made.patroni_password}
+    assert len({each.get_secret_value() for each in passwords if each}) == 3
+
+
+def test_one_host_gets_none_of_them(store: Store) -> None:
+    made = _make(store).credentials
+    assert (made.database_certificate, made.replication_password) == (None, None)
+
+
+def test_rotation_changes_the_members_passwords_and_not_their_certificate(store: Store) -> None:
+    before = clustered.made(store)
+    hosts = clustered.inventory()
+    after = plan.make(hosts, before.machines, store, rotate=True).credentials
+    for key in ("database_password", "replication_password", "rewind_password", "patroni_password"):
+        assert getattr(after, key) != getattr(before.credentials, key)
+    assert after.database_certificate == before.credentials.database_certificate
+
+
+def test_a_ports_number_is_refused_if_another_service_has_it(store: Store) -> None:
+    problems = _refused(clustered.made(store, clustered.inventory(patroni_port=2379)))
+    assert {each.partition(":")[0] for each in problems} == {"etcd_port"}
+    assert len(problems) == 3
+
+
+def test_a_new_cluster_without_one_of_its_hosts_is_refused(store: Store) -> None:
+    hosts = clustered.inventory()
+    machines = {name: clustered.report(name) for name in (ONE, TWO)}
+    (problem,) = _refused(clustered.made(store, hosts, machines))
+    assert problem.startswith(f"database: {THREE} takes no part in this run")
+
+
+def test_images_that_are_built_on_a_host_belong_to_no_registry(store: Store) -> None:
+    assert clustered.made(store).registries == ("docker.io", "quay.io")
+
+
+def test_images_that_are_built_in_pull_from_their_own_registry(store: Store) -> None:
+    hosts = clustered.inventory(etcd_image="registry.example.com:5000/etcd:v3.5.1")
+    assert clustered.made(store, hosts).registries == (
+        "docker.io",
+        "quay.io",
+        "registry.example.com:5000",
+    )

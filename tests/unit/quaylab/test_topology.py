@@ -10,7 +10,11 @@ import pytest
 from quaylab import topology
 from quaylab.model import LOOPBACK
 from quaylab.problems import Refusal
+from quaylab.services.base import Audience
 from quaylab.settings.loading import HostInput
+from tests.unit import balanced, clustered
+from tests.unit.clustered import ADDRESSES as CLUSTER
+from tests.unit.clustered import HOSTS
 from tests.unit.samples import build, host
 
 QUAY, DATABASE, REDIS = "quay.example.com", "db.example.com", "redis.example.com"
@@ -250,3 +254,65 @@ def test_an_address_that_cannot_be_determined_is_reported_once() -> None:
     hosts = [host(QUAY, ["quay"]), host(DATABASE, ["database", "redis", "ceph"])]
     (problem,) = _problems(hosts, {QUAY: REPORTED[QUAY]})
     assert problem.startswith(f"address: {DATABASE} needs one")
+
+
+# --- services on several hosts ---
+
+
+def test_one_database_host_is_no_cluster() -> None:
+    assert build(_three(), REPORTED).members == ()
+    assert build(_three(), REPORTED).member_addresses == {}
+
+
+def test_members_are_the_database_hosts_in_the_inventorys_order() -> None:
+    found = clustered.layout()
+    assert found.members == HOSTS[:3]
+    assert found.member_addresses == {name: CLUSTER[name] for name in HOSTS[:3]}
+    assert found.engine_hosts() == HOSTS[:3]
+
+
+def test_members_have_names_that_haproxy_takes() -> None:
+    hosts = [host(f"@ssh/db{number}", ["database"], address=f"10.0.0.{number}") for number in "123"]
+    hosts.append(host(QUAY, ["quay", "redis"], address="10.0.0.9"))
+    assert list(build(hosts).member_addresses) == ["_ssh_db1", "_ssh_db2", "_ssh_db3"]
+
+
+def test_quay_reaches_several_hosts_at_the_router_of_its_own_host() -> None:
+    found = clustered.layout(database_port=5433, redis_port=6380)
+    for endpoint, inside, outside in ((found.database, 5432, 5433), (found.redis, 6379, 6380)):
+        assert endpoint.hosts == HOSTS[:3]
+        assert (endpoint.address, endpoint.port) == ("quaylab-router", inside)
+        assert (endpoint.probe_address, endpoint.probe_port) == (LOOPBACK, outside)
+        assert endpoint.listen is None
+        assert not endpoint.is_elsewhere
+
+
+def test_companions_run_where_they_are_needed() -> None:
+    found = clustered.layout(clustered.inventory(parts=("database",)))
+    assert found.hosts["etcd"] == HOSTS[:3]
+    assert found.hosts["router"] == (balanced.QUAYS[0],)
+    # Redis is on one host.
+    assert found.redis.hosts == (balanced.QUAYS[0],)
+    assert found.redis.address == "quaylab-redis"
+
+
+def test_members_need_addresses() -> None:
+    hosts = [host(f"db{number}", ["database"]) for number in (1, 2, 3)]
+    hosts.append(host(QUAY, ["quay", "redis"], address="10.0.0.9"))
+    problems = _problems(hosts, {"db2": ("10.0.0.2",)})
+    assert [each.partition(" needs")[0] for each in problems] == ["address: db1", "address: db3"]
+
+
+def test_the_hosts_that_reach_members() -> None:
+    found = clustered.layout(clustered.inventory(parts=("database", "redis")))
+    members, quay = tuple(CLUSTER[name] for name in HOSTS[:3]), "192.168.254.31"
+    assert found.addresses_of(Audience.DATABASE) == members
+    assert found.addresses_of(Audience.DATABASE_AND_QUAY) == (*members, quay)
+    assert found.addresses_of(Audience.QUAY) == (quay,)
+
+
+@pytest.mark.parametrize("group", ["etcd", "router"])
+def test_a_group_of_a_companion_is_refused(group: str) -> None:
+    hosts = clustered.inventory(parts=(*clustered.PARTS, group))
+    (problem,) = _problems(hosts, **balanced.SHARED)
+    assert problem.startswith(f"{group}: one.example.com is in group `{group}`")

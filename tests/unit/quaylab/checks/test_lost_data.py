@@ -15,6 +15,8 @@ from quaylab.plan import Plan
 from quaylab.problems import Refusal
 from quaylab.secrets.credentials import Store
 from quaylab.services.quay import STORAGE_VOLUME
+from tests.unit import clustered
+from tests.unit.clustered import HOSTS, ONE, THREE, TWO
 from tests.unit.samples import host, machine
 
 QUAY, DATABASE, CEPH = "quay.example.com", "db.example.com", "ceph.example.com"
@@ -166,3 +168,81 @@ def test_lost_data_of_ceph(store: Store) -> None:
     lab = plan.make(hosts, {QUAY: served, CEPH: machine(engine=ANSWERS)}, store)
     (problem,) = _problems(lab)
     assert "volume quaylab-ceph is not on ceph.example.com" in problem
+
+
+# --- a database on several hosts ---
+
+
+def _cluster(store: Store, volumes: dict[str, dict[str, Any] | None]) -> Plan:
+    """Return the plan of a cluster that has served, with the database's volume of each host."""
+    notes = {"schema": "v3.18.0", "engine": ANSWERS}
+    bare = clustered.made(store)
+    machines = {}
+    for name in HOSTS[:3]:
+        state = volumes.get(name)
+        labels = bare.volumes_of(name)["quaylab-database"].labels
+        found = () if state is None else (Volume("quaylab-database", labels, **state),)
+        machines[name] = clustered.report(name, volumes=found, **notes)
+    return dataclasses.replace(bare, machines=machines)
+
+
+FULL: dict[str, Any] = {}
+EMPTY: dict[str, Any] = {"empty": True}
+
+
+@pytest.mark.parametrize(
+    "volumes",
+    [
+        {ONE: FULL, TWO: FULL, THREE: FULL},
+        {TWO: FULL, THREE: FULL},
+        {ONE: EMPTY, TWO: FULL, THREE: EMPTY},
+        {THREE: FULL},
+    ],
+    ids=["all there", "a new host", "two are emptied", "two are new"],
+)
+def test_what_another_member_has_is_copied(
+    store: Store, volumes: dict[str, dict[str, Any] | None]
+) -> None:
+    assert _problems(_cluster(store, volumes)) == []
+
+
+@pytest.mark.parametrize(
+    ("volumes", "messages"),
+    [
+        ({}, [f"volume quaylab-database is not on {name}" for name in HOSTS[:3]]),
+        (
+            {ONE: EMPTY, TWO: EMPTY, THREE: EMPTY},
+            [f"volume quaylab-database on {name} is empty" for name in HOSTS[:3]],
+        ),
+    ],
+    ids=["gone", "empty"],
+)
+def test_data_that_no_member_has_is_lost(
+    store: Store, volumes: dict[str, dict[str, Any] | None], messages: list[str]
+) -> None:
+    problems = _problems(_cluster(store, volumes))
+    assert len(problems) == 3
+    for problem, message in zip(problems, messages, strict=True):
+        assert message in problem
+        assert "tasks/restore_database.py" in problem
+
+
+def test_a_member_of_its_own_group_is_no_place_to_go_back_to(store: Store) -> None:
+    """Its volume is empty as well."""
+    first, second, _ = _problems(_cluster(store, {TWO: EMPTY}))
+    assert "is not on one.example.com" in first
+    assert "put that host into the group" not in first
+    assert "on two.example.com is empty" in second
+
+
+def test_members_outside_the_run_are_no_place_to_copy_from(store: Store) -> None:
+    lab = _cluster(store, {TWO: FULL, THREE: FULL})
+    alone = dataclasses.replace(lab, machines={ONE: lab.machines[ONE]})
+    (problem,) = _problems(alone)
+    assert "volume quaylab-database is not on one.example.com" in problem
+
+
+def test_a_lost_volume_of_etcd_is_no_lost_data(store: Store) -> None:
+    lab = _cluster(store, dict.fromkeys(HOSTS[:3], FULL))
+    assert "quaylab-etcd" in lab.volumes_of(ONE)
+    assert _problems(lab) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -370,3 +371,95 @@ def test_a_certificate_whose_names_cannot_be_read(tmp_path: Path) -> None:
     )  # fmt: skip
     (problem,) = certificates.check(certificate, key, NAME)
     assert problem.startswith(f"tls_certificate: {certificate} has an extension that can't be read")
+
+
+# --- the certificate of the database's members ---
+
+NAMES = ("quaylab-router", "192.168.254.51", "fd00::52", "db3.internal")
+
+
+def _members(credentials: Credentials) -> x509.Certificate:
+    assert credentials.database_certificate
+    return x509.load_pem_x509_certificate(credentials.database_certificate.encode())
+
+
+@pytest.fixture(scope="module")
+def cluster(made: Credentials) -> Credentials:
+    return certificates.with_database_certificate(made, NAME, NAMES, NOW)
+
+
+def test_members_are_verified_by_the_routers_name_and_by_their_addresses(
+    cluster: Credentials,
+) -> None:
+    assert cluster.ca_certificate
+    ca = x509.load_pem_x509_certificate(cluster.ca_certificate.encode())
+    builder = PolicyBuilder().store(Store([ca])).time(NOW)
+    for name in NAMES:
+        try:
+            subject: x509.DNSName | x509.IPAddress = x509.IPAddress(ipaddress.ip_address(name))
+        except ValueError:
+            subject = x509.DNSName(name)
+        builder.build_server_verifier(subject).verify(_members(cluster), [])
+    with pytest.raises(VerificationError):
+        builder.build_server_verifier(x509.DNSName(NAME)).verify(_members(cluster), [])
+
+
+def test_members_are_clients_of_each_other(cluster: Credentials) -> None:
+    assert cluster.ca_certificate
+    ca = x509.load_pem_x509_certificate(cluster.ca_certificate.encode())
+    verifier = PolicyBuilder().store(Store([ca])).time(NOW).build_client_verifier()
+    verifier.verify(_members(cluster), [])
+    with pytest.raises(VerificationError):
+        verifier.verify(_certificate(cluster), [])
+
+
+def test_the_registrys_own_certificate_stays(made: Credentials, cluster: Credentials) -> None:
+    assert cluster.certificate == made.certificate
+    assert cluster.ca_certificate == made.ca_certificate
+    assert certificates.mismatches(cluster) == []
+
+
+def test_the_members_certificate_stays_while_nothing_is_due(cluster: Credentials) -> None:
+    again = certificates.with_database_certificate(cluster, NAME, NAMES, NOW + DAY)
+    assert again == cluster
+
+
+def test_another_member_is_another_certificate_of_the_same_ca(cluster: Credentials) -> None:
+    names = (*NAMES, "192.168.254.54")
+    after = certificates.with_database_certificate(cluster, NAME, names, NOW)
+    assert after.database_certificate != cluster.database_certificate
+    assert after.database_certificate_key != cluster.database_certificate_key
+    assert after.ca_certificate == cluster.ca_certificate
+
+
+@pytest.mark.parametrize(("days_left", "renewed"), [(31, False), (29, True), (-1, True)], ids=str)
+def test_the_members_certificate_is_renewed_before_it_ends(
+    cluster: Credentials, days_left: int, renewed: bool
+) -> None:
+    later = _members(cluster).not_valid_after_utc - days_left * DAY
+    after = certificates.with_database_certificate(cluster, NAME, NAMES, later)
+    assert (after.database_certificate != cluster.database_certificate) is renewed
+
+
+def test_a_former_cas_certificate_is_replaced(cluster: Credentials) -> None:
+    another = certificates.with_server_certificate(CREDENTIALS, NAME, NOW)
+    fields = ("ca_certificate", "ca_key", "certificate", "certificate_key")
+    changed = cluster.model_copy(update={key: getattr(another, key) for key in fields})
+    after = certificates.with_database_certificate(changed, NAME, NAMES, NOW)
+    assert after.ca_certificate == another.ca_certificate
+    assert after.database_certificate != cluster.database_certificate
+
+
+def test_without_a_ca_there_is_a_new_one() -> None:
+    """As with a certificate of yours."""
+    after = certificates.with_database_certificate(CREDENTIALS, NAME, NAMES, NOW)
+    assert after.ca_certificate and after.ca_key
+    assert certificates.mismatches(after) == []
+
+
+def test_a_members_key_of_another_run_is_noticed(cluster: Credentials) -> None:
+    other = certificates.with_database_certificate(cluster, NAME, ["db1"], NOW)
+    mixed = cluster.model_copy(update={"database_certificate_key": other.database_certificate_key})
+    assert certificates.mismatches(mixed) == [
+        "database_certificate and database_certificate_key don't belong together"
+    ]

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from pydantic import SecretStr
 
+from quaylab import topology
+from quaylab.engines.state import FoundVolume
 from quaylab.images import Image
 from quaylab.model import CREDENTIALS_LABEL, DATA_LABEL, IMPLEMENTATION_LABEL, PATH_LABEL, Mount
 from quaylab.services import BY_NAME, database
+from quaylab.services.base import Context
+from tests.unit import clustered
+from tests.unit.clustered import HOSTS, ONE, THREE, TWO
 from tests.unit.samples import (
     CREDENTIALS,
     build,
@@ -187,3 +194,210 @@ def test_mysql_is_asked_whether_it_refuses_its_password(
     assert "--host=127.0.0.1" in call
     assert "--user=quay" in call
     assert "the password" not in call
+
+
+# --- one host ---
+
+
+@pytest.mark.parametrize(
+    ("changes", "digest"),
+    [
+        ({}, "63db2812f51b9d3aa8cd14a9033dfb0a8b3a3a75e3504c2f514b2f964ef3e141"),
+        (
+            {"database_engine": "mysql"},
+            "0b6b4706411aab05f695c1a6862a927726b07643b6b2cc1adfdebf9c7e840aaf",
+        ),
+        (
+            {"database_data": "/srv/db", "database_port": 5433, "database_listen": "0.0.0.0"},
+            "fd2f2f09d933eff2e2a13dcb9d71d19105b22a7c66723304d24a9ca6aaffe6ec",
+        ),
+    ],
+    ids=str,
+)
+def test_a_single_database_is_what_it_was_before_there_were_clusters(
+    changes: dict[str, Any], digest: str
+) -> None:
+    """Another digest would replace the containers of all registries."""
+    images = {
+        "postgresql_image": "quay.io/sclorg/postgresql-15-c9s:c9s",
+        "mysql_image": "quay.io/sclorg/mysql-80-c9s:c9s",
+    }
+    assert workload("database", **images, **changes).container.digest == digest
+
+
+def test_a_separate_database_is_what_it_was() -> None:
+    hosts = [
+        host("quay.example.com", ["quay"], address="192.168.254.10"),
+        host("data.example.com", ["database", "redis"], address="192.168.254.11"),
+    ]
+    (found,) = BY_NAME["database"].workloads(context(build(hosts)), "data.example.com")
+    assert found.container.digest == (
+        "8ae71b39f4b27c14fa85b74e2a316d8a447b335121e7c5c1fd3f92a027653930"
+    )
+
+
+def test_a_single_database_has_no_passwords_of_members() -> None:
+    found = BY_NAME["database"].needs(settings(), topology.groups([host("quay.example.com")]))
+    assert [need.key for need in found] == ["database_password"]
+
+
+# --- several hosts ---
+
+
+def _placement(number: int, **changes: Any) -> list[str]:
+    groups = topology.groups(clustered.inventory(number))
+    return list(BY_NAME["database"].placement_problems(settings(**changes), groups))
+
+
+@pytest.mark.parametrize("number", [1, 3, 5])
+def test_numbers_of_hosts_with_a_majority(number: int) -> None:
+    assert _placement(number) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "changes", "message"),
+    [
+        (
+            2,
+            {},
+            "database: 2 hosts in group `database`, but a majority has to agree on who leads; take "
+            "1, 3 or 5",
+        ),
+        (
+            4,
+            {},
+            "database: 4 hosts in group `database`, but a majority has to agree on who leads; take "
+            "1, 3 or 5",
+        ),
+        (
+            6,
+            {},
+            "database: 6 hosts in group `database`, but a majority has to agree on who leads; take "
+            "1, 3 or 5",
+        ),
+        (
+            3,
+            {"database_engine": "mysql"},
+            "database: 3 hosts in group `database`, but mysql runs on one; keep one, or set "
+            "database_engine to postgresql",
+        ),
+        (
+            3,
+            {"database_listen": "0.0.0.0"},
+            "database_listen: 0.0.0.0, but each of 3 hosts listens at an address of its own; leave "
+            "it out",
+        ),
+        (
+            3,
+            {"database_host": "db.example.com"},
+            "database_host: db.example.com runs elsewhere, but group `database` has "
+            "one.example.com: drop one of the two",
+        ),
+    ],
+    ids=["two", "four", "six", "MySQL", "listen", "elsewhere"],
+)
+def test_several_hosts_that_are_refused(number: int, changes: dict[str, Any], message: str) -> None:
+    assert _placement(number, **changes) == [message]
+
+
+def test_several_faults_are_reported_at_once() -> None:
+    problems = _placement(2, database_engine="mysql", database_listen="0.0.0.0")
+    assert [each.partition(":")[0] for each in problems] == ["database", "database_listen"]
+
+
+def test_members_have_passwords_of_their_own() -> None:
+    found = BY_NAME["database"].needs(settings(), topology.groups(clustered.inventory()))
+    assert [(need.key, need.is_rotated) for need in found] == [
+        ("database_password", True),
+        ("replication_password", True),
+        ("rewind_password", True),
+        ("patroni_password", True),
+    ]
+
+
+def test_quay_verifies_the_members_at_its_router() -> None:
+    where, given = clustered.layout(), clustered.credentials()
+    parsed = urlsplit(database.uri(settings(), where, given, "conf/stack/database.pem"))
+    assert (parsed.hostname, parsed.port) == ("quaylab-router", 5432)
+    assert parse_qs(parsed.query) == {
+        "sslmode": ["verify-full"],
+        "sslrootcert": ["conf/stack/database.pem"],
+    }
+    assert database.authority(settings(), where, given) == given.ca_certificate
+
+
+def test_a_single_database_is_reached_without_tls() -> None:
+    given = clustered.credentials()
+    assert database.authority(settings(), one_host(), given) is None
+    assert urlsplit(database.uri(settings(), one_host(), given, "ca.pem")).query == ""
+
+
+# --- data of a new cluster ---
+
+
+def _with_volumes(volumes: Mapping[str, tuple[str, ...]], connected: int = 3) -> Context:
+    """Return a run on so many of three hosts, which have these volumes."""
+    machines = {
+        name: clustered.report(
+            name, volumes=tuple(FoundVolume(each, {}) for each in volumes.get(name, ()))
+        )
+        for name in HOSTS[:connected]
+    }
+    return clustered.run(machines=machines)
+
+
+DATA, ETCD = "quaylab-database", "quaylab-etcd"
+
+
+@pytest.mark.parametrize(
+    "volumes",
+    [
+        {},
+        {ONE: (DATA,)},
+        {ONE: (DATA, ETCD), TWO: (DATA, ETCD), THREE: (DATA, ETCD)},
+        {TWO: (DATA, ETCD), THREE: (DATA, ETCD)},
+        {ONE: (DATA,), TWO: (DATA, ETCD), THREE: (DATA,)},
+    ],
+    ids=["new", "one becomes three", "a cluster", "a new host in it", "etcd's last volume"],
+)
+def test_data_that_a_cluster_can_have(volumes: dict[str, tuple[str, ...]]) -> None:
+    assert list(BY_NAME["database"].problems(_with_volumes(volumes))) == []
+
+
+@pytest.mark.parametrize(
+    ("volumes", "message"),
+    [
+        (
+            {ONE: (DATA,), THREE: (DATA,)},
+            "database: one.example.com, three.example.com have data, but etcd's volume is gone on "
+            "every database host, so nobody knows whose data is the newest; see "
+            "docs/high-availability.md",
+        ),
+        (
+            {TWO: (DATA,)},
+            "database: two.example.com has the data, and the first host founds the cluster; put "
+            "two.example.com first in group `database`",
+        ),
+    ],
+    ids=["etcd's volumes are gone", "not the first host"],
+)
+def test_data_of_which_no_cluster_can_be_made(
+    volumes: dict[str, tuple[str, ...]], message: str
+) -> None:
+    assert list(BY_NAME["database"].problems(_with_volumes(volumes))) == [message]
+
+
+def test_a_new_cluster_needs_all_members() -> None:
+    assert list(BY_NAME["database"].problems(_with_volumes({}, connected=2))) == [
+        "database: three.example.com takes no part in this run, and a new cluster needs all of its "
+        "members; leave out --limit and --exclude"
+    ]
+
+
+def test_a_cluster_does_without_one_of_its_hosts() -> None:
+    volumes = {ONE: (DATA, ETCD), TWO: (DATA, ETCD)}
+    assert list(BY_NAME["database"].problems(_with_volumes(volumes, connected=2))) == []
+
+
+def test_a_single_database_may_be_anywhere() -> None:
+    assert list(BY_NAME["database"].problems(context())) == []

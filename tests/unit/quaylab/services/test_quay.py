@@ -12,7 +12,7 @@ import yaml
 from quaylab import topology
 from quaylab.services import BY_NAME, quay
 from quaylab.services.base import Audience, Context, Groups
-from tests.unit import balanced
+from tests.unit import balanced, clustered
 from tests.unit.samples import context, host, settings, workload
 from tests.unit.states import engine
 
@@ -276,3 +276,42 @@ def test_an_interruption_is_announced_only_if_no_other_node_serves() -> None:
     run = dataclasses.replace(run, machines={**run.machines, "lb1.example.com": report})
     (one_of_two,) = BY_NAME["quay"].workloads(run, NODE)
     assert one_of_two.interruption == ""
+
+
+# --- database and Redis on several hosts ---
+
+
+def test_all_nodes_have_the_same_bundle() -> None:
+    """Each reaches database and Redis at its own router, which has one name everywhere."""
+    run = clustered.run()
+    bundles = {
+        name: {
+            file.path: (file.sha256, file.uid, file.mode)
+            for file in clustered.workload("quay", run, name).files
+        }
+        for name in run.topology.quay
+    }
+    first, *others = bundles.values()
+    assert len(others) == 2
+    assert all(each == first for each in others)
+
+
+def test_a_node_reaches_the_router_and_verifies_the_members() -> None:
+    run = clustered.run(redis_port=6380, database_port=5433, http_proxy="http://proxy:3128")
+    node = clustered.workload("quay", run)
+    content = {Path(file.path).name: file.content for file in node.files}
+    config = yaml.safe_load(content["config.yaml"])
+    assert config["DB_CONNECTION_ARGS"]["sslmode"] == "verify-full"
+    assert config["DB_CONNECTION_ARGS"]["sslrootcert"] == "conf/stack/database.pem"
+    assert "@quaylab-router:5432/quay?sslmode=verify-full" in config["DB_URI"]
+    for key in ("BUILDLOGS_REDIS", "USER_EVENTS_REDIS"):
+        assert (config[key]["host"], config[key]["port"]) == ("quaylab-router", 6379)
+    assert content["database.pem"] == run.credentials.ca_certificate
+    assert "quaylab-router" in dict(node.container.environment)["NO_PROXY"].split(",")
+
+
+def test_a_new_certificate_of_the_members_replaces_no_node() -> None:
+    run = clustered.run()
+    changed = run.credentials.model_copy(update={"database_certificate": "another"})
+    after = dataclasses.replace(run, credentials=changed)
+    assert clustered.workload("quay", after) == clustered.workload("quay", run)

@@ -13,7 +13,7 @@ from quaylab.plan import Plan
 from quaylab.problems import Refusal
 from quaylab.secrets.credentials import Store
 from quaylab.upgrade import schema_version
-from tests.unit import balanced
+from tests.unit import balanced, clustered
 from tests.unit.samples import build, host, machine, one_host, settings
 
 QUAY, DATABASE = "quay.example.com", "db.example.com"
@@ -100,6 +100,19 @@ def test_the_databases_host_must_take_part() -> None:
     assert list(schema_version.problems(wanted, where, "v3.16.5", {QUAY, DATABASE})) == []
     (problem,) = schema_version.problems(wanted, where, "v3.16.5", {QUAY})
     assert f"its host {DATABASE} takes no part in this run" in problem
+
+
+def test_one_of_the_databases_hosts_is_enough() -> None:
+    """Whether it leads is known when the dump is made."""
+    where = clustered.layout(clustered.inventory(parts=("database",)))
+    wanted, (quay,) = settings(quay_version="v3.18.0"), where.quay
+    connected = {quay, clustered.THREE}
+    assert list(schema_version.problems(wanted, where, "v3.16.5", connected)) == []
+    (problem,) = schema_version.problems(wanted, where, "v3.16.5", {quay})
+    assert (
+        "its host one.example.com, two.example.com, three.example.com takes no part in this run"
+        in problem
+    )
 
 
 # --- the notes of several hosts ---

@@ -1,0 +1,316 @@
+"""Database and Redis on three hosts, which are Quay's and the balancers' as well: the order of a
+first run, and a second one that changes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from facts.machine import Machine
+from quaylab import plan as plans
+from quaylab.checks.fetched_images import note_path
+from quaylab.model import CREDENTIALS_LABEL, DIGEST_LABEL, NETWORK, VERSION_LABEL, Container
+from quaylab.plan import Plan
+from quaylab.secrets.credentials import Store
+from quaylab.services import patroni, patroni_config
+from quaylab.services.base import Workload, member_name
+from tests.deploy.project import ENGINE, Project, Result, container, fake, report, volume
+from tests.unit.samples import CREDENTIALS, host
+
+HOSTS = {name: f"192.168.254.5{number}" for number, name in enumerate(("one", "two", "three"), 1)}
+ONE, TWO, THREE = HOSTS
+HOSTNAME = "registry.example.com"
+GROUPS = ("balancer", "quay", "database", "redis")
+# Three Quay hosts need an object store: our own Ceph, on a host of its own.
+STORE, STORE_ADDRESS = "store", "192.168.254.60"
+# Deploy's tasks that fake hosts can do: a bucket is made over SSH or on @local only.
+TASKS = ("docker", "images", "etcd", "database", "redis", "router", "quay", "balancer")
+SERVERS = ("etcd", "database", "redis", "router")
+OPTIONS = (f"--data=server_hostname={HOSTNAME}",)
+# The superuser is made over SSH or on @local only, so a first run on fake hosts ends here.
+END = "Create the superuser"
+DATABASE = {"character_set": "UTF8", "role_superuser": False, "extensions": {"pg_trgm": "1.6"}}
+
+
+def _report(name: str, address: str, *lines: str) -> str:
+    own = [f"own_address {address}", f"network eth0 {address}/24"]
+    return "\n".join([report(address=address), *own, *lines])
+
+
+def _addresses() -> dict[str, str]:
+    return {**HOSTS, STORE: STORE_ADDRESS}
+
+
+def _made(project: Project, **changes: Any) -> Plan:
+    """Save credentials as an earlier run would have; return the plan of a run with them."""
+    store = Store("quaylab", project.credentials.parent)
+    store.path.parent.mkdir(mode=0o700)
+    store.save(CREDENTIALS)
+    given = {"server_hostname": HOSTNAME, **changes}
+    hosts, machines = [], {}
+    for name, address in _addresses().items():
+        groups = GROUPS if name in HOSTS else ("ceph",)
+        hosts.append(host(f"@fake/{name}", groups, ssh_hostname=address, **given))
+        machines[f"@fake/{name}"] = Machine().process(_report(name, address).splitlines())
+    made = plans.make(hosts, machines, store)
+    store.save(made.credentials)
+    return made
+
+
+def _patroni(made: Plan, name: str, leader: str) -> str:
+    """Return what a member's Patroni tells once all are up."""
+    roles = {**dict.fromkeys(HOSTS, "replica"), leader: "leader"}
+    roles[next(each for each in HOSTS if each != leader)] = "sync_standby"
+    members = [
+        {
+            "name": member_name(f"@fake/{each}"),
+            "role": role,
+            "state": "running" if role == "leader" else "streaming",
+            "lag": 0,
+        }
+        for each, role in roles.items()
+    ]
+    loaded = patroni.wanted_digest(made.context, f"@fake/{name}")
+    own = {"name": member_name(f"@fake/{name}"), "version": "4.0.7", "scope": "quaylab"}
+    found = {
+        "patroni": {"patroni": own, "tags": {patroni_config.TAG: loaded}},
+        "cluster": {"members": members},
+        "config": patroni_config.dynamic_settings(),
+    }
+    return json.dumps(found)
+
+
+def _inventory(
+    project: Project, made: Plan, lines: Mapping[str, list[str]], leader: str = ONE
+) -> str:
+    """Write the inventory; return its path.
+
+    Args:
+        lines: what each host reports of its engine; none: it is new.
+    """
+    members = [
+        fake(
+            name,
+            _report(name, address, *lines.get(name, ())),
+            {
+                # One command that asks many facts: each is asked by itself instead.
+                "quaylab-fact": "",
+                "HTTPSConnection": _patroni(made, name, leader),
+                "pg_available_extensions": json.dumps(DATABASE),
+                "%u %g %a": _files(made, name) if name in lines else "",
+                "named=$(docker ps": "\n".join(lines.get(name, ())),
+                "switchover --leader": {"stdout": "Switchover failed", "success": False},
+                "identities()": _images(made, name) if name in lines else "",
+            },
+            ssh_hostname=address,
+        )
+        for name, address in HOSTS.items()
+    ]
+    store = fake(STORE, _report(STORE, STORE_ADDRESS), ssh_hostname=STORE_ADDRESS)
+    return project.inventory(**dict.fromkeys(GROUPS, members), ceph=[store])
+
+
+def _deploy_file(project: Project, tasks: tuple[str, ...]) -> str:
+    """Write a deploy file, with a line for each task as in deploy.py; return its name."""
+    lines = ["from pyinfra import local", *(f'local.include("tasks/{task}.py")' for task in tasks)]
+    (project.path / "parts.py").write_text("\n".join(lines))
+    return "parts.py"
+
+
+def _parts(result: Result, operation: str) -> list[str]:
+    """Return the output of each operation of that name."""
+    parts = result.output.split("--> Starting operation: ")
+    return [part for part in parts if part.partition("\n")[0].rstrip().endswith(f"| {operation}")]
+
+
+def _started(output: str, name: str) -> list[str]:
+    """Return the hosts in the order in which a container was started there."""
+    begin = f"docker run --detach --name=quaylab-{name} "
+    lines = [line for line in output.splitlines() if ">>>" in line and begin in line]
+    return [line.partition("]")[0].rpartition("/")[2] for line in lines]
+
+
+# --- the first run ---
+
+
+@pytest.fixture(scope="module")
+def first(shared_project: Project) -> Result:
+    made = _made(shared_project)
+    inventory = _inventory(shared_project, made, {})
+    tasks = _deploy_file(shared_project, TASKS)
+    return shared_project.run("-y", "-vv", inventory, tasks, *OPTIONS)
+
+
+def test_each_service_comes_after_those_it_uses(first: Result) -> None:
+    order = [
+        "Get the images",
+        "Wait until every host has its images",
+        "Start etcd where it does not run",
+        "Run etcd as specified",
+        "Wait until etcd runs",
+        "Run the database's member as specified",
+        "Set the passwords of the database's roles",
+        "Load the files of the database's member",
+        "Keep the settings of the database's cluster",
+        "Wait until a second member has every write",
+        "Prepare Quay's database",
+        "Run Redis",
+        "Wait until database and Redis run",
+        "Run the router",
+        "Check database, Redis and storage with Quay's credentials",
+        "Migrate the database's schema",
+        "Start Quay where it does not run",
+    ]
+    positions = [first.operations.index(name) for name in order]
+    assert positions == sorted(positions)
+    assert first.operations[-1] == END
+
+
+def test_all_members_of_etcd_start_at_once(first: Result) -> None:
+    """None of a new cluster is healthy alone."""
+    (own,) = _parts(first, "Start etcd where it does not run")
+    assert sorted(_started(own, "etcd")) == sorted(HOSTS)
+
+
+@pytest.mark.parametrize("service", ["database", "redis", "router"])
+def test_others_start_one_after_the_other(first: Result, service: str) -> None:
+    """The first database host founds the cluster."""
+    assert _started(first.output, service) == list(HOSTS)
+
+
+def test_each_member_follows_before_the_next_one_is_started(first: Result) -> None:
+    owns = _parts(first, "Run the database's member as specified")
+    assert [_started(own, "database") for own in owns] == [[name] for name in HOSTS]
+
+
+def test_the_schema_is_migrated_once(first: Result) -> None:
+    migrating = [name for name in HOSTS if any("migrate head" in c for c in first.commands(name))]
+    assert migrating == [ONE]
+
+
+def test_no_secret_is_shown(first: Result, shared_project: Project) -> None:
+    credentials = Store("quaylab", shared_project.credentials.parent).load()
+    for key in ("database", "replication", "rewind", "patroni", "redis"):
+        secret = getattr(credentials, f"{key}_password").get_secret_value()
+        assert secret not in first.output
+    assert "PRIVATE KEY" not in first.output
+
+
+def test_the_run_ends_without_a_traceback(first: Result) -> None:
+    assert first.code == 1
+    assert "Traceback" not in first.output
+    assert "only SSH and @local hosts can" in first.output
+
+
+# --- the second run ---
+
+
+def _state(wanted: Container, images: dict[str, str], **changes: Any) -> str:
+    """Return what the engine says of a container that runs as specified."""
+    ports: dict[str, list[dict[str, str]]] = {}
+    for port in wanted.ports:
+        outside = {"HostIp": port.address, "HostPort": str(port.host)}
+        ports.setdefault(f"{port.container}/tcp", []).append(outside)
+    labels = {
+        CREDENTIALS_LABEL: wanted.owner,
+        DIGEST_LABEL: wanted.digest,
+        VERSION_LABEL: wanted.version,
+    }
+    networks = {} if wanted.host_network else {NETWORK: {"NetworkID": "n1"}}
+    found = {
+        "Id": "c0ffee",
+        "Image": images[wanted.image],
+        "Name": f"/{wanted.name}",
+        "State": {
+            "Status": "running",
+            "StartedAt": "2026-01-31T12:00:00.0Z",
+            "Health": {"Status": "healthy"},
+        },
+        "HostConfig": {"PortBindings": ports, "RestartPolicy": {"Name": "always"}},
+        "Mounts": [{"Source": each.source, "Destination": each.target} for each in wanted.mounts],
+        "Config": {
+            "Image": wanted.image,
+            "Env": [f"{name}={value}" for name, value in wanted.environment],
+            "Cmd": list(wanted.command),
+            "Labels": {**labels, **changes},
+        },
+        "NetworkSettings": {"Networks": networks},
+    }
+    return f"object {json.dumps(found)}"
+
+
+def _servers(made: Plan, name: str) -> list[Workload]:
+    return [each for each in made.workloads_of(f"@fake/{name}") if each.service in SERVERS]
+
+
+def _files(made: Plan, name: str) -> str:
+    """Return the answer to a question for files that are as specified."""
+    files = [file for each in _servers(made, name) for file in each.files]
+    return "\n".join(f"{f.uid} {f.gid} {f.mode:o} {f.sha256} {f.path}" for f in files)
+
+
+def _identities(made: Plan, name: str) -> dict[str, str]:
+    """Return the ids of a host's images."""
+    references = dict.fromkeys(image.reference for image in made.images_of(f"@fake/{name}"))
+    return {reference: f"sha256:{number}" for number, reference in enumerate(references)}
+
+
+def _images(made: Plan, name: str) -> str:
+    """Return the answer to a question for images that are those first fetched."""
+    found = _identities(made, name).items()
+    return "\n".join(f"{reference}|{identity}|{identity}" for reference, identity in found)
+
+
+def _running(made: Plan, name: str, **changes: dict[str, Any]) -> list[str]:
+    """Return the lines of a host's report on which database, Redis and their companions run.
+
+    Args:
+        changes: other labels of containers, by service.
+    """
+    images = _identities(made, name)
+    network = {"Name": NETWORK, "Id": "n1", "Internal": False, "IPAM": {}}
+    lines = [ENGINE, f"object {json.dumps(network)}"]
+    for reference, identity in images.items():
+        found = {"Id": identity, "RepoTags": [reference], "RepoDigests": [], "Config": {"Env": []}}
+        lines.append(f"object {json.dumps(found)}")
+        lines.append(f"image_note {note_path(reference)} {identity}")
+    for each in _servers(made, name):
+        wanted, changed = each.container, changes.get(each.service, {})
+        lines.append(_state(wanted, images, **changed))
+        lines.append(container(wanted.name, wanted.digest, wanted.owner))
+        lines += [f"file 900.0 {file.sha256}  {file.path}" for file in each.files]
+        if each.volume:
+            lines.append(volume(each.volume.name, dict(each.volume.labels)))
+    return lines
+
+
+def _second(project: Project, leader: str = ONE, **changes: dict[str, Any]) -> Result:
+    made = _made(project)
+    lines = {name: _running(made, name, **changes) for name in HOSTS}
+    inventory = _inventory(project, made, lines, leader)
+    return project.run("-y", "-vv", inventory, _deploy_file(project, SERVERS), *OPTIONS)
+
+
+def test_a_second_run_changes_nothing(project: Project) -> None:
+    result = _second(project)
+    assert result.code == 0, result.output
+    assert {name: result.commands(name) for name in HOSTS} == {name: [] for name in HOSTS}
+
+
+@pytest.mark.parametrize(
+    ("leader", "order"),
+    [(ONE, [TWO, THREE, ONE]), (TWO, [ONE, THREE, TWO]), (THREE, [ONE, TWO, THREE])],
+)
+def test_members_are_replaced_one_after_the_other_and_the_leader_last(
+    project: Project, leader: str, order: list[str]
+) -> None:
+    """A leader from which nobody takes over is not replaced."""
+    result = _second(project, leader, database={DIGEST_LABEL: "older"})
+    assert result.code == 1
+    assert _started(result.output, "database") == order[:2]
+    assert f"does not take over from _fake_{leader}: Switchover failed" in result.output
+    assert "Traceback" not in result.output
+    assert "Run Redis" not in result.operations
