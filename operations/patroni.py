@@ -53,7 +53,7 @@ def as_specified(plan: Plan) -> Generator[PyinfraCommand]:
 
 @operation()
 def roles_present(plan: Plan) -> Generator[StringCommand]:
-    """Give the roles their passwords on the leader, before any member uses new ones.
+    """Give the roles their passwords on the leader, before any member logs in with new ones.
 
     + plan: the run's plan
     """
@@ -61,7 +61,7 @@ def roles_present(plan: Plan) -> Generator[StringCommand]:
     if found is None and postpone("asked when the run has started the member"):
         return
     if found is None or not found.leads:
-        host.noop("another member leads")
+        host.noop("no member leads here")
         return
     is_current = found.loaded == patroni.wanted_digest(plan.context, host.name)
     if is_current and not ask(Succeeds, container=CONTAINER, command=REFUSES_PASSWORD):
@@ -225,7 +225,21 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
             f"{host.name} leads the database, and no other member can take over: "
             f"{_members(_now(host))}; repair these first",
         )
+    # patronictl shows the leader the password of its present file.
+    wanted = patroni.wanted_digest(plan.context, host.name)
+    if found.loaded != wanted and _publishes_wanted_ports(host, plan):
+        command = StringCommand(docker.reload(CONTAINER))
+        host.run_shell_command(command, **connector_arguments(host))
+        if not _await_loaded(state, host, wanted):
+            return False
     return _switch(host, f"switchover --leader {found.name}", found.name, str(ready.successor))
+
+
+def _publishes_wanted_ports(host: Host, plan: Plan) -> bool:
+    """Whether the running member has the ports of its files: else others would lose it."""
+    found = host.get_fact(Engine).containers[CONTAINER]
+    wanted = plan.workload(patroni.DATABASE, host.name).container.ports
+    return bool(found.ports == {str(port) for port in wanted})
 
 
 def _take_over(state: State, host: Host, plan: Plan) -> bool:
@@ -261,7 +275,9 @@ def _set_roles(state: State, host: Host) -> bool:
     done, output = host.run_shell_command(
         StringCommand(docker.execute(CONTAINER, "set-roles")), **connector_arguments(host)
     )
-    return done or complain(host, f"the database's roles can't be made: {output.stderr}")
+    # One line: a longer text could quote a statement.
+    reason = (output.stderr_lines or ["no answer"])[0]
+    return done or complain(host, f"the database's roles can't be made: {reason}")
 
 
 def await_member(state: State, host: Host, plan: Plan) -> bool:

@@ -53,8 +53,7 @@ def packaged_image(
 
 
 def derived_image(folder: str, base: Image, arguments: Mapping[str, str] | None = None) -> Image:
-    """Return the image of ``images/FOLDER`` on top of another, which may be a registry's. A host
-    needs both, the base first.
+    """Return the image of ``images/FOLDER`` on top of another, which may be a registry's.
 
     Args:
         arguments: further build arguments.
@@ -67,6 +66,12 @@ def derived_image(folder: str, base: Image, arguments: Mapping[str, str] | None 
         context,
         (("BASE", base.reference), *more.items()),
     )
+
+
+def with_bases(image: Image, *bases: Image) -> tuple[Image, ...]:
+    """Return the images that a host needs for a derived one, which comes last: those it is built
+    from, unless an archive holds it."""
+    return (image,) if image.source == "archive" else (*bases, image)
 
 
 def context_archive(context: Path) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from quaylab.services import BY_NAME
-from quaylab.services.base import Context
+from quaylab.services.base import ROUTER, Context
 from quaylab.services.quay_nodes import nodes
 
 ELSEWHERE = ", which runs elsewhere"
@@ -69,7 +69,7 @@ def flows(context: Context) -> Iterator[Flow]:
         yield Flow("clients", "quay", topology.https_port, topology.hostname)
     for name, endpoint in topology.endpoints.items():
         if len(endpoint.hosts) > 1:
-            yield Flow("quay", "router", endpoint.port, f"on the same host, for {name}")
+            yield Flow("quay", ROUTER, endpoint.port, f"on the same host, for {name}")
             yield Flow("router", name, endpoint.probe_port, SERVES[name])
             continue
         where = f"{endpoint.address}{ELSEWHERE}" if endpoint.is_elsewhere else endpoint.address
@@ -116,7 +116,11 @@ def mermaid(context: Context) -> str:
     for each in connections:
         sources = members.get(each.source) or [each.source]
         targets = members.get(each.target) or [_elsewhere(each)]
-        lines.append(f"    {' & '.join(sources)} -->|{each.port}| {' & '.join(targets)}")
+        pairs = [(sources, targets)]
+        if each.target == ROUTER:  # each uses the one on its own host
+            pairs = [([source], [target]) for source, target in zip(sources, targets, strict=True)]
+        for left, right in pairs:
+            lines.append(f"    {' & '.join(left)} -->|{each.port}| {' & '.join(right)}")
     return "\n".join(lines)
 
 

@@ -27,14 +27,15 @@ if host.name in hosts:
             name="Run the database", workload=server, timeout=plan.settings.health_timeout
         )
 
+if host.name in members:
+    patroni.roles_present(name="Set the passwords of the database's roles", plan=plan)
+
 # One after the other, and the leader last.
 for name in host.loop(patroni.in_order(plan)):  # type: ignore[no-untyped-call]
     if host.name == name:
         patroni.as_specified(name="Run the database's member as specified", plan=plan)
 
 if host.name in members:
-    patroni.roles_present(name="Set the passwords of the database's roles", plan=plan)
-
     patroni.loaded(name="Load the files of the database's member", plan=plan)
 
     patroni.settings_kept(name="Keep the settings of the database's cluster", plan=plan)

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from pydantic import BaseModel, Field, SecretStr
 
 from quaylab.endpoints import netloc
-from quaylab.images import Image, packaged_image
+from quaylab.images import Image, packaged_image, with_bases
 from quaylab.model import Container, Mount, Volume, container_name, digests
 from quaylab.paths import SCHEMA_NOTE
 from quaylab.secrets import certificates
@@ -179,7 +179,9 @@ class Database(BackingService):
 
     def images(self, context: Context, host: str) -> tuple[Image, ...]:
         base = image(context.settings)
-        return (base, patroni.image(base)) if context.topology.members else (base,)
+        if not context.topology.members:
+            return (base,)
+        return with_bases(patroni.image(base), base)
 
     def ports(self, context: Context, host: str) -> tuple[Port, ...]:
         found = super().ports(context, host)
@@ -242,7 +244,7 @@ class Database(BackingService):
                 "database host, so nobody knows whose data is the newest; see "
                 "docs/high-availability.md"
             )
-        elif with_data and with_data != [members[0]]:
+        elif with_data and with_data != [members[0]] and members[0] in context.machines:
             yield (
                 f"database: {with_data[0]} has the data, and the first host founds the cluster; "
                 f"put {with_data[0]} first in group `database`"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from quaylab.images import Image, derived_image, packaged_image
+from quaylab.images import Image, derived_image, packaged_image, with_bases
 from quaylab.model import Container, ManagedFile, Mount, PublishedPort, Volume, container_name
 from quaylab.model import digests as digests_of
 from quaylab.paths import ETC
@@ -57,10 +57,11 @@ class Etcd(CompanionService):
         return found if len(found) > 1 else ()
 
     def images(self, context: Context, host: str) -> tuple[Image, ...]:
-        wanted = image(context.settings)
-        if context.settings.image_source == "packages":
+        settings, wanted = context.settings, image(context.settings)
+        if settings.image_source == "packages":
             return (wanted,)
-        return (database.image(context.settings), wanted)
+        binaries = Image(settings.etcd_image, settings.image_source)
+        return with_bases(wanted, database.image(settings), binaries)
 
     def ports(self, context: Context, host: str) -> tuple[Port, ...]:
         settings, address = context.settings, context.topology.addresses[host]
