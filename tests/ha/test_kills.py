@@ -39,21 +39,21 @@ MOMENTS = random.Random(5)  # noqa: S311
     ],
 )
 def test_a_killed_run_is_finished_by_the_next(
-    upgraded: Deployment,
+    deployed: Deployment,
     machines: list[Machine],
     cluster: Cluster,
     load: Load,
     operation: str,
 ) -> None:
     """It replaces every container; nothing that was acknowledged meanwhile is lost."""
-    _change_every_container(upgraded)
+    _change_every_container(deployed)
     with load.running() as counts:
-        kill_in(upgraded, operation, after=MOMENTS.uniform(0, LONGEST))
-        upgraded.run().check()
+        kill_in(deployed, operation, after=MOMENTS.uniform(0, LONGEST))
+        deployed.run().check()
     print(f"{counts}")
     cluster.await_whole()
     wait_until(lambda: is_whole(machines), "all nodes are in service again", timeout=120)
-    assert upgraded.run().changed() == []
+    assert deployed.run().changed() == []
     assert counts.pulls
     assert load.lost(counts) == []
 
