@@ -46,6 +46,8 @@ class MemberHost(FakeHost):
         super().__init__({}, name)
         self.site = site
         self.loaded = ""
+        # The digest of the file that it loads when it is told to; empty: it does not.
+        self.loads = wanted_digest(site.plan.context, name)
 
     def get_fact(self, fact: type[FactBase[Any]], *values: Any, **arguments: Any) -> Any:
         if fact is Engine:
@@ -62,12 +64,17 @@ class MemberHost(FakeHost):
 
     def run_shell_command(self, command: object, **arguments: Any) -> tuple[bool, CommandOutput]:
         line = text(command)
+        if line == f"{docker.reload(CONTAINER)}":
+            self.site.events.append(f"{self.name}: reload")
+            self.loaded = self.loads or self.loaded
+            return True, CommandOutput([])
         assert line.startswith(f"docker exec {CONTAINER} ")
         if "set-roles" in line:
             self.site.events.append(f"{self.name}: set-roles")
             if not self.site.refusal:
                 return True, CommandOutput([])
-            return False, CommandOutput([OutputLine("stderr", self.site.refusal)])
+            lines = self.site.refusal.splitlines()
+            return False, CommandOutput([OutputLine("stderr", each) for each in lines])
         found = SWITCH.search(line)
         assert found and self.site.members
         self.site.events.append(f"{self.name}: {found[0].strip()}")
@@ -324,6 +331,37 @@ def test_a_switchover_that_patroni_refuses(site: Site) -> None:
     assert site.complaint == f"{TWO} does not take over from {ONE}: {site.refusal}"
 
 
+def test_the_leader_loads_its_files_before_it_hands_over(site: Site) -> None:
+    """patronictl shows it the password in its present file."""
+    site.hosts[ONE].loaded = "older"
+    assert site.call(ONE, patroni.hand_over)
+    assert site.events == [
+        f"{ONE}: reload",
+        f"{ONE}: switchover --leader {ONE} --candidate {TWO}",
+    ]
+
+
+def test_a_leader_with_other_ports_hands_over_without_loading(site: Site) -> None:
+    """With its present file it would tell the others ports that nobody publishes yet."""
+    site.change(ONE, ports=frozenset({"192.168.254.51:5433:5432", "192.168.254.51:8008:8008"}))
+    site.hosts[ONE].loaded = "older"
+    assert site.call(ONE, patroni.hand_over)
+    assert site.events == [f"{ONE}: switchover --leader {ONE} --candidate {TWO}"]
+
+
+def test_a_leader_that_does_not_load_its_files_stays(site: Site) -> None:
+    site.hosts[ONE].loaded, site.hosts[ONE].loads = "older", ""
+    assert not site.call(ONE, patroni.hand_over)
+    assert site.events == [f"{ONE}: reload"]
+    assert site.complaint.startswith(f"Patroni on {ONE} did not load patroni.yml within 30 s")
+
+
+def test_a_replica_loads_nothing_before_it_is_replaced(site: Site) -> None:
+    site.hosts[TWO].loaded = "older"
+    assert site.call(TWO, patroni.hand_over)
+    assert site.events == []
+
+
 def test_a_member_whose_patroni_is_down_hands_nothing_over(site: Site) -> None:
     """It has given up the lead, or will."""
     site.members = None
@@ -386,13 +424,14 @@ def test_a_refused_password_is_set_on_the_leader(site: Site) -> None:
     site.refuses_password = True
     assert _roles(site) == ["set-roles"]
     assert _roles(site, TWO) == []
-    assert site.hosts[TWO].noops == ["another member leads"]
+    assert site.hosts[TWO].noops == ["no member leads here"]
 
 
 def test_without_etcd_nobody_sets_passwords(site: Site) -> None:
     """PostgreSQL may be in recovery then, and would refuse to after half a minute."""
     site.members = None
     assert _roles(site) == []
+    assert site.hosts[ONE].noops == ["no member leads here"]
 
 
 @pytest.mark.parametrize(("leader", "events"), [(TWO, [f"{TWO}: set-roles"]), (ONE, [])])
@@ -410,7 +449,7 @@ def test_a_started_member_makes_the_roles_if_it_leads(
 def test_roles_that_cannot_be_made(site: Site) -> None:
     site.change(ONE, digest="other")
     *_, make = site.commands(ONE)
-    site.refusal = "ERROR: role is reserved"
+    site.refusal = "ERROR: role is reserved\nSTATEMENT: ALTER ROLE quay PASSWORD 'secret'"
     assert not site.hosts[ONE].call(make)
     assert site.complaint == "the database's roles can't be made: ERROR: role is reserved"
 
@@ -419,6 +458,14 @@ def test_passwords_that_are_not_loaded_are_set(site: Site) -> None:
     """Those of replication and rewind can't be tried."""
     site.hosts[ONE].loaded = "older"
     assert _roles(site) == ["set-roles"]
+
+
+@pytest.mark.parametrize("name", HOSTS[:3])
+def test_before_the_first_start_nobody_sets_passwords(site: Site, name: str) -> None:
+    """The operation comes before the members are started; the founder makes the roles then."""
+    site.empty()
+    assert _roles(site, name) == []
+    assert site.hosts[name].noops == ["no member leads here"]
 
 
 # --- files ---

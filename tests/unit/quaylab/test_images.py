@@ -30,6 +30,18 @@ def test_packaged_images_are_based_on_the_base_image() -> None:
     assert dict(image.arguments)["BASE"] == images.base_image().reference
 
 
+@pytest.mark.parametrize(
+    ("source", "others"), [("registry", 2), ("packages", 2), ("archive", 0)]
+)
+def test_a_derived_image_comes_after_its_bases_unless_an_archive_holds_it(
+    contexts: Path, source: str, others: int
+) -> None:
+    base, more = (images.Image(f"registry.example.com/{name}:1", source) for name in "ab")
+    own = images.derived_image("redis", base, {"MORE": more.reference})
+    assert own.source == source
+    assert images.with_bases(own, base, more) == (*[base, more][:others], own)
+
+
 def _edit(contexts: Path) -> None:
     (contexts / "redis" / "conf.d" / "redis.conf").write_text("port 6380\n")
 

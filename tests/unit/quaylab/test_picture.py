@@ -126,8 +126,17 @@ def test_a_router_leads_to_configured_ports() -> None:
     } <= flows
 
 
+def test_each_quay_uses_the_router_on_its_own_host() -> None:
+    lines = [line.strip() for line in picture.mermaid(clustered.run()).splitlines()]
+    for port in (5432, 6379):
+        found = [line for line in lines if line.startswith("quay") and f"|{port}|" in line]
+        assert found == [f"quay{number} -->|{port}| router{number}" for number in range(3)]
+    assert "router0 & router1 & router2 -->|6379| redis0 & redis1 & redis2" in lines
+
+
 def test_flowchart_of_a_cluster() -> None:
     lines = picture.mermaid(_cluster()).splitlines()
+    assert "    quay3 -->|5432| router3" in lines
     assert "    router3 -->|5432| database0 & database1 & database2" in lines
     assert "    database0 & database1 & database2 -->|2379| etcd0 & etcd1 & etcd2" in lines
     assert not [line for line in lines if "elsewhere" in line and "object" not in line]

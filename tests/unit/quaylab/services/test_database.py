@@ -332,6 +332,28 @@ def test_a_single_database_is_reached_without_tls() -> None:
     assert urlsplit(database.uri(settings(), one_host(), given, "ca.pem")).query == ""
 
 
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("registry", ["postgresql-15-c9s", "patroni"]),
+        ("packages", ["postgresql", "patroni"]),
+        ("archive", ["patroni"]),
+    ],
+)
+def test_images_of_a_member(source: str, names: list[str]) -> None:
+    """Patroni's is built on the single database's, unless an archive holds it."""
+    found = BY_NAME["database"].images(clustered.run(image_source=source), ONE)
+    references = [each.reference for each in found]
+    assert [each.partition(":")[0].rpartition("/")[2] for each in references] == names
+
+
+@pytest.mark.parametrize("source", ["registry", "packages", "archive"])
+def test_a_single_database_needs_one_image(source: str) -> None:
+    run = context(image_source=source)
+    found = BY_NAME["database"].images(run, "quay.example.com")
+    assert found == (database.image(run.settings),)
+
+
 # --- data of a new cluster ---
 
 
@@ -390,6 +412,17 @@ def test_data_of_which_no_cluster_can_be_made(
 def test_a_new_cluster_needs_all_members() -> None:
     assert list(BY_NAME["database"].problems(_with_volumes({}, connected=2))) == [
         "database: three.example.com takes no part in this run, and a new cluster needs all of its "
+        "members; leave out --limit and --exclude"
+    ]
+
+
+def test_a_founder_that_takes_no_part_is_not_said_to_be_empty() -> None:
+    machines = {
+        name: clustered.report(name, volumes=(FoundVolume(DATA, {}),) if name == TWO else ())
+        for name in (TWO, THREE)
+    }
+    assert list(BY_NAME["database"].problems(clustered.run(machines=machines))) == [
+        "database: one.example.com takes no part in this run, and a new cluster needs all of its "
         "members; leave out --limit and --exclude"
     ]
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from quaylab import topology
+from quaylab.images import Image
 from quaylab.model import DATA_LABEL, Mount
 from quaylab.services import BY_NAME, database, etcd
 from quaylab.services.base import Audience, Context
@@ -85,10 +86,17 @@ def test_addresses_of_members_and_of_who_asks_who_leads() -> None:
 
 
 def test_images_come_after_what_they_are_built_on() -> None:
-    base, own = BY_NAME["etcd"].images(_run(), ONE)
+    base, binaries, own = BY_NAME["etcd"].images(_run(), ONE)
     assert base == database.image(settings())
+    assert binaries == Image(settings().etcd_image, "registry")
     assert own.reference.startswith("quaylab/etcd:")
     assert dict(own.arguments) == {"BASE": base.reference, "ETCD": settings().etcd_image}
+
+
+def test_an_archive_holds_the_image_itself() -> None:
+    (own,) = BY_NAME["etcd"].images(_run(image_source="archive"), ONE)
+    assert own.reference == etcd.image(settings(image_source="archive")).reference
+    assert own.source == "archive"
 
 
 def test_another_version_of_etcd_is_another_image() -> None:
