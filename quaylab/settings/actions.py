@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from quaylab.settings.types import DumpName, HostName, Section
+from quaylab.settings.types import DumpName, HostName, InventoryName, Section
 
 
 class Restoring(Section):
@@ -18,7 +18,7 @@ class Restoring(Section):
 class Forgetting(Section):
     """Forgetting a lost database host, with tasks/forget_member.py."""
 
-    forget: HostName | None = Field(
+    forget: InventoryName | None = Field(
         description="With tasks/forget_member.py: the host, which has left the inventory"
     )
 

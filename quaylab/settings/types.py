@@ -83,6 +83,10 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Size = Annotated[str, form(r"^[1-9][0-9]{0,5}[km]$", "10m")]
 FULL_NAME = re.compile(rf"^{_LABEL}(\.{_LABEL})+$")
 HostName = Annotated[str, form(FULL_NAME.pattern, "quay.example.com"), Field(max_length=253)]
+# A host as pyinfra names it, such as node3 or @ssh/node3, or as a cluster of ours names its member.
+InventoryName = Annotated[
+    str, form(r"^[A-Za-z0-9@_][A-Za-z0-9@_./:-]*$", "node3.example.com"), Field(max_length=253)
+]
 Address = Annotated[
     str,
     form(r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$", "192.168.254.10"),

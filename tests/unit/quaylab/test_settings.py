@@ -10,7 +10,7 @@ import pytest
 
 from quaylab.problems import Refusal
 from quaylab.settings.loading import HostInput, HostSettings, Settings, load
-from tests.unit.samples import DEFAULTS, HOST_DEFAULTS, host
+from tests.unit.samples import DEFAULTS, HOST_DEFAULTS, host, settings
 
 NO_FILE = "no such file on this machine"
 
@@ -326,3 +326,16 @@ def test_paths_that_are_not_files(tmp_path: Path) -> None:
 def test_url_with_an_invalid_host(key: str, host_of_url: str) -> None:
     (problem,) = _problems(host("quay.example.com", **{key: f"http://{host_of_url}"}))
     assert problem.startswith(f"{key}: ")
+
+
+@pytest.mark.parametrize(
+    "name", ["node3", "Node_3.example.com", "192.0.2.13", "@ssh/node3", "_ssh_node3"]
+)
+def test_a_host_is_forgotten_by_its_name_in_the_inventory_or_the_cluster(name: str) -> None:
+    assert settings(forget=name).forget == name
+
+
+@pytest.mark.parametrize("name", ["", "-rf", "a b", "a;b", "$(id)"])
+def test_what_is_no_hosts_name_is_not_forgotten(name: str) -> None:
+    (problem,) = _problems(host("quay.example.com", forget=name))
+    assert "for example node3.example.com" in problem
