@@ -63,7 +63,7 @@ def forgotten(member: str) -> Generator[StringCommand]:
     if members is None:
         yield fail("forget: etcd does not answer; a majority of its members has to run")
         return
-    known = {each.name: each for each in members}
+    known = {each.name: each for each in members if each.name}
     if member not in known:
         yield fail(f"forget: {member} is no member; members are {', '.join(sorted(known))}")
         return
@@ -81,9 +81,21 @@ def member_to_forget(plan: Plan) -> str:
             refuse(["forget: group `database` has no cluster, so nobody is to be forgotten"])
         if name is None:
             refuse(["forget: not set; name the lost host: --data forget=HOST"])
-        if name in members:
+        if member_name(str(name)) in map(member_name, members):
             refuse([f"forget: {name} is in group `database`; take it out of the inventory first"])
     return member_name(str(name))
+
+
+def answering(plan: Plan) -> str:
+    """Return the first connected host whose etcd answers: a new host's is not there yet.
+
+    Raises ``DeployError`` if none answers.
+    """
+    found = next((other.name for other, members in _answers(plan) if members), None)
+    with refusals():
+        if found is None:
+            refuse(["forget: etcd does not answer; a majority of its members has to run"])
+    return str(found)
 
 
 def _joins(plan: Plan) -> bool:

@@ -1,7 +1,7 @@
 """Forget a database host that is lost for good: `--data forget=HOST`.
 
-Take it out of the inventory first. Until it is forgotten etcd counts it as a member that fails, and
-takes no other in its place.
+Take it out of the inventory first, and put another one there in its place. Until the lost one is
+forgotten etcd counts it as a member that fails, and takes no other.
 """
 
 from pyinfra import host
@@ -12,5 +12,5 @@ from operations.run import Purpose, begin
 plan = begin(Purpose.RECOVER)
 name = etcd.member_to_forget(plan)
 
-if host.name == plan.topology.members[0]:
+if host.name == etcd.answering(plan):
     etcd.forgotten(name=f"Forget {name}", member=name)
