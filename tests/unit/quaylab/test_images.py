@@ -30,9 +30,7 @@ def test_packaged_images_are_based_on_the_base_image() -> None:
     assert dict(image.arguments)["BASE"] == images.base_image().reference
 
 
-@pytest.mark.parametrize(
-    ("source", "others"), [("registry", 2), ("packages", 2), ("archive", 0)]
-)
+@pytest.mark.parametrize(("source", "others"), [("registry", 2), ("packages", 2), ("archive", 0)])
 def test_a_derived_image_comes_after_its_bases_unless_an_archive_holds_it(
     contexts: Path, source: str, others: int
 ) -> None:
