@@ -6,19 +6,21 @@ import time
 from collections.abc import Generator
 
 from paramiko import SSHException
-from pyinfra import host
+from pyinfra import host, inventory
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.connectors.local import LocalConnector
 
 from operations import nodes, patroni
-from operations.commands import complain, connector_arguments
+from operations.commands import complain, connector_arguments, refusals
 from quaylab.engines import docker
 from quaylab.plan import Plan
+from quaylab.problems import refuse
 
 # What is another after a reboot: the kernel's id, and when its first process began, as a machine
-# that is a container shares its kernel with others.
-BOOT = "cat /proc/sys/kernel/random/boot_id && stat --format %Y /proc/1"
+# that is a container shares its kernel with others. Not the time of /proc/1, which is that of a
+# cached inode.
+BOOT = "cat /proc/sys/kernel/random/boot_id && cut -d ' ' -f 22 /proc/1/stat"
 # In the background, so that the connection ends in time.
 REBOOT = "nohup sh -c 'sleep 1; systemctl reboot' >/dev/null 2>&1 &"
 # Seconds for a machine to come back; servers test their memory for minutes.
@@ -51,16 +53,25 @@ def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
 
 
 def in_order(plan: Plan) -> tuple[str, ...]:
-    """Return the machines with services that take part, the one that leads the database last."""
+    """Return the machines with services that take part, the one that leads the database last.
+
+    Raises ``DeployError`` if pyinfra runs on one of them.
+    """
     last = patroni.leader(plan) if plan.topology.members else None
     hosts = [name for name in plan.topology.engine_hosts() if name in plan.machines]
+    with refusals():
+        refuse(
+            f"{name}: pyinfra runs on it; leave it out with --exclude, and reboot it by hand"
+            for name in hosts
+            if isinstance(inventory.get_host(name).connector, LocalConnector)
+        )
     return tuple(sorted(hosts, key=lambda name: name == last))
 
 
 def _reboot(state: State, host: Host) -> bool:
-    if isinstance(host.connector, LocalConnector):
-        return complain(host, f"{host.name}: pyinfra runs on it; reboot it by hand")
     before = _boot(host)
+    if before is None:
+        return complain(host, f"{host.name} does not tell since when it runs: {BOOT}")
     host.run_shell_command(StringCommand(REBOOT), **connector_arguments(host))
     host.disconnect()
     end = time.monotonic() + TIMEOUT
