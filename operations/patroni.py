@@ -13,6 +13,7 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.context import ctx_host
 
 from facts.containers import Engine, Succeeds
+from facts.files import Files
 from facts.patroni import Patroni, PatroniState
 from operations import containers
 from operations.commands import complain, connector_arguments, fact_of
@@ -225,14 +226,27 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
             f"{host.name} leads the database, and no other member can take over: "
             f"{_members(_now(host))}; repair these first",
         )
-    # patronictl shows the leader the password of its present file.
+    # patronictl shows the leader the password of its present file. That is the wanted one only if a
+    # run has written it: a reboot, for example, writes none.
     wanted = patroni.wanted_digest(plan.context, host.name)
-    if found.loaded != wanted and _publishes_wanted_ports(host, plan):
+    has_others = found.loaded != wanted and _has_wanted_files(host, plan)
+    if has_others and _publishes_wanted_ports(host, plan):
         command = StringCommand(docker.reload(CONTAINER))
         host.run_shell_command(command, **connector_arguments(host))
         if not _await_loaded(state, host, wanted):
             return False
     return _switch(host, f"switchover --leader {found.name}", found.name, str(ready.successor))
+
+
+def _has_wanted_files(host: Host, plan: Plan) -> bool:
+    """Whether a member's files, of which Patroni's has a digest of all, are as specified."""
+    (wanted,) = (
+        file
+        for file in plan.workload(patroni.DATABASE, host.name).files
+        if file.path.endswith(patroni_config.FILE)
+    )
+    found = host.get_fact(Files, paths=[wanted.path]).get(wanted.path)
+    return bool(found and found.sha256 == wanted.sha256)
 
 
 def _publishes_wanted_ports(host: Host, plan: Plan) -> bool:

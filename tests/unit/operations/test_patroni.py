@@ -17,11 +17,13 @@ from pyinfra.api.facts import FactBase
 from pyinfra.connectors.util import CommandOutput, OutputLine
 
 from facts.containers import Engine, Succeeds
+from facts.files import Files
 from facts.patroni import Member, Patroni, PatroniState
 from operations import containers, patroni
 from operations.observation import question
 from quaylab.engines import docker
 from quaylab.engines.state import NOTHING
+from quaylab.model import FileState
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
 from quaylab.services import patroni_config
@@ -48,10 +50,15 @@ class MemberHost(FakeHost):
         self.loaded = ""
         # The digest of the file that it loads when it is told to; empty: it does not.
         self.loads = wanted_digest(site.plan.context, name)
+        self.has_wanted_files = True
 
     def get_fact(self, fact: type[FactBase[Any]], *values: Any, **arguments: Any) -> Any:
         if fact is Engine:
             return self.site.engines[self.name]
+        if fact is Files:
+            files = self.site.plan.workload("database", self.name).files
+            written = {file.path: FileState(26, 0, 0o400, file.sha256) for file in files}
+            return {path: written[path] for path in arguments["paths"] if self.has_wanted_files}
         if fact is Succeeds:
             assert arguments["container"] == CONTAINER
             return self.site.refuses_password
@@ -345,6 +352,13 @@ def test_a_leader_with_other_ports_hands_over_without_loading(site: Site) -> Non
     """With its present file it would tell the others ports that nobody publishes yet."""
     site.change(ONE, ports=frozenset({"192.168.254.51:5433:5432", "192.168.254.51:8008:8008"}))
     site.hosts[ONE].loaded = "older"
+    assert site.call(ONE, patroni.hand_over)
+    assert site.events == [f"{ONE}: switchover --leader {ONE} --candidate {TWO}"]
+
+
+def test_files_that_no_run_has_written_are_not_waited_for(site: Site) -> None:
+    """A reboot hands over as well, for example before the first run of a newer Quaylab."""
+    site.hosts[ONE].loaded, site.hosts[ONE].has_wanted_files = "older", False
     assert site.call(ONE, patroni.hand_over)
     assert site.events == [f"{ONE}: switchover --leader {ONE} --candidate {TWO}"]
 
