@@ -84,12 +84,17 @@ def _patroni(made: Plan, name: str, leader: str) -> str:
 
 
 def _inventory(
-    project: Project, made: Plan, lines: Mapping[str, list[str]], leader: str = ONE
+    project: Project,
+    made: Plan,
+    lines: Mapping[str, list[str]],
+    leader: str = ONE,
+    etcd: Mapping[str, str] | None = None,
 ) -> str:
     """Write the inventory; return its path.
 
     Args:
         lines: what each host reports of its engine; none: it is new.
+        etcd: what each host's etcd lists as its members; none: it does not answer.
     """
     members = [
         fake(
@@ -98,6 +103,7 @@ def _inventory(
             {
                 # One command that asks many facts: each is asked by itself instead.
                 "quaylab-fact": "",
+                "member list": (etcd or {}).get(name, ""),
                 "HTTPSConnection": _patroni(made, name, leader),
                 "pg_available_extensions": json.dumps(DATABASE),
                 "%u %g %a": _files(made, name) if name in lines else "",
@@ -314,3 +320,167 @@ def test_members_are_replaced_one_after_the_other_and_the_leader_last(
     assert f"does not take over from _fake_{leader}: Switchover failed" in result.output
     assert "Traceback" not in result.output
     assert "Run Redis" not in result.operations
+
+
+# --- one member is new ---
+
+
+def _members(*names: str) -> str:
+    """Return what etcd lists: each has the address of its host, or one that no host has now."""
+    addresses = {member_name(f"@fake/{name}"): address for name, address in HOSTS.items()}
+    urls = [f"https://{addresses.get(name, '192.168.254.99')}:2380" for name in names]
+    listed = enumerate(zip(names, urls, strict=True))
+    return "\n".join(f"id{at}, started, {name}, {url}, , false" for at, (name, url) in listed)
+
+
+ALL = tuple(member_name(f"@fake/{name}") for name in HOSTS)
+
+
+def _third(project: Project, *listed: str) -> Result:
+    """Run with a third host that is new, while the etcd of the others lists these members."""
+    made = _made(project)
+    lines = {name: _running(made, name) for name in (ONE, TWO)}
+    etcd = dict.fromkeys((ONE, TWO), _members(*listed))
+    inventory = _inventory(project, made, lines, etcd=etcd)
+    tasks = _deploy_file(project, ("docker", "images", "etcd"))
+    return project.run("-y", "-vv", inventory, tasks, *OPTIONS)
+
+
+@pytest.mark.parametrize("listed", [ALL, ALL[:2]], ids=["data lost", "new"])
+def test_a_host_without_data_joins_the_others(project: Project, listed: tuple[str, ...]) -> None:
+    result = _third(project, *listed)
+    assert result.code == 0, result.output
+    assert _started(result.output, "etcd") == [THREE]
+    (own,) = (each for each in _parts(result, "Run etcd as specified") if "docker run" in each)
+    assert _started(own, "etcd") == [THREE]
+    for name in (ONE, TWO):
+        assert not [each for each in result.commands(name) if "quaylab-etcd" in each]
+
+
+# --- a member that is lost for good ---
+
+GONE = "_fake_gone"
+
+
+def _forget(project: Project, etcd: Mapping[str, str], *options: str) -> Result:
+    made = _made(project)
+    lines = {name: _running(made, name) for name in etcd}
+    inventory = _inventory(project, made, lines, etcd=etcd)
+    return project.run("-y", "-vv", inventory, "tasks/forget_member.py", *OPTIONS, *options)
+
+
+def _removals(result: Result) -> dict[str, list[str]]:
+    """Return the members that each host's etcd was told to remove."""
+    found = {
+        name: [each for each in result.commands(name) if "etcdctl member remove" in each]
+        for name in HOSTS
+    }
+    return {name: [each.split()[-1] for each in lines] for name, lines in found.items() if lines}
+
+
+@pytest.mark.parametrize(
+    ("answering", "place"), [((ONE, TWO), ONE), ((TWO, THREE), TWO)], ids=["last", "first"]
+)
+@pytest.mark.parametrize("given", [GONE, "@fake/gone"])
+def test_a_lost_member_is_forgotten(
+    project: Project, answering: tuple[str, ...], place: str, given: str
+) -> None:
+    """Another host is in the inventory in its place, maybe as the first one."""
+    listed = _members(*(member_name(f"@fake/{name}") for name in answering), GONE)
+    result = _forget(project, dict.fromkeys(answering, listed), f"--data=forget={given}")
+    assert result.code == 0, result.output
+    assert result.operations == [f"Forget {GONE}"]
+    assert _removals(result) == {place: ["id2'"]}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "forget: not set; name the lost host: --data forget=HOST"),
+        (("--data=forget=@fake/two",), "forget: @fake/two is in group `database`; take it out of"),
+        (("--data=forget=_fake_two",), "forget: _fake_two is in group `database`; take it out of"),
+    ],
+    ids=["not set", "a host", "a member"],
+)
+def test_nobody_else_is_forgotten(project: Project, options: tuple[str, ...], message: str) -> None:
+    result = _forget(project, dict.fromkeys(HOSTS, _members(*ALL)), *options)
+    assert result.code == 1
+    assert message in result.output
+    assert "Traceback" not in result.output
+    assert _removals(result) == {}
+
+
+def test_without_a_majority_nobody_is_forgotten(project: Project) -> None:
+    result = _forget(project, dict.fromkeys(HOSTS, ""), f"--data=forget={GONE}")
+    assert result.code == 1
+    assert "forget: etcd does not answer; a majority of its members has to run" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_dry_run_forgets_nobody(project: Project) -> None:
+    etcd = dict.fromkeys(HOSTS, _members(*ALL, GONE))
+    result = _forget(project, etcd, f"--data=forget={GONE}", "--dry")
+    assert result.code == 0, result.output
+    assert _removals(result) == {}
+
+
+# --- reboots ---
+
+# A fake host always answers the same: with this each look finds another boot.
+BOOTS = """\
+import itertools
+from pyinfra import local
+from operations import reboot
+numbers = itertools.count()
+reboot._boot = lambda host: str(next(numbers))
+local.include("tasks/reboot.py")
+"""
+# With this it is the same for two seconds.
+NO_BOOT = """\
+from pyinfra import local
+from operations import reboot
+reboot.TIMEOUT = 2
+local.include("tasks/reboot.py")
+"""
+
+
+def _reboot(project: Project, text: str, leader: str, *options: str) -> Result:
+    made = _made(project)
+    inventory = _inventory(project, made, {name: _running(made, name) for name in HOSTS}, leader)
+    (project.path / "reboot.py").write_text(text)
+    return project.run("-y", "-vv", inventory, "reboot.py", *OPTIONS, *options)
+
+
+def _reboots(result: Result) -> list[str]:
+    """Return the hosts of the reboots that were begun, in order."""
+    found = [each for each in result.operations if each.startswith("Reboot ")]
+    return [each.rpartition("/")[2] for each in found]
+
+
+@pytest.mark.parametrize(
+    ("leader", "order"),
+    [(ONE, [STORE, TWO, THREE, ONE]), (TWO, [STORE, ONE, THREE, TWO])],
+)
+def test_machines_reboot_one_after_the_other_and_the_leader_last(
+    project: Project, leader: str, order: list[str]
+) -> None:
+    """A leader from which nobody takes over is not rebooted."""
+    result = _reboot(project, BOOTS, leader)
+    assert result.code == 1
+    assert _reboots(result) == order
+    assert f"does not take over from _fake_{leader}: Switchover failed" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_machine_that_does_not_come_back_is_the_last_one(project: Project) -> None:
+    result = _reboot(project, NO_BOOT, ONE)
+    assert result.code == 1
+    assert _reboots(result) == [STORE]
+    assert f"@fake/{STORE} does not come back within 2 s; look at its console" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_one_machine_is_rebooted_alone(project: Project) -> None:
+    result = _reboot(project, BOOTS, ONE, "--limit=@fake/two")
+    assert result.code == 0, result.output
+    assert _reboots(result) == [TWO]
