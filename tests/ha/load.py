@@ -87,6 +87,13 @@ class Load:
                 thread.join()
             self._note_push()
 
+    def await_push(self, seconds: float) -> None:
+        """Wait until a push ends well that began after now, or the time is over."""
+        end = time.monotonic() + seconds
+        wanted = len(self.counts.pushed) + self._clients + 1
+        while time.monotonic() < end and len(self.counts.pushed) < wanted:
+            time.sleep(0.2)
+
     def _note_push(self) -> None:
         now = time.monotonic()
         self.counts.gap_of_pushes = max(self.counts.gap_of_pushes, now - self._last_push)

@@ -24,20 +24,14 @@ OPERATIONS = (
     "tasks/quay.py | Run Quay as specified: two",
     "tasks/balancer.py | Run HAProxy",
 )
-SHORT = "tasks/database.py | Run the database's member as specified"
 # Seconds: from before an operation's first command to after its last, in most of them.
 LONGEST = 6
 # With a fixed seed, so that a kill that reveals a defect can be repeated.
 MOMENTS = random.Random(5)  # noqa: S311
 
 
-@pytest.mark.parametrize(
-    "operation",
-    [
-        pytest.param(each, marks=[] if each == SHORT else pytest.mark.long, id=each)
-        for each in OPERATIONS
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_killed_run_is_finished_by_the_next(
     deployed: Deployment,
     machines: list[Machine],
