@@ -1,0 +1,50 @@
+"""A dump on a host that does not lead the database is restored there."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.ha.cluster import DATABASE, Cluster
+from tests.ha.faults import is_whole
+from tests.ha.load import Load
+from tests.machine.deployment import Deployment
+from tests.machine.machines import Machine, wait_until
+
+BEFORE = "v3.15.1"
+
+
+@pytest.mark.long
+def test_an_upgrade_is_undone_wherever_the_dump_is(
+    upgraded: Deployment, machines: list[Machine], cluster: Cluster, load: Load
+) -> None:
+    """Even on the member that is not synchronous. What was pushed before the upgrade is there."""
+    place = next(machine for machine in machines if _dumps(machine))
+    _make_asynchronous(cluster, place)
+    upgraded.run("tasks/restore_database.py").check()
+    assert cluster.leader == place
+    cluster.await_whole()
+    upgraded.run("deploy.py", "--data", f"quay_version={BEFORE}").check()
+    wait_until(lambda: is_whole(machines), "all nodes are in service", timeout=120)
+    with load.running() as counts:
+        pass
+    assert counts.pushed
+    assert load.lost(counts) == []
+    upgraded.run().check()
+    assert upgraded.run().changed() == []
+
+
+def _dumps(machine: Machine) -> str:
+    return machine.run("ls /var/lib/quaylab/dumps/*.dump", check=False).stdout
+
+
+def _make_asynchronous(cluster: Cluster, member: Machine) -> None:
+    """Switch over until a member neither leads nor is synchronous."""
+    for _ in range(4):
+        state = cluster.state(member)
+        assert state
+        if state.name not in (state.leader, state.successor):
+            return
+        command = f"switchover --leader {state.leader} --candidate {state.successor} --force"
+        member.run(f"docker exec {DATABASE} patronictl -c /etc/quaylab/patroni.yml {command}")
+        cluster.await_whole()
+    pytest.fail(f"{member.name} is synchronous after four switchovers")
