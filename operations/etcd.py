@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Generator, Iterator
 
 from pyinfra import host, inventory
@@ -132,7 +133,8 @@ def _announce(state: State, host: Host, plan: Plan) -> bool:
         if former and not former.name:
             return True  # a killed run has announced it
         commands = [f"{ETCDCTL} member remove {former.id}"] if former else []
-        commands.append(f"{ETCDCTL} member add {name} --peer-urls={url}")
+        words = shlex.join(["member", "add", name, f"--peer-urls={url}"])
+        commands.append(f"{ETCDCTL} {words}")
         for command in commands:
             done, output = other.run_shell_command(
                 StringCommand(docker.execute(CONTAINER, command)), **inventory_arguments(other)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 
 from pyinfra import host, inventory
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
@@ -235,7 +235,7 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
         host.run_shell_command(command, **connector_arguments(host))
         if not _await_loaded(state, host, wanted):
             return False
-    return _switch(host, f"switchover --leader {found.name}", found.name, str(ready.successor))
+    return _switch(host, ("switchover", "--leader", found.name), str(ready.successor))
 
 
 def _has_wanted_files(host: Host, plan: Plan) -> bool:
@@ -266,19 +266,19 @@ def _take_over(state: State, host: Host, plan: Plan) -> bool:
     # Patroni switches over to the synchronous member only. What another one lacks is lost, but
     # whoever has it lead replaces everything anyway.
     is_synchronous = found.own and found.own.is_synchronous
-    how = f"switchover --leader {found.leader}" if is_synchronous else "failover"
-    return _switch(host, how, str(found.leader), found.name)
+    how = ("switchover", "--leader", str(found.leader)) if is_synchronous else ("failover",)
+    return _switch(host, how, found.name)
 
 
-def _switch(host: Host, how: str, before: str, after: str) -> bool:
-    command = f"{CONTROL} {how} --candidate {after} --force"
+def _switch(host: Host, how: Sequence[str], after: str) -> bool:
+    command = f"{CONTROL} {shlex.join([*how, '--candidate', after, '--force'])}"
     done, output = host.run_shell_command(
         StringCommand(docker.execute(CONTAINER, command)), **connector_arguments(host)
     )
     if done and _wait(host, lambda at: at.leader == after, SWITCHOVER):
         return True
     last = (output.output.splitlines() or ["no answer"])[-1]
-    return complain(host, f"{after} does not take over from {before}: {last}")
+    return complain(host, f"{after} does not take over: {last}")
 
 
 def _set_roles(state: State, host: Host) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -136,5 +137,5 @@ def _members(context: Context) -> ManagedFile:
     values = etcd_config.members(
         context.topology.member_addresses, settings.etcd_port, settings.etcd_peer_port
     )
-    content = "".join(f"{name}={value}\n" for name, value in values.items())
+    content = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
     return ManagedFile(f"{ETC}/{NAME}/{etcd_config.MEMBERS}", content, etcd_config.UID, 0, 0o400)
