@@ -12,7 +12,7 @@ from operations.commands import fail, quoted
 from operations.observation import ask
 from quaylab.engines import docker
 from quaylab.engines.state import EngineState
-from quaylab.model import NETWORK, Container, Volume
+from quaylab.model import LOW_SHARES, NETWORK, NORMAL_SHARES, Container, Volume
 from quaylab.plan import Plan
 from quaylab.services.base import Workload
 
@@ -70,8 +70,13 @@ def running(workload: Workload, timeout: int) -> Generator[StringCommand]:
             # A file with a time in the future would cause a restart in every run.
             yield StringCommand("touch", quoted(*(path for path, _ in wanted.files)))
         yield StringCommand(docker.change(wanted, change))
+    is_aside = workload.starts_aside and change not in ("wait", "update")
+    if is_aside:
+        yield StringCommand(docker.set_shares(wanted.name, LOW_SHARES))
     if wanted.health:
         yield StringCommand(docker.wait_until_healthy(wanted, timeout))
+    if is_aside:
+        yield StringCommand(docker.set_shares(wanted.name, NORMAL_SHARES))
 
 
 @operation()

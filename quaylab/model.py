@@ -22,6 +22,9 @@ NETWORK = "quaylab"
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"
 RESTART_POLICY = "always"
+# Shares of the processors, when these are short: of a running container, and of one that starts
+# beside others that serve.
+NORMAL_SHARES, LOW_SHARES = 1024, 64
 
 
 def container_name(service: str, instance: int = 1) -> str:

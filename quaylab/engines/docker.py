@@ -19,7 +19,9 @@ from quaylab.model import (
     CREDENTIALS_LABEL,
     DATA_LABEL,
     DIGEST_LABEL,
+    LOW_SHARES,
     NETWORK,
+    NORMAL_SHARES,
     RESTART_POLICY,
     VERSION_LABEL,
     Container,
@@ -82,15 +84,25 @@ def run(container: Container) -> str:
 
 def run_once(name: str, mounts: Iterable[Mount], image: str, *words: str) -> str:
     """Run a command in a container on our network, and remove the container at its end. The client
-    forwards no signals to it, so it keeps running if the run is interrupted."""
+    forwards no signals to it, so it keeps running if the run is interrupted. It has few shares of
+    the processors, as others serve meanwhile."""
     options = [*(f"--volume={bind(mount)}" for mount in mounts), image, *words]
-    return f"{RUN} --rm --sig-proxy=false --name={name} --network={NETWORK} {shlex.join(options)}"
+    return (
+        f"{RUN} --rm --sig-proxy=false --name={name} --network={NETWORK} "
+        f"--cpu-shares={LOW_SHARES} {shlex.join(options)}"
+    )
 
 
 def change(container: Container, change: str) -> str:
-    """Start, unpause or restart a container, or give it our restart policy."""
-    verb = f"update --restart={RESTART_POLICY}" if change == "restart policy" else change
-    return f"docker {verb} {container.name} >/dev/null"
+    """Start, unpause or restart a container, or give it our restart policy and normal priority."""
+    if change == "update":
+        change = f"update --restart={RESTART_POLICY} --cpu-shares={NORMAL_SHARES}"
+    return f"docker {change} {container.name} >/dev/null"
+
+
+def set_shares(name: str, shares: int) -> str:
+    """Set a running container's shares of the processors."""
+    return f"docker update --cpu-shares={shares} {name} >/dev/null"
 
 
 def remove(name: str) -> str:
@@ -477,6 +489,7 @@ def _container(item: dict[str, Any], tags: Mapping[str, dict[str, Any]]) -> Cont
         mounts={
             mount["Destination"]: mount.get("Name") or mount["Source"] for mount in item["Mounts"]
         },
+        cpu_shares=item["HostConfig"].get("CpuShares") or 0,
     )
 
 

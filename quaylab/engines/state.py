@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from quaylab.model import NETWORK, RESTART_POLICY, Container
+from quaylab.model import NETWORK, NORMAL_SHARES, RESTART_POLICY, Container
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class ContainerState:
     ``image_was_retagged`` is whether its image's name now belongs to another image. ``health`` is
     None without a health check. ``environment`` includes the image's, which ``image_environment``
     has alone (None if the image is gone). ``started`` is in seconds since the epoch. ``networks``
-    are ids by name; the id is empty until the first start.
+    are ids by name; the id is empty until the first start. ``cpu_shares`` is 0 if it was never set.
     """
 
     id: str
@@ -33,6 +33,7 @@ class ContainerState:
     networks: Mapping[str, str]
     ports: frozenset[str]
     mounts: Mapping[str, str]
+    cpu_shares: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class EngineState:
         """Return what has to be done for a container to run as specified; health is not checked.
 
         Returns:
-            ``replace``, ``start``, ``unpause``, ``restart``, ``restart policy``, or None.
+            ``replace``, ``start``, ``unpause``, ``restart``, ``update``, or None.
         """
         found = self.containers.get(wanted.name)
         if found is None or found.digest != wanted.digest or not self._matches(found, wanted):
@@ -84,7 +85,9 @@ class EngineState:
             return "start"
         if any(self._has_read_another(path, sha256, found) for path, sha256 in wanted.files):
             return "restart"
-        return "restart policy" if found.restart_policy != RESTART_POLICY else None
+        # A killed run leaves a container that it has started with few shares.
+        is_normal = found.cpu_shares in (0, NORMAL_SHARES)
+        return None if is_normal and found.restart_policy == RESTART_POLICY else "update"
 
     def _has_read_another(self, path: str, sha256: str, reader: ContainerState) -> bool:
         """Whether a container may have read an older version of a file. While a run is planned, the

@@ -126,6 +126,7 @@ class Workload:
         interruption: what clients notice while the container is replaced or restarted.
         before_stop: a shell command that makes the interruption shorter, run inside the container
             before it is stopped.
+        starts_aside: whether others serve while it starts, and need the processors more.
     """
 
     service: str
@@ -136,6 +137,7 @@ class Workload:
     password_refused: str = ""
     interruption: str = ""
     before_stop: str = ""
+    starts_aside: bool = False
 
 
 @dataclass(frozen=True)

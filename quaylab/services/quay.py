@@ -267,6 +267,7 @@ class Quay(Service):
                 ),
                 interruption="" if self._is_replaced_unnoticed(context) else INTERRUPTION,
                 before_stop=STOP_PROGRAMS,
+                starts_aside=bool(context.topology.balancers or settings.balancer_host),
             )
             for node in all_nodes
             if node.host == host

@@ -253,9 +253,11 @@ def test_all_containers_of_a_new_host_are_started(make: Callable[..., Site]) -> 
 def test_only_a_stopped_node_is_started(make: Callable[..., Site]) -> None:
     site = make(quay_instances=2)
     site.change(QUAY1, state="exited")
-    start, wait = site.hosts[QUAY1].shell(containers.started, **_nodes_of(site.plan))
+    start, low, wait, normal = site.hosts[QUAY1].shell(containers.started, **_nodes_of(site.plan))
     assert start.startswith("docker start") and "quaylab-quay-2" not in start
     assert "does not become healthy" in wait
+    # Those that serve on its host need the processors more.
+    assert ("--cpu-shares=64 " in low, "--cpu-shares=1024 " in normal) == (True, True)
 
 
 # --- what a node needs ---
@@ -283,7 +285,9 @@ def test_a_node_is_replaced_while_the_others_serve(site: Site, change: dict[str,
         "supervisorctl",
         "docker rm",
         "docker run",
+        "docker update",
         "restarts()",
+        "docker update",
         "put_back",
     ]
 
