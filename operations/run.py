@@ -31,6 +31,7 @@ from operations import (
     external_services,
     host_locks,
     keepalived,
+    move_blobs,
     nodes,
     observation,
     patroni,
@@ -62,6 +63,8 @@ class Purpose(Enum):
     DEPLOY = "deploy"
     # As deploy, with new passwords.
     ROTATE = "rotate"
+    # To move the blobs to the store of the settings, before a deploy with them.
+    MOVE = "move"
     # To recover credentials, to restore or to remove, whatever state the hosts are in.
     RECOVER = "recover"
     # To look at the registry: nothing is locked or saved, whatever state the hosts are in.
@@ -69,7 +72,7 @@ class Purpose(Enum):
 
     @property
     def deploys(self) -> bool:
-        return self in (Purpose.DEPLOY, Purpose.ROTATE)
+        return self in (Purpose.DEPLOY, Purpose.ROTATE, Purpose.MOVE)
 
 
 @dataclass
@@ -123,11 +126,12 @@ def _make(purpose: Purpose) -> Plan:
     )
     if not purpose.deploys:
         return plan
-    plans.refuse_unfit(plan, _disks(plan), _images(plan))
+    moves = purpose is Purpose.MOVE
+    plans.refuse_unfit(plan, _disks(plan), _images(plan), moves_blobs=moves)
     keepalived.check_address(plan)
     plan = external_services.check(plan)
     gevent.joinall([gevent.spawn(_observe, plan, name) for name in plan.machines], raise_error=True)
-    containers.announce_interruptions(plan)
+    (move_blobs if moves else containers).announce_interruptions(plan)
     return plan
 
 

@@ -15,6 +15,7 @@ from operations.commands import refusals
 from operations.nodes import former_nodes_of
 from operations.observation import ask
 from operations.trust import MARK, remove_ca
+from quaylab import blob_copy
 from quaylab.checks import ownership
 from quaylab.engines import docker
 from quaylab.model import CREDENTIALS_LABEL, NETWORK, PATH_LABEL
@@ -43,6 +44,9 @@ def containers(plan: Plan) -> Generator[StringCommand]:
     + plan: the run's plan
     """
     engine = ask(Engine)
+    if blob_copy.CONTAINER in plan.machines[host.name].containers:
+        # Of a killed run; it would keep the network and the volume.
+        yield StringCommand(docker.remove_at_once(blob_copy.CONTAINER))
     ours = [balancers.CONTAINER] if balancers.is_former(plan, host.name) else []
     ours += [node.container for node in former_nodes_of(plan, host.name)]
     ours += [each.container.name for each in reversed(plan.workloads_of(host.name))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from pydantic import SecretStr
@@ -26,13 +26,14 @@ from quaylab.hosts.disks import Disks
 from quaylab.hosts.machine import Machine
 from quaylab.hosts.storage import Storage
 from quaylab.images import Image
-from quaylab.model import LOOPBACK, Volume
+from quaylab.model import CREDENTIALS_LABEL, LOOPBACK, Volume
 from quaylab.problems import Problems, refuse
 from quaylab.secrets import certificates, needed
 from quaylab.secrets.certificates import ServerCertificate
 from quaylab.secrets.credentials import Credentials, Store
 from quaylab.services import BY_NAME, SERVICES, quay_config
 from quaylab.services.base import Context, Port, Workload
+from quaylab.services.quay import STORAGE_VOLUME
 from quaylab.services.quay_nodes import Node, nodes
 from quaylab.settings.loading import HostInput, HostSettings, Settings, load
 from quaylab.settings.types import is_ip_address
@@ -264,19 +265,24 @@ def refuse_unfit(
     plan: Plan,
     disks: Mapping[str, Disks] | None = None,
     images: Mapping[str, Mapping[str, ImageState]] | None = None,
+    moves_blobs: bool = False,
 ) -> None:
     """Stop if a host doesn't meet the requirements, or has data that this run doesn't match.
 
     Args:
         disks: the disks of each connected host that has storages.
         images: of the images that a connected host needs, those that it has, by host and name.
+        moves_blobs: whether this run moves the blobs to the store of the settings.
 
     Raises:
         Refusal: a host is too small, a port is taken, a clock differs, a disk is in use, an image
             has changed; or engine, store or credentials don't match the existing data.
     """
     problems = foreign_data(plan)
-    problems += blob_location.problems(plan.settings, plan.topology, plan.noted)
+    if moves_blobs:
+        problems += _move_problems(plan)
+    else:
+        problems += blob_location.problems(plan.settings, plan.topology, plan.noted)
     if not problems:
         # If the data isn't ours, its schema is of no interest.
         problems += schema_version.problems(
@@ -324,6 +330,17 @@ def foreign_data(plan: Plan) -> list[str]:
         problems += existing_data.container_problems(name, machine, plan.workloads_of(name))
         problems += existing_data.data_problems(name, machine, plan.volumes_of(name))
     return problems
+
+
+def _move_problems(plan: Plan) -> Iterator[str]:
+    leader = plan.machines.get(plan.topology.leader)
+    is_ours = leader is not None and any(
+        volume.name == STORAGE_VOLUME
+        and volume.labels.get(CREDENTIALS_LABEL) == plan.credentials.fingerprint
+        and not volume.missing
+        for volume in leader.volumes
+    )
+    return blob_location.move_problems(plan.settings, plan.topology, leader, is_ours)
 
 
 def _topology(

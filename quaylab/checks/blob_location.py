@@ -14,6 +14,9 @@ from quaylab.topology import Topology
 
 # The place of the blobs in a registry from before this note existed.
 PLACE_WITHOUT_NOTE = "default local"
+# The task that moves them, and the stores that it can move them to.
+MOVE = "tasks/move_blobs.py"
+MOVED_TO = ("radosgw", "s3", "gcs")
 
 
 def place(settings: Settings, topology: Topology) -> str:
@@ -35,16 +38,73 @@ def problems(settings: Settings, topology: Topology, leader: Machine | None) -> 
     """Yield why Quay would no longer find its blobs."""
     if leader is None:
         return
-    local = any(volume.name == STORAGE_VOLUME for volume in leader.volumes)
-    noted = leader.storage.partition(" ")[2] if leader.storage else None
-    before = noted or (PLACE_WITHOUT_NOTE if local else None)
-    now = place(settings, topology)
+    before, now = _noted(leader), place(settings, topology)
     if before is None or before == now:
         return
     location = before.split()[0]
     setting = "storage_location" if location != settings.storage_location else "storage"
+    remedy = (
+        "copy all blobs there, keep the location's name, and put the new place into "
+        f"{STORAGE_NOTE} on {topology.leader}"
+    )
+    if before == f"{settings.storage_location} local" and now.split()[1] in MOVED_TO:
+        remedy = f"move them there by {MOVE}, which takes these settings"
     yield (
         f"{setting}: Quay's blobs are in {before!r} (location, store, place), and this run would "
-        f"have it look in {now!r}: it would find none of them; set it back, or copy all blobs "
-        f"there, keep the location's name, and remove {STORAGE_NOTE} on {topology.leader}"
+        f"have it look in {now!r}: it would find none of them; set it back, or {remedy}"
     )
+
+
+def move_problems(
+    settings: Settings, topology: Topology, leader: Machine | None, is_ours: bool
+) -> Iterator[str]:
+    """Yield why Quay's blobs can't be moved from their volume to the store of the settings.
+
+    Args:
+        leader: Quay's host, if it takes part in the run.
+        is_ours: whether it has the volume, with this registry's label.
+    """
+    if leader is None:
+        yield f"quay: {topology.leader} has the blobs and takes no part in this run; include it"
+        return
+    before, now = _noted(leader), place(settings, topology)
+    if topology.store is None:
+        yield (
+            "storage: local; set storage and what belongs to it to the store that the blobs shall "
+            "go to"
+        )
+    elif topology.store.kind not in MOVED_TO:
+        yield (
+            f"storage: this task copies by S3's protocol, and {topology.store.kind} has its own; "
+            f"copy the blobs by a client of that store, as in docs/object-storage.md"
+        )
+    elif before == now:
+        yield f"storage: Quay's blobs are in {now!r} already, so nothing is moved; run deploy.py"
+    elif before is None:
+        yield f"storage: {topology.leader} has no blobs of this registry; run deploy.py"
+    elif before.split()[1] != "local":
+        yield (
+            f"storage: Quay's blobs are in {before!r}, and this task moves them from a volume "
+            "only; copy them by a client of the stores, as in docs/object-storage.md"
+        )
+    elif before.split()[0] != settings.storage_location:
+        yield (
+            f"storage_location: Quay knows its blobs as those of {before.split()[0]!r}; set it back"
+        )
+    elif not is_ours:
+        yield (
+            f"storage: the volume {STORAGE_VOLUME} with the blobs is not on {topology.leader}, or "
+            "its disk is not mounted; put it back"
+        )
+    if len(topology.quay) > 1:
+        yield (
+            f"quay: {len(topology.quay)} hosts in group `quay`, and one of them has the blobs; "
+            "leave that one alone there, and add the others when the blobs are moved"
+        )
+
+
+def _noted(leader: Machine) -> str | None:
+    """Return the place of the blobs that a host knows; None if it has none."""
+    local = any(volume.name == STORAGE_VOLUME for volume in leader.volumes)
+    noted = leader.storage.partition(" ")[2] if leader.storage else None
+    return noted or (PLACE_WITHOUT_NOTE if local else None)

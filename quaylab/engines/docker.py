@@ -93,6 +93,22 @@ def run_once(name: str, mounts: Iterable[Mount], image: str, *words: str) -> str
     )
 
 
+def run_script(name: str, mounts: Iterable[Mount], image: str, script: str) -> str:
+    """Run a Python script in a container on our network, and remove the container at its end. The
+    script reads the command's standard input, which no argument, variable or log shows."""
+    binds = [f"--volume={bind(mount)}" for mount in mounts]
+    words = ["--entrypoint=python3", "--workdir=/", image, "-c", script]
+    return (
+        f"{RUN} --rm --interactive --sig-proxy=false --name={name} --network={NETWORK} "
+        f"{shlex.join([*binds, *words])}"
+    )
+
+
+def remove_at_once(name: str) -> str:
+    """Kill and remove a container that a killed run may have left."""
+    return f"docker rm --force --volumes {name} >/dev/null 2>&1 || :"
+
+
 def change(container: Container, change: str) -> str:
     """Start, unpause or restart a container, or give it our restart policy and normal priority."""
     if change == "update":

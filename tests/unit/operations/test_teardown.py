@@ -38,6 +38,13 @@ def test_containers_are_removed_quay_first_and_volumes_stay(lab: Plan) -> None:
     assert not any("volume rm" in command or "stranger" in command for command in commands)
 
 
+def test_the_copy_of_a_killed_run_is_removed(lab: Plan) -> None:
+    found = machine(containers={"quaylab-copy-blobs": {}})
+    lab = dataclasses.replace(lab, machines={NAME: found})
+    (command,) = FakeHost().shell(teardown.containers, plan=lab)
+    assert command.startswith("docker rm --force --volumes quaylab-copy-blobs ")
+
+
 def test_an_empty_host_needs_nothing(lab: Plan) -> None:
     host = FakeHost()
     assert host.shell(teardown.containers, plan=lab) == []

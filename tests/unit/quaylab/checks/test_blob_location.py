@@ -66,7 +66,77 @@ def test_another_location_is_refused_with_the_reason(
     (problem,) = _problems(before, volumes, **changes)
     assert problem.startswith(f"{setting}: Quay's blobs are in ")
     assert repr(before or "default local") in problem
-    assert "it would find none of them; set it back, or copy all blobs there" in problem
+    moves = before in (None, "default local") and "storage" in changes
+    remedy = "move them there by tasks/move_blobs.py" if moves else "copy all blobs there"
+    assert f"it would find none of them; set it back, or {remedy}" in problem
+
+
+def test_the_task_does_not_move_to_swift() -> None:
+    changes = {"storage": "swift", "swift_auth_url": "https://keystone.example.com/v3"}
+    (problem,) = _problems("default local", (VOLUME,), **changes)
+    assert "set it back, or copy all blobs there" in problem
+
+
+def _move_problems(
+    before: str | None,
+    groups: dict[str, tuple[str, ...]] | None = None,
+    is_ours: bool = True,
+    **changes: Any,
+) -> list[str]:
+    names = groups or {"quay.example.com": ("quay", "database", "redis")}
+    topology = build(
+        [host(name, its, address="10.0.0.1") for name, its in names.items()], **changes
+    )
+    noted = f"{CREDENTIALS.fingerprint} {before}" if before else None
+    leader = machine(storage=noted, volumes=(VOLUME,) if is_ours else ())
+    return list(blob_location.move_problems(settings(**changes), topology, leader, is_ours))
+
+
+@pytest.mark.parametrize("before", [None, "default local"], ids=["no note", "note"])
+@pytest.mark.parametrize("kind", ["radosgw", "s3", "gcs"])
+def test_blobs_can_be_moved_from_a_volume(before: str | None, kind: str) -> None:
+    changes: dict[str, Any] = {"storage": kind}
+    changes |= {"storage_host": "rgw.example.com"} if kind == "radosgw" else {}
+    changes |= {"storage_region": "eu-central-1"} if kind == "s3" else {}
+    assert _move_problems(before, **changes) == []
+
+
+SWIFT = {"storage": "swift", "swift_auth_url": "https://keystone.example.com/v3"}
+
+
+@pytest.mark.parametrize(
+    ("before", "is_ours", "changes", "message"),
+    [
+        ("default local", True, {}, "storage: local; set storage"),
+        ("default local", True, SWIFT, "storage: this task copies by S3's protocol, and swift"),
+        (IN_S3, True, S3, "already, so nothing is moved; run deploy.py"),
+        (IN_S3, False, {**S3, "storage_bucket": "another"}, "from a volume only"),
+        (None, False, S3, "storage: quay.example.com has no blobs of this registry"),
+        ("other local", True, S3, "storage_location: Quay knows its blobs as those of 'other'"),
+        ("default local", False, S3, "is not on quay.example.com, or its disk is not mounted"),
+    ],
+    ids=["local", "swift", "done", "from a store", "new", "location", "no volume"],
+)
+def test_what_the_task_does_not_move(
+    before: str | None, is_ours: bool, changes: dict[str, Any], message: str
+) -> None:
+    (problem,) = _move_problems(before, is_ours=is_ours, **changes)
+    assert message in problem
+
+
+def test_nothing_is_moved_while_several_hosts_have_quay() -> None:
+    groups = {
+        "quay.example.com": ("quay", "database", "redis", "balancer"),
+        "second.example.com": ("quay",),
+    }
+    (problem,) = _move_problems("default local", groups, **S3)
+    assert problem.startswith("quay: 2 hosts in group `quay`, and one of them has the blobs")
+
+
+def test_nothing_is_moved_without_quays_host() -> None:
+    topology = build([host("quay.example.com")], **S3)
+    (problem,) = blob_location.move_problems(settings(**S3), topology, None, False)
+    assert problem.startswith("quay: quay.example.com has the blobs and takes no part")
 
 
 def test_without_a_report_of_the_leader_there_is_no_problem() -> None:
