@@ -266,7 +266,8 @@ class Copy:
         Raises:
             Problem: a file could not be verified, or changes although Quay is stopped.
         """
-        self._store.abort_unfinished({self._store.key(name) for name in files(self._source)})
+        if not self._is_last:
+            self._store.abort_unfinished({self._store.key(name) for name in files(self._source)})
         for _ in range(1 if self._is_last else MOST_PASSES):
             started = time.monotonic()
             self._pass()

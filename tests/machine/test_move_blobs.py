@@ -18,7 +18,7 @@ NOTE = "cat /var/lib/quaylab/storage"
 # So that there is time for a kill: blobs in the layout of Quay itself.
 MANY = f"""
 import hashlib, os
-for number in range(400):
+for number in range(200):
     content = bytes([number % 256]) * 100_000 + number.to_bytes(2, "big")
     name = hashlib.sha256(content).hexdigest()
     folder = f"{VOLUME}/sha256/{{name[:2]}}"
@@ -129,6 +129,32 @@ def test_a_dry_run_makes_nothing(
     assert store.client("s3").list_buckets()["Buckets"] == []
 
 
+def test_killed_in_the_copy(
+    lab: Deployment,
+    to_store: tuple[str, ...],
+    machine: Machine,
+    store: Store,
+    client: RegistryClient,
+    pushed: dict[str, str],
+    images: dict[str, str],
+) -> None:
+    seen: list[str] = []
+
+    def half_of_it() -> bool:
+        look = "docker inspect quaylab-copy-blobs; ps axww -o args"
+        seen.append(machine.run(look, check=False).stdout)
+        made = store.client("s3").list_buckets()["Buckets"]
+        return bool(made) and len(store.objects()) > 30
+
+    lab.kill(TASK, *to_store, when=half_of_it)
+    assert any('"-c"' in each for each in seen), "the container was seen"
+    assert not [key for key, value in KEYS.items() if any(value in each for each in seen)]
+    assert lab.run().changed() == [], "with the former settings"
+    assert _all_are_pulled(client, pushed)
+    client.push(images["postgresql"], f"{ADMIN}/postgresql:1")
+    pushed["postgresql"] = client.pull(f"{ADMIN}/postgresql:1")
+
+
 def test_a_damaged_blob_stops_it_while_quay_serves(
     lab: Deployment,
     to_store: tuple[str, ...],
@@ -145,36 +171,6 @@ def test_a_damaged_blob_stops_it_while_quay_serves(
     machine.run(f"rm {VOLUME}/{damaged}")
     assert machine.run(NOTE).stdout.endswith(" default local\n")
     assert _all_are_pulled(client, pushed)
-
-
-def test_killed_in_the_copy(
-    lab: Deployment,
-    to_store: tuple[str, ...],
-    machine: Machine,
-    store: Store,
-    client: RegistryClient,
-    pushed: dict[str, str],
-    images: dict[str, str],
-) -> None:
-    # From the start, with an empty bucket and no record.
-    machine.run("rm -r /var/lib/quaylab/copied-blobs")
-    bucket = store.client("s3")
-    for each in store.objects():
-        bucket.delete_object(Bucket="quay-storage", Key=each)
-    seen: list[str] = []
-
-    def half_of_it() -> bool:
-        look = "docker inspect quaylab-copy-blobs; ps axww -o args"
-        seen.append(machine.run(look, check=False).stdout)
-        return len(store.objects()) > 50
-
-    lab.kill(TASK, *to_store, when=half_of_it)
-    assert any('"-c"' in each for each in seen), "the container was seen"
-    assert not [key for key, value in KEYS.items() if any(value in each for each in seen)]
-    assert lab.run().changed() == [], "with the former settings"
-    assert _all_are_pulled(client, pushed)
-    client.push(images["postgresql"], f"{ADMIN}/postgresql:1")
-    pushed["postgresql"] = client.pull(f"{ADMIN}/postgresql:1")
 
 
 def test_killed_while_quay_is_stopped(

@@ -212,7 +212,7 @@ def test_a_large_file_is_sent_in_parts(
     left = [key(PATH, _name(content)), "of another"]
     for name in left:
         client.create_multipart_upload(Bucket=BUCKET, Key=name)
-    Copy({**task, "is_last": True}).run()
+    Copy(task).run()
     assert _objects(client)[left[0]] == content
     assert client.head_object(Bucket=BUCKET, Key=left[0])["ETag"].endswith('-3"')
     (other,) = client.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
