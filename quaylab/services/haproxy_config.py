@@ -71,8 +71,9 @@ defaults
     option dontlognull
     load-server-state-from-file global
     timeout connect 1s
-    # On a busy machine a healthy Quay may need more than a second to say so.
-    timeout check 5s
+    # For the answer alone: who takes no connection has failed within `timeout connect`. Beside another
+    # Quay that starts, a healthy one needed more than 5 s on two processors.
+    timeout check 15s
     timeout http-request 30s
     timeout queue 10s
     # As long as Quay's nginx waits for its registry.
