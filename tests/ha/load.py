@@ -18,6 +18,8 @@ from quaylab.clients.sample_image import MANIFEST, digest, sample_image
 
 # Seconds until a client gives a request up, and until it tries a failed operation again.
 TIMEOUT, PATIENCE = 30, 5
+# Seconds that the probe waits: a busy machine may need more than one, and a gap is measured no finer.
+PROBE_TIMEOUT = 3
 
 
 class RequestFailed(Exception):
@@ -167,7 +169,7 @@ class Load:
         last = time.monotonic()
         while not self._stop.wait(0.1):
             try:
-                with self._connection(timeout=1) as client:
+                with self._connection(timeout=PROBE_TIMEOUT) as client:
                     self._answer(client, "GET", "/v2/", {}, None, 401)
                 answered = True
             except RequestFailed:
