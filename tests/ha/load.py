@@ -18,7 +18,7 @@ from quaylab.clients.sample_image import MANIFEST, digest, sample_image
 
 # Seconds until a client gives a request up, and until it tries a failed operation again.
 TIMEOUT, PATIENCE = 30, 5
-# Seconds that the probe waits: a busy machine may need more than one, and a gap is measured no finer.
+# Seconds that the probe waits: a busy machine may need more than one. A gap is measured no finer.
 PROBE_TIMEOUT = 3
 
 
