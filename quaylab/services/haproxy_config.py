@@ -71,8 +71,8 @@ defaults
     option dontlognull
     load-server-state-from-file global
     timeout connect 1s
-    # For the answer alone: who takes no connection has failed within `timeout connect`. Beside another
-    # Quay that starts, a healthy one needed more than 5 s on two processors.
+    # For the answer alone: who takes no connection has failed within `timeout connect`. Beside
+    # another Quay that starts, a healthy one needed more than 5 s on two processors.
     timeout check 15s
     timeout http-request 30s
     timeout queue 10s

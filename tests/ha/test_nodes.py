@@ -116,6 +116,7 @@ def test_a_lost_machine_is_not_missed(
     assert upgraded.run().changed() == []
 
 
+@pytest.mark.long  # the database's leader without network is a test of its own
 def test_a_machine_without_network_is_not_missed(
     upgraded: Deployment, cluster: Cluster, machines: list[Machine], address: str, load: Load
 ) -> None:
