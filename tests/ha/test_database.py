@@ -39,6 +39,7 @@ def test_status_tells_who_leads_and_where_routers_lead(
     assert table.count(f"database at {leader}, redis at one") == len(cluster.machines)
 
 
+@pytest.mark.long
 def test_a_changed_password_needs_no_other_container(
     deployed: Deployment, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,10 +75,14 @@ def _killed_keepalived(machine: Machine) -> None:
     machine.run("pkill -KILL keepalived")
 
 
-# A lost machine, below, takes its node with it.
+# A lost machine, below, takes its node with it, and moves the address.
 @pytest.mark.parametrize(
     "fault",
-    [pytest.param(_killed_node, marks=pytest.mark.long), _killed_haproxy, _killed_keepalived],
+    [
+        pytest.param(_killed_node, marks=pytest.mark.long),
+        _killed_haproxy,
+        pytest.param(_killed_keepalived, marks=pytest.mark.long),
+    ],
 )
 def test_a_killed_daemon_is_not_missed(
     upgraded: Deployment,
