@@ -49,6 +49,16 @@ class BalancerState:
     servers: Mapping[str, Server]
 
 
+def statistics(output: list[str]) -> list[dict[str, str]]:
+    """Return the rows of HAProxy's statistics in an output.
+
+    Raises:
+        IndexError: it has none.
+    """
+    headers = [at for at, line in enumerate(output) if line.startswith("# pxname,")]
+    return list(csv.DictReader([output[headers[0]][2:], *output[headers[0] + 1 :]]))
+
+
 class Balancer(FactBase[BalancerState | None]):
     """The state of the HAProxy in a container; None if it doesn't answer."""
 
@@ -68,9 +78,8 @@ class Balancer(FactBase[BalancerState | None]):
         # A row of a server begins with the number of its backend.
         rows_of_states = [line.split() for line in output]
         states = [row for row in rows_of_states if row[1:2] == [BACKEND] and row[0].isdigit()]
-        header = [at for at, line in enumerate(output) if line.startswith("# pxname,")]
         try:
-            rows = csv.DictReader([output[header[0]][2:], *output[header[0] + 1 :]])
+            rows = statistics(output)
             sessions = {row["svname"]: int(row["scur"]) for row in rows if row["pxname"] == BACKEND}
             return BalancerState(
                 described[0].partition(":")[2].strip(),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
+from facts.balancer import statistics
 from quaylab.engines import docker
 from quaylab.services.router_config import STATISTICS
 
@@ -25,11 +24,11 @@ class Router(FactBase[dict[str, list[str]] | None]):
         return None
 
     def process(self, output: list[str]) -> dict[str, list[str]] | None:
-        header = [at for at, line in enumerate(output) if line.startswith("# pxname,")]
-        if not header:
+        try:
+            rows = statistics(output)
+        except IndexError:
             return None
         try:
-            rows = list(csv.DictReader([output[header[0]][2:], *output[header[0] + 1 :]]))
             found: dict[str, list[str]] = {
                 row["pxname"]: [] for row in rows if row["svname"] == "BACKEND"
             }

@@ -14,7 +14,7 @@ from facts.containers import Engine
 from facts.files import Paths
 from operations import containers
 from operations.commands import complain, connector_arguments
-from operations.nodes import former_nodes_of
+from operations.nodes import containers_on
 from operations.observation import ask
 from operations.phases import postpone
 from quaylab import blob_copy
@@ -85,9 +85,7 @@ def quay_stopped(plan: Plan) -> Generator[StringCommand]:
         for each in plan.workloads_for("quay", host.name)
         if each.before_stop
     }
-    names = [each.container.name for each in plan.workloads_for("quay", host.name)]
-    names += [node.container for node in former_nodes_of(plan, host.name)]
-    for name in names:
+    for name in containers_on(plan, host.name):
         if name not in found:
             host.noop(f"{name} is not there")
             continue

@@ -81,6 +81,12 @@ def former_nodes_of(plan: Plan, host: str) -> list[Node]:
     ]
 
 
+def containers_on(plan: Plan, host: str) -> list[str]:
+    """Return the names of Quay's containers that a connected host has or should have."""
+    wanted = [each.container.name for each in plan.workloads_for("quay", host)]
+    return wanted + [node.container for node in former_nodes_of(plan, host)]
+
+
 def removes_nodes(plan: Plan) -> bool:
     """Whether the run removes nodes."""
     return any(former_nodes_of(plan, name) for name in plan.machines)

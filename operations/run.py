@@ -65,7 +65,8 @@ class Purpose(Enum):
     ROTATE = "rotate"
     # To move the blobs to the store of the settings, before a deploy with them.
     MOVE = "move"
-    # To recover credentials, to restore or to remove, whatever state the hosts are in.
+    # To recover credentials, to restore, to reboot, to forget a member or to remove, whatever state
+    # the hosts are in.
     RECOVER = "recover"
     # To look at the registry: nothing is locked or saved, whatever state the hosts are in.
     STATUS = "status"

@@ -22,9 +22,7 @@ dumps.intact(name="Check that the dump is intact", place=place, dump=dump)
 
 if host.name in plan.topology.quay:
     # Removed and not only stopped: a reboot would start it again, on the wrong schema.
-    names = [each.container.name for each in plan.workloads_for("quay", host.name)]
-    names += [node.container for node in nodes.former_nodes_of(plan, host.name)]
-    for name in host.loop(names):  # type: ignore[no-untyped-call]
+    for name in host.loop(nodes.containers_on(plan, host.name)):  # type: ignore[no-untyped-call]
         containers.absent(name="Stop Quay", container=name)
 
     files.present(

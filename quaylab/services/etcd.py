@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from quaylab.images import Image, derived_image, packaged_image, with_bases
-from quaylab.model import Container, ManagedFile, Mount, PublishedPort, Volume, container_name
-from quaylab.model import digests as digests_of
+from quaylab.model import (
+    Container,
+    ManagedFile,
+    Mount,
+    PublishedPort,
+    Volume,
+    container_name,
+    digests,
+)
 from quaylab.paths import ETC
 from quaylab.services import database, etcd_config, member_certificate
 from quaylab.services.base import (
@@ -77,27 +84,27 @@ class Etcd(CompanionService):
         )
 
     def workloads(self, context: Context, host: str) -> tuple[Workload, ...]:
-        settings, name = context.settings, container_name(self.name)
+        settings = context.settings
         wanted, environment = image(settings), _environment(context, host)
         certificates = member_certificate.files(context, self.name, etcd_config.UID)
         container = Container(
-            name=name,
+            name=CONTAINER,
             image=wanted.reference,
             version=wanted.tag,
             owner=context.credentials.fingerprint,
             command=("run-etcd",),
             health=etcd_config.HEALTH,
             ports=tuple(port.published for port in self.ports(context, host)),
-            mounts=(configuration_mount(self.name), Mount(name, etcd_config.DATA)),
+            mounts=(configuration_mount(self.name), Mount(CONTAINER, etcd_config.DATA)),
             # etcd reads its certificate at each connection, and the list of members only while it
             # has no data: a change of these needs no other container.
-            files=digests_of(environment),
+            files=digests(environment),
             log_size=settings.container_log_size,
             log_files=settings.container_log_files,
         )
         volume = Volume(
             self.name,
-            name,
+            CONTAINER,
             None,
             etcd_config.UID,
             volume_labels(context, NAME, None),

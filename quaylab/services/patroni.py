@@ -117,7 +117,7 @@ def files(context: Context, host: str) -> tuple[ManagedFile, ...]:
         user=settings.database_user,
         is_founder=host == context.topology.members[0],
         ports=Ports(
-            settings.database_port or PostgreSQL.port, settings.patroni_port, settings.etcd_port
+            context.topology.database.probe_port, settings.patroni_port, settings.etcd_port
         ),
     )
     contents = [patroni_config.render(configuration), environment.content]

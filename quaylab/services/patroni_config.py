@@ -12,15 +12,16 @@ from pydantic import SecretStr
 from quaylab.endpoints import netloc
 from quaylab.paths import ETC
 from quaylab.services import etcd_config, member_certificate
+from quaylab.services.postgresql import PostgreSQL
 
 API_PORT = 8008
-DATABASE_PORT = 5432
+DATABASE_PORT = PostgreSQL.port
 SCOPE = "quaylab"
 FILE = "patroni.yml"
 CONFIGURATION = f"{ETC}/{FILE}"
 # A member's tag with the digest of the files that its Patroni has loaded.
 TAG = "quaylab"
-DATA = "/var/lib/pgsql/data/userdata"
+DATA = f"{PostgreSQL.data}/userdata"
 # Debian's and sclorg's socket; psycopg2 of PyPI would look elsewhere.
 SOCKET = "/var/run/postgresql"
 # The roles that images/patroni/roles.sql makes. No setting of Quay's role has to exclude them.
@@ -89,7 +90,6 @@ def configuration(
     user: str,
     is_founder: bool,
     ports: Ports | None = None,
-    dynamic: Configuration | None = None,
 ) -> Configuration:
     """Return the content of a member's patroni.yml.
 
@@ -100,12 +100,11 @@ def configuration(
         user: Quay's role.
         is_founder: whether the member makes a new cluster, of its volume's data or of none. Exactly
             one does: another with an empty volume could win, and lock out the one with the data.
-        dynamic: the cluster's first settings, by default those of :func:`dynamic_settings`.
     """
     ports = ports or Ports()
     address = members[name]
     tls = {"sslmode": "verify-full", "sslrootcert": member_certificate.AUTHORITY_PATH}
-    found: Configuration = {"bootstrap": {"dcs": dynamic or dynamic_settings()}}
+    found: Configuration = {"bootstrap": {"dcs": dynamic_settings()}}
     return {
         "scope": SCOPE,
         "name": name,

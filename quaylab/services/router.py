@@ -21,12 +21,12 @@ from quaylab.services.base import (
     member_name,
 )
 from quaylab.services.patroni_config import Ports
-from quaylab.services.postgresql import PostgreSQL
 
 if TYPE_CHECKING:
     from quaylab.settings.loading import Settings
 
-# HAProxy's user in its image, which the packaged image has as well.
+# That of HAProxy's user in docker.io/library/haproxy. The packaged image's user has another number,
+# and the router needs none by name.
 UID = 99
 INTERRUPTION = "Quay on this host is without database and Redis for a few seconds"
 
@@ -88,7 +88,7 @@ def _configuration(context: Context) -> ManagedFile:
         topology.member_addresses,
         {member_name(host): topology.addresses[host] for host in redis} if len(redis) > 1 else {},
         verified_name=member_certificate.NAME,
-        ports=Ports(settings.database_port or PostgreSQL.port, settings.patroni_port),
+        ports=Ports(topology.database.probe_port, settings.patroni_port),
         redis_port=settings.redis_port,
     )
     return ManagedFile(f"{ETC}/{ROUTER}/{router_config.FILE}", text, uid=UID, mode=0o400)

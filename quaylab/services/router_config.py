@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from quaylab.endpoints import netloc
 from quaylab.paths import ETC
 from quaylab.services import member_certificate, patroni_config
+from quaylab.services import redis as redis_service
 
 FILE = "haproxy.cfg"
 CONFIGURATION = f"{ETC}/{FILE}"
-DATABASE_PORT = 5432
-REDIS_PORT = 6379
+DATABASE_PORT, REDIS_PORT = patroni_config.DATABASE_PORT, redis_service.PORT
 HEALTH_PORT = 8404
 # The router's own: whether a member serves is none of its health.
 HEALTH = f"bash -c 'exec 3<>/dev/tcp/127.0.0.1/{HEALTH_PORT}'"
