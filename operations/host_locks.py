@@ -7,7 +7,7 @@ with the run. A host without a lasting connection (neither SSH nor @local) has n
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import gevent
@@ -25,60 +25,74 @@ from quaylab.problems import Refusal, refuse
 _connections: list[object] = []
 
 
-def take(hosts: Iterable[Host], identity: str) -> None:
-    """Lock hosts for this process.
+def take(hosts: Iterable[Host], identity: str, command: str) -> dict[str, Iterator[str]]:
+    """Lock hosts for this process, and start a command on each in the same round trip.
 
     Args:
         identity: the identity of this folder's own lock, which this run holds. Only its holder
             uses it, so a host's lock with this identity is left from a run that has ended, and
             is taken over.
+        command: a shell command, which reads nothing.
+
+    Returns:
+        For each host the lines from which :func:`quaylab.locks.output` reads what the command
+        prints.
 
     Raises:
         Refusal: another run holds one of them.
     """
     # The first host alone: of two runs that begin at once, one gets it and the other stops.
     first, *others = sorted(hosts, key=lambda each: each.name)
-    _take(first, identity)
-    jobs = [gevent.spawn(_refusal, host, identity) for host in others]
+    following = {first.name: _take(first, identity, command)}
+    jobs = [gevent.spawn(_attempt, host, identity, command) for host in others]
     gevent.joinall(jobs)
-    refuse(problem for job in jobs for problem in job.get())
+    problems: list[str] = []
+    for host, job in zip(others, jobs, strict=True):
+        lines = job.get()
+        if isinstance(lines, Refusal):
+            problems += lines.problems
+        else:
+            following[host.name] = lines
+    refuse(problems)
+    return following
 
 
-def _refusal(host: Host, identity: str) -> tuple[str, ...]:
-    """Return why a host can't be locked; as an exception gevent would print it."""
+def _attempt(host: Host, identity: str, command: str) -> Iterator[str] | Refusal:
+    """Take a host's lock; return a refusal, which gevent would print as an exception."""
     try:
-        _take(host, identity)
+        return _take(host, identity, command)
     except Refusal as refusal:
-        return refusal.problems
-    return ()
+        return refusal
 
 
-def _take(host: Host, identity: str) -> None:
-    if _lock(host, identity):
-        return
+def _take(host: Host, identity: str, command: str) -> Iterator[str]:
+    """Take a host's lock, and return the lines that follow; none if it has no lock."""
+    lines = _lock(host, identity, command)
     # sudo may need a password, which pyinfra asks for at a terminal. Otherwise the host's report,
     # which is read next, says why no command can be run.
-    if _runs_commands(host):
-        _lock(host, identity)
+    if lines is None and _runs_commands(host):
+        lines = _lock(host, identity, command)
+    return lines or iter(())
 
 
-def _lock(host: Host, identity: str) -> bool:
-    """Take a host's lock; return False if the host runs no command.
+def _lock(host: Host, identity: str, command: str) -> Iterator[str] | None:
+    """Take a host's lock, and return the lines that follow; None if the host runs no command.
 
     Raises:
         Refusal: another run holds it.
     """
     connector: Any = inventory_arguments(host)
     extract_control_arguments(connector)
-    script = StringCommand("set --", QuoteString(identity), QuoteString(holder()), ";", HOST_LOCK)
-    command = make_unix_command_for_host(state, host, script, **connector).get_raw_value()
-    for line in _start(host, command):
+    values = (QuoteString(each) for each in (identity, holder(), command))
+    script = StringCommand("set --", *values, ";", HOST_LOCK)
+    lines = _start(host, make_unix_command_for_host(state, host, script, **connector))
+    for line in lines:
         problem = lock_problem(line)
         if problem:
             raise Refusal([f"{host.name}: {problem}"])
         if problem is not None:
-            return True
-    return not isinstance(host.connector, (SSHConnector, LocalConnector))
+            return lines
+    return None
 
 
 def _runs_commands(host: Host) -> bool:
@@ -89,18 +103,18 @@ def _runs_commands(host: Host) -> bool:
         return False
 
 
-def _start(host: Host, command: str) -> Iterable[str]:
+def _start(host: Host, command: StringCommand) -> Iterator[str]:
     """Start a command that runs as long as this process, and return its output."""
-    connector = host.connector
+    connector, text = host.connector, command.get_raw_value()
     if isinstance(connector, SSHConnector) and connector.client:
-        streams = connector.client.exec_command(command)
+        streams = connector.client.exec_command(text)
         _connections.append(streams)
-        return streams[1]
+        return iter(streams[1])
     if isinstance(connector, LocalConnector):
         process = subprocess.Popen(
-            ["sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            ["sh", "-c", text], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         _connections.append(process)
         assert process.stdout
-        return process.stdout
-    return ()
+        return iter(process.stdout)
+    return iter(())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from weakref import WeakKeyDictionary
@@ -12,7 +14,7 @@ import gevent
 from paramiko import SSHException
 from pyinfra import host, inventory, state
 from pyinfra.api import Host, State, StringCommand
-from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.exceptions import FactProcessError, PyinfraError
 from pyinfra.context import ctx_host, ctx_state
 
 from facts.containers import Engine, Succeeds
@@ -46,6 +48,7 @@ from operations.commands import (
     refusals,
 )
 from operations.observation import question
+from quaylab import locks
 from quaylab import plan as plans
 from quaylab.checks import fetched_images, host_reports
 from quaylab.checks.fetched_images import ImageState
@@ -115,11 +118,13 @@ def begin(purpose: Purpose = Purpose.DEPLOY) -> Plan:
 def _make(purpose: Purpose) -> Plan:
     hosts = host_inputs(inventory)
     settings, _ = load(hosts)
-    is_status = purpose is Purpose.STATUS
-    store = Store(settings.lab_name) if is_status else locked_store(settings.lab_name)
+    if purpose is Purpose.STATUS:
+        store, machines = Store(settings.lab_name), reports({})
+    else:
+        store, machines = locked(settings.lab_name)
     plan = plans.make(
         hosts,
-        reports(),
+        machines,
         store,
         ask=ask_at_terminal(),
         rotate=purpose is Purpose.ROTATE,
@@ -166,27 +171,35 @@ def _observe(plan: Plan, name: str) -> None:
     observation.prepare(host, questions, paths)
 
 
-def locked_store(lab_name: str) -> Store:
-    """Lock the credentials and the hosts for this run, and return the credentials' store.
+def locked(lab_name: str) -> tuple[Store, dict[str, Machine]]:
+    """Lock the credentials and the hosts for this run.
+
+    Returns:
+        The credentials' store, and the hosts' reports.
 
     Raises:
-        Refusal: another run holds one of the locks.
+        Refusal: another run holds one of the locks, or a host reports nothing.
     """
     store = Store(lab_name)
     # A dry run writes nothing and takes no lock. pyinfra has no attribute that says it is one.
-    if "--dry" not in sys.argv:
-        host_locks.take(state.inventory.get_active_hosts(), store.lock().identity)
-    return store
+    if "--dry" in sys.argv:
+        return store, reports({})
+    hosts = state.inventory.get_active_hosts()
+    return store, reports(host_locks.take(hosts, store.lock().identity, MachineFact().command()))
 
 
-def reports() -> dict[str, Machine]:
-    """Ask all connected hosts for their reports at the same time.
+def reports(started: Mapping[str, Iterable[str]]) -> dict[str, Machine]:
+    """Return the reports of all connected hosts, which are asked at the same time.
+
+    Args:
+        started: where the report's command runs already, the lines from which
+            :func:`quaylab.locks.output` reads what it prints.
 
     Raises:
         Refusal: a host reports nothing.
     """
     hosts: list[Host] = list(state.inventory.get_active_hosts())
-    jobs = [gevent.spawn(_ask, host) for host in hosts]
+    jobs = [gevent.spawn(_report, host, started.get(host.name, ())) for host in hosts]
     gevent.joinall(jobs)
     answers = {host.name: job.get() for host, job in zip(hosts, jobs, strict=True)}
     refuse(problem for problem in answers.values() if isinstance(problem, str))
@@ -217,8 +230,11 @@ def _images(plan: Plan) -> dict[str, dict[str, ImageState]]:
     return found
 
 
-def _ask(host: Host) -> Machine | str:
+def _report(host: Host, started: Iterable[str]) -> Machine | str:
     """Return a host's report, or the reason why there is none: gevent would print an exception."""
+    if output := locks.output(started):
+        with suppress(FactProcessError):  # it is asked again, and pyinfra prints the error
+            return MachineFact().process(output)
     with ctx_host.use(host):
         try:
             report: Machine | None = host.get_fact(MachineFact)

@@ -7,6 +7,7 @@ import fcntl
 import getpass
 import os
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -57,8 +58,8 @@ class FileLock:
         return f"{kernel}/{status.st_dev}/{status.st_ino}"
 
 
-# Takes a host's lock and holds it until its standard input ends; $1 is an identity, $2 a holder.
-# Login files may print before it, so its answer is marked.
+# Takes a host's lock, runs a command, and holds the lock until its standard input ends. $1 is an
+# identity, $2 a holder, $3 the command. Login files may print before it, so its answers are marked.
 HOST_LOCK = """
 test "$(id -u)" = 0 || { echo 'quaylab-lock: none'; exit; }
 command -v flock >/dev/null ||
@@ -79,12 +80,30 @@ if ! flock --nonblock 9; then
 fi
 echo "$1 $$ $2" >$lock
 echo 'quaylab-lock: taken'
+sh -c "$3" </dev/null 2>/dev/null 9>&-
+echo "quaylab-lock: exit status $?"
 # A connection that was cut is noticed only by what doesn't get through.
 trap '' PIPE
 { while sleep 10 && echo; do :; done; kill $$; } 9>&- &
 cat >/dev/null 9>&-
 kill $!
 """
+
+
+def output(lines: Iterable[str]) -> list[str] | None:
+    """Return what the command of :data:`HOST_LOCK` printed, by the lines after the lock's answer.
+
+    Returns:
+        Its lines; None if it failed, or if the connection has ended before it did.
+    """
+    found: list[str] = []
+    for line in lines:
+        before, mark, status = line.rstrip("\r\n").partition("quaylab-lock: exit status ")
+        if mark:
+            # The last line of the output may lack its end.
+            return [*found, *([before] if before else [])] if status == "0" else None
+        found.append(before)
+    return None
 
 
 def lock_problem(line: str) -> str | None:

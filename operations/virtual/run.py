@@ -11,7 +11,7 @@ from pyinfra.api import State
 from pyinfra.context import ctx_host, ctx_state
 
 from operations.commands import host_inputs, refusals
-from operations.run import locked_store, reports
+from operations.run import locked
 from operations.virtual.hypervisor import report
 from quaylab.checks import host_reports
 from quaylab.hosts.machine import Machine
@@ -53,9 +53,9 @@ def begin(removes: bool = False) -> VirtualRun:
 def _make(removes: bool) -> VirtualRun:
     hosts = host_inputs(inventory)
     settings, host_settings = load(hosts)
-    store = locked_store(settings.lab_name)
+    store, machines = locked(settings.lab_name)
     lab = build(settings, host_settings, hosts)
-    machine = reports()[lab.hypervisor]
+    machine = machines[lab.hypervisor]
     refuse(host_reports.hypervisor_problems(lab.hypervisor, machine))
     if not removes:
         refuse(changes.refusals(lab, _report(lab)))

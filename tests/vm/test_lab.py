@@ -65,7 +65,7 @@ def test_a_run_on_this_machine_is_refused_by_it_as_well(operator: Operator, tmp_
     """It is here because the other tests of this file lock this machine."""
     inventory = operator.inventory(tmp_path, {}, {"lab_name": "test-local"})
     inventory.write_text('quay = database = redis = ["@local"]\n')
-    script = f"set -- elsewhere 'somebody on this machine'; {HOST_LOCK}"
+    script = f"set -- elsewhere 'somebody on this machine' :; {HOST_LOCK}"
     with subprocess.Popen(
         ["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as first:

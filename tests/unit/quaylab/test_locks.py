@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from quaylab import locks
-from quaylab.locks import HOST_LOCK, FileLock, LockHeld, lock_problem
+from quaylab.locks import HOST_LOCK, FileLock, LockHeld, lock_problem, output
 
 
 class Host:
@@ -22,10 +22,12 @@ class Host:
 
     @contextmanager
     def run(
-        self, identity: str, who: str = "me"
+        self, identity: str, who: str = "me", command: str = ":"
     ) -> Iterator[tuple[str | None, subprocess.Popen[str]]]:
         """Ask for the lock as a run does; yield the answer, and the process that holds the lock."""
-        script = f"echo Hello; printf 'Welcome!'; set -- {identity} '{who}'; {self._script}"
+        script = (
+            f"echo Hello; printf 'Welcome!'; set -- {identity} '{who}' '{command}'; {self._script}"
+        )
         with subprocess.Popen(
             ["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process:
@@ -72,6 +74,29 @@ def test_a_host_that_cannot_be_locked_is_reported(tmp_path: Path) -> None:
         assert problem
         assert problem.startswith("can't be locked for this run: ")
         assert problem.endswith("quaylab-run.lock can't be written")
+
+
+@pytest.mark.parametrize(
+    ("command", "printed"),
+    [
+        ("echo one; echo two", ["one", "two"]),
+        ("echo one; printf two", ["one", "two"]),
+        ("echo one; exit 3", None),
+        (":", []),
+        ("cat", []),
+    ],
+)
+def test_a_locked_host_runs_a_command(host: Host, command: str, printed: list[str] | None) -> None:
+    with host.run("first", command=command) as (_, holding):
+        assert holding.stdout
+        assert output(holding.stdout) == printed
+        assert holding.poll() is None
+        with host.run("second") as (second, _):
+            assert second
+
+
+def test_a_connection_that_ends_before_the_command_does() -> None:
+    assert output(["one\n"]) is None
 
 
 @pytest.mark.parametrize("line", ["", "Welcome!", "quaylab-lock: "])
