@@ -255,11 +255,14 @@ class Registry:
         return {"Authorization": f"Bearer {_json(response, 'token')}"}
 
     def _blob(self, path: str, bearer: dict[str, str]) -> bytes:
-        """Fetch a blob from the registry, or from the store that it redirects to."""
+        """Fetch a blob from the registry, or from where it redirects to: the store, or with
+        FEATURE_PROXY_STORAGE its own proxy in front of the store."""
         answer = self._send("GET", path, headers=bearer, expect=(200, 302, 307))
         if answer.status == 200:
             return answer.data
         location = urllib3.util.parse_url(answer.headers["Location"])
+        if location.netloc == self.registry:
+            return self._send("GET", location.request_uri).data
         if self._store_client is None:
             raise RegistryError(
                 f"GET {path}: sent to {location.host}, which is not an object store"

@@ -338,6 +338,16 @@ def test_an_image_that_comes_back_changed(client: Registry, quay: SmallQuay, con
         client.pull(USER, PASSWORD, pushed)
 
 
+def test_blobs_come_through_the_registrys_own_proxy(client: Registry, quay: SmallQuay) -> None:
+    quay.sends_to = f"https://{NAME}/_storage_proxy/allowed/https/store"
+    pushed = client.push(USER, PASSWORD, "check-")
+    client.pull(USER, PASSWORD, pushed)
+    assert any(request.startswith("GET /_storage_proxy/") for request in quay.seen)
+    quay.sends_to = f"https://{NAME}/_storage_proxy/forged/https/store"
+    with pytest.raises(RegistryError, match=r"GET /_storage_proxy/.*HTTP 401"):
+        client.pull(USER, PASSWORD, pushed)
+
+
 def test_a_refused_login_ends_either(client: Registry, quay: SmallQuay) -> None:
     pushed = client.push(USER, PASSWORD, "check-")
     refusal = {"errors": [{"message": "invalid username or password"}]}
