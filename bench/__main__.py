@@ -115,6 +115,8 @@ def main() -> None:
     parser.add_argument("--print", action="store_true", help="leave README.md as it is")
     options = parser.parse_args()
     wanted = options.only or ["a", "b", "c"]
+    # As on a user's machine, where Python keeps the modules that it has compiled.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     conditions = _conditions(options.repetitions)
     with tempfile.TemporaryDirectory(prefix="bench-") as name, site(Path(name)) as built:
         bench = Bench(built, options.repetitions)
