@@ -20,7 +20,7 @@ def registry_configuration(settings: Settings) -> dict[str, Any]:
         "storage": {
             **_driver(driver, arguments),
             "delete": {"enabled": True},
-            "redirect": {"disable": not _redirects(settings)},
+            "redirect": {"disable": not signs(settings)},
             "maintenance": {"uploadpurging": {"enabled": False}},
         },
         "http": {
@@ -46,11 +46,10 @@ def check(settings: Settings) -> None:
         raise StartError("S3Storage lacks host: Quay looks for the bucket at s3.amazonaws.com")
 
 
-def _redirects(settings: Settings) -> bool:
-    """Return whether clients fetch blobs from the store itself, by S3's signed addresses."""
+def signs(settings: Settings) -> bool:
+    """Return whether the store lets clients fetch blobs, by S3's signed addresses."""
     driver, _ = settings.storage
-    signs = driver in ("RadosGWStorage", "S3Storage", "GoogleCloudStorage")
-    return signs and not settings.values.get("FEATURE_PROXY_STORAGE")
+    return driver in ("RadosGWStorage", "S3Storage", "GoogleCloudStorage")
 
 
 def _driver(name: str, arguments: dict[str, Any]) -> dict[str, Any]:

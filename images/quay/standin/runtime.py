@@ -22,6 +22,13 @@ def prepare(bundle: Path) -> None:
     CA_BUNDLE.write_bytes(b"\n".join(file.read_bytes() for file in certificates))
 
 
+def name_server() -> str:
+    """Return the address of the container's name server, in the notation of nginx."""
+    lines = (line.split() for line in Path("/etc/resolv.conf").read_text().splitlines())
+    found = next((words[1] for words in lines if words[:1] == ["nameserver"]), "127.0.0.1")
+    return f"[{found}]" if ":" in found else found
+
+
 def write(name: str, content: str) -> Path:
     """Write a rendered file, which may have secrets, readable for this user only."""
     file = FOLDER / name

@@ -102,5 +102,6 @@ def nginx_configuration(settings: Settings) -> str:
         WEB_SOCKET=runtime.WEB_SOCKET,
         REGISTRY_SOCKET=runtime.REGISTRY_SOCKET,
         BLOBS=storage.BLOBS,
+        RESOLVER=runtime.name_server(),
         VERSION=version(),
     )

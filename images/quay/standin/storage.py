@@ -97,9 +97,18 @@ def read(digest: str) -> bytes:
     answer = _request("GET", f"{BLOBS}/{digest}")
     if answer.status == http.HTTPStatus.OK:
         return answer.body
+    return _fetch(urlsplit(_location(answer)))
+
+
+def signed_address(digest: str) -> str:
+    """Return a blob's signed address at a store that signs."""
+    return _location(_request("GET", f"{BLOBS}/{digest}"))
+
+
+def _location(answer: _Answer) -> str:
     if answer.status != http.HTTPStatus.TEMPORARY_REDIRECT:
         raise StorageError(f"a blob cannot be read: {answer.status}")
-    return _fetch(urlsplit(answer.location))
+    return answer.location
 
 
 def _fetch(address: SplitResult) -> bytes:

@@ -5,7 +5,18 @@ from typing import NoReturn
 import sqlalchemy.exc
 from flask import Flask, Response, jsonify, request
 
-from standin import api, config, database, events, health, registry, sessions, storage, version
+from standin import (
+    api,
+    config,
+    database,
+    events,
+    health,
+    registry,
+    sessions,
+    storage,
+    storage_proxy,
+    version,
+)
 from standin.accounts import Accounts
 from standin.refusals import not_done
 
@@ -29,6 +40,7 @@ def create_app() -> Flask:
         registry.make_blueprint(settings, engine, accounts, events.UserEvents(settings))
     )
     health.add_health(app, settings, engine)
+    storage_proxy.add_storage_proxy(app, settings)
     _add_pages(app)
 
     @app.before_request

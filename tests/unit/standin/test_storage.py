@@ -112,19 +112,17 @@ def test_each_kind_of_store(changes: dict[str, Any], name: str, options: dict[st
 
 
 @pytest.mark.parametrize(
-    ("changes", "redirects"),
+    ("changes", "signs"),
     [
         ({}, False),
         ({"storage": "gcs"}, True),
-        ({"storage": "gcs", "storage_proxy": True}, False),
+        ({"storage": "gcs", "storage_proxy": True}, True),
         ({"storage": "swift", "swift_auth_url": "https://keystone.example.com/v3"}, False),
     ],
     ids=["local", "gcs", "proxied", "swift"],
 )
-def test_clients_are_redirected_to_the_store_as_by_quay(
-    changes: dict[str, Any], redirects: bool
-) -> None:
-    assert _storage(**changes)["redirect"]["disable"] is not redirects
+def test_only_some_stores_sign_addresses(changes: dict[str, Any], signs: bool) -> None:
+    assert _storage(**changes)["redirect"]["disable"] is not signs
 
 
 @pytest.mark.parametrize(
