@@ -6,12 +6,11 @@ import json
 import os
 import re
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bench.site import Lab
+from bench.site import Lab, virtual_environment
 from quaylab.engines import docker
 from quaylab.model import (
     DIGEST_LABEL,
@@ -36,9 +35,8 @@ class Ansible:
 
     @classmethod
     def install(cls, folder: Path) -> Ansible:
-        """Install Ansible with its collections from PyPI, by pip's own configuration."""
-        run(sys.executable, "-m", "venv", str(folder / "venv"))
-        run(str(folder / "venv/bin/pip"), "install", "--quiet", "ansible", timeout=1200)
+        """Install Ansible with its collections."""
+        virtual_environment(folder, "ansible")
         return cls(folder)
 
     @property

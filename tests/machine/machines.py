@@ -480,10 +480,15 @@ class Result:
 
 
 class Operator:
-    """The user who runs pyinfra, with a home and an SSH key apart from the developer's."""
+    """The user who runs pyinfra, with a home and an SSH key apart from the developer's.
 
-    def __init__(self, home: Path) -> None:
+    Args:
+        python: of an environment that has requirements.txt.
+    """
+
+    def __init__(self, home: Path, python: str = sys.executable) -> None:
         self.home = home
+        self._python = python
         self.key = home / ".ssh" / "id_ed25519"
         self.known_hosts = home / ".ssh" / "known_hosts"
         self.key.parent.mkdir(mode=0o700)
@@ -567,7 +572,7 @@ class Operator:
         # With -y pyinfra doesn't ask before it changes something; with --dry it would plan nothing.
         agreed = [] if "--dry" in args else ["-y"]
         return subprocess.Popen(
-            [sys.executable, "-m", "pyinfra", *agreed, "--json", str(inventory), deploy, *args],
+            [self._python, "-m", "pyinfra", *agreed, "--json", str(inventory), deploy, *args],
             cwd=PROJECT,
             env={**os.environ, "HOME": str(self.home), "PYINFRA_PROGRESS": "off", **(env or {})},
             stdin=subprocess.DEVNULL,
