@@ -6,16 +6,18 @@ from dataclasses import dataclass
 
 from pyinfra.api.facts import FactBase
 
-from quaylab.services.keepalived import LOADED, UNIT, UNIT_FILE
+from quaylab.services.keepalived import LOADED, PENDING, UNIT, UNIT_FILE
 
 
 @dataclass(frozen=True)
 class KeepalivedState:
-    """``present``: our unit is there. ``loaded`` is the sha256 of the configuration that runs, and
-    ``outdated`` whether systemd has read an older unit."""
+    """``present``: our unit is there. ``pending``: it holds the address without asking HAProxy.
+    ``loaded`` is the sha256 of the configuration that runs, and ``outdated`` whether systemd has
+    read an older unit."""
 
     installed: bool
     present: bool
+    pending: bool
     active: bool
     enabled: bool
     outdated: bool
@@ -29,6 +31,7 @@ class Keepalived(FactBase[KeepalivedState]):
         return (
             "command -v keepalived >/dev/null && echo installed; "
             f"test -e {UNIT_FILE} && echo present; "
+            f"test -e {PENDING} && echo pending; "
             f"systemctl is-active --quiet {UNIT} 2>/dev/null && echo active; "
             f"systemctl is-enabled --quiet {UNIT} 2>/dev/null && echo enabled; "
             f"systemctl show --property=NeedDaemonReload {UNIT} 2>/dev/null; "
@@ -37,13 +40,14 @@ class Keepalived(FactBase[KeepalivedState]):
 
     @staticmethod
     def default() -> KeepalivedState:
-        return KeepalivedState(False, False, False, False, False, "")
+        return KeepalivedState(False, False, False, False, False, False, "")
 
     def process(self, output: list[str]) -> KeepalivedState:
         loaded = [line.split()[1] for line in output if line.startswith("loaded ")]
         return KeepalivedState(
             installed="installed" in output,
             present="present" in output,
+            pending="pending" in output,
             active="active" in output,
             enabled="enabled" in output,
             outdated="NeedDaemonReload=yes" in output,

@@ -7,7 +7,7 @@ from pyinfra.api.facts import FactBase
 
 from facts.balancer import statistics
 from quaylab.engines import docker
-from quaylab.services.router_config import STATISTICS
+from quaylab.services.tcp_proxy import STATISTICS
 
 
 class Router(FactBase[dict[str, list[str]] | None]):

@@ -164,6 +164,8 @@ ceph_data = None
 ceph_quota_gb = None
 # Whether Quay's user in Ceph may use its Swift interface as well, as quay:swift.
 ceph_swift = False
+# With several Ceph hosts and balancers: port of the gateways on the balancers.
+ingress_port = 7443
 
 # --- Certificates ---
 # Your certificate (PEM, with its chain) on this machine; None: one that Quaylab's own CA signs.

@@ -52,12 +52,6 @@ def runs_haproxy(plan: Plan, name: str) -> bool:
     return is_running(plan.machines[name].state, wanted)
 
 
-def is_former(plan: Plan, name: str) -> bool:
-    """Whether a connected host had our HAProxy when the run began, and is no balancer."""
-    found = plan.machines[name].state.containers.get(CONTAINER)
-    return bool(found and found.digest and name not in plan.topology.balancers)
-
-
 def wanted_digest(plan: Plan, name: str) -> str:
     """Return what a balancer's HAProxy tells of its configuration once it is the plan's."""
     (configuration,) = (

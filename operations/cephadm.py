@@ -8,11 +8,12 @@ from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.ceph import AUTHORIZED_KEYS, Ceph, Cephadm, CephadmState
-from operations.commands import apt_install, fail, quoted
+from operations.commands import apt_install, await_port, fail, quoted
 from operations.observation import ask
 from quaylab.paths import CEPH_NOTE, VAR
 from quaylab.plan import Plan
 from quaylab.services import ceph, cephadm
+from quaylab.services.object_store import gateway_port
 
 
 @operation()
@@ -108,8 +109,7 @@ def serving(plan: Plan) -> Generator[StringCommand]:
 
     + plan: the run's plan
     """
-    store, timeout = plan.topology.store, plan.settings.health_timeout
-    if host.name != ceph.admin_host(plan.topology) or store is None:
+    if host.name != ceph.admin_host(plan.topology):
         host.noop("waited for on the first host")
         return
     shell = ceph.shell(plan.settings, plan.topology)
@@ -118,16 +118,15 @@ def serving(plan: Plan) -> Generator[StringCommand]:
         host.noop(f"{state.health}: {', '.join(f'{n} {k}' for k, n in state.daemons.items())}")
         return
     status = " ".join((*shell, "ceph", "status"))
-    yield StringCommand(
-        f"end=$(($(date +%s) + {timeout}));",
-        # The gateway listens once it has read its pools.
-        "until timeout 5 bash -c", QuoteString(f"</dev/tcp/{store.address}/{store.port}"),
-        "2>/dev/null; do",
-        'if test "$(date +%s)" -ge "$end"; then',
+    timeout = plan.settings.health_timeout
+    # The gateway listens once it has read its pools.
+    yield await_port(
+        plan.topology.addresses[host.name],
+        gateway_port(plan.settings),
+        timeout,
         f"{status} 2>/dev/null | head -n 12 >&2;",
         fail(f"Ceph's gateway does not answer (health_timeout: {timeout} s); has it OSDs?"),
-        "; fi; sleep 2; done",
-    )  # fmt: skip
+    )
 
 
 @operation()

@@ -12,7 +12,14 @@ from operations.commands import fail, quoted
 from operations.observation import ask
 from quaylab.engines import docker
 from quaylab.engines.state import EngineState
-from quaylab.model import LOW_SHARES, NETWORK, NORMAL_SHARES, Container, Volume
+from quaylab.model import (
+    LOW_SHARES,
+    NETWORK,
+    NORMAL_SHARES,
+    Container,
+    Volume,
+    container_name,
+)
 from quaylab.plan import Plan
 from quaylab.services.base import Workload
 
@@ -118,6 +125,13 @@ def is_running(engine: EngineState, wanted: Container) -> bool:
     """Whether a container of ours runs in the place of the wanted one."""
     found = engine.containers.get(wanted.name)
     return bool(found and found.digest and found.state == "running")
+
+
+def is_former(plan: Plan, service: str, name: str) -> bool:
+    """Whether a connected host had a service's container of ours when the run began, and is none of
+    its hosts any more."""
+    found = plan.machines[name].state.containers.get(container_name(service))
+    return bool(found and found.digest and name not in plan.topology.hosts[service])
 
 
 @operation()

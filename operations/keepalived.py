@@ -8,12 +8,21 @@ from pyinfra import host, inventory
 from pyinfra.api import StringCommand, operation
 
 from facts.keepalived import AddressInUse, Keepalived, KeepalivedState
+from operations import balancers
 from operations.commands import apt_install, fact_of, fail
 from operations.observation import ask
 from quaylab.hosts.machine import Machine
 from quaylab.plan import Plan
 from quaylab.problems import refuse
-from quaylab.services.keepalived import CONFIGURATION, DIRECTORY, LOADED, UNIT, UNIT_FILE, files
+from quaylab.services.keepalived import (
+    CONFIGURATION,
+    DIRECTORY,
+    LOADED,
+    PENDING,
+    UNIT,
+    UNIT_FILE,
+    files,
+)
 
 
 @operation()
@@ -63,14 +72,46 @@ def running(plan: Plan) -> Generator[StringCommand]:
 
 
 @operation()
+def early(plan: Plan) -> Generator[StringCommand]:
+    """Let this balancer hold the address before its HAProxy runs.
+
+    + plan: the run's plan
+    """
+    if balancers.runs_haproxy(plan, host.name):
+        host.noop("HAProxy runs")
+    elif ask(Keepalived).pending:
+        host.noop("it may hold the address without HAProxy")
+    else:
+        yield StringCommand(f"touch {PENDING}")
+
+
+@operation()
+def checked() -> Generator[StringCommand]:
+    """Let this balancer hold the address only while its HAProxy is well."""
+    if ask(Keepalived).pending:
+        yield StringCommand(f"rm -f {PENDING}")
+    else:
+        host.noop("it holds the address only while HAProxy is well")
+
+
+@operation()
 def absent() -> Generator[StringCommand]:
     """Give up the virtual address, and remove our unit; the package stays."""
     if not ask(Keepalived).present:
         host.noop("no unit of ours is there")
         return
     yield StringCommand(
-        f"systemctl disable --now --quiet {UNIT} && rm -f {UNIT_FILE} {LOADED} && "
+        f"systemctl disable --now --quiet {UNIT} && rm -f {UNIT_FILE} {LOADED} {PENDING} && "
         f"rm -rf {DIRECTORY} && systemctl daemon-reload"
+    )
+
+
+def is_free(plan: Plan) -> bool:
+    """Whether there is a virtual address, and no connected balancer held it when the run began."""
+    address = plan.settings.virtual_address
+    connected = [name for name in plan.topology.balancers if name in plan.machines]
+    return address is not None and not any(
+        address in plan.machines[name].own_addresses for name in connected
     )
 
 

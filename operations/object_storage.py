@@ -7,11 +7,42 @@ from collections.abc import Generator
 from pyinfra import host
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
-from operations import reach
-from operations.commands import complain, fail
+from operations import keepalived, reach
+from operations.commands import await_port, complain, fail
+from operations.containers import is_running
 from operations.phases import postpone
 from quaylab.clients.probes import Unreachable
 from quaylab.plan import Plan
+from quaylab.services import ingress
+
+
+@operation()
+def reachable(plan: Plan) -> Generator[StringCommand]:
+    """Wait until the ingress answers: on a first run the virtual address is not held yet.
+
+    + plan: the run's plan
+    """
+    store, timeout = plan.topology.store, plan.settings.health_timeout
+    assert store  # else there is no ingress
+    balancers = plan.topology.hosts[ingress.NAME]
+    connected = [name for name in balancers if name in plan.machines]
+    ran = all(
+        is_running(plan.machines[name].state, plan.workload(ingress.NAME, name).container)
+        for name in connected
+    )
+    # One that takes no part may hold the address.
+    if ran and (len(connected) < len(balancers) or not keepalived.is_free(plan)):
+        host.noop("the ingress runs")
+        return
+    yield await_port(
+        store.address,
+        store.port,
+        timeout,
+        fail(
+            f"ingress_port: nobody answers at {store.address}:{store.port} (health_timeout: "
+            f"{timeout} s); does {host.name} reach the balancers, and one of them hold the address?"
+        ),
+    )
 
 
 @operation()

@@ -21,7 +21,7 @@ from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
 from quaylab.model import container_name
 from quaylab.plan import Plan
-from quaylab.services import BY_NAME
+from quaylab.services import BY_NAME, ingress
 from quaylab.services.base import ROUTER
 from quaylab.services.quay_nodes import Node
 
@@ -41,7 +41,11 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
         },
         **{f"Balancer, {name}": partial(_balancer, name) for name in plan.topology.balancers},
         **{f"Member, {name}": partial(_member, name) for name in plan.topology.members},
-        **{f"Router, {name}": partial(_router, name) for name in plan.topology.hosts["router"]},
+        **{
+            f"{title}, {name}": partial(_tcp_proxy, service, name)
+            for service, title in {ROUTER: "Router", ingress.NAME: "Ingress"}.items()
+            for name in plan.topology.hosts[service]
+        },
         **{BY_NAME[name].title: partial(_service, name) for name in plan.topology.endpoints},
         "End to end": _end_to_end,
         "Certificate": _certificate,
@@ -104,16 +108,16 @@ def _member(name: str, plan: Plan) -> str:
     return str(found.own)
 
 
-def _router(name: str, plan: Plan) -> str:
-    """Return to which members a router leads."""
+def _tcp_proxy(service: str, name: str, plan: Plan) -> str:
+    """Return to which members a router leads, or to which gateways an ingress."""
     if name not in plan.machines:
         raise RegistryError(f"{name} takes no part in this run")
-    found = fact_of(inventory.get_host(name), Router, container=container_name(ROUTER))
+    found = fact_of(inventory.get_host(name), Router, container=container_name(service))
     if found is None:
         raise RegistryError("HAProxy does not answer; ./lab up brings it back")
-    if lost := [service for service, members in found.items() if not members]:
+    if lost := [each for each, members in found.items() if not members]:
         raise RegistryError(f"nobody serves: {', '.join(lost)}")
-    return ", ".join(f"{service} at {', '.join(members)}" for service, members in found.items())
+    return ", ".join(f"{each} at {', '.join(members)}" for each, members in found.items())
 
 
 def _service(name: str, plan: Plan) -> str:

@@ -10,17 +10,19 @@ from pyinfra.api import FunctionCommand, QuoteString, StringCommand, operation
 from facts.containers import Engine
 from facts.files import Paths
 from facts.trust import Name
-from operations import balancers, hosts_file
+from operations import hosts_file
 from operations.commands import refusals
+from operations.containers import is_former
 from operations.nodes import former_nodes_of
 from operations.observation import ask
 from operations.trust import MARK, remove_ca
 from quaylab import blob_copy
 from quaylab.checks import ownership
 from quaylab.engines import docker
-from quaylab.model import CREDENTIALS_LABEL, NETWORK, PATH_LABEL
+from quaylab.model import CREDENTIALS_LABEL, NETWORK, PATH_LABEL, container_name
 from quaylab.paths import ETC, VAR
 from quaylab.plan import Plan, refuse_teardown
+from quaylab.services import balancer, ingress
 from quaylab.topology import docker_trust
 
 
@@ -47,7 +49,11 @@ def containers(plan: Plan) -> Generator[StringCommand]:
     if blob_copy.CONTAINER in plan.machines[host.name].containers:
         # Of a killed run; it would keep the network and the volume.
         yield StringCommand(docker.remove_at_once(blob_copy.CONTAINER))
-    ours = [balancers.CONTAINER] if balancers.is_former(plan, host.name) else []
+    ours = [
+        container_name(service)
+        for service in (balancer.NAME, ingress.NAME)
+        if is_former(plan, service, host.name)
+    ]
     ours += [node.container for node in former_nodes_of(plan, host.name)]
     ours += [each.container.name for each in reversed(plan.workloads_of(host.name))]
     for name in ours:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from quaylab.services import BY_NAME
+from quaylab.services import BY_NAME, object_store
 from quaylab.services.base import ROUTER, Context
+from quaylab.services.ingress import NAME as INGRESS
 from quaylab.services.quay_nodes import nodes
 
 ELSEWHERE = ", which runs elsewhere"
@@ -68,6 +69,11 @@ def flows(context: Context) -> Iterator[Flow]:
     else:
         yield Flow("clients", "quay", topology.https_port, topology.hostname)
     for name, endpoint in topology.endpoints.items():
+        if name == object_store.NAME and topology.hosts[INGRESS]:
+            yield Flow("quay", INGRESS, endpoint.port, endpoint.address)
+            gateways = object_store.gateway_port(settings)
+            yield Flow(INGRESS, "ceph", gateways, "a gateway that answers")
+            continue
         if len(endpoint.hosts) > 1:
             yield Flow("quay", ROUTER, endpoint.port, f"on the same host, for {name}")
             yield Flow("router", name, endpoint.probe_port, SERVES[name])

@@ -4,6 +4,7 @@ from pyinfra import host
 
 from operations import balancers, barrier, containers, files, images, keepalived
 from operations.run import begin
+from quaylab.model import container_name
 from quaylab.services.keepalived import files as keepalived_files
 
 plan = begin()
@@ -11,6 +12,10 @@ plan = begin()
 if plan.topology.balancers:
     # HAProxy takes over ports that Quay had, and looks for the nodes where they are now.
     barrier.reached(name="Wait until Quay's nodes run")
+
+if containers.is_former(plan, "ingress", host.name):
+    # Until now Quay may have used it.
+    containers.absent(name="Remove a former ingress", container=container_name("ingress"))
 
 # One after the other: while one is replaced, clients use the others.
 for name in host.loop(plan.topology.balancers):  # type: ignore[no-untyped-call]
@@ -36,5 +41,7 @@ for name in host.loop(plan.topology.balancers):  # type: ignore[no-untyped-call]
             )
 
             keepalived.running(name="Run keepalived", plan=plan)
+
+            keepalived.checked(name="Hold the address only where HAProxy is well")
         else:
             keepalived.absent(name="Remove keepalived's unit")

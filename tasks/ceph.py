@@ -1,6 +1,6 @@
-"""Ceph: a cluster on one host, or by cephadm on several; Quay's user in it, and the bucket."""
+"""Ceph: a cluster on one host, or by cephadm on several; the way to it, Quay's user, the bucket."""
 
-from pyinfra import host
+from pyinfra import host, local
 
 from operations import ceph, cephadm, containers, files, images, object_storage
 from operations.run import begin
@@ -38,6 +38,8 @@ if host.name in members:
 
 if members:
     ceph.user_present(name="Create Quay's user in Ceph", plan=plan)
+
+    local.include("tasks/ingress.py")
 
     if host.name == plan.topology.leader:
         object_storage.bucket_present(name="Create the bucket in Ceph", plan=plan)

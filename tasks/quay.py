@@ -12,7 +12,7 @@ plan = begin()
 
 dumps.taken(name="Dump the database before its schema changes", plan=plan)
 
-if balancers.is_former(plan, host.name):
+if containers.is_former(plan, "balancer", host.name):
     # It leaves its ports to Quay, and the address to the others.
     keepalived.absent(name="Remove keepalived's unit")
 

@@ -8,6 +8,7 @@ from quaylab.hosts.machine import Machine
 from quaylab.model import ManagedFile
 from quaylab.paths import STORAGE_NOTE
 from quaylab.secrets.credentials import Credentials
+from quaylab.services import object_store
 from quaylab.services.quay import STORAGE_VOLUME
 from quaylab.settings.loading import Settings
 from quaylab.topology import Topology
@@ -24,7 +25,11 @@ def place(settings: Settings, topology: Topology) -> str:
     location, store = settings.storage_location, topology.store
     if store is None:
         return f"{location} local"
-    bucket = f"{store.address}:{store.port}/{settings.storage_bucket}{settings.storage_path}"
+    address, port = store.address, store.port
+    if ceph := topology.hosts["ceph"]:
+        # Its own, which stays when balancers are put in front of it, or taken away.
+        address, port = topology.addresses[ceph[0]], object_store.gateway_port(settings)
+    bucket = f"{address}:{port}/{settings.storage_bucket}{settings.storage_path}"
     return f"{location} {store.kind} {bucket}"
 
 

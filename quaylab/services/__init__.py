@@ -13,6 +13,7 @@ from quaylab.services.base import Service
 from quaylab.services.ceph import Ceph, CephSecrets, CephSettings
 from quaylab.services.database import Database, DatabaseSecrets, DatabaseSettings
 from quaylab.services.etcd import Etcd, EtcdSettings
+from quaylab.services.ingress import Ingress
 from quaylab.services.mysql import MySQLSettings
 from quaylab.services.object_store import ObjectStore, ObjectStoreSecrets, ObjectStoreSettings
 from quaylab.services.postgresql import PostgreSQLSettings
@@ -23,6 +24,7 @@ from quaylab.services.router import Router
 # In the order in which they start: each comes after those that it uses.
 SERVICES: tuple[Service, ...] = (
     Ceph(),
+    Ingress(),
     ObjectStore(),
     Etcd(),
     Database(),

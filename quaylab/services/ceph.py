@@ -38,8 +38,9 @@ from quaylab.services.base import (
     Workload,
     volume_labels,
 )
-from quaylab.services.object_store import RADOSGW_PORT
+from quaylab.services.object_store import RADOSGW_PORT, gateway_port
 from quaylab.settings.types import HostPath, ImageName, Section
+from quaylab.settings.types import Port as PortNumber
 
 if TYPE_CHECKING:
     from quaylab.hosts.machine import Machine
@@ -79,6 +80,9 @@ class CephSettings(Section):
     ceph_swift: bool = Field(
         description="Whether Quay's user in Ceph may use its Swift interface as well, as quay:swift"
     )
+    ingress_port: PortNumber = Field(
+        description="With several Ceph hosts and balancers: port of the gateways on the balancers"
+    )
 
 
 class CephSecrets(BaseModel):
@@ -108,9 +112,8 @@ class Ceph(Service):
         if hosts and not runs_in_container(hosts):
             credentials = cephadm.with_ssh_key(credentials)
         if hosts and settings.storage_tls:
-            addresses = [topology.addresses[host] for host in hosts]
             credentials = certificates.with_ceph_certificate(
-                credentials, topology.hostname, addresses
+                credentials, topology.hostname, _names(topology)
             )
         return credentials
 
@@ -125,10 +128,10 @@ class Ceph(Service):
         return (image(context.settings),)
 
     def ports(self, context: Context, host: str) -> tuple[Port, ...]:
-        store = context.topology.store
-        assert store and store.listen  # a host of group `ceph` serves it
-        published = PublishedPort(RADOSGW_PORT, store.port, store.listen)
-        return (Port(published, "storage_port", Audience.QUAY),)
+        topology, number = context.topology, gateway_port(context.settings)
+        published = PublishedPort(RADOSGW_PORT, number, topology.addresses[host])
+        audience = Audience.BALANCERS if topology.hosts["ingress"] else Audience.QUAY
+        return (Port(published, "storage_port", audience),)
 
     def workloads(self, context: Context, host: str) -> tuple[Workload, ...]:
         if not runs_in_container(context.topology.hosts["ceph"]):
@@ -176,6 +179,16 @@ class Ceph(Service):
 
     def data_note(self, quay: Machine) -> str | None:
         return STORAGE_NOTE if quay.blob_store == "radosgw" else None
+
+
+def _names(topology: Topology) -> tuple[str, ...]:
+    """Return the names and addresses that the gateways' certificate is for."""
+    gateways = tuple(topology.addresses[host] for host in topology.hosts["ceph"])
+    if not topology.hosts["ingress"]:
+        return gateways
+    assert topology.store
+    # HAProxy's checks verify a name; Quay and clients verify where they reach the ingress.
+    return (CONTAINER, *gateways, topology.store.address)
 
 
 def runs_in_container(hosts: tuple[str, ...]) -> bool:

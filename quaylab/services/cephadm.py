@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from quaylab.model import ManagedFile
 from quaylab.paths import CEPH_NOTE, ETC
 from quaylab.scripts.ceph_report import CERTIFICATE, service
+from quaylab.services import object_store
 
 if TYPE_CHECKING:
     from quaylab.hosts.machine import Machine
@@ -90,7 +91,6 @@ def specifications(
     machines: Mapping[str, Machine],
 ) -> list[Specification]:
     """Return the specifications of hosts and services. Ceph knows hosts by their own hostnames."""
-    assert topology.store
     members = topology.hosts["ceph"]
     names = [machines[host].hostname for host in members]
     hosts = [
@@ -98,7 +98,7 @@ def specifications(
         for name, host in zip(names, members, strict=True)
     ]
     devices = settings.ceph_osd_devices
-    gateway: dict[str, Any] = {"rgw_frontend_port": topology.store.port}
+    gateway: dict[str, Any] = {"rgw_frontend_port": object_store.gateway_port(settings)}
     if settings.storage_tls:
         assert credentials.ceph_certificate and credentials.ceph_certificate_key
         key = credentials.ceph_certificate_key.get_secret_value()

@@ -17,6 +17,9 @@ DIRECTORY = f"{ETC}/keepalived"
 CONFIGURATION, CHECK = f"{DIRECTORY}/keepalived.conf", f"{DIRECTORY}/check"
 # The unit copies its configuration there whenever keepalived loads it.
 LOADED = "/run/quaylab-keepalived.conf"
+# While it is there, HAProxy is about to start on this host, and Quay needs the address before: it
+# leads to the ingress as well.
+PENDING = "/run/quaylab-balancer-pending"
 PRIORITY = 100
 
 
@@ -87,7 +90,8 @@ def interface_of(machine: Machine, address: str) -> str | None:
 def _check(port: int) -> str:
     return f"""\
 #!/bin/bash
-# Whether this host's HAProxy is well: keepalived asks every second.
+# Whether this host's HAProxy is well, or about to start: keepalived asks every second.
+test ! -e {PENDING} || exit 0
 exec 3<>/dev/tcp/{LOOPBACK}/{port} || exit 1
 printf 'GET {HEALTH} HTTP/1.0\\r\\n\\r\\n' >&3
 read -t 1 -r _ code _ <&3

@@ -99,6 +99,7 @@ class ObjectStoreSecrets(BaseModel):
     storage_secret_key: SecretStr | None = None
 
 
+NAME = "object_store"
 # Where a local store's volume is mounted, and the blobs in it.
 MOUNT = "/datastorage"
 LOCAL_PATH = f"{MOUNT}/registry"
@@ -149,7 +150,7 @@ DRIVERS = {
 class ObjectStore(Service):
     """The object store. It has no hosts of its own: ours is a part of Ceph."""
 
-    name = "object_store"
+    name = NAME
     title = "Object store"
     secrets = (
         Secret(
@@ -207,8 +208,11 @@ class ObjectStore(Service):
         store_kind, tls = kind(settings, groups), settings.storage_tls
         if store_kind == "local":
             return None
+        if balancers := ingress_hosts(groups):
+            front, port = _front(settings, balancers, address), settings.ingress_port
+            return StoreEndpoint(balancers, front, port, front, port, None, store_kind, tls)
         if ceph := groups["ceph"]:
-            port, gateway = settings.storage_port or RADOSGW_PORT, address(ceph[0])
+            port, gateway = gateway_port(settings), address(ceph[0])
             return StoreEndpoint((ceph[0],), gateway, port, gateway, port, gateway, store_kind, tls)
         host = settings.storage_host or LOOPBACK
         port = settings.storage_port or (443 if tls else 80)
@@ -228,6 +232,24 @@ class ObjectStore(Service):
 def kind(settings: Settings, groups: Groups) -> str:
     """Return the kind of store: the setting `storage`, or what follows from the inventory."""
     return settings.storage or ("radosgw" if groups["ceph"] else "local")
+
+
+def gateway_port(settings: Settings) -> int:
+    """Return the port of Ceph's gateways on their own hosts."""
+    return settings.storage_port or RADOSGW_PORT
+
+
+def ingress_hosts(groups: Groups) -> tuple[str, ...]:
+    """Return the balancers if they lead to the gateways of several hosts; else none."""
+    return tuple(groups["balancer"]) if len(groups["ceph"]) > 1 else ()
+
+
+def _front(settings: Settings, balancers: tuple[str, ...], address: Callable[[str], str]) -> str:
+    """Return the address that all balancers share, or the registry's name, which leads to all."""
+    if settings.virtual_address:
+        return settings.virtual_address
+    # Without a name the topology is refused.
+    return address(balancers[0]) if len(balancers) == 1 else settings.server_hostname or LOOPBACK
 
 
 def _is_ours(settings: Settings, groups: Groups) -> bool:

@@ -6,9 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from quaylab.images import Image
-from quaylab.model import LOOPBACK, Container, ManagedFile, PublishedPort, container_name, digests
-from quaylab.paths import ETC
-from quaylab.services import balancer, member_certificate, router_config
+from quaylab.model import LOOPBACK, ManagedFile, PublishedPort
+from quaylab.services import balancer, member_certificate, router_config, tcp_proxy
 from quaylab.services.base import (
     ROUTER,
     Audience,
@@ -17,7 +16,6 @@ from quaylab.services.base import (
     Groups,
     Port,
     Workload,
-    configuration_mount,
     member_name,
 )
 from quaylab.services.patroni_config import Ports
@@ -25,9 +23,6 @@ from quaylab.services.patroni_config import Ports
 if TYPE_CHECKING:
     from quaylab.settings.loading import Settings
 
-# That of HAProxy's user in docker.io/library/haproxy. The packaged image's user has another number,
-# and the router needs none by name.
-UID = 99
 INTERRUPTION = "Quay on this host is without database and Redis for a few seconds"
 
 
@@ -58,27 +53,11 @@ class Router(CompanionService):
         )
 
     def workloads(self, context: Context, host: str) -> tuple[Workload, ...]:
-        settings, wanted = context.settings, balancer.image(context.settings)
         files = [_configuration(context)]
         if context.topology.members:
-            files.append(member_certificate.authority(context, self.name, UID))
-        container = Container(
-            name=container_name(self.name),
-            image=wanted.reference,
-            version=wanted.tag,
-            owner=context.credentials.fingerprint,
-            command=("haproxy", "-db", "-f", router_config.CONFIGURATION),
-            health=router_config.HEALTH,
-            ports=tuple(port.published for port in self.ports(context, host)),
-            mounts=(configuration_mount(self.name),),
-            files=digests(*files),
-            log_size=settings.container_log_size,
-            log_files=settings.container_log_files,
-            user=str(UID),
-        )
-        return (
-            Workload(self.name, wanted, tuple(files), None, container, interruption=INTERRUPTION),
-        )
+            files.append(member_certificate.authority(context, self.name, tcp_proxy.UID))
+        ports = self.ports(context, host)
+        return (tcp_proxy.workload(context, self.name, files, ports, INTERRUPTION),)
 
 
 def _configuration(context: Context) -> ManagedFile:
@@ -91,4 +70,4 @@ def _configuration(context: Context) -> ManagedFile:
         ports=Ports(topology.database.probe_port, settings.patroni_port),
         redis_port=settings.redis_port,
     )
-    return ManagedFile(f"{ETC}/{ROUTER}/{router_config.FILE}", text, uid=UID, mode=0o400)
+    return tcp_proxy.configuration(ROUTER, text)

@@ -6,55 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from quaylab.endpoints import netloc
-from quaylab.paths import ETC
-from quaylab.services import member_certificate, patroni_config
+from quaylab.services import member_certificate, patroni_config, tcp_proxy
 from quaylab.services import redis as redis_service
 
-FILE = "haproxy.cfg"
-CONFIGURATION = f"{ETC}/{FILE}"
 DATABASE_PORT, REDIS_PORT = patroni_config.DATABASE_PORT, redis_service.PORT
-HEALTH_PORT = 8404
-# The router's own: whether a member serves is none of its health.
-HEALTH = f"bash -c 'exec 3<>/dev/tcp/127.0.0.1/{HEALTH_PORT}'"
-# Prints its state of each member as CSV.
-STATISTICS = (
-    f"bash -c 'exec 3<>/dev/tcp/127.0.0.1/{HEALTH_PORT} && "
-    r'printf "GET /stats;csv HTTP/1.0\r\n\r\n" >&3 && cat <&3'
-    "'"
-)
-
-_HEAD = f"""\
-# The router from Quay to PostgreSQL and Redis: see quaylab/services/router_config.py.
-global
-    log stdout format raw local0 notice
-    maxconn 4000
-    # Quay's connections never end by themselves, and a reload or a stop would wait for them.
-    hard-stop-after 5s
-
-defaults
-    log global
-    mode tcp
-    option dontlognull
-    # A member that is gone costs half a second, and the next try takes another one.
-    timeout connect 500ms
-    timeout check 1s
-    retries 3
-    option redispatch 1
-    # Quay's pools keep idle connections; the kernel finds out whether the other side still exists.
-    timeout client 24h
-    timeout server 24h
-    option clitcpka
-    option srvtcpka
-
-# Health, and figures of each member for the host itself: /stats;csv
-frontend health
-    mode http
-    timeout client 5s
-    bind 127.0.0.1:{HEALTH_PORT}
-    monitor-uri /health
-    stats enable
-    stats uri /stats
-"""
+TITLE = "The router from Quay to PostgreSQL and Redis: see quaylab/services/router_config.py."
 
 
 def render(
@@ -74,7 +30,7 @@ def render(
         verified_name: the name that the database members' certificate is verified for.
         ports: where the members' hosts publish PostgreSQL and Patroni's API.
     """
-    parts = [_HEAD]
+    parts = [tcp_proxy.head(TITLE)]
     if database:
         parts.append(_database(database, verified_name, ports or patroni_config.Ports()))
     if redis:

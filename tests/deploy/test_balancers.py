@@ -25,6 +25,7 @@ BALANCERS = [
     "Install keepalived",
     "Write keepalived's configuration",
     "Run keepalived",
+    "Hold the address only where HAProxy is well",
 ]
 NODES_START = "Start Quay where it does not run"
 # The superuser is made over SSH or on @local only, so a run on fake hosts ends here.

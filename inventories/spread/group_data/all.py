@@ -1,7 +1,6 @@
-"""A registry on machines of their own for each part, with an object store that runs elsewhere.
+"""A registry on machines of their own for each part, with the blobs in Ceph.
 
-A run asks for the object store's keys, or takes them from QUAYLAB_STORAGE_ACCESS_KEY and
-QUAYLAB_STORAGE_SECRET_KEY.
+For an object store that runs elsewhere, leave the group `ceph` out, and set `storage`.
 """
 
 lab_name = "spread"
@@ -11,6 +10,5 @@ quay_version = "v3.18.0"
 # Clients use this address, which one of the balancers holds. Its DNS entry is registry.example.com.
 virtual_address = "192.0.2.10"
 
-# It holds the blobs, so it must not be lost with one machine either.
-storage = "s3"
-storage_host = "objects.example.com"
+# Of each Ceph machine. Without this line every disk that is unused.
+ceph_osd_devices = ("/dev/sdb",)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from facts.keepalived import AddressInUse, Keepalived, KeepalivedState
-from quaylab.services.keepalived import LOADED, UNIT_FILE
+from quaylab.services.keepalived import LOADED, PENDING, UNIT_FILE
 from tests.unit.shell import Shell
 
 ADDRESS = "192.168.254.100"
@@ -16,7 +16,7 @@ SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 def _state(shell: Shell, folder: Path) -> KeepalivedState:
     command = Keepalived().command()
-    for path in (UNIT_FILE, LOADED):
+    for path in (UNIT_FILE, LOADED, PENDING):
         command = command.replace(path, str(folder / Path(path).name))
     return Keepalived().process(shell.lines(command))
 
@@ -38,8 +38,20 @@ def test_running(shell: Shell, tmp_path: Path) -> None:
     for path in (UNIT_FILE, LOADED):
         (tmp_path / Path(path).name).touch()
     assert _state(shell, tmp_path) == KeepalivedState(
-        installed=True, present=True, active=True, enabled=True, outdated=False, loaded=SHA256
+        installed=True,
+        present=True,
+        pending=False,
+        active=True,
+        enabled=True,
+        outdated=False,
+        loaded=SHA256,
     )
+
+
+def test_running_before_haproxy(shell: Shell, tmp_path: Path) -> None:
+    _systemctl(shell)
+    (tmp_path / Path(PENDING).name).touch()
+    assert _state(shell, tmp_path).pending
 
 
 def test_a_unit_that_systemd_has_not_read_again(shell: Shell, tmp_path: Path) -> None:

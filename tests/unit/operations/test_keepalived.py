@@ -13,10 +13,11 @@ from operations import keepalived
 from quaylab.plan import Plan
 from quaylab.problems import Refusal
 from quaylab.secrets.credentials import Store
-from quaylab.services.keepalived import CONFIGURATION, files
+from quaylab.services.keepalived import CONFIGURATION, PENDING, files
 from tests.unit import balanced
 from tests.unit.balanced import BALANCERS, VIRTUAL
 from tests.unit.fake_host import FakeHost
+from tests.unit.fronted import running
 from tests.unit.samples import machine
 from tests.unit.shell import Shell
 
@@ -67,7 +68,7 @@ def test_selinux_lets_it_ask_haproxy(shell: Shell) -> None:
 
 def _running(lab: Plan, **changes: Any) -> tuple[list[str], FakeHost]:
     configuration, *_ = files(lab.context, LB1)
-    state = KeepalivedState(True, True, True, True, False, configuration.sha256)
+    state = KeepalivedState(True, True, False, True, True, False, configuration.sha256)
     host = _host(dataclasses.replace(state, **changes))
     return host.shell(keepalived.running, plan=lab), host
 
@@ -112,6 +113,31 @@ def test_without_a_virtual_address_its_unit_is_removed() -> None:
     assert command.startswith(f"systemctl disable --now --quiet {UNIT} && rm -f ")
     assert "rm -rf /etc/quaylab/keepalived && systemctl daemon-reload" in command
     assert "apt" not in command, "the package stays"
+
+
+# --- before HAProxy ---
+
+
+def test_the_address_is_held_before_haproxy_runs(lab: Plan) -> None:
+    (command,) = _host().shell(keepalived.early, plan=lab)
+    assert command == f"touch {PENDING}"
+    host = _host(dataclasses.replace(NOTHING, pending=True))
+    assert host.shell(keepalived.early, plan=lab) == []
+    (command,) = host.shell(keepalived.checked)
+    assert command == f"rm -f {PENDING}"
+
+
+def test_where_haproxy_runs_it_is_asked(lab: Plan) -> None:
+    host = _host()
+    assert host.shell(keepalived.early, plan=running(lab, LB1, "balancer")) == []
+    assert host.shell(keepalived.checked) == []
+    assert host.noops == ["HAProxy runs", "it holds the address only while HAProxy is well"]
+
+
+def test_an_address_is_free_until_a_balancer_holds_it(lab: Plan, store: Store) -> None:
+    assert keepalived.is_free(lab)
+    assert not keepalived.is_free(running(lab, LB2, "balancer", VIRTUAL))
+    assert not keepalived.is_free(balanced.made(store)), "there is none"
 
 
 # --- an address of others ---

@@ -10,11 +10,15 @@ from operations import object_storage, reach
 from operations import quay as quay_operations
 from quaylab.clients.registry import RegistryError
 from quaylab.plan import Plan
+from quaylab.secrets.credentials import Store
+from tests.unit import fronted
+from tests.unit.balanced import BALANCERS, VIRTUAL
 from tests.unit.fake_host import FakeHost, text
 from tests.unit.operations.conftest import Site
 from tests.unit.quaylab.small_store import Answer, Request, SmallStore, small_store
 from tests.unit.samples import with_storage_keys
 
+LB1, LB2, _ = BALANCERS
 MISSING = Answer(404, "<Error><Code>NoSuchBucket</Code></Error>")
 
 
@@ -177,3 +181,33 @@ def test_nobody_listens(lab: Plan, host: FakeHost, server: SmallStore) -> None:
     server.server_close()
     with pytest.raises(reach.Unreachable, match=r"^storage_host: .* no answer: "):
         reach.find_bucket(host, lab)  # type: ignore[arg-type]
+
+
+# --- behind balancers ---
+
+
+@pytest.fixture
+def balancers(store: Store) -> Plan:
+    """The plan of two balancers in front of the gateways of three hosts."""
+    return fronted.made(store, virtual_address=VIRTUAL)
+
+
+def test_on_a_first_run_the_ingress_is_waited_for(balancers: Plan) -> None:
+    (command,) = FakeHost().shell(object_storage.reachable, plan=balancers)
+    assert f"</dev/tcp/{VIRTUAL}/7443" in command
+    assert f"ingress_port: nobody answers at {VIRTUAL}:7443" in command
+
+
+def test_a_second_run_does_not_wait(balancers: Plan) -> None:
+    lab = fronted.running(balancers, LB1, "ingress", VIRTUAL)
+    assert FakeHost().shell(object_storage.reachable, plan=lab) != [], "the second one is new"
+    lab = fronted.running(lab, LB2, "ingress")
+    host = FakeHost()
+    assert host.shell(object_storage.reachable, plan=lab) == []
+    assert host.noops == ["the ingress runs"]
+
+
+def test_a_balancer_that_takes_no_part_may_hold_the_address(balancers: Plan) -> None:
+    lab = fronted.running(balancers, LB1, "ingress")
+    assert FakeHost().shell(object_storage.reachable, plan=lab) != []
+    assert FakeHost().shell(object_storage.reachable, plan=fronted.without(lab, LB2)) == []

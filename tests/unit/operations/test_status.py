@@ -13,7 +13,8 @@ from facts.router import Router
 from operations import patroni, reach, status
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
-from tests.unit import clustered
+from tests.unit import clustered, fronted
+from tests.unit.balanced import BALANCERS
 from tests.unit.clustered import HOSTS, ONE, THREE, TWO
 from tests.unit.fake_host import FakeHost, text
 
@@ -44,6 +45,11 @@ class Site:
         """Have all members know these."""
         for name, host in self.hosts.items():
             host.facts[Patroni] = PatroniState(name, "", members, {})
+
+    def have(self, plan: Plan, facts: dict[Any, Any]) -> None:
+        """Have other hosts, which all answer the same."""
+        self.plan = plan
+        self.hosts.update({name: FakeHost(facts, name) for name in plan.machines})
 
     def leave_out(self, name: str) -> None:
         """Have a host take no part in the run."""
@@ -160,3 +166,19 @@ def test_a_host_that_takes_no_part(site: Site) -> None:
     for part in (f"Member, {TWO}", f"Router, {TWO}"):
         assert lines[part] == f"{TWO} takes no part in this run"
     assert site.broken == f"Member, {TWO}, Router, {TWO}"
+
+
+@pytest.mark.parametrize(
+    ("gateways", "answer"),
+    [
+        (["ceph1", "ceph3"], "gateways at ceph1, ceph3"),
+        ([], "nobody serves: gateways"),
+    ],
+)
+def test_each_ingress_with_the_gateways_that_answer(
+    site: Site, store: Store, gateways: list[str], answer: str
+) -> None:
+    site.have(fronted.made(store), {Router: {"gateways": gateways}})
+    lines = site.lines()
+    assert [lines[f"Ingress, {name}"] for name in BALANCERS[:2]] == [answer] * 2
+    assert bool(site.failures) is not bool(gateways)

@@ -15,6 +15,9 @@ from quaylab.engines.state import EngineState
 from quaylab.engines.state import FoundVolume as Volume
 from quaylab.model import CREDENTIALS_LABEL, PATH_LABEL
 from quaylab.plan import Plan
+from quaylab.secrets.credentials import Store
+from tests.unit import fronted
+from tests.unit.balanced import BALANCERS
 from tests.unit.fake_host import FakeHost
 from tests.unit.samples import build, machine
 from tests.unit.samples import host as host_input
@@ -43,6 +46,15 @@ def test_the_copy_of_a_killed_run_is_removed(lab: Plan) -> None:
     lab = dataclasses.replace(lab, machines={NAME: found})
     (command,) = FakeHost().shell(teardown.containers, plan=lab)
     assert command.startswith("docker rm --force --volumes quaylab-copy-blobs ")
+
+
+@pytest.mark.parametrize("service", ["balancer", "ingress"])
+def test_what_a_former_balancer_has_is_removed(store: Store, service: str) -> None:
+    lab = fronted.running(fronted.made(store), BALANCERS[1], service)
+    shrunk = dataclasses.replace(fronted.made(store, balancers=1), machines=lab.machines)
+    host = FakeHost({Engine: lab.machines[BALANCERS[1]].state}, BALANCERS[1])
+    first, *_ = host.shell(teardown.containers, plan=shrunk)
+    assert first.startswith(f"docker stop quaylab-{service} ")
 
 
 def test_an_empty_host_needs_nothing(lab: Plan) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from quaylab import picture
 from quaylab.services.base import Context
-from tests.unit import clustered
+from tests.unit import clustered, fronted
+from tests.unit.balanced import VIRTUAL
 from tests.unit.samples import build, context, host
 
 STORE = {"storage": "s3", "storage_host": "objects.example.com", "storage_region": None}
@@ -140,3 +141,18 @@ def test_flowchart_of_a_cluster() -> None:
     assert "    router3 -->|5432| database0 & database1 & database2" in lines
     assert "    database0 & database1 & database2 -->|2379| etcd0 & etcd1 & etcd2" in lines
     assert not [line for line in lines if "elsewhere" in line and "object" not in line]
+
+
+def _ceph() -> Context:
+    """Two balancers in front of the gateways of three hosts."""
+    return fronted.run(fronted.layout(virtual_address=VIRTUAL), virtual_address=VIRTUAL)
+
+
+def test_balancers_in_front_of_ceph() -> None:
+    flows = [(each.source, each.target, each.port, each.how) for each in picture.flows(_ceph())]
+    assert ("quay", "ingress", 7443, VIRTUAL) in flows
+    assert ("ingress", "ceph", 7480, "a gateway that answers") in flows
+    lines = [line.strip() for line in picture.mermaid(_ceph()).splitlines()]
+    (line,) = [line for line in lines if "-->|7480|" in line]
+    assert line.startswith("ingress") and line.count("ceph") == 3
+    assert not [line for line in lines if "elsewhere" in line]

@@ -75,6 +75,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "ceph_data": ("ceph", "for example /srv/"),
     "ceph_quota_gb": (0, "greater than or equal to 1"),
     "ceph_swift": ("yes", "a valid boolean"),
+    "ingress_port": (0, "greater than or equal to 1"),
     "image_source": ("build", "'registry', 'archive' or 'packages'"),
     "image_archive": ("/nowhere/images.tar", NO_FILE),
     "quay_image": ("quay.io/projectquay/quay:v3.18.0", "for example quay.io/projectquay/quay"),

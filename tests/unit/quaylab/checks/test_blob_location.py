@@ -71,6 +71,16 @@ def test_another_location_is_refused_with_the_reason(
     assert f"it would find none of them; set it back, or {remedy}" in problem
 
 
+def test_balancers_in_front_of_our_ceph_move_no_blob() -> None:
+    """It is the same Ceph, whichever address Quay uses."""
+    ceph = [host(name, ["ceph"], address=f"10.0.0.2{name[-1]}") for name in ("c1", "c2", "c3")]
+    groups = ("quay", "database", "redis")
+    behind = [host("quay.example.com", (*groups, "balancer"), address="10.0.0.1"), *ceph]
+    alone = [host("quay.example.com", groups, address="10.0.0.1"), *ceph]
+    places = {blob_location.place(settings(), build(hosts)) for hosts in (alone, behind)}
+    assert places == {"default radosgw 10.0.0.21:7480/quay-storage/datastorage/registry"}
+
+
 def test_the_task_does_not_move_to_swift() -> None:
     changes = {"storage": "swift", "swift_auth_url": "https://keystone.example.com/v3"}
     (problem,) = _problems("default local", (VOLUME,), **changes)

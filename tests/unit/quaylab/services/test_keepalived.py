@@ -115,6 +115,16 @@ def test_check(run: Context, shell: Shell, answer: str, well: bool) -> None:
     assert (shell.run(f"bash {shell.stubs}/check").returncode == 0) is well
 
 
+def test_check_before_haproxy_has_started(run: Context, shell: Shell) -> None:
+    script = keepalived.files(run, FIRST)[1].content.replace("/8404", "/1")
+    pending = shell.stubs / "pending"
+    (shell.stubs / "check").write_text(script.replace(keepalived.PENDING, str(pending)))
+    pending.touch()
+    assert shell.run(f"bash {shell.stubs}/check").returncode == 0
+    pending.unlink()
+    assert shell.run(f"bash {shell.stubs}/check").returncode == 1
+
+
 def test_check_without_haproxy(run: Context, shell: Shell) -> None:
     script = keepalived.files(run, FIRST)[1].content
     (shell.stubs / "check").write_text(script.replace("/8404", "/1"))
