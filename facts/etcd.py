@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from pyinfra.api import StringCommand
 from pyinfra.api.exceptions import FactProcessError
@@ -14,11 +15,21 @@ from quaylab.services.etcd import ETCDCTL
 
 @dataclass(frozen=True)
 class EtcdMember:
-    """A member. ``name`` is empty until it has started for the first time."""
+    """A member. ``name`` is empty until it has started for the first time, and tells it."""
 
     id: str
     name: str
     peer_url: str
+
+    @property
+    def address(self) -> str:
+        """Where the others reach it."""
+        return str(urlsplit(self.peer_url).hostname)
+
+    @property
+    def handle(self) -> str:
+        """By what it can be named: its name, or its address while it has none."""
+        return self.name or self.address
 
 
 class Etcd(FactBase[tuple[EtcdMember, ...] | None]):

@@ -244,7 +244,8 @@ rhsm_unregister = False
 restore = None
 
 # --- Forgetting a lost database host ---
-# With tasks/forget_member.py: the host, which has left the inventory.
+# With tasks/forget_member.py: the host, which has left the inventory; or its address, if its etcd
+# has never started.
 forget = None
 
 # --- Teardown ---

@@ -56,7 +56,7 @@ def as_specified(plan: Plan) -> Generator[PyinfraCommand]:
 def forgotten(member: str) -> Generator[StringCommand]:
     """Have etcd forget a member that is lost for good.
 
-    + member: its name
+    + member: its name, or the address of one that has never started
     """
     if postpone("asked when the run comes to it"):
         return
@@ -64,15 +64,22 @@ def forgotten(member: str) -> Generator[StringCommand]:
     if members is None:
         yield fail("forget: etcd does not answer; a majority of its members has to run")
         return
-    known = {each.name: each for each in members if each.name}
+    known = {each.handle: each for each in members}
     if member not in known:
-        yield fail(f"forget: {member} is no member; members are {', '.join(sorted(known))}")
+        named = sorted(each.name for each in members if each.name)
+        unnamed = "".join(
+            f"; the one at {each.address} has never started, so etcd knows no name of it: if that "
+            f"is meant, --data forget={each.address}"
+            for each in members
+            if not each.name
+        )
+        yield fail(f"forget: {member} is no member; members are {', '.join(named)}{unnamed}")
         return
     yield StringCommand(docker.execute(CONTAINER, f"{ETCDCTL} member remove {known[member].id}"))
 
 
 def member_to_forget(plan: Plan) -> str:
-    """Return the name of the member that the setting `forget` names.
+    """Return the name or the address of the member that the setting `forget` names.
 
     Raises ``DeployError`` if it names none, or one that belongs to the cluster.
     """
@@ -84,6 +91,8 @@ def member_to_forget(plan: Plan) -> str:
             refuse(["forget: not set; name the lost host: --data forget=HOST"])
         if member_name(str(name)) in map(member_name, members):
             refuse([f"forget: {name} is in group `database`; take it out of the inventory first"])
+        if name in plan.topology.member_addresses.values():
+            refuse([f"forget: {name} is the address of a host in group `database`"])
     return member_name(str(name))
 
 
@@ -147,8 +156,8 @@ def _announce(state: State, host: Host, plan: Plan) -> bool:
 
 def _refusal(plan: Plan, found: tuple[EtcdMember, ...], output: str) -> str:
     last = (output.splitlines() or ["no answer"])[-1]
-    wanted = {member_name(each) for each in plan.topology.members}
-    left = [each.name for each in found if each.name and each.name not in wanted]
+    wanted = {handle for each in plan.topology.member_addresses.items() for handle in each}
+    left = [each.handle for each in found if each.handle not in wanted]
     remedy = (
         f"; {left[0]} is a member still, and in no group: have it forgotten first, by "
         f"tasks/forget_member.py --data forget={left[0]}"

@@ -1,7 +1,8 @@
 """Forget a database host that is lost for good: `--data forget=HOST`.
 
 Take it out of the inventory first, and put another one there in its place. Until the lost one is
-forgotten etcd counts it as a member that fails, and takes no other.
+forgotten etcd counts it as a member that fails, and takes no other. One that never started has no
+name there, so give its address.
 """
 
 from pyinfra import host

@@ -19,7 +19,8 @@ class Forgetting(Section):
     """Forgetting a lost database host, with tasks/forget_member.py."""
 
     forget: InventoryName | None = Field(
-        description="With tasks/forget_member.py: the host, which has left the inventory"
+        description="With tasks/forget_member.py: the host, which has left the inventory; or its "
+        "address, if its etcd has never started"
     )
 
 

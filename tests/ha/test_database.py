@@ -215,6 +215,26 @@ def test_an_emptied_machine_joins_again(deployed: Deployment, cluster: Cluster, 
     assert deployed.run().changed() == []
 
 
+@pytest.mark.long
+def test_a_member_that_never_started_is_forgotten_by_its_address(
+    deployed: Deployment, cluster: Cluster
+) -> None:
+    """As after a run that announced a new host, whose machine then died."""
+    network = cluster.leader.address.rpartition(".")[0]
+    address = f"{network}.240"
+    listing = "set -a; . /etc/quaylab/environment; . /etc/quaylab/members; etcdctl member"
+    etcd = f"docker exec quaylab-etcd bash -c '{listing} "
+    cluster.leader.run(f"{etcd} add four --peer-urls=https://{address}:2380'")
+    refused = deployed.run("tasks/forget_member.py", "--data", "forget=four")
+    assert f"the one at {address} has never started" in refused.output
+    assert refused.returncode
+    deployed.run("tasks/forget_member.py", "--data", f"forget={address}").check()
+    members = cluster.leader.run(f"{etcd} list'").stdout.splitlines()
+    assert len(members) == len(cluster.machines)
+    assert address not in "".join(members)
+    assert deployed.run().changed() == []
+
+
 def _assert_nothing_lost(counts: Counts, load: Load, gap: int) -> None:
     print(f"{counts}")
     assert counts.pulls

@@ -28,6 +28,7 @@ from tests.unit.states import engine, state
 CONTAINER = "quaylab-etcd"
 CHANGE = re.compile(r"etcdctl member (remove|add) (\S+?)(?: --peer-urls=([^\s']+))?'?$")
 OLD = EtcdMember("01d", "old.example.com", "https://192.168.254.99:2380")
+NEVER = EtcdMember("0e4", "", "https://192.168.254.98:2380")
 UNHEALTHY = "Error: etcdserver: unhealthy cluster"
 
 
@@ -320,6 +321,14 @@ def test_a_refusal_names_the_former_member_that_is_in_the_way(site: Site) -> Non
     )
 
 
+def test_a_refusal_names_a_former_member_that_never_started_by_its_address(site: Site) -> None:
+    site.renew(TWO)
+    site.members.append(NEVER)
+    site.refused = {"add": UNHEALTHY}
+    assert not site.announce(TWO)
+    assert site.complaint.endswith("tasks/forget_member.py --data forget=192.168.254.98")
+
+
 @pytest.mark.parametrize("former", [(), (EtcdMember("new", "", _url(THREE)),)], ids=str)
 def test_a_refusal_without_a_former_member(site: Site, former: tuple[EtcdMember, ...]) -> None:
     """One without a name has been announced for a host, and is not in the way."""
@@ -353,10 +362,27 @@ def test_a_member_is_forgotten(site: Site) -> None:
 
 
 def test_who_is_no_member_is_not_forgotten(site: Site) -> None:
-    site.members.append(EtcdMember("new", "", _url(HOSTS[3])))
     (command,) = _forgotten(site, OLD.name)
     assert f"forget: {OLD.name} is no member; members are {ONE}, {THREE}, {TWO}'" in command
     assert command.endswith("exit 1")
+
+
+def test_one_that_never_started_is_forgotten_by_its_address(site: Site) -> None:
+    """It would have told its name when it started."""
+    site.members.append(NEVER)
+    (command,) = _forgotten(site, "four.example.com")
+    assert "the one at 192.168.254.98 has never started" in command
+    assert "--data forget=192.168.254.98" in command
+    assert command.endswith("exit 1")
+    (command,) = _forgotten(site, "192.168.254.98")
+    assert command.endswith("etcdctl member remove 0e4'")
+
+
+def test_one_that_has_started_is_not_forgotten_by_its_address(site: Site) -> None:
+    """It has a name, which says more."""
+    site.members.append(OLD)
+    (command,) = _forgotten(site, "192.168.254.99")
+    assert f"members are {OLD.name}, {ONE}, {THREE}, {TWO}'" in command
 
 
 def test_without_a_majority_nobody_is_forgotten(site: Site) -> None:
@@ -390,8 +416,9 @@ def test_the_member_to_forget(store: Store, name: str, member: str) -> None:
     [
         (None, "forget: not set; name the lost host: --data forget=HOST"),
         (TWO, f"forget: {TWO} is in group `database`; take it out of the inventory first"),
+        (ADDRESSES[TWO], f"forget: {ADDRESSES[TWO]} is the address of a host in group `database`"),
     ],
-    ids=["not set", "a member"],
+    ids=["not set", "a member", "a member's address"],
 )
 def test_who_is_not_forgotten(store: Store, name: str | None, message: str) -> None:
     with pytest.raises(DeployError, match=re.escape(message)):
