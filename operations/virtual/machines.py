@@ -129,16 +129,21 @@ def seeded(lab: Lab, machine: Machine) -> Generator[StringCommand]:
             f"it again with: --data reimage={machine.name}"
         )
         return
-    if machine.name in hypervisor.domains and machine.seed in hypervisor.existing_paths:
+    if machine.seed in hypervisor.existing_paths and (
+        machine.name in hypervisor.domains or saved == wanted
+    ):
         host.noop(f"{machine.name} has its seed")
         return
-    if saved != wanted:
-        yield files.write(ManagedFile(f"{machine.directory}/user-data", wanted, mode=0o600))
-        meta_data = cloud_init.meta_data(machine)
-        yield files.write(ManagedFile(f"{machine.directory}/meta-data", meta_data, mode=0o600))
-    elif machine.seed in hypervisor.existing_paths:
-        host.noop(f"{machine.name} has its seed")
-        return
+    # The seed is removed first and built last, so that after a kill anywhere in between the next
+    # run writes all files again, and no seed of other files is ever used.
+    yield remove_file(machine.seed)
+    contents = {"meta-data": cloud_init.meta_data(machine), "user-data": wanted}
+    yield files.write(
+        *(
+            ManagedFile(f"{machine.directory}/{name}", content, mode=0o600)
+            for name, content in contents.items()
+        )
+    )
     yield _build_seed(machine)
 
 

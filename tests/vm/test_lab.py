@@ -46,7 +46,7 @@ def _started() -> bool:
 MOMENTS: dict[str, Callable[[VirtualLab], bool]] = {
     "the network is defined": lambda lab: NAME in virsh("net-list --all --name").split(),
     "the image is half copied": lambda lab: Path(f"{lab.base}.part").exists(),
-    "the seed is begun": lambda lab: (SEEDS / HOSTNAME / "user-data").exists(),
+    "the seed is begun": lambda lab: (SEEDS / HOSTNAME / "meta-data").exists(),
     "a disk is made": lambda lab: any(POOL.glob(f"{HOSTNAME}-*")),
     "the VM is defined": lambda lab: HOSTNAME in virsh("list --all --name").split(),
 }

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from facts.libvirt import Libvirt
-from operations.commands import LOCK
+from operations.commands import LOCK, encoded
 from operations.virtual import machines
 from quaylab.virtual import cloud_init
 from quaylab.virtual.found import DiskFile, Hypervisor, Object
@@ -109,17 +109,14 @@ def test_a_disk_is_grown_in_place(where: dict[str, Any], active: bool, words: li
 # --- seeds ---
 
 
-def test_a_seed_is_made_of_secret_files(shell: Shell) -> None:
+def test_a_seed_is_made_of_secret_files() -> None:
     made = lab()
     host = _host(bare(made))
     host.shell_output = (False, [])
-    machine = made.machines[VM]
-    user, meta, iso = host.operate(machines.seeded, lab=made, machine=machine)
-    user_data = base64.b64decode(stdin(user)).decode()
-    assert user_data.startswith("#cloud-config")
-    for command in (user, meta):
-        assert "chmod 0600" in text(command)
-        assert "$6$" not in text(command)
+    _, write, iso = host.operate(machines.seeded, lab=made, machine=made.machines[VM])
+    for name in ("meta-data", "user-data"):
+        assert f"chmod 0600 {made.machines[VM].directory}/{name}.new" in text(write)
+    assert "$6$" not in text(write)
     assert "xorrisofs" in text(iso)
 
 
@@ -171,6 +168,17 @@ def test_a_killed_runs_seed_is_used(saved: list[str]) -> None:
     host = _host(dataclasses.replace(there(lab()), domains={}))
     host.shell_output = (True, saved)
     assert host.shell(machines.seeded, lab=lab(), machine=lab().machines[VM]) == []
+
+
+def test_a_run_killed_before_the_seed_was_built_is_finished(saved: list[str]) -> None:
+    """The user data may be right, and yet another file missing."""
+    made = lab()
+    host = _host(bare(made))
+    host.shell_output = (True, saved)
+    remove, write, _ = host.operate(machines.seeded, lab=made, machine=made.machines[VM])
+    assert text(remove) == f"rm -f {IMAGES}/{VM}-seed.iso"
+    assert "meta-data" in text(write)
+    assert stdin(write).endswith(encoded("".join(f"{line}\n" for line in saved).encode()))
 
 
 @pytest.mark.parametrize(
