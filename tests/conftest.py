@@ -12,6 +12,24 @@ TESTS = Path(__file__).parent
 HOSTS = TESTS / "hosts"
 # Folders whose tests get a marker of the same name.
 TIERS = ("machine", "ceph", "ha", "vm")
+# The tests on machines that take longest, the longest first, so that both workers end at about the
+# same time. The others follow. ./lab test prints the durations to correct this by.
+LONGEST = (
+    "vm/test_lab.py",
+    "machine/test_drift.py",
+    "machine/test_demo.py",
+    "ceph/test_one_host.py",
+    "machine/test_ownership.py",
+    "machine/test_upgrade.py",
+    "machine/test_subscription.py",
+    "ceph/test_cephadm.py",
+    "machine/test_kills.py",
+    "machine/test_move_blobs.py",
+    "machine/test_services_elsewhere.py",
+    "machine/test_three_machines.py",
+    "machine/test_image_sources.py",
+    "machine/test_machines.py",
+)
 # testinfra's options that pyinfra's inventory replaces.
 REPLACED = ("connection", "ssh_config", "ssh_identity_file", "ssh_extra_args", "ansible_inventory")
 
@@ -34,18 +52,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="override data of the inventory, as pyinfra's --data",
     )
-    parser.addoption("--all", action="store_true", help="run the tests that take minutes as well")
+    parser.addoption("--all", action="store_true", help="run the long tests as well")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each tier's tests, so that none lacks its marker; deselect long ones without --all."""
+    """Mark each tier's tests, so that none lacks its marker; sort their files; deselect long tests
+    without --all."""
     for item in items:
         if (tier := item.path.relative_to(TESTS).parts[0]) in TIERS:
             item.add_marker(getattr(pytest.mark, tier))
+    items.sort(key=_place)
     if not config.getoption("all"):
         long = [item for item in items if item.get_closest_marker("long")]
         items[:] = [item for item in items if item not in long]
         config.hook.pytest_deselected(items=long)
+
+
+def _place(item: pytest.Item) -> int:
+    name = item.path.relative_to(TESTS).as_posix()
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

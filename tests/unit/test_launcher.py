@@ -10,37 +10,63 @@ from pathlib import Path
 import pytest
 
 from quaylab import __version__
+from tests.conftest import LONGEST
 from tests.unit.samples import ROOT
 
 PURGE = ("--data", "purge=quay.quaylab.lan")
+# All that the launcher would install.
+TOOLS = (
+    *("docker", "dockerd", "mmdebstrap", "libvirtd", "qemu-system-x86_64", "qemu-img"),
+    *("xorrisofs", "syslinux", "nft", "sfdisk", "ssh"),
+)
+LOCKS = ("requirements.lock", "tests/requirements.lock")
+STUB = """\
+#!/bin/sh
+case $1 in --version) echo stub; exit ;; esac
+shift
+echo "$*" | sed 's/^pyinfra //' >>{folder}/calls
+case "$*" in *"$FAILS"*) exit $STATUS ;; esac
+"""
+FAST = "pytest --durations=20 --numprocesses=2 --dist=loadfile tests/unit tests/deploy"
+DURATIONS = "--durations=0 --durations-min=1"
+MERGED = (
+    f"pytest -m machine or ceph or vm {DURATIONS} --numprocesses=2 --dist=loadfile "
+    "--no-loadscope-reorder"
+)
+ALONE = f"pytest -m ha {DURATIONS}"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A project with a virtual environment whose pyinfra records its arguments."""
     shutil.copy(ROOT / "lab", tmp_path)
-    shutil.copy(ROOT / "requirements.lock", tmp_path)
+    (tmp_path / "tests").mkdir()
+    for name in LOCKS:
+        shutil.copy(ROOT / name, tmp_path / name)
     for name, text in {"lab": "hypervisor = []\n", "plain": "quay = []\n"}.items():
         inventory = tmp_path / "inventories" / name / "inventory.py"
         inventory.parent.mkdir(parents=True)
         inventory.write_text(text)
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(
-        "#!/bin/sh\n"
-        "case $1 in --version) echo stub; exit ;; esac\n"
-        f'shift 2; echo "$*" >>{tmp_path}/calls; case "$*" in *"$FAILS"*) exit 1 ;; esac\n'
-    )
-    python.chmod(0o755)
+    python.write_text(STUB.format(folder=tmp_path))
+    (tmp_path / "bin").mkdir()
+    for name in TOOLS:
+        (tmp_path / "bin" / name).write_text("#!/bin/sh\n")
+    for program in (python, *(tmp_path / "bin").iterdir()):
+        program.chmod(0o755)
     stamp = subprocess.run(
-        ["sha256sum", "requirements.lock"], cwd=tmp_path, capture_output=True, text=True, check=True
+        ["sha256sum", *LOCKS], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     (tmp_path / ".venv" / "stamp").write_text(f"stub\n{stamp.stdout}")
     return tmp_path
 
 
-def _calls(folder: Path, *arguments: str, fails: str = "no call") -> tuple[int, list[str]]:
-    environment = {**os.environ, "HOME": str(folder), "FAILS": fails}
+def _calls(
+    folder: Path, *arguments: str, fails: str = "no call", status: int = 1
+) -> tuple[int, list[str]]:
+    environment = {**os.environ, "HOME": str(folder), "FAILS": fails, "STATUS": str(status)}
+    environment["PATH"] = f"{folder}/bin:{environment['PATH']}"
     done = subprocess.run(["bash", "lab", *arguments], cwd=folder, env=environment, timeout=30)
     return done.returncode, (folder / "calls").read_text().splitlines()
 
@@ -79,6 +105,64 @@ def test_nothing_is_deployed_if_the_vms_could_not_be_created(folder: Path) -> No
     code, calls = _calls(folder, "up", "lab", fails="hypervisor.py")
     assert code == 1
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sessions"),
+    [
+        (
+            (),
+            [
+                f"{FAST} --cov",
+                f"{MERGED} tests/machine tests/ceph tests/vm",
+                f"{ALONE} tests/ha",
+            ],
+        ),
+        (
+            ("--all", "-k", "redis"),
+            [
+                f"{FAST} -k redis",
+                f"{MERGED} tests/machine tests/ceph tests/vm --all -k redis",
+                f"{ALONE} tests/ha --all -k redis",
+            ],
+        ),
+        (("tests/vm",), [f"{MERGED} tests/vm"]),
+        (
+            ("tests/ha/test_nodes.py", "tests/ceph", "tests/machine/test_lock.py::test_it"),
+            [
+                f"{MERGED} tests/ceph tests/machine/test_lock.py::test_it",
+                f"{ALONE} tests/ha/test_nodes.py",
+            ],
+        ),
+    ],
+    ids=" ".join,
+)
+def test_sessions_of_tests(folder: Path, arguments: tuple[str, ...], sessions: list[str]) -> None:
+    code, calls = _calls(folder, "test", *arguments)
+    assert code == 0
+    assert [call for call in calls if call.startswith("pytest")] == sessions
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "code", "sessions"),
+    [
+        ((), 1, 1, 2),
+        ((), 5, 5, 2),
+        # Where tests were selected, a session may have none of them.
+        (("-k", "redis"), 5, 0, 3),
+        (("-k", "redis", "tests/vm"), 5, 5, 1),
+    ],
+)
+def test_status_of_a_session(
+    folder: Path, arguments: tuple[str, ...], status: int, code: int, sessions: int
+) -> None:
+    done, calls = _calls(folder, "test", *arguments, fails="machine or ceph", status=status)
+    assert done == code
+    assert len([call for call in calls if call.startswith("pytest")]) == sessions
+
+
+def test_the_longest_files_exist() -> None:
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).is_file()] == []
 
 
 def test_version(folder: Path) -> None:

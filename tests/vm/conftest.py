@@ -19,12 +19,6 @@ from tests.vm.virtual_lab import VirtualLab, inventory_of_libvirt, sweep
 __all__ = ["images", "operator"]
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Show how long each step took, because emulation is slow."""
-    if config.option.durations is None:
-        config.option.durations, config.option.durations_min = 0, 1.0
-
-
 @pytest.fixture(scope="session")
 def virtualisation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """libvirt, for one session at a time: all sessions use the same names of networks and VMs."""
