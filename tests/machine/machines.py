@@ -98,9 +98,9 @@ def apt_sources() -> list[Path]:
 
 
 @contextmanager
-def building() -> Iterator[None]:
-    """Hold the lock for building images and for sweeping: one process at a time."""
-    with Path(tempfile.gettempdir(), f"{LABEL}.lock").open("w") as file:
+def building(lock: str = LABEL) -> Iterator[None]:
+    """Hold a lock for building images, or for sweeping: one process at a time."""
+    with Path(tempfile.gettempdir(), f"{lock}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -161,6 +161,28 @@ def test_status_of_a_session(
     assert len([call for call in calls if call.startswith("pytest")]) == sessions
 
 
+@pytest.mark.parametrize(
+    ("arguments", "built"),
+    [
+        ((), ["tests.images tests/machine tests/ceph tests/vm tests/ha"]),
+        (("tests/ha", "tests/unit"), ["tests.images tests/ha"]),
+        (("tests/unit",), []),
+    ],
+    ids=" ".join,
+)
+def test_images_are_built_for_the_tests_on_machines(
+    folder: Path, arguments: tuple[str, ...], built: list[str]
+) -> None:
+    _, calls = _calls(folder, "test", *arguments)
+    assert [call for call in calls if call.startswith("tests.images")] == built
+
+
+def test_no_machine_is_made_without_its_images(folder: Path) -> None:
+    code, calls = _calls(folder, "test", fails="tests.images")
+    assert code == 1
+    assert [call for call in calls if call.startswith("pytest")] == [f"{FAST} --cov"]
+
+
 def test_the_longest_files_exist() -> None:
     assert [name for name in LONGEST if not (ROOT / "tests" / name).is_file()] == []
 

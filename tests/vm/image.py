@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.machine.machines import apt_sources, run, wait_until
+from tests.machine.machines import LABEL, apt_sources, building, run, wait_until
 
 SOURCE = Path(__file__).parent / "image"
 CACHE = Path("/var/cache/quaylab-test")
@@ -51,7 +51,9 @@ def build(references: Iterable[str]) -> Path:
     for path in recipe:
         digest.update(path.read_bytes())
     image = CACHE / f"{digest.hexdigest()[:12]}.qcow2"
-    if not image.exists():
+    with building(f"{LABEL}-vm"):
+        if image.exists():
+            return image
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE, prefix="build-") as folder:
             _build(Path(folder), wanted, sources)
