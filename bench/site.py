@@ -19,8 +19,9 @@ from tests.hosts import inventory as inventories
 from tests.machine.deployment import Deployment
 from tests.machine.machines import Machine, MachineFactory, Operator, run
 from tests.machine.packaged import build_all
+from tests.machine.stock import volume
 
-PARTS = {"database": "postgresql", "redis": "redis", "quay": "quay"}
+PARTS = ("database", "redis", "quay")
 IDLE = 7
 CALLS = "/run/docker-calls"
 COUNTING_CLIENT = "/usr/local/sbin/docker"
@@ -129,21 +130,17 @@ class Site:
 @contextmanager
 def site(folder: Path) -> Iterator[Site]:
     """Create machines with the images on them, and nothing deployed."""
-    images = build_all()
     home = folder / "operator"
     home.mkdir()
     # As ./lab installs it: the tests' own packages slow down the start of pyinfra.
     python = virtual_environment(home, "--require-hashes", "--requirement=requirements.lock")
     operator = Operator(home, str(python))
-    factory = MachineFactory(operator)
+    factory = MachineFactory(operator, volume(build_all().values()))
     try:
-        alone = factory("alone")
-        members = {part: factory(part) for part in PARTS}
+        alone = factory("alone", "stocked")
+        members = {part: factory(part, "stocked") for part in PARTS}
         # They have no part, so they need no engine.
         idle = [factory(f"idle-{number}", "bare") for number in range(1, IDLE + 1)]
-        alone.load_images([images[image] for image in PARTS.values()])
-        for part, image in PARTS.items():
-            members[part].load_images([images[image]])
         for machine in (alone, *members.values(), *idle):
             _log_sessions(machine)
         spread: dict[str, Sequence[Machine]] = {part: [members[part]] for part in PARTS}

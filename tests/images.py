@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from tests.machine.machines import build_image
 from tests.machine.observed import IMAGE_OF
 from tests.machine.packaged import build_all
+from tests.machine.stock import volume
 from tests.vm import image
 
 
@@ -19,6 +20,7 @@ def main(paths: Sequence[str]) -> None:
     images = build_all()
     build_image("bare")
     build_image("docker")
+    volume(images.values())
     if any(path.startswith("tests/vm") for path in paths):
         image.build(images[part] for part in IMAGE_OF.values())
 

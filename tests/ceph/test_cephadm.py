@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from tests.ceph.cephadm_image import build
 from tests.ceph.test_one_host import timed
 from tests.machine.deployment import Deployment
 from tests.machine.machines import LABEL, Machine, MachineFactory, Operator
@@ -45,9 +44,8 @@ def lab(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("cephadm")
-    image = build(images["ceph"], tmp_path_factory.mktemp("wheels"))
     with timed("three machines"):
-        machines = machine_factory.together(NAMES, [image])
+        machines = machine_factory.together(NAMES)
         for machine in machines:
             machine.run("cat >/usr/local/bin/docker; chmod 755 /usr/local/bin/docker", input=DOCKER)
             machine.run(
@@ -63,7 +61,7 @@ def lab(
         {**groups, "redis": machines[:1]},
         image_source="archive",
         image_archive=str(archive),
-        ceph_image=image,
+        ceph_image=images["cephadm"],
         # Never "all that is unused": a privileged container sees its host's disks.
         ceph_osd_devices=("/dev/quaylab-none",),
         health_timeout=10,

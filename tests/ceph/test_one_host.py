@@ -55,13 +55,10 @@ def state(machine: Machine) -> CephState:
 def lab(
     machine_factory: MachineFactory,
     operator: Operator,
-    images: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Deployment]:
     with timed("two machines"):
-        objects, quay = machine_factory("objects"), machine_factory("quay")
-        quay.load_images(images[part] for part in ("postgresql", "redis", "quay"))
-        objects.load_images([images["ceph"]])
+        objects, quay = machine_factory.together(["objects", "quay"])
     groups = {"ceph": [objects], "quay": [quay], "database": [quay], "redis": [quay]}
     folder = tmp_path_factory.mktemp("ceph")
     lab = Deployment.of(

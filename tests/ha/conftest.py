@@ -18,13 +18,12 @@ from tests.machine.s3_store import KEYS, Store, s3_store
 
 __all__ = ["images", "machine_factory", "operator"]
 
-IMAGES = ("postgresql", "patroni", "etcd", "redis", "haproxy", "quay-before", "quay")
 NAMES = ("one", "two", "three")
 
 
 @pytest.fixture(scope="session")
-def machines(machine_factory: MachineFactory, images: dict[str, str]) -> Iterator[list[Machine]]:
-    machines = machine_factory.together(NAMES, [images[part] for part in IMAGES])
+def machines(machine_factory: MachineFactory) -> Iterator[list[Machine]]:
+    machines = machine_factory.together(NAMES)
     yield machines
     for machine in machines:
         machine.destroy()

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.ha.conftest import IMAGES
 from tests.ha.load import Load
 from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
 from tests.machine.machines import MachineFactory, Operator
@@ -16,12 +15,10 @@ from tests.machine.machines import MachineFactory, Operator
 def single(
     machine_factory: MachineFactory,
     operator: Operator,
-    images: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Deployment]:
     """A registry of one container, without a balancer."""
-    machine = machine_factory("single")
-    machine.load_images([images[part] for part in IMAGES])
+    machine = machine_factory("single", "stocked")
     groups = {group: [machine] for group in ("quay", "database", "redis")}
     single = Deployment.of(
         operator,

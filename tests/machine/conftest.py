@@ -8,6 +8,7 @@ import pytest
 
 from tests.machine.machines import MachineFactory, Operator
 from tests.machine.packaged import build_all
+from tests.machine.stock import volume
 
 
 @pytest.fixture(scope="session")
@@ -23,9 +24,9 @@ def images() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def machine_factory(operator: Operator) -> Iterator[MachineFactory]:
+def machine_factory(operator: Operator, images: dict[str, str]) -> Iterator[MachineFactory]:
     """Make machines; those that a test does not destroy are removed at the end of the session."""
-    factory = MachineFactory(operator)
+    factory = MachineFactory(operator, volume(images.values()))
     try:
         yield factory
     finally:

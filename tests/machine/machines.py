@@ -44,6 +44,7 @@ PACKAGES = (
 )
 
 ImageName = Literal["bare", "docker"]
+Kind = Literal["bare", "docker", "stocked"]
 
 
 class CommandFailed(AssertionError):
@@ -126,6 +127,12 @@ def _build_image(name: ImageName) -> str:
     build = ["docker", "build", "--quiet", "--build-arg", f"ROOTFS={rootfs}", "--target", name]
     run("env", "DOCKER_BUILDKIT=0", *build, "--tag", reference, str(IMAGE_SOURCE))
     return reference
+
+
+def volume_path(volume: str) -> Path:
+    """Return where the CI machine's engine keeps a volume."""
+    inspect = ("docker", "volume", "inspect", "--format={{.Mountpoint}}", volume)
+    return Path(run(*inspect).stdout.strip())
 
 
 def has_image(reference: str) -> bool:
@@ -340,8 +347,11 @@ class MachineFactory:
 
     _numbers = itertools.count()
 
-    def __init__(self, operator: Operator) -> None:
+    def __init__(self, operator: Operator, stock: str | None = None) -> None:
+        """Make a network, and no machine yet; `stock` is the volume with the images of stocked
+        machines."""
         self._operator = operator
+        self._stock = stock
         # A session has a factory for each folder of tests.
         self._prefix = f"{LABEL}-{os.getpid()}-{next(self._numbers)}"
         self._label = f"--label={LABEL}={os.getpid()}"
@@ -353,14 +363,17 @@ class MachineFactory:
         next(hosts)  # the first address is the CI machine's own
         self._addresses = map(str, hosts)  # each is used once, so that known_hosts stays correct
 
-    def __call__(self, name: str, image: ImageName = "docker") -> Machine:
-        """Return a running machine; `bare` is a new server, `docker` has a running engine."""
+    def __call__(self, name: str, kind: Kind = "docker") -> Machine:
+        """Return a running machine; `bare` is a new server, `docker` has a running engine, and
+        `stocked` one with all packaged images."""
         address = next(self._addresses)
-        reference = build_image(image)
+        reference = build_image("bare" if kind == "bare" else "docker")
         container = f"{self._prefix}-{name}"
         pip_conf, pip_files = _pip_settings()
         mounts = {_nameservers(): "/etc/resolv.conf", **pip_files}
         run("docker", "volume", "create", self._label, f"{container}-docker")
+        if kind == "stocked":
+            self._link_images(f"{container}-docker")
         run(
             *("docker", "create", "--name", container, "--hostname", name, self._label),
             *("--privileged", "--cgroupns=private"),
@@ -381,20 +394,22 @@ class MachineFactory:
         self._operator.trust(machine, host_keys.splitlines())
         return machine
 
-    def together(self, names: Iterable[str], references: Sequence[str]) -> list[Machine]:
-        """Return running machines with images, made at the same time."""
-
-        def make(name: str) -> Machine:
-            machine = self(name)
-            machine.load_images(references)
-            return machine
-
+    def together(self, names: Iterable[str]) -> list[Machine]:
+        """Return stocked machines, made at the same time."""
         with ThreadPoolExecutor() as pool:
-            return list(pool.map(make, names))
+            return list(pool.map(lambda name: self(name, "stocked"), names))
 
     def close(self) -> None:
         """Remove every machine, volume and network of the session, also of its other factories."""
         _sweep(lambda owner: owner == os.getpid())
+
+    def _link_images(self, volume: str) -> None:
+        """Give an engine's data images before its first start. Layers are never written to, so
+        engines may share their files."""
+        assert self._stock
+        stock, data = volume_path(self._stock) / "root", str(volume_path(volume))
+        run("cp", "-a", str(stock / "image"), data)
+        run("cp", "-al", str(stock / "overlay2"), data)
 
     def _make_network(self) -> tuple[str, ipaddress.IPv4Network]:
         # Docker allows fixed addresses only on a network with a chosen range. This one is

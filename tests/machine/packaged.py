@@ -11,6 +11,7 @@ from quaylab.images import (
 )
 from quaylab.services import balancer, ceph, database, etcd, patroni, quay, redis
 from quaylab.versions import NEWEST, NEWEST_ON_MYSQL
+from tests.machine import cephadm_image
 from tests.machine.machines import building, has_image, run
 from tests.unit import samples
 
@@ -32,6 +33,7 @@ def _build_all() -> dict[str, str]:
         run("sh", "-s", base.reference, input=(base.context / "build").read_text())
     settings = partial(samples.settings, image_source="packages")
     images = {
+        "base": base,
         "postgresql": database.image(settings()),
         "patroni": patroni.image(database.image(settings())),
         "etcd": etcd.image(settings()),
@@ -46,7 +48,8 @@ def _build_all() -> dict[str, str]:
     for image in images.values():
         if not has_image(image.reference):
             _build(image)
-    return {part: image.reference for part, image in images.items()}
+    references = {part: image.reference for part, image in images.items()}
+    return {**references, "cephadm": cephadm_image.build(references["ceph"])}
 
 
 def _build(image: Image) -> None:

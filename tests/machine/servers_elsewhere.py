@@ -32,7 +32,6 @@ class Servers:
     authority: Authority
 
     def start(self) -> None:
-        self.machine.load_images(self.images[part] for part in PARTS)
         self.certify(NAME)
         self._run("redis", "6379", _redis())
         self._run(

@@ -53,18 +53,15 @@ class Demo:
 
 @pytest.fixture(scope="module")
 def demo(machine_factory: MachineFactory) -> Iterator[Demo]:
-    demo = Demo(machine_factory("demo", image="bare"))
+    demo = Demo(machine_factory("demo", "bare"))
     demo.machine.put_project(PROJECT)
     yield demo
     demo.machine.destroy()
 
 
 @pytest.fixture(scope="module")
-def client(
-    demo: Demo, machine_factory: MachineFactory, images: dict[str, str]
-) -> Iterator[RegistryClient]:
-    machine = machine_factory("reader")
-    machine.load_images([images["redis"]])
+def client(demo: Demo, machine_factory: MachineFactory) -> Iterator[RegistryClient]:
+    machine = machine_factory("reader", "stocked")
     client = RegistryClient(machine, REGISTRY)
     client.know(demo.machine.address)
     yield client

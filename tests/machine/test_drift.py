@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from quaylab.images import base_image
 from quaylab.model import NETWORK
 from quaylab.secrets import certificates
 from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
@@ -72,9 +71,7 @@ def registry(
     images: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Registry]:
-    machine, other = machine_factory("drifting"), machine_factory("drift-client")
-    machine.load_images([base_image().reference, *(images[each] for each in IMAGE_OF.values())])
-    other.load_images([images["redis"]])
+    machine, other = (machine_factory(name, "stocked") for name in ("drifting", "drift-client"))
     groups = {part: [machine] for part in IMAGE_OF}
     lab = Deployment.of(operator, tmp_path_factory.mktemp("drift"), groups)
     lab.run().check()

@@ -48,8 +48,7 @@ def mirror(
 ) -> Iterator[Mirror]:
     """Debian's docker-registry over TLS, asking for a password."""
     folder = tmp_path_factory.mktemp("mirror")
-    machine = machine_factory("mirror")
-    machine.load_images([images[part] for part in NAMES])
+    machine = machine_factory("mirror", "stocked")
     made = certificates.with_server_certificate(credentials.generate(), MIRROR)
     served = certificates.server_certificate(made)
     assert served.ca is not None

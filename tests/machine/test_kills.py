@@ -69,11 +69,9 @@ class Lab:
 def lab(
     machine_factory: MachineFactory,
     operator: Operator,
-    images: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Lab]:
-    machine = machine_factory("killed")
-    machine.load_images(images[each] for each in IMAGE_OF.values())
+    machine = machine_factory("killed", "stocked")
     groups = {part: [machine] for part in IMAGE_OF}
     deployment = Deployment.of(operator, tmp_path_factory.mktemp("kills"), groups)
     yield Lab(deployment, machine)
@@ -137,7 +135,7 @@ def test_killed_while_the_engine_is_installed(
     machine_factory: MachineFactory, operator: Operator, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """apt-get continues without the run, and still holds its locks when the next one starts."""
-    machine = machine_factory("half-installed", image="bare")
+    machine = machine_factory("half-installed", "bare")
     groups = {part: [machine] for part in IMAGE_OF}
     lab = Deployment.of(operator, tmp_path_factory.mktemp("apt"), groups)
     try:

@@ -69,7 +69,7 @@ def test_reboot_and_crash_bring_everything_back(machine: Machine) -> None:
 
 
 def test_bare_machine_has_what_pip_needs(machine_factory: MachineFactory) -> None:
-    machine = machine_factory("bare1", image="bare")
+    machine = machine_factory("bare1", "bare")
     try:
         assert machine.run("command -v docker", check=False).returncode
         machine.run("apt-get update && apt-get install -y --no-install-recommends python3-venv")
@@ -89,7 +89,7 @@ def test_files_and_the_project_arrive(machine: Machine, tmp_path: Path) -> None:
 
 
 def test_destroyed_machine_leaves_nothing(machine_factory: MachineFactory) -> None:
-    machine = machine_factory("gone", image="bare")
+    machine = machine_factory("gone", "bare")
     machine.destroy()
     for kind in ("container", "volume"):
         everything = ["--all"] if kind == "container" else []

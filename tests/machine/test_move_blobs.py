@@ -11,7 +11,6 @@ from tests.machine.machines import Machine, MachineFactory, Operator
 from tests.machine.registry_client import RegistryClient
 from tests.machine.s3_store import KEYS, Store, s3_store
 
-PARTS = ("postgresql", "redis", "quay")
 TASK = "tasks/move_blobs.py"
 VOLUME = "/var/lib/docker/volumes/quaylab-quay-storage/_data/registry"
 NOTE = "cat /var/lib/quaylab/storage"
@@ -29,9 +28,8 @@ for number in range(200):
 
 
 @pytest.fixture(scope="module")
-def machine(machine_factory: MachineFactory, images: dict[str, str]) -> Iterator[Machine]:
-    machine = machine_factory("moving")
-    machine.load_images([images[part] for part in PARTS])
+def machine(machine_factory: MachineFactory) -> Iterator[Machine]:
+    machine = machine_factory("moving", "stocked")
     yield machine
     machine.destroy()
 

@@ -14,13 +14,10 @@ from tests.machine.machines import Machine, MachineFactory, Operator
 from tests.machine.registry_client import RegistryClient
 from tests.machine.s3_store import KEYS, Store, s3_store
 
-PARTS = ("postgresql", "redis", "quay")
-
 
 @pytest.fixture(scope="module")
-def machine(machine_factory: MachineFactory, images: dict[str, str]) -> Iterator[Machine]:
-    machine = machine_factory("objects")
-    machine.load_images([images[part] for part in PARTS])
+def machine(machine_factory: MachineFactory) -> Iterator[Machine]:
+    machine = machine_factory("objects", "stocked")
     yield machine
     machine.destroy()
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from quaylab.images import base_image
 from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
 from tests.machine.machines import Machine, MachineFactory, Operator, Result
 from tests.machine.observed import IMAGE_OF, containers, rows
@@ -54,12 +53,9 @@ class Site:
 def site(
     machine_factory: MachineFactory,
     operator: Operator,
-    images: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Site]:
-    machine, reader = machine_factory("owned"), machine_factory("owned-client")
-    machine.load_images([base_image().reference, *(images[each] for each in IMAGE_OF.values())])
-    reader.load_images([images["redis"]])
+    machine, reader = (machine_factory(name, "stocked") for name in ("owned", "owned-client"))
     machine.run(
         f"mkdir /disk {BLOBS} && echo '/disk {BLOBS} none bind,nofail 0 0' >>/etc/fstab && "
         f"mount {BLOBS}"

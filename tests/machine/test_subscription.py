@@ -114,7 +114,7 @@ def rhel(
     operator: Operator,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Rhel]:
-    machine = machine_factory("rhel1", image="bare")
+    machine = machine_factory("rhel1", "bare")
     machine.run("rm /etc/os-release; cat >/etc/os-release", input='ID="rhel"\nVERSION_ID="9.4"\n')
     machine.put(DOUBLE, "/usr/sbin/subscription-manager")
     lab = Deployment.of(

@@ -12,19 +12,16 @@ from tests.machine.registry_client import RegistryClient
 from tests.machine.watch import Watch
 
 ALONE = ("docker", "quay", "verify")
-PARTS = {"database": "postgresql", "redis": "redis", "quay": "quay"}
+PARTS = ("database", "redis", "quay")
 
 
 @pytest.fixture(scope="module")
 def lab(
     machine_factory: MachineFactory,
     operator: Operator,
-    images: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Deployment]:
-    machines = {part: machine_factory(part) for part in PARTS}
-    for part, image in PARTS.items():
-        machines[part].load_images([images[image]])
+    machines = {part: machine_factory(part, "stocked") for part in PARTS}
     groups = {part: [machine] for part, machine in machines.items()}
     lab = Deployment.of(operator, tmp_path_factory.mktemp("three"), groups)
     yield lab
@@ -52,12 +49,9 @@ def deployed(lab: Deployment) -> Deployment:
 
 
 @pytest.fixture(scope="module")
-def client(
-    deployed: Deployment, machine_factory: MachineFactory, images: dict[str, str]
-) -> Iterator[RegistryClient]:
+def client(deployed: Deployment, machine_factory: MachineFactory) -> Iterator[RegistryClient]:
     """A machine outside the lab that trusts its CA, and has an image to push."""
-    machine = machine_factory("client")
-    machine.load_images([images["redis"]])
+    machine = machine_factory("client", "stocked")
     client = RegistryClient(machine, HOSTNAME)
     client.know(deployed.machines["quay"].address)
     client.trust(deployed.ca)

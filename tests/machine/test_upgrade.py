@@ -81,12 +81,10 @@ class Load:
 def lab(
     machine_factory: MachineFactory,
     operator: Operator,
-    images: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Deployment]:
     """One machine with Quay in its old version."""
-    machine = machine_factory("upgrade")
-    machine.load_images(images[part] for part in ("postgresql", "redis", "quay-mysql", "quay"))
+    machine = machine_factory("upgrade", "stocked")
     groups = {part: [machine] for part in ("quay", "database", "redis")}
     lab = Deployment.of(operator, tmp_path_factory.mktemp("upgrade"), groups)
     lab.run("deploy.py", *TO_OLD).check()
@@ -260,11 +258,9 @@ def test_failing_migration_leaves_the_old_version_serving(
 def test_mysql_is_dumped_checked_and_restored(
     machine_factory: MachineFactory,
     operator: Operator,
-    images: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    machine = machine_factory("mysql")
-    machine.load_images(images[part] for part in ("mariadb", "redis", "quay-before", "quay-mysql"))
+    machine = machine_factory("mysql", "stocked")
     groups = {part: [machine] for part in ("quay", "database", "redis")}
     folder = tmp_path_factory.mktemp("mysql")
     lab = Deployment.of(operator, folder, groups, database_engine="mysql")

@@ -11,12 +11,12 @@ partition, from which SYSLINUX starts the kernel.
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.machine.machines import LABEL, apt_sources, building, run, wait_until
+from tests.machine.machines import LABEL, apt_sources, building, run
+from tests.machine.stock import load
 
 SOURCE = Path(__file__).parent / "image"
 CACHE = Path("/var/cache/quaylab-test")
@@ -65,7 +65,9 @@ def build(references: Iterable[str]) -> Path:
 
 def _build(work: Path, references: list[str], sources: list[Path]) -> None:
     root, engine = work / "root", work / "engine"
-    _load(engine, references)
+    # In the VM, loading them would take minutes; copying takes seconds.
+    engine.mkdir()
+    load(engine, references)
     run(
         *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}"),
         *(f"--dpkgopt=path-exclude=/usr/share/{each}/*" for each in ("doc", "locale", "man")),
@@ -86,39 +88,6 @@ def _build(work: Path, references: list[str], sources: list[Path]) -> None:
         *("-E", f"offset={ROOT_START * MIB}", str(disk), f"{ROOT_SIZE}M"),
     )
     run(*f"qemu-img convert -O qcow2 {disk} {work}/disk.qcow2".split())
-
-
-def _load(folder: Path, references: list[str]) -> None:
-    """Fill a folder with an engine's data of images. In the VM, loading them would take minutes;
-    copying takes seconds."""
-    archive, socket = folder / "images.tar", f"unix://{folder}/socket"
-    folder.mkdir()
-    run("docker", "save", "--output", str(archive), *references)
-    engine = subprocess.Popen(
-        [
-            # In a network of its own: without a bridge, dockerd would remove the other engine's.
-            *(
-                "unshare",
-                "--net",
-                "dockerd",
-                "--config-file=/dev/null",
-                f"--host={socket}",
-                f"--pidfile={folder}/pid",
-            ),
-            *(f"--data-root={folder}/root", f"--exec-root={folder}/run", "--bridge=none"),
-            *("--storage-driver=overlay2", "--iptables=false", "--ip6tables=false"),
-            "--ip-forward=false",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        ready = ("docker", "--host", socket, "info")
-        wait_until(lambda: run(*ready, check=False).returncode == 0, "an engine for the image")
-        run("docker", "--host", socket, "load", "--quiet", "--input", str(archive))
-    finally:
-        engine.terminate()
-        engine.wait(timeout=60)
 
 
 def _fill_boot(disk: Path, root: Path) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import io
 import sys
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -24,26 +25,36 @@ ENV PYTHONPATH=/opt/older
 """
 
 
-def build(base: str, folder: Path) -> str:
+def build(base: str) -> str:
     """Build the image on top of the packaged one; return its reference."""
     digest = hashlib.sha256("".join((base, DOCKERFILE, *WHEELS)).encode()).hexdigest()[:12]
     reference = f"{LABEL}/cephadm:{digest}"
     if has_image(reference):
         return reference
+    command = ["docker", "build", "--quiet", "--tag", reference, f"--build-arg=BASE={base}", "-"]
+    run("env", "DOCKER_BUILDKIT=0", *command, input=_context())
+    return reference
+
+
+def _context() -> bytes:
     platforms = [f"--platform=manylinux{tag}_x86_64" for tag in ("2014", "2010")]
-    pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", f"--dest={folder}")
-    run(*pip, "--only-binary=:all:", "--abi=abi3", "--abi=none", *platforms, *WHEELS)
+    pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps")
     context = io.BytesIO()
-    with tarfile.open(fileobj=context, mode="w") as archive:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tarfile.open(fileobj=context, mode="w") as archive,
+    ):
+        run(
+            *(*pip, f"--dest={folder}", "--only-binary=:all:", "--abi=abi3", "--abi=none"),
+            *(*platforms, *WHEELS),
+        )
         _add(archive, "Dockerfile", DOCKERFILE.encode())
-        for wheel in folder.glob("*.whl"):
+        for wheel in Path(folder).glob("*.whl"):
             with zipfile.ZipFile(wheel) as content:
                 for name in content.namelist():
                     if not name.endswith("/"):
                         _add(archive, f"older/{name}", content.read(name))
-    command = ["docker", "build", "--quiet", "--tag", reference, f"--build-arg=BASE={base}", "-"]
-    run("env", "DOCKER_BUILDKIT=0", *command, input=context.getvalue())
-    return reference
+    return context.getvalue()
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
