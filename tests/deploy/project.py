@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.forked import Run
 from tests.unit.shell import HOST_PATH
 
 ROOT = Path(__file__).parents[2]
@@ -137,22 +136,13 @@ class Project:
             "PYINFRA_FAKE_DELAY_JITTER": "0",
             "PYINFRA_PROGRESS": "off",
         }
-        with subprocess.Popen(
-            [sys.executable, "-m", "pyinfra", *arguments],
-            cwd=self.path,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
+        with Run(arguments, self.path, environment) as process:
             if until is None:
                 try:
                     stdout, stderr = process.communicate(timeout=60)
                 finally:
                     process.kill()
                 return Result(process.returncode, stdout, stderr)
-            assert process.stderr
             lines = []
             for line in process.stderr:
                 lines.append(line)

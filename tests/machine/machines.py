@@ -33,7 +33,8 @@ from typing import Any, Literal, Protocol
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-PROJECT = Path(__file__).parents[2]
+from tests.forked import PROJECT, Run
+
 IMAGE_SOURCE = Path(__file__).parent / "image"
 LABEL = "quaylab-test"
 
@@ -45,6 +46,8 @@ PACKAGES = (
 
 ImageName = Literal["bare", "docker"]
 Kind = Literal["bare", "docker", "stocked"]
+# A run of pyinfra.
+Process = Run | subprocess.Popen[str]
 
 
 class CommandFailed(AssertionError):
@@ -498,10 +501,10 @@ class Operator:
     """The user who runs pyinfra, with a home and an SSH key apart from the developer's.
 
     Args:
-        python: of an environment that has requirements.txt.
+        python: of an environment that has requirements.txt; by default runs are forked.
     """
 
-    def __init__(self, home: Path, python: str = sys.executable) -> None:
+    def __init__(self, home: Path, python: str | None = None) -> None:
         self.home = home
         self._python = python
         self.key = home / ".ssh" / "id_ed25519"
@@ -582,14 +585,23 @@ class Operator:
 
     def start(
         self, inventory: Path, deploy: str, *args: str, env: Mapping[str, str] | None = None
-    ) -> subprocess.Popen[str]:
+    ) -> Process:
         """Start such a run, and return its process."""
         # With -y pyinfra doesn't ask before it changes something; with --dry it would plan nothing.
         agreed = [] if "--dry" in args else ["-y"]
+        arguments = [*agreed, "--json", str(inventory), deploy, *args]
+        environment = {
+            **os.environ,
+            "HOME": str(self.home),
+            "PYINFRA_PROGRESS": "off",
+            **(env or {}),
+        }
+        if self._python is None:
+            return Run(arguments, PROJECT, environment)
         return subprocess.Popen(
-            [self._python, "-m", "pyinfra", *agreed, "--json", str(inventory), deploy, *args],
+            [self._python, "-m", "pyinfra", *arguments],
             cwd=PROJECT,
-            env={**os.environ, "HOME": str(self.home), "PYINFRA_PROGRESS": "off", **(env or {})},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

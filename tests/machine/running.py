@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from tests.machine.deployment import Deployment
-from tests.machine.machines import Result
+from tests.machine.machines import Process, Result
 
 
 class Running:
     """A run in progress. Commands that it started over SSH continue on the host without it."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: Process) -> None:
         self._process = process
         self.output: list[str] = []
 
