@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +82,7 @@ def growth(
     lab.run().check()
     load = Load(machines[0].address, HOSTNAME, lab.ca, ADMIN, lab.password)
     with load.running() as before:
-        time.sleep(5)
+        load.await_pull()
     groups = dict.fromkeys(("balancer", "quay", "database", "redis"), machines)
     lab = Deployment.of(operator, folder, groups, **settings, virtual_address=address)
     with load.running() as during:

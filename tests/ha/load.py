@@ -15,6 +15,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from quaylab.clients.sample_image import MANIFEST, digest, sample_image
+from tests.machine.machines import wait_until
 
 # Seconds until a client gives a request up, and until it tries a failed operation again.
 TIMEOUT, PATIENCE = 30, 5
@@ -88,6 +89,10 @@ class Load:
             for thread in threads:
                 thread.join()
             self._note_push()
+
+    def await_pull(self) -> None:
+        """Wait until a client has pushed and pulled, so that all are at work."""
+        wait_until(lambda: self.counts.pulls > 0, "a client has pulled")
 
     def await_push(self, seconds: float) -> None:
         """Wait until a push ends well that began after now, or the time is over."""

@@ -111,7 +111,7 @@ def test_a_killed_daemon_of_the_leader_loses_nothing(
 ) -> None:
     """It comes back by itself, and a run finds nothing to do."""
     with load.running() as counts:
-        time.sleep(5)
+        load.await_pull()
         fault(cluster.leader)
         load.await_push(gap)
     cluster.await_whole()
@@ -121,7 +121,7 @@ def test_a_killed_daemon_of_the_leader_loses_nothing(
 
 def test_a_killed_redis_is_not_missed(deployed: Deployment, cluster: Cluster, load: Load) -> None:
     with load.running() as counts:
-        time.sleep(5)
+        load.await_pull()
         kill_container(cluster.machines[0], "quaylab-redis")
         time.sleep(10)
     _assert_nothing_lost(counts, load, GAP)
@@ -133,7 +133,7 @@ def test_the_leaders_machine_is_lost(deployed: Deployment, cluster: Cluster, loa
     """A run leaves it out and does not touch who is a member; later it comes back by itself."""
     lost = cluster.leader
     with load.running() as counts:
-        time.sleep(5)
+        load.await_pull()
         lost.kill()
         load.await_push(GAP_WITHOUT_LEADER)
     assert cluster.leader != lost
@@ -149,7 +149,7 @@ def test_a_leader_without_network_accepts_nothing(
 ) -> None:
     cut = cluster.leader
     with load.running() as counts:
-        time.sleep(5)
+        load.await_pull()
         with cut.without_carrier():
             time.sleep(2)
             write = f"timeout 20 {PSQL}'CREATE TABLE written_alone ()'"

@@ -94,7 +94,7 @@ def test_a_killed_daemon_is_not_missed(
     """Nothing acknowledged is lost, and it comes back by itself."""
     machine = holder(machines, address)
     with load.running() as counts:
-        time.sleep(5)
+        load.await_pull()
         fault(machine)
         time.sleep(15)
     assert_survived(counts, load)
@@ -109,7 +109,7 @@ def test_a_lost_machine_is_not_missed(
     database's leader is another test's."""
     lost = holder(machines, address, not_on=cluster.leader)
     with load.running() as counts:
-        time.sleep(5)
+        load.await_pull()
         lost.kill()
         time.sleep(15)
     assert_survived(counts, load)
@@ -126,7 +126,7 @@ def test_a_machine_without_network_is_not_missed(
 ) -> None:
     cut = holder(machines, address, not_on=cluster.leader)
     with load.running() as counts:
-        time.sleep(5)
+        load.await_pull()
         with cut.without_carrier():
             time.sleep(15)
     assert_survived(counts, load)
