@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Generator
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from pyinfra import host, inventory
@@ -17,7 +18,7 @@ from operations import files, patroni
 from operations.commands import fail, refusals
 from operations.observation import ask
 from operations.phases import postpone
-from quaylab.checks import host_reports
+from quaylab.checks import host_reports, ownership
 from quaylab.engines import docker
 from quaylab.model import ManagedFile
 from quaylab.next_command import next_command
@@ -26,6 +27,7 @@ from quaylab.plan import Plan, foreign_data
 from quaylab.problems import refuse
 from quaylab.upgrade import dumps
 from quaylab.upgrade.dumps import DIRECTORY, LOCK, REPLACED, SCRATCH, Dump, DumpsState, Upgrade
+from quaylab.versions import is_version
 
 RESTORE = "tasks/restore_database.py"
 # The path of the engine's script on the host. Bash in the container gets the script as an argument,
@@ -35,6 +37,8 @@ SCRIPT = f"{VAR}/database.bash"
 LOCKED = (
     f"set -e; umask 077; install -d -m 0700 {DIRECTORY}; cd {DIRECTORY}; exec 9>{LOCK}; flock 9;"
 )
+# Prints the number of tables, and of their rows, in a file with a line for each table.
+COUNT = """awk '{ rows += $NF } END { printf "%d %.0f", NR, rows }'"""
 
 
 @operation()
@@ -69,6 +73,47 @@ def taken(plan: Plan) -> Generator[StringCommand]:
     if checked := upgrade.existing_dump(found):
         host.noop(f"dumped and checked: {checked}")
         return
+    yield from _make(plan, found, upgrade)
+
+
+@operation(is_idempotent=False)
+def made(plan: Plan) -> Generator[StringCommand]:
+    """Dump the database as it is now, and check the dump by restoring it beside the database.
+
+    + plan: the run's plan
+    """
+    place = patroni.leader(plan)
+    if host.name != place:
+        host.noop(f"the database is not on {host.name}")
+        return
+    found = _read(plan)
+    if found.revision is None:
+        yield fail("the database does not answer, or is empty, so it can't be dumped")
+        return
+    schema = plan.schema or plan.version
+    yield from _make(plan, found, replace(plan.upgrade, before=schema, after=schema))
+
+
+def refuse_unfit(plan: Plan) -> None:
+    """Refuse to dump a database that isn't ours, or is none at the moment.
+
+    Raises ``DeployError`` with the reason.
+    """
+    with refusals():
+        if plan.topology.database.is_elsewhere:
+            refuse(["database_host: it runs elsewhere; dump it by its provider's means"])
+        if patroni.leader(plan) is None:
+            refuse(["database: no host that takes part has it, or leads it; nothing was dumped"])
+        if plan.schema and not is_version(plan.schema):
+            refuse([f"database: its schema is {plan.schema!r}, so a dump would be of no version"])
+        refuse(
+            problem
+            for name, machine in plan.connected_hosts.items()
+            for problem in ownership.problems(name, machine, plan.credentials, plan.store)
+        )
+
+
+def _make(plan: Plan, found: DumpsState, upgrade: Upgrade) -> Generator[StringCommand]:
     if problem := found.space_problem():
         yield fail(problem)
         return
@@ -123,6 +168,12 @@ def restored(plan: Plan, place: str | None, dump: Dump | None) -> Generator[Stri
     yield _write_script(plan)
     yield _clean_up(plan)
     yield StringCommand(LOCKED, _load(plan), f"<{dump.file}")
+    yield StringCommand(
+        LOCKED, _run_script(plan, "rows", SCRATCH), ">restored.new;",
+        f"test \"$({COUNT} restored.new)\" = '{dump.tables} {dump.rows}' || {{",
+        fail(f"restore: {dump.name} does not restore to the tables and rows that it was made of"),
+        "; }",
+    )  # fmt: skip
     yield StringCommand(LOCKED, _run_script(plan, "swap", SCRATCH, name, REPLACED))
     yield _clean_up(plan)
 
@@ -263,8 +314,7 @@ def _record(found: DumpsState, upgrade: Upgrade, name: str) -> StringCommand:
         LOCKED, "printf",
         QuoteString('%s, "tables": %d, "rows": %d, "size": %d, "sha256": "%s"}\\n'),
         QuoteString(json.dumps(record)[:-1]),
-        f'"$(wc -l <{name}.found.new)"',
-        f"\"$(awk '{{ rows += $NF }} END {{ printf \"%.0f\", rows }}' {name}.found.new)\"",
+        f"$({COUNT} {name}.found.new)",
         f'"$(stat -c %s {name}.dump.new)" "$(sha256sum <{name}.dump.new | cut -d" " -f1)"',
         f">{name}.json.new; sync; mv {name}.dump.new {name}.dump; mv {name}.json.new {name}.json",
     )  # fmt: skip

@@ -6,7 +6,7 @@ elsewhere is restored with its provider's tools; this task only notes its versio
 `database_backup`. After a killed run, run the task again to complete it.
 """
 
-from pyinfra import host
+from pyinfra import host, local
 
 from operations import containers, credentials, dumps, files, images, nodes, patroni
 from operations.run import Purpose, begin
@@ -36,7 +36,11 @@ if host.name == plan.topology.leader:
     credentials.former_passwords_saved(name="Remember the superuser's former passwords", plan=plan)
 
 if place and plan.topology.members:
-    # Its members run: the deploy that follows looks after them.
+    if patroni.leader(plan) is None:
+        # Another cluster comes in its place, for example of another major version.
+        local.include("tasks/etcd.py")
+        local.include("tasks/database.py")
+
     patroni.leads(name="Have the database led where the dump is", plan=plan, place=place)
 elif host.name in plan.topology.hosts["database"]:
     server = plan.workload("database", host.name)

@@ -23,6 +23,10 @@ def container_problems(name: str, machine: Machine, workloads: Iterable[Workload
         )
 
 
+def _is_another_major(found: str | None, expected: str) -> bool:
+    return all((each or "").startswith("postgresql") for each in (found, expected))
+
+
 def data_problems(name: str, machine: Machine, wanted: Mapping[str, Volume]) -> Iterator[str]:
     """Yield volumes of a host that don't match this run."""
     for volume in machine.volumes:
@@ -40,6 +44,13 @@ def data_problems(name: str, machine: Machine, wanted: Mapping[str, Volume]) -> 
         for label, setting in settings.items():
             found, expected = volume.labels.get(label), match.labels[label]
             if found != expected:
+                if label == DATA_LABEL and _is_another_major(found, expected):
+                    yield (
+                        f"postgresql_image: volume {volume.name} on {name} is of {found}, but this "
+                        f"run needs {expected}, which can't read it; set it back, or follow "
+                        "docs/upgrade.md#another-major-version-of-postgresql"
+                    )
+                    continue
                 place, none = "of", "an unknown kind"
                 if label == PATH_LABEL:
                     place, none = "in", "the engine's own directory"

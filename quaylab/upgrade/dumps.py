@@ -74,7 +74,7 @@ class DumpsState:
 
 @dataclass(frozen=True)
 class Upgrade:
-    """An upgrade for which a dump is made."""
+    """An upgrade for which a dump is made. If both versions are the same, it is none."""
 
     before: str | None
     after: str
@@ -84,6 +84,8 @@ class Upgrade:
     def name(self, now: float) -> str:
         """Return a new dump's name; the names of one upgrade sort by time."""
         stamp = datetime.fromtimestamp(now, timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        if self.before == self.after:
+            return f"{self.after}-{stamp}"
         return f"{self.before or 'unknown'}-to-{self.after}-{stamp}"
 
     def existing_dump(self, state: DumpsState) -> Dump | None:

@@ -87,14 +87,17 @@ def _inventory(
     project: Project,
     made: Plan,
     lines: Mapping[str, list[str]],
-    leader: str = ONE,
+    leader: str | None = ONE,
     etcd: Mapping[str, str] | None = None,
+    dumps: Mapping[str, str] | None = None,
 ) -> str:
     """Write the inventory; return its path.
 
     Args:
         lines: what each host reports of its engine; none: it is new.
+        leader: the host that leads the database; none: no member runs.
         etcd: what each host's etcd lists as its members; none: it does not answer.
+        dumps: what hosts tell of their dumps.
     """
     members = [
         fake(
@@ -104,7 +107,8 @@ def _inventory(
                 # One command that asks many facts: each is asked by itself instead.
                 "quaylab-fact": "",
                 "member list": (etcd or {}).get(name, ""),
-                "HTTPSConnection": _patroni(made, name, leader),
+                "HTTPSConnection": _patroni(made, name, leader) if leader else "",
+                "flock --shared": (dumps or {}).get(name, ""),
                 "pg_available_extensions": json.dumps(DATABASE),
                 "%u %g %a": _files(made, name) if name in lines else "",
                 "named=$(docker ps": "\n".join(lines.get(name, ())),
@@ -422,6 +426,42 @@ def test_a_dry_run_forgets_nobody(project: Project) -> None:
     result = _forget(project, etcd, f"--data=forget={GONE}", "--dry")
     assert result.code == 0, result.output
     assert _removals(result) == {}
+
+
+# --- another cluster in the place of one ---
+
+
+def test_a_dump_is_restored_into_a_new_cluster(project: Project) -> None:
+    """As for another major version, for which the old data was put aside."""
+    made = _made(project)
+    found = {
+        "before": "v3.18.0",
+        "after": "v3.18.0",
+        "engine": "postgresql",
+        "credentials": made.credentials.fingerprint,
+        "revision": "318",
+        "time": "2026-01-31T12:00:00+00:00",
+        "sha256": "0" * 64,
+        "tables": 2,
+        "rows": 9,
+        "size": 100,
+    }
+    told = f"now 0\nfree 9000\ndump v3.18.0-20260131T120000Z {json.dumps(found)}"
+    inventory = _inventory(project, made, {}, leader=None, dumps={TWO: told})
+    options = (*OPTIONS, "--data=health_timeout=10")
+    result = project.run("-y", "-vv", inventory, "tasks/restore_database.py", *options)
+    order = [
+        "Check that the dump is intact",
+        "Start etcd where it does not run",
+        "Run etcd as specified",
+        "Run the database's member as specified",
+    ]
+    positions = [result.operations.index(name) for name in order]
+    assert positions == sorted(positions)
+    # Nobody leads on fake hosts, so it ends with the founder.
+    assert set(_started(result.output, "etcd")) == set(HOSTS)
+    assert _started(result.output, "database") == [ONE]
+    assert "Traceback" not in result.output
 
 
 # --- reboots ---

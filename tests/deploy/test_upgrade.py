@@ -137,6 +137,25 @@ def test_a_lost_database_is_restored_and_not_created_again(project: Project) -> 
     assert _commands(result, "database", "docker volume create", " quaylab swap")
 
 
+def test_the_database_is_dumped_at_any_time_where_it_is(project: Project) -> None:
+    result = project.run("-y", "-vv", _site(project), "tasks/dump_database.py")
+    assert result.code == 0, result.output
+    assert result.operations == ["Dump the database, and check the dump"]
+    steps = (" quaylab dump quay", " quaylab load quaylab-scratch", '"sha256": "%s"')
+    positions = _commands(result, "database", *steps)
+    assert len(positions) == 3
+    assert positions == sorted(positions)
+    assert result.commands("quay") == []
+
+
+def test_a_restored_database_is_counted_before_it_takes_the_others_place(project: Project) -> None:
+    result = project.run("-y", "-vv", _site(project, None, DUMP), "tasks/restore_database.py")
+    steps = (" quaylab load", " quaylab rows quaylab-scratch", " quaylab swap")
+    positions = _commands(result, "database", *steps)
+    assert len(positions) == 3
+    assert positions == sorted(positions)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

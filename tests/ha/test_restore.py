@@ -1,4 +1,4 @@
-"""A dump on a host that does not lead the database is restored there."""
+"""Dumps of the database's cluster: restored where they are, and into a new cluster."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import pytest
 
 from tests.ha.cluster import DATABASE, Cluster
 from tests.ha.faults import is_whole
-from tests.ha.load import Load
+from tests.ha.load import Load, RequestFailed
 from tests.machine.deployment import Deployment
 from tests.machine.machines import Machine, wait_until
+from tests.machine.page import commands
 
 BEFORE = "v3.15.1"
 
@@ -30,6 +31,46 @@ def test_an_upgrade_is_undone_wherever_the_dump_is(
     assert counts.pushed
     assert load.lost(counts) == []
     upgraded.run().check()
+    assert upgraded.run().changed() == []
+
+
+@pytest.mark.long
+def test_another_major_version_by_the_commands_of_the_page(
+    upgraded: Deployment, machines: list[Machine], cluster: Cluster, load: Load
+) -> None:
+    """Into a new cluster of the same version, and again: no PostgreSQL 18 with TLS is in reach."""
+    stop, dump, aside, forget, restore, _, remove = commands(
+        "upgrade.md", "Another major version of PostgreSQL"
+    )
+    with load.running() as before:
+        pass
+    for machine in machines:
+        machine.run(stop)
+    upgraded.run(dump.split()[-1]).check()
+    for machine in machines:
+        machine.run(aside)
+        machine.run(forget)
+    upgraded.run(restore.split()[-1]).check()
+    cluster.await_whole()
+    upgraded.run().check()
+    wait_until(lambda: is_whole(machines), "all nodes are in service", timeout=120)
+    assert load.lost(before) == []
+    with load.running() as after:
+        pass
+    assert after.pushed
+    assert upgraded.run().changed() == []
+
+    for machine in machines:
+        machine.run(stop)
+    for machine in machines:
+        machine.run(remove)
+        machine.run(forget)
+    upgraded.run(restore.split()[-1]).check()
+    upgraded.run().check()
+    wait_until(lambda: is_whole(machines), "all nodes are in service", timeout=120)
+    assert load.lost(before) == []
+    with pytest.raises(RequestFailed, match="HTTP 404"):
+        load.lost(after)
     assert upgraded.run().changed() == []
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pyinfra.api.exceptions import DeployError
 from pyinfra.context import ctx_state
 
 from facts.dumps import Dumps
 from operations import dumps
 from quaylab import plan
 from quaylab.engines.state import FoundVolume as Volume
+from quaylab.model import CREDENTIALS_LABEL
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
 from quaylab.upgrade.dumps import Dump, DumpsState
@@ -160,6 +163,80 @@ def test_a_run_that_can_make_no_dump_ends(
     assert message in done.stderr
 
 
+# --- made at any time ---
+
+
+@pytest.fixture
+def serving(store: Store) -> Plan:
+    """The plan for a host whose database has the schema of its Quay."""
+    found = machine(schema="v3.18.0", volumes=(Volume("quaylab-database", {}),))
+    return plan.make([host(NAME)], {NAME: found}, store)
+
+
+def test_a_dump_is_made_although_another_one_is_fresh(
+    serving: Plan, folder: Path, shell: Shell
+) -> None:
+    """It lacks what was pushed meanwhile. Quay may have been stopped for this one."""
+    shell.stub("docker", ENGINE)
+    folder.mkdir()
+    fresh = _dump(serving, after="v3.18.0")
+    _, *commands = FakeHost({Dumps: _state(fresh)}, NAME).shell(dumps.made, plan=serving)
+    for command in commands:
+        done = shell.run(command)
+        assert done.returncode == 0, done.stderr
+    signed = _signed(folder)
+    assert signed.name == DUMP.replace("v3.16.5-to-", "")
+    assert (signed.before, signed.after, signed.rows) == ("v3.18.0", "v3.18.0", 9)
+
+
+def test_it_is_no_upgrades_dump(serving: Plan) -> None:
+    """An upgrade makes its own."""
+    made = _dump(serving, before="v3.18.0", after="v3.18.0")
+    assert UPGRADE.existing_dump(_state(made)) is None
+
+
+def test_other_hosts_dump_nothing(serving: Plan) -> None:
+    target = FakeHost(name="other.example.com")
+    assert target.shell(dumps.made, plan=serving) == []
+    assert target.noops == ["the database is not on other.example.com"]
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (_state(free=199), "need 200 bytes, found are 199"),
+        (_state(size=None, revision=None), "the database does not answer, or is empty"),
+    ],
+)
+def test_a_dump_that_cannot_be_made(
+    serving: Plan, shell: Shell, state: DumpsState, message: str
+) -> None:
+    (command,) = FakeHost({Dumps: state}, NAME).shell(dumps.made, plan=serving)
+    done = shell.run(command)
+    assert (done.returncode, message in done.stderr) == (1, True)
+
+
+def _refused(lab: Plan, **changes: Any) -> str:
+    machines = {name: replace(found, **changes) for name, found in lab.machines.items()}
+    with pytest.raises(DeployError) as refused:
+        dumps.refuse_unfit(replace(lab, machines=machines))
+    return str(refused.value)
+
+
+def test_what_is_not_dumped(serving: Plan, store: Store) -> None:
+    dumps.refuse_unfit(serving)
+    assert "'restoring v3.16.5'" in _refused(serving, schema="restoring v3.16.5")
+    labels = {CREDENTIALS_LABEL: "fedcba9876543210-00000000"}
+    foreign = (Volume("quaylab-database", labels),)
+    assert "fedcba9876543210" in _refused(serving, volumes=foreign)
+    with pytest.raises(DeployError, match="database: no host that takes part has it"):
+        dumps.refuse_unfit(replace(serving, machines={}))
+    elsewhere = host(NAME, ["quay", "redis"], database_host="db.example.com")
+    lab = plan.make([elsewhere], {NAME: machine()}, store, ask=lambda _: "password")
+    with pytest.raises(DeployError, match="database_host: it runs elsewhere"):
+        dumps.refuse_unfit(lab)
+
+
 # --- restored ---
 
 
@@ -202,9 +279,25 @@ def test_dump_is_loaded_into_another_database_which_then_replaces_it(
     assert ends == [
         ("drop", "quaylab-scratch quaylab-replaced"),
         ("load", "quaylab-scratch quay quay"),
+        ("rows", "quaylab-scratch"),
         ("swap", "quaylab-scratch quay quaylab-replaced"),
         ("drop", "quaylab-scratch quaylab-replaced"),
     ]
+
+
+@pytest.mark.parametrize("changes", [{"rows": 8}, {"tables": 3}], ids=str)
+def test_what_is_loaded_is_counted_before_it_replaces_the_database(
+    upgrading: Plan, folder: Path, shell: Shell, changes: dict[str, int]
+) -> None:
+    shell.stub("docker", ENGINE)
+    folder.mkdir()
+    (folder / f"{DUMP}.dump").write_text("content\n")
+    (folder / f"{DUMP}.json").touch()
+    dump = _dump(upgrading, **changes)
+    _, *commands = FakeHost(name=NAME).shell(dumps.restored, plan=upgrading, place=NAME, dump=dump)
+    failed = next(done for done in map(shell.run, commands) if done.returncode)
+    assert f"restore: {DUMP} does not restore to the tables and rows" in failed.stderr
+    assert not [call for call in shell.calls if " swap " in call]
 
 
 @pytest.mark.parametrize(("content", "code"), [("content\n", 0), ("cont", 1)])

@@ -44,6 +44,15 @@ def test_data_of_other_services_is_ignored() -> None:
     assert list(existing_data.data_problems(HOST, with_volume, {})) == []
 
 
+def test_another_major_version_names_its_page() -> None:
+    (problem,) = _problems(data="postgresql-13-c9s")
+    assert problem == (
+        f"postgresql_image: volume {NAME} on {HOST} is of postgresql-13-c9s, but this run needs "
+        "postgresql-15-c9s, which can't read it; set it back, or follow "
+        "docs/upgrade.md#another-major-version-of-postgresql"
+    )
+
+
 @pytest.mark.parametrize(
     ("found", "setting", "message"),
     [

@@ -1,0 +1,13 @@
+"""Dump Quay's database now, and check the dump by restoring it beside the database.
+
+Quay serves meanwhile, and what is pushed from then on is not in the dump: if it has to hold
+everything, stop Quay before. It is on the database's own host, in /var/lib/quaylab/dumps.
+"""
+
+from operations import dumps
+from operations.run import Purpose, begin
+
+plan = begin(Purpose.RECOVER)
+dumps.refuse_unfit(plan)
+
+dumps.made(name="Dump the database, and check the dump", plan=plan)
