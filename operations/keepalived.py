@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Generator
 
 from pyinfra import host, inventory
@@ -23,6 +24,9 @@ from quaylab.services.keepalived import (
     UNIT_FILE,
     files,
 )
+
+# Seconds in which requests under way are answered before the address moves.
+LAST_REQUESTS = 15
 
 
 @operation()
@@ -103,6 +107,26 @@ def absent() -> Generator[StringCommand]:
     yield StringCommand(
         f"systemctl disable --now --quiet {UNIT} && rm -f {UNIT_FILE} {LOADED} {PENDING} && "
         f"rm -rf {DIRECTORY} && systemctl daemon-reload"
+    )
+
+
+def step_aside(plan: Plan) -> StringCommand:
+    """Return a command that gives the virtual address to another balancer, if this one holds it,
+    before the machine goes down.
+
+    New connections are dropped meanwhile: their clients ask again after a second, and find who
+    holds it then. HAProxy answers the requests under way before the address moves.
+    """
+    address = plan.settings.virtual_address
+    rule = f"PREROUTING --destination {address} --protocol tcp --syn --jump DROP"
+    undo = f"iptables --wait --table raw --delete {rule}; rm -f {PENDING}"
+    return StringCommand(
+        f"ip -4 -oneline address show to {address} | grep --quiet . || exit 0;",
+        # Also if the run is killed: a machine that doesn't reboot after all may get it back.
+        f"set -e; trap {shlex.quote(undo)} EXIT; iptables --wait --table raw --insert {rule};",
+        # Else keepalived would give it up as soon as HAProxy takes no connection.
+        f"touch {PENDING}; docker stop --time={LAST_REQUESTS} {balancers.CONTAINER} >/dev/null;",
+        f"systemctl stop {UNIT}",
     )
 
 
