@@ -10,6 +10,8 @@ from quaylab.services import member_certificate, tcp_proxy
 TITLE = "The ingress to Ceph's gateways: see quaylab/services/ingress_config.py."
 # Inside the container.
 PORT = 7443
+# While it waits for open connections, new ones are refused: that is what clients would notice.
+PATIENCE = "100ms"
 
 
 def render(gateways: Mapping[str, str], port: int, verified_name: str | None) -> str:
@@ -30,7 +32,7 @@ def render(gateways: Mapping[str, str], port: int, verified_name: str | None) ->
         f"    server {name} {netloc(address, port)}\n" for name, address in gateways.items()
     )
     return f"""\
-{tcp_proxy.head(TITLE)}
+{tcp_proxy.head(TITLE, PATIENCE)}
 # TLS goes through to the gateways: clients' requests are signed for the address that they know. The
 # check alone ends here.
 listen gateways

@@ -25,11 +25,12 @@ STATISTICS = (
 )
 
 
-def head(title: str) -> str:
+def head(title: str, patience: str = "5s") -> str:
     """Return the first part of haproxy.cfg.
 
     Args:
         title: what the whole file is, in a line.
+        patience: how long open connections last when it stops.
     """
     return f"""\
 # {title}
@@ -37,7 +38,7 @@ global
     log stdout format raw local0 notice
     maxconn 4000
     # Quay's connections never end by themselves, and a reload or a stop would wait for them.
-    hard-stop-after 5s
+    hard-stop-after {patience}
 
 defaults
     log global
