@@ -8,7 +8,7 @@ from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.ceph import AUTHORIZED_KEYS, Ceph, Cephadm, CephadmState
-from operations.commands import apt_install, await_port, fail, quoted
+from operations.commands import apt_install, fail, quoted
 from operations.observation import ask
 from quaylab.paths import CEPH_NOTE, VAR
 from quaylab.plan import Plan
@@ -97,10 +97,12 @@ def applied(plan: Plan) -> Generator[StringCommand]:
     if not changed:
         host.noop("hosts and services are as they have to be")
         return
-    yield StringCommand(
-        quoted(*shell, "ceph", "orch", "apply", "-i", "-"), ">/dev/null 2>&1",
-        _stdin=cephadm.render(wanted),
-    )  # fmt: skip
+    command = [quoted(*shell, "ceph", "orch", "apply", "-i", "-"), ">/dev/null 2>&1"]
+    if state and state.daemons.get("rgw") and cephadm.GATEWAYS in changed:
+        # They read their certificate when they start, and cephadm restarts none for it.
+        restart = quoted(*shell, "ceph", "orch", "restart", cephadm.GATEWAYS)
+        command += ["&&", restart, ">/dev/null 2>&1"]
+    yield StringCommand(*command, _stdin=cephadm.render(wanted))
 
 
 @operation()
@@ -119,14 +121,17 @@ def serving(plan: Plan) -> Generator[StringCommand]:
         return
     status = " ".join((*shell, "ceph", "status"))
     timeout = plan.settings.health_timeout
-    # The gateway listens once it has read its pools.
-    yield await_port(
-        plan.topology.addresses[host.name],
-        gateway_port(plan.settings),
-        timeout,
+    address = f"{plan.topology.addresses[host.name]}/{gateway_port(plan.settings)}"
+    yield StringCommand(
+        f"end=$(($(date +%s) + {timeout}));",
+        # The gateway listens once it has read its pools.
+        "until timeout 5 bash -c", QuoteString(f"</dev/tcp/{address}"),
+        "2>/dev/null; do",
+        'if test "$(date +%s)" -ge "$end"; then',
         f"{status} 2>/dev/null | head -n 12 >&2;",
         fail(f"Ceph's gateway does not answer (health_timeout: {timeout} s); has it OSDs?"),
-    )
+        "; fi; sleep 2; done",
+    )  # fmt: skip
 
 
 @operation()

@@ -29,21 +29,6 @@ def fail(message: str) -> StringCommand:
     return StringCommand("printf '%s\\n'", QuoteString(message), ">&2; exit 1")
 
 
-def await_port(
-    address: str, port: int, seconds: int, *otherwise: StringCommand | str
-) -> StringCommand:
-    """Return a command that waits until somebody listens at an address.
-
-    Args:
-        otherwise: the command that fails if nobody does in time.
-    """
-    return StringCommand(
-        f"end=$(($(date +%s) + {seconds}));",
-        "until timeout 5 bash -c", QuoteString(f"</dev/tcp/{address}/{port}"), "2>/dev/null; do",
-        'if test "$(date +%s)" -ge "$end"; then', *otherwise, "; fi; sleep 2; done",
-    )  # fmt: skip
-
-
 def receive(content: bytes, path: StringCommand | QuoteString) -> StringCommand:
     """Return a command that writes this content to a file, from its standard input.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 
 from pyinfra import host
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
 from operations import keepalived, reach
-from operations.commands import await_port, complain, fail
+from operations.commands import complain, fail
 from operations.containers import is_running
 from operations.phases import postpone
 from quaylab.clients.probes import Unreachable
@@ -17,13 +18,12 @@ from quaylab.services import ingress
 
 
 @operation()
-def reachable(plan: Plan) -> Generator[StringCommand]:
-    """Wait until the ingress answers: on a first run the virtual address is not held yet.
+def reachable(plan: Plan) -> Generator[FunctionCommand]:
+    """Wait until the gateways answer where Quay will look for them: on a first run nobody holds the
+    virtual address yet, and gateways with a new certificate start again.
 
     + plan: the run's plan
     """
-    store, timeout = plan.topology.store, plan.settings.health_timeout
-    assert store  # else there is no ingress
     balancers = plan.topology.hosts[ingress.NAME]
     connected = [name for name in balancers if name in plan.machines]
     ran = all(
@@ -34,15 +34,20 @@ def reachable(plan: Plan) -> Generator[StringCommand]:
     if ran and (len(connected) < len(balancers) or not keepalived.is_free(plan)):
         host.noop("the ingress runs")
         return
-    yield await_port(
-        store.address,
-        store.port,
-        timeout,
-        fail(
-            f"ingress_port: nobody answers at {store.address}:{store.port} (health_timeout: "
-            f"{timeout} s); does {host.name} reach the balancers, and one of them hold the address?"
-        ),
-    )
+    yield FunctionCommand(_await_answer, (plan,), {})
+
+
+def _await_answer(state: State, host: Host, plan: Plan) -> bool:
+    end = time.monotonic() + plan.settings.health_timeout
+    while True:
+        try:
+            reach.find_bucket(host, plan)
+        except Unreachable as error:
+            if time.monotonic() > end:
+                return complain(host, str(error))
+        else:
+            return True
+        time.sleep(2)
 
 
 @operation()

@@ -27,6 +27,8 @@ CONFIGURATION = f"{DIRECTORY}/ceph.conf"
 KEY = f"{DIRECTORY}/ssh_key"
 PUBLIC_KEY = f"{KEY}.pub"
 SERVICE = "quaylab"
+# The gateways' name for Ceph.
+GATEWAYS = f"rgw.{SERVICE}"
 # What cephadm needs on a host besides its engine: LVM and a synchronised clock.
 PACKAGES = ("cephadm", "lvm2", "chrony")
 Specification = dict[str, Any]

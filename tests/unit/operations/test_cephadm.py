@@ -124,6 +124,24 @@ def test_specifications_go_through_standard_input(lab: Plan) -> None:
     assert "PRIVATE KEY" not in text(command)
 
 
+def test_gateways_with_another_certificate_start_again(lab: Plan) -> None:
+    """They read it at their start."""
+    found = _applied(lab)
+    renewed = lab.credentials.model_copy(update={"ceph_certificate": "another"})
+    changed = dataclasses.replace(lab, credentials=renewed)
+    (command,) = FakeHost({Cephadm: DONE, Ceph: found}, "ceph0").shell(
+        operations.applied, plan=changed
+    )
+    assert "orch apply -i - >/dev/null 2>&1 && " in command
+    assert command.endswith("ceph orch restart rgw.quaylab >/dev/null 2>&1")
+    # None runs before there is an OSD.
+    without = dataclasses.replace(found, daemons={"mon": 3})
+    (command,) = FakeHost({Cephadm: DONE, Ceph: without}, "ceph0").shell(
+        operations.applied, plan=changed
+    )
+    assert "restart" not in command
+
+
 def test_other_hosts_leave_it_to_the_first(lab: Plan) -> None:
     other = _on(NOTHING, name="ceph1")
     assert other.operate(operations.applied, plan=lab) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -192,22 +193,36 @@ def balancers(store: Store) -> Plan:
     return fronted.made(store, virtual_address=VIRTUAL)
 
 
-def test_on_a_first_run_the_ingress_is_waited_for(balancers: Plan) -> None:
-    (command,) = FakeHost().shell(object_storage.reachable, plan=balancers)
-    assert f"</dev/tcp/{VIRTUAL}/7443" in command
-    assert f"ingress_port: nobody answers at {VIRTUAL}:7443" in command
+@pytest.mark.parametrize("answers", [True, False])
+def test_on_a_first_run_the_gateways_are_waited_for(
+    balancers: Plan, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    slept = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append)
+    monkeypatch.setattr(object_storage, "time", clock)
+
+    def find_bucket(host: FakeHost, plan: Plan) -> None:
+        if sum(slept) < 9 or not answers:
+            raise reach.Unreachable("storage_host: no answer")
+
+    monkeypatch.setattr(reach, "find_bucket", find_bucket)
+    host = FakeHost()
+    (command,) = host.operate(object_storage.reachable, plan=balancers)
+    assert host.call(command) is answers
+    assert host.messages == ([] if answers else ["storage_host: no answer"])
+    assert sum(slept) == (10 if answers else balancers.settings.health_timeout + 2)
 
 
 def test_a_second_run_does_not_wait(balancers: Plan) -> None:
     lab = fronted.running(balancers, LB1, "ingress", VIRTUAL)
-    assert FakeHost().shell(object_storage.reachable, plan=lab) != [], "the second one is new"
+    assert FakeHost().operate(object_storage.reachable, plan=lab) != [], "the second one is new"
     lab = fronted.running(lab, LB2, "ingress")
     host = FakeHost()
-    assert host.shell(object_storage.reachable, plan=lab) == []
+    assert host.operate(object_storage.reachable, plan=lab) == []
     assert host.noops == ["the ingress runs"]
 
 
 def test_a_balancer_that_takes_no_part_may_hold_the_address(balancers: Plan) -> None:
     lab = fronted.running(balancers, LB1, "ingress")
-    assert FakeHost().shell(object_storage.reachable, plan=lab) != []
-    assert FakeHost().shell(object_storage.reachable, plan=fronted.without(lab, LB2)) == []
+    assert FakeHost().operate(object_storage.reachable, plan=lab) != []
+    assert FakeHost().operate(object_storage.reachable, plan=fronted.without(lab, LB2)) == []
