@@ -12,7 +12,7 @@ from quaylab.hosts.storage import Storage
 from quaylab.hosts.subscription import is_wanted
 from quaylab.model import LOOPBACK
 from quaylab.secrets.certificates import ServerCertificate
-from quaylab.services import ceph
+from quaylab.services import ceph, ingress
 from quaylab.services.base import ROUTER, Workload
 from quaylab.versions import is_legacy
 from tests.hosts.lab import Lab, Target
@@ -216,6 +216,7 @@ PLACES: dict[str, Callable[[Lab], list[Any]]] = {
     "lab_ca_registry": lambda lab: [each for each in _registries(lab) if each.certificate.ca],
     "balancer_host": _balancers,
     "router_host": lambda lab: lab.on(*lab.plan.topology.hosts[ROUTER]),
+    "ingress_host": lambda lab: lab.on(*lab.plan.topology.hosts[ingress.NAME]),
     "member": _members,
     "cluster": _clusters,
     "balancer_pair": _balancer_pairs,

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from facts.ceph import Ceph, CephState
+from facts.router import Router
+from quaylab.model import container_name
 from quaylab.scripts import ceph_report
-from quaylab.services import ceph
+from quaylab.services import ceph, ingress
+from quaylab.services.base import member_name
 from tests.hosts.lab import Lab, Target
 
 
@@ -33,6 +36,13 @@ def test_every_kind_of_daemon_runs(ceph_host: Target, lab: Lab) -> None:
 def test_user_has_the_keys_and_the_quota_of_the_plan(ceph_host: Target, lab: Lab) -> None:
     user = ceph.user(lab.plan.settings, lab.plan.credentials)
     assert _state(ceph_host, lab).users.get(ceph.USER) == ceph_report.digest(user)
+
+
+def test_the_ingress_leads_to_every_gateway(ingress_host: Target, lab: Lab) -> None:
+    found = ingress_host.ask(Router(), container=container_name(ingress.NAME))
+    assert found is not None, "HAProxy does not answer"
+    gateways = [member_name(name) for name in lab.plan.topology.hosts["ceph"]]
+    assert sorted(found["gateways"]) == sorted(gateways)
 
 
 def test_bucket_is_quays(ceph_host: Target, lab: Lab) -> None:
