@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 DATABASE = "database"
 CONTAINER = container_name(DATABASE)
 COMMAND = ("run-patroni",)
+# By the socket, where the superuser may log in: what is refused, PostgreSQL logs each time.
+HEALTH = "bash -c 'pg_isready --quiet'"
 INTERRUPTION = "another member leads the database instead; writes wait for 3 to 4 seconds"
 ADOPTION = (
     "it becomes the first member of a cluster, and Quay's writes wait until a second one has its "
@@ -66,7 +68,7 @@ def workload(
         version=wanted.tag,
         owner=context.credentials.fingerprint,
         command=COMMAND,
-        health=PostgreSQL.health,
+        health=HEALTH,
         ports=published,
         mounts=(configuration_mount(DATABASE), Mount(volume.name, PostgreSQL.data)),
         # Patroni and PostgreSQL load changed files when they are told to.

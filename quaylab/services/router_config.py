@@ -50,9 +50,13 @@ listen database
     bind *:{DATABASE_PORT}
     option httpchk OPTIONS /primary
     http-check expect status 200
+    # A leader that lacks processor time answers late, and to cut Quay's connections would do harm.
+    # Of a lost machine Patroni itself is sure only after 19 s.
+    timeout connect 2s
+    timeout check 8s
     default-server check check-ssl verify required ca-file {member_certificate.AUTHORITY_PATH} \
 verifyhost {verified_name} port {ports.api} \
-inter 1s fastinter 500ms fall 2 rise 1 on-marked-down shutdown-sessions
+inter 2s fastinter 500ms downinter 1s fall 2 rise 1 on-marked-down shutdown-sessions
 {servers}"""
 
 
