@@ -51,6 +51,7 @@ from quaylab.checks import fetched_images, host_reports
 from quaylab.checks.fetched_images import ImageState
 from quaylab.hosts.disks import Disks
 from quaylab.hosts.machine import Machine
+from quaylab.openshift.layout import GROUP
 from quaylab.plan import Plan
 from quaylab.problems import refuse
 from quaylab.secrets.credentials import Store
@@ -114,6 +115,12 @@ def begin(purpose: Purpose = Purpose.DEPLOY) -> Plan:
 
 def _make(purpose: Purpose) -> Plan:
     hosts = host_inputs(inventory)
+    refuse(
+        f"openshift: {each.name} is in group `openshift`, whose registry is in a cluster; run "
+        "tasks/openshift.py, or ./lab"
+        for each in hosts
+        if GROUP in each.groups
+    )
     settings, _ = load(hosts)
     is_status = purpose is Purpose.STATUS
     store = Store(settings.lab_name) if is_status else locked_store(settings.lab_name)

@@ -11,7 +11,7 @@ import pytest
 TESTS = Path(__file__).parent
 HOSTS = TESTS / "hosts"
 # Folders whose tests get a marker of the same name.
-TIERS = ("machine", "ceph", "ha", "vm")
+TIERS = ("machine", "ceph", "ha", "openshift", "vm")
 # testinfra's options that pyinfra's inventory replaces.
 REPLACED = ("connection", "ssh_config", "ssh_identity_file", "ssh_extra_args", "ansible_inventory")
 
