@@ -40,7 +40,9 @@ BEFORE_STOP = (
 # Measured on machines: 36 s for the core programs.
 STOP = 90
 # As Quay's role, which owns the database: pg_trgm is a trusted extension since PostgreSQL 13.
+# When all objects are made at once, by the template, the server may still fetch its image.
 EXTENSION = (
+    "timeout 300 bash -c 'until pg_isready --quiet; do sleep 1; done'; "
     "psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 "
     "--command='CREATE EXTENSION IF NOT EXISTS pg_trgm'"
 )

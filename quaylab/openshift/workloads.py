@@ -143,7 +143,7 @@ def _container_reasons(pod: str, state: Manifest) -> Iterator[Reason]:
         yield Reason(pod, f"{name}: {why}: {waiting.get('message', '')}", is_final=False)
     elif ended and ended.get("exitCode"):
         yield Reason(pod, f"{name}: {_end(ended)}", is_final=True, container=name)
-    elif not state.get("ready") and state.get("state", {}).get("running"):
+    elif not state.get("ready") and "running" in state.get("state", {}):
         restarts = state.get("restartCount", 0)
         again = f", restarted {restarts} times: {_end(last)}" if restarts else ""
         yield Reason(pod, f"{name} runs and is not ready{again}", is_final=False, container=name)

@@ -11,10 +11,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 import jsonschema
-from kubernetes_validate import SchemaNotFoundError, validate
+from kubernetes_validate import SchemaNotFoundError
 
-from tests.openshift import fields, schemas
+from tests.openshift import fields
 from tests.openshift.fields import Path
+from tests.unit import cluster_schemas
 
 Manifest = dict[str, Any]
 # Plural, namespace (empty: none), name.
@@ -203,8 +204,7 @@ def _plain(manifest: Manifest) -> Manifest:
 def _validate(manifest: Manifest) -> None:
     """Refuse what the schemas don't know, as the server's strict validation does."""
     try:
-        if not schemas.validate(manifest):
-            validate(manifest, VERSION, strict=True)
+        cluster_schemas.check(manifest, VERSION)
     except (jsonschema.ValidationError, SchemaNotFoundError) as error:
         message = getattr(error, "message", str(error))
         raise Refused(400, "BadRequest", f"strict decoding error: {message}") from None

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jsonschema
+import kubernetes_validate
 
 
 def closed(required: tuple[str, ...] = (), /, **properties: Any) -> dict[str, Any]:
@@ -94,15 +95,21 @@ TEMPLATE = closed(
 )
 
 
-def validate(manifest: Mapping[str, Any]) -> bool:
-    """Check a manifest of one of these kinds; return False if it is of another.
+def check(manifest: Mapping[str, Any], version: str) -> None:
+    """Check a manifest strictly, by Kubernetes' published schemas of a version such as ``1.32``, or
+    by one of these.
 
     Raises:
         jsonschema.ValidationError: it doesn't follow its schema.
+        kubernetes_validate.SchemaNotFoundError: nothing is known of its kind.
     """
+    if manifest["kind"] == "Template":
+        jsonschema.validate(manifest, TEMPLATE)
+        return
     spec = SPECS.get((manifest["apiVersion"], manifest["kind"]))
     if spec is None:
-        return False
+        kubernetes_validate.validate(dict(manifest), version, strict=True)
+        return
     schema = closed(
         ("apiVersion", "kind", "metadata", "spec"),
         apiVersion=TEXT,
@@ -111,4 +118,3 @@ def validate(manifest: Mapping[str, Any]) -> bool:
         spec=spec,
     )
     jsonschema.validate(manifest, schema)
-    return True
