@@ -1,7 +1,7 @@
 """A registry in an OpenShift or Kubernetes cluster: its objects, from the host of group `openshift`
 on which kubectl or oc is logged in."""
 
-from operations import object_storage
+from operations import database, object_storage
 from operations.openshift import objects, registry, summary, workloads
 from operations.openshift.run import begin
 
@@ -13,6 +13,11 @@ if store:
     object_storage.bucket_present(name="Create the bucket", plan=plan.registry)
 
     object_storage.usable(name="Test the object store: write, read, delete", plan=plan.registry)
+
+if plan.registry.settings.database_admin:
+    database.external_database_present(
+        name="Create Quay's database on its external server", plan=plan.registry
+    )
 
 objects.namespace_present(name="Create the namespace", plan=plan)
 

@@ -16,7 +16,7 @@ Namespace = Annotated[
 ObjectName = Annotated[
     str, form(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", "fast-ssd"), Field(max_length=253)
 ]
-Channel = Annotated[str, form(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", "stable-3.18")]
+Channel = Annotated[str, form(r"^[a-z]+-[0-9]+\.[0-9]+$", "stable-3.18")]
 
 
 class OpenShift(Section):

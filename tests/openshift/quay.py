@@ -20,6 +20,7 @@ class Quay:
 
     def __init__(self, api: Api, port: int) -> None:
         self.api, self.port = api, port
+        self.address = "127.0.0.1"
         self.server: SmallQuay | None = None
         self.users: dict[str, str] = {}
 
@@ -39,7 +40,7 @@ class Quay:
             pems = [base64.b64decode(data[key]) for key in ("ssl.cert", "ssl.key")]
             file.write_bytes(b"".join(pems))
             context.load_cert_chain(file)
-        self.server = SmallQuay(self.port)
+        self.server = SmallQuay(self.port, self.address)
         self.server.users = self.users
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(

@@ -16,12 +16,12 @@ from quaylab.secrets.credentials import Credentials
 from quaylab.services.base import Context
 from tests.unit import samples
 
-GIVEN = {
+GIVEN: dict[str, Any] = {
     "openshift_kubeconfig": "/root/.kube/config",
     "openshift_context": "lab",
     "server_hostname": "quay.example.com",
 }
-S3 = {"storage": "s3", "storage_host": "objects.example.com"}
+S3: dict[str, Any] = {"storage": "s3", "storage_host": "objects.example.com"}
 SCOPE = Scope("quay-enterprise", "quaylab", samples.CREDENTIALS.fingerprint, "a-key")
 CLUSTER = Cluster(
     "https://api.example.com:6443",

@@ -20,7 +20,8 @@ def folder(tmp_path: Path) -> Path:
     """A project with a virtual environment whose pyinfra records its arguments."""
     shutil.copy(ROOT / "lab", tmp_path)
     shutil.copy(ROOT / "requirements.lock", tmp_path)
-    for name, text in {"lab": "hypervisor = []\n", "plain": "quay = []\n"}.items():
+    groups = {"cluster": "openshift", "lab": "hypervisor", "plain": "quay"}
+    for name, text in {name: f"{group} = []\n" for name, group in groups.items()}.items():
         inventory = tmp_path / "inventories" / name / "inventory.py"
         inventory.parent.mkdir(parents=True)
         inventory.write_text(text)
@@ -57,6 +58,19 @@ def _calls(folder: Path, *arguments: str, fails: str = "no call") -> tuple[int, 
             ("up", "lab", "--dry"),
             ["{lab} tasks/hypervisor.py --limit hypervisor --dry", "{lab} deploy.py --dry"],
         ),
+        (("up", "cluster", "--dry"), ["{cluster} tasks/openshift.py --dry"]),
+        (
+            ("down", "cluster", *PURGE),
+            ["-y {cluster} tasks/teardown_openshift.py --data purge=quay.quaylab.lan"],
+        ),
+        (
+            ("status", "cluster"),
+            [
+                "-y {cluster} tasks/status_openshift.py",
+                "--dry --json {cluster} tasks/openshift.py",
+                "",  # quaylab.drift, which reads that
+            ],
+        ),
         (("down", "lab"), ["-y {lab} tasks/teardown.py"]),
         (("down", "plain", *PURGE), ["-y {plain} tasks/teardown.py --data purge=quay.quaylab.lan"]),
         (
@@ -71,7 +85,8 @@ def _calls(folder: Path, *arguments: str, fails: str = "no call") -> tuple[int, 
     ],
 )
 def test_runs_of_a_verb(folder: Path, arguments: tuple[str, ...], calls: list[str]) -> None:
-    inventories = {name: f"inventories/{name}/inventory.py" for name in ("lab", "plain")}
+    names = ("cluster", "lab", "plain")
+    inventories = {name: f"inventories/{name}/inventory.py" for name in names}
     assert _calls(folder, *arguments) == (0, [call.format(**inventories) for call in calls])
 
 
@@ -107,5 +122,7 @@ def test_an_unknown_inventory_is_refused_before_pyinfra_is_called(folder: Path, 
         ["bash", "lab", verb, "nosuch"], cwd=folder, capture_output=True, text=True, timeout=30
     )
     assert done.returncode == 1
-    assert done.stderr == ("lab: there is no inventory 'nosuch'; inventories/ has: lab plain\n")
+    assert done.stderr == (
+        "lab: there is no inventory 'nosuch'; inventories/ has: cluster lab plain\n"
+    )
     assert not (folder / "calls").exists()

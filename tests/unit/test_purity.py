@@ -32,6 +32,7 @@ DOCKER_IN_MESSAGES = {
     "facts/machine.py": ["docker"],
     "operations/containers.py": ["docker network disconnect", "docker network rm"],
     "operations/images.py": ["docker save"],
+    "operations/openshift/summary.py": ["docker login"],
     "operations/quay.py": ["docker logs quaylab"],
     "operations/summary.py": ["docker login"],
     "quaylab/checks/existing_data.py": ["docker rename", "docker volume rm"],

@@ -156,7 +156,7 @@ def test_the_bundle_is_the_one_of_a_single_machine() -> None:
 
 
 def test_the_bundle_is_the_one_of_several_machines_but_for_addresses() -> None:
-    changes = {**S3, "server_hostname": "quay.example.com"}
+    changes: dict[str, Any] = {**S3, "server_hostname": "quay.example.com"}
     hosts = [
         samples.host("quay.example.com", ("quay",), address="192.0.2.1", **changes),
         samples.host("db.example.com", ("database", "redis"), address="192.0.2.2", **changes),
@@ -193,7 +193,7 @@ def test_files_in_folders_keep_their_places(tmp_path: Path) -> None:
 
 
 def test_quay_has_the_variables_that_it_has_on_machines() -> None:
-    changes = {"http_proxy": "http://proxy.example.com:3128", "quay_workers": 3}
+    changes: dict[str, Any] = {"http_proxy": "http://proxy.example.com:3128", "quay_workers": 3}
     on_machine = samples.workload("quay", **changes, server_hostname="quay.example.com")
     pod = describe(**changes).quay[0].content["spec"]["template"]["spec"]
     in_cluster = {each["name"]: each["value"] for each in pod["containers"][0]["env"]}
