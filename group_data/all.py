@@ -214,8 +214,6 @@ virtual_machine_timeout = 600
 reimage = None
 
 # --- OpenShift or Kubernetes ---
-# template: Quaylab's own objects; operator: a QuayRegistry, which Quay's operator looks after.
-openshift_method = "template"
 # File with the login to the cluster, on the host of group `openshift`.
 openshift_kubeconfig = None
 # The file's context for the cluster; its current context is never used.
@@ -236,11 +234,6 @@ openshift_storage_class = None
 openshift_database_gb = 10
 # GB of the blobs' volume, if there is no object store.
 openshift_blobs_gb = 50
-# With openshift_method=operator: the operator's channel; None: the one of quay_version, such as
-# stable-3.18.
-openshift_channel = None
-# With openshift_method=operator: the catalogue, in the namespace openshift-marketplace.
-openshift_catalog = "redhat-operators"
 
 # --- RHEL's subscription ---
 # Organization to register RHEL hosts with, by an activation key unless rhsm_user is set.

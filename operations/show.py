@@ -47,7 +47,8 @@ def _context(hosts: list[HostInput]) -> Context:
         Refusal: the settings, or the services' places.
     """
     refuse(
-        f"{GROUP}: a registry in a cluster has no machines to show; ./lab up --dry tells its objects"
+        f"{GROUP}: a registry in a cluster has no machines to show; ./lab up --dry shows what it "
+        "would make"
         for host in hosts
         if GROUP in host.groups
     )

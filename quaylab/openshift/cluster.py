@@ -13,7 +13,6 @@ from quaylab.settings.loading import Settings
 
 # The groups of the API that only OpenShift has.
 ROUTES, SECURITY = "route.openshift.io", "security.openshift.io"
-OPERATORS = "operators.coreos.com"
 # Kubernetes' first version that is supported, as its minor number.
 OLDEST = 25
 VERBS = ("get", "list", "create", "patch", "delete")

@@ -16,16 +16,11 @@ Namespace = Annotated[
 ObjectName = Annotated[
     str, form(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", "fast-ssd"), Field(max_length=253)
 ]
-Channel = Annotated[str, form(r"^[a-z]+-[0-9]+\.[0-9]+$", "stable-3.18")]
 
 
 class OpenShift(Section):
     """OpenShift or Kubernetes, for tasks/openshift.py."""
 
-    openshift_method: Literal["template", "operator"] = Field(
-        description="template: Quaylab's own objects; operator: a QuayRegistry, which Quay's "
-        "operator looks after"
-    )
     openshift_kubeconfig: HostPath | None = Field(
         description="File with the login to the cluster, on the host of group `openshift`"
     )
@@ -54,12 +49,4 @@ class OpenShift(Section):
     )
     openshift_blobs_gb: int = Field(
         ge=1, le=1048576, description="GB of the blobs' volume, if there is no object store"
-    )
-    openshift_channel: Channel | None = Field(
-        description="With openshift_method=operator: the operator's channel; None: the one of "
-        "quay_version, such as stable-3.18"
-    )
-    openshift_catalog: ObjectName = Field(
-        description="With openshift_method=operator: the catalogue, in the namespace "
-        "openshift-marketplace"
     )

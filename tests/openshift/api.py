@@ -49,13 +49,6 @@ KINDS: Mapping[str, tuple[tuple[str, str, bool], ...]] = {
 OPENSHIFT: Mapping[str, tuple[tuple[str, str, bool], ...]] = {
     "route.openshift.io/v1": (("routes", "Route", True),),
     "security.openshift.io/v1": (),
-    "operators.coreos.com/v1": (("operatorgroups", "OperatorGroup", True),),
-    "operators.coreos.com/v1alpha1": (
-        ("subscriptions", "Subscription", True),
-        ("clusterserviceversions", "ClusterServiceVersion", True),
-    ),
-    "packages.operators.coreos.com/v1": (("packagemanifests", "PackageManifest", True),),
-    "quay.redhat.com/v1": (("quayregistries", "QuayRegistry", True),),
 }
 
 

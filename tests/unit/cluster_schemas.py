@@ -1,4 +1,4 @@
-"""Schemas of the kinds that Kubernetes itself does not have: OpenShift's, and the operators'.
+"""Schemas of the kinds that Kubernetes itself does not have: OpenShift's.
 
 They were written from the APIs' documentation, for the fields that Quaylab uses; an unknown field
 is an error, as in strict validation.
@@ -48,31 +48,6 @@ SPECS: Mapping[tuple[str, str], Any] = {
             insecureEdgeTerminationPolicy=one_of("None", "Redirect", "Allow"),
         ),
         wildcardPolicy=one_of("None", "Subdomain"),
-    ),
-    ("operators.coreos.com/v1", "OperatorGroup"): closed(targetNamespaces=items(TEXT)),
-    ("operators.coreos.com/v1alpha1", "Subscription"): closed(
-        ("name", "source", "sourceNamespace"),
-        channel=TEXT,
-        name=TEXT,
-        source=TEXT,
-        sourceNamespace=TEXT,
-        startingCSV=TEXT,
-        installPlanApproval=one_of("Automatic", "Manual"),
-    ),
-    ("quay.redhat.com/v1", "QuayRegistry"): closed(
-        configBundleSecret=TEXT,
-        components=items(
-            closed(
-                ("kind", "managed"),
-                kind=one_of(
-                    "quay", "postgres", "clair", "clairpostgres", "redis",
-                    "horizontalpodautoscaler", "objectstorage", "route", "mirror", "monitoring",
-                    "tls",
-                ),
-                managed=FLAG,
-                overrides={"type": "object"},
-            )
-        ),
     ),
 }  # fmt: skip
 PARAMETER = closed(
