@@ -35,11 +35,18 @@ def server(host: Host, access: Access) -> str:
                 "kubectl or oc has to be there, and the file it is logged in with"
             ]
         ) from None
+    if not known:
+        raise Refusal(
+            [
+                f"openshift_kubeconfig: {access.kubeconfig} on {host.name} is not there, or has no "
+                "context; log in on that host, as with `oc login`, or name the file of the login"
+            ]
+        )
     if access.context not in known:
         raise Refusal(
             [
                 f"openshift_context: there is no context {access.context} in {access.kubeconfig} "
-                f"on {host.name}; it has: {', '.join(known) or 'none'}"
+                f"on {host.name}; it has: {', '.join(known)}"
             ]
         )
     path = "{.clusters[0].cluster.server}"

@@ -7,6 +7,7 @@ functions and not by facts, whose output pyinfra prints at -vvv.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ from quaylab.openshift.cluster import Access
 from quaylab.openshift.objects import FIELD_MANAGER, Kind
 
 SERVER_SIDE = ("apply", "--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}")
+# Lines of kubectl's own log, which repeat the error for each attempt.
+NOISE = re.compile(r"[EFIW][0-9]{4} [0-9:.]+ ")
 FROM_INPUT = "--filename=-"
 Manifest = Mapping[str, Any]
 
@@ -51,7 +54,8 @@ def run(host: Host, call: StringCommand, stdin: str = "") -> str:
         call, **{**inventory_arguments(host), "_stdin": stdin or "\n"}
     )
     if not ok:
-        raise ClusterError(output.stderr.strip() or "kubectl failed, and says nothing")
+        said = [line for line in output.stderr.splitlines() if line and not NOISE.match(line)]
+        raise ClusterError("\n".join(said) or "kubectl failed, and says nothing")
     return str(output.stdout)
 
 

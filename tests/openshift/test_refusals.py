@@ -83,10 +83,10 @@ def _die(site: Site) -> None:
         ),
         (
             _set(openshift_kubeconfig="/nonexistent/config"),
-            ["openshift_kubeconfig: @local can't read /nonexistent/config"],
+            ["openshift_kubeconfig: /nonexistent/config on @local is not there"],
         ),
         (_expire, ["openshift_kubeconfig: the login of lab in", "or has expired; log in again"]),
-        (_die, ["openshift_context: lab on @local: "]),
+        (_die, ["openshift_context: lab on @local: Unable to connect to the server: EOF"]),
         (
             _deny("create secrets", "patch deployments", "get pods/log"),
             [
