@@ -7,7 +7,7 @@ from typing import Any
 
 from quaylab.model import container_name
 from quaylab.openshift.objects import CLAIM, DEPLOYMENT, SECRET, SERVICE, Object, Scope, secret_data
-from quaylab.openshift.pods import container, resources, secret_environment, shell, template
+from quaylab.openshift.pods import Pods, container, resources, secret_environment, shell
 from quaylab.services import database, redis
 from quaylab.services.base import Context
 
@@ -71,7 +71,7 @@ def database_objects(context: Context) -> tuple[Object, ...]:
     )
 
 
-def database_deployment(context: Context, scope: Scope, is_openshift: bool) -> Object:
+def database_deployment(context: Context, pods: Pods) -> Object:
     settings, kind = context.settings, database.engine(context.settings)
     variables = {f"{kind.prefix}_{key.upper()}": key for key in ("user", "password", "database")}
     server = container(
@@ -95,10 +95,10 @@ def database_deployment(context: Context, scope: Scope, is_openshift: bool) -> O
         "containers": [server],
         "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": DATABASE}}],
     }
-    return _deployment(context, scope, "database", DATABASE, spec, is_openshift)
+    return _deployment(context, pods, "database", DATABASE, spec)
 
 
-def redis_deployment(context: Context, scope: Scope, is_openshift: bool) -> Object:
+def redis_deployment(context: Context, pods: Pods) -> Object:
     server = container(
         "redis",
         redis.image(context.settings).reference,
@@ -116,16 +116,15 @@ def redis_deployment(context: Context, scope: Scope, is_openshift: bool) -> Obje
         },
     )
     spec = {"containers": [server], "volumes": [{"name": "data", "emptyDir": {}}]}
-    return _deployment(context, scope, "redis", REDIS, spec, is_openshift)
+    return _deployment(context, pods, "redis", REDIS, spec)
 
 
 def _deployment(
     context: Context,
-    scope: Scope,
+    pods: Pods,
     component: str,
     name: str,
     spec: Mapping[str, Any],
-    is_openshift: bool,
 ) -> Object:
     secret = database_secret(context) if name == DATABASE else redis_secret(context)
     content = {
@@ -135,8 +134,8 @@ def _deployment(
             "strategy": {"type": "Recreate"},
             "progressDeadlineSeconds": context.settings.health_timeout,
             "revisionHistoryLimit": 2,
-            "selector": {"matchLabels": scope.selector(component)},
-            "template": template(scope, component, spec, dict(secret.content), is_openshift),
+            "selector": {"matchLabels": pods.scope.selector(component)},
+            "template": pods.template(component, spec, dict(secret.content)),
         }
     }
     return Object(DEPLOYMENT, name, content, component)

@@ -10,6 +10,7 @@ from quaylab.checks import blob_location
 from quaylab.openshift import access, backing, quay
 from quaylab.openshift.layout import replicas, runs_here
 from quaylab.openshift.objects import CONFIG_MAP, NAMESPACE, Object, Scope
+from quaylab.openshift.pods import Pods
 from quaylab.services import database, quay_config, redis
 from quaylab.services import quay as quay_service
 from quaylab.services.base import Context
@@ -62,7 +63,7 @@ def describe(
         schema: the version of the schema that the database has; None: it has none yet.
     """
     settings, topology = context.settings, context.topology
-    version = quay_version(settings)
+    version, pods = quay_version(settings), Pods(scope, is_openshift, bool(settings.pull_secret))
     files = quay_service.bundle(context, quay_config.build(settings, topology, context.credentials))
     has_database, has_redis = runs_here(topology, "database"), runs_here(topology, "redis")
     dumps = has_database and schema not in (None, version)
@@ -70,12 +71,12 @@ def describe(
     return Description(
         Object(NAMESPACE, scope.namespace, {}, "registry"),
         tuple(_foundation(context, scope, files, has_database, has_redis)),
-        (backing.database_deployment(context, scope, is_openshift),) if has_database else (),
-        (backing.redis_deployment(context, scope, is_openshift),) if has_redis else (),
-        quay.reach(context, scope, is_openshift),
-        quay.dump(context, scope, str(schema), is_openshift) if dumps else None,
-        quay.migration(context, scope, files, is_openshift),
-        (quay.deployment(context, scope, files, is_openshift), *budget),
+        (backing.database_deployment(context, pods),) if has_database else (),
+        (backing.redis_deployment(context, pods),) if has_redis else (),
+        quay.reach(context, pods),
+        quay.dump(context, pods, str(schema)) if dumps else None,
+        quay.migration(context, pods, files),
+        (quay.deployment(context, pods, files), *budget),
         access.exposure(context, scope),
         note(context, version),
     )
@@ -91,7 +92,7 @@ def _foundation(
     context: Context, scope: Scope, files: dict[str, str], has_database: bool, has_redis: bool
 ) -> Iterator[Object]:
     settings = context.settings
-    yield quay.service_account(settings.pull_secret is not None)
+    yield quay.service_account()
     if logins := logins_of(settings):
         yield quay.pull_secret(logins)
     yield quay.bundle(files)

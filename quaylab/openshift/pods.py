@@ -7,45 +7,63 @@ own, and refuses others. https://docs.openshift.com: "Managing security context 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from quaylab.openshift.objects import CONFIGURATION, Scope
 
-SERVICE_ACCOUNT = "quaylab"
+ACCOUNT = "quaylab"
+PULL_SECRET = "quaylab-pull-secret"
 # The group of mounted volumes, on a cluster that has no range for it; the images' users are in
 # group 0 as well, so the number itself means nothing.
 GROUP_OF_VOLUMES = 1001
 
 
-def template(
-    scope: Scope, component: str, spec: Mapping[str, Any], configuration: object, is_openshift: bool
-) -> dict[str, Any]:
-    """Return a pod's template.
+@dataclass(frozen=True)
+class Pods:
+    """How a cluster's pods are made.
 
-    Args:
-        configuration: what is mounted and read only at the start; a change replaces the pod.
+    Attributes:
+        is_openshift: whether the cluster gives them their users and groups.
+        has_logins: whether their images need the logins of the pull secret.
     """
-    security: dict[str, Any] = {
-        "runAsNonRoot": True,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    if not is_openshift:
-        security |= {"fsGroup": GROUP_OF_VOLUMES, "fsGroupChangePolicy": "OnRootMismatch"}
-    return {
-        "metadata": {
-            "labels": scope.labels(component),
-            "annotations": {CONFIGURATION: scope.digest(configuration)},
-        },
-        "spec": {
-            "serviceAccountName": SERVICE_ACCOUNT,
-            # Nothing in the pods asks the API.
-            "automountServiceAccountToken": False,
-            # Variables of all Services, which may be named as Quay's own.
-            "enableServiceLinks": False,
-            "securityContext": security,
-            **spec,
-        },
-    }
+
+    scope: Scope
+    is_openshift: bool
+    has_logins: bool
+
+    def template(
+        self, component: str, spec: Mapping[str, Any], configuration: object
+    ) -> dict[str, Any]:
+        """Return a pod's template.
+
+        Args:
+            configuration: what is mounted and read only at the start; a change replaces the pod.
+        """
+        security: dict[str, Any] = {
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+        if not self.is_openshift:
+            security |= {"fsGroup": GROUP_OF_VOLUMES, "fsGroupChangePolicy": "OnRootMismatch"}
+        # Not in the service account: there OpenShift adds secrets of its own.
+        logins = {"imagePullSecrets": [{"name": PULL_SECRET}]} if self.has_logins else {}
+        return {
+            "metadata": {
+                "labels": self.scope.labels(component),
+                "annotations": {CONFIGURATION: self.scope.digest(configuration)},
+            },
+            "spec": {
+                "serviceAccountName": ACCOUNT,
+                # Nothing in the pods asks the API.
+                "automountServiceAccountToken": False,
+                # Variables of all Services, which may be named as Quay's own.
+                "enableServiceLinks": False,
+                **logins,
+                "securityContext": security,
+                **spec,
+            },
+        }
 
 
 def container(name: str, image: str, **more: Any) -> dict[str, Any]:

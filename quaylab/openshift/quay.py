@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quaylab.model import container_name
-from quaylab.openshift import backing, pods
+from quaylab.openshift import backing
 from quaylab.openshift.layout import replicas, runs_here
 from quaylab.openshift.objects import (
     DEPLOYMENT,
@@ -19,6 +19,16 @@ from quaylab.openshift.objects import (
     Scope,
     secret_data,
 )
+from quaylab.openshift.pods import (
+    ACCOUNT,
+    PULL_SECRET,
+    Pods,
+    container,
+    environment,
+    resources,
+    secret_environment,
+    shell,
+)
 from quaylab.services import database, quay, quay_config, quay_connections
 from quaylab.services.base import Context
 from quaylab.services.object_store import MOUNT
@@ -26,7 +36,7 @@ from quaylab.versions import quay_version
 
 NAME = container_name("quay")
 COMPONENT = "quay"
-BUNDLE, PULL_SECRET, BLOBS = f"{NAME}-bundle", "quaylab-pull-secret", quay.STORAGE_VOLUME
+BUNDLE, BLOBS = f"{NAME}-bundle", quay.STORAGE_VOLUME
 HEALTH = {"httpGet": {"path": "/health/instance", "port": "https", "scheme": "HTTPS"}}
 # Quay's end cuts the replies that it has begun, and for some seconds others still send requests
 # here. So it waits until the endpoints have forgotten the pod, and then, at most a minute, for the
@@ -53,14 +63,9 @@ DUMP = (
 )
 
 
-def service_account(with_pull_secret: bool) -> Object:
-    login = {"imagePullSecrets": [{"name": PULL_SECRET}]} if with_pull_secret else {}
-    return Object(
-        SERVICE_ACCOUNT,
-        pods.SERVICE_ACCOUNT,
-        {"automountServiceAccountToken": False, **login},
-        COMPONENT,
-    )
+def service_account() -> Object:
+    content = {"automountServiceAccountToken": False}
+    return Object(SERVICE_ACCOUNT, ACCOUNT, content, COMPONENT)
 
 
 def pull_secret(logins: Mapping[str, Any]) -> Object:
@@ -90,12 +95,23 @@ def _bundle_volume(files: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-_BUNDLE_MOUNT = {"name": "bundle", "mountPath": "/conf/stack", "readOnly": True}
+# In a cluster Quay doesn't start without a token of the API, and never uses it (measured on v3.17.4
+# and v3.18.0: util/config/provider/k8sprovider.py). So it gets a file with the pod's name instead.
+_TOKEN_VOLUME = {
+    "name": "token",
+    "downwardAPI": {"items": [{"path": "token", "fieldRef": {"fieldPath": "metadata.name"}}]},
+}
+_MOUNTS: tuple[dict[str, Any], ...] = (
+    {"name": "bundle", "mountPath": "/conf/stack", "readOnly": True},
+    {
+        "name": "token",
+        "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
+        "readOnly": True,
+    },
+)
 
 
-def deployment(
-    context: Context, scope: Scope, files: Mapping[str, str], is_openshift: bool
-) -> Object:
+def deployment(context: Context, pods: Pods, files: Mapping[str, str]) -> Object:
     """Return Quay's pods, which are replaced one by one while the others serve."""
     settings, topology = context.settings, context.topology
     config = quay_config.build(settings, topology, context.credentials)
@@ -104,15 +120,15 @@ def deployment(
     variables = dict(quay.environment(context, config, 2 * memory))
     blobs = [] if topology.store else [{"name": "blobs", "mountPath": MOUNT}]
     volumes = [] if topology.store else [_claimed("blobs", BLOBS)]
-    server = pods.container(
+    server = container(
         "quay",
         quay.image(settings).reference,
         # The schema is migrated once, by a job, before any pod starts.
         args=["registry-nomigrate"],
-        env=pods.environment(variables),
+        env=environment(variables),
         ports=[{"name": "https", "containerPort": quay.HTTPS_PORT, "protocol": "TCP"}],
-        volumeMounts=[_BUNDLE_MOUNT, *blobs],
-        resources=pods.resources("500m", memory),
+        volumeMounts=[*_MOUNTS, *blobs],
+        resources=resources("500m", memory),
         startupProbe={
             **HEALTH,
             "periodSeconds": 5,
@@ -121,13 +137,13 @@ def deployment(
         },
         # Each check adds 13 lines to Quay's log.
         readinessProbe={**HEALTH, "periodSeconds": 10, "timeoutSeconds": 10},
-        lifecycle={"preStop": {"exec": {"command": pods.shell(BEFORE_STOP)}}},
+        lifecycle={"preStop": {"exec": {"command": shell(BEFORE_STOP)}}},
     )
     spec = {
         "terminationGracePeriodSeconds": FORGOTTEN + DRAINED + STOP,
-        "affinity": _apart(scope),
+        "affinity": _apart(pods.scope),
         "containers": [server],
-        "volumes": [_bundle_volume(files), *volumes],
+        "volumes": [_bundle_volume(files), _TOKEN_VOLUME, *volumes],
     }
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     content = {
@@ -137,8 +153,8 @@ def deployment(
             "strategy": rolling if topology.store else {"type": "Recreate"},
             "progressDeadlineSeconds": settings.health_timeout,
             "revisionHistoryLimit": 2,
-            "selector": {"matchLabels": scope.selector(COMPONENT)},
-            "template": pods.template(scope, COMPONENT, spec, dict(files), is_openshift),
+            "selector": {"matchLabels": pods.scope.selector(COMPONENT)},
+            "template": pods.template(COMPONENT, spec, dict(files)),
         }
     }
     return Object(DEPLOYMENT, NAME, content, COMPONENT)
@@ -168,89 +184,83 @@ def _claimed(name: str, claim: str) -> dict[str, Any]:
 # --- jobs ---
 
 
-def reach(context: Context, scope: Scope, is_openshift: bool) -> Object:
+def reach(context: Context, pods: Pods) -> Object:
     """Return the job that tries all addresses that Quay connects to, from inside the cluster. It is
     run once for each set of addresses."""
     targets = sorted(quay_connections.connections(context.settings, context.topology).values())
     words = [str(word) for target in targets for word in target]
-    checker = pods.container(
+    checker = container(
         "reach",
         quay.image(context.settings).reference,
         command=[
-            *pods.shell(f'out=$({{ {quay_connections.REACH}\n}}); echo "$out"; [[ -z $out ]]'),
+            *shell(f'out=$({{ {quay_connections.REACH}\n}}); echo "$out"; [[ -z $out ]]'),
             "reach",
             *words,
         ],
-        resources=pods.resources("100m", 128),
+        resources=resources("100m", 128),
     )
-    return _job(scope, f"quaylab-reach-{scope.digest(words)[:8]}", checker, [], is_openshift)
+    return _job(pods, f"quaylab-reach-{pods.scope.digest(words)[:8]}", checker, [])
 
 
-def migration(
-    context: Context, scope: Scope, files: Mapping[str, str], is_openshift: bool
-) -> Object:
+def migration(context: Context, pods: Pods, files: Mapping[str, str]) -> Object:
     """Return the job that migrates the schema to this version of Quay's, run once for each."""
-    migrate = pods.container(
+    migrate = container(
         "migrate",
         quay.image(context.settings).reference,
         args=["migrate", "head"],
-        volumeMounts=[_BUNDLE_MOUNT],
-        resources=pods.resources("250m", 1024),
+        volumeMounts=list(_MOUNTS),
+        resources=resources("250m", 1024),
     )
-    before = [_client(context, "extension", pods.shell(EXTENSION))]
+    before = [_client(context, "extension", shell(EXTENSION))]
     return _job(
-        scope,
+        pods,
         f"quaylab-migrate-{_dns_name(quay_version(context.settings))}",
         migrate,
-        [_bundle_volume(files)],
-        is_openshift,
+        [_bundle_volume(files), _TOKEN_VOLUME],
         before if runs_here(context.topology, "database") else [],
     )
 
 
-def dump(context: Context, scope: Scope, schema: str, is_openshift: bool) -> Object:
+def dump(context: Context, pods: Pods, schema: str) -> Object:
     """Return the job that dumps the database before an upgrade from this version of its schema."""
     name = f"{_dns_name(schema)}-to-{_dns_name(quay_version(context.settings))}"
-    dumper = _client(
-        context, "dump", [*pods.shell(DUMP), f"{schema}-to-{name.rpartition('-to-')[2]}"]
-    )
+    dumper = _client(context, "dump", [*shell(DUMP), f"{schema}-to-{name.rpartition('-to-')[2]}"])
     dumper["volumeMounts"] = [{"name": "dumps", "mountPath": "/dumps"}]
     volumes = [_claimed("dumps", backing.DUMPS)]
-    return _job(scope, f"quaylab-dump-{_dns_name(name)}", dumper, volumes, is_openshift)
+    return _job(pods, f"quaylab-dump-{_dns_name(name)}", dumper, volumes)
 
 
 def _client(context: Context, name: str, command: list[str]) -> dict[str, Any]:
     """Return a container that uses the cluster's database as Quay's role."""
-    return pods.container(
+    return container(
         name,
         database.image(context.settings).reference,
         command=command,
         env=[
-            *pods.environment({"PGHOST": backing.DATABASE}),
-            *pods.secret_environment(backing.DATABASE, backing.LOGIN),
+            *environment({"PGHOST": backing.DATABASE}),
+            *secret_environment(backing.DATABASE, backing.LOGIN),
         ],
-        resources=pods.resources("100m", 256),
+        resources=resources("100m", 256),
     )
 
 
 def _job(
-    scope: Scope,
+    pods: Pods,
     name: str,
-    container: dict[str, Any],
+    main: dict[str, Any],
     volumes: list[dict[str, Any]],
-    is_openshift: bool,
     before: list[dict[str, Any]] | None = None,
 ) -> Object:
     """Return a job of one pod; what it says at its end is kept in the pod's state."""
-    for each in (container, *(before or [])):
+    for each in (main, *(before or [])):
         each["terminationMessagePolicy"] = "FallbackToLogsOnError"
     spec = {
         "restartPolicy": "Never",
         **({"initContainers": before} if before else {}),
-        "containers": [container],
+        "containers": [main],
         **({"volumes": volumes} if volumes else {}),
     }
-    template = pods.template(scope, backing.CLIENT, spec, name, is_openshift)
+    template = pods.template(backing.CLIENT, spec, name)
     return Object(JOB, name, {"spec": {"backoffLimit": 0, "template": template}}, backing.CLIENT)
 
 

@@ -22,6 +22,7 @@ from quaylab.openshift.objects import (
     Object,
     Scope,
 )
+from quaylab.openshift.pods import PULL_SECRET
 from quaylab.paths import ROOT
 from quaylab.secrets.certificates import ServerCertificate
 from quaylab.secrets.credentials import Credentials
@@ -74,9 +75,8 @@ def build() -> dict[str, Any]:
     objects = [
         bundle if each.key == bundle.key else each
         for each in (*described.lasting, described.migration)
-        if each.key != quay.service_account(False).key
     ]
-    manifests = [_manifest(scope, each) for each in (quay.service_account(True), login, *objects)]
+    manifests = [_manifest(scope, each) for each in (login, *objects)]
     return {
         "apiVersion": "template.openshift.io/v1",
         "kind": "Template",
@@ -132,6 +132,7 @@ def _manifest(scope: Scope, wanted: Object) -> dict[str, Any]:
     }
     if template := manifest.get("spec", {}).get("template"):
         template["metadata"] = {"labels": _labels(template["metadata"]["labels"])}
+        template["spec"]["imagePullSecrets"] = [{"name": PULL_SECRET}]
     if wanted.kind is SECRET:
         # A parameter can't be put into a text in base64; certificate and key are in it already.
         texts = {key: base64.b64decode(each).decode() for key, each in manifest.pop("data").items()}

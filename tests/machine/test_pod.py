@@ -52,17 +52,24 @@ def _pod(port: int) -> tuple[Mapping[str, Any], Mapping[str, str]]:
 def _mounted(folder: Path, pod: Mapping[str, Any], data: Mapping[str, str]) -> list[str]:
     """Lay the pod's volumes out as the kubelet does; return the options that mount them."""
     (volume,) = [each["secret"] for each in pod["volumes"] if "secret" in each]
-    bundle, blobs = folder / "bundle", folder / "blobs"
+    bundle, blobs, token = folder / "bundle", folder / "blobs", folder / "token" / "token"
     for item in volume["items"]:
         path = bundle / item["path"]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(data[item["key"]]))
         os.chown(path, 0, GROUP)
         path.chmod(volume["defaultMode"])
+    token.parent.mkdir()
+    token.write_text("the pod's name")
     blobs.mkdir()
     os.chown(blobs, 0, GROUP)
     blobs.chmod(0o2770)
-    return [f"--volume={bundle}:/conf/stack:ro", f"--volume={blobs}:/datastorage"]
+    sources = {"bundle": bundle, "blobs": blobs, "token": token.parent}
+    return [
+        f"--volume={sources[mount['name']]}:{mount['mountPath']}"
+        + (":ro" if mount.get("readOnly") else "")
+        for mount in pod["containers"][0]["volumeMounts"]
+    ]
 
 
 def _is_healthy(registry: Registry) -> bool:
@@ -81,6 +88,8 @@ def test_the_stand_in_runs_as_the_pod_runs(site: Site, tmp_path: Path) -> None:
         f"--group-add={GROUP}",
         "--cap-drop=ALL",
         "--security-opt=no-new-privileges",
+        # As every pod has it: by this variable Quay knows that it is in a cluster.
+        "--env=KUBERNETES_SERVICE_HOST=192.0.2.1",
         *(f"--env={each['name']}={each['value']}" for each in container["env"]),
         *_mounted(tmp_path, pod, data),
     ]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from quaylab.openshift import quay
+from quaylab.openshift import pods, quay
 from quaylab.openshift.objects import OWNER
 from quaylab.services import quay as quay_service
 from quaylab.services import quay_config
@@ -247,6 +247,20 @@ def test_a_pod_has_the_time_that_its_end_takes() -> None:
     assert pod["terminationGracePeriodSeconds"] == 15 + 60 + quay.STOP
 
 
+def test_quay_finds_a_file_where_it_looks_for_a_token() -> None:
+    """It doesn't start in a cluster without; a token of the API it has not."""
+    found = describe()
+    for each in (found.quay[0], found.migration):
+        pod = each.content["spec"]["template"]["spec"]
+        (mount,) = [
+            mount
+            for mount in pod["containers"][0]["volumeMounts"]
+            if mount["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount"
+        ]
+        (volume,) = [volume for volume in pod["volumes"] if volume["name"] == mount["name"]]
+        assert [item["path"] for item in volume["downwardAPI"]["items"]] == ["token"]
+
+
 def test_a_dump_is_made_before_an_upgrade_alone() -> None:
     assert describe().dump is None
     assert describe(schema="v3.18.0").dump is None
@@ -305,10 +319,10 @@ def test_all_objects_bear_their_owner() -> None:
         assert manifest["metadata"]["labels"][OWNER] == samples.CREDENTIALS.fingerprint
 
 
-def test_logins_are_a_secret_of_the_service_account(tmp_path: Path) -> None:
+def test_logins_are_a_secret_of_the_pods(tmp_path: Path) -> None:
     found = describe(pull_secret=clusters.pull_secret(tmp_path))
-    (secret,) = [each for each in found.foundation if each.name == quay.PULL_SECRET]
+    (secret,) = [each for each in found.foundation if each.name == pods.PULL_SECRET]
     logins = json.loads(base64.b64decode(secret.content["data"][".dockerconfigjson"]))
     assert logins == {"auths": {"quay.io": {"auth": "dXNlcjpwYXNz"}}}
-    (account,) = [each for each in found.foundation if each.kind.name == "ServiceAccount"]
-    assert account.content["imagePullSecrets"] == [{"name": quay.PULL_SECRET}]
+    for pod in _pods(found):
+        assert pod["imagePullSecrets"] == [{"name": pods.PULL_SECRET}]

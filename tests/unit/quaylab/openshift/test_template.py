@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,12 +81,12 @@ def test_numbers_stay_texts_in_config_yaml(made: dict[str, Any]) -> None:
     assert config["PAGE_TOKEN_KEY"] == VALUES["PAGE_TOKEN_KEY"]
 
 
-def test_the_objects_are_those_of_the_task(made: dict[str, Any]) -> None:
+def test_the_objects_are_those_of_the_task(made: dict[str, Any], tmp_path: Path) -> None:
     """But for the check from inside, and what only a run of Quaylab's needs."""
-    described = clusters.describe()
+    described = clusters.describe(pull_secret=clusters.pull_secret(tmp_path))
     names = {str(each) for each in (*described.lasting, described.migration)}
     found = {f"{each['kind']} {each['metadata']['name']}" for each in made["objects"]}
-    assert found == names | {"Secret quaylab-pull-secret"}
+    assert found == names
     deployments = {
         each["metadata"]["name"]: each["spec"]["template"]["spec"]
         for each in made["objects"]
