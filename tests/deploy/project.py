@@ -128,8 +128,15 @@ class Project:
         path.write_text("".join(f"{name} = {hosts!r}\n" for name, hosts in groups.items()))
         return str(path)
 
-    def run(self, *arguments: str, path: Path | None = None, until: str | None = None) -> Result:
-        """Run pyinfra; ``path`` goes before PATH, ``until`` names an operation to kill it at."""
+    def run(
+        self,
+        *arguments: str,
+        path: Path | None = None,
+        until: str | None = None,
+        timeout: float = 60,
+    ) -> Result:
+        """Run pyinfra for at most ``timeout`` seconds; ``path`` goes before PATH, ``until`` names an
+        operation to kill it at."""
         environment = {
             **os.environ,
             "PATH": f"{path}:{HOST_PATH}" if path else HOST_PATH,
@@ -148,7 +155,7 @@ class Project:
         ) as process:
             if until is None:
                 try:
-                    stdout, stderr = process.communicate(timeout=60)
+                    stdout, stderr = process.communicate(timeout=timeout)
                 finally:
                     process.kill()
                 return Result(process.returncode, stdout, stderr)

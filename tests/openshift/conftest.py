@@ -48,7 +48,8 @@ class Site:
     def run(self, *options: str, task: str = TASK, until: str | None = None) -> Result:
         inventory = self.project.inventory(openshift=[("@local", self.settings)])
         arguments = [] if "--dry" in options else ["-y"]
-        return self.project.run(*arguments, inventory, task, *options, until=until)
+        # Each run starts kubectl some twenty times.
+        return self.project.run(*arguments, inventory, task, *options, until=until, timeout=180)
 
     def dry(self) -> list[str]:
         """Return the operations that a run would change something with."""
