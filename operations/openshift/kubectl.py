@@ -35,8 +35,11 @@ def command(access: Access, *words: str, after: str = "", stdin: str = "") -> St
     + after: shell words after the arguments, such as a redirection
     + stdin: its standard input
     """
-    quoted = map(QuoteString, (*access.options, *words))
-    return StringCommand(CLIENT, *quoted, *([after] if after else []), _stdin=stdin or "\n")
+    call = [CLIENT, *map(QuoteString, (*access.options, *words)), *([after] if after else [])]
+    if not stdin:
+        return StringCommand(*call, "</dev/null")
+    # It may end before it has read its input, which pyinfra would not survive.
+    return StringCommand(*call, "; code=$?; cat >/dev/null; exit $code", _stdin=stdin)
 
 
 def ask(host: Host, access: Access, *words: str, stdin: str = "") -> str:
@@ -45,14 +48,13 @@ def ask(host: Host, access: Access, *words: str, stdin: str = "") -> str:
     Raises:
         ClusterError: it failed.
     """
-    return run(host, command(access, *words), stdin)
+    return run(host, command(access, *words, stdin=stdin), stdin)
 
 
 def run(host: Host, call: StringCommand, stdin: str = "") -> str:
     """Return the output of a call, as :func:`ask` does."""
-    ok, output = host.run_shell_command(
-        call, **{**inventory_arguments(host), "_stdin": stdin or "\n"}
-    )
+    given = {"_stdin": stdin} if stdin else {}
+    ok, output = host.run_shell_command(call, **{**inventory_arguments(host), **given})
     if not ok:
         said = [line for line in output.stderr.splitlines() if line and not NOISE.match(line)]
         raise ClusterError("\n".join(said) or "kubectl failed, and says nothing")

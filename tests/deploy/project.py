@@ -135,8 +135,11 @@ class Project:
         until: str | None = None,
         timeout: float = 60,
     ) -> Result:
-        """Run pyinfra for at most ``timeout`` seconds; ``path`` goes before PATH, ``until`` names an
-        operation to kill it at."""
+        """Run pyinfra; ``path`` goes before PATH, ``until`` names an operation to kill it at.
+
+        Args:
+            timeout: how long it may take, in seconds.
+        """
         environment = {
             **os.environ,
             "PATH": f"{path}:{HOST_PATH}" if path else HOST_PATH,
