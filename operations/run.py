@@ -173,8 +173,11 @@ def _observe(plan: Plan, name: str) -> None:
     observation.prepare(host, questions, paths)
 
 
-def locked_store(lab_name: str) -> Store:
+def locked_store(lab_name: str, locks_hosts: bool = True) -> Store:
     """Lock the credentials and the hosts for this run, and return the credentials' store.
+
+    Args:
+        locks_hosts: False if the run changes nothing on the hosts.
 
     Raises:
         Refusal: another run holds one of the locks.
@@ -182,7 +185,9 @@ def locked_store(lab_name: str) -> Store:
     store = Store(lab_name)
     # A dry run writes nothing and takes no lock. pyinfra has no attribute that says it is one.
     if "--dry" not in sys.argv:
-        host_locks.take(state.inventory.get_active_hosts(), store.lock().identity)
+        identity = store.lock().identity
+        if locks_hosts:
+            host_locks.take(state.inventory.get_active_hosts(), identity)
     return store
 
 

@@ -154,7 +154,9 @@ def former_removed(plan: ClusterPlan) -> Generator[StringCommand]:
     + plan: the run's plan
     """
     description = plan.description
-    wanted = (*description.lasting, *description.jobs, description.note, verification(""))
+    # The job of a dump was for the migration, which is done.
+    jobs = (description.reach, description.migration)
+    wanted = (*description.lasting, *jobs, description.note, verification(""))
     kept = {each.key for each in wanted}
     try:
         found = ours(host, plan, (*REMOVED, SECRET, CONFIG_MAP))

@@ -53,7 +53,8 @@ def _make(purpose: Purpose) -> ClusterPlan:
     hosts = host_inputs(inventory)
     settings, _ = load(hosts)
     is_status = purpose is Purpose.STATUS
-    store = Store(settings.lab_name) if is_status else locked_store(settings.lab_name)
+    name = settings.lab_name
+    store = Store(name) if is_status else locked_store(name, locks_hosts=False)
     registry = plans.make(
         hosts,
         reports(),
