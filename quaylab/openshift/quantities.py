@@ -24,3 +24,11 @@ def number(quantity: str | int) -> float:
     if not found or found[2] not in _FACTORS:
         raise ValueError(f"{quantity!r} is not a quantity")
     return float(found[1]) * _FACTORS[found[2]]
+
+
+def text(amount: float) -> str:
+    """Return a number as a quantity for people, such as 4.5Gi."""
+    for unit in ("Gi", "Mi"):
+        if amount >= _FACTORS[unit]:
+            return f"{amount / _FACTORS[unit]:g}{unit}"
+    return f"{amount:g}"

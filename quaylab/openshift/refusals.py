@@ -8,7 +8,7 @@ from quaylab.openshift import objects
 from quaylab.openshift.cluster import OLDEST, ROUTES, Cluster
 from quaylab.openshift.description import Description, images, logins_of
 from quaylab.openshift.objects import Object
-from quaylab.openshift.quantities import number
+from quaylab.openshift.quantities import number, text
 from quaylab.services.base import Context
 from quaylab.settings.loading import Settings
 
@@ -142,8 +142,8 @@ def _quota_problems(cluster: Cluster, description: Description) -> Iterator[str]
             if needed.get(resource, 0) > free:
                 yield (
                     f"openshift_namespace: the quota {quota['metadata']['name']} leaves "
-                    f"{resource} {free:g} of {limit}, and the registry needs "
-                    f"{needed[resource]:g}; have it raised"
+                    f"{resource} {text(free)} of {limit}, and the registry needs "
+                    f"{text(needed[resource])}; have it raised"
                 )
 
 

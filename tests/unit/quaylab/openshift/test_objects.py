@@ -8,7 +8,7 @@ import pytest
 
 from quaylab.openshift import front
 from quaylab.openshift.objects import DEPLOYMENT, SECRET, Object, Scope, differences
-from quaylab.openshift.quantities import number
+from quaylab.openshift.quantities import number, text
 from tests.unit.clusters import SCOPE
 
 
@@ -64,10 +64,17 @@ def test_quantities(quantity: str | int, value: float) -> None:
     assert number(quantity) == value
 
 
-@pytest.mark.parametrize("text", ["", "much", "1Xi"])
-def test_no_quantities(text: str) -> None:
+@pytest.mark.parametrize(
+    ("amount", "shown"), [(4.5 * 2**30, "4.5Gi"), (2**28, "256Mi"), (3, "3"), (0.5, "0.5")]
+)
+def test_quantities_for_people(amount: float, shown: str) -> None:
+    assert text(amount) == shown
+
+
+@pytest.mark.parametrize("quantity", ["", "much", "1Xi"])
+def test_no_quantities(quantity: str) -> None:
     with pytest.raises(ValueError, match="is not a quantity"):
-        number(text)
+        number(quantity)
 
 
 def _route(status: str, **more: str) -> dict[str, Any]:

@@ -134,7 +134,10 @@ def test_storage_classes(setting: str | None, classes: dict[str, bool] | None, l
 @pytest.mark.parametrize(
     ("hard", "line"),
     [
-        ({"requests_memory": "5Gi"}, "leaves requests.memory 5.36871e+09 of 5Gi"),
+        (
+            {"requests_memory": "5Gi"},
+            "leaves requests.memory 5Gi of 5Gi, and the registry needs 5.25Gi",
+        ),
         ({"limits_memory": "5Gi"}, "leaves limits.memory"),
         ({"pods": "2"}, "leaves pods 2 of 2, and the registry needs 3"),
         ({"persistentvolumeclaims": "1"}, "leaves persistentvolumeclaims 1 of 1"),
