@@ -8,14 +8,7 @@ from pyinfra.api import StringCommand
 from pyinfra.api.facts import FactBase
 
 from quaylab.engines import docker
-
-# Only with what Quay's image has: bash opens the connection.
-SCRIPT = """\
-while test $# -gt 0; do
-    said=$(timeout 10 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>&1) ||
-        printf '%s %s %s\\n' "$1" "$2" "${said:-no answer within 10 s}" | head -n 1
-    shift 2
-done"""
+from quaylab.services.quay_connections import REACH
 
 
 class UnreachableTargets(FactBase[dict[tuple[str, int], str]]):
@@ -35,7 +28,7 @@ class UnreachableTargets(FactBase[dict[tuple[str, int], str]]):
     ) -> StringCommand:
         words = [str(word) for target in targets for word in target]
         return StringCommand(
-            docker.reach(container, image, SCRIPT, "reach", *words, inside=inside), "2>/dev/null"
+            docker.reach(container, image, REACH, "reach", *words, inside=inside), "2>/dev/null"
         )
 
     @staticmethod

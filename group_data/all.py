@@ -215,6 +215,28 @@ virtual_machine_timeout = 600
 # disks stay.
 reimage = None
 
+# --- OpenShift or Kubernetes ---
+# File with the login to the cluster, on the host of group `openshift`.
+openshift_kubeconfig = None
+# The file's context for the cluster; its current context is never used.
+openshift_context = None
+# The API server that the context has to lead to; None: the one of the last run.
+openshift_server = None
+# Namespace (in OpenShift: project) of the registry, which is made if it is missing.
+openshift_namespace = "quay-enterprise"
+# How clients reach the registry; None: a route, which only OpenShift has.
+openshift_exposure = None
+# Pods of Quay; None: 2, with the blobs in a volume 1.
+openshift_replicas = None
+# MB of memory of each pod of Quay.
+openshift_memory_mb = 4096
+# Storage class of the volumes; None: the cluster's default.
+openshift_storage_class = None
+# GB of the database's volume, and of that of its dumps.
+openshift_database_gb = 10
+# GB of the blobs' volume, if there is no object store.
+openshift_blobs_gb = 50
+
 # --- RHEL's subscription ---
 # Organization to register RHEL hosts with, by an activation key unless rhsm_user is set.
 rhsm_organization = None

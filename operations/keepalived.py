@@ -12,6 +12,7 @@ from facts.keepalived import AddressInUse, Keepalived, KeepalivedState
 from operations import balancers
 from operations.commands import apt_install, fact_of, fail
 from operations.observation import ask
+from quaylab.engines import docker
 from quaylab.hosts.machine import Machine
 from quaylab.plan import Plan
 from quaylab.problems import refuse
@@ -119,13 +120,15 @@ def step_aside(plan: Plan) -> StringCommand:
     """
     address = plan.settings.virtual_address
     rule = f"PREROUTING --destination {address} --protocol tcp --syn --jump DROP"
-    undo = f"iptables --wait --table raw --delete {rule}; rm -f {PENDING}"
+    # Docker needs iptables; where there is none, new connections are refused for a moment instead.
+    iptables = "! command -v iptables >/dev/null || iptables --wait --table raw"
+    undo = f"{iptables} --delete {rule}; rm -f {PENDING}"
     return StringCommand(
         f"ip -4 -oneline address show to {address} | grep --quiet . || exit 0;",
         # Also if the run is killed: a machine that doesn't reboot after all may get it back.
-        f"set -e; trap {shlex.quote(undo)} EXIT; iptables --wait --table raw --insert {rule};",
+        f"set -e; trap {shlex.quote(undo)} EXIT; {iptables} --insert {rule};",
         # Else keepalived would give it up as soon as HAProxy takes no connection.
-        f"touch {PENDING}; docker stop --time={LAST_REQUESTS} {balancers.CONTAINER} >/dev/null;",
+        f"touch {PENDING}; {docker.stop(balancers.CONTAINER, LAST_REQUESTS)};",
         f"systemctl stop {UNIT}",
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 import urllib3
@@ -15,15 +16,14 @@ from urllib3.exceptions import HTTPError
 from facts.containers import Engine
 from facts.files import Files
 from facts.network import UnreachableTargets
-from operations import dumps, files, reach
+from operations import dumps, files, reach, superuser
 from operations.commands import complain, fail
 from operations.containers import needed_change, network_and_volume
-from operations.credentials import save
 from operations.observation import Question, ask, ask_each, question, recall
 from operations.phases import postpone
 from operations.reach import registry, tunnel
 from quaylab.clients.probes import Unreachable
-from quaylab.clients.registry import Health, Registry, RegistryError
+from quaylab.clients.registry import Health, RegistryError
 from quaylab.engines import docker
 from quaylab.engines.log_summary import SUMMARY
 from quaylab.engines.state import EngineState
@@ -36,7 +36,6 @@ from quaylab.upgrade.schema_version import note
 
 MIGRATION = "quaylab-migration"
 VERIFIED = f"{VAR}/verified"
-VERIFICATION = "quaylab-verification-"
 # Seconds: a balancer of a cloud asks its nodes every 30 s or so, and wants two good answers.
 FRONT_TIMEOUT = 90
 
@@ -142,7 +141,11 @@ def superuser_present(plan: Plan) -> Generator[FunctionCommand]:
     """
     is_refused = False
     if not plan.credentials.superuser_passwords_before:
-        known = None if _is_still_down(plan) else _knows_superuser(plan)
+        known = (
+            None
+            if _is_still_down(plan)
+            else superuser.is_known(plan, partial(registry, host, plan, _node(host, plan)))
+        )
         if known:
             host.noop(f"{plan.settings.quay_superuser} is there and a superuser")
             return
@@ -268,73 +271,19 @@ def _is_still_down(plan: Plan) -> bool:
     return any(needed_change(engine, each.container) for each in plan.workloads_of(host.name))
 
 
-def _knows_superuser(plan: Plan) -> bool | None:
-    """Return whether Quay has its superuser; None if it can't be asked."""
-    try:
-        with registry(host, plan, _node(host, plan)) as quay:
-            return _is_superuser(quay, plan)
-    except RegistryError:
-        return None
-
-
 def _node(host: Host, plan: Plan) -> Node:
     """Return the first node on a host: a balancer may not send requests there yet."""
     return next(node for node in plan.nodes if node.host == host.name)
 
 
-def _is_superuser(quay: Registry, plan: Plan) -> bool:
-    password = plan.credentials.superuser_password.get_secret_value()
-    return quay.sign_in(plan.settings.quay_superuser, password) and quay.is_superuser()
-
-
 def _create_superuser(state: State, host: Host, plan: Plan, is_refused: bool) -> bool:
-    """Create the superuser, or set its password. ``is_refused``: Quay just refused the new one."""
-    user = plan.settings.quay_superuser
-    password = plan.credentials.superuser_password.get_secret_value()
-    try:
-        with registry(host, plan, _node(host, plan)) as quay:
-            is_created = quay.initialize(user, password, plan.settings.quay_superuser_email)
-            if is_created:
-                signed_in = quay.sign_in(user, password)
-            else:
-                # After each wrong password Quay locks the user out for twice as long.
-                signed_in = not is_refused and _sign_in(quay, plan)
-            if signed_in and quay.is_superuser():
-                return save(host, plan.store, plan.credentials.with_confirmed_password())
-    except RegistryError as error:
-        return complain(host, f"Quay on {host.name}: {error}")
-    if is_created:
-        return complain(host, f"quay_superuser: Quay created {user}, but not as a superuser")
-    return complain(
-        host,
-        f"superuser_password: Quay has users, but {user} can't sign in as a superuser with a "
-        f"password in {plan.store.path}; give the one that Quay has as "
-        "QUAYLAB_SUPERUSER_PASSWORD",
+    return superuser.create(
+        host, plan, partial(registry, host, plan, _node(host, plan)), is_refused
     )
 
 
-def _sign_in(quay: Registry, plan: Plan) -> bool:
-    """Sign in with the password that Quay has, and change it to the wanted one."""
-    wanted = plan.credentials.superuser_password.get_secret_value()
-    for password in plan.credentials.superuser_passwords:
-        if quay.sign_in(plan.settings.quay_superuser, password):
-            if password != wanted:
-                quay.change_password(wanted)
-            return True
-    return False
-
-
 def _round_trip(state: State, host: Host, plan: Plan) -> bool:
-    user = plan.settings.quay_superuser
-    password = plan.credentials.superuser_password.get_secret_value()
-    try:
-        with registry(host, plan) as quay:
-            quay.round_trip(user, password, VERIFICATION)
-            quay.sign_in(user, password)
-            quay.delete_repositories(user, VERIFICATION)
-    except RegistryError as error:
-        return complain(host, f"Quay on {host.name}: {error}")
-    return True
+    return superuser.round_trip(host, plan, partial(registry, host, plan))
 
 
 @operation()

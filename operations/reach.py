@@ -22,6 +22,7 @@ from quaylab.clients.tunnel import forward
 from quaylab.database_login import Step
 from quaylab.endpoints import Endpoint
 from quaylab.plan import Plan
+from quaylab.secrets.certificates import ServerCertificate
 from quaylab.services import BY_NAME
 from quaylab.services.quay_nodes import Node
 
@@ -165,10 +166,23 @@ def registry(host: Host, plan: Plan, node: Node | None = None) -> Iterator[Regis
     Args:
         node: the node to ask; by default the only one, or the one that the balancer chooses.
     """
-    topology, store = plan.topology, plan.topology.store
     if not plan.is_balanced:
         (node,) = plan.nodes
-    address, port = (node.address, node.port) if node else (_front(host, plan), topology.https_port)
+    if node:
+        address, port = node.address, node.port
+    else:
+        address, port = _front(host, plan), plan.topology.https_port
+    certificate = plan.node_certificate if node else plan.certificate
+    with registry_at(host, plan, address, port, certificate) as client:
+        yield client
+
+
+@contextmanager
+def registry_at(
+    host: Host, plan: Plan, address: str, port: int, certificate: ServerCertificate
+) -> Iterator[Registry]:
+    """Open a client of the registry at an address, verifying this certificate for its name."""
+    store = plan.topology.store
     with (
         tunnel(host, address, port) as target,
         dialer(partial(tunnel, host)) as dial,
@@ -178,8 +192,7 @@ def registry(host: Host, plan: Plan, node: Node | None = None) -> Iterator[Regis
             if store
             else None
         )
-        trusted = (plan.node_certificate if node else plan.certificate).trusted
-        client = Registry(topology.registry, trusted, target, store_client)
+        client = Registry(plan.topology.registry, certificate.trusted, target, store_client)
         try:
             yield client
         finally:

@@ -54,6 +54,7 @@ from quaylab.checks import fetched_images, host_reports
 from quaylab.checks.fetched_images import ImageState
 from quaylab.hosts.disks import Disks
 from quaylab.hosts.machine import Machine
+from quaylab.openshift.layout import GROUP
 from quaylab.plan import Plan
 from quaylab.problems import refuse
 from quaylab.secrets.credentials import Store
@@ -117,6 +118,12 @@ def begin(purpose: Purpose = Purpose.DEPLOY) -> Plan:
 
 def _make(purpose: Purpose) -> Plan:
     hosts = host_inputs(inventory)
+    refuse(
+        f"openshift: {each.name} is in group `openshift`, whose registry is in a cluster; run "
+        "tasks/openshift.py, or ./lab"
+        for each in hosts
+        if GROUP in each.groups
+    )
     settings, _ = load(hosts)
     if purpose is Purpose.STATUS:
         store, machines = Store(settings.lab_name), reports({})
@@ -171,6 +178,12 @@ def _observe(plan: Plan, name: str) -> None:
     observation.prepare(host, questions, paths)
 
 
+def is_dry() -> bool:
+    """Whether the run only shows what it would do: it writes nothing then, and takes no lock.
+    pyinfra has no attribute that says so."""
+    return "--dry" in sys.argv
+
+
 def locked(lab_name: str) -> tuple[Store, dict[str, Machine]]:
     """Lock the credentials and the hosts for this run.
 
@@ -181,8 +194,7 @@ def locked(lab_name: str) -> tuple[Store, dict[str, Machine]]:
         Refusal: another run holds one of the locks, or a host reports nothing.
     """
     store = Store(lab_name)
-    # A dry run writes nothing and takes no lock. pyinfra has no attribute that says it is one.
-    if "--dry" in sys.argv:
+    if is_dry():
         return store, reports({})
     hosts = state.inventory.get_active_hosts()
     return store, reports(host_locks.take(hosts, store.lock().identity, MachineFact().command()))

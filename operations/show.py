@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from operations import inventories
 from quaylab import picture, topology
+from quaylab.openshift.layout import GROUP
 from quaylab.problems import Problems, Refusal, refuse
 from quaylab.secrets import credentials
 from quaylab.secrets.certificates import ServerCertificate
@@ -45,6 +46,12 @@ def _context(hosts: list[HostInput]) -> Context:
     Raises:
         Refusal: the settings, or the services' places.
     """
+    refuse(
+        f"{GROUP}: a registry in a cluster has no machines to show; ./lab up --dry shows what it "
+        "would make"
+        for host in hosts
+        if GROUP in host.groups
+    )
     settings, host_settings = load(hosts)
     groups = topology.groups(hosts)
     problems = Problems(

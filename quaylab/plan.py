@@ -27,6 +27,7 @@ from quaylab.hosts.machine import Machine
 from quaylab.hosts.storage import Storage
 from quaylab.images import Image
 from quaylab.model import CREDENTIALS_LABEL, LOOPBACK, Volume
+from quaylab.openshift import layout as layout_of_clusters
 from quaylab.problems import Problems, refuse
 from quaylab.secrets import certificates, needed
 from quaylab.secrets.certificates import ServerCertificate
@@ -241,6 +242,8 @@ def make(
     problems += subscription.settings_problems(settings)
     for host in hosts:
         if machine := machines.get(host.name):
+            if layout_of_clusters.GROUP in host.groups:  # it only asks the cluster
+                continue
             problems += host_reports.machine_problems(host.name, machine)
             if "hypervisor" not in host.groups:  # it runs VMs and no containers
                 problems += host_reports.engine_problems(host.name, machine)
@@ -360,7 +363,10 @@ def _topology(
         name: tuple(each for each in machine.addresses if each not in moving) or machine.addresses
         for name, machine in machines.items()
     }
-    layout = topology.build(settings, hosts, host_settings, reported)
+    if any(layout_of_clusters.GROUP in host.groups for host in hosts):
+        layout = layout_of_clusters.build(settings, topology.groups(hosts), hosts)
+    else:
+        layout = topology.build(settings, hosts, host_settings, reported)
     if settings.purge not in (None, layout.hostname):
         refuse([f"purge: {settings.purge!r} is not this registry's name, {layout.hostname}"])
     return layout

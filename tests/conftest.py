@@ -11,7 +11,7 @@ import pytest
 TESTS = Path(__file__).parent
 HOSTS = TESTS / "hosts"
 # Folders whose tests get a marker of the same name.
-TIERS = ("machine", "ceph", "ha", "vm")
+TIERS = ("machine", "ceph", "ha", "openshift", "vm")
 # The tests on machines that take longest, the longest first, so that both workers end at about the
 # same time. The others follow. ./lab test prints the durations to correct this by.
 LONGEST = (

@@ -11,7 +11,7 @@ from typing import Any
 from quaylab.services import BY_NAME
 from quaylab.settings.loading import HostSettings, Settings
 
-GROUPS = ("hypervisor", "lab", *BY_NAME, "all")
+GROUPS = ("hypervisor", "lab", "openshift", *BY_NAME, "all")
 # Expressions with a literal value; that of a name or a call is known only when the file runs.
 _LITERALS = (ast.Constant, ast.Dict, ast.Set, ast.JoinedStr)
 

@@ -25,7 +25,10 @@ RETIRED_PASSWORDS = 4
 
 
 class Credentials(ServiceSecrets):
-    """All secrets of one registry. ``identity`` is public; it is part of the fingerprint."""
+    """All secrets of one registry. ``identity`` is public; it is part of the fingerprint.
+
+    ``openshift_server`` is public as well: the API server of the cluster that the registry is in.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,6 +37,7 @@ class Credentials(ServiceSecrets):
     ca_key: SecretStr | None = None
     certificate: str | None = None
     certificate_key: SecretStr | None = None
+    openshift_server: str | None = None
 
     @property
     def fingerprint(self) -> str:

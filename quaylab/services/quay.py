@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, SecretStr
 
@@ -225,11 +225,10 @@ class Quay(Service):
         config = quay_config.build(settings, context.topology, context.credentials)
         files = tuple(
             ManagedFile(f"{DIRECTORY}/{name}", content, uid=UID, mode=0o600)
-            for name, content in _bundle(context, quay_config.render(config)).items()
+            for name, content in bundle(context, config).items()
         )
         all_nodes = nodes(settings, context.topology)
         memory = context.machines[host].memory_mb // settings.quay_instances
-        workers = str(settings.quay_workers or quay_config.workers(memory))
         wanted = image(settings)
         return tuple(
             Workload(
@@ -244,13 +243,7 @@ class Quay(Service):
                     owner=context.credentials.fingerprint,
                     # The schema is migrated once, by the leader, before any node starts.
                     command=("registry-nomigrate",),
-                    environment=(
-                        ("WORKER_COUNT", workers),
-                        # Quay takes fewer than its own minimum only with this.
-                        ("WORKER_COUNT_UNSUPPORTED_MINIMUM", workers),
-                        ("QUAY_OVERRIDE_SERVICES", quay_programs.overrides(config)),
-                        *_proxy(context),
-                    ),
+                    environment=environment(context, config, memory),
                     health=f"curl --fail --silent --insecure --output /dev/null {HEALTH_URL}",
                     # Each check adds 13 lines to Quay's log. A deploy runs the check itself.
                     health_interval=30,
@@ -338,24 +331,43 @@ def image(settings: Settings) -> Image:
     return Image(f"{settings.quay_image}:{version}", settings.image_source)
 
 
-def _bundle(context: Context, config: str) -> dict[str, str]:
+def environment(
+    context: Context, config: Mapping[str, Any], memory_mb: int
+) -> tuple[tuple[str, str], ...]:
+    """Return the variables of a container of Quay's.
+
+    Args:
+        config: its config.yaml.
+        memory_mb: the memory that its workers have to fit.
+    """
+    workers = str(context.settings.quay_workers or quay_config.workers(memory_mb))
+    return (
+        ("WORKER_COUNT", workers),
+        # Quay takes fewer than its own minimum only with this.
+        ("WORKER_COUNT_UNSUPPORTED_MINIMUM", workers),
+        ("QUAY_OVERRIDE_SERVICES", quay_programs.overrides(config)),
+        *_proxy(context),
+    )
+
+
+def bundle(context: Context, config: Mapping[str, Any]) -> dict[str, str]:
     """Return the contents of the files in ``/conf/stack``, by file name."""
     settings, credentials = context.settings, context.credentials
-    bundle = {
-        "config.yaml": config,
+    files = {
+        "config.yaml": quay_config.render(config),
         "ssl.cert": context.node_certificate.certificate,
         "ssl.key": context.node_certificate.key.get_secret_value(),
     }
     for name, authority in (("company", settings.company_ca), ("storage", settings.storage_ca)):
         if authority:
-            bundle[f"extra_ca_certs/{name}.crt"] = authority.read_text()
+            files[f"extra_ca_certs/{name}.crt"] = authority.read_text()
     if context.topology.hosts["ceph"] and credentials.ca_certificate:
-        bundle["extra_ca_certs/lab.crt"] = credentials.ca_certificate
+        files["extra_ca_certs/lab.crt"] = credentials.ca_certificate
     if trusted := database.authority(settings, context.topology, credentials):
-        bundle[quay_config.DATABASE_CA] = trusted
+        files[quay_config.DATABASE_CA] = trusted
     if settings.redis_ca:
-        bundle[quay_config.REDIS_CA] = settings.redis_ca.read_text()
-    return bundle
+        files[quay_config.REDIS_CA] = settings.redis_ca.read_text()
+    return files
 
 
 def _storage(context: Context, uid: int) -> Volume:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -134,9 +135,9 @@ def problems(settings: Settings, topology: Topology, credentials: Credentials) -
     ]
 
 
-def render(config: dict[str, Any]) -> str:
+def render(config: Mapping[str, Any]) -> str:
     """Return config.yaml, the same text for the same values."""
-    return yaml.dump(config, Dumper=_PlainDumper, sort_keys=True)
+    return yaml.dump(dict(config), Dumper=_PlainDumper, sort_keys=True)
 
 
 def workers(memory_mb: int) -> int:

@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from quaylab.topology import Topology
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+# Run in a container with addresses and ports as arguments: it prints those that are out of reach,
+# with the reason. Only with what Quay's image has: bash opens the connection.
+REACH = """\
+while test $# -gt 0; do
+    said=$(timeout 10 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>&1) ||
+        printf '%s %s %s\\n' "$1" "$2" "${said:-no answer within 10 s}" | head -n 1
+    shift 2
+done"""
 
 
 def connections(settings: Settings, topology: Topology) -> dict[str, tuple[str, int]]:

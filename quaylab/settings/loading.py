@@ -20,6 +20,7 @@ from quaylab.settings.general import Certificates, General
 from quaylab.settings.hosts import Engine, Host
 from quaylab.settings.hypervisor import Hypervisor
 from quaylab.settings.images import Images
+from quaylab.settings.openshift import OpenShift
 from quaylab.settings.subscription import Subscription
 from quaylab.settings.types import EXAMPLES, Section
 from quaylab.settings.virtual_machine import VirtualMachine
@@ -43,6 +44,7 @@ class Settings(
     Forgetting,
     Restoring,
     Subscription,
+    OpenShift,
     Hypervisor,
     Engine,
     Images,

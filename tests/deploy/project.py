@@ -127,8 +127,18 @@ class Project:
         path.write_text("".join(f"{name} = {hosts!r}\n" for name, hosts in groups.items()))
         return str(path)
 
-    def run(self, *arguments: str, path: Path | None = None, until: str | None = None) -> Result:
-        """Run pyinfra; ``path`` goes before PATH, ``until`` names an operation to kill it at."""
+    def run(
+        self,
+        *arguments: str,
+        path: Path | None = None,
+        until: str | None = None,
+        timeout: float = 60,
+    ) -> Result:
+        """Run pyinfra; ``path`` goes before PATH, ``until`` names an operation to kill it at.
+
+        Args:
+            timeout: how long it may take, in seconds.
+        """
         environment = {
             **os.environ,
             "PATH": f"{path}:{HOST_PATH}" if path else HOST_PATH,
@@ -139,7 +149,7 @@ class Project:
         with Run(arguments, self.path, environment) as process:
             if until is None:
                 try:
-                    stdout, stderr = process.communicate(timeout=60)
+                    stdout, stderr = process.communicate(timeout=timeout)
                 finally:
                     process.kill()
                 return Result(process.returncode, stdout, stderr)

@@ -17,7 +17,7 @@ PURGE = ("--data", "purge=quay.quaylab.lan")
 # All that the launcher would install.
 TOOLS = (
     *("docker", "dockerd", "mmdebstrap", "libvirtd", "qemu-system-x86_64", "qemu-img"),
-    *("xorrisofs", "syslinux", "nft", "sfdisk", "ssh"),
+    *("xorrisofs", "syslinux", "nft", "sfdisk", "ssh", "kubectl"),
 )
 LOCKS = ("requirements.lock", "tests/requirements.lock")
 STUB = """\
@@ -30,7 +30,7 @@ case "$*" in *"$FAILS"*) exit $STATUS ;; esac
 FAST = "pytest --durations=20 --numprocesses=2 --dist=loadfile tests/unit tests/deploy"
 DURATIONS = "--durations=0 --durations-min=1"
 MERGED = (
-    f"pytest -m machine or ceph or vm {DURATIONS} --numprocesses=2 --dist=loadfile "
+    f"pytest -m openshift or machine or ceph or vm {DURATIONS} --numprocesses=2 --dist=loadfile "
     "--no-loadscope-reorder"
 )
 ALONE = f"pytest -m ha {DURATIONS}"
@@ -43,7 +43,8 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "tests").mkdir()
     for name in LOCKS:
         shutil.copy(ROOT / name, tmp_path / name)
-    for name, text in {"lab": "hypervisor = []\n", "plain": "quay = []\n"}.items():
+    groups = {"cluster": "openshift", "lab": "hypervisor", "plain": "quay"}
+    for name, text in {name: f"{group} = []\n" for name, group in groups.items()}.items():
         inventory = tmp_path / "inventories" / name / "inventory.py"
         inventory.parent.mkdir(parents=True)
         inventory.write_text(text)
@@ -83,6 +84,19 @@ def _calls(
             ("up", "lab", "--dry"),
             ["{lab} tasks/hypervisor.py --limit hypervisor --dry", "{lab} deploy.py --dry"],
         ),
+        (("up", "cluster", "--dry"), ["{cluster} tasks/openshift.py --dry"]),
+        (
+            ("down", "cluster", *PURGE),
+            ["-y {cluster} tasks/teardown_openshift.py --data purge=quay.quaylab.lan"],
+        ),
+        (
+            ("status", "cluster"),
+            [
+                "-y {cluster} tasks/status_openshift.py",
+                "--dry --json {cluster} tasks/openshift.py",
+                "quaylab.drift",  # which reads that
+            ],
+        ),
         (("down", "lab"), ["-y {lab} tasks/teardown.py"]),
         (("down", "plain", *PURGE), ["-y {plain} tasks/teardown.py --data purge=quay.quaylab.lan"]),
         (
@@ -97,7 +111,8 @@ def _calls(
     ],
 )
 def test_runs_of_a_verb(folder: Path, arguments: tuple[str, ...], calls: list[str]) -> None:
-    inventories = {name: f"inventories/{name}/inventory.py" for name in ("lab", "plain")}
+    names = ("cluster", "lab", "plain")
+    inventories = {name: f"inventories/{name}/inventory.py" for name in names}
     assert _calls(folder, *arguments) == (0, [call.format(**inventories) for call in calls])
 
 
@@ -114,7 +129,7 @@ def test_nothing_is_deployed_if_the_vms_could_not_be_created(folder: Path) -> No
             (),
             [
                 f"{FAST} --cov",
-                f"{MERGED} tests/machine tests/ceph tests/vm",
+                f"{MERGED} tests/openshift tests/machine tests/ceph tests/vm",
                 f"{ALONE} tests/ha",
             ],
         ),
@@ -122,7 +137,7 @@ def test_nothing_is_deployed_if_the_vms_could_not_be_created(folder: Path) -> No
             ("--all", "-k", "redis"),
             [
                 f"{FAST} -k redis",
-                f"{MERGED} tests/machine tests/ceph tests/vm --all -k redis",
+                f"{MERGED} tests/openshift tests/machine tests/ceph tests/vm --all -k redis",
                 f"{ALONE} tests/ha --all -k redis",
             ],
         ),
@@ -164,7 +179,7 @@ def test_status_of_a_session(
 @pytest.mark.parametrize(
     ("arguments", "built"),
     [
-        ((), ["tests.images tests/machine tests/ceph tests/vm tests/ha"]),
+        ((), ["tests.images tests/openshift tests/machine tests/ceph tests/vm tests/ha"]),
         (("tests/ha", "tests/unit"), ["tests.images tests/ha"]),
         (("tests/unit",), []),
     ],
@@ -213,5 +228,7 @@ def test_an_unknown_inventory_is_refused_before_pyinfra_is_called(folder: Path, 
         ["bash", "lab", verb, "nosuch"], cwd=folder, capture_output=True, text=True, timeout=30
     )
     assert done.returncode == 1
-    assert done.stderr == ("lab: there is no inventory 'nosuch'; inventories/ has: lab plain\n")
+    assert done.stderr == (
+        "lab: there is no inventory 'nosuch'; inventories/ has: cluster lab plain\n"
+    )
     assert not (folder / "calls").exists()

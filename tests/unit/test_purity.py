@@ -32,6 +32,7 @@ DOCKER_IN_MESSAGES = {
     "facts/machine.py": ["docker"],
     "operations/containers.py": ["docker network disconnect", "docker network rm"],
     "operations/images.py": ["docker save"],
+    "operations/openshift/summary.py": ["docker login"],
     "operations/quay.py": ["docker logs quaylab"],
     "operations/summary.py": ["docker login"],
     "quaylab/checks/existing_data.py": ["docker rename", "docker volume rm"],
@@ -52,6 +53,8 @@ DOCKER_AS_A_NAME = {
 SERVICE_COMPARISONS = {
     # VMs don't exist yet, so there is no topology to ask: the inventory's groups say what will run.
     "operations/virtual/teardown.py": ["'database' in each.groups"],
+    # A way to expose a registry in a cluster, by Kubernetes' object of that name.
+    "quaylab/openshift/access.py": ["'ingress'"],
 }
 # Words that say nothing in a name.
 VAGUE = {"told", "ground", "lacks", "dialling", "house", "demand", "orders", "forms"}

@@ -20,7 +20,7 @@ from pyinfra.api import FunctionCommand
 from facts.containers import Engine, EngineState
 from facts.files import Files
 from facts.network import UnreachableTargets
-from operations import credentials, dumps, quay
+from operations import credentials, dumps, quay, superuser
 from quaylab import plan
 from quaylab.engines.state import FoundVolume as Volume
 from quaylab.model import FileState, ManagedFile
@@ -349,7 +349,7 @@ def test_a_new_container_is_verified(site: Site) -> None:
     host = site.host({Engine: _engine(lab), Files: _mark(lab, "another\n")})
     verify, remember = host.operate(quay.verified, plan=lab)
     assert host.call(verify)
-    assert any(f"PUT /v2/{USER}/{quay.VERIFICATION}" in request for request in site.quay.seen)
+    assert any(f"PUT /v2/{USER}/{superuser.VERIFICATION}" in request for request in site.quay.seen)
     assert site.quay.repositories == set()
     assert quay.VERIFIED in text(remember)
 

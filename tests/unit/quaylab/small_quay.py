@@ -28,8 +28,8 @@ class SmallQuay(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, port: int = 0, address: str = "127.0.0.1") -> None:
+        super().__init__((address, port), _Handler)
         self.forced: dict[str, list[tuple[int, Any]]] = {}
         self.seen: list[str] = []
         self.users: dict[str, str] = {}

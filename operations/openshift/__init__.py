@@ -1,0 +1,1 @@
+"""Operations on a registry in an OpenShift or Kubernetes cluster."""

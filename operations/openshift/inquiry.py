@@ -1,0 +1,155 @@
+"""What a cluster is asked before anything is made in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pyinfra.api import Host
+
+from operations.openshift.kubectl import FROM_INPUT, ClusterError, as_input, ask, parsed
+from quaylab.openshift.cluster import Access, Cluster, rights
+from quaylab.openshift.objects import NAMESPACE
+from quaylab.openshift.plan import ClusterPlan
+from quaylab.problems import Refusal
+
+DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+# What kubectl says if the login isn't valid any more.
+NO_LOGIN = ("Unauthorized", "must be logged in", "system:anonymous", "provide credentials")
+FORBIDDEN = "(Forbidden)"
+
+
+def server(host: Host, access: Access) -> str:
+    """Return the address of the API server that the context leads to.
+
+    Raises:
+        Refusal: there is no kubectl, no file, or no such context.
+    """
+    try:
+        known = ask(host, access, "config", "get-contexts", "--output=name").splitlines()
+    except ClusterError as error:
+        raise Refusal(
+            [
+                f"openshift_kubeconfig: {host.name} can't read {access.kubeconfig}: {error}; "
+                "kubectl or oc has to be there, and the file it is logged in with"
+            ]
+        ) from None
+    if not known:
+        raise Refusal(
+            [
+                f"openshift_kubeconfig: {access.kubeconfig} on {host.name} is not there, or has no "
+                "context; log in on that host, as with `oc login`, or name the file of the login"
+            ]
+        )
+    if access.context not in known:
+        raise Refusal(
+            [
+                f"openshift_context: there is no context {access.context} in {access.kubeconfig} "
+                f"on {host.name}; it has: {', '.join(known)}"
+            ]
+        )
+    path = "{.clusters[0].cluster.server}"
+    return ask(host, access, "config", "view", "--minify", f"--output=jsonpath={path}").strip()
+
+
+def cluster(host: Host, access: Access, address: str) -> Cluster:
+    """Return what the cluster has; its objects of ours are not looked for yet.
+
+    Raises:
+        Refusal: the login is not valid.
+        ClusterError: the cluster doesn't answer.
+    """
+    try:
+        version = json.loads(ask(host, access, "get", "--raw=/version"))["gitVersion"]
+        groups = json.loads(ask(host, access, "get", "--raw=/apis"))["groups"]
+        phase = _phase(host, access)
+    except ClusterError as error:
+        if any(each in str(error) for each in NO_LOGIN):
+            raise Refusal(
+                [
+                    f"openshift_kubeconfig: the login of {access.context} in {access.kubeconfig} "
+                    f"is not valid at {address}, or has expired; log in again, as with `oc login`"
+                ]
+            ) from None
+        raise
+    found = Cluster(
+        address,
+        version,
+        frozenset(each["name"] for each in groups),
+        phase,
+        _storage_classes(host, access),
+    )
+    quotas = _listed(host, access, "resourcequotas") if phase == "Active" else None
+    return Cluster(**{**vars(found), "quotas": tuple(quotas or ())})
+
+
+def missing_rights(host: Host, plan: ClusterPlan) -> Iterator[str]:
+    """Yield the rights that the login lacks, each asked of the cluster.
+
+    Raises:
+        ClusterError: the cluster can't be asked.
+    """
+    makes_namespace = plan.cluster.phase is None
+    wanted = rights(plan.description, plan.access.namespace, makes_namespace)
+    answers = ask(
+        host,
+        plan.access,
+        "create",
+        FROM_INPUT,
+        # The server doesn't check the fields of reviews, and kubectl would have to fetch a schema.
+        "--validate=false",
+        "--output=json",
+        stdin=as_input(each.review for each in wanted),
+    )
+    allowed = [each["status"].get("allowed", False) for each in parsed(answers)]
+    for right, is_allowed in zip(wanted, allowed, strict=True):
+        if is_allowed:
+            continue
+        if right.resource == NAMESPACE.resource:
+            yield (
+                f"openshift_namespace: there is no {plan.access.namespace} that this login sees, "
+                "and it may not make one; have it made: on OpenShift `oc new-project "
+                f"{plan.access.namespace}`"
+            )
+        else:
+            yield (
+                f"openshift_context: {plan.access.context} may not {right} in "
+                f"{plan.access.namespace}; have it allowed, as by the role `admin` there"
+            )
+
+
+def _phase(host: Host, access: Access) -> str | None:
+    """Return the namespace's phase; None: there is none that this login sees."""
+    try:
+        output = ask(
+            host, access, "get", "namespace", access.namespace,
+            "--ignore-not-found", "--output=jsonpath={.status.phase}",
+        )  # fmt: skip
+    except ClusterError as error:
+        # On OpenShift a login sees only the projects that it takes part in.
+        if FORBIDDEN in str(error):
+            return None
+        raise
+    return output.strip() or None
+
+
+def _storage_classes(host: Host, access: Access) -> dict[str, bool] | None:
+    found = _listed(host, access, "storageclasses")
+    if found is None:
+        return None
+    return {
+        each["metadata"]["name"]: (each["metadata"].get("annotations") or {}).get(DEFAULT_CLASS)
+        == "true"
+        for each in found
+    }
+
+
+def _listed(host: Host, access: Access, resource: str) -> list[dict[str, Any]] | None:
+    """Return objects that hold no secrets; None if the login may not list them."""
+    try:
+        return parsed(ask(host, access, "get", resource, "--output=json"))
+    except ClusterError as error:
+        if FORBIDDEN in str(error):
+            return None
+        raise

@@ -1,0 +1,190 @@
+"""Objects in the cluster: made as described, repaired, and removed."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+
+from pyinfra import host, state
+from pyinfra.api import Host, StringCommand, operation
+
+from operations import observation
+from operations.commands import fail
+from operations.observation import recall
+from operations.openshift import kubectl
+from operations.openshift.kubectl import ClusterError
+from quaylab.openshift.cluster import ROUTES
+from quaylab.openshift.objects import (
+    CLAIM,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    DIGEST,
+    DISRUPTION_BUDGET,
+    INGRESS,
+    JOB,
+    NETWORK_POLICY,
+    OWNER,
+    ROUTE,
+    SECRET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    Kind,
+    Object,
+    differences,
+    key_of,
+)
+from quaylab.openshift.plan import ClusterPlan, verification
+
+# The cache's name for how the objects differ from their descriptions.
+DRIFT = "objects of the cluster"
+# What clients reach goes first, then what runs, and last what others need.
+REMOVED: tuple[Kind, ...] = (
+    ROUTE,
+    INGRESS,
+    DEPLOYMENT,
+    JOB,
+    DISRUPTION_BUDGET,
+    SERVICE,
+    NETWORK_POLICY,
+    SERVICE_ACCOUNT,
+)
+# Only a purge removes these.
+KEPT: tuple[Kind, ...] = (SECRET, CLAIM, CONFIG_MAP)
+
+
+@operation()
+def namespace_present(plan: ClusterPlan) -> Generator[StringCommand]:
+    """Create the namespace if it is missing. One that is there stays as it is.
+
+    + plan: the run's plan
+    """
+    name = plan.access.namespace
+    if plan.cluster.phase:
+        host.noop(f"namespace {name} is there")
+        return
+    manifest = plan.scope.manifest(plan.description.namespace)
+    yield kubectl.command(
+        plan.access, "create", kubectl.FROM_INPUT, after=">/dev/null",
+        stdin=kubectl.as_input([manifest]),
+    )  # fmt: skip
+
+
+@operation()
+def applied(plan: ClusterPlan, objects: Iterable[Object]) -> Generator[StringCommand]:
+    """Make objects as described. Fields that others have added stay.
+
+    + plan: the run's plan
+    + objects: the objects
+
+    **Example:**
+
+    .. code:: python
+
+        objects.applied(name="Lead clients to Quay", plan=plan, objects=description.exposure)
+    """
+    yield from changes(plan, list(objects))
+
+
+def changes(plan: ClusterPlan, wanted: list[Object]) -> Generator[StringCommand]:
+    """Yield the call that makes objects as described, if one of them is not."""
+    try:
+        states = drift(host, plan, wanted)
+    except ClusterError as error:
+        yield fail(str(error))
+        return
+    if not states:
+        host.noop(f"as described: {', '.join(map(str, wanted))}")
+        return
+    yield kubectl.applied(
+        plan.access, [plan.scope.manifest(each) for each in wanted if each.key in states]
+    )
+
+
+def observe(host: Host, plan: ClusterPlan) -> None:
+    """Compare all objects with their descriptions, once for a run without changes.
+
+    Raises:
+        ClusterError: the cluster can't be asked, or refuses one of them.
+    """
+    observation.begin(host, {}, {})
+    wanted = (*plan.description.lasting, plan.description.note)
+    recall(host, DRIFT, lambda: _drift(host, plan, wanted))
+
+
+def drift(host: Host, plan: ClusterPlan, wanted: Iterable[Object]) -> dict[tuple[str, str], str]:
+    """Return how objects differ from their descriptions, in words, by kind and name.
+
+    Raises:
+        ClusterError: the cluster can't be asked, or refuses one of them.
+    """
+    known: dict[tuple[str, str], str] | None = recall(host, DRIFT, lambda: None)
+    if known is None:
+        return _drift(host, plan, wanted)
+    return {each.key: known[each.key] for each in wanted if each.key in known}
+
+
+def _drift(host: Host, plan: ClusterPlan, wanted: Iterable[Object]) -> dict[tuple[str, str], str]:
+    manifests = [plan.scope.manifest(each) for each in wanted]
+    if not manifests:
+        return {}
+    if plan.cluster.phase is None and not state.is_executing:
+        # There is no namespace in which the server could rehearse.
+        return {key_of(each): "missing" for each in manifests}
+    found = {key_of(each): each for each in kubectl.existing(host, plan.access, manifests)}
+    states = {}
+    for each in kubectl.rehearsed(host, plan.access, manifests):
+        before = found.get(key_of(each))
+        if before is None:
+            states[key_of(each)] = "missing"
+        elif paths := differences(before, each):
+            is_changed_here = _digest(before) != _digest(each)
+            states[key_of(each)] = (
+                "described otherwise" if is_changed_here else f"changed: {', '.join(paths)}"
+            )
+    return states
+
+
+def _digest(manifest: kubectl.Manifest) -> object:
+    return (manifest["metadata"].get("annotations") or {}).get(DIGEST)
+
+
+@operation()
+def former_removed(plan: ClusterPlan) -> Generator[StringCommand]:
+    """Remove objects of this registry that are described no more. Claims stay.
+
+    + plan: the run's plan
+    """
+    description = plan.description
+    # The job of a dump was for the migration, which is done.
+    jobs = (description.reach, description.migration)
+    wanted = (*description.lasting, *jobs, description.note, verification(""))
+    kept = {each.key for each in wanted}
+    try:
+        found = ours(host, plan, (*REMOVED, SECRET, CONFIG_MAP))
+    except ClusterError as error:
+        yield fail(str(error))
+        return
+    former = {
+        kind: [name for name in names if (kind.name, name) not in kept]
+        for kind, names in found.items()
+    }
+    if not any(former.values()):
+        host.noop("all objects of this registry are described")
+    for kind, names in former.items():
+        if names:
+            yield kubectl.deleted(plan.access, kind, *names)
+
+
+def ours(host: Host, plan: ClusterPlan, kinds: Iterable[Kind]) -> dict[Kind, list[str]]:
+    """Return the names of this registry's objects, by kind.
+
+    Raises:
+        ClusterError: the cluster can't be asked.
+    """
+    known = [each for each in kinds if each is not ROUTE or ROUTES in plan.cluster.groups]
+    output = kubectl.ask(
+        host, plan.access, "get", ",".join(each.argument for each in known),
+        f"--selector={OWNER}={plan.scope.owner}",
+        "--output=jsonpath={range .items[*]}{.kind} {.metadata.name}{\"\\n\"}{end}",
+    )  # fmt: skip
+    lines = [line.split() for line in output.splitlines() if line.strip()]
+    return {each: [name for kind, name in lines if kind == each.name] for each in known}

@@ -1,0 +1,192 @@
+"""The registry in the cluster, as clients reach it: its first user, its verification."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from pyinfra import host, state
+from pyinfra.api import FunctionCommand, Host, State, operation
+from pyinfra.api.command import PyinfraCommand
+
+from operations import reach, superuser
+from operations.commands import complain, fail
+from operations.observation import recall
+from operations.openshift import kubectl
+from operations.openshift.kubectl import ClusterError
+from operations.phases import postpone
+from quaylab.clients.probes import Unreachable
+from quaylab.clients.registry import Health, Registry, RegistryError
+from quaylab.openshift import front, quay
+from quaylab.openshift.objects import DEPLOYMENT, DIGEST, SECRET, Object
+from quaylab.openshift.plan import VERIFIED, ClusterPlan, verification
+
+# Seconds that a router or a load balancer has to lead to a registry that is ready.
+FRONT_TIMEOUT = 120
+
+
+@operation()
+def reachable(plan: ClusterPlan) -> Generator[FunctionCommand]:
+    """Wait until the registry answers where clients reach it.
+
+    + plan: the run's plan
+    """
+    if _refusal(host, plan) is None:
+        host.noop(f"{plan.registry.topology.url} answers")
+        return
+    yield FunctionCommand(_await_front, (plan,), {})
+
+
+def _await_front(state: State, host: Host, plan: ClusterPlan) -> bool:
+    end = time.monotonic() + FRONT_TIMEOUT
+    while reason := _refusal(host, plan):
+        if time.monotonic() > end:
+            return complain(
+                host,
+                f"Quay's pods are ready, but {plan.registry.topology.url} doesn't answer from "
+                f"{host.name} within {FRONT_TIMEOUT} s: {reason}",
+            )
+        time.sleep(1)
+    return True
+
+
+def _refusal(host: Host, plan: ClusterPlan) -> str | None:
+    """Return why the registry doesn't answer where clients reach it; None if it does."""
+    try:
+        with opened(host, plan) as client:
+            health = client.health("instance")
+    except RegistryError as error:
+        return str(error)
+    return None if health.ok else f"failing: {health.failing}"
+
+
+@contextmanager
+def opened(host: Host, plan: ClusterPlan) -> Iterator[Registry]:
+    """Open a client of the registry where clients reach it.
+
+    Raises:
+        RegistryError: it can't be reached, or the cluster doesn't say where.
+    """
+    registry = plan.registry
+    certificate, port = registry.certificate, registry.topology.https_port
+    with reach.registry_at(host, registry, front_of(host, plan), port, certificate) as client:
+        yield client
+
+
+def front_of(host: Host, plan: ClusterPlan) -> str:
+    """Return the name or address at which the cluster lets clients in.
+
+    Raises:
+        RegistryError: the cluster doesn't say it, or the router refuses the route.
+    """
+    exposed = exposed_object(plan)
+    try:
+        manifests = [plan.scope.manifest(exposed)]
+        found = recall(host, "exposure", lambda: kubectl.existing(host, plan.access, manifests))
+    except ClusterError as error:
+        raise RegistryError(str(error)) from None
+    if not found:
+        raise RegistryError(f"{exposed} is not there")
+    if refusal := front.refusal(found[0]):
+        raise RegistryError(
+            f"{exposed}: the router refuses {plan.registry.topology.hostname}: {refusal}"
+        )
+    address = front.address(found[0])
+    if address is None:
+        raise RegistryError(
+            f"{exposed}: the cluster has given it no address; does a controller for it run there?"
+        )
+    return address
+
+
+def exposed_object(plan: ClusterPlan) -> Object:
+    """Return the object that leads clients to Quay."""
+    (found,) = [each for each in plan.description.exposure if each.kind is not SECRET]
+    return found
+
+
+@operation()
+def superuser_present(plan: ClusterPlan) -> Generator[FunctionCommand]:
+    """Create Quay's first user, and check that it is a superuser.
+
+    + plan: the run's plan
+    """
+    open_registry = partial(opened, host, plan)
+    is_refused = False
+    if not plan.registry.credentials.superuser_passwords_before:
+        known = superuser.is_known(plan.registry, open_registry)
+        if known:
+            host.noop(f"{plan.registry.settings.quay_superuser} is there and a superuser")
+            return
+        if known is None and plan.schema and postpone("asked when the run has brought Quay up"):
+            return
+        is_refused = known is False
+    yield FunctionCommand(_create_superuser, (plan, is_refused), {})
+
+
+def _create_superuser(state: State, host: Host, plan: ClusterPlan, is_refused: bool) -> bool:
+    return superuser.create(host, plan.registry, partial(opened, host, plan), is_refused)
+
+
+@operation()
+def verified(plan: ClusterPlan) -> Generator[PyinfraCommand]:
+    """Verify that everything works: ``/health/endtoend``, and a login, push, pull and delete if the
+    deployment is not the one that was verified last.
+
+    + plan: the run's plan
+    """
+    try:
+        mark, noted = _mark(host, plan)
+    except ClusterError:
+        mark = noted = None  # there is no namespace yet
+    is_verified = mark is not None and mark == noted
+    if state.is_executing:
+        try:
+            health = health_line(host, plan)
+        except (RegistryError, Unreachable) as error:
+            yield fail(str(error))
+            return
+        if is_verified:
+            host.noop(health)
+            return
+    elif is_verified:
+        host.noop("asked when the run comes to it")
+        return
+    yield FunctionCommand(_round_trip, (plan,), {})
+    if mark:
+        yield kubectl.applied(plan.access, [plan.scope.manifest(verification(mark))])
+
+
+def _mark(host: Host, plan: ClusterPlan) -> tuple[str | None, str | None]:
+    """Return what tells the present deployment from others, and that of the one verified last."""
+    deployment = next(each for each in plan.description.quay if each.kind is DEPLOYMENT)
+    wanted = [plan.scope.manifest(each) for each in (deployment, verification(""))]
+    found = {each["metadata"]["name"]: each for each in kubectl.existing(host, plan.access, wanted)}
+    mark = noted = None
+    if present := found.get(quay.NAME):
+        digest = plan.scope.manifest(deployment)["metadata"]["annotations"][DIGEST]
+        mark = f"{present['metadata']['uid']} {digest}"
+    if VERIFIED in found:
+        noted = str((found[VERIFIED].get("data") or {}).get("quay"))
+    return mark, noted
+
+
+def _round_trip(state: State, host: Host, plan: ClusterPlan) -> bool:
+    return superuser.round_trip(host, plan.registry, partial(opened, host, plan))
+
+
+def health_line(host: Host, plan: ClusterPlan) -> str:
+    """Return the health of database, Redis and storage in one line.
+
+    Raises:
+        RegistryError: the registry doesn't answer, or its end-to-end health is bad.
+    """
+    with opened(host, plan) as client:
+        health: Health = client.health()
+    if not health.ok:
+        raise RegistryError(
+            f"/health/endtoend of {plan.registry.topology.url}: failing: {health.failing}"
+        )
+    return f"{', '.join(health.services)} healthy"

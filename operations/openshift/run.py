@@ -1,0 +1,118 @@
+"""A run on a cluster: what is there is asked, and the plan made, before anything is changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from weakref import WeakKeyDictionary
+
+from pyinfra import inventory, logger
+from pyinfra.api import Host, State
+from pyinfra.context import ctx_state
+
+from operations import credentials, external_services
+from operations.commands import ask_at_terminal, host_inputs, refusals
+from operations.openshift import inquiry, kubectl, objects
+from operations.openshift.kubectl import ClusterError
+from operations.run import Purpose, is_dry, reports
+from quaylab import plan as plans
+from quaylab.openshift import refusals as refused
+from quaylab.openshift.cluster import Access
+from quaylab.openshift.layout import CLUSTER
+from quaylab.openshift.objects import key_of
+from quaylab.openshift.plan import ClusterPlan, verification
+from quaylab.plan import Plan
+from quaylab.problems import Problems, Refusal, refuse
+from quaylab.secrets.credentials import Store
+from quaylab.settings.loading import load
+from quaylab.upgrade import schema_version
+
+_lock = threading.Lock()
+_runs: WeakKeyDictionary[State, ClusterPlan] = WeakKeyDictionary()
+
+
+def begin(purpose: Purpose = Purpose.DEPLOY) -> ClusterPlan:
+    """Return the validated plan of this run, and save its credentials before any other operation.
+
+    + purpose: what the run is for; a task that another deploy file includes belongs to that file's
+      run and has its purpose
+
+    Raises ``DeployError`` with all problems at once.
+    """
+    current: State = ctx_state.get()  # type: ignore[no-untyped-call]
+    with _lock, refusals():
+        plan = _runs.get(current)
+        if plan is None:
+            plan = _runs[current] = _make(purpose)
+            if purpose.deploys:
+                credentials.saved(name="Save the credentials", plan=plan.registry)
+    return plan
+
+
+def _make(purpose: Purpose) -> ClusterPlan:
+    hosts = host_inputs(inventory)
+    settings, _ = load(hosts)
+    store = Store(settings.lab_name)
+    if purpose is not Purpose.STATUS and not is_dry():
+        store.lock()  # not the hosts: nothing is changed on them
+    registry = plans.make(
+        hosts,
+        reports({}),
+        store,
+        ask=ask_at_terminal(),
+        rotate=purpose is Purpose.ROTATE,
+        deploys=purpose.deploys,
+    )
+    client, access = inventory.get_host(registry.topology.leader), Access.of(settings)
+    try:
+        server = inquiry.server(client, access)
+        remembered = registry.credentials.openshift_server
+        refuse(refused.server_problems(settings.openshift_server, remembered, server))
+        logger.info(f"Cluster: {server}, namespace {access.namespace}")
+        cluster = inquiry.cluster(client, access, server)
+        plan = ClusterPlan(_with_server(registry, server), access, cluster)
+        refuse(refused.early_problems(cluster, settings))
+        if purpose.deploys:
+            refuse(inquiry.missing_rights(client, plan))
+        plan = _with_found(client, plan)
+    except ClusterError as error:
+        raise Refusal([f"openshift_context: {access.context} on {client.name}: {error}"]) from None
+    if purpose.deploys:
+        _refuse_unfit(client, plan)
+        # Asked from here; the job that tries all addresses asks from inside the cluster.
+        return dataclasses.replace(plan, registry=external_services.check(plan.registry))
+    refuse(refused.foreign_problems(plan.cluster, registry.credentials.fingerprint))
+    return plan
+
+
+def _with_server(registry: Plan, server: str) -> Plan:
+    """Return the plan with credentials that remember the API server."""
+    known = registry.credentials.model_copy(update={"openshift_server": server})
+    return dataclasses.replace(registry, credentials=known)
+
+
+def _with_found(client: Host, plan: ClusterPlan) -> ClusterPlan:
+    """Return the plan with those of its objects that are there."""
+    if plan.cluster.phase is None:
+        return plan
+    description = plan.description
+    wanted = (*description.lasting, description.note, verification(""))
+    found = kubectl.existing(client, plan.access, map(plan.scope.manifest, wanted))
+    cluster = dataclasses.replace(plan.cluster, found={key_of(each): each for each in found})
+    return dataclasses.replace(plan, cluster=cluster)
+
+
+def _refuse_unfit(client: Host, plan: ClusterPlan) -> None:
+    """Stop if the cluster can't have the registry, or has data that this run doesn't match."""
+    registry, owner = plan.registry, plan.registry.credentials.fingerprint
+    problems = Problems(refused.problems(plan.cluster, registry.context, plan.description, owner))
+    if not problems:
+        problems += schema_version.problems(
+            registry.settings, registry.topology, plan.schema, (CLUSTER,)
+        )
+    refuse(problems)
+    try:
+        objects.observe(client, plan)
+    except ClusterError as error:
+        lines = str(error).splitlines()
+        raise Refusal(f"openshift: the cluster refuses it: {line}" for line in lines) from None

@@ -1,0 +1,161 @@
+"""The summary of a run on a cluster, and the registry's status there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+
+from pyinfra import host
+from pyinfra.api import operation
+from pyinfra.api.command import PyinfraCommand
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from operations import reach
+from operations.commands import fail
+from operations.openshift.kubectl import ClusterError
+from operations.openshift.objects import drift
+from operations.openshift.registry import front_of, health_line, opened
+from operations.openshift.workloads import state_of
+from operations.phases import postpone
+from quaylab.clients.probes import Unreachable
+from quaylab.clients.registry import RegistryError
+from quaylab.openshift.layout import runs_here
+from quaylab.openshift.objects import DEPLOYMENT
+from quaylab.openshift.plan import ClusterPlan
+from quaylab.services import BY_NAME
+
+INSIDE = "from inside the cluster"
+
+
+@operation()
+def printed(plan: ClusterPlan) -> Generator[PyinfraCommand]:
+    """Print address, superuser, credentials, health and versions. It changes nothing.
+
+    + plan: the run's plan
+    """
+    if postpone("printed when the run comes to it"):
+        return
+    table = Table.grid(padding=(0, 2))
+    for name, value in _rows(plan):
+        table.add_row(f"[bold]{name}[/bold]", value)
+    title = f"Quay {plan.registry.version}"
+    # stderr, beside pyinfra's own output: stdout may hold --json.
+    Console(stderr=True, highlight=False).print(
+        Panel(table, title=title, title_align="left", expand=False)
+    )
+    host.noop("the summary was printed")
+    yield from ()
+
+
+def _rows(plan: ClusterPlan) -> list[tuple[str, str]]:
+    settings, topology, store = plan.registry.settings, plan.registry.topology, plan.registry.store
+    try:
+        health = health_line(host, plan)
+        reached = f"clients without DNS need {topology.hostname} at {front_of(host, plan)}"
+    except RegistryError as error:
+        health, reached = f"[red]{error}[/red]", "not known"
+    rows = [
+        ("Address", topology.url),
+        ("Cluster", f"{plan.cluster.server}, namespace {plan.access.namespace}"),
+        ("Superuser", f"{settings.quay_superuser}, password in {store.path}"),
+        ("Reach it", reached),
+        ("Log in", f"docker login -u {settings.quay_superuser} {topology.registry}"),
+    ]
+    if plan.registry.certificate.ca:
+        trusted = f"{store.ca_path}; Docker clients trust it as {topology.docker_trust}"
+        rows.append(("CA", trusted))
+    return [
+        *rows,
+        ("Version", plan.registry.version),
+        ("Health", health),
+        ("Checked", _checked(plan)),
+        ("Verified", "login, push, pull and delete of an image over TLS"),
+    ]
+
+
+def _checked(plan: ClusterPlan) -> str:
+    """Say from where the services' addresses were tried, and from where their logins."""
+    topology = plan.registry.topology
+    elsewhere = [
+        BY_NAME[name].title for name in topology.endpoints if not runs_here(topology, name)
+    ]
+    text = f"the services' addresses {INSIDE}"
+    return f"{text}; the logins of {', '.join(elsewhere)} from {host.name}" if elsewhere else text
+
+
+@operation()
+def status_printed(plan: ClusterPlan) -> Generator[PyinfraCommand]:
+    """Print one line for each part, and the objects that differ from their description; fail if a
+    part is broken. It changes nothing.
+
+    + plan: the run's plan
+    """
+    if postpone("printed when the run comes to it"):
+        return
+    topology = plan.registry.topology
+    parts: dict[str, Callable[[ClusterPlan], str]] = {"Objects": _objects}
+    for each in plan.description.lasting:
+        if each.kind is DEPLOYMENT:
+            parts[BY_NAME[each.component].title] = _Deployment(each.name)
+    for name in topology.endpoints:
+        if not runs_here(topology, name):
+            parts[BY_NAME[name].title] = _Elsewhere(name)
+    parts |= {"End to end": _end_to_end, "Certificate": _certificate}
+    table = Table.grid(padding=(0, 2))
+    broken = []
+    for part, ask in parts.items():
+        try:
+            answer = ask(plan)
+        except (RegistryError, Unreachable, ClusterError) as error:
+            answer = f"[red]{error}[/red]"
+            broken.append(part)
+        table.add_row(f"[bold]{part}[/bold]", answer)
+    # To stdout, which pyinfra doesn't use: `./lab status` shows this alone.
+    Console(highlight=False).print(table)
+    if broken:
+        yield fail(f"broken: {', '.join(broken)}")
+
+
+def _objects(plan: ClusterPlan) -> str:
+    wanted = plan.description.lasting
+    found = drift(host, plan, wanted)
+    place = f"{plan.cluster.server}, namespace {plan.access.namespace}"
+    if not found:
+        return f"{len(wanted)} as described, at {place}"
+    return "\n".join([place, *(f"{kind} {name}: {how}" for (kind, name), how in found.items())])
+
+
+class _Deployment:
+    """The question whether a deployment's pods run."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, plan: ClusterPlan) -> str:
+        found = state_of(host, plan)
+        if self.name not in found.deployments:
+            raise RegistryError("there is no deployment; ./lab up brings it back")
+        if not found.is_rolled_out(self.name):
+            reasons = "; ".join(dict.fromkeys(map(str, found.deployment_reasons(self.name))))
+            raise RegistryError(reasons or "not all pods are ready")
+        return f"{found.deployments[self.name]['spec']['replicas']} ready"
+
+
+class _Elsewhere:
+    """The question to a service that runs elsewhere."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, plan: ClusterPlan) -> str:
+        return f"{reach.QUESTIONS[self.name](host, plan.registry)}, asked from {host.name}"
+
+
+def _end_to_end(plan: ClusterPlan) -> str:
+    return health_line(host, plan)
+
+
+def _certificate(plan: ClusterPlan) -> str:
+    with opened(host, plan) as client:
+        return f"{client.days_left()} days left"

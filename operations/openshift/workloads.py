@@ -1,0 +1,191 @@
+"""Deployments and jobs: applied, then waited for, with the pods' own reasons if they don't run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from datetime import datetime, timezone
+
+from pyinfra import host
+from pyinfra.api import FunctionCommand, Host, State, operation
+from pyinfra.api.command import PyinfraCommand
+
+from facts.openshift import Workloads as Fact
+from operations.commands import complain
+from operations.observation import recall
+from operations.openshift import kubectl
+from operations.openshift.kubectl import ClusterError
+from operations.openshift.objects import changes
+from quaylab.openshift.objects import DEPLOYMENT, JOB, Object
+from quaylab.openshift.plan import ClusterPlan
+from quaylab.openshift.workloads import Reason, Workloads
+
+# Lines of a container's log that an error shows.
+LOG_LINES = 20
+# Seconds between two looks.
+INTERVAL = 2
+# A dump of a killed run is used again within this time, in seconds. Later, it would lack too much
+# that was pushed meanwhile.
+FRESH = 900
+
+
+@operation()
+def running(plan: ClusterPlan, objects: Iterable[Object]) -> Generator[PyinfraCommand]:
+    """Run a deployment as described, and wait until all its pods are ready.
+
+    + plan: the run's plan
+    + objects: the deployment, and what belongs to it
+
+    **Example:**
+
+    .. code:: python
+
+        workloads.running(name="Run Redis", plan=plan, objects=description.redis)
+    """
+    wanted = list(objects)
+    (name,) = [each.name for each in wanted if each.kind is DEPLOYMENT]
+    commands = list(changes(plan, wanted))
+    yield from commands
+    if commands or not _is_rolled_out(plan, name):
+        yield FunctionCommand(_await_deployment, (plan, name), {})
+
+
+@operation()
+def completed(plan: ClusterPlan, job: Object, is_dump: bool = False) -> Generator[PyinfraCommand]:
+    """Run a job to its end, once. One of a killed run is waited for, one that failed run again.
+
+    + plan: the run's plan
+    + job: the job
+    + is_dump: run it again if it has ended long ago, before the migration that it is for
+    """
+    try:
+        found = state_of(host, plan)
+    except ClusterError:
+        found = Workloads({}, {}, ())  # there is no namespace yet
+    state = found.job_state(job.name)
+    if state == "Complete" and not (is_dump and _is_stale(plan, found, job)):
+        host.noop(f"{job.name} is done")
+        return
+    if state in ("Complete", "Failed"):
+        yield kubectl.deleted(plan.access, JOB, job.name)
+    if state != "running":
+        yield kubectl.applied(plan.access, [plan.scope.manifest(job)])
+    yield FunctionCommand(_await_job, (plan, job.name), {})
+
+
+def _is_stale(plan: ClusterPlan, found: Workloads, job: Object) -> bool:
+    """Whether a dump is too old, and can be made again since the migration has not begun."""
+    ended = found.jobs[job.name]["status"].get("completionTime")
+    if found.job_state(plan.description.migration.name) or not ended:
+        return False
+    age = datetime.now(timezone.utc) - datetime.fromisoformat(ended.replace("Z", "+00:00"))
+    return age.total_seconds() > FRESH
+
+
+def state_of(host: Host, plan: ClusterPlan) -> Workloads:
+    """Return the state of the registry's deployments, jobs and pods, asked once for all operations
+    of a run without changes.
+
+    Raises:
+        ClusterError: the cluster can't be asked.
+    """
+    return recall(host, "workloads of the cluster", lambda: _present_state(host, plan))
+
+
+def _present_state(host: Host, plan: ClusterPlan) -> Workloads:
+    labels = f"app.kubernetes.io/instance={plan.scope.instance}"
+    fact = Fact()
+    output = kubectl.run(host, fact.command(plan.access.options, labels))
+    return fact.process(output.splitlines())
+
+
+def _is_rolled_out(plan: ClusterPlan, name: str) -> bool:
+    try:
+        return state_of(host, plan).is_rolled_out(name)
+    except ClusterError:
+        return False
+
+
+def _await_deployment(state: State, host: Host, plan: ClusterPlan, name: str) -> bool:
+    return _await(
+        host,
+        plan,
+        name,
+        lambda found: found.is_rolled_out(name),
+        lambda found: found.deployment_reasons(name),
+    )
+
+
+def _await_job(state: State, host: Host, plan: ClusterPlan, name: str) -> bool:
+    return _await(
+        host,
+        plan,
+        name,
+        lambda found: found.job_state(name) == "Complete",
+        lambda found: found.job_reasons(name),
+        lambda found: found.job_state(name) == "Failed",
+        is_patient=True,
+    )
+
+
+def _await(
+    host: Host,
+    plan: ClusterPlan,
+    name: str,
+    is_done: Callable[[Workloads], bool],
+    reasons: Callable[[Workloads], Sequence[Reason]],
+    has_failed: Callable[[Workloads], bool] = lambda found: False,
+    is_patient: bool = False,
+) -> bool:
+    """Wait until a deployment or job is done.
+
+    Args:
+        has_failed: whether it has failed for good.
+        is_patient: wait for what runs as long as it takes, such as a migration.
+    """
+    timeout = plan.registry.settings.health_timeout
+    end, found, silence = time.monotonic() + timeout, Workloads({}, {}, ()), ""
+    while True:
+        try:
+            found, silence = _present_state(host, plan), ""
+        except ClusterError as error:
+            silence = str(error)
+        if not silence and is_done(found):
+            return True
+        known = reasons(found)
+        if not silence and (has_failed(found) or any(each.is_final for each in known)):
+            return complain(host, _report(host, plan, f"{name} does not run", known))
+        if is_patient and not silence and _runs(found, name):
+            end = time.monotonic() + timeout
+        if time.monotonic() > end:
+            text = f"{name} is not ready within {timeout} s"
+            if silence:
+                return complain(host, f"{text}: the cluster does not answer: {silence}")
+            return complain(host, _report(host, plan, text, known))
+        time.sleep(INTERVAL)
+
+
+def _runs(found: Workloads, job: str) -> bool:
+    return any(
+        pod["metadata"]["labels"].get("job-name") == job and pod["status"]["phase"] == "Running"
+        for pod in found.pods
+    )
+
+
+def _report(host: Host, plan: ClusterPlan, text: str, known: Sequence[Reason]) -> str:
+    """Return an error with the pods' reasons, and the last lines of their containers' logs."""
+    lines = [text, *dict.fromkeys(f"  {each}" for each in known)]
+    if not known:
+        lines.append("  the cluster gives no reason")
+    for pod, container in dict.fromkeys((each.pod, each.container) for each in known):
+        if container:
+            lines += [f"    | {line}" for line in _log(host, plan, pod, container)]
+    return "\n".join(lines)
+
+
+def _log(host: Host, plan: ClusterPlan, pod: str, container: str) -> list[str]:
+    words = ("logs", pod, f"--container={container}", f"--tail={LOG_LINES}")
+    try:
+        return kubectl.ask(host, plan.access, *words).splitlines()
+    except ClusterError:
+        return []

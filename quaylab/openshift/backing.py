@@ -1,0 +1,141 @@
+"""PostgreSQL and Redis in the cluster, by the images that run them on machines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from quaylab.model import container_name
+from quaylab.openshift.objects import CLAIM, DEPLOYMENT, SECRET, SERVICE, Object, Scope, secret_data
+from quaylab.openshift.pods import Pods, container, resources, secret_environment, shell
+from quaylab.services import database, redis
+from quaylab.services.base import Context
+
+DATABASE, REDIS = container_name("database"), container_name("redis")
+DUMPS = "quaylab-dumps"
+# The component of pods that only use the database.
+CLIENT = "database-client"
+# The variables of the database's clients, by the Secret's keys.
+LOGIN = {"PGUSER": "user", "PGPASSWORD": "password", "PGDATABASE": "database"}
+
+
+def claim(context: Context, name: str, component: str, size_gb: int) -> Object:
+    """Return the claim of a volume that one pod mounts."""
+    spec: dict[str, Any] = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": f"{size_gb}Gi"}},
+    }
+    if storage_class := context.settings.openshift_storage_class:
+        spec["storageClassName"] = storage_class
+    return Object(CLAIM, name, {"spec": spec}, component)
+
+
+def service(
+    scope: Scope, name: str, component: str, ports: Mapping[str, tuple[int, int]]
+) -> Object:
+    """Return a Service with the address inside the cluster.
+
+    Args:
+        ports: the Service's port and the pods', by name.
+    """
+    spec = {
+        "selector": scope.selector(component),
+        "ports": [
+            {"name": port, "protocol": "TCP", "port": outside, "targetPort": inside}
+            for port, (outside, inside) in ports.items()
+        ],
+    }
+    return Object(SERVICE, name, {"spec": spec}, component)
+
+
+def database_secret(context: Context) -> Object:
+    values = {
+        "user": context.settings.database_user,
+        "password": context.credentials.database_password.get_secret_value(),
+        "database": context.settings.database_name,
+    }
+    return Object(SECRET, DATABASE, {"type": "Opaque", "data": secret_data(values)}, "database")
+
+
+def redis_secret(context: Context) -> Object:
+    values = {"password": context.credentials.redis_password.get_secret_value()}
+    return Object(SECRET, REDIS, {"type": "Opaque", "data": secret_data(values)}, "redis")
+
+
+def database_objects(context: Context) -> tuple[Object, ...]:
+    """Return what keeps the database's data, and the data that an upgrade dumps."""
+    size = context.settings.openshift_database_gb
+    return (
+        claim(context, DATABASE, "database", size),
+        claim(context, DUMPS, "database", size),
+    )
+
+
+def database_deployment(context: Context, pods: Pods) -> Object:
+    settings, kind = context.settings, database.engine(context.settings)
+    variables = {f"{kind.prefix}_{key.upper()}": key for key in ("user", "password", "database")}
+    server = container(
+        "database",
+        database.image(settings).reference,
+        args=[kind.start],
+        env=secret_environment(DATABASE, variables),
+        ports=[{"name": "database", "containerPort": kind.port, "protocol": "TCP"}],
+        volumeMounts=[{"name": "data", "mountPath": kind.data}],
+        resources=resources("250m", 1024),
+        # By TCP: while the data is initialised the server listens on its socket only.
+        readinessProbe={
+            "exec": {"command": shell("pg_isready --quiet --host=127.0.0.1")},
+            "periodSeconds": 5,
+            "timeoutSeconds": 5,
+        },
+    )
+    spec = {
+        # PostgreSQL waits for Quay's connection pool before it stops.
+        "terminationGracePeriodSeconds": 60,
+        "containers": [server],
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": DATABASE}}],
+    }
+    return _deployment(context, pods, "database", DATABASE, spec)
+
+
+def redis_deployment(context: Context, pods: Pods) -> Object:
+    server = container(
+        "redis",
+        redis.image(context.settings).reference,
+        args=["run-redis"],
+        env=secret_environment(REDIS, {"REDIS_PASSWORD": "password"}),
+        ports=[{"name": "redis", "containerPort": redis.PORT, "protocol": "TCP"}],
+        # Its data may be lost.
+        volumeMounts=[{"name": "data", "mountPath": "/var/lib/redis/data"}],
+        resources=resources("100m", 256),
+        # Without a password Redis answers NOAUTH, which shows that it is up.
+        readinessProbe={
+            "exec": {"command": shell("redis-cli -h 127.0.0.1 ping 2>&1 | grep -qE 'PONG|NOAUTH'")},
+            "periodSeconds": 5,
+            "timeoutSeconds": 5,
+        },
+    )
+    spec = {"containers": [server], "volumes": [{"name": "data", "emptyDir": {}}]}
+    return _deployment(context, pods, "redis", REDIS, spec)
+
+
+def _deployment(
+    context: Context,
+    pods: Pods,
+    component: str,
+    name: str,
+    spec: Mapping[str, Any],
+) -> Object:
+    secret = database_secret(context) if name == DATABASE else redis_secret(context)
+    content = {
+        "spec": {
+            "replicas": 1,
+            # Two servers must never have the same volume.
+            "strategy": {"type": "Recreate"},
+            "progressDeadlineSeconds": context.settings.health_timeout,
+            "revisionHistoryLimit": 2,
+            "selector": {"matchLabels": pods.scope.selector(component)},
+            "template": pods.template(component, spec, dict(secret.content)),
+        }
+    }
+    return Object(DEPLOYMENT, name, content, component)

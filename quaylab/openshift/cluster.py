@@ -1,0 +1,123 @@
+"""A cluster: how it is reached, what it answers, and which rights a run needs there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from quaylab.openshift import objects
+from quaylab.openshift.description import Description
+from quaylab.openshift.objects import Kind
+from quaylab.settings.loading import Settings
+
+# The groups of the API that only OpenShift has.
+ROUTES, SECURITY = "route.openshift.io", "security.openshift.io"
+# Kubernetes' first version that is supported, as its minor number.
+OLDEST = 25
+VERBS = ("get", "list", "create", "patch", "delete")
+
+
+@dataclass(frozen=True)
+class Access:
+    """How kubectl reaches the cluster. Nothing is left to its defaults."""
+
+    kubeconfig: str
+    context: str
+    namespace: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> Access:
+        assert settings.openshift_kubeconfig and settings.openshift_context  # else it was refused
+        return cls(
+            settings.openshift_kubeconfig,
+            settings.openshift_context,
+            settings.openshift_namespace,
+        )
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        return (
+            f"--kubeconfig={self.kubeconfig}",
+            f"--context={self.context}",
+            f"--namespace={self.namespace}",
+            # Of each request: a server that has died may never answer.
+            "--request-timeout=30s",
+        )
+
+
+@dataclass(frozen=True)
+class Right:
+    """A right that a run needs. ``namespace`` is empty for objects outside of namespaces."""
+
+    verb: str
+    group: str
+    resource: str
+    namespace: str
+    subresource: str = ""
+
+    def __str__(self) -> str:
+        name = f"{self.resource}.{self.group}" if self.group else self.resource
+        name += f"/{self.subresource}" if self.subresource else ""
+        return f"{self.verb} {name}"
+
+    @property
+    def review(self) -> dict[str, Any]:
+        """The question whether the login has it."""
+        attributes = {
+            "verb": self.verb,
+            "group": self.group,
+            "resource": self.resource,
+            "namespace": self.namespace,
+            "subresource": self.subresource,
+        }
+        return {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {key: text for key, text in attributes.items() if text}},
+        }
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What a cluster has.
+
+    Attributes:
+        groups: the groups of its API.
+        phase: the namespace's phase; None: there is no namespace.
+        storage_classes: whether each is the default, by name; None: the login may not list them.
+        quotas: the namespace's ResourceQuotas.
+        found: the objects of the description that are there, by kind and name.
+    """
+
+    server: str
+    version: str
+    groups: frozenset[str]
+    phase: str | None
+    storage_classes: Mapping[str, bool] | None
+    quotas: tuple[Mapping[str, Any], ...] = ()
+    found: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_openshift(self) -> bool:
+        return SECURITY in self.groups
+
+    @property
+    def minor(self) -> int:
+        """Kubernetes' minor version: 32 of v1.32.3."""
+        return int(self.version.split(".")[1])
+
+
+def rights(description: Description, namespace: str, makes_namespace: bool) -> list[Right]:
+    """Return the rights that a run needs."""
+    wanted = (*description.lasting, *description.jobs, description.note)
+    kinds: dict[Kind, None] = dict.fromkeys(each.kind for each in wanted)
+    found = [Right(verb, kind.group, kind.resource, namespace) for kind in kinds for verb in VERBS]
+    found += [
+        Right("list", "", "pods", namespace),
+        Right("get", "", "pods", namespace, "log"),
+        Right("list", "", "resourcequotas", namespace),
+    ]
+    if makes_namespace:
+        found.append(Right("create", "", objects.NAMESPACE.resource, ""))
+    return found

@@ -1,0 +1,130 @@
+"""All objects of a registry in a cluster, in the order in which they are made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from quaylab.checks import blob_location
+from quaylab.openshift import access, backing, quay
+from quaylab.openshift.layout import replicas, runs_here
+from quaylab.openshift.objects import CONFIG_MAP, NAMESPACE, Object, Scope
+from quaylab.openshift.pods import Pods
+from quaylab.services import database, quay_config, redis
+from quaylab.services import quay as quay_service
+from quaylab.services.base import Context
+from quaylab.settings.loading import Settings
+from quaylab.versions import quay_version
+
+# The note that this registry is here, with its schema's version and the place of its blobs.
+NOTE = "quaylab-registry"
+
+
+@dataclass(frozen=True)
+class Description:
+    """The objects of the template method.
+
+    Attributes:
+        foundation: secrets, claims, services and network policies.
+        dump: the job before an upgrade; None: there is no upgrade, or the database runs elsewhere.
+        exposure: what leads clients to Quay.
+        note: written once the schema is that of this version.
+    """
+
+    namespace: Object
+    foundation: tuple[Object, ...]
+    database: tuple[Object, ...]
+    redis: tuple[Object, ...]
+    reach: Object
+    dump: Object | None
+    migration: Object
+    quay: tuple[Object, ...]
+    exposure: tuple[Object, ...]
+    note: Object
+
+    @property
+    def lasting(self) -> tuple[Object, ...]:
+        """All but the namespace, the jobs and the note."""
+        return (*self.foundation, *self.database, *self.redis, *self.quay, *self.exposure)
+
+    @property
+    def jobs(self) -> tuple[Object, ...]:
+        return (self.reach, *([self.dump] if self.dump else []), self.migration)
+
+
+def describe(
+    context: Context, scope: Scope, is_openshift: bool, schema: str | None = None
+) -> Description:
+    """Return the registry's objects.
+
+    Args:
+        is_openshift: whether the cluster gives pods their users and groups.
+        schema: the version of the schema that the database has; None: it has none yet.
+    """
+    settings, topology = context.settings, context.topology
+    version, pods = quay_version(settings), Pods(scope, is_openshift, bool(settings.pull_secret))
+    files = quay_service.bundle(context, quay_config.build(settings, topology, context.credentials))
+    has_database, has_redis = runs_here(topology, "database"), runs_here(topology, "redis")
+    dumps = has_database and schema not in (None, version)
+    budget = (quay.disruption_budget(scope),) if replicas(settings, topology) > 1 else ()
+    return Description(
+        Object(NAMESPACE, scope.namespace, {}, "registry"),
+        tuple(_foundation(context, scope, files, has_database, has_redis)),
+        (backing.database_deployment(context, pods),) if has_database else (),
+        (backing.redis_deployment(context, pods),) if has_redis else (),
+        quay.reach(context, pods),
+        quay.dump(context, pods, str(schema)) if dumps else None,
+        quay.migration(context, pods, files),
+        (quay.deployment(context, pods, files), *budget),
+        access.exposure(context, scope),
+        note(context, version),
+    )
+
+
+def note(context: Context, schema: str) -> Object:
+    """Return the note for a schema of this version."""
+    place = blob_location.place(context.settings, context.topology)
+    return Object(CONFIG_MAP, NOTE, {"data": {"schema": schema, "storage": place}}, "registry")
+
+
+def _foundation(
+    context: Context, scope: Scope, files: dict[str, str], has_database: bool, has_redis: bool
+) -> Iterator[Object]:
+    settings = context.settings
+    yield quay.service_account()
+    if logins := logins_of(settings):
+        yield quay.pull_secret(logins)
+    yield quay.bundle(files)
+    if has_database:
+        ports = {"database": (context.topology.database.port,) * 2}
+        yield backing.database_secret(context)
+        yield from backing.database_objects(context)
+        yield backing.service(scope, backing.DATABASE, "database", ports)
+    if has_redis:
+        yield backing.redis_secret(context)
+        ports = {"redis": (context.topology.redis.port,) * 2}
+        yield backing.service(scope, backing.REDIS, "redis", ports)
+    if context.topology.store is None:
+        yield backing.claim(context, quay.BLOBS, quay.COMPONENT, settings.openshift_blobs_gb)
+    yield access.service(scope)
+    yield from access.policies(context, scope)
+
+
+def logins_of(settings: Settings) -> dict[str, object]:
+    """Return the logins of the image registries, from the pull secret's file."""
+    if settings.pull_secret is None:
+        return {}
+    logins: dict[str, object] = json.loads(settings.pull_secret.read_text())["auths"]
+    return logins
+
+
+def images(context: Context) -> tuple[str, ...]:
+    """Return the images that the cluster pulls."""
+    settings, topology = context.settings, context.topology
+    found = [quay_service.image(settings)]
+    if runs_here(topology, "database"):
+        found.append(database.image(settings))
+    if runs_here(topology, "redis"):
+        found.append(redis.image(settings))
+    return tuple(image.reference for image in found)

@@ -1,0 +1,268 @@
+"""Quay in the cluster: its bundle, its pods, and the jobs that run before them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from quaylab.model import container_name
+from quaylab.openshift import backing
+from quaylab.openshift.layout import replicas, runs_here
+from quaylab.openshift.objects import (
+    DEPLOYMENT,
+    DISRUPTION_BUDGET,
+    JOB,
+    SECRET,
+    SERVICE_ACCOUNT,
+    Object,
+    Scope,
+    secret_data,
+)
+from quaylab.openshift.pods import (
+    ACCOUNT,
+    PULL_SECRET,
+    Pods,
+    container,
+    environment,
+    resources,
+    secret_environment,
+    shell,
+)
+from quaylab.services import database, quay, quay_config, quay_connections
+from quaylab.services.base import Context
+from quaylab.services.object_store import MOUNT
+from quaylab.versions import quay_version
+
+NAME = container_name("quay")
+COMPONENT = "quay"
+BUNDLE, BLOBS = f"{NAME}-bundle", quay.STORAGE_VOLUME
+HEALTH = {"httpGet": {"path": "/health/instance", "port": "https", "scheme": "HTTPS"}}
+# Quay's end cuts the replies that it has begun, and for some seconds others still send requests
+# here. So it waits until the endpoints have forgotten the pod, and then, at most a minute, for the
+# connections at its port, which /proc shows in hexadecimal digits.
+FORGOTTEN, DRAINED = 15, 60
+BEFORE_STOP = (
+    f"sleep {FORGOTTEN}; for second in {{1..{DRAINED}}}; do "
+    f"grep -qsE ':{quay.HTTPS_PORT:04X} [0-9A-F]+:[0-9A-F]{{4}} 01 ' /proc/net/tcp /proc/net/tcp6 "
+    "|| break; sleep 1; done"
+)
+# Measured on machines: 36 s for the core programs.
+STOP = 90
+# As Quay's role, which owns the database: pg_trgm is a trusted extension since PostgreSQL 13.
+# When all objects are made at once, by the template, the server may still fetch its image.
+EXTENSION = (
+    "timeout 300 bash -c 'until pg_isready --quiet; do sleep 1; done'; "
+    "psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 "
+    "--command='CREATE EXTENSION IF NOT EXISTS pg_trgm'"
+)
+# Renamed last, so that a dump with this name is whole.
+DUMP = (
+    'cd /dumps && pg_dump --format=custom --file="$0.new" && '
+    'pg_restore --list "$0.new" >/dev/null && sync "$0.new" && mv "$0.new" "$0" && ls -l "$0"'
+)
+
+
+def service_account() -> Object:
+    content = {"automountServiceAccountToken": False}
+    return Object(SERVICE_ACCOUNT, ACCOUNT, content, COMPONENT)
+
+
+def pull_secret(logins: Mapping[str, Any]) -> Object:
+    """Return the Secret with the logins of a config.json, by registry."""
+    values = {".dockerconfigjson": json.dumps({"auths": logins}, sort_keys=True)}
+    content = {"type": "kubernetes.io/dockerconfigjson", "data": secret_data(values)}
+    return Object(SECRET, PULL_SECRET, content, COMPONENT)
+
+
+def bundle(files: Mapping[str, str]) -> Object:
+    """Return the Secret with the files of ``/conf/stack``."""
+    values = {_key(name): content for name, content in files.items()}
+    return Object(SECRET, BUNDLE, {"type": "Opaque", "data": secret_data(values)}, COMPONENT)
+
+
+def _key(path: str) -> str:
+    """Return a file's key in the Secret, which can't have a slash."""
+    return path.replace("/", "_")
+
+
+def _bundle_volume(files: Mapping[str, str]) -> dict[str, Any]:
+    items = [{"key": _key(path), "path": path} for path in sorted(files)]
+    # Quay's user is in the group root, which owns the files.
+    return {
+        "name": "bundle",
+        "secret": {"secretName": BUNDLE, "items": items, "defaultMode": 0o440},
+    }
+
+
+# In a cluster Quay doesn't start without a token of the API, and never uses it (measured on v3.17.4
+# and v3.18.0: util/config/provider/k8sprovider.py). So it gets a file with the pod's name instead.
+_TOKEN_VOLUME = {
+    "name": "token",
+    "downwardAPI": {"items": [{"path": "token", "fieldRef": {"fieldPath": "metadata.name"}}]},
+}
+_MOUNTS: tuple[dict[str, Any], ...] = (
+    {"name": "bundle", "mountPath": "/conf/stack", "readOnly": True},
+    {
+        "name": "token",
+        "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
+        "readOnly": True,
+    },
+)
+
+
+def deployment(context: Context, pods: Pods, files: Mapping[str, str]) -> Object:
+    """Return Quay's pods, which are replaced one by one while the others serve."""
+    settings, topology = context.settings, context.topology
+    config = quay_config.build(settings, topology, context.credentials)
+    memory = settings.openshift_memory_mb
+    # Half of a machine's memory is for other services; of a pod's, none is.
+    variables = dict(quay.environment(context, config, 2 * memory))
+    blobs = [] if topology.store else [{"name": "blobs", "mountPath": MOUNT}]
+    volumes = [] if topology.store else [_claimed("blobs", BLOBS)]
+    server = container(
+        "quay",
+        quay.image(settings).reference,
+        # The schema is migrated once, by a job, before any pod starts.
+        args=["registry-nomigrate"],
+        env=environment(variables),
+        ports=[{"name": "https", "containerPort": quay.HTTPS_PORT, "protocol": "TCP"}],
+        volumeMounts=[*_MOUNTS, *blobs],
+        resources=resources("500m", memory),
+        startupProbe={
+            **HEALTH,
+            "periodSeconds": 5,
+            "timeoutSeconds": 10,
+            "failureThreshold": -(-settings.health_timeout // 5),
+        },
+        # Each check adds 13 lines to Quay's log.
+        readinessProbe={**HEALTH, "periodSeconds": 10, "timeoutSeconds": 10},
+        lifecycle={"preStop": {"exec": {"command": shell(BEFORE_STOP)}}},
+    )
+    spec = {
+        "terminationGracePeriodSeconds": FORGOTTEN + DRAINED + STOP,
+        "affinity": _apart(pods.scope),
+        "containers": [server],
+        "volumes": [_bundle_volume(files), _TOKEN_VOLUME, *volumes],
+    }
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    content = {
+        "spec": {
+            "replicas": replicas(settings, topology),
+            # A volume serves only one pod.
+            "strategy": rolling if topology.store else {"type": "Recreate"},
+            "progressDeadlineSeconds": settings.health_timeout,
+            "revisionHistoryLimit": 2,
+            "selector": {"matchLabels": pods.scope.selector(COMPONENT)},
+            "template": pods.template(COMPONENT, spec, dict(files)),
+        }
+    }
+    return Object(DEPLOYMENT, NAME, content, COMPONENT)
+
+
+def disruption_budget(scope: Scope) -> Object:
+    """Return the promise that a drained node takes one pod at a time."""
+    selector = {"matchLabels": scope.selector(COMPONENT)}
+    content = {"spec": {"maxUnavailable": 1, "selector": selector}}
+    return Object(DISRUPTION_BUDGET, NAME, content, COMPONENT)
+
+
+def _apart(scope: Scope) -> dict[str, Any]:
+    """Return the wish that Quay's pods run on different nodes, if there are several."""
+    term = {
+        "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": {"matchLabels": scope.selector(COMPONENT)},
+    }
+    preferred = [{"weight": 100, "podAffinityTerm": term}]
+    return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
+
+
+def _claimed(name: str, claim: str) -> dict[str, Any]:
+    return {"name": name, "persistentVolumeClaim": {"claimName": claim}}
+
+
+# --- jobs ---
+
+
+def reach(context: Context, pods: Pods) -> Object:
+    """Return the job that tries all addresses that Quay connects to, from inside the cluster. It is
+    run once for each set of addresses."""
+    targets = sorted(quay_connections.connections(context.settings, context.topology).values())
+    words = [str(word) for target in targets for word in target]
+    checker = container(
+        "reach",
+        quay.image(context.settings).reference,
+        command=[
+            *shell(f'out=$({{ {quay_connections.REACH}\n}}); echo "$out"; [[ -z $out ]]'),
+            "reach",
+            *words,
+        ],
+        resources=resources("100m", 128),
+    )
+    return _job(pods, f"quaylab-reach-{pods.scope.digest(words)[:8]}", checker, [])
+
+
+def migration(context: Context, pods: Pods, files: Mapping[str, str]) -> Object:
+    """Return the job that migrates the schema to this version of Quay's, run once for each."""
+    migrate = container(
+        "migrate",
+        quay.image(context.settings).reference,
+        args=["migrate", "head"],
+        volumeMounts=list(_MOUNTS),
+        resources=resources("250m", 1024),
+    )
+    before = [_client(context, "extension", shell(EXTENSION))]
+    return _job(
+        pods,
+        f"quaylab-migrate-{_dns_name(quay_version(context.settings))}",
+        migrate,
+        [_bundle_volume(files), _TOKEN_VOLUME],
+        before if runs_here(context.topology, "database") else [],
+    )
+
+
+def dump(context: Context, pods: Pods, schema: str) -> Object:
+    """Return the job that dumps the database before an upgrade from this version of its schema."""
+    name = f"{_dns_name(schema)}-to-{_dns_name(quay_version(context.settings))}"
+    dumper = _client(context, "dump", [*shell(DUMP), f"{schema}-to-{name.rpartition('-to-')[2]}"])
+    dumper["volumeMounts"] = [{"name": "dumps", "mountPath": "/dumps"}]
+    volumes = [_claimed("dumps", backing.DUMPS)]
+    return _job(pods, f"quaylab-dump-{_dns_name(name)}", dumper, volumes)
+
+
+def _client(context: Context, name: str, command: list[str]) -> dict[str, Any]:
+    """Return a container that uses the cluster's database as Quay's role."""
+    return container(
+        name,
+        database.image(context.settings).reference,
+        command=command,
+        env=[
+            *environment({"PGHOST": backing.DATABASE}),
+            *secret_environment(backing.DATABASE, backing.LOGIN),
+        ],
+        resources=resources("100m", 256),
+    )
+
+
+def _job(
+    pods: Pods,
+    name: str,
+    main: dict[str, Any],
+    volumes: list[dict[str, Any]],
+    before: list[dict[str, Any]] | None = None,
+) -> Object:
+    """Return a job of one pod; what it says at its end is kept in the pod's state."""
+    for each in (main, *(before or [])):
+        each["terminationMessagePolicy"] = "FallbackToLogsOnError"
+    spec = {
+        "restartPolicy": "Never",
+        **({"initContainers": before} if before else {}),
+        "containers": [main],
+        **({"volumes": volumes} if volumes else {}),
+    }
+    template = pods.template(backing.CLIENT, spec, name)
+    return Object(JOB, name, {"spec": {"backoffLimit": 0, "template": template}}, backing.CLIENT)
+
+
+def _dns_name(version: str) -> str:
+    return version.replace(".", "-")

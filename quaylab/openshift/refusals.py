@@ -1,0 +1,177 @@
+"""Why a registry can't be made in a cluster, or not from what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from quaylab.openshift import objects
+from quaylab.openshift.cluster import OLDEST, ROUTES, Cluster
+from quaylab.openshift.description import Description, images, logins_of
+from quaylab.openshift.objects import Object
+from quaylab.openshift.quantities import number, text
+from quaylab.services.base import Context
+from quaylab.settings.loading import Settings
+
+
+def server_problems(expected: str | None, remembered: str | None, server: str) -> Iterator[str]:
+    """Yield why this is not the API server that is meant.
+
+    Args:
+        expected: the setting.
+        remembered: the server of the last run.
+    """
+    if expected and _plain(expected) != _plain(server):
+        yield (
+            f"openshift_server: {expected}, but the context leads to {server}; set the context "
+            "that leads there"
+        )
+    elif not expected and remembered and _plain(remembered) != _plain(server):
+        yield (
+            f"openshift_context: leads to {server}, but this registry is at {remembered}; set the "
+            f"context that leads there, or confirm by openshift_server={server} that the registry "
+            "has moved, or that its server has a new address"
+        )
+
+
+def _plain(url: str) -> str:
+    return url.rstrip("/").lower()
+
+
+def early_problems(cluster: Cluster, settings: Settings) -> Iterator[str]:
+    """Yield why a cluster can't have the registry, before its objects are looked at."""
+    if cluster.minor < OLDEST:
+        yield (
+            f"openshift_context: {cluster.server} runs Kubernetes {cluster.version}, and "
+            f"1.{OLDEST} is the oldest that is supported; upgrade it, or take another cluster"
+        )
+    if cluster.phase not in (None, "Active"):
+        yield (
+            f"openshift_namespace: {settings.openshift_namespace} is being deleted; wait until it "
+            "is gone, or set another"
+        )
+    if settings.openshift_exposure in (None, "route") and ROUTES not in cluster.groups:
+        yield (
+            f"openshift_exposure: {cluster.server} has no routes, which only OpenShift has; set "
+            "ingress or loadbalancer"
+        )
+
+
+def problems(
+    cluster: Cluster, context: Context, description: Description, owner: str
+) -> Iterator[str]:
+    """Yield why the registry can't be made, or not from what is there.
+
+    Args:
+        owner: the fingerprint of the registry's credentials.
+    """
+    settings = context.settings
+    yield from foreign_problems(cluster, owner)
+    yield from _storage_problems(cluster, settings, description)
+    yield from _login_problems(context)
+    yield from _quota_problems(cluster, description)
+
+
+def foreign_problems(cluster: Cluster, owner: str) -> Iterator[str]:
+    """Yield the objects that have our names, and are not this registry's."""
+    for (kind, name), manifest in cluster.found.items():
+        if objects.owner_of(manifest) != owner:
+            of = objects.owner_of(manifest)
+            whose = f"belongs to the registry {of}" if of else "was not made by Quaylab"
+            yield (
+                f"openshift_namespace: {kind} {name} is there already and {whose}; set another "
+                "namespace, or remove or rename it"
+            )
+
+
+def _storage_problems(
+    cluster: Cluster, settings: Settings, description: Description
+) -> Iterator[str]:
+    claims = [each for each in description.lasting if each.kind is objects.CLAIM]
+    missing = [each.name for each in claims if each.key not in cluster.found]
+    note = cluster.found.get(description.note.key)
+    if note:
+        for name in missing:
+            yield (
+                f"{name}: the claim is gone, and with it data that this registry had; bring it "
+                f"back from a backup, or remove ConfigMap {description.note.name} if the data is "
+                "to be lost"
+            )
+        before, now = note["data"].get("storage"), description.note.content["data"]["storage"]
+        if before != now:
+            yield (
+                f"storage: Quay's blobs are in {before!r} (location, store, place), and this run "
+                f"would have it look in {now!r}: it would find none of them; set it back, or copy "
+                f"all blobs there and put the new place into ConfigMap {description.note.name}"
+            )
+    classes = cluster.storage_classes
+    if not missing or classes is None:
+        return
+    wanted = settings.openshift_storage_class
+    known = ", ".join(classes) or "none"
+    if wanted and wanted not in classes:
+        yield f"openshift_storage_class: there is no class {wanted}; the cluster has: {known}"
+    elif not wanted and not any(classes.values()):
+        yield (
+            "openshift_storage_class: not set, and none of the cluster's classes is the default; "
+            f"set one of: {known}"
+        )
+
+
+def _login_problems(context: Context) -> Iterator[str]:
+    registries = {image.partition("/")[0] for image in images(context)}
+    known = {
+        name.removeprefix("https://").partition("/")[0] for name in logins_of(context.settings)
+    }
+    if known and not known & registries:
+        yield (
+            f"pull_secret: {context.settings.pull_secret} has logins for {', '.join(sorted(known))}"
+            f", and the images come from {', '.join(sorted(registries))}; add that login, or leave "
+            "the setting out"
+        )
+
+
+def _quota_problems(cluster: Cluster, description: Description) -> Iterator[str]:
+    """Yield what the namespace's quotas don't leave room for, of what is not there yet."""
+    new = [each for each in description.lasting if each.key not in cluster.found]
+    needed = _needs(new)
+    for quota in cluster.quotas:
+        status = quota.get("status", {})
+        for resource, limit in status.get("hard", {}).items():
+            used = status.get("used", {}).get(resource, "0")
+            free = number(limit) - number(used)
+            if needed.get(resource, 0) > free:
+                yield (
+                    f"openshift_namespace: the quota {quota['metadata']['name']} leaves "
+                    f"{resource} {text(free)} of {limit}, and the registry needs "
+                    f"{text(needed[resource])}; have it raised"
+                )
+
+
+def _needs(wanted: Iterable[Object]) -> dict[str, float]:
+    """Return what objects take of a quota, by its resources' names."""
+    found: dict[str, float] = {}
+
+    def add(resource: str, amount: float) -> None:
+        found[resource] = found.get(resource, 0) + amount
+
+    for each in wanted:
+        spec = each.content.get("spec", {})
+        add(f"count/{each.kind.resource}" + (f".{each.kind.group}" if each.kind.group else ""), 1)
+        if each.kind is objects.CLAIM:
+            add("persistentvolumeclaims", 1)
+            add(
+                "requests.storage", number(each.content["spec"]["resources"]["requests"]["storage"])
+            )
+        elif each.kind is objects.DEPLOYMENT:
+            spec = each.content["spec"]
+            add("pods", spec["replicas"])
+            for container in spec["template"]["spec"]["containers"]:
+                for kind, amounts in container["resources"].items():
+                    for name, amount in amounts.items():
+                        add(f"{kind}.{name}", spec["replicas"] * number(amount))
+        elif each.kind in (objects.SECRET, objects.SERVICE, objects.CONFIG_MAP):
+            add(each.kind.resource, 1)
+    for name in ("cpu", "memory"):
+        if f"requests.{name}" in found:
+            found[name] = found[f"requests.{name}"]
+    return found

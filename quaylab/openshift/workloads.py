@@ -1,0 +1,158 @@
+"""The state of deployments and jobs, and why their pods don't run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from quaylab.openshift.objects import COMPONENT, CONFIGURATION
+
+Manifest = Mapping[str, Any]
+# A container waits for one of these until somebody changes something.
+HOPELESS = (
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "ErrImageNeverPull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+)
+CRASHES = "CrashLoopBackOff"
+# How often a container may end and be started again before a run gives up.
+MOST_RESTARTS = 3
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a pod doesn't run. ``container`` has ended, and its log may say more."""
+
+    pod: str
+    text: str
+    is_final: bool
+    container: str = ""
+
+    def __str__(self) -> str:
+        return f"pod {self.pod}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Workloads:
+    """The registry's deployments, jobs and pods."""
+
+    deployments: Mapping[str, Manifest]
+    jobs: Mapping[str, Manifest]
+    pods: Sequence[Manifest]
+
+    @classmethod
+    def of(cls, manifests: Sequence[Manifest]) -> Workloads:
+        def named(kind: str) -> dict[str, Manifest]:
+            return {each["metadata"]["name"]: each for each in manifests if each["kind"] == kind}
+
+        pods = [each for each in manifests if each["kind"] == "Pod"]
+        return cls(named("Deployment"), named("Job"), pods)
+
+    def is_rolled_out(self, name: str) -> bool:
+        """Whether all pods of a deployment are those of its present template, and ready."""
+        found = self.deployments.get(name)
+        if found is None:
+            return False
+        wanted, status = found["spec"]["replicas"], found.get("status", {})
+        return bool(
+            status.get("observedGeneration", 0) >= found["metadata"].get("generation", 0)
+            and status.get("updatedReplicas", 0) == wanted
+            and status.get("replicas", 0) == wanted
+            and status.get("availableReplicas", 0) == wanted
+        )
+
+    def job_state(self, name: str) -> str | None:
+        """Return ``Complete``, ``Failed`` or ``running``; None: there is no such job."""
+        found = self.jobs.get(name)
+        if found is None:
+            return None
+        for condition in found.get("status", {}).get("conditions") or []:
+            if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
+                return str(condition["type"])
+        return "running"
+
+    def deployment_reasons(self, name: str) -> list[Reason]:
+        """Return why a deployment is not rolled out, as far as the cluster says it."""
+        found = self.deployments.get(name)
+        if found is None:
+            return []
+        reasons = [
+            Reason(name, condition["message"], is_final=True)
+            for condition in found.get("status", {}).get("conditions") or []
+            if condition["type"] == "ReplicaFailure" and condition["status"] == "True"
+        ]
+        template = found["spec"]["template"]
+        for pod in self.pods:
+            if _is_of(pod, template):
+                reasons += pod_reasons(pod)
+        return reasons
+
+    def job_reasons(self, name: str) -> list[Reason]:
+        """Return why a job has failed, or does not go on."""
+        return [
+            reason
+            for pod in self.pods
+            if pod["metadata"]["labels"].get("job-name") == name
+            for reason in pod_reasons(pod)
+        ]
+
+
+def _is_of(pod: Manifest, template: Manifest) -> bool:
+    """Whether a pod was made from this template, not from an earlier one."""
+    metadata, wanted = pod["metadata"], template["metadata"]
+    images = [each["image"] for each in template["spec"]["containers"]]
+    return (
+        metadata["labels"].get(COMPONENT) == wanted["labels"][COMPONENT]
+        and (metadata.get("annotations") or {}).get(CONFIGURATION)
+        == wanted["annotations"][CONFIGURATION]
+        and [each["image"] for each in pod["spec"]["containers"]] == images
+    )
+
+
+def pod_reasons(pod: Manifest) -> Iterator[Reason]:
+    """Yield why a pod doesn't run, in the cluster's own words."""
+    name, status = pod["metadata"]["name"], pod.get("status", {})
+    for condition in status.get("conditions") or []:
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            yield Reason(name, f"not scheduled: {condition.get('message', '')}", is_final=False)
+    if status.get("phase") == "Failed" and status.get("message"):
+        yield Reason(name, status["message"], is_final=True)
+    states = (status.get("initContainerStatuses") or []) + (status.get("containerStatuses") or [])
+    for each in states:
+        yield from _container_reasons(name, each)
+
+
+def _container_reasons(pod: str, state: Manifest) -> Iterator[Reason]:
+    name, waiting = state["name"], state.get("state", {}).get("waiting") or {}
+    why = waiting.get("reason", "")
+    last = state.get("lastState", {}).get("terminated") or {}
+    ended = state.get("state", {}).get("terminated") or {}
+    if why in HOPELESS:
+        yield Reason(pod, f"{name}: {why}: {waiting.get('message', '')}", is_final=True)
+    elif why == CRASHES:
+        yield Reason(
+            pod,
+            f"{name}: {why}: {_end(last)}",
+            is_final=state.get("restartCount", 0) >= MOST_RESTARTS,
+            container=name,
+        )
+    elif why == "ErrImagePull":
+        yield Reason(pod, f"{name}: {why}: {waiting.get('message', '')}", is_final=False)
+    elif ended and ended.get("exitCode"):
+        yield Reason(pod, f"{name}: {_end(ended)}", is_final=True, container=name)
+    elif not state.get("ready") and "running" in state.get("state", {}):
+        restarts = state.get("restartCount", 0)
+        again = f", restarted {restarts} times: {_end(last)}" if restarts else ""
+        yield Reason(pod, f"{name} runs and is not ready{again}", is_final=False, container=name)
+
+
+def _end(terminated: Manifest) -> str:
+    """Say how a container ended, with its last words if the cluster has kept them."""
+    text = f"ended with {terminated.get('exitCode', 'an unknown status')}"
+    if terminated.get("reason") not in (None, "Error", "Completed"):
+        text += f" ({terminated['reason']})"
+    said = (terminated.get("message") or "").strip()
+    return f"{text}: {said}" if said else text

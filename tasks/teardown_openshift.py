@@ -1,0 +1,17 @@
+"""Take a registry in a cluster down: what runs is removed; claims, secrets and credentials stay.
+
+`--data purge=NAME`, with the registry's name, removes them too, for good.
+"""
+
+from operations.openshift import teardown
+from operations.openshift.run import begin
+from operations.run import Purpose
+
+plan = begin(Purpose.RECOVER)
+
+teardown.objects(name="Remove what runs, and what leads to it", plan=plan)
+
+if plan.registry.purges:
+    teardown.data(name="Remove claims, secrets and notes", plan=plan)
+
+    teardown.credentials(name="Remove the credentials file", plan=plan)

@@ -1,0 +1,362 @@
+"""A double of a Kubernetes API server, for the real kubectl: HTTP over TLS, in a thread.
+
+It is no API server. It has discovery, strict validation by Kubernetes' published schemas,
+server-side apply with owners of fields and conflicts, dry runs, rights, quotas' reports,
+admission, and the Status bodies of its refusals. Its controllers (controllers.py) say of pods what
+a test has them say; nothing runs in them.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import yaml
+
+from tests.authority import Authority
+from tests.openshift.storage import Manifest, Refused, Storage
+
+TOKEN = "the-double-s-token"
+# Plural, kind, whether it is in a namespace, by group and version.
+KINDS: Mapping[str, tuple[tuple[str, str, bool], ...]] = {
+    "v1": (
+        ("namespaces", "Namespace", False),
+        ("secrets", "Secret", True),
+        ("configmaps", "ConfigMap", True),
+        ("services", "Service", True),
+        ("serviceaccounts", "ServiceAccount", True),
+        ("persistentvolumeclaims", "PersistentVolumeClaim", True),
+        ("pods", "Pod", True),
+        ("resourcequotas", "ResourceQuota", True),
+    ),
+    "apps/v1": (("deployments", "Deployment", True),),
+    "batch/v1": (("jobs", "Job", True),),
+    "networking.k8s.io/v1": (
+        ("networkpolicies", "NetworkPolicy", True),
+        ("ingresses", "Ingress", True),
+    ),
+    "policy/v1": (("poddisruptionbudgets", "PodDisruptionBudget", True),),
+    "storage.k8s.io/v1": (("storageclasses", "StorageClass", False),),
+    "authorization.k8s.io/v1": (("selfsubjectaccessreviews", "SelfSubjectAccessReview", False),),
+}
+OPENSHIFT: Mapping[str, tuple[tuple[str, str, bool], ...]] = {
+    "route.openshift.io/v1": (("routes", "Route", True),),
+    "security.openshift.io/v1": (),
+}
+
+
+class Api(ThreadingHTTPServer):
+    """The server. ``denied`` rights are "verb resource"; ``before`` is called before each request
+    and may wait, raise :class:`Refused`, or return True to cut the connection."""
+
+    daemon_threads = True
+
+    def __init__(self, is_openshift: bool = True) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.storage = Storage()
+        self.kinds = {**KINDS, **(OPENSHIFT if is_openshift else {})}
+        self.token = TOKEN
+        self.denied: set[str] = set()
+        self.logs: dict[str, str] = {}
+        self.before: Callable[[str], bool] = lambda request: False
+        # Method and path of each request, and those that changed something.
+        self.seen: list[str] = []
+        self.writes: list[str] = []
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """kubectl resets connections as it ends."""
+
+    def add(self, plural: str, manifest: Manifest, namespace: str = "") -> None:
+        """Put an object there, as somebody else would."""
+        key = (plural, namespace, manifest["metadata"]["name"])
+        self.storage.objects[key], self.storage.owners[key] = manifest, {}
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.server_port}"
+
+
+@contextmanager
+def serving(folder: Path, is_openshift: bool = True) -> Iterator[Api]:
+    """Run a double with a certificate of its own CA, and write a kubeconfig for it."""
+    authority = Authority.new("Double of a cluster")
+    certificate, key = authority.sign("localhost", "127.0.0.1")
+    (folder / "api.pem").write_text(certificate + key)
+    authority.save(folder / "api-ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "api.pem")
+    with Api(is_openshift) as api:
+        api.socket = context.wrap_socket(api.socket, server_side=True)
+        write_kubeconfig(folder / "kubeconfig", api, folder / "api-ca.pem")
+        thread = threading.Thread(target=api.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield api
+        finally:
+            api.shutdown()
+            thread.join()
+
+
+def write_kubeconfig(path: Path, api: Api, ca: Path, token: str = TOKEN) -> None:
+    """Write a kubeconfig whose current context leads nowhere: it must never be used."""
+    cluster = {"server": api.url, "tls-server-name": "localhost", "certificate-authority": str(ca)}
+    path.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "another",
+                "clusters": [
+                    {"name": "double", "cluster": cluster},
+                    {"name": "another", "cluster": {"server": "https://127.0.0.1:9"}},
+                ],
+                "users": [{"name": "me", "user": {"token": token}}],
+                "contexts": [
+                    {"name": "lab", "context": {"cluster": "double", "user": "me"}},
+                    {"name": "another", "context": {"cluster": "another", "user": "me"}},
+                ],
+            }
+        )
+    )
+    path.chmod(0o600)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Api
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self._handle()
+
+    do_POST = do_PATCH = do_PUT = do_DELETE = do_GET  # noqa: N815
+
+    def _handle(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        url = urlsplit(self.path)
+        self.query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        request = f"{self.command} {url.path}"
+        self.server.seen.append(request)
+        try:
+            if self.server.before(request):
+                self.close_connection = True
+                return
+            if self.headers["Authorization"] != f"Bearer {self.server.token}":
+                raise Refused(401, "Unauthorized", "Unauthorized")
+            with self.server.storage.lock:
+                code, answer = self._answer(url.path.strip("/").split("/"), body)
+        except Refused as refused:
+            code = refused.code
+            answer = {
+                "apiVersion": "v1",
+                "kind": "Status",
+                "metadata": {},
+                "status": "Failure",
+                "message": refused.message,
+                "reason": refused.reason,
+                "details": refused.details,
+                "code": code,
+            }
+        self._send(code, answer)
+
+    def _send(self, code: int, answer: Any) -> None:
+        data = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+        self.send_response(code)
+        self.send_header(
+            "Content-Type", "text/plain" if isinstance(answer, str) else "application/json"
+        )
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _answer(self, parts: list[str], body: bytes) -> tuple[int, Any]:
+        match parts:
+            case ["version"]:
+                return 200, {"major": "1", "minor": "32", "gitVersion": "v1.32.3"}
+            case ["api"]:
+                return 200, {"kind": "APIVersions", "versions": ["v1"]}
+            case ["apis"]:
+                return 200, self._groups()
+            case ["api", "v1"]:
+                return 200, self._resources("v1")
+            case ["apis", group, version]:
+                return 200, self._resources(f"{group}/{version}")
+            case ["openapi", "v3"]:
+                return 200, self._openapi_index()
+            case ["openapi", "v3", *version]:
+                return 200, self._openapi("/".join(version[1:]))
+            case ["api", "v1", *rest]:
+                return self._object("v1", rest, body)
+            case ["apis", group, version, *rest]:
+                return self._object(f"{group}/{version}", rest, body)
+        raise Refused(404, "NotFound", "the server could not find the requested resource")
+
+    # --- discovery ---
+
+    def _groups(self) -> Manifest:
+        groups: dict[str, list[dict[str, str]]] = {}
+        for version in self.server.kinds:
+            if "/" in version:
+                name, _, number = version.partition("/")
+                groups.setdefault(name, []).append({"groupVersion": version, "version": number})
+        return {
+            "kind": "APIGroupList",
+            "apiVersion": "v1",
+            "groups": [
+                {"name": name, "versions": versions, "preferredVersion": versions[0]}
+                for name, versions in groups.items()
+            ],
+        }
+
+    def _resources(self, version: str) -> Manifest:
+        if version not in self.server.kinds:
+            raise Refused(404, "NotFound", "the server could not find the requested resource")
+        return {
+            "kind": "APIResourceList",
+            "apiVersion": "v1",
+            "groupVersion": version,
+            "resources": [
+                {
+                    "name": plural,
+                    "singularName": kind.lower(),
+                    "namespaced": namespaced,
+                    "kind": kind,
+                    "verbs": ["create", "delete", "get", "list", "patch", "update"],
+                }
+                for plural, kind, namespaced in self.server.kinds[version]
+            ],
+        }
+
+    def _openapi_index(self) -> Manifest:
+        return {
+            "paths": {
+                path: {"serverRelativeURL": f"/openapi/v3/{path}"}
+                for path in map(_root, self.server.kinds)
+            }
+        }
+
+    def _openapi(self, version: str) -> Manifest:
+        """Say no more than that the parameters of a dry run and of strict validation are known."""
+        known = [{"name": "dryRun", "in": "query"}, {"name": "fieldValidation", "in": "query"}]
+        group, _, number = version.rpartition("/")
+        return {
+            "openapi": "3.0.0",
+            "info": {"title": "double", "version": "1"},
+            "paths": {
+                f"/{_root(version)}/{plural}/{{name}}": {
+                    "patch": {
+                        "parameters": known,
+                        "x-kubernetes-group-version-kind": {
+                            "group": group,
+                            "version": number,
+                            "kind": kind,
+                        },
+                    }
+                }
+                for plural, kind, _ in self.server.kinds.get(version, ())
+            },
+        }
+
+    # --- objects ---
+
+    def _object(self, version: str, rest: list[str], body: bytes) -> tuple[int, Any]:
+        namespace = ""
+        if len(rest) > 2 and rest[0] == "namespaces":
+            namespace, rest = rest[1], rest[2:]
+        plural, name, part, *_ = [*rest, "", ""]
+        if plural not in [each[0] for each in self.server.kinds.get(version, ())]:
+            raise Refused(404, "NotFound", "the server could not find the requested resource")
+        if plural == "selfsubjectaccessreviews":
+            return 201, self._review(json.loads(body))
+        self._check_right(plural, name, part)
+        storage, key = self.server.storage, (plural, namespace, name)
+        dry = self.query.get("dryRun") == "All"
+        manager = self.query.get("fieldManager", "unknown")
+        if self.command != "GET" and not dry:
+            self.server.writes.append(f"{self.command} {plural} {name}".strip())
+        match self.command:
+            case "GET" if part == "log":
+                return 200, self.server.logs.get(name, "")
+            case "GET" if name:
+                return 200, storage.get(key)
+            case "GET":
+                return 200, self._list(version, plural, namespace)
+            case "POST":
+                manifest = json.loads(body)
+                key = (plural, namespace, manifest["metadata"]["name"])
+                return 201, storage.create(key, manifest, manager, dry)
+            case "PATCH" if self.headers["Content-Type"] == "application/apply-patch+yaml":
+                force = self.query.get("force") == "true"
+                manifest, is_new = storage.apply(key, yaml.safe_load(body), manager, force, dry)
+                return (201 if is_new else 200), manifest
+            case "PATCH":
+                live = storage.get(key)
+                return 200, storage.replace(key, _patched(live, json.loads(body)), manager, dry)
+            case "PUT":
+                return 200, storage.replace(key, json.loads(body), manager, dry)
+            case "DELETE":
+                return 200, storage.delete(key)
+        raise Refused(405, "MethodNotAllowed", "the server does not allow this method")
+
+    def _list(self, version: str, plural: str, namespace: str) -> Manifest:
+        pairs = (pair.partition("=") for pair in self.query.get("labelSelector", "").split(","))
+        selector = {key: value for key, _, value in pairs if key}
+        kind = next(each[1] for each in self.server.kinds[version] if each[0] == plural)
+        return {
+            "apiVersion": version,
+            "kind": f"{kind}List",
+            "metadata": {"resourceVersion": str(self.server.storage.version)},
+            "items": list(self.server.storage.list(plural, namespace, selector)),
+        }
+
+    # --- rights ---
+
+    def _review(self, review: Manifest) -> Manifest:
+        asked = review["spec"]["resourceAttributes"]
+        resource = "/".join(asked[key] for key in ("resource", "subresource") if key in asked)
+        allowed = f"{asked['verb']} {resource}" not in self.server.denied
+        return {**review, "metadata": {}, "status": {"allowed": allowed}}
+
+    def _check_right(self, plural: str, name: str, part: str) -> None:
+        verbs = {"POST": "create", "PATCH": "patch", "PUT": "update", "DELETE": "delete"}
+        verb = verbs.get(self.command, "get" if name else "list")
+        resource = f"{plural}/{part}" if part else plural
+        if f"{verb} {resource}" in self.server.denied:
+            raise Refused(
+                403,
+                "Forbidden",
+                f'{plural} "{name}" is forbidden: User "me" cannot {verb} resource "{resource}"',
+            )
+
+
+def _root(version: str) -> str:
+    return f"apis/{version}" if "/" in version else f"api/{version}"
+
+
+def _patched(live: Manifest, patch: Mapping[str, Any]) -> Manifest:
+    """Return an object changed by a JSON merge patch, or by a strategic one whose lists have
+    names."""
+    result = dict(live)
+    for key, value in patch.items():
+        found = result.get(key)
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict) and isinstance(found, dict):
+            result[key] = _patched(found, value)
+        elif isinstance(value, list) and isinstance(found, list) and "name" in (value[0] or {}):
+            named = {each["name"]: each for each in found}
+            for each in value:
+                named[each["name"]] = _patched(named.get(each["name"], {}), each)
+            result[key] = list(named.values())
+        else:
+            result[key] = value
+    return result

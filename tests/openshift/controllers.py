@@ -1,0 +1,163 @@
+"""What a cluster's controllers, scheduler and nodes would report, for the double of its API.
+
+Each change of an object is followed by a look at all deployments, jobs and exposures. Pods are
+ready at once, unless a test has set a fault for their deployment or job.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from tests.openshift.api import Api
+from tests.openshift.storage import Manifest, now
+
+ADDRESS = "127.0.0.1"
+
+
+class Controllers:
+    """``faults`` maps a deployment's or job's name to what happens to its pods; ``address`` is
+    what a load balancer or router gets."""
+
+    def __init__(self, api: Api, address: str = ADDRESS) -> None:
+        self.api, self.address = api, address
+        self.faults: dict[str, str] = {}
+        self.refused_hosts: dict[str, str] = {}
+        # Called with the name of a deployment whose pods are ready.
+        self.ready: Callable[[str], None] = lambda name: None
+        self._number = 0
+        api.storage.changed = self.reconcile
+
+    def reconcile(self) -> None:
+        storage = self.api.storage
+        for (plural, namespace, name), manifest in list(storage.objects.items()):
+            if plural == "deployments":
+                self._deployment(namespace, name, manifest)
+            elif plural == "jobs":
+                self._job(namespace, name, manifest)
+            elif plural in ("routes", "ingresses", "services"):
+                self._exposure(plural, manifest)
+        for key, pod in list(storage.objects.items()):
+            if key[0] == "pods":
+                plural, name = pod["metadata"]["annotations"]["double/owner"].split("/")
+                if (plural, key[1], name) not in storage.objects:
+                    del storage.objects[key], storage.owners[key]
+
+    def _deployment(self, namespace: str, name: str, manifest: Manifest) -> None:
+        spec, generation = manifest["spec"], manifest["metadata"]["generation"]
+        fault = self.faults.get(name, "")
+        present = manifest.get("status", {})
+        if present.get("observedGeneration") == generation and present.get("double") == fault:
+            return
+        self._remove_pods(namespace, f"deployments/{name}")
+        status: dict[str, Any] = {
+            "observedGeneration": generation,
+            "replicas": spec["replicas"],
+            "updatedReplicas": spec["replicas"],
+            "availableReplicas": 0 if fault else spec["replicas"],
+            # So that a repaired fault is looked at again.
+            "double": fault,
+        }
+        if fault == "scc":
+            message = (
+                'pods "quay" is forbidden: unable to validate against any security context '
+                "constraint"
+            )
+            status["conditions"] = [
+                {"type": "ReplicaFailure", "status": "True", "message": message}
+            ]
+            status["replicas"] = status["updatedReplicas"] = 0
+        else:
+            for _ in range(spec["replicas"]):
+                self._pod(namespace, f"deployments/{name}", spec["template"], fault or "ready")
+        self.api.storage.objects["deployments", namespace, name]["status"] = status
+        if not fault:
+            self.ready(name)
+
+    def _job(self, namespace: str, name: str, manifest: Manifest) -> None:
+        fault = self.faults.get(name.rpartition("-v3")[0] or name, "")
+        status = manifest.get("status", {})
+        if status.get("conditions") or status.get("double") == fault != "":
+            return
+        self._remove_pods(namespace, f"jobs/{name}")
+        self._pod(namespace, f"jobs/{name}", manifest["spec"]["template"], fault or "done")
+        ended = {"fails": "Failed", "": "Complete"}.get(fault)
+        self.api.storage.objects["jobs", namespace, name]["status"] = {
+            "double": fault,
+            **({"completionTime": now()} if ended == "Complete" else {}),
+            **({"conditions": [{"type": ended, "status": "True"}]} if ended else {}),
+        }
+
+    def _remove_pods(self, namespace: str, owner: str) -> None:
+        storage = self.api.storage
+        for key, pod in list(storage.objects.items()):
+            if key[0] == "pods" and pod["metadata"]["annotations"]["double/owner"] == owner:
+                del storage.objects[key], storage.owners[key]
+
+    def _pod(self, namespace: str, owner: str, template: Manifest, state: str) -> None:
+        self._number += 1
+        name = f"{owner.partition('/')[2]}-{self._number:05}"
+        metadata = copy.deepcopy(template.get("metadata", {}))
+        metadata |= {
+            "name": name,
+            "namespace": namespace,
+            "annotations": {**metadata.get("annotations", {}), "double/owner": owner},
+        }
+        container = template["spec"]["containers"][0]["name"]
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": metadata,
+            "spec": copy.deepcopy(template["spec"]),
+            "status": _status(container, state),
+        }
+        self.api.add("pods", pod, namespace)
+
+    def _exposure(self, plural: str, manifest: Manifest) -> None:
+        spec = manifest["spec"]
+        if plural == "routes":
+            why = self.refused_hosts.get(spec["host"])
+            condition = {"type": "Admitted", "status": "False" if why else "True"}
+            if why:
+                condition |= {"reason": "HostAlreadyClaimed", "message": why}
+            entry = {
+                "host": spec["host"],
+                "routerCanonicalHostname": self.address,
+                "conditions": [condition],
+            }
+            manifest["status"] = {"ingress": [entry]}
+        elif plural == "ingresses" or spec["type"] == "LoadBalancer":
+            manifest["status"] = {"loadBalancer": {"ingress": [{"ip": self.address}]}}
+
+
+def _status(container: str, state: str) -> Manifest:
+    """Return a pod's status, in the words of a kubelet."""
+    waiting = {
+        "image": ("ImagePullBackOff", 'Back-off pulling image "quay.io/projectquay/quay:v3.18.0"'),
+        "crash": ("CrashLoopBackOff", "back-off 40s restarting failed container"),
+    }
+    each: dict[str, Any] = {"name": container, "ready": False, "restartCount": 0}
+    phase, conditions = "Pending", []
+    if state == "pending":
+        message = "0/3 nodes are available: 3 Insufficient memory."
+        conditions = [{"type": "PodScheduled", "status": "False", "message": message}]
+        return {"phase": phase, "conditions": conditions}
+    if state in waiting:
+        reason, message = waiting[state]
+        each["state"] = {"waiting": {"reason": reason, "message": message}}
+        if state == "crash":
+            each |= {
+                "restartCount": 4,
+                "lastState": {"terminated": {"exitCode": 255, "reason": "Error"}},
+            }
+    elif state == "fails":
+        phase = "Failed"
+        message = "connection to server at quaylab-database failed: Connection refused"
+        each["state"] = {"terminated": {"exitCode": 1, "reason": "Error", "message": message}}
+    elif state == "done":
+        phase, each["state"] = "Succeeded", {"terminated": {"exitCode": 0, "reason": "Completed"}}
+    else:
+        phase, each["state"] = "Running", {"running": {"startedAt": now()}}
+        each["ready"] = state == "ready"
+    return {"phase": phase, "conditions": conditions, "containerStatuses": [each]}

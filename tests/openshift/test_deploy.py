@@ -1,0 +1,201 @@
+"""A registry in a cluster: from nothing to its removal, by the real kubectl."""
+
+from __future__ import annotations
+
+import base64
+import os
+
+import pytest
+import yaml
+
+from tests.openshift.conftest import HOSTNAME, NAMESPACE, Site
+from tests.openshift.storage import Manifest
+
+MIGRATED = "quaylab-migrate-v3-18-0"
+OPERATIONS = [
+    "Save the credentials",
+    "Create the namespace",
+    "Write secrets, claims, services and network policies",
+    "Run the database",
+    "Run Redis",
+    "Check from inside the cluster what Quay connects to",
+    "Migrate the database's schema",
+    "Record the schema's version, and where the blobs are",
+    "Run Quay",
+    "Lead clients to Quay",
+    "Remove objects that are described no more",
+    "Wait until the registry answers at its address",
+    "Create the superuser",
+    "Verify: log in, push, pull, delete",
+    "Print the summary",
+]
+
+
+def _secrets(site: Site) -> list[str]:
+    """Return the texts that no output may have: secrets, and the same in base64."""
+    file = site.project.credentials
+    values = yaml.safe_load(file.read_text())
+    public = ("identity", "ca_certificate", "certificate", "openshift_server", "checksum")
+    plain = [str(text)[:40] for key, text in values.items() if key not in public]
+    return plain + [base64.b64encode(text.encode()).decode()[:30] for text in plain]
+
+
+def _edited(site: Site, plural: str, name: str, change: Manifest) -> None:
+    """Change an object as `kubectl patch` does."""
+    storage = site.api.storage
+    live = storage.get((plural, NAMESPACE, name))
+    for key, value in change.items():
+        live[key] = {**live[key], **value}
+    storage.replace((plural, NAMESPACE, name), live, "kubectl-patch")
+
+
+def test_from_nothing(site: Site) -> None:
+    planned = site.dry()
+    assert planned == [each for each in OPERATIONS if each not in (
+        "Remove objects that are described no more", "Print the summary"
+    )]  # fmt: skip
+    assert site.api.writes == []
+    assert not site.project.credentials.exists()
+
+    first = site.run("-vvv")
+    assert first.code == 0, first.output
+    assert first.operations == OPERATIONS
+    assert not [secret for secret in _secrets(site) if secret in first.output]
+    assert site.api.url in first.output
+    assert "https://127.0.0.1:9" not in first.output
+
+    site.api.writes.clear()
+    second = site.run()
+    assert second.code == 0, second.output
+    assert site.api.writes == []
+    assert site.dry() == []
+
+
+def test_drift_is_named_and_repaired(site: Site) -> None:
+    assert site.run().code == 0
+    _edited(site, "deployments", "quaylab-redis", {"spec": {"replicas": 3}})
+    _edited(site, "secrets", "quaylab-redis", {"data": {"password": "eA=="}})
+    site.api.storage.delete(("services", NAMESPACE, "quaylab-database"))
+    # What others add is theirs.
+    labels = site.objects("configmaps")["quaylab-registry"]["metadata"]["labels"]
+    more = {"metadata": {"labels": {**labels, "team": "images"}}}
+    _edited(site, "configmaps", "quaylab-registry", more)
+
+    status = site.run(task="tasks/status_openshift.py")
+    assert status.code == 0, status.output
+    assert "Deployment quaylab-redis: changed: spec.replicas" in status.stdout
+    assert "Secret quaylab-redis: changed: data.password" in status.stdout
+    assert "Service quaylab-database: missing" in status.stdout
+    assert site.dry() == [
+        "Write secrets, claims, services and network policies",
+        "Run Redis",
+    ]
+
+    assert site.run().code == 0
+    assert site.objects("deployments")["quaylab-redis"]["spec"]["replicas"] == 1
+    assert site.objects("configmaps")["quaylab-registry"]["metadata"]["labels"]["team"] == "images"
+    assert site.dry() == []
+
+
+def test_what_is_described_no_more_is_removed(site: Site) -> None:
+    assert site.run().code == 0
+    site.api.add("services", {
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "of-others"},
+        "spec": {"type": "ClusterIP"},
+    }, NAMESPACE)  # fmt: skip
+    site.settings["openshift_exposure"] = "ingress"
+    site.settings["quay_https_port"] = 443
+    result = site.run("--dry")
+    assert result.code == 0, result.output
+    site.run()  # nobody listens at port 443
+    assert "quaylab-quay-public" not in site.objects("services")
+    assert "of-others" in site.objects("services")
+    assert "quaylab-quay" in site.objects("ingresses")
+
+
+def test_upgrade(site: Site) -> None:
+    site.settings["quay_version"] = "v3.17.4"
+    assert site.run().code == 0
+    assert not [name for name in site.objects("jobs") if "dump" in name]
+    site.settings["quay_version"] = "v3.18.0"
+    site.api.writes.clear()
+    result = site.run()
+    assert result.code == 0, result.output
+    wanted = ("jobs quaylab-dump", "jobs quaylab-migrate", "deployments quaylab-quay")
+    changed = [
+        each
+        for each in site.api.writes
+        if each.startswith("PATCH") and any(one in each for one in wanted)
+    ]
+    assert changed == [
+        "PATCH jobs quaylab-dump-v3-17-4-to-v3-18-0",
+        f"PATCH jobs {MIGRATED}",
+        "PATCH deployments quaylab-quay",
+    ]
+    assert site.objects("configmaps")["quaylab-registry"]["data"]["schema"] == "v3.18.0"
+    assert MIGRATED in site.objects("jobs")
+    assert "quaylab-migrate-v3-17-4" not in site.objects("jobs")
+    assert site.dry() == []
+
+    site.settings["quay_version"] = "v3.17.4"
+    back = site.run()
+    assert back.code != 0
+    assert "Quay knows no way back to v3.17.4" in back.output
+
+
+def test_teardown_keeps_data_until_it_is_purged(site: Site) -> None:
+    assert site.run().code == 0
+    password = site.quay.users["quayadmin"]
+    task = "tasks/teardown_openshift.py"
+    down = site.run(task=task)
+    assert down.code == 0, down.output
+    assert not site.objects("deployments")
+    assert not site.objects("services")
+    assert not site.objects("jobs")
+    assert "quaylab-database" in site.objects("persistentvolumeclaims")
+    assert "quaylab-quay-bundle" in site.objects("secrets")
+
+    up = site.run()
+    assert up.code == 0, up.output
+    assert site.quay.users["quayadmin"] == password
+
+    wrong = site.run("--data", "purge=other.example.com", task=task)
+    assert "purge: 'other.example.com' is not this registry's name" in wrong.output
+    assert site.run("--data", f"purge={HOSTNAME}", task=task).code == 0
+    ours = ("persistentvolumeclaims", "secrets", "configmaps", "deployments", "services")
+    assert [site.objects(each) for each in ours] == [{}] * len(ours)
+    assert not site.project.credentials.exists()
+    assert ("namespaces", "", NAMESPACE) in site.api.storage.objects
+
+
+def test_rotation(site: Site) -> None:
+    assert site.run().code == 0
+    before = site.objects("secrets")["quaylab-database"]["data"]["password"]
+    user = site.quay.users["quayadmin"]
+    result = site.run(task="tasks/rotate_openshift.py")
+    assert result.code == 0, result.output
+    assert site.objects("secrets")["quaylab-database"]["data"]["password"] != before
+    assert site.quay.users["quayadmin"] != user
+    assert site.dry() == []
+
+
+def test_a_run_that_is_killed_anywhere_is_finished_by_the_next(site: Site) -> None:
+    for operation in OPERATIONS[:-1]:
+        site.run("-v", until=operation)
+    result = site.run()
+    assert result.code == 0, result.output
+    assert site.dry() == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="port 443 is root's")
+def test_a_route(site: Site) -> None:
+    address = "127.83.0.1"
+    site.controllers.address = site.quay.address = address
+    site.quay.port = 443
+    site.settings |= {"openshift_exposure": None, "quay_https_port": 443}
+    result = site.run()
+    assert result.code == 0, result.output
+    spec = site.objects("routes")["quaylab-quay"]["spec"]
+    assert spec["host"] == HOSTNAME
+    assert spec["tls"]["termination"] == "passthrough"
+    assert f"clients without DNS need {HOSTNAME} at {address}" in result.output

@@ -1,0 +1,218 @@
+"""What is refused before anything is made, and what an error says of pods that don't run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.openshift.conftest import NAMESPACE, Site
+from tests.openshift.storage import Manifest, Refused
+
+
+def _namespace(phase: str) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": NAMESPACE},
+        "status": {"phase": phase},
+    }
+
+
+def _quota(site: Site) -> None:
+    site.api.add("namespaces", _namespace("Active"))
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "small"},
+        "status": {"hard": {"requests.memory": "1Gi"}, "used": {"requests.memory": "0"}},
+    }
+    site.api.add("resourcequotas", quota, NAMESPACE)
+
+
+def _foreign(site: Site) -> None:
+    site.api.add("namespaces", _namespace("Active"))
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "quaylab-database"}}
+    site.api.add("secrets", secret, NAMESPACE)
+
+
+def _refused_by_admission(site: Site) -> None:
+    site.api.add("namespaces", _namespace("Active"))
+
+    def admit(plural: str, manifest: Manifest) -> None:
+        if plural == "persistentvolumeclaims":
+            raise Refused(403, "Forbidden", "admission webhook denied the request: no claims here")
+
+    site.api.storage.admission.append(admit)
+
+
+def _no_routes(site: Site) -> None:
+    for group in [each for each in site.api.kinds if "openshift" in each]:
+        del site.api.kinds[group]
+    site.settings |= {"openshift_exposure": None, "quay_https_port": 443}
+
+
+def _no_default_class(site: Site) -> None:
+    site.api.storage.objects.clear()
+
+
+def _set(**settings: Any) -> Callable[[Site], None]:
+    return lambda site: site.settings.update(settings)
+
+
+def _deny(*rights: str) -> Callable[[Site], None]:
+    return lambda site: site.api.denied.update(rights)
+
+
+def _expire(site: Site) -> None:
+    site.api.token = "another"
+
+
+def _die(site: Site) -> None:
+    site.api.before = lambda request: True
+
+
+@pytest.mark.parametrize(
+    ("prepare", "lines"),
+    [
+        (
+            _set(openshift_context="nosuch"),
+            ["openshift_context: there is no context nosuch in", "it has: another, lab"],
+        ),
+        (
+            _set(openshift_kubeconfig="/nonexistent/config"),
+            ["openshift_kubeconfig: /nonexistent/config on @local is not there"],
+        ),
+        (_expire, ["openshift_kubeconfig: the login of lab in", "or has expired; log in again"]),
+        (_die, ["openshift_context: lab on @local: Unable to connect to the server: EOF"]),
+        (
+            _deny("create secrets", "patch deployments", "get pods/log"),
+            [
+                "lab may not create secrets in quay-enterprise",
+                "lab may not patch deployments.apps in",
+                "lab may not get pods/log in",
+            ],
+        ),
+        (_deny("create namespaces"), ["openshift_namespace: there is no quay-enterprise that"]),
+        (
+            lambda site: site.api.add("namespaces", _namespace("Terminating")),
+            ["openshift_namespace: quay-enterprise is being deleted"],
+        ),
+        (_quota, ["openshift_namespace: the quota small leaves requests.memory"]),
+        (_foreign, ["Secret quaylab-database is there already and was not made by Quaylab"]),
+        (_refused_by_admission, ["openshift: the cluster refuses it", "no claims here"]),
+        (_no_routes, ["has no routes, which only OpenShift has"]),
+        (_no_default_class, ["openshift_storage_class: not set, and none of the cluster's"]),
+        (
+            _set(openshift_server="https://other.example.com:6443"),
+            ["openshift_server: https://other.example.com:6443, but the context leads to"],
+        ),
+    ],
+    ids=[
+        "context", "file", "expired", "dead", "rights", "namespace", "deleted", "quota", "foreign",
+        "admission", "routes", "class", "server",
+    ],
+)  # fmt: skip
+def test_refused_before_anything_is_made(
+    site: Site, prepare: Callable[[Site], None], lines: list[str]
+) -> None:
+    prepare(site)
+    result = site.run()
+    assert result.code != 0
+    for line in lines:
+        assert line in result.output
+    assert "nothing was changed" in result.output
+    assert "Traceback" not in result.output
+    assert site.api.writes == []
+    assert not site.project.credentials.exists()
+
+
+def test_another_server_than_the_last_runs(site: Site) -> None:
+    assert site.run().code == 0
+    file = site.folder / "kubeconfig"
+    moved = site.api.url.replace("127.0.0.1", "localhost")
+    file.write_text(file.read_text().replace(site.api.url, moved))
+    other = site.run()
+    assert f"but this registry is at {site.api.url}" in other.output
+    confirmed = site.run("--data", f"openshift_server={moved}")
+    assert confirmed.code == 0, confirmed.output
+
+
+def test_the_deploy_of_machines_is_refused(site: Site) -> None:
+    result = site.run(task="deploy.py")
+    assert result.code != 0
+    assert "run tasks/openshift.py, or ./lab" in result.output
+
+
+@pytest.mark.parametrize(
+    ("fault", "lines"),
+    [
+        ("image", ["quaylab-quay does not run", "quay: ImagePullBackOff: Back-off pulling image"]),
+        ("crash", ["CrashLoopBackOff: ended with 255", "| FATAL: the schema is older"]),
+        ("scc", ["unable to validate against any security context constraint"]),
+        (
+            "pending",
+            ["not ready within 10 s", "not scheduled: 0/3 nodes are available: 3 Insufficient"],
+        ),
+    ],
+)
+def test_pods_that_do_not_run(site: Site, fault: str, lines: list[str]) -> None:
+    site.controllers.faults["quaylab-quay"] = fault
+    text = "FATAL: the schema is older"
+    site.api.logs = {f"quaylab-quay-{number:05}": text for number in range(9)}
+    result = site.run()
+    assert result.code != 0
+    for line in lines:
+        assert line in result.output
+    if fault == "image":
+        site.controllers.faults.clear()
+        site.controllers.reconcile()
+        assert site.run().code == 0
+
+
+def test_a_migration_that_fails_is_run_again(site: Site) -> None:
+    site.controllers.faults["quaylab-migrate"] = "fails"
+    result = site.run()
+    assert result.code != 0
+    assert "quaylab-migrate-v3-18-0 does not run" in result.output
+    assert "connection to server at quaylab-database failed" in result.output
+    assert "quaylab-quay" not in site.objects("deployments")
+    site.controllers.faults.clear()
+    again = site.run()
+    assert again.code == 0, again.output
+    assert "DELETE jobs quaylab-migrate-v3-18-0" in site.api.writes
+
+
+def test_a_route_whose_host_is_taken(site: Site) -> None:
+    site.controllers.refused_hosts["quay.example.com"] = "route other already exposes it"
+    site.settings |= {"openshift_exposure": None, "quay_https_port": 443}
+    result = site.run("--data", "health_timeout=10")
+    assert result.code != 0
+    assert "the router refuses quay.example.com: HostAlreadyClaimed" in result.output
+
+
+def test_a_server_that_dies_while_a_deployment_is_waited_for(site: Site) -> None:
+    site.controllers.faults["quaylab-redis"] = "starting"
+
+    def before(request: str) -> bool:
+        return "quaylab-redis" in site.objects("deployments")
+
+    site.api.before = before
+    result = site.run()
+    assert result.code != 0
+    assert "the cluster does not answer" in result.output
+    site.api.before = lambda request: False
+    site.controllers.faults.clear()
+    site.controllers.reconcile()
+    assert site.run().code == 0
+
+
+def test_a_slow_server(site: Site) -> None:
+    def wait(request: str) -> bool:
+        time.sleep(0.05)
+        return False
+
+    site.api.before = wait
+    assert site.run().code == 0

@@ -1,0 +1,95 @@
+"""Schemas of the kinds that Kubernetes itself does not have: OpenShift's.
+
+They were written from the APIs' documentation, for the fields that Quaylab uses; an unknown field
+is an error, as in strict validation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+
+
+def closed(required: tuple[str, ...] = (), /, **properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+TEXT, NUMBER, FLAG = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
+TEXTS = {"type": "object", "additionalProperties": TEXT}
+METADATA = closed(("name",), name=TEXT, namespace=TEXT, labels=TEXTS, annotations=TEXTS)
+
+
+def one_of(*words: str) -> dict[str, Any]:
+    return {"enum": list(words)}
+
+
+def items(schema: Any) -> dict[str, Any]:
+    return {"type": "array", "items": schema}
+
+
+SPECS: Mapping[tuple[str, str], Any] = {
+    ("route.openshift.io/v1", "Route"): closed(
+        ("to",),
+        host=TEXT,
+        path=TEXT,
+        to=closed(("kind", "name"), kind=one_of("Service"), name=TEXT, weight=NUMBER),
+        port=closed(("targetPort",), targetPort={"type": ["string", "integer"]}),
+        tls=closed(
+            ("termination",),
+            termination=one_of("edge", "passthrough", "reencrypt"),
+            insecureEdgeTerminationPolicy=one_of("None", "Redirect", "Allow"),
+        ),
+        wildcardPolicy=one_of("None", "Subdomain"),
+    ),
+}  # fmt: skip
+PARAMETER = closed(
+    ("name",),
+    name={"type": "string", "pattern": "^[A-Z0-9_]+$"},
+    displayName=TEXT,
+    description=TEXT,
+    value=TEXT,
+    required=FLAG,
+)
+TEMPLATE = closed(
+    ("apiVersion", "kind", "metadata", "objects"),
+    apiVersion=TEXT,
+    kind=TEXT,
+    metadata=METADATA,
+    labels=TEXTS,
+    message=TEXT,
+    parameters=items(PARAMETER),
+    objects=items({"type": "object", "required": ["apiVersion", "kind", "metadata"]}),
+)
+
+
+def check(manifest: Mapping[str, Any], version: str) -> None:
+    """Check a manifest strictly, by Kubernetes' published schemas of a version such as ``1.32``, or
+    by one of these.
+
+    Raises:
+        jsonschema.ValidationError: it doesn't follow its schema.
+        kubernetes_validate.SchemaNotFoundError: nothing is known of its kind.
+    """
+    if manifest["kind"] == "Template":
+        jsonschema.validate(manifest, TEMPLATE)
+        return
+    spec = SPECS.get((manifest["apiVersion"], manifest["kind"]))
+    if spec is None:
+        kubernetes_validate.validate(dict(manifest), version, strict=True)
+        return
+    schema = closed(
+        ("apiVersion", "kind", "metadata", "spec"),
+        apiVersion=TEXT,
+        kind=TEXT,
+        metadata=METADATA,
+        spec=spec,
+    )
+    jsonschema.validate(manifest, schema)

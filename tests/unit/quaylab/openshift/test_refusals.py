@@ -1,0 +1,192 @@
+"""Why a registry can't be made in a cluster."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quaylab.openshift import refusals
+from quaylab.openshift.cluster import Cluster, rights
+from quaylab.openshift.objects import OWNER
+from tests.unit import clusters
+from tests.unit.clusters import CLUSTER, S3, SCOPE, describe
+
+SERVER = "https://api.example.com:6443"
+
+
+def _problems(cluster: Cluster = CLUSTER, **changes: Any) -> list[str]:
+    context, description = clusters.context(**changes), describe(**changes)
+    return list(refusals.problems(cluster, context, description, SCOPE.owner))
+
+
+def _with(*found: dict[str, Any], **changes: Any) -> Cluster:
+    known = {(each["kind"], each["metadata"]["name"]): each for each in found}
+    return dataclasses.replace(CLUSTER, found=known, **changes)
+
+
+def _quota(**hard: str) -> dict[str, Any]:
+    names = {key.replace("_", "."): value for key, value in hard.items()}
+    used = dict.fromkeys(names, "0")
+    return {"metadata": {"name": "small"}, "status": {"hard": names, "used": used}}
+
+
+def test_a_fitting_cluster() -> None:
+    assert _problems() == []
+
+
+@pytest.mark.parametrize(
+    ("expected", "remembered", "refused"),
+    [
+        (None, None, False),
+        (None, SERVER, False),
+        (None, "https://API.example.com:6443/", False),
+        (None, "https://other.example.com:6443", True),
+        (SERVER, "https://other.example.com:6443", False),
+        ("https://other.example.com:6443", SERVER, True),
+    ],
+)
+def test_another_server_than_the_last_runs(
+    expected: str | None, remembered: str | None, refused: bool
+) -> None:
+    problems = list(refusals.server_problems(expected, remembered, SERVER))
+    assert bool(problems) is refused
+    if refused and not expected:
+        assert f"openshift_server={SERVER}" in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "setting", "line"),
+    [
+        ({"version": "v1.24.9"}, {}, "runs Kubernetes v1.24.9, and 1.25 is the oldest"),
+        ({"phase": "Terminating"}, {}, "openshift_namespace: quay-enterprise is being deleted"),
+        ({"groups": frozenset({"apps"})}, {}, "openshift_exposure: https://api.example.com:6443"),
+    ],
+    ids=["old", "deleted", "no routes"],
+)
+def test_clusters_that_can_not_have_it(
+    changes: dict[str, Any], setting: dict[str, Any], line: str
+) -> None:
+    cluster = dataclasses.replace(CLUSTER, **changes)
+    problems = list(refusals.early_problems(cluster, clusters.context(**setting).settings))
+    assert len(problems) == 1
+    assert line in problems[0]
+
+
+def test_without_routes_an_ingress_will_do() -> None:
+    cluster = dataclasses.replace(CLUSTER, groups=frozenset({"apps"}))
+    settings = clusters.context(openshift_exposure="ingress").settings
+    assert list(refusals.early_problems(cluster, settings)) == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "whose"),
+    [
+        ({}, "was not made by Quaylab"),
+        ({OWNER: "fedcba9876543210-0000"}, "belongs to the registry fedcba9876543210-0000"),
+    ],
+)
+def test_objects_of_others_are_refused(labels: dict[str, str], whose: str) -> None:
+    other = {"kind": "Secret", "metadata": {"name": "quaylab-database", "labels": labels}}
+    (problem,) = _problems(_with(other))
+    assert f"Secret quaylab-database is there already and {whose}" in problem
+
+
+def test_a_lost_claim_of_a_registry_that_had_data() -> None:
+    note = SCOPE.manifest(describe().note)
+    others = [SCOPE.manifest(each) for each in describe().lasting]
+    claims = [
+        each["metadata"]["name"] for each in others if each["kind"] == "PersistentVolumeClaim"
+    ]
+    assert _problems(_with(note, *others)) == []
+    lost = _problems(
+        _with(note, *(each for each in others if each["kind"] != "PersistentVolumeClaim"))
+    )
+    assert [line.split(":")[0] for line in lost] == claims
+
+
+def test_blobs_stay_where_they_are() -> None:
+    (problem,) = _problems(
+        _with(SCOPE.manifest(describe().note)), **S3, database_host="db.example.com"
+    )
+    assert problem.startswith("storage: Quay's blobs are in 'default local'")
+
+
+@pytest.mark.parametrize(
+    ("setting", "classes", "line"),
+    [
+        ("slow", {"standard": True}, "openshift_storage_class: there is no class slow"),
+        (None, {"standard": False}, "openshift_storage_class: not set, and none"),
+        (None, {}, "set one of: none"),
+        ("slow", None, ""),
+    ],
+    ids=["unknown", "no default", "none at all", "may not be listed"],
+)
+def test_storage_classes(setting: str | None, classes: dict[str, bool] | None, line: str) -> None:
+    cluster = dataclasses.replace(CLUSTER, storage_classes=classes)
+    problems = _problems(cluster, openshift_storage_class=setting)
+    assert len(problems) == bool(line)
+    assert line in "".join(problems)
+
+
+@pytest.mark.parametrize(
+    ("hard", "line"),
+    [
+        (
+            {"requests_memory": "5Gi"},
+            "leaves requests.memory 5Gi of 5Gi, and the registry needs 5.25Gi",
+        ),
+        ({"limits_memory": "5Gi"}, "leaves limits.memory"),
+        ({"pods": "2"}, "leaves pods 2 of 2, and the registry needs 3"),
+        ({"persistentvolumeclaims": "1"}, "leaves persistentvolumeclaims 1 of 1"),
+        ({"requests_storage": "20Gi"}, "leaves requests.storage"),
+        ({"count/deployments.apps": "2"}, "leaves count/deployments.apps 2 of 2"),
+        ({"pods": "20", "requests_memory": "64Gi", "cpu": "4"}, ""),
+    ],
+)
+def test_quotas(hard: dict[str, str], line: str) -> None:
+    problems = _problems(_with(quotas=(_quota(**hard),)))
+    assert len(problems) == bool(line)
+    assert line in "".join(problems)
+
+
+def test_what_is_there_already_takes_no_more_of_a_quota() -> None:
+    there = [SCOPE.manifest(each) for each in describe().lasting]
+    assert _problems(_with(*there, quotas=(_quota(pods="0"),))) == []
+
+
+def test_a_pull_secret_without_the_registry(tmp_path: Path) -> None:
+    secret = clusters.pull_secret(tmp_path, "https://registry.example.com/v2/")
+    (problem,) = _problems(pull_secret=secret)
+    assert "has logins for registry.example.com, and the images come from quay.io" in problem
+    assert _problems(pull_secret=clusters.pull_secret(tmp_path)) == []
+
+
+def test_rights() -> None:
+    found = [str(each) for each in rights(describe(), "quay-enterprise", makes_namespace=True)]
+    assert {
+        "patch deployments.apps",
+        "create routes.route.openshift.io",
+        "delete persistentvolumeclaims",
+        "get pods/log",
+        "create namespaces",
+    } <= set(found)
+    assert "create namespaces" not in map(
+        str, rights(describe(), "quay-enterprise", makes_namespace=False)
+    )
+    assert "patch ingresses.networking.k8s.io" not in found
+
+
+def test_a_review_asks_for_one_right() -> None:
+    (right,) = [
+        each for each in rights(describe(), "there", makes_namespace=False)
+        if str(each) == "get pods/log"
+    ]  # fmt: skip
+    assert right.review["spec"]["resourceAttributes"] == {
+        "verb": "get",
+        "resource": "pods",
+        "namespace": "there",
+        "subresource": "log",
+    }

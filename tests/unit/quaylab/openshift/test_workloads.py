@@ -1,0 +1,135 @@
+"""Why deployments and jobs don't run, in the cluster's own words."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from quaylab.openshift.workloads import Workloads
+from tests.unit.clusters import SCOPE, describe
+
+DEPLOYMENT = SCOPE.manifest(describe().quay[0])
+NAME = "quaylab-quay"
+
+
+def _deployment(**status: Any) -> dict[str, Any]:
+    ready = {"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
+    found = copy.deepcopy(DEPLOYMENT)
+    found["metadata"]["generation"] = 2
+    return {**found, "status": {**ready, **status}}
+
+
+def _pod(status: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+    template = copy.deepcopy(DEPLOYMENT["spec"]["template"])
+    return {
+        "kind": "Pod",
+        "metadata": {"name": "quaylab-quay-1", **template["metadata"], **metadata},
+        "spec": template["spec"],
+        "status": status,
+    }
+
+
+def _container(**state: Any) -> dict[str, Any]:
+    return {"containerStatuses": [{"name": "quay", "ready": False, "restartCount": 0, **state}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "done"),
+    [
+        ({}, True),
+        ({"observedGeneration": 1}, False),
+        ({"updatedReplicas": 0}, False),
+        ({"availableReplicas": 0}, False),
+        ({"replicas": 2}, False),
+    ],
+    ids=["ready", "not looked at", "old pods", "not ready", "one more"],
+)
+def test_rolled_out(status: dict[str, int], done: bool) -> None:
+    assert Workloads.of([_deployment(**status)]).is_rolled_out(NAME) is done
+
+
+def test_nothing_is_there() -> None:
+    nothing = Workloads({}, {}, ())
+    assert not nothing.is_rolled_out(NAME)
+    assert nothing.deployment_reasons(NAME) == []
+    assert nothing.job_state("job") is None
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "is_final"),
+    [
+        (
+            _container(state={"waiting": {"reason": "ImagePullBackOff", "message": "no such tag"}}),
+            "quay: ImagePullBackOff: no such tag",
+            True,
+        ),
+        (
+            _container(state={"waiting": {"reason": "ErrImagePull", "message": "timeout"}}),
+            "quay: ErrImagePull: timeout",
+            False,
+        ),
+        (
+            _container(
+                restartCount=3,
+                state={"waiting": {"reason": "CrashLoopBackOff"}},
+                lastState={"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+            ),
+            "quay: CrashLoopBackOff: ended with 137 (OOMKilled)",
+            True,
+        ),
+        (
+            _container(
+                restartCount=1,
+                state={"waiting": {"reason": "CrashLoopBackOff"}},
+                lastState={"terminated": {"exitCode": 1, "message": "no database\n"}},
+            ),
+            "quay: CrashLoopBackOff: ended with 1: no database",
+            False,
+        ),
+        (_container(state={"running": {}}), "quay runs and is not ready", False),
+        (
+            {"conditions": [{"type": "PodScheduled", "status": "False", "message": "no memory"}]},
+            "not scheduled: no memory",
+            False,
+        ),
+        ({"phase": "Failed", "message": "Evicted: disk"}, "Evicted: disk", True),
+    ],
+)
+def test_reasons(status: dict[str, Any], text: str, is_final: bool) -> None:
+    found = Workloads.of([_deployment(availableReplicas=0), _pod(status)])
+    (reason,) = found.deployment_reasons(NAME)
+    assert str(reason) == f"pod quaylab-quay-1: {text}"
+    assert reason.is_final is is_final
+
+
+def test_pods_of_an_earlier_template_are_no_reason() -> None:
+    old = _pod(
+        _container(state={"waiting": {"reason": "ImagePullBackOff", "message": "gone"}}),
+        annotations={"quaylab.io/configuration": "another"},
+    )
+    assert Workloads.of([_deployment(), old]).deployment_reasons(NAME) == []
+
+
+def test_a_refused_pod() -> None:
+    condition = {"type": "ReplicaFailure", "status": "True", "message": "forbidden: by the SCC"}
+    (reason,) = Workloads.of([_deployment(conditions=[condition])]).deployment_reasons(NAME)
+    assert reason.is_final
+    assert "forbidden: by the SCC" in str(reason)
+
+
+@pytest.mark.parametrize("state", ["Complete", "Failed"])
+def test_states_of_a_job(state: str) -> None:
+    job = {"kind": "Job", "metadata": {"name": "job"}, "status": {}}
+    assert Workloads.of([job]).job_state("job") == "running"
+    ended = {**job, "status": {"conditions": [{"type": state, "status": "True"}]}}
+    assert Workloads.of([ended]).job_state("job") == state
+
+
+def test_a_failed_job_says_its_last_words() -> None:
+    status = _container(state={"terminated": {"exitCode": 1, "message": "no such table"}})
+    pod = _pod(status, labels={"job-name": "migrate"})
+    (reason,) = Workloads.of([pod]).job_reasons("migrate")
+    assert str(reason) == "pod quaylab-quay-1: quay: ended with 1: no such table"
+    assert Workloads.of([pod]).job_reasons("other") == []
