@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pyinfra.api import StringCommand
 from pyinfra.api.facts import FactBase
 
-from quaylab.engines import docker
+from facts.engines import host_engine
 
 # Only with what Quay's image has: bash opens the connection.
 SCRIPT = """\
@@ -35,7 +35,8 @@ class UnreachableTargets(FactBase[dict[tuple[str, int], str]]):
     ) -> StringCommand:
         words = [str(word) for target in targets for word in target]
         return StringCommand(
-            docker.reach(container, image, SCRIPT, "reach", *words, inside=inside), "2>/dev/null"
+            host_engine().reach(container, image, SCRIPT, "reach", *words, inside=inside),
+            "2>/dev/null",
         )
 
     @staticmethod

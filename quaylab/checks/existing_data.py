@@ -19,7 +19,7 @@ def container_problems(name: str, machine: Machine, workloads: Iterable[Workload
         yield (
             f"{name}: container {container} was not made by Quaylab, which won't remove what may "
             "hold somebody's data; remove it there yourself, or give it another name: "
-            f"docker rename {container} NAME"
+            f"{machine.container_engine} rename {container} NAME"
         )
 
 
@@ -32,8 +32,8 @@ def data_problems(name: str, machine: Machine, wanted: Mapping[str, Volume]) -> 
         if CREDENTIALS_LABEL not in volume.labels:
             yield (
                 f"{name}: volume {volume.name} was not made by Quaylab, which won't use what may "
-                "be somebody's data; copy what is needed, then run there: docker volume rm "
-                f"{volume.name}"
+                "be somebody's data; copy what is needed, then run there: "
+                f"{machine.container_engine} volume rm {volume.name}"
             )
             continue
         settings = {**SETTINGS, PATH_LABEL: match.setting}

@@ -1,4 +1,4 @@
-"""tasks/docker.py on every supported system, and on those that it refuses."""
+"""tasks/engine.py on every supported system, and on those that it refuses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.deploy.project import ENGINE, REPORT, Project, Result, fake, report
 
-TASK = "tasks/docker.py"
+TASK = "tasks/engine.py"
 PARTS = ("quay", "database", "redis")
 APT = "apt-get install"
 SYSTEMS = {

@@ -24,9 +24,9 @@ from tests.machine.observed import IMAGE_OF, containers, rows
 from tests.machine.registry_client import RegistryClient
 
 SAVE = "tasks/object_storage.py | Save the credentials"
-START = "tasks/docker.py | Start the container engine"
-TRUST = "tasks/docker.py | Trust the registry's CA"
-NAME = "tasks/docker.py | Resolve the registry's name"
+START = "tasks/engine.py | Start the container engine"
+TRUST = "tasks/engine.py | Trust the registry's CA"
+NAME = "tasks/engine.py | Resolve the registry's name"
 IMAGES = "tasks/images.py | Get the images"
 DATABASE_FILES = "tasks/database.py | Write the database's files"
 DATABASE = "tasks/database.py | Run the database"
@@ -399,7 +399,7 @@ def test_rules_flushed_from_iptables(registry: Registry) -> None:
 
 def test_a_proxy_that_is_no_longer_set_is_removed(registry: Registry) -> None:
     proxy = "http://192.0.2.1:3128"
-    registry.lab.run("tasks/docker.py", f"--data=https_proxy={proxy}").check()
+    registry.lab.run("tasks/engine.py", f"--data=https_proxy={proxy}").check()
     asked = "docker info --format '{{.HTTPSProxy}}'; ls /etc/systemd/system/docker.service.d"
     assert registry.machine.run(asked).stdout.splitlines() == [proxy, "quaylab-proxy.conf"]
     assert registry.planned()[0] == START

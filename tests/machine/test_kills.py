@@ -17,9 +17,9 @@ from tests.machine.running import kill_in
 # The operations of a first run that change something where engine and images exist, in order.
 FIRST_RUN = (
     "tasks/object_storage.py | Save the credentials",
-    "tasks/docker.py | Record which registry the host serves",
-    "tasks/docker.py | Trust the registry's CA",
-    "tasks/docker.py | Resolve the registry's name",
+    "tasks/engine.py | Record which registry the host serves",
+    "tasks/engine.py | Trust the registry's CA",
+    "tasks/engine.py | Resolve the registry's name",
     "tasks/images.py | Get the images",
     "tasks/database.py | Write the database's files",
     "tasks/database.py | Run the database",
@@ -142,9 +142,9 @@ def test_killed_while_the_engine_is_installed(
     lab = Deployment.of(operator, tmp_path_factory.mktemp("apt"), groups)
     try:
         for process in ("apt-get", "dpkg"):
-            lab.kill("tasks/docker.py", when=partial(_runs, machine, process))
-        lab.run("tasks/docker.py").check()
-        assert lab.run("tasks/docker.py").changed() == []
+            lab.kill("tasks/engine.py", when=partial(_runs, machine, process))
+        lab.run("tasks/engine.py").check()
+        assert lab.run("tasks/engine.py").changed() == []
         assert machine.run("dpkg --audit").stdout == ""
         assert machine.run("systemctl is-active docker").stdout == "active\n"
     finally:
