@@ -1,8 +1,8 @@
 """Machines for the tests: privileged containers in which systemd is PID 1.
 
 They lack what a container can't have (a kernel, LVM, memory limits). For a deploy they look like
-servers: each has an address, sshd, systemd, apt, a Docker engine on overlay2 if wanted, and can
-reboot and crash.
+servers: each has an address, sshd, systemd, apt, an engine on an overlay if wanted, and can reboot
+and crash.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ PACKAGES = (
     "python3,sudo,systemd,systemd-sysv,tzdata"
 )
 
-ImageName = Literal["bare", "docker"]
+ImageName = Literal["bare", "docker", "podman"]
+# Where engines keep their data: on volumes, as an overlay doesn't work on an overlay.
+ENGINE_DATA = {"docker": "/var/lib/docker", "podman": "/var/lib/containers"}
 
 
 class CommandFailed(AssertionError):
@@ -219,11 +221,13 @@ class ThisMachine:
 
 @dataclass(frozen=True)
 class Machine:
-    """One machine; `name` is its host name, `address` survives reboots."""
+    """One machine; `name` is its host name, `address` survives reboots, `engine` is the client of
+    its engine."""
 
     name: str
     address: str
     container: str
+    engine: str = "docker"
 
     def run(
         self,
@@ -257,7 +261,7 @@ class Machine:
 
     def load_images(self, references: Iterable[str]) -> None:
         """Copy images from the CI machine's engine to the machine's."""
-        load = ["docker", "exec", "--interactive", self.container, "docker", "load"]
+        load = ["docker", "exec", "--interactive", self.container, self.engine, "load"]
         _pipe(["docker", "save", *references], load)
 
     def reboot(self) -> None:
@@ -313,7 +317,7 @@ class Machine:
     def destroy(self) -> None:
         """Remove the machine and its data."""
         run("docker", "rm", "--force", self.container)
-        run("docker", "volume", "rm", f"{self.container}-docker")
+        run("docker", "volume", "rm", *(f"{self.container}-{each}" for each in ENGINE_DATA))
 
     def _is_up(self) -> bool:
         # "running" and "degraded" mean that systemd has no job left: all enabled units were
@@ -354,23 +358,25 @@ class MachineFactory:
         self._addresses = map(str, hosts)  # each is used once, so that known_hosts stays correct
 
     def __call__(self, name: str, image: ImageName = "docker") -> Machine:
-        """Return a running machine; `bare` is a new server, `docker` has a running engine."""
+        """Return a running machine; `bare` is a new server, the others have an engine."""
         address = next(self._addresses)
         reference = build_image(image)
         container = f"{self._prefix}-{name}"
         pip_conf, pip_files = _pip_settings()
         mounts = {_nameservers(): "/etc/resolv.conf", **pip_files}
-        run("docker", "volume", "create", self._label, f"{container}-docker")
+        volumes = {f"{container}-{engine}": path for engine, path in ENGINE_DATA.items()}
+        for volume in volumes:
+            run("docker", "volume", "create", self._label, volume)
         run(
             *("docker", "create", "--name", container, "--hostname", name, self._label),
             *("--privileged", "--cgroupns=private"),
             *("--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp:exec"),
-            # overlay2 does not work on an overlay: the engine's data is on a volume.
-            f"--volume={container}-docker:/var/lib/docker",
+            *(f"--volume={volume}:{path}" for volume, path in volumes.items()),
             *(f"--volume={source}:{target}:ro" for source, target in mounts.items()),
             *("--network", self._network, "--ip", address, reference),
         )
-        machine = Machine(name, address, container)
+        engine = "podman" if image == "podman" else "docker"
+        machine = Machine(name, address, container, engine)
         machine.start()
         machine.run("cat >/etc/pip.conf", input=pip_conf)
         machine.run(
@@ -381,11 +387,13 @@ class MachineFactory:
         self._operator.trust(machine, host_keys.splitlines())
         return machine
 
-    def together(self, names: Iterable[str], references: Sequence[str]) -> list[Machine]:
+    def together(
+        self, names: Iterable[str], references: Sequence[str], image: ImageName = "docker"
+    ) -> list[Machine]:
         """Return running machines with images, made at the same time."""
 
         def make(name: str) -> Machine:
-            machine = self(name)
+            machine = self(name, image)
             machine.load_images(references)
             return machine
 
