@@ -193,10 +193,14 @@ def _pip_settings() -> tuple[str, dict[Path, str]]:
 
 
 class Shell(Protocol):
-    """A machine that has an address and runs shell commands as root."""
+    """A machine that has an address, and runs shell commands as root. ``engine`` is the client of
+    its engine."""
 
     @property
     def address(self) -> str: ...
+
+    @property
+    def engine(self) -> str: ...
 
     def run(
         self, command: str, check: bool = True, input: str | None = None, timeout: float = 600
@@ -207,6 +211,7 @@ class ThisMachine:
     """The CI machine itself, with a home of its own for the engine's client and its logins."""
 
     address = "127.0.0.1"
+    engine = "docker"
 
     def __init__(self, home: Path) -> None:
         self._home = home

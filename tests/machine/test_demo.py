@@ -17,6 +17,7 @@ PROJECT = "/root/quaylab"
 REGISTRY = "quay.quaylab.lan"
 ADMIN = "quayadmin"
 DEMO = "inventories/demo/inventory.py"
+pytestmark = engines.FOR_BOTH
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,9 @@ class Demo:
         return self.machine.run(f"cat {PROJECT}/credentials/demo-ca.pem").stdout
 
 
-@pytest.fixture(scope="module", params=engines.BOTH)
-def demo(machine_factory: MachineFactory, request: pytest.FixtureRequest) -> Iterator[Demo]:
-    demo = Demo(machine_factory(f"demo-{request.param}", image="bare"), request.param)
+@pytest.fixture(scope="module")
+def demo(machine_factory: MachineFactory, engine: str) -> Iterator[Demo]:
+    demo = Demo(machine_factory("demo", image="bare"), engine)
     demo.machine.put_project(PROJECT)
     yield demo
     demo.machine.destroy()
@@ -138,6 +139,7 @@ def test_down_keeps_the_data(demo: Demo, client: RegistryClient, images: dict[st
     assert client.pull(f"{ADMIN}/redis:demo")
 
 
+@pytest.mark.long_with_podman
 def test_purge_and_a_demo_with_mysql(
     demo: Demo, client: RegistryClient, images: dict[str, str]
 ) -> None:
