@@ -35,9 +35,12 @@ def installed(machine: Machine) -> Generator[StringCommand]:
     elif machine.debian_family:
         yield apt_install("podman crun netavark aardvark-dns ca-certificates")
     else:
-        # RHEL 8's network backend is CNI, whose names come with the plug-ins.
+        # RHEL 8's network backend is CNI, whose names come with the plug-ins. The last package has
+        # semanage, for the labels of data directories.
         names = " podman-plugins" if machine.os_id != "fedora" and machine.os_major == 8 else ""
-        yield StringCommand(f"dnf install --quiet --assumeyes podman{names}")
+        yield StringCommand(
+            f"dnf install --quiet --assumeyes podman{names} policycoreutils-python-utils"
+        )
 
 
 @operation()

@@ -11,7 +11,6 @@ from enum import Enum
 from weakref import WeakKeyDictionary
 
 import gevent
-from facts.podman import Podman
 from paramiko import SSHException
 from pyinfra import host, inventory, state
 from pyinfra.api import Host, State, StringCommand
@@ -25,6 +24,7 @@ from facts.firewall import Firewall
 from facts.images import Images
 from facts.machine import EngineInfo
 from facts.machine import Machine as MachineFact
+from facts.podman import Podman
 from facts.storage import Storage
 from facts.trust import Name
 from operations import (

@@ -287,7 +287,7 @@ class ContainerEngine(ABC):
     def images(self) -> str:
         """Prints name, identity and recorded identity of images. "$@" are pairs: an image's name,
         and the file that records its identity."""
-        return f"identities() {{ {self.identities}; }}\n{IMAGES}"
+        return f"identities() {{\n{self.identities}\n}}\n{IMAGES}"
 
 
 # One call for all; one call for each if some are missing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 
@@ -25,6 +26,7 @@ from quaylab.model import (
     NORMAL_SHARES,
     Container,
     Mount,
+    Volume,
 )
 
 # How many of a service's messages are shown if it does not start.
@@ -121,6 +123,12 @@ class Quadlet(ContainerEngine):
     def bind(self, mount: Mount) -> str:
         return units.bind(mount)
 
+    # --- volumes ---
+
+    def create_volume(self, volume: Volume) -> str:
+        create = super().create_volume(volume)
+        return f"{_labelled(volume.device)} && {create}" if volume.device else create
+
     # --- images ---
 
     # Names are completed here as Docker does it: what Podman makes of short ones depends on how
@@ -187,6 +195,18 @@ def _start(service: str) -> str:
         f"{{ systemctl reset-failed {service} 2>/dev/null; systemctl restart {service} || {{ "
         f"journalctl --unit={service} --output=cat --no-pager --lines={MESSAGES} >&2; "
         "exit 1; }; }"
+    )
+
+
+def _labelled(directory: str) -> str:
+    """Let containers use a directory of the host if SELinux enforces. What is made in it later has
+    its type as well, and so it stays if all labels of the host are set anew."""
+    quoted, pattern = shlex.quote(directory), shlex.quote(f"{re.escape(directory)}(/.*)?")
+    return (
+        "{ ! selinuxenabled 2>/dev/null || { "
+        f"{{ semanage fcontext --add --type container_file_t {pattern} 2>/dev/null || "
+        f"semanage fcontext --modify --type container_file_t {pattern}; }} && "
+        f"restorecon {quoted}; }}; }}"
     )
 
 

@@ -13,7 +13,7 @@ from tests.deploy.project import ENGINE, REPORT, Project, Result, fake, report
 TASK = "tasks/engine.py"
 PARTS = ("quay", "database", "redis")
 APT = "apt-get install"
-PODMAN = ["dnf install --quiet --assumeyes podman"]
+PODMAN = ["dnf install --quiet --assumeyes podman policycoreutils-python-utils"]
 SYSTEMS = {
     "rhel-7": ("rhel|7.9|fedora", ["yum install --quiet --assumeyes docker"]),
     "rhel-8": ("rhel|8.10|fedora", ["dnf install --quiet --assumeyes podman podman-plugins"]),
