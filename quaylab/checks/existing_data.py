@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from quaylab.checks import ownership
+from quaylab.engines import BY_NAME as ENGINES
 from quaylab.hosts.machine import Machine
 from quaylab.model import CREDENTIALS_LABEL, DATA_LABEL, IMPLEMENTATION_LABEL, PATH_LABEL, Volume
 from quaylab.services.base import Workload
@@ -19,7 +20,7 @@ def container_problems(name: str, machine: Machine, workloads: Iterable[Workload
         yield (
             f"{name}: container {container} was not made by Quaylab, which won't remove what may "
             "hold somebody's data; remove it there yourself, or give it another name: "
-            f"{machine.container_engine} rename {container} NAME"
+            f"{ENGINES[machine.container_engine].make_room(container)}"
         )
 
 

@@ -102,6 +102,11 @@ class ContainerEngine(ABC):
         """
 
     @abstractmethod
+    def make_room(self, name: str) -> str:
+        """Return the command with which a container of others gives up its name, for a message to
+        people."""
+
+    @abstractmethod
     def logs(self, name: str) -> str:
         """Return the command that shows a container's log, for a message to people."""
 

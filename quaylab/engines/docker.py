@@ -202,6 +202,9 @@ class Docker(ContainerEngine):
             "exit 1; fi; sleep 0.$pause; test $pause = 5 || pause=$((pause + 1)); done"
         )
 
+    def make_room(self, name: str) -> str:
+        return f"docker rename {name} NAME"
+
     def logs(self, name: str) -> str:
         return f"docker logs {name}"
 

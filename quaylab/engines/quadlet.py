@@ -117,6 +117,9 @@ class Quadlet(ContainerEngine):
             "exit 1; fi; sleep 0.$pause; test $pause = 5 || pause=$((pause + 1)); done"
         )
 
+    def make_room(self, name: str) -> str:
+        return f"podman rename {name} NAME, and if it has a unit, mv {units.path(name)} ELSEWHERE"
+
     def logs(self, name: str) -> str:
         return f"journalctl --unit={name}"
 
