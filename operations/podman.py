@@ -33,7 +33,7 @@ def installed(machine: Machine) -> Generator[StringCommand]:
     if ask(Podman).installed:
         host.noop("podman is there")
     elif machine.debian_family:
-        yield apt_install("podman crun netavark aardvark-dns ca-certificates")
+        yield apt_install("podman crun netavark aardvark-dns nftables apparmor ca-certificates")
     else:
         # RHEL 8's network backend is CNI, whose names come with the plug-ins. The last package has
         # semanage, for the labels of data directories.

@@ -119,7 +119,8 @@ def _problems(version: str, info: Mapping[str, Any], values: Mapping[str, str]) 
         )
     if "quadlet" not in values:
         found.append(f"without Quadlet, as {GENERATOR} is not there; install the whole package")
-    if host["networkBackend"] == "netavark" and not host["networkBackendInfo"].get("dns"):
+    backend = host.get("networkBackendInfo") or {"dns": "unknown"}
+    if host["networkBackend"] == "netavark" and not backend.get("dns"):
         found.append(
             "without aardvark-dns, so containers don't find each other by name; install it"
         )
