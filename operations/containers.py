@@ -70,9 +70,8 @@ def running(workload: Workload, timeout: int) -> Generator[StringCommand]:
         # Its clients miss it for a shorter time.
         yield StringCommand(host_engine().begin_to_stop(wanted, workload.before_stop))
     if change == "replace":
-        # Look for it again: the container of a killed run may have come up only now.
-        yield StringCommand(host_engine().remove_ours(wanted.name))
-        yield StringCommand(host_engine().run(wanted))
+        for command in host_engine().replace(wanted):
+            yield StringCommand(command)
     elif change != "wait":
         if change == "restart":
             # A file with a time in the future would cause a restart in every run.

@@ -72,8 +72,9 @@ class ContainerEngine(ABC):
         return state.change(wanted)
 
     @abstractmethod
-    def run(self, container: Container) -> str:
-        """Create and start a container, now and after each boot."""
+    def replace(self, container: Container) -> tuple[str, ...]:
+        """Create a container in the place of one of ours of this name, if there is one, and start
+        it, now and after each boot. If a container of others has the name, the command fails."""
 
     @abstractmethod
     def change(self, container: Container, change: str) -> str:

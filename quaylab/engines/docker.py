@@ -166,6 +166,10 @@ class Docker(ContainerEngine):
         arguments += [f"--env={name}={value}" for name, value in container.environment]
         return [*arguments, container.image, *container.command]
 
+    def replace(self, container: Container) -> tuple[str, ...]:
+        # Look for it again: the container of a killed run may have come up only now.
+        return self.remove_ours(container.name), self.run(container)
+
     def run(self, container: Container) -> str:
         return f"{self.run_words} {shlex.join(self.run_arguments(container))} >/dev/null"
 

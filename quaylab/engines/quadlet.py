@@ -64,14 +64,14 @@ class Quadlet(ContainerEngine):
         unit = state.files.get(units.path(wanted.name))
         return None if unit and unit.sha256 == units.sha256(wanted) else "update"
 
-    def run(self, container: Container) -> str:
+    def replace(self, container: Container) -> tuple[str, ...]:
         name, service = container.name, units.service(container.name)
-        taken = f"a container {name} is there that Quaylab has not made"
+        taken = f"a container {name} is there that Quaylab has not made; nothing was replaced"
         return (
             # Quadlet's services replace a container of their name, whoever has made it.
-            f'test -z "$(podman ps --all --quiet --filter name=^{name}$)" || '
+            f'test "{_named(name)}" = "{_ours(name)}" || '
             f"{{ echo {shlex.quote(taken)} >&2; exit 1; }}; "
-            f"{_place(container)} && {_start(service)}"
+            f"{_place(container)} && {{ {_remove_container(name)}; {_start(service)}; }}",
         )
 
     def change(self, container: Container, change: str) -> str:
@@ -95,10 +95,10 @@ class Quadlet(ContainerEngine):
         )
 
     def remove_ours(self, name: str) -> str:
-        found = f"$(podman ps --all --quiet --filter label={DIGEST_LABEL} --filter name=^{name}$)"
+        path = units.path(name)
         return (
-            f"{_stop(name)}; ours={found}; podman stop $ours >/dev/null 2>&1; "
-            "podman rm --force --volumes $ours >/dev/null 2>&1 || :"
+            f"! grep --quiet --no-messages {DIGEST_LABEL} {path} || rm -f {path}; "
+            f"{_remove_container(name)}; systemctl daemon-reload"
         )
 
     def wait_until_healthy(self, container: Container, seconds: int) -> str:
@@ -165,11 +165,11 @@ podman image inspect --format 'sha256:{{.Id}}{{range .RepoDigests}} {{.}}{{end}}
             for name, value in arguments.items()
         )
         return (
-            f"folder=$(mktemp -d) && tar -C $folder -xf {context} && "
+            f"{{ folder=$(mktemp -d) && tar -C $folder -xf {context} && "
             # Docker's format, as an image of the other one has no health check.
             "podman build --quiet --format=docker --pull=never "
             f"--tag {shlex.quote(full_name(image))} {options} $folder >/dev/null; "
-            "built=$?; rm -rf $folder; (exit $built)"
+            "built=$?; rm -rf $folder; (exit $built); }"
         )
 
     def build_base(self, image: str, script: str) -> str:
@@ -215,6 +215,22 @@ def _labelled(directory: str) -> str:
 
 def _stop(name: str) -> str:
     return f"systemctl stop {units.service(name)} 2>/dev/null"
+
+
+def _named(name: str) -> str:
+    return f"$(podman ps --all --quiet --filter name=^{name}$)"
+
+
+def _ours(name: str) -> str:
+    return f"$(podman ps --all --quiet --filter name=^{name}$ --filter label={DIGEST_LABEL})"
+
+
+def _remove_container(name: str) -> str:
+    """Stop a container gracefully, also one of ours that systemd knows nothing of."""
+    return (
+        f'{_stop(name)}; ours={_ours(name)}; test -z "$ours" || '
+        "{ podman stop $ours >/dev/null 2>&1; podman rm --force --volumes $ours >/dev/null 2>&1; }"
+    )
 
 
 PODMAN = Quadlet()

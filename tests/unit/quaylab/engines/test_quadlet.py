@@ -12,7 +12,7 @@ import pytest
 
 from quaylab.engines import PODMAN, quadlet, units
 from quaylab.engines.state import WrittenFile
-from quaylab.model import DIGEST_LABEL, Mount, Volume
+from quaylab.model import DIGEST_LABEL, Container, Mount, Volume
 from tests.unit.quaylab.test_model import CONTAINER
 from tests.unit.shell import Shell
 from tests.unit.states import engine
@@ -31,18 +31,24 @@ def host(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell
     return shell
 
 
+def _replace(container: Container) -> str:
+    (command,) = PODMAN.replace(container)
+    return command
+
+
 def _unit(tmp_path: Path) -> Path:
     return tmp_path / "units" / f"{NAME}.container"
 
 
 def test_a_container_is_a_unit_that_systemd_starts(host: Shell, tmp_path: Path) -> None:
-    assert host.run(PODMAN.run(CONTAINER)).returncode == 0
+    assert host.run(_replace(CONTAINER)).returncode == 0
     assert _unit(tmp_path).read_text() == units.unit(CONTAINER)
     calls = [each for each in host.calls if not each.startswith("podman ps")]
     assert calls == [
         "generator --dryrun",
         f"systemctl unmask --quiet {SERVICE}",
         "systemctl daemon-reload",
+        f"systemctl stop {SERVICE}",
         f"systemctl reset-failed {SERVICE}",
         f"systemctl restart {SERVICE}",
     ]
@@ -50,16 +56,16 @@ def test_a_container_is_a_unit_that_systemd_starts(host: Shell, tmp_path: Path) 
 
 def test_odd_values_reach_the_unit_unchanged(host: Shell, tmp_path: Path) -> None:
     odd = dataclasses.replace(CONTAINER, command=("it's", "$HOME", "`id`", "100%", "two\nlines"))
-    assert host.run(PODMAN.run(odd)).returncode == 0
+    assert host.run(_replace(odd)).returncode == 0
     assert _unit(tmp_path).read_text() == units.unit(odd)
 
 
 def test_a_unit_that_the_generator_refuses_replaces_nothing(host: Shell, tmp_path: Path) -> None:
-    host.run(PODMAN.run(CONTAINER))
+    host.run(_replace(CONTAINER))
     host.stub("generator", "echo 'unsupported key' >&2; exit 1")
     host.log.unlink()
     other = dataclasses.replace(CONTAINER, image="redis:9")
-    done = host.run(PODMAN.run(other))
+    done = host.run(_replace(other))
     assert done.returncode != 0
     assert "unsupported key" in done.stderr
     assert f"refuses the unit of {NAME}; nothing was replaced" in done.stderr
@@ -69,8 +75,8 @@ def test_a_unit_that_the_generator_refuses_replaces_nothing(host: Shell, tmp_pat
 
 def test_a_container_of_another_is_not_replaced(host: Shell, tmp_path: Path) -> None:
     """Quadlet's services would replace it, as their `podman run` has --replace."""
-    host.stub("podman", "echo c0ffee")
-    done = host.run(PODMAN.run(CONTAINER))
+    host.stub("podman", 'case "$*" in *label=*) ;; *) echo c0ffee ;; esac')
+    done = host.run(_replace(CONTAINER))
     assert done.returncode != 0
     assert f"a container {NAME} is there that Quaylab has not made" in done.stderr
     assert not _unit(tmp_path).exists()
@@ -79,7 +85,7 @@ def test_a_container_of_another_is_not_replaced(host: Shell, tmp_path: Path) -> 
 def test_a_service_that_does_not_start_is_reported_with_its_messages(host: Shell) -> None:
     host.stub("systemctl", "test $1 != restart")
     host.stub("journalctl", "echo 'no such image'")
-    done = host.run(PODMAN.run(CONTAINER))
+    done = host.run(_replace(CONTAINER))
     assert done.returncode != 0
     assert "no such image" in done.stderr
 
@@ -110,7 +116,7 @@ def test_few_shares_are_a_small_weight(host: Shell) -> None:
 
 def test_the_unit_goes_before_its_service_is_stopped(host: Shell, tmp_path: Path) -> None:
     """A run that is killed between the two leaves a container, which the next one removes."""
-    host.run(PODMAN.run(CONTAINER))
+    host.run(_replace(CONTAINER))
     host.log.unlink()
     host.stub("systemctl", f'test $1 != stop || test ! -e {_unit(tmp_path)} || echo "too early"')
     done = host.run(PODMAN.remove(NAME))
@@ -119,15 +125,21 @@ def test_the_unit_goes_before_its_service_is_stopped(host: Shell, tmp_path: Path
 
 
 @pytest.mark.parametrize("ours", ["c0ffee", ""], ids=["ours", "another's, or none"])
-def test_only_a_container_of_ours_is_removed(host: Shell, ours: str) -> None:
+def test_only_a_container_of_ours_is_removed(host: Shell, tmp_path: Path, ours: str) -> None:
+    host.run(_replace(CONTAINER))
+    host.log.unlink()
     host.stub("podman", f'case $1 in ps) echo {ours} ;; *) test -n "$2" ;; esac')
+    if not ours:
+        _unit(tmp_path).write_text("[Container]\nImage=elsewhere/redis\n")
     assert host.run(PODMAN.remove_ours(NAME)).returncode == 0
-    stopped, asked, *removed = host.calls
+    stopped, asked, *removed, reloaded = host.calls
     assert stopped == f"systemctl stop {SERVICE}"
     assert f"--filter label={DIGEST_LABEL}" in asked
     assert f"--filter name=^{NAME}$" in asked
-    wanted = [f"podman stop {ours}", f"podman rm --force --volumes {ours}"]
-    assert [call.strip() for call in removed] == [each.strip() for each in wanted]
+    wanted = [f"podman stop {ours}", f"podman rm --force --volumes {ours}"] if ours else []
+    assert removed == wanted
+    assert reloaded == "systemctl daemon-reload"
+    assert _unit(tmp_path).exists() is not bool(ours)
 
 
 def test_the_wait_ends_early_if_the_container_keeps_exiting(host: Shell, tmp_path: Path) -> None:
@@ -204,6 +216,11 @@ def test_a_build_starts_from_images_with_full_names(host: Shell, tmp_path: Path)
     (call,) = host.calls
     assert "--build-arg=BASE=docker.io/quaylab/base:1 --build-arg=QUAY_VERSION=v3.18.0" in call
     assert "--tag docker.io/quaylab/quay:1" in call
+
+
+def test_an_image_that_is_there_is_not_built_again(host: Shell, tmp_path: Path) -> None:
+    host.run(f"{PODMAN.has_image('a:1')} || {PODMAN.build('a:1', {}, '/nowhere.tar')}")
+    assert host.calls == ["podman image inspect docker.io/library/a:1"]
 
 
 def test_a_failed_build_fails(host: Shell, tmp_path: Path) -> None:
