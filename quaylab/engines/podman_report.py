@@ -138,13 +138,8 @@ def objects(output: Sequence[str]) -> Objects:
 
     def as_docker(item: dict[str, Any]) -> dict[str, Any]:
         if "network_interface" in item:
-            # Containers say the names of their networks where Docker's say the ids.
-            return {
-                "Name": item["name"],
-                "Id": item["name"],
-                "Internal": item["internal"],
-                "IPAM": {},
-            }
+            keys = {"Name": "name", "Id": "id", "Internal": "internal"}
+            return {"IPAM": {}, **{name: item[key] for name, key in keys.items()}}
         if "HostConfig" in item:
             return _container(item, found.get(item["Name"]))
         if "RepoTags" in item:
@@ -189,6 +184,8 @@ def _container(item: dict[str, Any], unit: Unit | None) -> dict[str, Any]:
     }
     return {
         **item,
+        # Without a network Podman leaves the key out.
+        "NetworkSettings": {"Networks": item["NetworkSettings"].get("Networks") or {}},
         "Image": f"sha256:{item['Image']}",
         "Config": {**config, "Image": item["ImageName"]},
         "State": {**item["State"], "Health": health if health.get("Status") else None},

@@ -112,8 +112,9 @@ class Quadlet(ContainerEngine):
             f"until {check} >/dev/null 2>&1; do "
             'if test $(($(restarts) - first)) -ge 3 || test "$(date +%s)" -ge "$end"; then '
             f"printf '%s\\n' {shlex.quote(error)} >&2; "
-            f"journalctl --unit={service} --since=@$((begin - 60)) --lines={LINES} --output=cat "
-            f"--no-pager 2>&1 | awk {shlex.quote(SUMMARY)} >&2; "
+            # The container's own lines, without what Podman says of it.
+            f"journalctl CONTAINER_NAME={container.name} --since=@$((begin - 60)) --lines={LINES} "
+            f"--output=cat --no-pager 2>&1 | sed '/^$/d' | awk {shlex.quote(SUMMARY)} >&2; "
             "exit 1; fi; sleep 0.$pause; test $pause = 5 || pause=$((pause + 1)); done"
         )
 
@@ -121,7 +122,7 @@ class Quadlet(ContainerEngine):
         return f"podman rename {name} NAME, and if it has a unit, mv {units.path(name)} ELSEWHERE"
 
     def logs(self, name: str) -> str:
-        return f"journalctl --unit={name}"
+        return f"podman logs {name}"
 
     def bind(self, mount: Mount) -> str:
         return units.bind(mount)
@@ -189,7 +190,8 @@ def _place(container: Container) -> str:
         "rm -r $folder; test $accepted = 0 || "
         f"{{ printf '%s\\n' \"$said\" {shlex.quote(refused)} >&2; exit 1; }}; "
         f"install -d {units.FOLDER} && printf %s {text} >{path}.new && mv -f {path}.new {path} && "
-        f"systemctl unmask --quiet {units.service(name)} && systemctl daemon-reload"
+        f"systemctl unmask --quiet {units.service(name)} 2>/dev/null && "
+        "systemctl daemon-reload"
     )
 
 

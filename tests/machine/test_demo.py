@@ -148,7 +148,7 @@ def test_purge_and_a_demo_with_mysql(
         f"{demo.engine} volume ls -q",
         f"{demo.engine} ps -aq",
         "ls /etc/quaylab",
-        "ls /etc/containers/systemd",
+        "ls /etc/containers/systemd/*.container",
         "grep quay /etc/hosts",
     ):
         assert demo.machine.run(left, check=False).stdout == "", left

@@ -121,7 +121,7 @@ ITEM: dict[str, Any] = {
         "RestartPolicy": {"Name": "no"},
         "PortBindings": {"6379/tcp": [{"HostIp": "127.0.0.1", "HostPort": "6380"}]},
     },
-    "NetworkSettings": {"Networks": {"quaylab": {"NetworkID": "quaylab"}}},
+    "NetworkSettings": {"Networks": {"quaylab": {"NetworkID": "n1"}}},
     "Mounts": [
         {"Type": "bind", "Source": "/etc/quaylab/redis", "Destination": "/etc/quaylab"},
         {"Type": "volume", "Name": "data", "Source": "/x/_data", "Destination": "/data"},
@@ -224,6 +224,10 @@ def test_a_unit_of_others_has_no_labels_of_ours() -> None:
 def test_a_container_without_a_health_check() -> None:
     item = {**ITEM, "State": {**ITEM["State"], "Health": {"Status": "", "Log": None}}}
     assert _state(item).containers[CONTAINER.name].health is None
+
+
+def test_a_container_off_the_network_is_replaced() -> None:
+    assert PODMAN.due(_state({**ITEM, "NetworkSettings": {}}), CONTAINER) == "replace"
 
 
 def test_a_port_at_all_addresses() -> None:
