@@ -7,7 +7,7 @@ from pyinfra import local
 local.include("tasks/object_storage.py")
 local.include("tasks/subscription.py")
 local.include("tasks/docker_storage.py")
-local.include("tasks/docker.py")
+local.include("tasks/engine.py")
 local.include("tasks/images.py")
 local.include("tasks/ceph.py")
 local.include("tasks/etcd.py")

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bench.site import Lab, virtual_environment
-from quaylab.engines import docker
+from quaylab.engines import DOCKER
 from quaylab.model import (
     DIGEST_LABEL,
     NETWORK,
@@ -104,7 +104,7 @@ def _state(plan: Plan, host: str) -> dict[str, Any]:
     if plan.certificate.ca:
         files.append(ManagedFile(topology.docker_trust, plan.certificate.ca))
     quay = plan.workload("quay", topology.leader)
-    mounts = " ".join(f"--volume={docker.bind(mount)}" for mount in quay.container.mounts)
+    mounts = " ".join(f"--volume={DOCKER.bind(mount)}" for mount in quay.container.mounts)
     return {
         "hosts_line": f"{plan.address_of_registry(host)} {topology.hostname} # quaylab",
         "directories": sorted({str(PurePosixPath(file.path).parent) for file in files}),
@@ -156,5 +156,5 @@ def _container(container: Container) -> dict[str, Any]:
         "log_options": {"max-size": container.log_size, "max-file": str(container.log_files)},
         "healthcheck": {"test": container.health, "interval": f"{container.health_interval}s"},
         "published_ports": [str(port) for port in container.ports],
-        "volumes": [docker.bind(mount) for mount in container.mounts],
+        "volumes": [DOCKER.bind(mount) for mount in container.mounts],
     }

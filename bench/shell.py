@@ -10,7 +10,7 @@ import base64
 import json
 import shlex
 
-from quaylab.engines import docker
+from quaylab.engines import DOCKER
 from quaylab.model import NETWORK, Container, ManagedFile
 from quaylab.plan import Plan
 from quaylab.services.base import Workload
@@ -40,7 +40,7 @@ def script(plan: Plan) -> str:
         lines.append(_put(ManagedFile(plan.topology.docker_trust, plan.certificate.ca)))
     name = plan.settings.database_name
     extension = shlex.quote(f"psql --dbname={name} --command='CREATE EXTENSION pg_trgm'")
-    mounts = " ".join(f"--volume={docker.bind(mount)}" for mount in quay.container.mounts)
+    mounts = " ".join(f"--volume={DOCKER.bind(mount)}" for mount in quay.container.mounts)
     lines += [
         *_start(database),
         f"docker exec {database.container.name} bash -c {extension}",
@@ -79,7 +79,7 @@ def _network_and_volume(workload: Workload) -> list[str]:
 
 def _run_container(container: Container) -> list[str]:
     return [
-        f"docker run {shlex.join(docker.run_arguments(container))}",
+        f"docker run {shlex.join(DOCKER.run_arguments(container))}",
         f"wait_for {container.name} {shlex.quote(container.health)}",
     ]
 

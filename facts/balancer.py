@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
-from quaylab.engines import docker
+from facts.engines import host_engine
 from quaylab.services.balancer import ask
 from quaylab.services.haproxy_config import BACKEND
 
@@ -65,7 +65,7 @@ class Balancer(FactBase[BalancerState | None]):
     def command(self, container: str) -> str:
         questions = ("show info", f"show servers state {BACKEND}", f"show stat {BACKEND} 4 -1")
         script = "; ".join(f"{ask(question)}; echo" for question in questions)
-        return f"{docker.execute(container, script)} 2>/dev/null || :"
+        return f"{host_engine().execute(container, script)} 2>/dev/null || :"
 
     @staticmethod
     def default() -> BalancerState | None:

@@ -6,7 +6,7 @@ from pyinfra.api import StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
-from quaylab.engines import docker
+from facts.engines import host_engine
 from quaylab.engines.state import NOTHING, EngineState
 
 
@@ -14,7 +14,7 @@ class Engine(FactBase[EngineState]):
     """Containers, networks, volumes and files of Quaylab's, in one command."""
 
     def command(self) -> str:
-        return docker.OBJECTS
+        return host_engine().objects
 
     @staticmethod
     def default() -> EngineState:
@@ -22,7 +22,7 @@ class Engine(FactBase[EngineState]):
 
     def process(self, output: list[str]) -> EngineState:
         try:
-            return docker.objects(output).state
+            return host_engine().parse(output).state
         except ValueError as error:
             raise FactProcessError(f"the engine's state can't be read: {error}") from error
 
@@ -35,7 +35,9 @@ class Succeeds(FactBase[bool]):
     """
 
     def command(self, container: str, command: str) -> StringCommand:
-        return StringCommand(docker.execute(container, command), ">/dev/null 2>&1 && echo yes || :")
+        return StringCommand(
+            host_engine().execute(container, command), ">/dev/null 2>&1 && echo yes || :"
+        )
 
     @staticmethod
     def default() -> bool:

@@ -11,7 +11,7 @@ from pyinfra.api import StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
-from quaylab.engines import docker
+from facts.engines import host_engine
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Database(FactBase[DatabaseState | None]):
         else:
             query = " ".join(MYSQL.format(database=database).split())
             client = 'mysql --user=root --skip-column-names --raw --execute="$0"'
-        command = docker.execute_bash(container, shlex.quote(client), query)
+        command = host_engine().execute_bash(container, shlex.quote(client), query)
         return StringCommand(command, "2>/dev/null || :")  # it may not run yet
 
     @staticmethod

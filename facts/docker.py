@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pyinfra.api.facts import FactBase
 
-from quaylab.engines import docker
+from quaylab.engines import DOCKER
 
 # After dpkg was interrupted, dockerd may be there and can't be started.
 HALF_INSTALLED = (
@@ -23,7 +23,7 @@ without_rules() {{
   grep --quiet --no-messages '"iptables" *: *false' /etc/docker/daemon.json ||
     for pid in $(pidof dockerd); do tr '\0' ' ' </proc/$pid/cmdline; done |
       grep --quiet -e '--iptables=false' ||
-    {docker.USES_NFTABLES}
+    {DOCKER.uses_nftables}
 }}
 flushed=
 for tool in iptables iptables-nft iptables-legacy; do
@@ -32,7 +32,7 @@ for tool in iptables iptables-nft iptables-legacy; do
   flushed=yes
   if jumps PREROUTING && jumps FORWARD; then flushed=; break; fi
 done
-if test "$flushed" && {docker.HAS_NETWORK} && ! without_rules; then
+if test "$flushed" && {DOCKER.has_network} && ! without_rules; then
   echo flushed
 fi
 """

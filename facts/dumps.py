@@ -9,7 +9,7 @@ from pyinfra.api import StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
-from quaylab.engines import docker
+from facts.engines import host_engine
 from quaylab.upgrade.dumps import DIRECTORY, LOCK, Dump, DumpsState
 
 POSTGRESQL = (
@@ -44,10 +44,10 @@ class Dumps(FactBase[DumpsState]):
             "printf 'now %s\\n' \"$(date +%s)\";",
             # The free space of the directory or, if it isn't there yet, of its parent.
             f"df -B1 --output=avail {DIRECTORY} /var/lib 2>/dev/null | sed -n '2s/^ */free /p';",
-            docker.execute(container, f"df -B1 --output=avail {data}"), "2>/dev/null |",
+            host_engine().execute(container, f"df -B1 --output=avail {data}"), "2>/dev/null |",
             "sed -n '2s/^ */free /p';",
             # A database without a schema answers only the first question.
-            docker.execute_bash(container, shlex.quote(query)), "2>/dev/null;",
+            host_engine().execute_bash(container, shlex.quote(query)), "2>/dev/null;",
             f"for signed in {DIRECTORY}/*.json; do",
             'test ! -e "${signed%.json}.dump" ||',
             'printf "dump %s %s\\n" "$(basename "$signed" .json)" "$(cat "$signed")"; done',

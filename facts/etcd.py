@@ -9,7 +9,7 @@ from pyinfra.api import StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
-from quaylab.engines import docker
+from facts.engines import host_engine
 from quaylab.services.etcd import ETCDCTL
 
 
@@ -40,7 +40,7 @@ class Etcd(FactBase[tuple[EtcdMember, ...] | None]):
 
     def command(self, container: str) -> StringCommand:
         listing = f"{ETCDCTL} --command-timeout=5s member list"
-        return StringCommand(docker.execute(container, listing), "2>/dev/null || :")
+        return StringCommand(host_engine().execute(container, listing), "2>/dev/null || :")
 
     @staticmethod
     def default() -> tuple[EtcdMember, ...] | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.facts import FactBase
 
+from facts.engines import host_engine
 from quaylab.checks.fetched_images import ImageState, note_path
-from quaylab.engines import docker
 
 
 class Images(FactBase[dict[str, ImageState]]):
@@ -14,7 +14,9 @@ class Images(FactBase[dict[str, ImageState]]):
 
     def command(self, references: list[str]) -> StringCommand:
         pairs = [word for each in references for word in (each, note_path(each))]
-        return StringCommand("set --", *(QuoteString(word) for word in pairs), ";", docker.IMAGES)
+        return StringCommand(
+            "set --", *(QuoteString(word) for word in pairs), ";", host_engine().images
+        )
 
     @staticmethod
     def default() -> dict[str, ImageState]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
-from quaylab.engines import docker
+from facts.engines import host_engine
+from quaylab.engines import DOCKER, ENGINES, ContainerEngine
+from quaylab.engines.inspected import split_first
+from quaylab.engines.state import Engine
 from quaylab.hosts import machine
 from quaylab.model import container_name
 from quaylab.paths import CEPH_NOTE, IMAGE_NOTES, REGISTRY_NOTE, SCHEMA_NOTE, STORAGE_NOTE
 
+# Before what an engine reports stands its name.
+SECTION = "engine"
 # One wide command instead of ten narrow ones: a fact costs a round trip.
 COMMAND = r"""
 # pyinfra reads UTF-8 only. A file without even a line's end is what a power cut left: no note.
@@ -50,7 +53,10 @@ ip -o -4 address show scope global 2>/dev/null |
   while read -r _ link _ address _; do
     printf 'own_address %s\n' "${address%/*}"
     printf 'network %s %s\n' "$link" "$address"
-    case $link in docker*|br-*|veth*|virbr*) ;; *) printf 'address %s\n' "${address%/*}" ;; esac
+    case $link in
+      docker*|podman*|br-*|veth*|virbr*) ;;
+      *) printf 'address %s\n' "${address%/*}" ;;
+    esac
   done
 schema=$(note SCHEMA_NOTE) && printf 'schema %s\n' "$schema"
 for file in IMAGE_NOTES/*; do
@@ -73,7 +79,11 @@ class Machine(FactBase[machine.Machine | None]):
         command = COMMAND
         for name, path in NOTES.items():
             command = command.replace(name, path)
-        return f"{command}{docker.INFO}{docker.OBJECTS}listening after\n"
+        # A shell of its own for each engine: it may define functions.
+        parts = (
+            f"echo {SECTION} {engine.name}\n({engine.info}{engine.objects})\n" for engine in ENGINES
+        )
+        return f"{command}{''.join(parts)}listening after\n"
 
     @staticmethod
     def default() -> machine.Machine | None:
@@ -91,9 +101,8 @@ class Machine(FactBase[machine.Machine | None]):
         os_id, _, rest = one("os").partition("|")
         os_version, _, os_like = rest.partition("|")
         try:
-            found = docker.objects(output)
-            quay = found.state.containers.get(container_name("quay"))
-            return machine.Machine(
+            engines = {engine.name: _report(engine, _section(output, engine)) for engine in ENGINES}
+            found = machine.Machine(
                 uid=int(one("uid")),
                 os_id=os_id,
                 os_version=os_version,
@@ -104,73 +113,70 @@ class Machine(FactBase[machine.Machine | None]):
                 systemd=one("systemd") == "yes",
                 addresses=tuple(values.get("address", [])),
                 own_addresses=frozenset(values.get("own_address", [])),
-                networks=tuple(docker.split_first(line) for line in values.get("network", [])),
-                engine=_engine({key: lines[0] for key, lines in values.items()})
-                if "client" in values
-                else None,
-                volumes=found.volumes,
-                containers=found.container_labels,
+                networks=tuple(split_first(line) for line in values.get("network", [])),
+                engine=None,
+                volumes=(),
                 free_mb=dict(_free(line) for line in values.get("free", [])),
                 listening=_ports(values, "before") & _ports(values, "after"),
-                published=found.published,
                 # If the note is lost, the container has the version.
-                schema=(one("schema") if "schema" in values else quay and quay.version) or None,
+                schema=(one("schema") if "schema" in values else _version(engines)) or None,
                 storage=one("storage") or None,
                 registry=one("registry") or None,
                 ceph=frozenset(values.get("ceph", [])),
                 bootstrapped_cluster=one("bootstrapped_cluster") or None,
                 hostname=one("hostname"),
-                state=found.state,
-                images=found.images,
-                image_notes=dict(docker.split_first(line) for line in values.get("image_note", [])),
+                image_notes=dict(split_first(line) for line in values.get("image_note", [])),
                 clock_ahead=int(one("epoch")) - time.time() if "epoch" in values else 0,
+                engines=engines,
             )
+            return found.using(DOCKER.name)
         except ValueError as error:
             raise FactProcessError(f"the host's report can't be read: {error}") from error
 
 
-class EngineInfo(FactBase[machine.Engine | None]):
+class EngineInfo(FactBase[Engine | None]):
     """The engine's information about itself; None without an engine."""
 
     def command(self) -> str:
-        return docker.INFO
+        return host_engine().info
 
     @staticmethod
-    def default() -> machine.Engine | None:
+    def default() -> Engine | None:
         return None
 
-    def process(self, output: list[str]) -> machine.Engine | None:
-        values = dict(docker.split_first(line) for line in output)
-        return _engine(values) if "client" in values else None
+    def process(self, output: list[str]) -> Engine | None:
+        return host_engine().reported(output)
 
 
-def _engine(values: Mapping[str, str]) -> machine.Engine:
-    """Parse the answer to :data:`docker.INFO`, given by the first words of its lines."""
-    path, client, text = values["client"], values.get("version", ""), values.get("info", "")
-    info: dict[str, Any] = json.loads(text) if text.startswith("{") else {}
-    unsupported = None
-    if "podman" in client.lower() or "podman" in path:
-        unsupported = "Podman's shim, which lacks what is needed; remove podman-docker"
-    elif "/snap/" in path or "/snap/" in str(info.get("DockerRootDir")):
-        unsupported = "a snap, which can't read /etc; install the distribution's or Docker CE"
-    elif any("rootless" in option for option in info.get("SecurityOptions") or []):
-        unsupported = "rootless, and can't bind the registry's ports; use the system's engine"
-    elif "hangs" in values:
-        unsupported = (
-            "at a standstill: its engine gives no answer within 60 s; see what holds it up "
-            "(journalctl --unit=docker), then restart it: systemctl restart docker"
-        )
-    return machine.Engine(
-        version=info.get("ServerVersion") or None,
-        root_directory=info.get("DockerRootDir"),
-        unsupported=unsupported,
-        proxies=(
-            info.get("HttpProxy") or "",
-            info.get("HttpsProxy") or "",
-            info.get("NoProxy") or "",
-        ),
-        live_restore=bool(info.get("LiveRestoreEnabled")),
+def _section(output: list[str], engine: ContainerEngine) -> list[str]:
+    """Return the lines of an engine's section, of which the last one goes to the end."""
+    found: list[str] = []
+    current = ""
+    for line in output:
+        key, rest = split_first(line)
+        if key == SECTION:
+            current = rest
+        elif current == engine.name:
+            found.append(line)
+    return found
+
+
+def _report(engine: ContainerEngine, output: list[str]) -> machine.EngineReport:
+    found = engine.parse(output)
+    return machine.EngineReport(
+        engine.reported(output),
+        found.volumes,
+        found.container_labels,
+        found.published,
+        found.state,
+        found.images,
     )
+
+
+def _version(engines: Mapping[str, machine.EngineReport]) -> str:
+    """Return the version of Quay's container, in whichever engine it is."""
+    found = (each.state.containers.get(container_name("quay")) for each in engines.values())
+    return next((quay.version for quay in found if quay), "")
 
 
 def _free(line: str) -> tuple[str, int]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pyinfra.api import StringCommand
 from pyinfra.api.facts import FactBase
 
-from quaylab.engines import docker
+from facts.engines import host_engine
 from quaylab.services.quay_connections import REACH
 
 
@@ -28,7 +28,8 @@ class UnreachableTargets(FactBase[dict[tuple[str, int], str]]):
     ) -> StringCommand:
         words = [str(word) for target in targets for word in target]
         return StringCommand(
-            docker.reach(container, image, REACH, "reach", *words, inside=inside), "2>/dev/null"
+            host_engine().reach(container, image, REACH, "reach", *words, inside=inside),
+            "2>/dev/null",
         )
 
     @staticmethod

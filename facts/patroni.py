@@ -13,7 +13,7 @@ from pyinfra.api import StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
-from quaylab.engines import docker
+from facts.engines import host_engine
 from quaylab.scripts import patroni_report
 from quaylab.services.patroni_config import TAG
 
@@ -93,7 +93,7 @@ class Patroni(FactBase[PatroniState | None]):
 
     def command(self, container: str) -> StringCommand:
         script = shlex.join(["python3", "-c", inspect.getsource(patroni_report)])
-        return StringCommand(docker.execute(container, script), "2>/dev/null || :")
+        return StringCommand(host_engine().execute(container, script), "2>/dev/null || :")
 
     @staticmethod
     def default() -> PatroniState | None:

@@ -9,7 +9,7 @@ from pyinfra.api import StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
-from quaylab.engines import docker
+from facts.engines import host_engine
 from quaylab.model import VERSION_LABEL
 from quaylab.services.quay import HEALTH_URL
 
@@ -32,8 +32,8 @@ class Quay(FactBase[QuayState | None]):
     def command(self, container: str) -> StringCommand:
         command = f"curl --silent --insecure {HEALTH_URL}"
         return StringCommand(
-            docker.label(container, VERSION_LABEL), "2>/dev/null &&",
-            docker.execute(container, command), "2>/dev/null || :",
+            host_engine().label(container, VERSION_LABEL), "2>/dev/null &&",
+            host_engine().execute(container, command), "2>/dev/null || :",
         )  # fmt: skip
 
     @staticmethod

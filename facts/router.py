@@ -6,7 +6,7 @@ from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
 from facts.balancer import statistics
-from quaylab.engines import docker
+from facts.engines import host_engine
 from quaylab.services.tcp_proxy import STATISTICS
 
 
@@ -17,7 +17,7 @@ class Router(FactBase[dict[str, list[str]] | None]):
     """
 
     def command(self, container: str) -> str:
-        return f"{docker.execute(container, STATISTICS)} 2>/dev/null || :"
+        return f"{host_engine().execute(container, STATISTICS)} 2>/dev/null || :"
 
     @staticmethod
     def default() -> dict[str, list[str]] | None:

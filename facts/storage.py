@@ -10,7 +10,7 @@ from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
-from quaylab.engines import docker
+from quaylab.engines import DOCKER
 from quaylab.hosts.disks import (
     ENGINE_ROOT,
     Device,
@@ -80,9 +80,9 @@ ENGINE_OWN = (
     r"image|lost\+found|network|overlay|overlay2|plugins|runtimes|swarm|tmp|trust|vfs|volumes"
 )
 SUBSTITUTIONS = {
-    "ENGINE_ROOT_DIRECTORY": docker.ROOT_DIRECTORY,
-    "ENGINE_DRIVER": docker.DRIVER,
-    "ENGINE_COUNTS": docker.COUNTS,
+    "ENGINE_ROOT_DIRECTORY": DOCKER.root_directory,
+    "ENGINE_DRIVER": DOCKER.driver,
+    "ENGINE_COUNTS": DOCKER.counts,
     "ENGINE_ROOT": ENGINE_ROOT,
     "ENGINE_OWN": ENGINE_OWN,
 }

@@ -185,11 +185,14 @@ pull_secret = None
 pull_secret_user = "root"
 
 # --- The engine and the network ---
+# docker or podman; None: the one that has the registry's data already, else Podman on RHEL 8+ and
+# its clones, and Docker elsewhere.
+container_engine = None
 # Docker CE's package repository or a mirror of it, for RHEL 8+ and its clones.
 docker_ce_repository = "https://download.docker.com/linux"
-# Size at which a container's log is rotated.
+# Size at which Docker rotates a container's log; Podman's are in the journal.
 container_log_size = "10m"
-# Number of log files of a container.
+# Number of log files that Docker keeps.
 container_log_files = 3
 # Proxy for http, used by the engine, builds and Quay; it can't have a password.
 http_proxy = None

@@ -10,12 +10,12 @@ from pyinfra import host, inventory
 from pyinfra.api import Host, StringCommand, operation
 
 from facts.balancer import Balancer, BalancerState
+from facts.engines import engine_of, host_engine
 from facts.keepalived import Keepalived
 from operations.commands import fact_of, inventory_arguments
 from operations.containers import is_running
 from operations.observation import Question, ask, question
 from operations.phases import postpone
-from quaylab.engines import docker
 from quaylab.model import container_name
 from quaylab.plan import Plan
 from quaylab.services import balancer, haproxy_config, keepalived
@@ -41,7 +41,7 @@ def loaded(plan: Plan) -> Generator[StringCommand]:
     if found and found.loaded == wanted:
         host.noop("HAProxy runs with its present configuration")
         return
-    yield StringCommand(docker.execute(CONTAINER, _reload(wanted, plan.nodes)))
+    yield StringCommand(host_engine().execute(CONTAINER, _reload(wanted, plan.nodes)))
 
 
 def runs_haproxy(plan: Plan, name: str) -> bool:
@@ -113,7 +113,7 @@ def state_of(each: Host) -> BalancerState | None:
 def set_state(each: Host, node: Node, state: str) -> bool:
     """Give a node an administrative state in a balancer: ``drain`` or ``ready``."""
     command = balancer.ask(f"set server {haproxy_config.BACKEND}/{node.name} state {state}")
-    script = StringCommand(docker.execute(CONTAINER, command))
+    script = StringCommand(engine_of(each).execute(CONTAINER, command))
     done, output = each.run_shell_command(script, **inventory_arguments(each))
     # HAProxy says nothing if it does as it is told, and ends well in any case.
     return done and not output.stdout.strip()

@@ -9,6 +9,7 @@ from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.ceph import Ceph, Osds
+from facts.engines import host_engine
 from facts.files import Paths
 from operations.commands import quoted
 from operations.observation import ask
@@ -50,7 +51,7 @@ def user_present(plan: Plan) -> Generator[StringCommand]:
     if host.name != ceph.admin_host(plan.topology):
         host.noop("Ceph is administered on another host")
         return
-    shell = ceph.shell(plan.settings, plan.topology)
+    shell = ceph.shell(plan.settings, plan.topology, host_engine())
     state = ask(Ceph, shell=shell)
     if (
         state is None

@@ -8,6 +8,7 @@ from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.ceph import AUTHORIZED_KEYS, Ceph, Cephadm, CephadmState
+from facts.engines import host_engine
 from operations.commands import apt_install, fail, quoted
 from operations.observation import ask
 from quaylab.paths import CEPH_NOTE, VAR
@@ -91,7 +92,7 @@ def applied(plan: Plan) -> Generator[StringCommand]:
         host.noop(f"not without all of its hosts; left out are {', '.join(left_out)}")
         return
     wanted = cephadm.specifications(plan.settings, plan.topology, plan.credentials, plan.machines)
-    shell = ceph.shell(plan.settings, plan.topology)
+    shell = ceph.shell(plan.settings, plan.topology, host_engine())
     state = ask(Ceph, shell=shell) if _state(plan).made else None
     changed = cephadm.names_to_apply(wanted, state.declared if state else ())
     if not changed:
@@ -114,7 +115,7 @@ def serving(plan: Plan) -> Generator[StringCommand]:
     if host.name != ceph.admin_host(plan.topology):
         host.noop("waited for on the first host")
         return
-    shell = ceph.shell(plan.settings, plan.topology)
+    shell = ceph.shell(plan.settings, plan.topology, host_engine())
     state = ask(Ceph, shell=shell) if _state(plan).made else None
     if state and state.daemons.get("rgw") and state.daemons.get("osd"):
         host.noop(f"{state.health}: {', '.join(f'{n} {k}' for k, n in state.daemons.items())}")

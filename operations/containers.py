@@ -8,9 +8,9 @@ from pyinfra import host, inventory, logger
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.containers import Engine, Succeeds
+from facts.engines import host_engine
 from operations.commands import fail, quoted
 from operations.observation import ask
-from quaylab.engines import docker
 from quaylab.engines.state import EngineState
 from quaylab.model import (
     LOW_SHARES,
@@ -51,10 +51,11 @@ def running(workload: Workload, timeout: int) -> Generator[StringCommand]:
     wanted = workload.container
     engine = ask(Engine)
     if engine.network_is_internal:
+        client = host_engine().name
         yield fail(
             f"{host.name}: the network {NETWORK} was made by hand with --internal, so published "
-            "ports lead nowhere; disconnect what is in it (docker network disconnect), remove it "
-            f"(docker network rm {NETWORK}), and run again"
+            f"ports lead nowhere; disconnect what is in it ({client} network disconnect), remove "
+            f"it ({client} network rm {NETWORK}), and run again"
         )
         return
     yield from network_and_volume(workload, engine)
@@ -67,23 +68,22 @@ def running(workload: Workload, timeout: int) -> Generator[StringCommand]:
         return
     if workload.before_stop and interruption(engine, wanted, change):
         # Its clients miss it for a shorter time.
-        yield StringCommand(docker.begin_to_stop(wanted, workload.before_stop))
+        yield StringCommand(host_engine().begin_to_stop(wanted, workload.before_stop))
     if change == "replace":
-        # Look for it again: the container of a killed run may have come up only now.
-        yield StringCommand(docker.remove_ours(wanted.name))
-        yield StringCommand(docker.run(wanted))
+        for command in host_engine().replace(wanted):
+            yield StringCommand(command)
     elif change != "wait":
         if change == "restart":
             # A file with a time in the future would cause a restart in every run.
             yield StringCommand("touch", quoted(*(path for path, _ in wanted.files)))
-        yield StringCommand(docker.change(wanted, change))
+        yield StringCommand(host_engine().change(wanted, change))
     is_aside = workload.starts_aside and change not in ("wait", "update")
     if is_aside:
-        yield StringCommand(docker.set_shares(wanted.name, LOW_SHARES))
+        yield StringCommand(host_engine().set_shares(wanted.name, LOW_SHARES))
     if wanted.health:
-        yield StringCommand(docker.wait_until_healthy(wanted, timeout))
+        yield StringCommand(host_engine().wait_until_healthy(wanted, timeout))
     if is_aside:
-        yield StringCommand(docker.set_shares(wanted.name, NORMAL_SHARES))
+        yield StringCommand(host_engine().set_shares(wanted.name, NORMAL_SHARES))
 
 
 @operation()
@@ -110,7 +110,8 @@ def announce_interruptions(plan: Plan) -> None:
     for name, machine in plan.machines.items():
         for workload in plan.workloads_of(name):
             wanted = workload.container
-            how = interruption(machine.state, wanted, machine.state.change(wanted))
+            change = plan.engine_of(name).due(machine.state, wanted)
+            how = interruption(machine.state, wanted, change)
             if how and workload.interruption:
                 notice = f"{wanted.name} will be {how}: {workload.interruption}"
                 inventory.get_host(name).log_styled(notice, fg="yellow", log_func=logger.warning)
@@ -143,20 +144,20 @@ def absent(container: str) -> Generator[StringCommand]:
     if container not in ask(Engine).containers:
         host.noop(f"{container} is not there")
         return
-    yield StringCommand(docker.remove(container))
+    yield StringCommand(host_engine().remove(container))
 
 
 def network_and_volume(workload: Workload, engine: EngineState) -> Generator[StringCommand]:
     """Create a workload's network and volume where they are missing."""
     if NETWORK not in engine.networks:
-        yield StringCommand(docker.CREATE_NETWORK)
+        yield StringCommand(host_engine().create_network)
     if workload.volume and workload.volume.name not in engine.volumes:
         yield from _create_volume(workload.volume)
 
 
 def needed_change(engine: EngineState, wanted: Container) -> str | None:
     """Return the change that a container needs (see EngineState.change), "wait", or None."""
-    if change := engine.change(wanted):
+    if change := host_engine().due(engine, wanted):
         return change
     if engine.containers[wanted.name].health in ("healthy", None):
         return None
@@ -180,4 +181,4 @@ def _create_volume(volume: Volume) -> Generator[StringCommand]:
             f"install -d -m 0700 -o {volume.uid} -g 0", QuoteString(volume.device),
             '&& test -z "$(ls -A', QuoteString(volume.device), ')" || {', fail(message), "; }",
         )  # fmt: skip
-    yield StringCommand(docker.create_volume(volume))
+    yield StringCommand(host_engine().create_volume(volume))

@@ -8,6 +8,7 @@ from collections.abc import Generator
 from pyinfra import host
 from pyinfra.api import FunctionCommand, Host, State, operation
 
+from facts.engines import engine_of
 from operations.commands import ask_at_terminal, complain, read_secret
 from quaylab.checks import ownership
 from quaylab.plan import Plan
@@ -78,7 +79,7 @@ def _adopt(state: State, host: Host, plan: Plan) -> bool:
         return complain(host, f"adopting needs the data of exactly one registry; found: {found}")
     bundle = {}
     paths = {name: f"{DIRECTORY}/{name}" for name in ("config.yaml", "ssl.cert", "ssl.key")}
-    for name, path in {**paths, "ca.crt": plan.topology.docker_trust}.items():
+    for name, path in {**paths, "ca.crt": engine_of(host).trust(plan.topology.registry)}.items():
         if (text := read_secret(host, path)) is not None:
             bundle[name] = text
     try:

@@ -10,13 +10,13 @@ from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 
 from facts.database import Database, DatabaseState
+from facts.engines import host_engine
 from operations import patroni, reach
 from operations.commands import complain, fail
 from operations.observation import Question, ask, question
 from operations.phases import postpone
 from quaylab.clients.probes import Unreachable
 from quaylab.database_login import Step
-from quaylab.engines import docker
 from quaylab.model import container_name
 from quaylab.plan import Plan
 
@@ -131,4 +131,4 @@ def _mysql(container: str, statement: str) -> StringCommand:
 
 def _run(container: str, client: str, statement: str) -> StringCommand:
     # Through bash: RHEL 7's rhscl images have their clients on the PATH of bash only.
-    return StringCommand(docker.execute_bash(container, shlex.quote(client), statement))
+    return StringCommand(host_engine().execute_bash(container, shlex.quote(client), statement))

@@ -1,10 +1,9 @@
-"""The container engine: installed, running, and with the proxy that it needs."""
+"""Docker: installed, running, and with the proxy that it needs."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Generator
-from dataclasses import replace
 
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
@@ -12,17 +11,14 @@ from pyinfra.api import StringCommand, operation
 from facts.docker import Daemon, DaemonState
 from facts.files import Paths
 from facts.machine import EngineInfo
-from facts.machine import Machine as MachineFact
 from operations.commands import apt_install, fail, read_secret
 from operations.observation import ask
-from operations.phases import postpone
 from quaylab import quoting
-from quaylab.checks import lost_data
-from quaylab.engines import daemon_settings, docker
-from quaylab.hosts.machine import Engine as EngineReport
+from quaylab.engines import DOCKER, daemon_settings
+from quaylab.engines.state import Engine
 from quaylab.hosts.machine import Machine
 from quaylab.model import ManagedFile
-from quaylab.plan import Plan, foreign_data
+from quaylab.settings.hosts import proxy_variables
 from quaylab.settings.loading import Settings
 
 START_TIMEOUT = 60
@@ -86,7 +82,7 @@ def running(machine: Machine, settings: Settings) -> Generator[StringCommand]:
 
 
 def _problem(
-    machine: Machine, daemon: DaemonState, engine: EngineReport | None, proxied: bool
+    machine: Machine, daemon: DaemonState, engine: Engine | None, proxied: bool
 ) -> str | None:
     """Return why the engine can't be started or must not be restarted; None if it can."""
     answers = engine is not None and engine.version is not None
@@ -123,38 +119,19 @@ def _start_by_systemd(action: str) -> Generator[StringCommand]:
 def _start_directly(settings: Settings) -> StringCommand:
     """Start the engine without systemd, as on WSL or in a container. It outlives the session."""
     variables = " ".join(
-        f"{name}={shlex.quote(value)}" for name, value in _proxy_variables(settings).items()
+        f"{name}={shlex.quote(value)}" for name, value in proxy_variables(settings).items()
     )
     return StringCommand(
         f"rm -f /var/run/docker.pid; {variables} setsid dockerd >>{LOG} 2>&1 </dev/null &",
         f"for second in $(seq {START_TIMEOUT}); do",
-        f"{docker.ANSWERS} && exit 0; sleep 1; done;",
+        f"{DOCKER.answers} && exit 0; sleep 1; done;",
         f"tail -n {LOG_LINES} {LOG} >&2; exit 1",
     )
 
 
-@operation()
-def data_as_expected(plan: Plan) -> Generator[StringCommand]:
-    """Stop the run if the host holds another registry's data, or lacks data that must be there.
-
-    + plan: the run's plan
-    """
-    if postpone("looked at when the run comes to it"):
-        return
-    problems = []
-    if found := host.get_fact(MachineFact):
-        machines = {**plan.machines, host.name: found}
-        problems = foreign_data(replace(plan, machines={host.name: found}))
-        problems += lost_data.problems(host.name, machines, plan.topology, plan.volumes_of)
-    if problems:
-        yield fail("\n".join(problems))
-    else:
-        host.noop("the host's data belongs to this registry")
-
-
 def proxy_file(settings: Settings) -> ManagedFile | None:
     """Return the engine's systemd drop-in with the proxy; None without a proxy."""
-    variables = _proxy_variables(settings)
+    variables = proxy_variables(settings)
     if not variables:
         return None
     lines = "".join(
@@ -165,11 +142,6 @@ def proxy_file(settings: Settings) -> ManagedFile | None:
 
 def _proxies(settings: Settings) -> tuple[str, str, str]:
     return (settings.http_proxy or "", settings.https_proxy or "", settings.no_proxy or "")
-
-
-def _proxy_variables(settings: Settings) -> dict[str, str]:
-    names = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-    return {name: value for name, value in zip(names, _proxies(settings), strict=True) if value}
 
 
 def _install_docker_ce(machine: Machine, repository: str) -> Generator[StringCommand]:

@@ -14,12 +14,12 @@ from pyinfra.context import ctx_host
 from rich.console import Console
 
 from facts.dumps import Dumps
+from facts.engines import host_engine
 from operations import files, patroni
 from operations.commands import fail, refusals
 from operations.observation import ask
 from operations.phases import postpone
 from quaylab.checks import host_reports, ownership
-from quaylab.engines import docker
 from quaylab.model import ManagedFile
 from quaylab.next_command import next_command
 from quaylab.paths import VAR
@@ -266,7 +266,7 @@ def _run_script(plan: Plan, *words: str) -> StringCommand:
     container = plan.workload("database", host.name).container.name
     script, reads = f'"$(cat {SCRIPT})"', words[0] == "load"
     return StringCommand(
-        docker.execute_bash(container, script, "quaylab", *words, interactive=reads)
+        host_engine().execute_bash(container, script, "quaylab", *words, interactive=reads)
     )
 
 

@@ -10,12 +10,12 @@ from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 
 from facts.containers import Engine
+from facts.engines import engine_of, host_engine
 from facts.etcd import Etcd, EtcdMember
 from operations import containers
 from operations.commands import complain, fact_of, fail, inventory_arguments, refusals
 from operations.observation import ask
 from operations.phases import postpone
-from quaylab.engines import docker
 from quaylab.plan import Plan
 from quaylab.problems import refuse
 from quaylab.services import etcd
@@ -75,7 +75,9 @@ def forgotten(member: str) -> Generator[StringCommand]:
         )
         yield fail(f"forget: {member} is no member; members are {', '.join(named)}{unnamed}")
         return
-    yield StringCommand(docker.execute(CONTAINER, f"{ETCDCTL} member remove {known[member].id}"))
+    yield StringCommand(
+        host_engine().execute(CONTAINER, f"{ETCDCTL} member remove {known[member].id}")
+    )
 
 
 def member_to_forget(plan: Plan) -> str:
@@ -146,7 +148,8 @@ def _announce(state: State, host: Host, plan: Plan) -> bool:
         commands.append(f"{ETCDCTL} {words}")
         for command in commands:
             done, output = other.run_shell_command(
-                StringCommand(docker.execute(CONTAINER, command)), **inventory_arguments(other)
+                StringCommand(engine_of(other).execute(CONTAINER, command)),
+                **inventory_arguments(other),
             )
             if not done:
                 return complain(host, _refusal(plan, found, output.output))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 
 from pyinfra import host
-from pyinfra.api import FileUploadCommand, QuoteString, StringCommand, operation
+from pyinfra.api import FileUploadCommand, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 
+from facts.engines import host_engine
 from facts.images import Images
 from operations import files
 from operations.commands import encoded, fail, one_at_a_time, quoted, receive
 from operations.observation import ask_each
 from quaylab.checks.fetched_images import note, note_path, problems
-from quaylab.engines import docker
 from quaylab.images import Image, base_image, context_archive
 from quaylab.paths import IMAGE_NOTES
 from quaylab.settings.loading import Settings
@@ -40,10 +40,10 @@ def present(images: Iterable[Image], settings: Settings) -> Generator[PyinfraCom
         # As they are now; while the run is planned nothing was fetched.
         found = found | host.get_fact(Images, references=[each.reference for each in missing])
     present_images = {reference: found[reference] for reference in wanted if reference in found}
-    if changed := list(problems(host.name, present_images)):
+    if changed := list(problems(host.name, present_images, host_engine())):
         for image in missing:
             if image.reference in present_images and present_images[image.reference].has_changed:
-                yield StringCommand(docker.remove_image(image.reference))
+                yield StringCommand(host_engine().remove_image(image.reference))
         yield fail("\n".join(changed))
         return
     new = [reference for reference, state in present_images.items() if not state.remembered]
@@ -74,7 +74,7 @@ def _pull(image: Image, settings: Settings) -> StringCommand:
         f"company_ca; for a login to {registry} set pull_secret; without a network set "
         "image_source=archive; to try things out without any registry: ./lab demo"
     )
-    pull = docker.pull(image.reference, settings.pull_secret_user)
+    pull = host_engine().pull(image.reference, settings.pull_secret_user)
     return StringCommand(pull, "|| {", fail(message), "; }")
 
 
@@ -85,21 +85,23 @@ def _load(missing: list[Image], settings: Settings) -> Generator[PyinfraCommand]
     yield FileUploadCommand(str(settings.image_archive), archive)
     # Under a unique name, so that a killed run's command doesn't remove this run's file.
     yield StringCommand(
-        f"own={archive}.$$; mv {archive} $own && {docker.load('$own')}; loaded=$?;",
+        f"own={archive}.$$; mv {archive} $own && {host_engine().load('$own')}; loaded=$?;",
         "rm -f $own; exit $loaded",
     )
     for image in missing:
+        names = " ".join(each.reference for each in missing)
         message = (
             f"{settings.image_archive} does not hold {image.reference}; make it anew with: "
-            f"docker save --output FILE {' '.join(each.reference for each in missing)}"
+            f"docker save --output FILE {names}"
         )
-        yield StringCommand(docker.has_image(image.reference), "|| {", fail(message), "; }")
+        yield StringCommand(host_engine().has_image(image.reference), "|| {", fail(message), "; }")
 
 
 def _build_base(image: Image) -> StringCommand:
     assert image.context is not None  # a packaged image has one
     script = (image.context / "build").read_bytes()
-    return _build_from(image, script, StringCommand('sh "$0"', QuoteString(image.reference)))
+    build = StringCommand(host_engine().build_base(image.reference, '"$0"'))
+    return _build_from(image, script, build)
 
 
 def _build(image: Image, settings: Settings) -> StringCommand:
@@ -107,7 +109,7 @@ def _build(image: Image, settings: Settings) -> StringCommand:
     arguments = dict(image.arguments)
     proxies = {"http_proxy": settings.http_proxy, "https_proxy": settings.https_proxy}
     arguments |= {name: value for name, value in proxies.items() if value}
-    build = StringCommand(docker.build(image.reference, arguments, '"$0"'))
+    build = StringCommand(host_engine().build(image.reference, arguments, '"$0"'))
     return _build_from(image, context_archive(image.context), build)
 
 
@@ -116,7 +118,7 @@ def _build_from(image: Image, source: bytes, build: StringCommand) -> StringComm
 
     It waits for the build of a killed run, and does nothing if that has made the image.
     """
-    missing = StringCommand(docker.has_image(image.reference))
+    missing = StringCommand(host_engine().has_image(image.reference))
     return StringCommand(
         "source=$(mktemp) &&", receive(source, StringCommand('"$source"')), "&&",
         one_at_a_time(StringCommand(missing, "||", build)), '"$source"; made=$?;',

@@ -8,11 +8,11 @@ from collections.abc import Generator
 from pyinfra import host, inventory
 from pyinfra.api import StringCommand, operation
 
+from facts.engines import host_engine
 from facts.keepalived import AddressInUse, Keepalived, KeepalivedState
 from operations import balancers
 from operations.commands import apt_install, fact_of, fail
 from operations.observation import ask
-from quaylab.engines import docker
 from quaylab.hosts.machine import Machine
 from quaylab.plan import Plan
 from quaylab.problems import refuse
@@ -128,7 +128,7 @@ def step_aside(plan: Plan) -> StringCommand:
         # Also if the run is killed: a machine that doesn't reboot after all may get it back.
         f"set -e; trap {shlex.quote(undo)} EXIT; {iptables} --insert {rule};",
         # Else keepalived would give it up as soon as HAProxy takes no connection.
-        f"touch {PENDING}; {docker.stop(balancers.CONTAINER, LAST_REQUESTS)};",
+        f"touch {PENDING}; {host_engine().stop(balancers.CONTAINER, LAST_REQUESTS)};",
         f"systemctl stop {UNIT}",
     )
 

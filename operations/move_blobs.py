@@ -11,6 +11,7 @@ from pyinfra.api.command import PyinfraCommand
 from rich.console import Console
 
 from facts.containers import Engine
+from facts.engines import host_engine
 from facts.files import Paths
 from operations import containers
 from operations.commands import complain, connector_arguments
@@ -18,7 +19,6 @@ from operations.nodes import containers_on
 from operations.observation import ask
 from operations.phases import postpone
 from quaylab import blob_copy
-from quaylab.engines import docker
 from quaylab.next_command import next_command
 from quaylab.plan import Plan
 
@@ -46,8 +46,8 @@ def copied(plan: Plan, is_last: bool) -> Generator[PyinfraCommand]:
 
     What was verified is remembered on the host, so the next run finishes a killed one.
     """
-    yield StringCommand(docker.remove_at_once(blob_copy.CONTAINER))
-    yield StringCommand(docker.CREATE_NETWORK)
+    yield StringCommand(host_engine().remove_at_once(blob_copy.CONTAINER))
+    yield StringCommand(host_engine().create_network)
     yield StringCommand(blob_copy.MAKE_FOLDER)
     yield FunctionCommand(_copy, (plan, is_last), {})
 
@@ -55,7 +55,7 @@ def copied(plan: Plan, is_last: bool) -> Generator[PyinfraCommand]:
 def _copy(state: State, host: Host, plan: Plan, is_last: bool) -> bool:
     image = plan.workloads_for("quay", host.name)[0].image.reference
     ok, _ = host.run_shell_command(
-        StringCommand(blob_copy.command(image)),
+        StringCommand(blob_copy.command(host_engine(), image)),
         print_output=True,
         **{**connector_arguments(host), "_stdin": blob_copy.task(plan, is_last)},
     )
@@ -81,7 +81,7 @@ def quay_stopped(plan: Plan) -> Generator[StringCommand]:
     """
     found = ask(Engine).containers
     before_stop = {
-        each.container.name: docker.begin_to_stop(each.container, each.before_stop)
+        each.container.name: host_engine().begin_to_stop(each.container, each.before_stop)
         for each in plan.workloads_for("quay", host.name)
         if each.before_stop
     }
@@ -91,7 +91,7 @@ def quay_stopped(plan: Plan) -> Generator[StringCommand]:
             continue
         if name in before_stop and found[name].state == "running":
             yield StringCommand(before_stop[name])
-        yield StringCommand(docker.remove(name))
+        yield StringCommand(host_engine().remove(name))
 
 
 @operation()

@@ -10,10 +10,10 @@ from pyinfra.api.command import PyinfraCommand
 
 from facts.balancer import BalancerState, Withdrawn
 from facts.containers import Engine
+from facts.engines import host_engine
 from operations import balancers, containers, files
 from operations.commands import complain, connector_arguments
 from operations.observation import Question, ask, question
-from quaylab.engines import docker
 from quaylab.model import ManagedFile
 from quaylab.paths import VAR
 from quaylab.plan import Plan
@@ -67,7 +67,7 @@ def former_removed(plan: Plan) -> Generator[PyinfraCommand]:
     """
     for node in former_nodes_of(plan, host.name):
         yield FunctionCommand(withdraw, (plan, node), {})
-        yield StringCommand(docker.remove_ours(node.container))
+        yield StringCommand(host_engine().remove_ours(node.container))
         yield StringCommand("rm -f", QuoteString(note(node)))
 
 

@@ -101,10 +101,11 @@ def prepare(host: Host, questions: Iterable[Question], paths: Iterable[str]) -> 
     that needs it asks again, and reports the error."""
     wanted = [*questions, question(Files, paths=list(paths))]
     # Side by side, because questions to containers take long.
-    commands = "".join(
-        f'( {_command(each)}\n) >$answers/{number} 2>/dev/null &\njobs="$jobs $!"\n'
-        for number, each in enumerate(wanted)
-    )
+    with ctx_host.use(host):
+        commands = "".join(
+            f'( {_command(each)}\n) >$answers/{number} 2>/dev/null &\njobs="$jobs $!"\n'
+            for number, each in enumerate(wanted)
+        )
     script = (
         f"answers=$(mktemp -d); jobs=; {commands}number=0\n"
         f"for job in $jobs; do if wait $job; then echo {MARK} $number; cat $answers/$number; echo; "

@@ -13,13 +13,13 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.context import ctx_host
 
 from facts.containers import Engine, Succeeds
+from facts.engines import host_engine
 from facts.files import Files
 from facts.patroni import Patroni, PatroniState
 from operations import containers
 from operations.commands import complain, connector_arguments, fact_of
 from operations.observation import Question, ask, question
 from operations.phases import postpone
-from quaylab.engines import docker
 from quaylab.plan import Plan
 from quaylab.services import patroni, patroni_config
 from quaylab.services.base import exec_with_environment, member_name
@@ -68,7 +68,7 @@ def roles_present(plan: Plan) -> Generator[StringCommand]:
     if is_current and not ask(Succeeds, container=CONTAINER, command=REFUSES_PASSWORD):
         host.noop("the roles have their passwords")
         return
-    yield StringCommand(docker.execute(CONTAINER, "set-roles"))
+    yield StringCommand(host_engine().execute(CONTAINER, "set-roles"))
 
 
 @operation()
@@ -83,7 +83,7 @@ def loaded(plan: Plan) -> Generator[PyinfraCommand]:
     if found and found.loaded == wanted:
         host.noop("the member runs with its present files")
         return
-    yield StringCommand(docker.reload(CONTAINER))
+    yield StringCommand(host_engine().reload(CONTAINER))
     yield FunctionCommand(_await_loaded, (wanted,), {})
 
 
@@ -107,7 +107,7 @@ def settings_kept(plan: Plan) -> Generator[StringCommand]:
     patch = (
         f"printf %s {shlex.quote(json.dumps(changes))} | {CONTROL} edit-config --force --apply -"
     )
-    yield StringCommand(docker.execute(CONTAINER, patch))
+    yield StringCommand(host_engine().execute(CONTAINER, patch))
 
 
 @operation()
@@ -231,7 +231,7 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
     wanted = patroni.wanted_digest(plan.context, host.name)
     has_others = found.loaded != wanted and _has_wanted_files(host, plan)
     if has_others and _publishes_wanted_ports(host, plan):
-        command = StringCommand(docker.reload(CONTAINER))
+        command = StringCommand(host_engine().reload(CONTAINER))
         host.run_shell_command(command, **connector_arguments(host))
         if not _await_loaded(state, host, wanted):
             return False
@@ -273,7 +273,7 @@ def _take_over(state: State, host: Host, plan: Plan) -> bool:
 def _switch(host: Host, how: Sequence[str], after: str) -> bool:
     command = f"{CONTROL} {shlex.join([*how, '--candidate', after, '--force'])}"
     done, output = host.run_shell_command(
-        StringCommand(docker.execute(CONTAINER, command)), **connector_arguments(host)
+        StringCommand(host_engine().execute(CONTAINER, command)), **connector_arguments(host)
     )
     if done and _wait(host, lambda at: at.leader == after, SWITCHOVER):
         return True
@@ -287,7 +287,7 @@ def _set_roles(state: State, host: Host) -> bool:
     if found is None or not found.leads:
         return True
     done, output = host.run_shell_command(
-        StringCommand(docker.execute(CONTAINER, "set-roles")), **connector_arguments(host)
+        StringCommand(host_engine().execute(CONTAINER, "set-roles")), **connector_arguments(host)
     )
     # One line: a longer text could quote a statement.
     reason = (output.stderr_lines or ["no answer"])[0]
@@ -301,7 +301,7 @@ def await_member(state: State, host: Host, plan: Plan) -> bool:
     return complain(
         host,
         f"{host.name} neither leads nor follows the database after {seconds} s: "
-        f"{_members(_now(host))}; see: {docker.logs(CONTAINER)}",
+        f"{_members(_now(host))}; see: {host_engine().logs(CONTAINER)}",
     )
 
 
@@ -311,7 +311,7 @@ def _await_loaded(state: State, host: Host, wanted: str) -> bool:
     return complain(
         host,
         f"Patroni on {host.name} did not load {patroni_config.FILE} within {RELOAD} s; see: "
-        f"{docker.logs(CONTAINER)}",
+        f"{host_engine().logs(CONTAINER)}",
     )
 
 

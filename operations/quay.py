@@ -14,6 +14,7 @@ from pyinfra.api.command import PyinfraCommand
 from urllib3.exceptions import HTTPError
 
 from facts.containers import Engine
+from facts.engines import host_engine
 from facts.files import Files
 from facts.network import UnreachableTargets
 from operations import dumps, files, reach, superuser
@@ -24,7 +25,6 @@ from operations.phases import postpone
 from operations.reach import registry, tunnel
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import Health, RegistryError
-from quaylab.engines import docker
 from quaylab.engines.log_summary import SUMMARY
 from quaylab.engines.state import EngineState
 from quaylab.model import LOOPBACK, NETWORK, ManagedFile
@@ -61,8 +61,8 @@ def migrated(plan: Plan) -> Generator[StringCommand]:
     quay = plan.workloads_for("quay", host.name)[0]
     yield from network_and_volume(quay, ask(Engine))
     # Wait for the migration of a killed run: if it were cut off, MySQL would keep half of it.
-    yield StringCommand(docker.remove_when_ended(MIGRATION))
-    migrate = docker.run_once(
+    yield StringCommand(host_engine().remove_when_ended(MIGRATION))
+    migrate = host_engine().run_once(
         MIGRATION, quay.container.mounts, quay.image.reference, "migrate", "head"
     )
     yield StringCommand(
@@ -110,8 +110,8 @@ def _out_of_reach(plan: Plan) -> list[str]:
     reasons = ask(UnreachableTargets, **reach_arguments(plan, host.name, ask(Engine)))
     return [
         f"{name} at {address}:{port}: {host.name} reaches it, but its containers don't: "
-        f"{reasons[address, port]}; look at what its firewall forwards from Docker's networks, and "
-        "at DNS: containers don't read their host's /etc/hosts"
+        f"{reasons[address, port]}; look at what its firewall forwards from the engine's networks, "
+        "and at DNS: containers don't read their host's /etc/hosts"
         for name, (address, port) in needed.items()
         if (address, port) in reasons
     ]
@@ -305,10 +305,8 @@ def _await_wizard(state: State, host: Host, plan: Plan) -> bool:
             return True
         time.sleep(1)
     seconds = plan.settings.health_timeout
-    return complain(
-        host,
-        f"Quay's /setup does not answer after {seconds} s; see: docker logs quaylab-quay",
-    )
+    log = host_engine().logs("quaylab-quay")
+    return complain(host, f"Quay's /setup does not answer after {seconds} s; see: {log}")
 
 
 def _wizard_answers(host: Host, plan: Plan) -> bool:

@@ -11,9 +11,9 @@ from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.connectors.local import LocalConnector
 
+from facts.engines import host_engine
 from operations import keepalived, nodes, patroni
 from operations.commands import complain, connector_arguments, refusals
-from quaylab.engines import docker
 from quaylab.plan import Plan
 from quaylab.problems import refuse
 
@@ -46,7 +46,7 @@ def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
     for workload in plan.workloads_of(host.name):
         if workload.container.health:
             yield StringCommand(
-                docker.wait_until_healthy(workload.container, plan.settings.health_timeout)
+                host_engine().wait_until_healthy(workload.container, plan.settings.health_timeout)
             )
     if host.name in plan.topology.members:
         yield FunctionCommand(patroni.await_member, (plan,), {})

@@ -17,12 +17,14 @@ from pyinfra.api import Host, State, StringCommand
 from pyinfra.api.exceptions import FactProcessError, PyinfraError
 from pyinfra.context import ctx_host, ctx_state
 
+from facts import engines
 from facts.containers import Engine, Succeeds
 from facts.docker import Daemon
 from facts.firewall import Firewall
 from facts.images import Images
 from facts.machine import EngineInfo
 from facts.machine import Machine as MachineFact
+from facts.podman import Podman
 from facts.storage import Storage
 from facts.trust import Name
 from operations import (
@@ -52,6 +54,7 @@ from quaylab import locks
 from quaylab import plan as plans
 from quaylab.checks import fetched_images, host_reports
 from quaylab.checks.fetched_images import ImageState
+from quaylab.engines import DOCKER
 from quaylab.hosts.disks import Disks
 from quaylab.hosts.machine import Machine
 from quaylab.openshift.layout import GROUP
@@ -137,6 +140,8 @@ def _make(purpose: Purpose) -> Plan:
         rotate=purpose is Purpose.ROTATE,
         deploys=purpose.deploys,
     )
+    for name in plan.machines:
+        engines.choose(inventory.get_host(name), plan.engine_of(name))
     if not purpose.deploys:
         return plan
     moves = purpose is Purpose.MOVE
@@ -158,12 +163,13 @@ def _observe(plan: Plan, name: str) -> None:
     )
     if name not in plan.topology.engine_hosts():
         return
+    engine = plan.engine_of(name)
     questions = [
-        question(Daemon),
+        question(Daemon if engine is DOCKER else Podman),
         question(Firewall),
         question(Name, hostname=plan.topology.hostname, mark=trust.MARK),
     ]
-    paths = [trust.note(plan).path, plan.topology.docker_trust]
+    paths = [trust.note(plan).path, engine.trust(plan.topology.registry)]
     for each in workloads:
         paths += [file.path for file in each.files]
         running = each.container.name in machine.state.containers

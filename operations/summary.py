@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
+from facts.engines import host_engine
 from operations.phases import postpone
 from operations.quay import health_line
 from quaylab.clients.probes import Unreachable
@@ -49,7 +50,7 @@ def _panel(plan: Plan) -> Panel:
 
 
 def _rows(plan: Plan) -> list[tuple[str, str]]:
-    settings, topology = plan.settings, plan.topology
+    settings, topology, engine = plan.settings, plan.topology, host_engine()
     try:
         health = health_line(host, plan)
     except (RegistryError, Unreachable) as error:
@@ -61,10 +62,11 @@ def _rows(plan: Plan) -> list[tuple[str, str]]:
             "Reach it",
             f"clients without DNS need in /etc/hosts: {_address(plan)} {topology.hostname}",
         ),
-        ("Log in", f"docker login -u {settings.quay_superuser} {topology.registry}"),
+        ("Log in", f"{engine.name} login -u {settings.quay_superuser} {topology.registry}"),
     ]
     if plan.certificate.ca:
-        trusted = f"{plan.store.ca_path}; Docker clients trust it as {topology.docker_trust}"
+        trust = engine.trust(topology.registry)
+        trusted = f"{plan.store.ca_path}; {engine.title} clients trust it as {trust}"
         rows.append(("CA", trusted))
     rows += [
         ("Version", plan.version),

@@ -8,6 +8,7 @@ from pyinfra import host, logger
 from pyinfra.api import FunctionCommand, QuoteString, StringCommand, operation
 
 from facts.containers import Engine
+from facts.engines import host_engine
 from facts.files import Paths
 from facts.trust import Name
 from operations import hosts_file
@@ -18,12 +19,10 @@ from operations.observation import ask
 from operations.trust import MARK, remove_ca
 from quaylab import blob_copy
 from quaylab.checks import ownership
-from quaylab.engines import docker
 from quaylab.model import CREDENTIALS_LABEL, NETWORK, PATH_LABEL, container_name
 from quaylab.paths import ETC, VAR
 from quaylab.plan import Plan, refuse_teardown
 from quaylab.services import balancer, ingress
-from quaylab.topology import docker_trust
 
 
 def check_owner(plan: Plan) -> None:
@@ -48,7 +47,7 @@ def containers(plan: Plan) -> Generator[StringCommand]:
     engine = ask(Engine)
     if blob_copy.CONTAINER in plan.machines[host.name].containers:
         # Of a killed run; it would keep the network and the volume.
-        yield StringCommand(docker.remove_at_once(blob_copy.CONTAINER))
+        yield StringCommand(host_engine().remove_at_once(blob_copy.CONTAINER))
     ours = [
         container_name(service)
         for service in (balancer.NAME, ingress.NAME)
@@ -58,9 +57,9 @@ def containers(plan: Plan) -> Generator[StringCommand]:
     ours += [each.container.name for each in reversed(plan.workloads_of(host.name))]
     for name in ours:
         if name in engine.containers:
-            yield StringCommand(docker.remove(name))
+            yield StringCommand(host_engine().remove(name))
     if NETWORK in engine.networks:
-        yield StringCommand(docker.REMOVE_NETWORK)
+        yield StringCommand(host_engine().remove_network)
     elif not any(name in engine.containers for name in ours):
         host.noop("no container of ours is there")
 
@@ -79,7 +78,9 @@ def data(plan: Plan) -> Generator[StringCommand]:
     ]
     noted = ownership.read_note(plan.machines[host.name])
     registries = {plan.topology.registry, *([noted.registry] if noted else [])}
-    trusted = [docker_trust(registry) for registry in sorted(registries) if plan.certificate.ca]
+    trusted = [
+        host_engine().trust(registry) for registry in sorted(registries) if plan.certificate.ca
+    ]
     directories = [*(volume.device for volume in volumes if volume.device), ETC, VAR]
     existing: list[str] = ask(Paths, paths=[*directories, *trusted])
     line = ask(Name, hostname=plan.topology.hostname, mark=MARK).managed
@@ -93,7 +94,7 @@ def data(plan: Plan) -> Generator[StringCommand]:
         if (path := volume.labels.get(PATH_LABEL)) and path != volume.device:
             # The directory of the setting, if it is empty and no disk is mounted there.
             yield StringCommand("rmdir", QuoteString(path), "2>/dev/null || :")
-        yield StringCommand(docker.remove_volume(volume.name))
+        yield StringCommand(host_engine().remove_volume(volume.name))
     for ca_file in trusted:
         if ca_file in existing:
             yield remove_ca(ca_file)

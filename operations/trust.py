@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
+from facts.engines import host_engine
 from facts.files import Files
 from facts.trust import BundleHolds, Name
 from operations import files, hosts_file
@@ -17,7 +18,6 @@ from quaylab.checks import ownership
 from quaylab.hosts.machine import Machine
 from quaylab.model import ManagedFile
 from quaylab.plan import Plan
-from quaylab.topology import docker_trust
 
 MARK = "# quaylab"
 
@@ -49,7 +49,7 @@ def name_known(hostname: str, address: str | None) -> Generator[StringCommand]:
 @operation()
 def registry_noted(plan: Plan) -> Generator[StringCommand]:
     """Write the note of the registry that a host serves. After a change of the registry's name or
-    port, Docker's CA for the previous one is removed.
+    port, the engine's CA for the previous one is removed.
 
     + plan: the run's plan
     """
@@ -60,7 +60,7 @@ def registry_noted(plan: Plan) -> Generator[StringCommand]:
         return
     before = ownership.read_note(plan.machines[host.name])
     if before and before.registry not in (plan.topology.registry, *plan.registries):
-        yield remove_ca(docker_trust(before.registry))
+        yield remove_ca(host_engine().trust(before.registry))
     yield files.write(wanted)
 
 
@@ -70,7 +70,7 @@ def note(plan: Plan) -> ManagedFile:
 
 
 def remove_ca(path: str) -> StringCommand:
-    """Return a command that removes a CA file for Docker, and its folder if that is empty."""
+    """Return a command that removes a CA file of the engine's, and its folder if that is empty."""
     folder = QuoteString(str(PurePosixPath(path).parent))
     return StringCommand("rm -f", QuoteString(path), "; rmdir", folder, "2>/dev/null || :")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from quaylab.checks import blob_location
-from quaylab.engines import docker
+from quaylab.engines import ContainerEngine
 from quaylab.model import Mount
 from quaylab.paths import SCRIPTS, VAR
 from quaylab.plan import Plan
@@ -19,10 +19,10 @@ FOLDER, INSIDE = f"{VAR}/copied-blobs", "/copied-blobs"
 MAKE_FOLDER = f"install -d -o {UID} -g 0 -m 0700 {FOLDER}"
 
 
-def command(image: str) -> str:
+def command(engine: ContainerEngine, image: str) -> str:
     """Return the command that copies. Its standard input is the :func:`task`."""
     mounts = (Mount(STORAGE_VOLUME, MOUNT, read_only=True), Mount(FOLDER, INSIDE))
-    return docker.run_script(CONTAINER, mounts, image, (SCRIPTS / "copy_blobs.py").read_text())
+    return engine.run_script(CONTAINER, mounts, image, (SCRIPTS / "copy_blobs.py").read_text())
 
 
 def task(plan: Plan, is_last: bool) -> str:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from quaylab.paths import IMAGES
 
+# The build arguments that name images.
+BASES = ("BASE", "ETCD")
+
 
 @dataclass(frozen=True)
 class Image:
@@ -66,6 +69,14 @@ def derived_image(folder: str, base: Image, arguments: Mapping[str, str] | None 
         context,
         (("BASE", base.reference), *more.items()),
     )
+
+
+def full_name(reference: str) -> str:
+    """Return an image's name with its registry, which is docker.io where it names none."""
+    first, slash, _ = reference.partition("/")
+    if slash and (first == "localhost" or "." in first or ":" in first):
+        return reference
+    return f"docker.io/{reference}" if slash else f"docker.io/library/{reference}"
 
 
 def with_bases(image: Image, *bases: Image) -> tuple[Image, ...]:

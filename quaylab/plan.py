@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from pydantic import SecretStr
 
-from quaylab import topology, versions
+from quaylab import engines, topology, versions
 from quaylab.checks import (
     blob_location,
     directories,
+    engine_choice,
     existing_data,
     fetched_images,
     given_files,
@@ -21,6 +22,7 @@ from quaylab.checks import (
 )
 from quaylab.checks.fetched_images import ImageState
 from quaylab.database_login import Login
+from quaylab.engines import ContainerEngine
 from quaylab.hosts import storage, storage_problems, subscription
 from quaylab.hosts.disks import Disks
 from quaylab.hosts.machine import Machine
@@ -180,6 +182,10 @@ class Plan:
             for port in BY_NAME[name].ports(self.context, host)
         )
 
+    def engine_of(self, host: str) -> ContainerEngine:
+        """Return the container engine of a connected host."""
+        return engines.BY_NAME[self.machines[host].container_engine]
+
     @property
     def connected_hosts(self) -> dict[str, Machine]:
         """The hosts with an engine that this run is connected to."""
@@ -235,6 +241,10 @@ def make(
     settings = storage.with_quay_storage_path(settings, host_settings.values())
     store = store or Store(settings.lab_name)
     groups = topology.groups(hosts)
+    machines = {
+        name: machine.using(engine_choice.choose(machine, settings).name)
+        for name, machine in machines.items()
+    }
     problems = Problems(given_files.problems(settings))
     for service in SERVICES:
         problems += service.setting_problems(settings, groups)
@@ -247,6 +257,7 @@ def make(
             problems += host_reports.machine_problems(host.name, machine)
             if "hypervisor" not in host.groups:  # it runs VMs and no containers
                 problems += host_reports.engine_problems(host.name, machine)
+                problems += engine_choice.problems(host.name, machine)
     layout = credentials = None
     with problems.collecting():
         layout = _topology(settings, host_settings, hosts, machines)
@@ -304,7 +315,7 @@ def refuse_unfit(
             name, machine, plan.settings, plan.workloads_of(name), plan.ports_of(name)
         )
     for name, found in (images or {}).items():
-        problems += fetched_images.problems(name, found)
+        problems += fetched_images.problems(name, found, plan.engine_of(name))
     refuse(problems)
 
 

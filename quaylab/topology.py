@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from quaylab.endpoints import Endpoint, StoreEndpoint
+from quaylab.engines import DOCKER
 from quaylab.model import LOOPBACK
 from quaylab.problems import refuse
 from quaylab.services import SERVICES
@@ -74,8 +75,8 @@ class Topology:
 
     @property
     def docker_trust(self) -> str:
-        """The file in which Docker looks for this registry's CA, on clients and on the hosts."""
-        return docker_trust(self.registry)
+        """The file in which a client's Docker looks for this registry's CA."""
+        return DOCKER.trust(self.registry)
 
     @property
     def url(self) -> str:
@@ -189,11 +190,6 @@ def registry_name(settings: Settings, groups: Groups) -> str:
     elsewhere = [settings.balancer_host] if settings.balancer_host else []
     hosts = elsewhere or groups["balancer"] or groups["quay"]
     return settings.server_hostname or _full_name(hosts) or DEFAULT_HOSTNAME
-
-
-def docker_trust(registry: str) -> str:
-    """Return the file in which Docker looks for a registry's CA; it reads it at each connection."""
-    return f"/etc/docker/certs.d/{registry}/ca.crt"
 
 
 def _full_name(hosts: Sequence[str]) -> str | None:

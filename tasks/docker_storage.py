@@ -8,6 +8,7 @@ from pyinfra import host
 
 from operations import docker, storage
 from operations.run import begin
+from quaylab.engines import DOCKER
 
 plan = begin()
 
@@ -36,11 +37,12 @@ if wanted:
     if quay_storage := by_setting.get("quay_storage"):
         storage.mounted(name="Mount Quay's storage", storage=quay_storage, machine=machine)
 
-    if machine.engine and machine.engine.version:
+    if plan.engine_of(host.name) is DOCKER and machine.engine and machine.engine.version:
         # It was running, and may have been stopped for its disks.
         docker.running(name="Start the container engine", machine=machine, settings=plan.settings)
 
-if machine.systemd and (wanted or directories):
+# Podman's containers are started again and again until their disks are there.
+if plan.engine_of(host.name) is DOCKER and machine.systemd and (wanted or directories):
     storage.engine_waits_for_mounts(
         name="Make the engine wait for its disks", wanted=wanted, directories=directories
     )

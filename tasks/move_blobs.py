@@ -20,7 +20,7 @@ if plan.topology.hosts["ceph"]:
     # A new cluster, on hosts that may be new.
     local.include("tasks/subscription.py")
     local.include("tasks/docker_storage.py")
-    local.include("tasks/docker.py")
+    local.include("tasks/engine.py")
     local.include("tasks/images.py")
     local.include("tasks/ceph.py")
 

@@ -61,6 +61,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if (tier := item.path.relative_to(TESTS).parts[0]) in TIERS:
             item.add_marker(getattr(pytest.mark, tier))
+        if item.get_closest_marker("podman") and item.get_closest_marker("long_with_podman"):
+            item.add_marker(pytest.mark.long)
     items.sort(key=_place)
     if not config.getoption("all"):
         long = [item for item in items if item.get_closest_marker("long")]

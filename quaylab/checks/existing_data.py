@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from quaylab.checks import ownership
+from quaylab.engines import BY_NAME as ENGINES
 from quaylab.hosts.machine import Machine
 from quaylab.model import CREDENTIALS_LABEL, DATA_LABEL, IMPLEMENTATION_LABEL, PATH_LABEL, Volume
 from quaylab.services.base import Workload
@@ -19,7 +20,7 @@ def container_problems(name: str, machine: Machine, workloads: Iterable[Workload
         yield (
             f"{name}: container {container} was not made by Quaylab, which won't remove what may "
             "hold somebody's data; remove it there yourself, or give it another name: "
-            f"docker rename {container} NAME"
+            f"{ENGINES[machine.container_engine].make_room(container)}"
         )
 
 
@@ -36,8 +37,8 @@ def data_problems(name: str, machine: Machine, wanted: Mapping[str, Volume]) -> 
         if CREDENTIALS_LABEL not in volume.labels:
             yield (
                 f"{name}: volume {volume.name} was not made by Quaylab, which won't use what may "
-                "be somebody's data; copy what is needed, then run there: docker volume rm "
-                f"{volume.name}"
+                "be somebody's data; copy what is needed, then run there: "
+                f"{machine.container_engine} volume rm {volume.name}"
             )
             continue
         settings = {**SETTINGS, PATH_LABEL: match.setting}

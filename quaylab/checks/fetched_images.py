@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from quaylab.engines import ContainerEngine
 from quaylab.hosts.machine import Machine
+from quaylab.images import full_name
 from quaylab.model import ManagedFile
 from quaylab.paths import IMAGE_NOTES
 
@@ -46,25 +48,25 @@ def from_report(machine: Machine, references: Iterable[str]) -> dict[str, ImageS
         The state by reference; None if the report lacks one of the images.
     """
     wanted = list(references)
-    if not machine.images.keys() >= set(wanted):
+    if not machine.images.keys() >= {full_name(reference) for reference in wanted}:
         return None
     return {
         reference: ImageState(
-            machine.images[reference],
+            machine.images[full_name(reference)],
             tuple(machine.image_notes.get(note_path(reference), "").split()),
         )
         for reference in wanted
     }
 
 
-def problems(host: str, images: Mapping[str, ImageState]) -> Iterator[str]:
-    """Yield images of a host, by name, that have changed since they were fetched."""
+def problems(host: str, images: Mapping[str, ImageState], engine: ContainerEngine) -> Iterator[str]:
+    """Yield images of a host's engine, by name, that have changed since they were fetched."""
     for reference, state in images.items():
         if state.has_changed:
             yield (
                 f"{host}: {reference} is another image than the one that was fetched there "
                 "before, and nothing was replaced; if the change is right, remove "
-                f"{note_path(reference)} there and run again; if not, give the name back: docker "
-                f"tag {state.remembered[0]} {reference}, or have it fetched again: docker image "
-                f"rm {reference}"
+                f"{note_path(reference)} there and run again; if not, give the name back: "
+                f"{engine.name} tag {state.remembered[0]} {reference}, or have it fetched again: "
+                f"{engine.name} image rm {reference}"
             )

@@ -50,7 +50,7 @@ def hypervisor_problems(name: str, machine: Machine) -> Iterator[str]:
 def engine_problems(name: str, machine: Machine) -> Iterator[str]:
     """Yield why a host's container engine can't be used."""
     if machine.engine and machine.engine.unsupported:
-        yield f"{name}: its `docker` is {machine.engine.unsupported}"
+        yield f"{name}: its `{machine.container_engine}` is {machine.engine.unsupported}"
 
 
 def absent_problems(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Mapping
 
-from quaylab.engines import docker
+from quaylab.engines import BY_NAME as ENGINES
 from quaylab.engines.state import FoundVolume as Found
 from quaylab.hosts.machine import Machine
 from quaylab.model import PATH_LABEL, Volume
@@ -41,10 +40,9 @@ def problems(
         reason = f"but {noted[1]} on {noted[0]} says that it holds data of the registry"
         if found is None:
             what = f"{name}: volume {volume.name} is not on {name}, {reason}"
-            remedy = (
-                "make it again, and put its data back from a backup: docker volume create "
-                + shlex.join(docker.volume_arguments(volume))
-            )
+            remedy = "make it again, and put its data back from a backup: " + ENGINES[
+                machines[name].container_engine
+            ].volume_command(volume)
             for other in machines.keys() - topology.hosts[volume.service]:
                 if any(each.name == volume.name for each in machines[other].volumes):
                     again = f"put that host into the group `{volume.service}` again"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from quaylab.hosts.disks import ENGINE_ROOT
+from quaylab.engines import BY_NAME, DOCKER
 from quaylab.hosts.machine import Machine
 from quaylab.model import DIGEST_LABEL, container_name
 from quaylab.services.base import Port, Workload
@@ -50,7 +50,9 @@ def problems(
 
 
 def _engine(name: str, machine: Machine) -> Iterator[str]:
-    if machine.engine and machine.engine.version:
+    # Podman's version is looked at with the report.
+    is_docker = machine.container_engine == DOCKER.name
+    if is_docker and machine.engine and machine.engine.version:
         major, minor = machine.engine.version.split(".")[:2]
         if (int(major), int(minor)) < OLDEST_ENGINE:
             oldest = ".".join(map(str, OLDEST_ENGINE))
@@ -62,7 +64,8 @@ def _disks(
 ) -> Iterator[str]:
     """Yield mount points with too little space for data that doesn't exist yet."""
     existing = {volume.name for volume in machine.volumes}
-    root = (machine.engine.root_directory if machine.engine else None) or ENGINE_ROOT
+    root = machine.engine.root_directory if machine.engine else None
+    root = root or BY_NAME[machine.container_engine].root
     volumes = [workload.volume for workload in workloads if workload.volume]
     purposes: dict[str, list[str]] = {}
     for volume in volumes:

@@ -1,11 +1,26 @@
-"""The state of our containers and volumes, and how it differs from the specification."""
+"""What an engine says of itself, of our containers and of our volumes, and how these differ from
+their specification."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from quaylab.images import full_name
 from quaylab.model import NETWORK, NORMAL_SHARES, RESTART_POLICY, Container
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A container engine. ``version`` is None if it does not answer. ``unsupported`` says why
+    Quaylab can't use it. ``proxies`` are its HTTP_PROXY, HTTPS_PROXY and NO_PROXY, empty if unset.
+    With ``live_restore`` containers keep running while it restarts."""
+
+    version: str | None
+    root_directory: str | None
+    unsupported: str | None
+    proxies: tuple[str, str, str] = ("", "", "")
+    live_restore: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +114,7 @@ class EngineState:
         """Whether a container is as its digest says: somebody may have created it by hand."""
         environment = {**(found.image_environment or {}), **dict(wanted.environment)}
         return (
-            found.image == wanted.image
+            full_name(found.image) == full_name(wanted.image)
             and not found.image_was_retagged
             and (wanted.host_network or self._is_on_our_network(found))
             and found.ports == {str(port) for port in wanted.ports}

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-ENGINE_ROOT = "/var/lib/docker"
+from quaylab.engines import DOCKER
+
+ENGINE_ROOT = DOCKER.root
 PARTITION_TABLES = ("dos", "gpt", "PMBR")
 # The signature of a physical volume in wipefs and blkid.
 LVM = "LVM2_member"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import PurePosixPath
 
-from quaylab.engines.state import NOTHING, EngineState, FoundVolume
+from quaylab.engines import DOCKER
+from quaylab.engines.state import NOTHING, Engine, EngineState, FoundVolume
+from quaylab.model import CREDENTIALS_LABEL, DIGEST_LABEL
 
 # Operating systems, by os-release's ID, that install their engine in the same way.
 DEBIAN_FAMILY = ("debian", "ubuntu")
@@ -14,16 +16,22 @@ RED_HAT_FAMILY = ("rhel", "centos", "rocky", "almalinux", "ol", "fedora")
 
 
 @dataclass(frozen=True)
-class Engine:
-    """The container engine. ``version`` is None if the daemon does not answer. ``unsupported`` says
-    why Quaylab can't use it. ``proxies`` are its HTTP_PROXY, HTTPS_PROXY and NO_PROXY, empty if
-    unset. With ``live_restore`` containers keep running while it restarts."""
+class EngineReport:
+    """What one engine of a host reports; see the fields of :class:`Machine` with these names."""
 
-    version: str | None
-    root_directory: str | None
-    unsupported: str | None
-    proxies: tuple[str, str, str] = ("", "", "")
-    live_restore: bool = False
+    engine: Engine | None = None
+    volumes: tuple[FoundVolume, ...] = ()
+    containers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    published: frozenset[int] = frozenset()
+    state: EngineState = NOTHING
+    images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def ours(self) -> list[str]:
+        """The names of what Quaylab has made in the engine."""
+        volumes = [each.name for each in self.volumes if CREDENTIALS_LABEL in each.labels]
+        containers = [name for name, labels in self.containers.items() if DIGEST_LABEL in labels]
+        return sorted({*volumes, *containers})
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,16 @@ class Machine:
     state: EngineState = NOTHING
     images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     image_notes: Mapping[str, str] = field(default_factory=dict)
+    # The reports of all engines by name, and the name of the one that Quaylab uses: engine,
+    # volumes, containers, published, state and images are that one's.
+    engines: Mapping[str, EngineReport] = field(default_factory=dict)
+    container_engine: str = DOCKER.name
+
+    def using(self, name: str) -> Machine:
+        """Return the host with what one of its engines reports."""
+        report = self.engines.get(name)
+        found = {each.name: getattr(report, each.name) for each in fields(EngineReport) if report}
+        return replace(self, container_engine=name, **found)
 
     @property
     def blob_store(self) -> str | None:
@@ -91,6 +109,11 @@ class Machine:
     @property
     def red_hat_family(self) -> bool:
         return self.os_id in RED_HAT_FAMILY or "rhel" in self.os_like
+
+    @property
+    def ships_podman(self) -> bool:
+        """Whether its distribution has Podman in Docker's place: RHEL 8 or newer, or kin."""
+        return self.red_hat_family and (self.os_id == "fedora" or self.os_major >= 8)
 
     @property
     def is_rhel_7(self) -> bool:

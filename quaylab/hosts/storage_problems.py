@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
+from quaylab.engines import PODMAN
 from quaylab.engines.daemon_settings import driver_problem
 from quaylab.hosts.disks import Device, Disks
 from quaylab.hosts.machine import Machine
@@ -18,6 +19,11 @@ def problems(
     yield from _duplicates(name, disks, storages)
     for storage in storages:
         key = storage.setting
+        if storage.path is None and machine.container_engine == PODMAN.name:
+            yield (
+                f"{key}: {name} uses Podman, for which Quaylab prepares no disk; mount one at "
+                f"{PODMAN.root} yourself, and leave this setting out"
+            )
         for device in storage.devices:
             yield from _unknown(f"{key}.devices: {device}", name, disks, device)
         yield from _taken(name, disks, storage)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, SecretStr
 
-from quaylab.engines import docker
+from quaylab.engines import ContainerEngine
 from quaylab.images import Image, packaged_image
 from quaylab.model import (
     LOOPBACK,
@@ -201,10 +201,10 @@ def admin_host(topology: Topology) -> str | None:
     return next(iter(topology.hosts["ceph"]), None)
 
 
-def shell(settings: Settings, topology: Topology) -> tuple[str, ...]:
-    """Return the words before a command of Ceph on that host."""
+def shell(settings: Settings, topology: Topology, engine: ContainerEngine) -> tuple[str, ...]:
+    """Return the words before a command of Ceph on that host, which has this engine."""
     if runs_in_container(topology.hosts["ceph"]):
-        return docker.execute_words(CONTAINER)
+        return engine.execute_words(CONTAINER)
     return ("cephadm", "--image", settings.ceph_image, "shell", "--")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from quaylab.settings.types import Address, LocalFile, NoProxy, Proxy, Section, Size, Url
@@ -10,11 +12,19 @@ from quaylab.settings.types import Address, LocalFile, NoProxy, Proxy, Section, 
 class Engine(Section):
     """The container engine, its logs, its proxy."""
 
+    container_engine: Literal["docker", "podman"] | None = Field(
+        description="docker or podman; None: the one that has the registry's data already, else "
+        "Podman on RHEL 8+ and its clones, and Docker elsewhere",
+    )
     docker_ce_repository: Url = Field(
         description="Docker CE's package repository or a mirror of it, for RHEL 8+ and its clones",
     )
-    container_log_size: Size = Field(description="Size at which a container's log is rotated")
-    container_log_files: int = Field(ge=1, le=100, description="Number of log files of a container")
+    container_log_size: Size = Field(
+        description="Size at which Docker rotates a container's log; Podman's are in the journal"
+    )
+    container_log_files: int = Field(
+        ge=1, le=100, description="Number of log files that Docker keeps"
+    )
     http_proxy: Proxy | None = Field(
         repr=False,
         description="Proxy for http, used by the engine, builds and Quay; it can't have a password",
@@ -24,6 +34,16 @@ class Engine(Section):
     company_ca: LocalFile | None = Field(
         description="Your company's CA (PEM) on this machine, trusted by the hosts and by Quay",
     )
+
+
+def proxy_variables(settings: Engine) -> dict[str, str]:
+    """Return the environment variables with which programs use the proxy."""
+    values = {
+        "HTTP_PROXY": settings.http_proxy,
+        "HTTPS_PROXY": settings.https_proxy,
+        "NO_PROXY": settings.no_proxy,
+    }
+    return {name: value for name, value in values.items() if value}
 
 
 class Host(Section):

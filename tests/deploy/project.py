@@ -30,7 +30,7 @@ LINKED = (
 OPERATION = re.compile(r"^--> Starting operation: (?P<name>.*?)\s*$")
 COMMAND = re.compile(r"^\[(?P<host>\S+)\]\s+>>> (?P<command>.*)$")
 FACT = re.compile(r"^\s*\[(?P<host>\S+)\]\s+Loaded fact ")
-# What a host reports of itself, as the fact Machine reads it.
+# What a host reports of itself, as the fact Machine reads it. What Docker reports follows.
 REPORT = """\
 uid 0
 os debian|13|
@@ -38,7 +38,8 @@ arch x86_64
 cpus 4
 memory_kb 8123456
 systemd yes
-address 192.168.254.10"""
+address 192.168.254.10
+engine docker"""
 
 
 # The lines of an engine that answers.

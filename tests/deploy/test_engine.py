@@ -1,4 +1,4 @@
-"""tasks/docker.py on every supported system, and on those that it refuses."""
+"""tasks/engine.py on every supported system, and on those that it refuses."""
 
 from __future__ import annotations
 
@@ -10,20 +10,33 @@ import pytest
 
 from tests.deploy.project import ENGINE, REPORT, Project, Result, fake, report
 
-TASK = "tasks/docker.py"
+TASK = "tasks/engine.py"
 PARTS = ("quay", "database", "redis")
 APT = "apt-get install"
+PODMAN = ["dnf install --quiet --assumeyes podman policycoreutils-python-utils"]
 SYSTEMS = {
     "rhel-7": ("rhel|7.9|fedora", ["yum install --quiet --assumeyes docker"]),
-    "rhel-9": ("rhel|9.4|fedora", ["quaylab-docker-ce.repo", "dnf install"]),
-    "rocky-9": ("rocky|9.4|rhel centos fedora", ["quaylab-docker-ce.repo", "dnf install"]),
-    "fedora-43": ("fedora|43|", ["quaylab-docker-ce.repo", "dnf install"]),
+    "rhel-8": ("rhel|8.10|fedora", ["dnf install --quiet --assumeyes podman podman-plugins"]),
+    "rhel-9": ("rhel|9.4|fedora", PODMAN),
+    "rocky-10": ("rocky|10.1|rhel centos fedora", PODMAN),
+    "fedora-43": ("fedora|43|", PODMAN),
     "debian-12": ("debian|12|", [APT]),
     "debian-13": ("debian|13|", [APT]),
     "ubuntu-24": ("ubuntu|24.04|debian", [APT]),
 }
+# The answer of an engine that can run our containers.
+PODMAN_INFO = """\
+version podman version 5.4.2
+info {"host":{"cgroupVersion":"v2","networkBackend":"netavark","networkBackendInfo":\
+{"dns":{"version":"1.14"}}},"store":{"graphRoot":"/var/lib/containers/storage"}}
+filesystem ext2/ext3
+quadlet"""
 # An inventory has three services, so one run covers three systems.
-ROUNDS = (("rhel-7", "rhel-9", "rocky-9"), ("fedora-43", "debian-12", "debian-13"), ("ubuntu-24",))
+ROUNDS = (
+    ("rhel-7", "rhel-8", "rhel-9"),
+    ("rocky-10", "fedora-43", "debian-12"),
+    ("debian-13", "ubuntu-24"),
+)
 STOPPED = ["/usr/bin/dockerd", "installed"]
 RUNNING = [*STOPPED, "enabled"]
 
@@ -42,7 +55,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
     for systems in ROUNDS:
         project = Project(tmp_path_factory.mktemp("project"))
         hosts = [
-            fake(name, report(os=SYSTEMS[name][0]), ssh_hostname=f"192.168.254.{number}")
+            fake(
+                name,
+                report(os=SYSTEMS[name][0]),
+                {"podman info": PODMAN_INFO},
+                ssh_hostname=f"192.168.254.{number}",
+            )
             for number, name in enumerate(systems, 10)
         ]
         groups = {part: [host] for part, host in zip(PARTS, cycle(hosts), strict=False)}
@@ -60,13 +78,38 @@ def test_engine_is_installed_and_started(results: dict[str, Result], system: str
         assert part in command
     installers = [command for command in commands if " install " in command]
     assert len(installers) == 1
+    if wanted is PODMAN or system == "rhel-8":
+        assert not any("systemctl" in command for command in commands)
+        return
     enable, start = commands[len(wanted) : len(wanted) + 2]
     assert "systemctl enable --quiet docker" in enable
     assert "systemctl start docker ||" in start
 
 
-def test_repository_file_goes_through_stdin(results: dict[str, Result]) -> None:
-    assert "[docker-ce-stable]" not in results["rhel-9"].output
+def test_docker_ce_where_docker_is_wanted_on_rhel(project: Project) -> None:
+    result = _run(project, "rhel|9.4|fedora", "--data=container_engine=docker")
+    assert result.code == 0, result.output
+    repository, install, *_ = result.commands("quay")
+    assert "quaylab-docker-ce.repo" in repository
+    assert "dnf install --quiet --assumeyes docker-ce" in install
+    # The repository's file goes through standard input.
+    assert "[docker-ce-stable]" not in result.output
+
+
+def test_podman_on_debian(project: Project) -> None:
+    answers = {"podman info": PODMAN_INFO}
+    result = _run(project, "debian|13|", "--data=container_engine=podman", responses=answers)
+    assert result.code == 0, result.output
+    install, *_ = result.commands("quay")
+    assert "--no-install-recommends podman crun netavark aardvark-dns" in install
+
+
+def test_a_podman_that_is_too_old_is_refused_as_soon_as_it_is_there(project: Project) -> None:
+    answers = {"podman info": "version podman version 4.3.1"}
+    result = _run(project, "debian|12|", "--data=container_engine=podman", responses=answers)
+    # A fake host carries out no command, so it can't fail.
+    (refusal,) = [each for each in result.commands("quay") if "exit 1" in each]
+    assert "its `podman` is Podman 4.3.1, and 4.9 or newer is needed" in refusal
 
 
 def test_a_running_engine_is_left_alone(project: Project) -> None:
@@ -109,7 +152,7 @@ def test_pull_secret_is_merged(project: Project, tmp_path: Path) -> None:
 REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "not root": ({"uid": "1000"}, "add --sudo"),
     "unknown system": ({"os": "alpine|3.22|"}, "its operating system is alpine"),
-    "podman": (
+    "Podman's shim": (
         {"client": "/usr/bin/podman\nversion podman version 5.4.2"},
         "Podman's shim, which lacks what is needed; remove podman-docker",
     ),

@@ -215,7 +215,7 @@ def _firewalld(project: Project, task: str, *rules: str) -> list[list[str]]:
 
 
 def test_each_host_opens_its_ports(project: Project) -> None:
-    quay, database, redis = _firewalld(project, "tasks/docker.py")
+    quay, database, redis = _firewalld(project, "tasks/engine.py")
     assert [command.split()[2] for command in quay] == ["--add-port=443/tcp", "--add-port=80/tcp"]
     for commands, port in ((database, 5432), (redis, 6379)):
         (command,) = commands

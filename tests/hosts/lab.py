@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import docker
 import pytest
+from pyinfra.api import Host as PyinfraHost
 from pyinfra.api.exceptions import FactProcessError
+from pyinfra.context import ctx_host
 from testinfra.host import Host
 
+from facts import engines
 from facts.machine import Machine as MachineFact
 from quaylab import plan as plans
 from quaylab.clients import object_store
 from quaylab.clients.http import dialer
 from quaylab.clients.registry import Registry
 from quaylab.clients.tunnel import forward
+from quaylab.engines import PODMAN, ContainerEngine
 from quaylab.hosts.machine import Machine
 from quaylab.problems import Refusal
 from quaylab.services.base import Workload
@@ -29,7 +34,7 @@ from tests.hosts.connection import connect, engine_of, transport_of
 
 
 class Target:
-    """One host under test. ``shell`` is testinfra's host, ``engine`` Docker's SDK for it."""
+    """One host under test. ``shell`` is testinfra's host, ``docker`` Docker's SDK for it."""
 
     def __init__(self, name: str, shell: Host, closing: ExitStack) -> None:
         self.name = name
@@ -41,13 +46,44 @@ class Target:
         return self.name
 
     @cached_property
-    def engine(self) -> docker.DockerClient:
+    def docker(self) -> docker.DockerClient:
         return self._closing.enter_context(engine_of(self.shell))
+
+    @property
+    def uses_podman(self) -> bool:
+        return engines.engine_of(self._as_host) is PODMAN
+
+    def use(self, engine: ContainerEngine) -> None:
+        """Say which engine the host uses, as the plan has it."""
+        engines.choose(self._as_host, engine)
+
+    @property
+    def _as_host(self) -> PyinfraHost:
+        """This host in the place of pyinfra's, which the facts ask for the engine."""
+        return cast(PyinfraHost, self)
 
     def container(self, workload: Workload) -> dict[str, Any]:
         """Return the engine's description of a workload's container."""
-        found: dict[str, Any] = self.engine.containers.get(workload.container.name).attrs
-        return found
+        return self.described("container", workload.container.name)
+
+    def described(self, kind: Literal["container", "image", "volume"], name: str) -> dict[str, Any]:
+        """Return the engine's description of an object."""
+        if self.uses_podman:
+            printed = self.shell.check_output("podman %s inspect %s", kind, name)
+            return dict(json.loads(printed)[0])
+        kinds: dict[str, Any] = {
+            "container": self.docker.containers,
+            "image": self.docker.images,
+            "volume": self.docker.volumes,
+        }
+        return dict(kinds[kind].get(name).attrs)
+
+    def container_names(self) -> list[str]:
+        """Return the names of all containers of the engine, also of those that don't run."""
+        if self.uses_podman:
+            listed = self.shell.check_output("podman ps --all --format '{{.Names}}'")
+            return str(listed).split()
+        return [str(each.name) for each in self.docker.containers.list(all=True)]
 
     def through(self, address: str, port: int) -> AbstractContextManager[tuple[str, int]]:
         """Return the local end of a tunnel to ``address``:``port`` as this host sees it."""
@@ -55,9 +91,10 @@ class Target:
 
     def ask(self, fact: Any, **arguments: Any) -> Any:
         """Return a pyinfra fact, read over testinfra."""
-        command = fact.command(**arguments)
-        raw = command if isinstance(command, str) else command.get_raw_value()
-        return fact.process(self.shell.run(raw).stdout.splitlines())
+        with ctx_host.use(self):
+            command = fact.command(**arguments)
+            raw = command if isinstance(command, str) else command.get_raw_value()
+            return fact.process(self.shell.run(raw).stdout.splitlines())
 
 
 class Lab:
@@ -89,6 +126,8 @@ class Lab:
             }
             machines = {name: target.machine for name, target in self.targets.items()}
             self.plan = plans.make(found, machines)
+            for name, target in self.targets.items():
+                target.use(self.plan.engine_of(name))
         except Refusal as refusal:
             raise pytest.UsageError(str(refusal)) from None
         if not self.plan.store.exists:

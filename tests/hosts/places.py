@@ -173,21 +173,33 @@ def _subscribed(lab: Lab) -> list[Target]:
 # A test with an argument of this name runs once for each of these places.
 PLACES: dict[str, Callable[[Lab], list[Any]]] = {
     "engine_host": _engines,
-    "systemd_host": lambda lab: [host for host in _engines(lab) if host.machine.systemd],
-    "proxied_host": lambda lab: (
-        _engines(lab) if lab.plan.settings.http_proxy or lab.plan.settings.https_proxy else []
+    "docker_systemd_host": lambda lab: [
+        host for host in _engines(lab) if host.machine.systemd and not host.uses_podman
+    ],
+    "docker_proxied_host": lambda lab: (
+        [host for host in _engines(lab) if not host.uses_podman]
+        if lab.plan.settings.http_proxy or lab.plan.settings.https_proxy
+        else []
     ),
     "company_ca_host": lambda lab: _engines(lab) if lab.plan.settings.company_ca else [],
     "pull_secret_host": lambda lab: _engines(lab) if lab.plan.settings.pull_secret else [],
     "lab_ca_host": lambda lab: _engines(lab) if lab.plan.certificate.ca else [],
     "workload": _workloads,
+    "docker_workload": lambda lab: [
+        each for each in _workloads(lab) if not each.target.uses_podman
+    ],
+    "podman_workload": lambda lab: [each for each in _workloads(lab) if each.target.uses_podman],
     "workload_with_files": lambda lab: [each for each in _workloads(lab) if each.workload.files],
     "workload_with_health": lambda lab: [
         each for each in _workloads(lab) if each.workload.container.health
     ],
     "workload_with_volume": lambda lab: [each for each in _workloads(lab) if each.workload.volume],
     "storage": _storages,
-    "systemd_storage": lambda lab: [each for each in _storages(lab) if each.target.machine.systemd],
+    "docker_systemd_storage": lambda lab: [
+        each
+        for each in _storages(lab)
+        if each.target.machine.systemd and not each.target.uses_podman
+    ],
     "docker_storage_host": lambda lab: [
         each.target for each in _storages(lab) if each.storage.path is None
     ],

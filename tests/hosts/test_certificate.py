@@ -39,8 +39,9 @@ def test_is_not_trusted_without_the_labs_ca(lab_ca_registry: RegistryPlace, lab:
         _served(lab_ca_registry, lab, other.ca_certificate)
 
 
-def test_docker_trusts_the_labs_ca(lab_ca_host: Target, lab: Lab) -> None:
-    file = lab_ca_host.shell.file(lab.plan.topology.docker_trust)
+def test_the_engine_trusts_the_labs_ca(lab_ca_host: Target, lab: Lab) -> None:
+    trust = lab.plan.engine_of(lab_ca_host.name).trust(lab.plan.topology.registry)
+    file = lab_ca_host.shell.file(trust)
     assert file.exists
     assert file.content_string == lab.plan.certificate.ca
 

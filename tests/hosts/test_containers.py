@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from quaylab.engines import units
+from quaylab.images import full_name
 from quaylab.model import DIGEST_LABEL, NETWORK, RESTART_POLICY
 from tests.hosts.lab import Lab, Target
 from tests.hosts.places import WorkloadPlace
@@ -36,15 +38,34 @@ def test_is_as_specified(workload: WorkloadPlace) -> None:
 def test_runs_the_planned_image(workload: WorkloadPlace) -> None:
     """By name and by content: the tag may belong to another image since."""
     container = workload.inspect()
-    assert container["Config"]["Image"] == workload.workload.image.reference
-    assert (
-        container["Image"]
-        == workload.target.engine.images.get(workload.workload.image.reference).id
+    wanted = full_name(workload.workload.image.reference)
+    assert full_name(container["Config"]["Image"]) == wanted
+    assert container["Image"] == workload.target.described("image", wanted)["Id"]
+
+
+def test_docker_restarts_it(docker_workload: WorkloadPlace) -> None:
+    assert docker_workload.inspect()["HostConfig"]["RestartPolicy"]["Name"] == RESTART_POLICY
+
+
+def test_systemd_starts_it_at_boot_and_restarts_it(podman_workload: WorkloadPlace) -> None:
+    """A generated service can't be enabled: the generator links it below the target."""
+    container = podman_workload.workload.container
+    shown = podman_workload.target.shell.check_output(
+        "systemctl show --property=Restart,WantedBy,NeedDaemonReload,FragmentPath %s",
+        units.service(container.name),
     )
+    assert set(shown.splitlines()) >= {
+        f"Restart={RESTART_POLICY}",
+        "WantedBy=multi-user.target",
+        "NeedDaemonReload=no",
+    }
+    assert "FragmentPath=/run/systemd/generator" in shown
 
 
-def test_restarts_by_itself(workload: WorkloadPlace) -> None:
-    assert workload.inspect()["HostConfig"]["RestartPolicy"]["Name"] == RESTART_POLICY
+def test_the_unit_is_as_specified(podman_workload: WorkloadPlace) -> None:
+    container = podman_workload.workload.container
+    file = podman_workload.target.shell.file(units.path(container.name))
+    assert file.content_string == units.unit(container)
 
 
 def test_has_time_to_stop(workload: WorkloadPlace) -> None:
@@ -60,10 +81,14 @@ def test_is_privileged_only_where_planned(workload: WorkloadPlace) -> None:
     assert workload.inspect()["HostConfig"]["Privileged"] is workload.workload.container.privileged
 
 
-def test_logs_are_rotated(workload: WorkloadPlace) -> None:
-    wanted = workload.workload.container
+def test_its_log_is_in_the_journal(podman_workload: WorkloadPlace) -> None:
+    assert podman_workload.inspect()["HostConfig"]["LogConfig"]["Type"] == "journald"
+
+
+def test_logs_are_rotated(docker_workload: WorkloadPlace) -> None:
+    wanted = docker_workload.workload.container
     rotation = {"max-size": wanted.log_size, "max-file": str(wanted.log_files)}
-    assert workload.inspect()["HostConfig"]["LogConfig"] == {
+    assert docker_workload.inspect()["HostConfig"]["LogConfig"] == {
         "Type": "json-file",
         "Config": rotation,
     }
@@ -76,8 +101,8 @@ def test_is_on_the_internal_network_alone(networked_workload: WorkloadPlace) -> 
 def test_data_volume_says_what_it_holds(workload_with_volume: WorkloadPlace) -> None:
     wanted = workload_with_volume.workload.volume
     assert wanted is not None  # the fixture has only workloads with one
-    volume = workload_with_volume.target.engine.volumes.get(wanted.name)
-    assert volume.attrs["Labels"] == wanted.labels
+    volume = workload_with_volume.target.described("volume", wanted.name)
+    assert volume["Labels"] == wanted.labels
 
 
 def test_data_volume_is_the_one_in_use(workload_with_volume: WorkloadPlace) -> None:

@@ -8,8 +8,8 @@ from facts.trust import BundleHolds
 from tests.hosts.lab import Lab, Target
 
 
-def test_starts_at_boot(systemd_host: Target) -> None:
-    unit = systemd_host.shell.service("docker")
+def test_docker_starts_at_boot(docker_systemd_host: Target) -> None:
+    unit = docker_systemd_host.shell.service("docker")
     assert unit.is_enabled
     assert unit.is_running
 
@@ -25,8 +25,8 @@ def test_reaches_the_registry_by_its_name(registry_client: Target, lab: Lab) -> 
         assert registry.health("instance").ok
 
 
-def test_uses_the_proxy(proxied_host: Target, lab: Lab) -> None:
-    settings, info = lab.plan.settings, proxied_host.engine.info()
+def test_docker_uses_the_proxy(docker_proxied_host: Target, lab: Lab) -> None:
+    settings, info = lab.plan.settings, docker_proxied_host.docker.info()
     assert info["HttpProxy"] == (settings.http_proxy or "")
     assert info["HttpsProxy"] == (settings.https_proxy or "")
     assert info["NoProxy"] == (settings.no_proxy or "")

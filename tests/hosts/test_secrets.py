@@ -7,6 +7,7 @@ import json
 from pydantic import SecretStr
 
 from facts.files import Files
+from quaylab.engines import units
 from quaylab.model import FileState
 from quaylab.paths import ETC
 from tests.hosts.lab import Lab, Target
@@ -36,10 +37,19 @@ def test_only_its_container_reads_a_file(workload_with_files: WorkloadPlace) -> 
 
 def test_no_secret_in_a_containers_description(engine_host: Target, lab: Lab) -> None:
     """Everybody who may use the engine can call `docker inspect`, and logs may have its output."""
-    for container in engine_host.engine.containers.list(all=True):
-        described = json.dumps(container.attrs, ensure_ascii=False)
+    for name in engine_host.container_names():
+        described = json.dumps(engine_host.described("container", name), ensure_ascii=False)
         leaked = _leaked(lab, described)
-        assert not leaked, container.name
+        assert not leaked, name
+
+
+def test_no_secret_in_units_and_their_journal(podman_workload: WorkloadPlace, lab: Lab) -> None:
+    """Everybody may read the units; the journal has what the containers print."""
+    service = units.service(podman_workload.workload.container.name)
+    printed = podman_workload.target.shell.check_output(
+        "systemctl cat %s; journalctl --unit=%s --output=cat --no-pager", service, service
+    )
+    assert not _leaked(lab, printed)
 
 
 def test_no_secret_in_a_process_list(engine_host: Target, lab: Lab) -> None:

@@ -56,14 +56,15 @@ def test_it_is_mounted_again_after_a_reboot(storage: StoragePlace) -> None:
     assert line.options == OPTIONS
 
 
-def test_the_engine_starts_only_with_its_disks(systemd_storage: StoragePlace) -> None:
-    point = systemd_storage.storage.mount_point(_disks(systemd_storage))
-    shown = systemd_storage.target.shell.run("systemctl show --property RequiresMountsFor docker")
+def test_docker_starts_only_with_its_disks(docker_systemd_storage: StoragePlace) -> None:
+    point = docker_systemd_storage.storage.mount_point(_disks(docker_systemd_storage))
+    shell = docker_systemd_storage.target.shell
+    shown = shell.run("systemctl show --property RequiresMountsFor docker")
     assert point in shown.stdout.strip().partition("=")[2].split()
 
 
 def test_the_engine_keeps_images_there(docker_storage_host: Target, lab: Lab) -> None:
-    info = docker_storage_host.engine.info()
+    info = docker_storage_host.docker.info()
     disks = _read(docker_storage_host, None)
     mount = disks.mount_at(disks.root)
     assert mount is not None

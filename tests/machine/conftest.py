@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.machine.machines import MachineFactory, Operator
+from tests.machine.machines import ImageName, MachineFactory, Operator
 from tests.machine.packaged import build_all
 from tests.machine.stock import volume
 
@@ -15,6 +15,13 @@ from tests.machine.stock import volume
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Operator:
     """The user who runs pyinfra, with an empty home and an SSH key that every machine accepts."""
     return Operator(tmp_path_factory.mktemp("operator"))
+
+
+@pytest.fixture(scope="module")
+def engine(request: pytest.FixtureRequest) -> ImageName:
+    """The engine of the machines in a story that runs for each engine (engines.FOR_BOTH)."""
+    name: ImageName = request.param
+    return name
 
 
 @pytest.fixture(scope="session")

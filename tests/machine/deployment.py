@@ -24,7 +24,7 @@ from tests.machine.machines import (
 HOSTNAME = "quay.quaylab.test"
 ADMIN = "quayadmin"
 TASKS = (
-    *("object_storage", "subscription", "docker_storage", "docker", "images", "ceph"),
+    *("object_storage", "subscription", "docker_storage", "engine", "images", "ceph"),
     *("database", "redis", "quay", "verify"),
 )
 

@@ -1,8 +1,8 @@
 """Machines for the tests: privileged containers in which systemd is PID 1.
 
 They lack what a container can't have (a kernel, LVM, memory limits). For a deploy they look like
-servers: each has an address, sshd, systemd, apt, a Docker engine on overlay2 if wanted, and can
-reboot and crash.
+servers: each has an address, sshd, systemd, apt, an engine on an overlay if wanted, and can reboot
+and crash.
 """
 
 from __future__ import annotations
@@ -44,10 +44,12 @@ PACKAGES = (
     "python3,sudo,systemd,systemd-sysv,tzdata"
 )
 
-ImageName = Literal["bare", "docker"]
-Kind = Literal["bare", "docker", "stocked"]
+ImageName = Literal["bare", "docker", "podman"]
+Kind = Literal["bare", "docker", "stocked", "podman"]
 # A run of pyinfra.
 Process = Run | subprocess.Popen[str]
+# Where engines keep their data: on volumes, as an overlay doesn't work on an overlay.
+ENGINE_DATA = {"docker": "/var/lib/docker", "podman": "/var/lib/containers"}
 
 
 class CommandFailed(AssertionError):
@@ -201,10 +203,14 @@ def _pip_settings() -> tuple[str, dict[Path, str]]:
 
 
 class Shell(Protocol):
-    """A machine that has an address and runs shell commands as root."""
+    """A machine that has an address, and runs shell commands as root. ``engine`` is the client of
+    its engine."""
 
     @property
     def address(self) -> str: ...
+
+    @property
+    def engine(self) -> str: ...
 
     def run(
         self, command: str, check: bool = True, input: str | None = None, timeout: float = 600
@@ -215,6 +221,7 @@ class ThisMachine:
     """The CI machine itself, with a home of its own for the engine's client and its logins."""
 
     address = "127.0.0.1"
+    engine = "docker"
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -229,11 +236,13 @@ class ThisMachine:
 
 @dataclass(frozen=True)
 class Machine:
-    """One machine; `name` is its host name, `address` survives reboots."""
+    """One machine; `name` is its host name, `address` survives reboots, `engine` is the client of
+    its engine."""
 
     name: str
     address: str
     container: str
+    engine: str = "docker"
 
     def run(
         self,
@@ -267,7 +276,7 @@ class Machine:
 
     def load_images(self, references: Iterable[str]) -> None:
         """Copy images from the CI machine's engine to the machine's."""
-        load = ["docker", "exec", "--interactive", self.container, "docker", "load"]
+        load = ["docker", "exec", "--interactive", self.container, self.engine, "load"]
         _pipe(["docker", "save", *references], load)
 
     def reboot(self) -> None:
@@ -323,7 +332,7 @@ class Machine:
     def destroy(self) -> None:
         """Remove the machine and its data."""
         run("docker", "rm", "--force", self.container)
-        run("docker", "volume", "rm", f"{self.container}-docker")
+        run("docker", "volume", "rm", *(f"{self.container}-{each}" for each in ENGINE_DATA))
 
     def _is_up(self) -> bool:
         # "running" and "degraded" mean that systemd has no job left: all enabled units were
@@ -367,26 +376,28 @@ class MachineFactory:
         self._addresses = map(str, hosts)  # each is used once, so that known_hosts stays correct
 
     def __call__(self, name: str, kind: Kind = "docker") -> Machine:
-        """Return a running machine; `bare` is a new server, `docker` has a running engine, and
-        `stocked` one with all packaged images."""
+        """Return a running machine; `bare` is a new server, `docker` and `podman` have a running
+        engine, and `stocked` has Docker with all packaged images."""
         address = next(self._addresses)
-        reference = build_image("bare" if kind == "bare" else "docker")
+        reference = build_image("docker" if kind == "stocked" else kind)
         container = f"{self._prefix}-{name}"
         pip_conf, pip_files = _pip_settings()
         mounts = {_nameservers(): "/etc/resolv.conf", **pip_files}
-        run("docker", "volume", "create", self._label, f"{container}-docker")
+        volumes = {f"{container}-{engine}": path for engine, path in ENGINE_DATA.items()}
+        for volume in volumes:
+            run("docker", "volume", "create", self._label, volume)
         if kind == "stocked":
             self._link_images(f"{container}-docker")
         run(
             *("docker", "create", "--name", container, "--hostname", name, self._label),
             *("--privileged", "--cgroupns=private"),
             *("--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp:exec"),
-            # overlay2 does not work on an overlay: the engine's data is on a volume.
-            f"--volume={container}-docker:/var/lib/docker",
+            *(f"--volume={volume}:{path}" for volume, path in volumes.items()),
             *(f"--volume={source}:{target}:ro" for source, target in mounts.items()),
             *("--network", self._network, "--ip", address, reference),
         )
-        machine = Machine(name, address, container)
+        engine = "podman" if kind == "podman" else "docker"
+        machine = Machine(name, address, container, engine)
         machine.start()
         machine.run("cat >/etc/pip.conf", input=pip_conf)
         machine.run(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 import yaml
 
+from tests.machine import engines
 from tests.machine.machines import Machine, MachineFactory, wait_until
 from tests.machine.registry_client import RegistryClient
 
@@ -16,13 +17,20 @@ PROJECT = "/root/quaylab"
 REGISTRY = "quay.quaylab.lan"
 ADMIN = "quayadmin"
 DEMO = "inventories/demo/inventory.py"
+pytestmark = engines.FOR_BOTH
 
 
 @dataclass(frozen=True)
 class Demo:
-    """A machine with the project on it."""
+    """A machine with the project on it, for a registry by this engine."""
 
     machine: Machine
+    engine: str
+
+    @property
+    def start(self) -> str:
+        """The arguments of ``./lab`` that make the demo. Podman is no default on Debian."""
+        return "demo --data container_engine=podman" if self.engine == "podman" else "demo"
 
     def lab(self, arguments: str) -> str:
         """Run ``./lab``; return its output."""
@@ -52,8 +60,8 @@ class Demo:
 
 
 @pytest.fixture(scope="module")
-def demo(machine_factory: MachineFactory) -> Iterator[Demo]:
-    demo = Demo(machine_factory("demo", "bare"))
+def demo(machine_factory: MachineFactory, engine: str) -> Iterator[Demo]:
+    demo = Demo(machine_factory("demo", "bare"), engine)
     demo.machine.put_project(PROJECT)
     yield demo
     demo.machine.destroy()
@@ -69,12 +77,12 @@ def client(demo: Demo, machine_factory: MachineFactory) -> Iterator[RegistryClie
 
 
 def test_demo_ends_with_a_registry(demo: Demo) -> None:
-    output = demo.lab("demo")
+    output = demo.lab(demo.start)
     assert "Quay stand-in: not Quay" in output
     assert f"https://{REGISTRY}" in output
     assert "credentials/demo.yaml" in output
     assert demo.password not in output
-    assert "TESTING" not in demo.machine.run("docker logs quaylab-quay 2>&1").stdout
+    assert "TESTING" not in demo.machine.run(f"{demo.engine} logs quaylab-quay 2>&1").stdout
     assert demo.changes() == []
 
 
@@ -111,7 +119,7 @@ def test_status_distinguishes_healthy_drifted_and_broken(demo: Demo) -> None:
     demo.machine.run("chmod 644 /etc/quaylab/redis/environment")
     assert demo.status() == (1, ["drifted  redis.py | Write Redis' environment: @local"])
 
-    demo.machine.run("docker stop quaylab-redis")
+    demo.machine.run(engines.stop(demo.engine, "quaylab-redis"))
     code, drifted = demo.status()
     assert code == 2
     assert "drifted  redis.py | Run Redis: @local" in drifted
@@ -122,22 +130,29 @@ def test_status_distinguishes_healthy_drifted_and_broken(demo: Demo) -> None:
 
 def test_down_keeps_the_data(demo: Demo, client: RegistryClient, images: dict[str, str]) -> None:
     demo.lab("down demo")
-    assert demo.machine.run("docker ps --all --quiet").stdout == ""
+    assert demo.machine.run(f"{demo.engine} ps --all --quiet").stdout == ""
     demo.lab("demo")
     assert client.login(ADMIN, demo.password).returncode == 0
     assert client.pull(f"{ADMIN}/redis:demo")
 
 
+@pytest.mark.long_with_podman
 def test_purge_and_a_demo_with_mysql(
     demo: Demo, client: RegistryClient, images: dict[str, str]
 ) -> None:
     demo.lab(f"down demo --data purge={REGISTRY}")
-    for left in ("docker volume ls -q", "docker ps -aq", "ls /etc/quaylab", "grep quay /etc/hosts"):
+    for left in (
+        f"{demo.engine} volume ls -q",
+        f"{demo.engine} ps -aq",
+        "ls /etc/quaylab",
+        "ls /etc/containers/systemd/*.container",
+        "grep quay /etc/hosts",
+    ):
         assert demo.machine.run(left, check=False).stdout == "", left
     assert demo.machine.run(f"ls {PROJECT}/credentials/*.yaml", check=False).stdout == ""
 
     mysql = ("--data", "database_engine=mysql")
-    output = demo.lab(f"demo {' '.join(mysql)}")
+    output = demo.lab(f"{demo.start} {' '.join(mysql)}")
     assert "v3.16.5" in output
     assert "PostgreSQL only" in output
     assert demo.changes(*mysql) == []

@@ -8,60 +8,48 @@ from __future__ import annotations
 import datetime as dt
 import json
 import shlex
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from cryptography import x509
 
 from quaylab.model import NETWORK
 from quaylab.secrets import certificates
-from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
+from tests.machine.deployment import HOSTNAME
+from tests.machine.drifting import (
+    BUNDLE,
+    DATABASE,
+    DATABASE_FILES,
+    EVERY_CONTAINER,
+    IMAGES,
+    NAME,
+    PREPARE,
+    PUSHED,
+    QUAY,
+    REDIS,
+    REDIS_FILES,
+    REDIS_IMAGE,
+    REPLACED_QUAY,
+    SAVE,
+    START,
+    TRUST,
+    Change,
+    Drift,
+    Registry,
+    all_of,
+    assert_repaired,
+    deployed,
+    shell,
+    starts,
+)
 from tests.machine.machines import Machine, MachineFactory, Operator
-from tests.machine.observed import IMAGE_OF, containers, rows
-from tests.machine.registry_client import RegistryClient
-
-SAVE = "tasks/object_storage.py | Save the credentials"
-START = "tasks/docker.py | Start the container engine"
-TRUST = "tasks/docker.py | Trust the registry's CA"
-NAME = "tasks/docker.py | Resolve the registry's name"
-IMAGES = "tasks/images.py | Get the images"
-DATABASE_FILES = "tasks/database.py | Write the database's files"
-DATABASE = "tasks/database.py | Run the database"
-PREPARE = "tasks/database.py | Prepare Quay's database"
-REDIS_IMAGE = "tasks/redis.py | Get Redis' image"
-REDIS_FILES = "tasks/redis.py | Write Redis' environment"
-REDIS = "tasks/redis.py | Run Redis"
-BUNDLE = "tasks/quay.py | Write Quay's bundle"
-QUAY = "tasks/quay.py | Run Quay"
-VERIFY = "tasks/verify.py | Verify: log in, push, pull, delete"
-EVERY_CONTAINER = ("quaylab-database", "quaylab-redis", "quaylab-quay")
-# A replaced Quay is verified.
-REPLACED_QUAY = (QUAY, VERIFY)
+from tests.machine.observed import containers, rows
 
 DAEMON = "/etc/docker/daemon.json"
 CA = f"/etc/docker/certs.d/{HOSTNAME}/ca.crt"
 CONFIG = "/etc/quaylab/quay/config.yaml"
 DATABASE_ENVIRONMENT = "/etc/quaylab/database/environment"
 ROOTS_PROXIES = json.dumps({"proxies": {"default": {"httpsProxy": "http://192.0.2.1:3128"}}})
-PUSHED = f"{ADMIN}/redis:kept"
-
-
-@dataclass(frozen=True)
-class Registry:
-    """A registry on one machine, and an image that a client pushed before any drift."""
-
-    lab: Deployment
-    machine: Machine
-    client: RegistryClient
-    image: str
-
-    def planned(self) -> list[str]:
-        return [name for name, _ in self.lab.run("deploy.py", "--dry").planned()]
-
-    def changed(self) -> list[str]:
-        return [name for name, _ in self.lab.run().changed()]
 
 
 @pytest.fixture(scope="module")
@@ -71,32 +59,9 @@ def registry(
     images: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Registry]:
-    machine, other = (machine_factory(name, "stocked") for name in ("drifting", "drift-client"))
-    groups = {part: [machine] for part in IMAGE_OF}
-    lab = Deployment.of(operator, tmp_path_factory.mktemp("drift"), groups)
-    lab.run().check()
-    client = RegistryClient(other, HOSTNAME)
-    client.know(machine.address)
-    client.trust(lab.ca)
-    assert client.login(ADMIN, lab.password).returncode == 0
-    client.push(images["redis"], PUSHED)
-    yield Registry(lab, machine, client, client.pull(PUSHED))
-    lab.forget()
-    machine.destroy()
-    other.destroy()
-
-
-Change = Callable[[Machine], None]
-
-
-def shell(*commands: str) -> Change:
-    """Return a change that runs commands."""
-
-    def make(machine: Machine) -> None:
-        for command in commands:
-            machine.run(command)
-
-    return make
+    folder = tmp_path_factory.mktemp("drift")
+    with deployed(machine_factory, operator, images, folder, "docker") as registry:
+        yield registry
 
 
 def recreated(
@@ -125,28 +90,6 @@ def recreated(
         machine.run(f"docker rm --force --volumes {name}; docker run --detach {shlex.join(argv)}")
 
     return make
-
-
-def all_of(*changes: Change) -> Change:
-    def make(machine: Machine) -> None:
-        for change in changes:
-            change(machine)
-
-    return make
-
-
-@dataclass(frozen=True)
-class Drift:
-    """A manual change, the operations that repair it, and the containers that they replace or
-    restart; the others keep running."""
-
-    change: Change
-    repaired: tuple[str, ...]
-    replaced: tuple[str, ...] = ()
-    restarted: tuple[str, ...] = ()
-    # The states and differences of the row before, each of another service: one function without a
-    # branch on the service decides what to do, and tests/unit has every case of it.
-    long: bool = False
 
 
 def sql(statement: str) -> str:
@@ -320,18 +263,7 @@ DRIFTS = {
     ],
 )
 def test_drift_is_named_and_repaired(registry: Registry, drift: Drift) -> None:
-    """The dry run names nothing else, so the drift before was repaired as well."""
-    data, before = rows(registry.machine), containers(registry.machine)
-    drift.change(registry.machine)
-    assert registry.planned() == list(drift.repaired)
-    assert registry.changed() == list(drift.repaired)
-    assert registry.client.pull(PUSHED) == registry.image
-    assert rows(registry.machine) == data
-    after = containers(registry.machine)
-    replaced = {name for name in after if after[name]["Id"] != before[name]["Id"]}
-    assert replaced == {*drift.replaced}
-    started = {name for name in after if _started(after[name]) != _started(before[name])}
-    assert started == {*drift.replaced, *drift.restarted}
+    assert_repaired(registry, drift)
 
 
 def test_image_removed_while_its_container_runs(registry: Registry) -> None:
@@ -344,7 +276,7 @@ def test_image_removed_while_its_container_runs(registry: Registry) -> None:
 
 def test_image_whose_name_was_given_to_another(registry: Registry) -> None:
     """By `docker tag`, or by a pull of a moved tag: the running container is not replaced."""
-    machine, before = registry.machine, _starts(registry.machine)
+    machine, before = registry.machine, starts(registry.machine)
     redis, database = (containers(machine)[f"quaylab-{part}"] for part in ("redis", "database"))
     name, id = redis["Config"]["Image"], redis["Image"]
     machine.run(f"docker tag {database['Image']} {name}")
@@ -353,7 +285,7 @@ def test_image_whose_name_was_given_to_another(registry: Registry) -> None:
         assert f"drifting: {name} is another image" in refused.output
         assert f"docker tag {id} {name}" in refused.output
         assert "Traceback" not in refused.output
-    assert _starts(machine) == before
+    assert starts(machine) == before
     machine.run(f"docker tag {id} {name}")
     assert registry.planned() == []
 
@@ -385,10 +317,10 @@ def test_rules_flushed_from_iptables(registry: Registry) -> None:
     assert "the engine's rules are gone from iptables" in refused.output
     machine.run(f"echo '{{\"live-restore\": true}}' >{DAEMON}; systemctl restart docker")
     assert registry.changed() in ([], [QUAY])
-    before = _starts(machine)
+    before = starts(machine)
     machine.run(flush)
     assert registry.changed() == [START]
-    assert _starts(machine) == before
+    assert starts(machine) == before
     assert registry.client.pull(PUSHED) == registry.image
     machine.run(f"rm {DAEMON}; systemctl restart docker")
     assert registry.changed() in ([], [QUAY])
@@ -396,7 +328,7 @@ def test_rules_flushed_from_iptables(registry: Registry) -> None:
 
 def test_a_proxy_that_is_no_longer_set_is_removed(registry: Registry) -> None:
     proxy = "http://192.0.2.1:3128"
-    registry.lab.run("tasks/docker.py", f"--data=https_proxy={proxy}").check()
+    registry.lab.run("tasks/engine.py", f"--data=https_proxy={proxy}").check()
     asked = "docker info --format '{{.HTTPSProxy}}'; ls /etc/systemd/system/docker.service.d"
     assert registry.machine.run(asked).stdout.splitlines() == [proxy, "quaylab-proxy.conf"]
     assert registry.planned()[0] == START
@@ -484,15 +416,6 @@ def test_nothing_is_left_to_do_afterwards(registry: Registry) -> None:
     assert registry.planned() == []
     assert registry.changed() == []
     registry.lab.verify()
-
-
-def _starts(machine: Machine) -> dict[str, tuple[str, str]]:
-    """Return each container's id and start time, by name."""
-    return {name: (each["Id"], _started(each)) for name, each in containers(machine).items()}
-
-
-def _started(container: dict[str, Any]) -> str:
-    return str(container["State"]["StartedAt"])
 
 
 def _relabel(machine: Machine, labels: dict[str, str]) -> None:

@@ -13,10 +13,12 @@ import pytest
 from quaylab.images import base_image
 from quaylab.secrets import certificates, credentials
 from quaylab.versions import NEWEST
+from tests.machine import engines
 from tests.machine.deployment import Deployment
-from tests.machine.machines import Machine, MachineFactory, Operator, run
+from tests.machine.machines import ImageName, Machine, MachineFactory, Operator, run
 from tests.machine.registry_client import RegistryClient
 
+pytestmark = engines.FOR_BOTH
 MIRROR = "images.quaylab.test"
 USER, PASSWORD = "puller", "a-password-to-pull"
 SETTINGS = {
@@ -79,8 +81,8 @@ def mirror(
 
 
 @pytest.fixture(scope="module")
-def machine(machine_factory: MachineFactory) -> Iterator[Machine]:
-    machine = machine_factory("site")
+def machine(machine_factory: MachineFactory, engine: ImageName) -> Iterator[Machine]:
+    machine = machine_factory("site", engine)
     yield machine
     machine.destroy()
 
@@ -92,7 +94,8 @@ def lab(
     known = f"{mirror.client.machine.address} {MIRROR}"
     machine.run(f"grep -q '{known}' /etc/hosts || echo '{known}' >>/etc/hosts")
     groups = {part: [machine] for part in ("database", "redis", "quay")}
-    lab = Deployment.of(operator, tmp_path, groups, image_source="registry", **SETTINGS)
+    chosen = {**SETTINGS, **engines.settings(machine.engine)}
+    lab = Deployment.of(operator, tmp_path, groups, image_source="registry", **chosen)
     yield lab
     lab.forget()
 
@@ -106,8 +109,9 @@ def test_failed_pull_names_the_remedies_and_changes_nothing(
     (line,) = [line for line in refused.output.splitlines() if "can't be pulled" in line]
     for remedy in ("https_proxy", "company_ca", "pull_secret", "image_source=archive", "lab demo"):
         assert remedy in line
-    for nothing in ("docker ps -aq", "docker volume ls -q", "docker images -q", "ls /etc/quaylab"):
-        assert machine.run(nothing, check=False).stdout == ""
+    for nothing in ("ps -aq", "volume ls -q", "images -q"):
+        assert machine.run(f"{machine.engine} {nothing}").stdout == ""
+    assert machine.run("ls /etc/quaylab", check=False).stdout == ""
 
 
 def test_pulls_with_the_companys_ca_and_a_login(
@@ -136,25 +140,26 @@ def test_pulls_with_the_companys_ca_and_a_login(
 
     # The same image with another registry's digest is not another image.
     wanted, mirrored = SETTINGS["redis_image"], f"{MIRROR}/quaylab/another-redis:1"
-    machine.run(f"docker tag {wanted} {mirrored} && docker push {mirrored}")
+    client = machine.engine
+    machine.run(f"{client} tag {wanted} {mirrored} && {client} push {mirrored}")
     assert lab.run("deploy.py", *given).changed() == []
 
     # The tag is moved to another image, and pulled by hand.
-    running = "docker inspect --format '{{.Id}} {{.State.StartedAt}}' quaylab-redis"
+    running = client + " inspect --format '{{.Id}} {{.State.StartedAt}}' quaylab-redis"
     before = machine.run(running).stdout
     mirror.client.push(images["postgresql"], NAMES["redis"])
-    machine.run(f"docker pull {wanted}")
+    machine.run(f"{client} pull {wanted}")
     refused = lab.run("deploy.py", *given)
     assert refused.returncode != 0
     assert "is another image than the one that was fetched there before" in refused.output
     assert machine.run(running).stdout == before
 
     # Without the image here, the run itself would pull it.
-    machine.run(f"docker rm -f quaylab-redis && docker image rm {wanted}")
+    machine.run(f"{engines.remove(client, 'quaylab-redis')} && {client} image rm {wanted}")
     refused = lab.run("deploy.py", *given)
     assert refused.returncode != 0
     assert "is another image than the one that was fetched there before" in refused.output
-    assert machine.run(f"docker images -q {SETTINGS['redis_image']}").stdout == ""
+    assert machine.run(f"{client} images -q {SETTINGS['redis_image']}").stdout == ""
     lab.run("tasks/teardown.py", *given, "--data", "purge=quay.quaylab.test").check()
 
 
@@ -164,14 +169,14 @@ def test_archive_needs_no_network(
     """Tested with Redis alone, the smallest image."""
     archive = tmp_path / "images.tar"
     wanted = SETTINGS["redis_image"]
-    machine.run("docker image prune --all --force")
+    machine.run(f"{machine.engine} image prune --all --force")
     offline = (*("--data", "image_source=archive"), *("--data", f"image_archive={archive}"))
 
     run("docker", "save", "--output", str(archive), base_image().reference)
     refused = lab.run("tasks/redis.py", *offline)
     assert refused.returncode != 0
     assert f"does not hold {wanted}" in refused.output
-    assert machine.run("docker ps -aq").stdout == ""
+    assert machine.run(f"{machine.engine} ps -aq").stdout == ""
 
     run("docker", "tag", images["redis"], wanted)
     run("docker", "save", "--output", str(archive), wanted)

@@ -9,17 +9,18 @@ from functools import partial
 
 import pytest
 
+from tests.machine import engines
 from tests.machine.deployment import HOSTNAME, Deployment
-from tests.machine.machines import Machine, MachineFactory, Operator
+from tests.machine.machines import ImageName, Machine, MachineFactory, Operator
 from tests.machine.observed import IMAGE_OF, end_state, rows
 from tests.machine.running import kill_in
 
 # The operations of a first run that change something where engine and images exist, in order.
 FIRST_RUN = (
     "tasks/object_storage.py | Save the credentials",
-    "tasks/docker.py | Record which registry the host serves",
-    "tasks/docker.py | Trust the registry's CA",
-    "tasks/docker.py | Resolve the registry's name",
+    "tasks/engine.py | Record which registry the host serves",
+    "tasks/engine.py | Trust the registry's CA",
+    "tasks/engine.py | Resolve the registry's name",
     "tasks/images.py | Get the images",
     "tasks/database.py | Write the database's files",
     "tasks/database.py | Run the database",
@@ -33,6 +34,7 @@ FIRST_RUN = (
     "tasks/quay.py | Create the superuser",
     "tasks/verify.py | Verify: log in, push, pull, delete",
 )
+pytestmark = engines.FOR_BOTH
 REPLACING = tuple(each for each in FIRST_RUN if " | Run " in each)
 # Seconds: from before an operation's first command to after its last.
 LONGEST = 0.8
@@ -69,11 +71,14 @@ class Lab:
 def lab(
     machine_factory: MachineFactory,
     operator: Operator,
+    images: dict[str, str],
+    engine: ImageName,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Lab]:
-    machine = machine_factory("killed", "stocked")
+    machine = engines.machine(machine_factory, "killed", engine, images)
     groups = {part: [machine] for part in IMAGE_OF}
-    deployment = Deployment.of(operator, tmp_path_factory.mktemp("kills"), groups)
+    chosen = engines.settings(engine)
+    deployment = Deployment.of(operator, tmp_path_factory.mktemp("kills"), groups, **chosen)
     yield Lab(deployment, machine)
     deployment.forget()
     machine.destroy()
@@ -106,9 +111,11 @@ def test_kills_while_every_container_is_replaced(lab: Lab, undisturbed: dict[str
     """Each one is stopped, removed and created again; the volumes keep their data."""
     data = rows(lab.machine)
     for operation in REPLACING:
-        lab.machine.run("docker ps -q | xargs docker update --restart=no")
         name = operation.rpartition(" ")[2].lower()
-        lab.machine.run(f"docker network disconnect quaylab quaylab-{name}")
+        client = lab.machine.engine
+        if client == "docker":
+            lab.machine.run("docker ps -q | xargs docker update --restart=no")
+        lab.machine.run(f"{client} network disconnect quaylab quaylab-{name}")
         lab.kill_in(operation)
     assert lab.complete() == undisturbed
     assert rows(lab.machine) == data
@@ -132,19 +139,23 @@ def test_hosts_pass_their_own_tests_after_the_kills(
 
 
 def test_killed_while_the_engine_is_installed(
-    machine_factory: MachineFactory, operator: Operator, tmp_path_factory: pytest.TempPathFactory
+    machine_factory: MachineFactory,
+    operator: Operator,
+    engine: ImageName,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """apt-get continues without the run, and still holds its locks when the next one starts."""
     machine = machine_factory("half-installed", "bare")
     groups = {part: [machine] for part in IMAGE_OF}
-    lab = Deployment.of(operator, tmp_path_factory.mktemp("apt"), groups)
+    chosen = engines.settings(engine)
+    lab = Deployment.of(operator, tmp_path_factory.mktemp("apt"), groups, **chosen)
     try:
         for process in ("apt-get", "dpkg"):
-            lab.kill("tasks/docker.py", when=partial(_runs, machine, process))
-        lab.run("tasks/docker.py").check()
-        assert lab.run("tasks/docker.py").changed() == []
+            lab.kill("tasks/engine.py", when=partial(_runs, machine, process))
+        lab.run("tasks/engine.py").check()
+        assert lab.run("tasks/engine.py").changed() == []
         assert machine.run("dpkg --audit").stdout == ""
-        assert machine.run("systemctl is-active docker").stdout == "active\n"
+        machine.run(f"{engine} info")
     finally:
         lab.forget()
         machine.destroy()

@@ -16,7 +16,7 @@ from tests.machine.machines import Machine, MachineFactory, Operator, Result, wa
 from tests.machine.observed import IMAGE_OF
 from tests.machine.running import running
 
-TASK, OPERATION = "tasks/docker.py", "Resolve the registry's name"
+TASK, OPERATION = "tasks/engine.py", "Resolve the registry's name"
 HOLDER = r"\S+ on \S+, process \d+, since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC; wait"
 
 

@@ -44,14 +44,14 @@ def test_output_of_a_login_script_is_ignored(
     try:
         assert "Welcome" in operator.pyinfra(inventory, "exec", "--", ":", "-vvv").output
         assert operator.pyinfra(inventory, "deploy.py", "--dry").planned() == plan
-        first = operator.pyinfra(inventory, "tasks/docker.py")
+        first = operator.pyinfra(inventory, "tasks/engine.py")
         assert first.changed()
-        assert operator.pyinfra(inventory, "tasks/docker.py").changed() == []
+        assert operator.pyinfra(inventory, "tasks/engine.py").changed() == []
         secret = machine.run("passwd admin", input="hunter22\nhunter22\n")
         assert secret.returncode == 0
         machine.run("sed -i s/NOPASSWD:// /etc/sudoers.d/admin")
         data = ("--data", "_sudo_password=hunter22")
-        assert operator.pyinfra(inventory, "tasks/docker.py", *data).changed() == []
+        assert operator.pyinfra(inventory, "tasks/engine.py", *data).changed() == []
     finally:
         machine.run("sed -i 1d /home/admin/.bashrc")
         machine.run("sed -i 's/ALL$/NOPASSWD: ALL/' /etc/sudoers.d/admin")
@@ -98,9 +98,9 @@ def test_a_user_without_a_shell(
 def test_without_etc_hosts(machine: Machine, operator: Operator, inventory: Path) -> None:
     """Docker mounts one into each container, so it is unmounted first."""
     machine.run("umount /etc/hosts; rm -f /etc/hosts")
-    operator.pyinfra(inventory, "tasks/docker.py").check()
+    operator.pyinfra(inventory, "tasks/engine.py").check()
     assert "quay.logins.lan # quaylab" in machine.run("cat /etc/hosts").stdout
-    assert operator.pyinfra(inventory, "tasks/docker.py").changed() == []
+    assert operator.pyinfra(inventory, "tasks/engine.py").changed() == []
 
 
 @pytest.mark.parametrize("note", ["schema", "storage"])

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.machine import engines
 from tests.machine.deployment import ADMIN, HOSTNAME, TASKS, Deployment
-from tests.machine.machines import MachineFactory, Operator, wait_until
+from tests.machine.machines import ImageName, MachineFactory, Operator, wait_until
 from tests.machine.registry_client import RegistryClient
 from tests.machine.watch import Watch
 
-ALONE = ("docker", "quay", "verify")
+ALONE = ("engine", "quay", "verify")
+pytestmark = engines.FOR_BOTH
 PARTS = ("database", "redis", "quay")
 
 
@@ -19,11 +21,14 @@ PARTS = ("database", "redis", "quay")
 def lab(
     machine_factory: MachineFactory,
     operator: Operator,
+    images: dict[str, str],
+    engine: ImageName,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Deployment]:
-    machines = {part: machine_factory(part, "stocked") for part in PARTS}
+    machines = {part: engines.machine(machine_factory, part, engine, images) for part in PARTS}
     groups = {part: [machine] for part, machine in machines.items()}
-    lab = Deployment.of(operator, tmp_path_factory.mktemp("three"), groups)
+    chosen = engines.settings(engine)
+    lab = Deployment.of(operator, tmp_path_factory.mktemp("three"), groups, **chosen)
     yield lab
     lab.forget()
     for machine in machines.values():
@@ -69,6 +74,7 @@ def test_dry_run_plans_nothing(deployed: Deployment) -> None:
     assert deployed.run("deploy.py", "--dry").planned() == []
 
 
+@pytest.mark.long_with_podman
 # The second run includes each task, and tests/deploy plans each alone.
 @pytest.mark.parametrize(
     "task", [pytest.param(each, marks=[] if each in ALONE else pytest.mark.long) for each in TASKS]
@@ -100,7 +106,7 @@ def test_client_pushes_and_pulls(
 def test_redis_listens_on_its_own_address_and_requires_the_password(deployed: Deployment) -> None:
     redis = deployed.machines["redis"]
     asked = deployed.machines["quay"].run(
-        "docker exec quaylab-quay python3 -c 'import redis, sys; "
+        f"{redis.engine} exec quaylab-quay python3 -c 'import redis, sys; "
         f'redis.Redis("{redis.address}").ping()\'',
         check=False,
     )
@@ -120,7 +126,7 @@ def test_reboots_bring_everything_back(
     for machine in deployed.machines.values():
         machine.reboot()
     quay = deployed.machines["quay"]
-    health = "docker inspect --format '{{.State.Health.Status}}' quaylab-quay"
+    health = quay.engine + " inspect --format '{{.State.Health.Status}}' quaylab-quay"
     wait_until(
         lambda: quay.run(health, check=False).stdout == "healthy\n",
         "Quay is healthy after the reboots",
@@ -135,7 +141,8 @@ def test_removed_database_comes_back_with_its_rows(
 ) -> None:
     client.login(ADMIN, deployed.password)
     client.push(images["redis"], f"{ADMIN}/redis:kept")
-    deployed.machines["database"].run("docker rm --force quaylab-database")
+    database = deployed.machines["database"]
+    database.run(engines.remove(database.engine, "quaylab-database"))
     changed = deployed.run().changed()
     assert [name for name, _ in changed] == ["tasks/database.py | Run the database"]
     assert client.pull(f"{ADMIN}/redis:kept")
@@ -157,6 +164,7 @@ def test_rotation_changes_every_password_and_loses_nothing(
     assert deployed.run().changed() == []
 
 
+@pytest.mark.long_with_podman
 def test_lost_credentials_are_read_back_from_the_host(
     deployed: Deployment, client: RegistryClient
 ) -> None:

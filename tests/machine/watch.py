@@ -39,16 +39,22 @@ class Watch:
         self._machine.run(f"touch {FOLDER}/stop; timeout 60 sh -c '{wait}'")
 
     def assert_no_secret(self, secrets: Mapping[str, str]) -> None:
-        """Assert that no secret is in argv, in `docker inspect`, in logs, or in /tmp."""
+        """Assert that no secret is in argv, in what the engine says of
+        containers, in logs, in units, or in /tmp."""
+        engine = self._machine.engine
         everything = {
             "argv": f"cat {FOLDER}/argv",
-            "docker inspect": "docker ps -aq | xargs -r docker inspect",
-            "containers' logs": "for c in $(docker ps -aq); do docker logs $c 2>&1; done",
+            "inspect": f"{engine} ps -aq | xargs -r {engine} inspect",
+            "containers' logs": f"for c in $({engine} ps -aq); do {engine} logs $c 2>&1; done",
             "journal": "journalctl --no-pager",
+            "units": "systemctl cat 'quaylab-*' 2>/dev/null",
             "/tmp, /var/tmp, /var/log": "find /tmp /var/tmp /var/log -type f -exec cat {} + ",
         }
-        seen = {place: self._machine.run(command).stdout for place, command in everything.items()}
-        assert "docker" in seen["argv"], "the watch saw the deploy at work"
+        seen = {
+            place: self._machine.run(command, check=False).stdout
+            for place, command in everything.items()
+        }
+        assert f"{engine} " in seen["argv"], "the watch saw the deploy at work"
         found = [
             f"{name} in {place}"
             for place, text in seen.items()

@@ -25,26 +25,26 @@ CORE = [
 ]
 FOLDERS = ("quaylab", "operations", "facts", "tasks")
 SOURCES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
-# `docker` as a word, with the words after it, or at a text's end, where a command may go on.
-DOCKER = re.compile(r"(?<![\w/-])docker(?= [a-z]|\s*$)(?: [a-z]+)*")
+# `docker` or `podman` as a word, with the words after it, or at a text's end, where a command may
+# go on.
+CLIENT = re.compile(r"(?<![\w/-])(?:docker|podman)(?= [a-z]|\s*$)(?: [a-z]+)*")
+# The engines, and what asks one of them about its network's rules.
+ENGINE_MODULES = {
+    ROOT / "quaylab" / "engines" / name for name in ("docker.py", "quadlet.py", "podman_report.py")
+} | {ROOT / "facts" / "podman.py", ROOT / "operations" / "podman.py"}
 # Texts for people that have such words.
-DOCKER_IN_MESSAGES = {
-    "facts/machine.py": ["docker"],
-    "operations/containers.py": ["docker network disconnect", "docker network rm"],
+CLIENT_IN_MESSAGES = {
     "operations/images.py": ["docker save"],
     "operations/openshift/summary.py": ["docker login"],
-    "operations/quay.py": ["docker logs quaylab"],
-    "operations/summary.py": ["docker login"],
-    "quaylab/checks/existing_data.py": ["docker rename", "docker volume rm"],
-    "quaylab/checks/fetched_images.py": ["docker image rm", "docker tag"],
     "quaylab/checks/given_files.py": ["docker save"],
-    "quaylab/checks/lost_data.py": ["docker volume create"],
     "quaylab/hosts/storage_problems.py": ["docker system prune"],
     "quaylab/services/quay.py": ["docker push and pull give up sooner"],
     "quaylab/settings/images.py": ["docker save"],
 }
 # Names of systemd's unit, of the distribution's package and of a volume group's part.
-DOCKER_AS_A_NAME = {
+CLIENT_AS_A_NAME = {
+    "quaylab/settings/hosts.py": ["docker", "docker or podman", "podman"],
+    "quaylab/checks/engine_choice.py": ["docker"],
     "operations/docker.py": ["docker", "docker", "docker"],
     "operations/storage.py": ["docker"],
     "quaylab/hosts/storage.py": ["docker"],
@@ -108,18 +108,18 @@ def _texts(tree: ast.Module) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=_name)
-def test_docker_commands_are_in_one_module(path: Path) -> None:
-    if path == ROOT / "quaylab" / "engines" / "docker.py":
+def test_commands_of_an_engine_are_in_its_modules(path: Path) -> None:
+    if path in ENGINE_MODULES:
         return
     name, tree = _name(path), ast.parse(path.read_text())
-    found = sorted(words for text in _texts(tree) for words in DOCKER.findall(text))
-    allowed = DOCKER_IN_MESSAGES.get(name, []) + DOCKER_AS_A_NAME.get(name, [])
+    found = sorted(words for text in _texts(tree) for words in CLIENT.findall(text))
+    allowed = CLIENT_IN_MESSAGES.get(name, []) + CLIENT_AS_A_NAME.get(name, [])
     assert found == sorted(allowed)
 
 
 def test_the_allowed_places_exist() -> None:
     names = {_name(path) for path in SOURCES}
-    assert names >= DOCKER_IN_MESSAGES.keys() | DOCKER_AS_A_NAME.keys() | SERVICE_COMPARISONS.keys()
+    assert names >= CLIENT_IN_MESSAGES.keys() | CLIENT_AS_A_NAME.keys() | SERVICE_COMPARISONS.keys()
 
 
 def _service_comparisons(tree: ast.Module) -> Iterator[str]:

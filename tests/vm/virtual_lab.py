@@ -64,6 +64,7 @@ class VirtualMachine:
     name: str
     key: Path
     known_hosts: Path
+    engine: str = "docker"
 
     @property
     def address(self) -> str:

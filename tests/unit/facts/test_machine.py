@@ -8,9 +8,9 @@ import pytest
 from pyinfra.api.exceptions import FactProcessError
 
 from facts.machine import EngineInfo, Machine
+from quaylab.engines.state import Engine
 from quaylab.engines.state import FoundVolume as Volume
 from quaylab.hosts import machine
-from quaylab.hosts.machine import Engine
 from quaylab.model import CREDENTIALS_LABEL, DIGEST_LABEL
 from quaylab.paths import REGISTRY_NOTE, SCHEMA_NOTE, STORAGE_NOTE
 from tests.unit.shell import Shell
@@ -24,6 +24,7 @@ memory_kb 24684084
 address 192.0.2.2
 """.splitlines()
 DOCKER = """\
+engine docker
 client /usr/bin/docker
 info {"ServerVersion":"26.1.5+dfsg1","DockerRootDir":"/var/lib/docker",\
 "SecurityOptions":["name=seccomp,profile=builtin"],"LiveRestoreEnabled":true,\
@@ -55,7 +56,7 @@ def test_host_with_an_engine_and_data() -> None:
         ("", "http://proxy:3128", "localhost"),
         live_restore=True,
     )
-    assert EngineInfo().process(DOCKER[:2]) == found.engine
+    assert EngineInfo().process(DOCKER[1:3]) == found.engine
     (volume,) = found.volumes
     assert volume.name == "quaylab-database"
     assert volume.labels["io.quaylab.data"] == "postgresql-17"
@@ -154,7 +155,7 @@ def test_related_systems_and_several_addresses() -> None:
     ids=["podman-docker", "alias", "snap", "snap's directory", "rootless"],
 )
 def test_unsupported_engine(lines: list[str], reason: str) -> None:
-    engine = _process(*lines).engine
+    engine = _process("engine docker", *lines).engine
     assert engine and engine.unsupported
     assert engine.unsupported.startswith(reason)
 

@@ -15,7 +15,7 @@ from facts.balancer import Balancer, BalancerState, Server
 from facts.keepalived import Keepalived
 from operations import balancers
 from operations.observation import question
-from quaylab.engines import docker
+from quaylab.engines import DOCKER
 from quaylab.plan import Plan
 from quaylab.secrets.certificates import ServerCertificate
 from quaylab.secrets.credentials import Store
@@ -239,4 +239,4 @@ def test_set_state(
     plan = balanced.made(store)
     assert balancers.set_state(Host(name=LB1), plan.nodes[0], "drain") is done  # type: ignore[arg-type]
     command = balancer.ask("set server quay/quay1.example.com state drain")
-    assert ran == [(docker.execute(CONTAINER, command), {"_sudo": True})]
+    assert ran == [(DOCKER.execute(CONTAINER, command), {"_sudo": True})]

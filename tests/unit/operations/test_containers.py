@@ -12,7 +12,7 @@ from pyinfra.api.facts import FactBase
 from facts.containers import Engine, Succeeds
 from operations import containers
 from quaylab import plan
-from quaylab.engines import docker
+from quaylab.engines import DOCKER
 from quaylab.engines.state import EngineState
 from quaylab.model import NETWORK, Container
 from quaylab.plan import Plan
@@ -51,7 +51,7 @@ def _verbs(commands: list[str]) -> list[str]:
     for the removal of a container of ours."""
     return [
         VERBS.get(command.split()[0].partition("=")[0]) or " ".join(command.split()[:2])
-        for command in (each.replace(docker.RUN, "docker run") for each in commands)
+        for command in (each.replace(DOCKER.run_words, "docker run") for each in commands)
     ]
 
 
@@ -238,7 +238,7 @@ def test_a_data_directory_becomes_the_volume(lab: Plan) -> None:
 
 def test_waiting_ends_with_health(lab: Plan, shell: Shell) -> None:
     shell.stub("docker", "case $1 in inspect) echo 0 ;; esac")
-    done = shell.run(docker.wait_until_healthy(lab.workload("redis", NAME).container, 60))
+    done = shell.run(DOCKER.wait_until_healthy(lab.workload("redis", NAME).container, 60))
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -246,7 +246,7 @@ def test_waiting_ends_with_the_containers_last_log_lines(lab: Plan, shell: Shell
     shell.stub(
         "docker", "case $1 in inspect) echo 0 ;; logs) echo 'out of memory' ;; *) exit 1; esac"
     )
-    done = shell.run(docker.wait_until_healthy(lab.workload("redis", NAME).container, 0))
+    done = shell.run(DOCKER.wait_until_healthy(lab.workload("redis", NAME).container, 0))
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "quaylab-redis does not become healthy (health_timeout: 0 s); it said:",
@@ -272,7 +272,7 @@ def test_waiting_shows_the_errors_of_each_program(lab: Plan, shell: Shell) -> No
     shell.stub(
         "docker", f"case $1 in inspect) echo 0 ;; logs) cat {shell.stubs}/log ;; *) exit 1; esac"
     )
-    done = shell.run(docker.wait_until_healthy(lab.workload("quay", NAME).container, 0))
+    done = shell.run(DOCKER.wait_until_healthy(lab.workload("quay", NAME).container, 0))
     lines = done.stderr.splitlines()
     assert [line.split("|")[0].strip() or line for line in lines[1:4]] == [
         UNWELL.splitlines()[0],
@@ -293,5 +293,5 @@ def test_waiting_ends_early_for_a_container_that_keeps_exiting(lab: Plan, shell:
         f"n=$(cat {count})\n"
         f"case $1 in inspect) echo $n; echo $((n + 5)) >{count} ;; logs) ;; *) exit 1 ;; esac",
     )
-    done = shell.run(docker.wait_until_healthy(lab.workload("redis", NAME).container, 600))
+    done = shell.run(DOCKER.wait_until_healthy(lab.workload("redis", NAME).container, 600))
     assert done.returncode == 1

@@ -11,9 +11,10 @@ from facts.docker import Daemon, DaemonState
 from facts.files import Paths
 from facts.machine import EngineInfo
 from facts.machine import Machine as MachineFact
-from operations import docker
+from operations import docker, engine
+from quaylab.engines.state import Engine
 from quaylab.engines.state import FoundVolume as Volume
-from quaylab.hosts.machine import Engine, Machine
+from quaylab.hosts.machine import Machine
 from quaylab.model import CREDENTIALS_LABEL
 from quaylab.plan import Plan
 from tests.unit.fake_host import FakeHost, stdin, text
@@ -52,11 +53,11 @@ def test_an_installed_engine_is_not_installed_again() -> None:
 def test_foreign_data_that_only_a_started_engine_shows_stops_the_run(lab: Plan) -> None:
     foreign = Volume("quaylab-database", {CREDENTIALS_LABEL: "another"})
     host = FakeHost({MachineFact: machine(volumes=(foreign,))})
-    (command,) = host.shell(docker.data_as_expected, plan=lab)
+    (command,) = host.shell(engine.data_as_expected, plan=lab)
     assert "belongs to the credentials another" in command
     assert "exit 1" in command
     fitting = FakeHost({MachineFact: machine()})
-    assert fitting.shell(docker.data_as_expected, plan=lab) == []
+    assert fitting.shell(engine.data_as_expected, plan=lab) == []
     assert fitting.noops == ["the host's data belongs to this registry"]
 
 
@@ -64,7 +65,7 @@ def test_an_engine_that_comes_up_without_the_data_stops_the_run(lab: Plan) -> No
     down = machine(schema="v3.18.0", engine=Engine(None, None, None))
     lab = dataclasses.replace(lab, machines={"quay.example.com": down})
     up = machine(schema="v3.18.0", engine=Engine("26.1.5", "/var/lib/docker", None))
-    (command,) = FakeHost({MachineFact: up}).shell(docker.data_as_expected, plan=lab)
+    (command,) = FakeHost({MachineFact: up}).shell(engine.data_as_expected, plan=lab)
     assert "volume quaylab-database is not on quay.example.com" in command
     assert "exit 1" in command
 

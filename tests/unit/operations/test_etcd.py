@@ -16,7 +16,7 @@ from pyinfra.connectors.util import CommandOutput, OutputLine
 from facts.containers import Engine
 from facts.etcd import Etcd, EtcdMember
 from operations import etcd
-from quaylab.engines import docker
+from quaylab.engines import DOCKER
 from quaylab.engines.state import NOTHING, FoundVolume
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
@@ -133,7 +133,7 @@ class Site:
                 words.append(command.function.__name__)
                 continue
             assert isinstance(command, StringCommand)
-            line = text(command).replace(docker.RUN, "docker run")
+            line = text(command).replace(DOCKER.run_words, "docker run")
             known = ("volume create", "docker rm", "docker run", "docker start", "restarts()")
             words.append(next((each for each in known if each in line), line))
         return words
@@ -161,7 +161,7 @@ def site(store: Store, monkeypatch: pytest.MonkeyPatch) -> Site:
     return site
 
 
-NEW_NETWORK = docker.CREATE_NETWORK
+NEW_NETWORK = DOCKER.create_network
 STARTED = [NEW_NETWORK, "volume create", "docker rm", "docker run", "restarts()"]
 
 # --- members that don't run ---

@@ -19,7 +19,7 @@ from facts.balancer import Balancer, BalancerState, Server, Withdrawn
 from facts.containers import Engine
 from operations import balancers, containers, nodes
 from operations.observation import question
-from quaylab.engines import docker
+from quaylab.engines import DOCKER
 from quaylab.engines.state import EngineState
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
@@ -215,7 +215,7 @@ def _steps(commands: list[Any]) -> list[str]:
             words.append(command.function.__name__)
             continue
         assert isinstance(command, StringCommand)
-        line = text(command).replace(docker.RUN, "docker run")
+        line = text(command).replace(DOCKER.run_words, "docker run")
         known = (
             "supervisorctl",
             "docker rm",
@@ -243,7 +243,7 @@ def test_nodes_that_run_are_not_started(site: Site) -> None:
 def test_all_containers_of_a_new_host_are_started(make: Callable[..., Site]) -> None:
     plan = make(quay_instances=2).plan
     commands = FakeHost(name=QUAY1).shell(containers.started, **_nodes_of(plan))
-    started = [each for each in commands if docker.RUN in each]
+    started = [each for each in commands if DOCKER.run_words in each]
     assert [each.partition("--name=")[2].split()[0] for each in started] == [
         "quaylab-quay",
         "quaylab-quay-2",

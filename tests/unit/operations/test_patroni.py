@@ -21,7 +21,7 @@ from facts.files import Files
 from facts.patroni import Member, Patroni, PatroniState
 from operations import containers, patroni
 from operations.observation import question
-from quaylab.engines import docker
+from quaylab.engines import DOCKER
 from quaylab.engines.state import NOTHING
 from quaylab.model import FileState
 from quaylab.plan import Plan
@@ -71,7 +71,7 @@ class MemberHost(FakeHost):
 
     def run_shell_command(self, command: object, **arguments: Any) -> tuple[bool, CommandOutput]:
         line = text(command)
-        if line == f"{docker.reload(CONTAINER)}":
+        if line == f"{DOCKER.reload(CONTAINER)}":
             self.site.events.append(f"{self.name}: reload")
             self.loaded = self.loads or self.loaded
             return True, CommandOutput([])
@@ -184,7 +184,7 @@ def _steps(commands: list[Any]) -> list[str]:
             words.append(command.function.__name__)
             continue
         assert isinstance(command, StringCommand)
-        line = text(command).replace(docker.RUN, "docker run")
+        line = text(command).replace(DOCKER.run_words, "docker run")
         known = ("docker rm", "docker run", "docker start", "restarts()", "set-roles", "HUP")
         words.append(next((each for each in known if each in line), line))
     return words

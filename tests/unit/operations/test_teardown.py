@@ -11,6 +11,7 @@ from facts.containers import Engine
 from facts.files import Paths
 from facts.trust import Name, NameState
 from operations import teardown
+from quaylab.engines import DOCKER
 from quaylab.engines.state import EngineState
 from quaylab.engines.state import FoundVolume as Volume
 from quaylab.model import CREDENTIALS_LABEL, PATH_LABEL
@@ -148,7 +149,7 @@ def test_only_our_own_ca_is_removed_from_dockers_directory(
     lab: Plan, shell: Shell, tmp_path: Path
 ) -> None:
     """A client's certificate beside it belongs to somebody else."""
-    trust = lab.topology.docker_trust
+    trust = DOCKER.trust(lab.topology.registry)
     (command,) = FakeHost({Paths: [trust]}).shell(teardown.data, plan=lab)
     folder = tmp_path / "quay.example.com"
     for left in ((), ("client.cert",)):

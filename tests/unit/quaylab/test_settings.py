@@ -85,6 +85,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "pull_secret": ("/nowhere/config.json", NO_FILE),
     "pull_secret_user": ("Root", "does not have the right form"),
     "quay_license": ("/nowhere/license", NO_FILE),
+    "container_engine": ("kubernetes", "docker"),
     "docker_ce_repository": ("ftp://mirror.example.com", "for example https://"),
     "container_log_size": ("10 MB", "for example 10m"),
     "container_log_files": (0, "greater than or equal to 1"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from quaylab.checks.fetched_images import ImageState, note, note_path, problems
+from quaylab.engines import DOCKER
 
 REFERENCE = "quay.io/projectquay/quay:v3.18.0"
 DIGEST = "quay.io/projectquay/quay@sha256:2"
@@ -42,7 +43,7 @@ def test_another_image(
 
 def test_problem_names_the_image_and_all_remedies() -> None:
     state = ImageState(("sha256:3",), ("sha256:1", DIGEST))
-    (problem,) = problems("db", {REFERENCE: state, "redis:8": ImageState(("sha256:9",))})
+    (problem,) = problems("db", {REFERENCE: state, "redis:8": ImageState(("sha256:9",))}, DOCKER)
     assert problem.startswith(f"db: {REFERENCE} is another image")
     for remedy in (
         f"remove {note_path(REFERENCE)}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from quaylab.checks import host_reports
-from quaylab.hosts.machine import Engine
+from quaylab.engines.state import Engine
 from tests.unit.samples import machine
 
 

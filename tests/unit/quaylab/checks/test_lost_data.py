@@ -9,8 +9,8 @@ import pytest
 
 from quaylab import plan
 from quaylab.checks import lost_data
+from quaylab.engines.state import Engine
 from quaylab.engines.state import FoundVolume as Volume
-from quaylab.hosts.machine import Engine
 from quaylab.plan import Plan
 from quaylab.problems import Refusal
 from quaylab.secrets.credentials import Store

@@ -9,8 +9,8 @@ import pytest
 
 from quaylab import plan
 from quaylab.checks import preconditions
-from quaylab.engines.state import FoundVolume
-from quaylab.hosts.machine import Engine, Machine
+from quaylab.engines.state import Engine, FoundVolume
+from quaylab.hosts.machine import Machine
 from quaylab.model import PublishedPort
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store

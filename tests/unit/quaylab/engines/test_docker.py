@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from quaylab.engines import docker
+from quaylab.engines import DOCKER
 from quaylab.model import CREDENTIALS_LABEL, DIGEST_LABEL, VERSION_LABEL, Mount, Volume
 from tests.unit.quaylab.test_model import CONTAINER
 from tests.unit.shell import Shell
@@ -45,21 +45,21 @@ VOLUME = Volume(
     ],
 )
 def test_run_has_the_argument(argument: str) -> None:
-    assert argument in docker.run_arguments(CONTAINER)
+    assert argument in DOCKER.run_arguments(CONTAINER)
 
 
 def test_command_comes_after_the_image() -> None:
-    assert docker.run_arguments(CONTAINER)[-4:] == [CONTAINER.image, *CONTAINER.command]
+    assert DOCKER.run_arguments(CONTAINER)[-4:] == [CONTAINER.image, *CONTAINER.command]
 
 
 def test_privileged_only_where_specified() -> None:
-    assert "--privileged" not in docker.run_arguments(CONTAINER)
+    assert "--privileged" not in DOCKER.run_arguments(CONTAINER)
     privileged = dataclasses.replace(CONTAINER, privileged=True)
-    assert "--privileged" in docker.run_arguments(privileged)
+    assert "--privileged" in DOCKER.run_arguments(privileged)
 
 
 def test_no_argument_without_a_health_check() -> None:
-    arguments = docker.run_arguments(dataclasses.replace(CONTAINER, health=""))
+    arguments = DOCKER.run_arguments(dataclasses.replace(CONTAINER, health=""))
     assert not [argument for argument in arguments if argument.startswith("--health")]
 
 
@@ -67,7 +67,7 @@ def test_each_capability_and_device_is_an_argument() -> None:
     wanted = dataclasses.replace(
         CONTAINER, capabilities=("NET_ADMIN", "NET_RAW"), devices=("/dev/a", "/dev/b")
     )
-    assert set(docker.run_arguments(wanted)) >= {
+    assert set(DOCKER.run_arguments(wanted)) >= {
         "--cap-add=NET_ADMIN",
         "--cap-add=NET_RAW",
         "--device=/dev/a",
@@ -76,7 +76,7 @@ def test_each_capability_and_device_is_an_argument() -> None:
 
 
 def test_the_hosts_network_instead_of_ours() -> None:
-    arguments = docker.run_arguments(dataclasses.replace(CONTAINER, host_network=True, ports=()))
+    arguments = DOCKER.run_arguments(dataclasses.replace(CONTAINER, host_network=True, ports=()))
     networks = [each for each in arguments if each.startswith("--network")]
     assert networks == ["--network=host"]
 
@@ -89,7 +89,7 @@ def test_the_hosts_network_instead_of_ours() -> None:
     ],
 )
 def test_mounts_get_an_selinux_label_for_containers(mount: Mount, argument: str) -> None:
-    assert docker.bind(mount) == argument
+    assert DOCKER.bind(mount) == argument
 
 
 def test_values_are_quoted(shell: Shell) -> None:
@@ -97,13 +97,13 @@ def test_values_are_quoted(shell: Shell) -> None:
     odd = ("it's", "a  b", "$HOME", "`id`", "")
     wanted = dataclasses.replace(CONTAINER, command=odd, environment=(("ODD", "a'b c"),))
     shell.stub("docker", 'printf "<%s>" "$@" >&2')
-    output = shell.run(docker.run(wanted)).stderr
+    output = shell.run(DOCKER.run(wanted)).stderr
     assert output.endswith("".join(f"<{word}>" for word in odd))
     assert "<--env=ODD=a'b c>" in output
 
 
 def test_a_volume_has_its_labels() -> None:
-    assert docker.volume_arguments(VOLUME) == [
+    assert DOCKER.volume_arguments(VOLUME) == [
         "--label=io.quaylab.data=postgresql-17",
         "--label=io.quaylab.path=",
         "quaylab-database",
@@ -111,7 +111,7 @@ def test_a_volume_has_its_labels() -> None:
 
 
 def test_a_volume_may_be_a_directory_of_the_host() -> None:
-    arguments = docker.volume_arguments(dataclasses.replace(VOLUME, path="/srv/disk"))
+    arguments = DOCKER.volume_arguments(dataclasses.replace(VOLUME, path="/srv/disk"))
     assert arguments[:3] == [
         "--opt=type=none",
         "--opt=o=bind",
@@ -125,7 +125,7 @@ def test_a_volume_may_be_a_directory_of_the_host() -> None:
 @pytest.mark.parametrize("ours", ["c0ffee", ""], ids=["ours", "another's, or none"])
 def test_only_a_container_of_ours_is_removed(shell: Shell, ours: str) -> None:
     shell.stub("docker", f'case $1 in ps) echo {ours} ;; *) test -n "$2" ;; esac')
-    assert shell.run(docker.remove_ours("quaylab-redis")).returncode == 0
+    assert shell.run(DOCKER.remove_ours("quaylab-redis")).returncode == 0
     asked, *removed = shell.calls
     assert f"--filter label={DIGEST_LABEL}" in asked
     assert "--filter name=^/quaylab-redis$" in asked
@@ -135,26 +135,26 @@ def test_only_a_container_of_ours_is_removed(shell: Shell, ours: str) -> None:
 
 def test_a_container_that_does_not_stop_is_not_removed(shell: Shell) -> None:
     shell.stub("docker", "test $1 != stop")
-    assert shell.run(docker.remove("quaylab-redis")).returncode != 0
+    assert shell.run(DOCKER.remove("quaylab-redis")).returncode != 0
     assert shell.calls == ["docker stop quaylab-redis"]
 
 
 def test_a_container_that_has_ended_already_is_no_error(shell: Shell) -> None:
     shell.stub("docker", "exit 1")
-    assert shell.run(docker.remove_when_ended("quaylab-migration")).returncode == 0
+    assert shell.run(DOCKER.remove_when_ended("quaylab-migration")).returncode == 0
     assert [call.split()[1] for call in shell.calls] == ["wait", "rm"]
 
 
 def test_quay_is_stopped_even_if_its_programs_do_not_react(shell: Shell) -> None:
     shell.stub("docker", "exit 1")
-    assert shell.run(docker.begin_to_stop(CONTAINER, "supervisorctl stop all")).returncode == 0
+    assert shell.run(DOCKER.begin_to_stop(CONTAINER, "supervisorctl stop all")).returncode == 0
     assert shell.calls == ["docker exec quaylab-redis sh -c supervisorctl stop all"]
 
 
 def test_a_restart_policy_is_changed_in_place(shell: Shell) -> None:
     shell.stub("docker", "")
-    shell.run(docker.change(CONTAINER, "update"))
-    shell.run(docker.change(CONTAINER, "unpause"))
+    shell.run(DOCKER.change(CONTAINER, "update"))
+    shell.run(DOCKER.change(CONTAINER, "unpause"))
     assert shell.calls == [
         "docker update --restart=always --cpu-shares=1024 quaylab-redis",
         "docker unpause quaylab-redis",
@@ -163,7 +163,7 @@ def test_a_restart_policy_is_changed_in_place(shell: Shell) -> None:
 
 def test_images_are_built_with_their_arguments(shell: Shell, tmp_path: object) -> None:
     context = f"{tmp_path}/context"
-    command = docker.build("quaylab/redis:8", {"http_proxy": "http://a b"}, shlex.quote(context))
+    command = DOCKER.build("quaylab/redis:8", {"http_proxy": "http://a b"}, shlex.quote(context))
     shell.stub("docker", "cat >&2")
     shell.run(f"echo archive >{shlex.quote(context)}")
     assert shell.run(command).stderr == "archive\n"

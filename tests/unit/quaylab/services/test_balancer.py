@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from quaylab import topology
-from quaylab.engines import docker
+from quaylab.engines import DOCKER
 from quaylab.model import LOOPBACK
 from quaylab.secrets.certificates import ServerCertificate
 from quaylab.services import BY_NAME, balancer, haproxy_config
@@ -204,7 +204,7 @@ def test_addresses_of_each_audience() -> None:
 
 def test_it_listens_by_itself_and_publishes_nothing() -> None:
     (found,) = BY_NAME["balancer"].workloads(balanced.run(), FIRST)
-    line = " ".join(docker.run_arguments(found.container))
+    line = " ".join(DOCKER.run_arguments(found.container))
     assert found.container.name == "quaylab-balancer"
     assert "--network=host" in line
     assert "--user=root" in line

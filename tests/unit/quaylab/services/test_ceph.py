@@ -13,7 +13,7 @@ import yaml
 from cryptography import x509
 from pydantic import SecretStr
 
-from quaylab.engines import docker
+from quaylab.engines import DOCKER
 from quaylab.model import CREDENTIALS_LABEL, DATA_LABEL
 from quaylab.paths import SCRIPTS
 from quaylab.problems import Refusal
@@ -66,7 +66,7 @@ def test_only_root_may_read_the_files() -> None:
 
 def test_no_secret_is_in_the_command_line() -> None:
     credentials = _credentials()
-    line = " ".join(docker.run_arguments(_workload(credentials).container))
+    line = " ".join(DOCKER.run_arguments(_workload(credentials).container))
     secrets = [value for _, value in credentials if isinstance(value, SecretStr)]
     assert not [each for each in secrets if each.get_secret_value() in line]
 
@@ -106,7 +106,7 @@ def test_osds_are_block_devices_files_or_one_in_the_volume(tmp_path: Path) -> No
     assert "DEVICES=('')" in _file(_workload(), "cluster")
     found = _workload(ceph_osd_devices=("/dev/ceph/a", "/srv/osd"))
     assert "DEVICES=(/dev/ceph/a /srv/osd)" in _file(found, "cluster")
-    arguments = docker.run_arguments(found.container)
+    arguments = DOCKER.run_arguments(found.container)
     assert "--device=/dev/ceph/a" in arguments
     assert "--volume=/srv/osd:/srv/osd:z" in arguments
     assert "--privileged" not in arguments

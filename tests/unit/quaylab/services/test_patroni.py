@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from quaylab.engines import docker
+from quaylab.engines import DOCKER
 from quaylab.model import ManagedFile
 from quaylab.secrets.credentials import Credentials
 from quaylab.services import BY_NAME, database, patroni
@@ -125,13 +125,13 @@ def test_secrets_are_in_files_of_the_servers_user_alone() -> None:
 def test_no_secret_is_on_a_command_line_or_in_a_label(service: str) -> None:
     found = workload(service, _run())
     shown = [
-        docker.run(found.container),
+        DOCKER.run(found.container),
         found.password_refused,
         repr(found),
         found.image.reference,
     ]
     if found.volume:
-        shown.append(docker.create_volume(found.volume))
+        shown.append(DOCKER.create_volume(found.volume))
     for text in shown:
         assert not [secret for secret in SECRETS if secret in text]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from quaylab.engines import docker
+from quaylab.engines import DOCKER
 from quaylab.secrets.credentials import Credentials
 from quaylab.services import BY_NAME, SERVICES
 from quaylab.services.base import Service, Workload
@@ -26,7 +26,7 @@ def _all(**changes: Any) -> list[Workload]:
 @pytest.mark.parametrize("engine", ["postgresql", "mysql"])
 def test_command_lines_hold_no_secret(engine: str) -> None:
     for each in _all(database_engine=engine):
-        line = " ".join(docker.run_arguments(each.container))
+        line = " ".join(DOCKER.run_arguments(each.container))
         assert not [secret for secret in SECRETS if secret in line]
         assert "PRIVATE KEY" not in line
 

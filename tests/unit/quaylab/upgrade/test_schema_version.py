@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from quaylab import plan
+from quaylab.engines.state import Engine
 from quaylab.engines.state import FoundVolume as Volume
-from quaylab.hosts.machine import Engine
 from quaylab.plan import Plan
 from quaylab.problems import Refusal
 from quaylab.secrets.credentials import Store

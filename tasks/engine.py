@@ -2,10 +2,11 @@
 
 from pyinfra import host
 
-from operations import docker, files, firewall, pull_secret, trust
+from facts.engines import host_engine
+from operations import docker, engine, files, firewall, podman, pull_secret, trust
 from operations.run import begin
+from quaylab.engines import PODMAN
 from quaylab.model import ManagedFile
-from quaylab.topology import docker_trust
 
 plan = begin()
 
@@ -21,20 +22,30 @@ if host.name in plan.topology.engine_hosts():
         authority = settings.company_ca.read_text()
         files.present(
             name="Trust the company's CA for pulls",
-            files=[ManagedFile(docker_trust(registry), authority) for registry in plan.registries],
+            files=[
+                ManagedFile(host_engine().trust(registry), authority)
+                for registry in plan.registries
+            ],
         )
 
-    docker.installed(name="Install the container engine", machine=machine, settings=settings)
+    if host_engine() is PODMAN:
+        podman.installed(name="Install Podman", machine=machine)
 
-    if proxy := docker.proxy_file(settings):
-        files.present(name="Configure the engine's proxy", files=[proxy])
+        podman.proxy_set(name="Configure Podman's proxy", settings=settings)
 
-    docker.running(name="Start the container engine", machine=machine, settings=settings)
+        podman.ready(name="Check Podman")
+    else:
+        docker.installed(name="Install the container engine", machine=machine, settings=settings)
+
+        if proxy := docker.proxy_file(settings):
+            files.present(name="Configure the engine's proxy", files=[proxy])
+
+        docker.running(name="Start the container engine", machine=machine, settings=settings)
 
     answered = machine.engine and machine.engine.version
     if not answered or host.name in plan.storages:
         # The plan can't see volumes while the engine is down or a disk isn't mounted: look now.
-        docker.data_as_expected(name="Check the host's existing data", plan=plan)
+        engine.data_as_expected(name="Check the host's existing data", plan=plan)
 
     trust.registry_noted(name="Record which registry the host serves", plan=plan)
 
@@ -47,7 +58,8 @@ if host.name in plan.topology.engine_hosts():
 
     if ca := plan.certificate.ca:
         files.present(
-            name="Trust the registry's CA", files=[ManagedFile(plan.topology.docker_trust, ca)]
+            name="Trust the registry's CA",
+            files=[ManagedFile(host_engine().trust(plan.topology.registry), ca)],
         )
 
     trust.name_known(

@@ -1,0 +1,28 @@
+"""The container engine of each host, as a run has chosen it."""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+from pyinfra.api import Host
+from pyinfra.context import ctx_host
+
+from quaylab.engines import DOCKER, ContainerEngine
+
+_chosen: WeakKeyDictionary[Host, ContainerEngine] = WeakKeyDictionary()
+
+
+def choose(host: Host, engine: ContainerEngine) -> None:
+    """Say which engine the facts and operations of a host are to use."""
+    _chosen[host] = engine
+
+
+def engine_of(host: Host) -> ContainerEngine:
+    """Return a host's engine: Docker, unless a run has chosen another one."""
+    return _chosen.get(host, DOCKER)
+
+
+def host_engine() -> ContainerEngine:
+    """Return the current host's engine."""
+    host: Host | None = ctx_host.get()  # type: ignore[no-untyped-call]
+    return engine_of(host) if host else DOCKER

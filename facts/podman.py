@@ -1,0 +1,58 @@
+"""Podman on a host, beside what it reports itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyinfra.api.facts import FactBase
+
+from quaylab.model import NETWORK
+
+# firewalld's reload removes netavark's rules; this unit of netavark 1.9 and newer makes them again.
+RELOADER = "netavark-firewalld-reload.service"
+# After dpkg was interrupted, podman may be there without what it needs.
+HALF_INSTALLED = (
+    "dpkg-query --show --showformat '${db:Status-Status}\\n' podman crun netavark aardvark-dns "
+    "2>/dev/null | grep --quiet -e unpacked -e half- -e triggers-"
+)
+COMMAND = f"""\
+if command -v podman >/dev/null && ! {HALF_INSTALLED}; then echo installed; fi
+has_rules() {{
+    nft list tables 2>/dev/null | grep --quiet netavark && return
+    for tool in iptables iptables-nft iptables-legacy; do
+        $tool --wait --table nat --list-rules 2>/dev/null | grep --quiet NETAVARK && return
+    done
+    ! command -v nft >/dev/null && ! command -v iptables >/dev/null
+}}
+if test -n "$(podman ps --quiet --filter network={NETWORK} 2>/dev/null)" && ! has_rules; then
+    echo flushed
+fi
+if systemctl is-active --quiet firewalld && systemctl cat {RELOADER} >/dev/null 2>&1 &&
+    ! systemctl is-enabled --quiet {RELOADER}; then
+    echo not-reloaded
+fi
+"""
+
+
+@dataclass(frozen=True)
+class PodmanState:
+    """``flushed``: containers run on our network, and its rules are gone from the firewall.
+    ``not_reloaded``: nothing makes these again after firewalld has reloaded."""
+
+    installed: bool
+    flushed: bool = False
+    not_reloaded: bool = False
+
+
+class Podman(FactBase[PodmanState]):
+    """Whether Podman is installed, and whether its rules are there and stay."""
+
+    def command(self) -> str:
+        return COMMAND
+
+    @staticmethod
+    def default() -> PodmanState:
+        return PodmanState(False)
+
+    def process(self, output: list[str]) -> PodmanState:
+        return PodmanState("installed" in output, "flushed" in output, "not-reloaded" in output)

@@ -1,0 +1,314 @@
+"""The interface of a container engine: what the rest of Quaylab asks of it.
+
+An engine is one module of this folder with one subclass of :class:`ContainerEngine`;
+``__init__.py`` lists them. Each method returns text for a POSIX shell; all values from settings are
+quoted in it. No other module knows an engine's command line. What stands here is the same for
+Docker's and Podman's clients, which take the same words.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
+
+from quaylab.engines.inspected import Objects
+from quaylab.engines.state import Engine, EngineState
+from quaylab.model import (
+    NETWORK,
+    Container,
+    Mount,
+    Volume,
+)
+
+
+class ContainerEngine(ABC):
+    """A container engine.
+
+    Attributes:
+        name: its value of the setting ``container_engine``, and its client's command.
+        title: its name for people.
+        root: where it keeps images and volumes unless it is told otherwise.
+        certificates: the folder in which it looks for CAs of registries.
+        default_network: its network for containers of which none is said.
+        info: prints what it says of itself, and nothing where it is not installed.
+        objects: prints all objects with a name of ours, and the files that containers read.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    root: ClassVar[str]
+    certificates: ClassVar[str]
+    default_network: ClassVar[str]
+    info: ClassVar[str]
+    objects: ClassVar[str]
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def trust(self, registry: str) -> str:
+        """Return the file in which the engine looks for a registry's CA."""
+        return f"{self.certificates}/{registry}/ca.crt"
+
+    @abstractmethod
+    def reported(self, output: Sequence[str]) -> Engine | None:
+        """Parse the output of ``info``; None if the engine is not installed."""
+
+    @abstractmethod
+    def parse(self, output: Sequence[str]) -> Objects:
+        """Parse the output of ``objects``; lines of other kinds are ignored.
+
+        Raises:
+            ValueError: it can't be read.
+        """
+
+    # --- a service's container ---
+
+    def due(self, state: EngineState, wanted: Container) -> str | None:
+        """Return what has to be done for a container to run as specified, as EngineState.change
+        does."""
+        return state.change(wanted)
+
+    @abstractmethod
+    def replace(self, container: Container) -> tuple[str, ...]:
+        """Create a container in the place of one of ours of this name, if there is one, and start
+        it, now and after each boot. If a container of others has the name, the command fails."""
+
+    @abstractmethod
+    def change(self, container: Container, change: str) -> str:
+        """Start, unpause or restart a container, or ``update``: give it our restart policy and
+        normal priority."""
+
+    @abstractmethod
+    def set_shares(self, name: str, shares: int) -> str:
+        """Set a running container's shares of the processors."""
+
+    @abstractmethod
+    def stop(self, name: str, seconds: int) -> str:
+        """Stop a container until the next start of the machine; it has some seconds for what is
+        under way."""
+
+    @abstractmethod
+    def remove(self, name: str) -> str:
+        """Stop an existing container gracefully, and remove it with its anonymous volumes, which
+        would pile up; named volumes stay."""
+
+    @abstractmethod
+    def remove_ours(self, name: str) -> str:
+        """Stop and remove a container of this name if it exists and has our label. A container
+        without the label stays, and the engine then refuses the name."""
+
+    @abstractmethod
+    def wait_until_healthy(self, container: Container, seconds: int) -> str:
+        """Run the container's own health check until it succeeds.
+
+        The wait ends early if the container keeps exiting. The error shows complaints from its log.
+        """
+
+    @abstractmethod
+    def make_room(self, name: str) -> str:
+        """Return the command with which a container of others gives up its name, for a message to
+        people."""
+
+    @abstractmethod
+    def logs(self, name: str) -> str:
+        """Return the command that shows a container's log, for a message to people."""
+
+    def reload(self, name: str) -> str:
+        """Send a container's first process the signal to load its files anew."""
+        return f"{self.name} kill --signal=HUP {name} >/dev/null"
+
+    def label(self, name: str, label: str) -> str:
+        """Print the value of a container's label."""
+        template = "{{index .Config.Labels " + json.dumps(label) + "}}"
+        return f"{self.name} inspect --format {shlex.quote(template)} {name}"
+
+    def execute(self, name: str, script: str) -> str:
+        """Run a shell command in a container."""
+        return f"{self.name} exec {name} sh -c {shlex.quote(script)}"
+
+    def execute_words(self, name: str) -> tuple[str, ...]:
+        """Return the words before a command in a container that reads standard input."""
+        return (self.name, "exec", "--interactive", name)
+
+    def execute_bash(self, name: str, script: str, *words: str, interactive: bool = False) -> str:
+        """Run a bash script in a container; in bash RHEL 7's rhscl images have a longer PATH.
+
+        Args:
+            script: one word of the host's shell, quoted by the caller if necessary.
+            words: the script's $0, $1, and so on.
+            interactive: pass standard input on, which has to be a file or a pipe.
+        """
+        option = "--interactive " if interactive else ""
+        return f"{self.name} exec {option}{name} bash -c {script} {shlex.join(words)}"
+
+    def begin_to_stop(self, container: Container, script: str) -> str:
+        """Run a script in a container before it is stopped, and go on if it fails."""
+        command = self.execute(container.name, script)
+        return f"timeout {container.stop_timeout} {command} >/dev/null 2>&1 || :"
+
+    # --- containers for one command ---
+
+    @abstractmethod
+    def bind(self, mount: Mount) -> str:
+        """Return the value of ``--volume``. With z the engine labels the content for containers if
+        SELinux enforces; otherwise it has no effect."""
+
+    @abstractmethod
+    def image(self, reference: str) -> str:
+        """Return an image's name as the engine is to be given it."""
+
+    @property
+    @abstractmethod
+    def run_words(self) -> str:
+        """The words of ``run`` with which no proxy of the host's gets into a container."""
+
+    @property
+    @abstractmethod
+    def low_shares(self) -> str:
+        """The option with which a container has few shares of the processors."""
+
+    def run_once(self, name: str, mounts: Iterable[Mount], image: str, *words: str) -> str:
+        """Run a command in a container on our network, and remove the container at its end. The
+        client forwards no signals to it, so it keeps running if the run is interrupted. It has few
+        shares of the processors, as others serve meanwhile."""
+        binds = (f"--volume={self.bind(mount)}" for mount in mounts)
+        options = [*binds, self.image(image), *words]
+        return (
+            f"{self.run_words} --rm --sig-proxy=false --name={name} --network={NETWORK} "
+            f"{self.low_shares} {shlex.join(options)}"
+        )
+
+    def run_script(self, name: str, mounts: Iterable[Mount], image: str, script: str) -> str:
+        """Run a Python script in a container on our network, and remove the container at its end.
+        The script reads the command's standard input, which no argument, variable or log shows."""
+        binds = [f"--volume={self.bind(mount)}" for mount in mounts]
+        words = ["--entrypoint=python3", "--workdir=/", self.image(image), "-c", script]
+        return (
+            f"{self.run_words} --rm --interactive --sig-proxy=false --name={name} "
+            f"--network={NETWORK} {shlex.join([*binds, *words])}"
+        )
+
+    def remove_at_once(self, name: str) -> str:
+        """Kill and remove a container that a killed run may have left."""
+        return f"{self.name} rm --force --volumes {name} >/dev/null 2>&1 || :"
+
+    def remove_when_ended(self, name: str) -> str:
+        """Wait for a container that a killed run may have left running, and remove it."""
+        return (
+            f"{self.name} wait {name} >/dev/null 2>&1; "
+            f"{self.name} rm --force --volumes {name} >/dev/null 2>&1 || :"
+        )
+
+    def reach(self, container: str, image: str, script: str, *words: str, inside: bool) -> str:
+        """Run a bash script in the network of a container, with its name resolution and routes.
+
+        Args:
+            words: the script's $0, $1, and so on.
+            inside: run it in the container, which has to be up; else in another one of its image.
+        """
+        arguments = shlex.join(("bash", "-c", script, *words))
+        if inside:
+            return f"{self.name} exec {container} {arguments}"
+        return (
+            f"{self.has_network} && on={NETWORK} || on={self.default_network}; "
+            f'{self.name} run --rm --network="$on" --entrypoint=bash '
+            f"{shlex.quote(self.image(image))} {arguments.removeprefix('bash ')}"
+        )
+
+    # --- networks and volumes ---
+
+    @property
+    def has_network(self) -> str:
+        return f"{self.name} network inspect {NETWORK} >/dev/null 2>&1"
+
+    @property
+    def create_network(self) -> str:
+        return f"{self.has_network} || {self.name} network create {NETWORK} >/dev/null"
+
+    @property
+    def remove_network(self) -> str:
+        return (
+            f'if test -z "$({self.name} ps --all --quiet --filter network={NETWORK})"; '
+            f"then {self.name} network rm {NETWORK} >/dev/null; "
+            f"else echo 'the network {NETWORK} has containers of others, and stays' >&2; fi"
+        )
+
+    def volume_arguments(self, volume: Volume) -> list[str]:
+        """Return the arguments of ``volume create``."""
+        labels = [f"--label={name}={value}" for name, value in sorted(volume.labels.items())]
+        options = (
+            ["--opt=type=none", "--opt=o=bind", f"--opt=device={volume.device}"]
+            if volume.path
+            else []
+        )
+        return [*options, *labels, volume.name]
+
+    def volume_command(self, volume: Volume) -> str:
+        """Return the command that creates a volume, for a message to people."""
+        return f"{self.name} volume create {shlex.join(self.volume_arguments(volume))}"
+
+    def create_volume(self, volume: Volume) -> str:
+        return f"{self.volume_command(volume)} >/dev/null"
+
+    def remove_volume(self, name: str) -> str:
+        return f"{self.name} volume rm {shlex.quote(name)} >/dev/null"
+
+    # --- images ---
+
+    @abstractmethod
+    def pull(self, image: str, user: str) -> str:
+        """Pull an image with the logins of one of the host's users."""
+
+    @abstractmethod
+    def build(self, image: str, arguments: Mapping[str, str], context: str) -> str:
+        """Build an image from an archive.
+
+        Args:
+            context: the archive, as one word of the shell.
+        """
+
+    @abstractmethod
+    def build_base(self, image: str, script: str) -> str:
+        """Run images/base/build, which calls the engine's client ``docker``.
+
+        Args:
+            script: its path, as one word of the shell.
+        """
+
+    def load(self, archive: str) -> str:
+        return f"{self.name} load --input {archive} >/dev/null"
+
+    def has_image(self, image: str) -> str:
+        """Succeed if the host has an image."""
+        return f"{self.name} image inspect {shlex.quote(self.image(image))} >/dev/null 2>&1"
+
+    def remove_image(self, image: str) -> str:
+        return f"{self.name} image rm {shlex.quote(self.image(image))} >/dev/null"
+
+    @property
+    @abstractmethod
+    def identities(self) -> str:
+        """A function of the shell that prints id and digests of images, one line for each. It fails
+        if one is missing."""
+
+    @property
+    def images(self) -> str:
+        """Prints name, identity and recorded identity of images. "$@" are pairs: an image's name,
+        and the file that records its identity."""
+        return f"identities() {{\n{self.identities}\n}}\n{IMAGES}"
+
+
+# One call for all; one call for each if some are missing.
+IMAGES = """\
+names=; for word do case $word in /*) ;; *) names="$names $word" ;; esac; done
+if found=$(identities $names 2>/dev/null); then :; else
+    found=$(for name in $names; do echo "$(identities "$name" 2>/dev/null)"; done)
+fi
+printf '%s\\n' "$found" | while read -r found; do
+    test -z "$found" ||
+        echo "$1|$found|$(cat "$2" 2>/dev/null | tr -cd '[:alnum:]@:/._ -')"
+    shift 2
+done"""

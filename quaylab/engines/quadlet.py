@@ -1,0 +1,243 @@
+"""Podman with Quadlet: a container is a unit, which systemd keeps running."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+
+from quaylab.engines import units
+from quaylab.engines.base import ContainerEngine
+from quaylab.engines.inspected import Objects
+from quaylab.engines.log_summary import LINES, SUMMARY
+from quaylab.engines.podman_report import (
+    GENERATOR,
+    INFO,
+    NORMAL_WEIGHT,
+    OBJECTS,
+    objects,
+    report,
+)
+from quaylab.engines.state import Engine, EngineState
+from quaylab.images import BASES, full_name
+from quaylab.model import (
+    DIGEST_LABEL,
+    LOW_SHARES,
+    NORMAL_SHARES,
+    Container,
+    Mount,
+    Volume,
+)
+
+# How many of a service's messages are shown if it does not start.
+MESSAGES = 5
+
+
+class Quadlet(ContainerEngine):
+    """Podman, which has no daemon: systemd starts containers from units that Quadlet reads."""
+
+    name = "podman"
+    title = "Podman"
+    root = "/var/lib/containers/storage"
+    certificates = "/etc/containers/certs.d"
+    default_network = "podman"
+    info = INFO
+    objects = OBJECTS
+    run_words = "podman run --http-proxy=false"
+    # Without the kernel's controller Podman refuses the option, which Docker then ignores.
+    low_shares = (
+        "$(! grep --quiet --word-regexp cpu /sys/fs/cgroup/cgroup.controllers || "
+        f"echo --cpu-shares={LOW_SHARES})"
+    )
+
+    def reported(self, output: Sequence[str]) -> Engine | None:
+        return report(output)
+
+    def parse(self, output: Sequence[str]) -> Objects:
+        return objects(output)
+
+    # --- a service's container ---
+
+    def due(self, state: EngineState, wanted: Container) -> str | None:
+        if change := super().due(state, wanted):
+            return change
+        unit = state.files.get(units.path(wanted.name))
+        return None if unit and unit.sha256 == units.sha256(wanted) else "update"
+
+    def replace(self, container: Container) -> tuple[str, ...]:
+        name, service = container.name, units.service(container.name)
+        taken = f"a container {name} is there that Quaylab has not made; nothing was replaced"
+        return (
+            # Quadlet's services replace a container of their name, whoever has made it.
+            f'test "{_named(name)}" = "{_ours(name)}" || '
+            f"{{ echo {shlex.quote(taken)} >&2; exit 1; }}; "
+            f"{_place(container)} && {{ {_remove_container(name)}; {_start(service)}; }}",
+        )
+
+    def change(self, container: Container, change: str) -> str:
+        name, service = container.name, units.service(container.name)
+        steps = {
+            "update": f"systemctl set-property --runtime {service} CPUWeight={NORMAL_WEIGHT}",
+            "unpause": f"podman unpause {name} >/dev/null",
+        }
+        return f"{_place(container)} && {steps.get(change) or _start(service)}"
+
+    def set_shares(self, name: str, shares: int) -> str:
+        weight = max(1, shares * NORMAL_WEIGHT // NORMAL_SHARES)
+        return f"systemctl set-property --runtime {units.service(name)} CPUWeight={weight}"
+
+    def stop(self, name: str, seconds: int) -> str:
+        # Not by podman alone: systemd would start the container again. What is under way is the
+        # first to be told, and the service removes the container.
+        return f"podman stop --time={seconds} {name} >/dev/null; {_stop(name)}"
+
+    def remove(self, name: str) -> str:
+        # The unit goes first, so that no boot starts it again if the run is killed here; systemd
+        # still knows how to stop it.
+        return (
+            f"rm -f {units.path(name)}; {_stop(name)}; "
+            f"podman rm --force --ignore --volumes {name} >/dev/null && systemctl daemon-reload"
+        )
+
+    def remove_ours(self, name: str) -> str:
+        path = units.path(name)
+        return (
+            f"! grep --quiet --no-messages {DIGEST_LABEL} {path} || rm -f {path}; "
+            f"{_remove_container(name)}; systemctl daemon-reload"
+        )
+
+    def wait_until_healthy(self, container: Container, seconds: int) -> str:
+        error = f"{container.name} does not become healthy (health_timeout: {seconds} s); it said:"
+        check = self.execute(container.name, container.health)
+        service = units.service(container.name)
+        return (
+            f"restarts() {{ systemctl show --property=NRestarts --value {service}; }}; "
+            f"begin=$(date +%s); end=$((begin + {seconds})); first=$(restarts); pause=1; "
+            # A check takes processor time from what starts, so the pauses grow to half a second.
+            f"until {check} >/dev/null 2>&1; do "
+            'if test $(($(restarts) - first)) -ge 3 || test "$(date +%s)" -ge "$end"; then '
+            f"printf '%s\\n' {shlex.quote(error)} >&2; "
+            # The container's own lines, without what Podman says of it.
+            f"journalctl CONTAINER_NAME={container.name} --since=@$((begin - 60)) --lines={LINES} "
+            f"--output=cat --no-pager 2>&1 | sed '/^$/d' | awk {shlex.quote(SUMMARY)} >&2; "
+            "exit 1; fi; sleep 0.$pause; test $pause = 5 || pause=$((pause + 1)); done"
+        )
+
+    def make_room(self, name: str) -> str:
+        return f"podman rename {name} NAME, and if it has a unit, mv {units.path(name)} ELSEWHERE"
+
+    def logs(self, name: str) -> str:
+        return f"podman logs {name}"
+
+    def bind(self, mount: Mount) -> str:
+        return units.bind(mount)
+
+    # --- volumes ---
+
+    def create_volume(self, volume: Volume) -> str:
+        create = super().create_volume(volume)
+        return f"{_labelled(volume.device)} && {create}" if volume.device else create
+
+    # --- images ---
+
+    # Names are completed here as Docker does it: what Podman makes of short ones depends on how
+    # the image came and on the host's registries.conf.
+    identities = """
+for name do
+    shift
+    case $name in */*) first=${name%%/*} ;; *) first= ;; esac
+    case $first in
+    localhost | *.* | *:*) ;;
+    "") name=docker.io/library/$name ;;
+    *) name=docker.io/$name ;;
+    esac
+    set -- "$@" "$name"
+done
+podman image inspect --format 'sha256:{{.Id}}{{range .RepoDigests}} {{.}}{{end}}' "$@"
+"""
+
+    def image(self, reference: str) -> str:
+        return full_name(reference)
+
+    def pull(self, image: str, user: str) -> str:
+        home = f"home=$(getent passwd {user} | cut -d: -f6)"
+        return (
+            f'{home}; HOME="$home" podman pull --quiet {shlex.quote(full_name(image))} >/dev/null'
+        )
+
+    def build(self, image: str, arguments: Mapping[str, str], context: str) -> str:
+        options = shlex.join(
+            f"--build-arg={name}={full_name(value) if name in BASES else value}"
+            for name, value in arguments.items()
+        )
+        return (
+            f"{{ folder=$(mktemp -d) && tar -C $folder -xf {context} && "
+            # Docker's format, as an image of the other one has no health check.
+            "podman build --quiet --format=docker --pull=never "
+            f"--tag {shlex.quote(full_name(image))} {options} $folder >/dev/null; "
+            "built=$?; rm -rf $folder; (exit $built); }"
+        )
+
+    def build_base(self, image: str, script: str) -> str:
+        calls_podman = """docker() { podman "$@"; }; script=$1; shift; . "$script\""""
+        return f"sh -c {shlex.quote(calls_podman)} sh {script} {shlex.quote(full_name(image))}"
+
+
+def _place(container: Container) -> str:
+    """Put a container's unit in its place, once the generator has accepted it, and tell systemd."""
+    name, text = container.name, shlex.quote(units.unit(container))
+    path = units.path(name)
+    refused = f"Podman's generator refuses the unit of {name}; nothing was replaced"
+    return (
+        "folder=$(mktemp -d) && "
+        f"printf %s {text} >$folder/{name}.container && "
+        f"said=$(QUADLET_UNIT_DIRS=$folder {GENERATOR} --dryrun 2>&1 >/dev/null); accepted=$?; "
+        "rm -r $folder; test $accepted = 0 || "
+        f"{{ printf '%s\\n' \"$said\" {shlex.quote(refused)} >&2; exit 1; }}; "
+        f"install -d {units.FOLDER} && printf %s {text} >{path}.new && mv -f {path}.new {path} && "
+        f"systemctl unmask --quiet {units.service(name)} 2>/dev/null && "
+        "systemctl daemon-reload"
+    )
+
+
+def _start(service: str) -> str:
+    return (
+        f"{{ systemctl reset-failed {service} 2>/dev/null; systemctl restart {service} || {{ "
+        f"journalctl --unit={service} --output=cat --no-pager --lines={MESSAGES} >&2; "
+        "exit 1; }; }"
+    )
+
+
+def _labelled(directory: str) -> str:
+    """Let containers use a directory of the host if SELinux enforces. What is made in it later has
+    its type as well, and so it stays if all labels of the host are set anew."""
+    quoted, pattern = shlex.quote(directory), shlex.quote(f"{re.escape(directory)}(/.*)?")
+    return (
+        "{ ! selinuxenabled 2>/dev/null || { "
+        f"{{ semanage fcontext --add --type container_file_t {pattern} 2>/dev/null || "
+        f"semanage fcontext --modify --type container_file_t {pattern}; }} && "
+        f"restorecon {quoted}; }}; }}"
+    )
+
+
+def _stop(name: str) -> str:
+    return f"systemctl stop {units.service(name)} 2>/dev/null"
+
+
+def _named(name: str) -> str:
+    return f"$(podman ps --all --quiet --filter name=^{name}$)"
+
+
+def _ours(name: str) -> str:
+    return f"$(podman ps --all --quiet --filter name=^{name}$ --filter label={DIGEST_LABEL})"
+
+
+def _remove_container(name: str) -> str:
+    """Stop a container gracefully, also one of ours that systemd knows nothing of."""
+    return (
+        f'{_stop(name)}; ours={_ours(name)}; test -z "$ours" || '
+        "{ podman stop $ours >/dev/null 2>&1; podman rm --force --volumes $ours >/dev/null 2>&1; }"
+    )
+
+
+PODMAN = Quadlet()

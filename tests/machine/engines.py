@@ -1,0 +1,40 @@
+"""The engines that a story runs for: Docker in the tier `machine`, Podman in the tier `podman`."""
+
+from __future__ import annotations
+
+import pytest
+
+from quaylab.images import base_image
+from tests.machine.machines import ImageName, Machine, MachineFactory
+from tests.machine.observed import IMAGE_OF
+
+PODMAN = pytest.param("podman", marks=pytest.mark.podman)
+# For a module's tests that use the fixture `engine`.
+FOR_BOTH = pytest.mark.parametrize("engine", ["docker", PODMAN], indirect=True, scope="module")
+
+
+def settings(engine: str) -> dict[str, str]:
+    """Return the settings that choose an engine on Debian, where Docker is the default."""
+    return {"container_engine": engine} if engine == "podman" else {}
+
+
+def machine(
+    factory: MachineFactory, name: str, engine: ImageName, images: dict[str, str]
+) -> Machine:
+    """Return a machine with this engine, which has the packaged images of a registry."""
+    if engine == "docker":
+        return factory(name, "stocked")
+    made = factory(name, engine)
+    made.load_images([base_image().reference, *(images[each] for each in IMAGE_OF.values())])
+    return made
+
+
+def stop(engine: str, name: str) -> str:
+    """Return the command that stops a container so that it stays so: systemd starts one of Podman's
+    again that ended without it. It is then removed, as after `docker rm`."""
+    return f"systemctl stop {name}" if engine == "podman" else f"docker stop {name}"
+
+
+def remove(engine: str, name: str) -> str:
+    """Return the command that removes a running container."""
+    return f"systemctl stop {name}" if engine == "podman" else f"docker rm --force {name}"

@@ -1,0 +1,199 @@
+"""Manual changes of what only Podman has: units, services, rules of its network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from quaylab.engines import units
+from tests.machine.drifting import (
+    DATABASE,
+    DATABASE_FILES,
+    IMAGES,
+    PREPARE,
+    PUSHED,
+    QUAY,
+    REDIS,
+    REDIS_FILES,
+    REDIS_IMAGE,
+    REPLACED_QUAY,
+    Drift,
+    Registry,
+    all_of,
+    assert_repaired,
+    deployed,
+    shell,
+    starts,
+)
+from tests.machine.machines import MachineFactory, Operator, wait_until
+from tests.machine.observed import containers
+
+pytestmark = pytest.mark.podman
+READY = "tasks/engine.py | Check Podman"
+REDIS_UNIT = units.path("quaylab-redis")
+DATABASE_UNIT = units.path("quaylab-database")
+
+
+@pytest.fixture(scope="module")
+def registry(
+    machine_factory: MachineFactory,
+    operator: Operator,
+    images: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Registry]:
+    folder = tmp_path_factory.mktemp("podman-drift")
+    with deployed(machine_factory, operator, images, folder, "podman") as registry:
+        yield registry
+
+
+def _sql(statement: str) -> str:
+    return f'podman exec quaylab-database psql -q -d quay -c "{statement}"'
+
+
+DRIFTS = {
+    "a service stopped, a unit removed, a container paused": Drift(
+        shell(
+            "systemctl stop quaylab-quay",
+            f"rm {DATABASE_UNIT}",
+            "podman pause quaylab-redis",
+        ),
+        (DATABASE, REDIS, *REPLACED_QUAY),
+        replaced=("quaylab-quay",),
+    ),
+    "a unit edited, and read by systemd": Drift(
+        shell(f"echo 'LogDriver=none' >>{REDIS_UNIT}", "systemctl daemon-reload"), (REDIS,)
+    ),
+    "units edited and not read, a service masked": Drift(
+        shell(
+            f"sed -i 's/^RestartSec=.*/RestartSec=99/' {REDIS_UNIT}",
+            "systemctl mask quaylab-database",
+        ),
+        (DATABASE, REDIS),
+    ),
+    "a unit edited and its container started from it": Drift(
+        shell(
+            f"sed -i 's/^Environment=.*//; s/specification=..../specification=0000/' {REDIS_UNIT}",
+            "systemctl daemon-reload",
+            "systemctl restart quaylab-redis",
+        ),
+        (REDIS,),
+        replaced=("quaylab-redis",),
+    ),
+    "a unit and its container removed": Drift(
+        shell(
+            f"rm {REDIS_UNIT}; systemctl stop quaylab-redis; systemctl daemon-reload",
+        ),
+        (REDIS,),
+        replaced=("quaylab-redis",),
+    ),
+    "off the network, a file's mode, extension dropped": Drift(
+        all_of(
+            shell(
+                "podman network disconnect quaylab quaylab-redis",
+                "chmod 0644 /etc/quaylab/redis/environment",
+                _sql("DROP EXTENSION pg_trgm CASCADE"),
+            )
+        ),
+        (PREPARE, REDIS_FILES, REDIS),
+        replaced=("quaylab-redis",),
+    ),
+    "a password in a file, and the database restarted with it": Drift(
+        shell(
+            "sed -i 's/PASSWORD=.*/PASSWORD=by-hand/' /etc/quaylab/database/environment",
+            "systemctl restart quaylab-database",
+        ),
+        (DATABASE_FILES, DATABASE),
+        replaced=("quaylab-database",),
+    ),
+    "a low weight, left by a killed run": Drift(
+        shell("systemctl set-property --runtime quaylab-quay CPUWeight=6"), (QUAY,)
+    ),
+}
+
+
+@pytest.mark.parametrize("drift", DRIFTS.values(), ids=DRIFTS)
+def test_drift_is_named_and_repaired(registry: Registry, drift: Drift) -> None:
+    assert_repaired(registry, drift)
+
+
+@pytest.mark.parametrize(
+    "end", ["podman stop", "podman rm --force", "podman kill"], ids=lambda end: end.split()[1]
+)
+def test_systemd_starts_a_container_again_that_ended_without_it(
+    registry: Registry, end: str
+) -> None:
+    machine, before = registry.machine, starts(registry.machine)["quaylab-redis"]
+    machine.run(f"{end} quaylab-redis")
+    wait_until(lambda: starts(machine).get("quaylab-redis", before) != before, "Redis runs again")
+    # Redis is waited for if it isn't healthy yet.
+    assert registry.changed() in ([], [REDIS])
+    assert registry.client.pull(PUSHED) == registry.image
+
+
+def test_a_container_that_was_made_by_hand_is_replaced(registry: Registry) -> None:
+    """With our labels, and without a unit: nobody would start it after a reboot."""
+    machine = registry.machine
+    found = containers(machine)["quaylab-redis"]
+    labels = " ".join(
+        f"--label={key}={value}"
+        for key, value in found["Config"]["Labels"].items()
+        if key.startswith("io.quaylab")
+    )
+    machine.run(
+        f"systemctl stop quaylab-redis && podman run --detach --name=quaylab-redis {labels} "
+        f"--network=quaylab --volume=/etc/quaylab/redis:/etc/quaylab:ro {found['ImageName']} "
+        "sleep infinity"
+    )
+    assert registry.planned() == [REDIS]
+    assert registry.changed() == [REDIS]
+    assert registry.planned() == []
+
+
+def test_a_unit_that_is_not_ours_is_refused(registry: Registry) -> None:
+    machine, before = registry.machine, starts(registry.machine)
+    machine.run(
+        f"systemctl stop quaylab-redis && mv {REDIS_UNIT} /root/ours && "
+        f"printf '[Container]\\nImage=elsewhere/redis\\n' >{REDIS_UNIT} && systemctl daemon-reload"
+    )
+    for refused in (registry.lab.run(), registry.lab.run("deploy.py", "--dry")):
+        assert refused.returncode != 0
+        assert "container quaylab-redis was not made by Quaylab" in refused.output
+        assert "Traceback" not in refused.output
+    assert "elsewhere/redis" in machine.run(f"cat {REDIS_UNIT}").stdout
+    machine.run(f"mv /root/ours {REDIS_UNIT}")
+    assert registry.changed() == [REDIS]
+    del before["quaylab-redis"]
+    assert starts(machine).items() > before.items()
+
+
+def test_image_removed_while_its_container_runs(registry: Registry) -> None:
+    """The image is built again; its name then means the new one, so the container is replaced."""
+    image = containers(registry.machine)["quaylab-redis"]["ImageName"]
+    registry.machine.run(f"podman untag {image}")
+    assert registry.planned() == [IMAGES, REDIS_IMAGE]
+    assert registry.changed() == [IMAGES, REDIS]
+
+
+def test_rules_flushed_from_the_firewall(registry: Registry) -> None:
+    """No container is restarted for it."""
+    machine, before = registry.machine, starts(registry.machine)
+    machine.run("nft flush ruleset; iptables -F; iptables -t nat -F")
+    assert registry.planned() == [READY]
+    assert registry.changed() == [READY]
+    assert starts(machine) == before
+    assert registry.client.pull(PUSHED) == registry.image
+
+
+def test_reboot_and_crash_bring_everything_back(registry: Registry) -> None:
+    for interrupt in (registry.machine.reboot, registry.machine.crash):
+        interrupt()
+        # What isn't healthy yet is waited for.
+        assert {*registry.changed()} <= {DATABASE, REDIS, QUAY}
+        assert registry.client.pull(PUSHED) == registry.image
+
+
+def test_nothing_is_left_to_do_afterwards(registry: Registry) -> None:
+    assert registry.planned() == []
+    assert registry.changed() == []
+    registry.lab.verify()

@@ -1,0 +1,97 @@
+"""Podman on a host: it is installed, checked, reachable, and behind its proxy."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from facts.files import Paths
+from facts.machine import EngineInfo
+from facts.podman import Podman, PodmanState
+from operations import podman
+from quaylab.engines.state import Engine
+from tests.unit.fake_host import FakeHost, stdin
+from tests.unit.samples import machine, settings
+from tests.unit.shell import Shell
+
+ABLE = Engine("5.4.2", "/var/lib/containers/storage", None)
+PROXY = "http://proxy.example.com:3128"
+
+
+def test_an_installed_podman_is_not_installed_again() -> None:
+    host = FakeHost({Podman: PodmanState(True)})
+    assert host.shell(podman.installed, machine=machine()) == []
+    assert host.noops == ["podman is there"]
+
+
+def test_an_able_podman_needs_nothing() -> None:
+    host = FakeHost({EngineInfo: ABLE, Podman: PodmanState(True)})
+    assert host.shell(podman.ready) == []
+    assert host.noops == ["containers can run, and are reached"]
+
+
+def test_a_podman_that_is_not_there_yet_is_looked_at_later() -> None:
+    host = FakeHost()
+    host.executing = False
+    assert host.shell(podman.ready) == []
+    assert host.noops == ["looked at when the run has installed it"]
+    host.executing = True
+    (refusal,) = host.shell(podman.ready)
+    assert "its `podman` is not there" in refusal
+    assert "exit 1" in refusal
+
+
+def test_rules_that_are_gone_from_the_firewall_are_made_again() -> None:
+    host = FakeHost({EngineInfo: ABLE, Podman: PodmanState(True, flushed=True)})
+    assert host.shell(podman.ready) == ["podman network reload --all >/dev/null"]
+
+
+def test_what_repairs_them_after_firewalls_reload_is_enabled() -> None:
+    host = FakeHost({EngineInfo: ABLE, Podman: PodmanState(True, not_reloaded=True)})
+    (command,) = host.shell(podman.ready)
+    assert command == "systemctl enable --quiet --now netavark-firewalld-reload.service"
+
+
+def test_the_proxy_is_in_a_file_for_podman() -> None:
+    wanted = settings(https_proxy=PROXY, no_proxy="localhost")
+    (command,) = FakeHost().operate(podman.proxy_set, settings=wanted)
+    assert podman.PROXY_FILE in str(command)
+    content = base64.b64decode(stdin(command)).decode()
+    assert content == f'[engine]\nenv = ["HTTPS_PROXY={PROXY}", "NO_PROXY=localhost"]\n'
+
+
+def test_only_our_own_proxy_is_removed() -> None:
+    ours = FakeHost({Paths: [podman.PROXY_FILE]})
+    assert ours.shell(podman.proxy_set, settings=settings()) == [f"rm -f {podman.PROXY_FILE}"]
+    nothing = FakeHost({Paths: []})
+    assert nothing.shell(podman.proxy_set, settings=settings()) == []
+
+
+RUNNING = "test $1 != ps || echo c0ffee"
+
+
+@pytest.mark.parametrize(
+    ("stubs", "flushed"),
+    [
+        ({"nft": "echo 'table inet netavark'"}, False),
+        ({"nft": ":", "iptables": "echo '-N NETAVARK-HOSTPORT-DNAT'"}, False),
+        ({"nft": ":", "iptables": ":"}, True),
+        ({"nft": ":", "iptables": ":", "podman": ":"}, False),
+    ],
+    ids=["nftables", "iptables", "flushed", "nothing runs"],
+)
+def test_rules_of_the_firewall(shell: Shell, stubs: dict[str, str], flushed: bool) -> None:
+    doubles = {"podman": RUNNING, "systemctl": "exit 1", "dpkg-query": ":"}
+    doubles |= dict.fromkeys(("iptables-nft", "iptables-legacy"), "exit 1") | stubs
+    for name, script in doubles.items():
+        shell.stub(name, script)
+    found = Podman().process(shell.lines(Podman().command()))
+    assert found == PodmanState(True, flushed=flushed)
+
+
+def test_a_half_installed_podman_is_installed_again(shell: Shell) -> None:
+    shell.stub("podman", ":")
+    shell.stub("systemctl", "exit 1")
+    shell.stub("dpkg-query", "echo installed; echo half-configured")
+    assert not Podman().process(shell.lines(Podman().command())).installed

@@ -1,0 +1,268 @@
+"""What Podman and systemd say, read as Docker would say it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quaylab.engines import PODMAN, podman_report, units
+from quaylab.engines.podman_report import report
+from quaylab.engines.state import Engine, EngineState, FoundVolume
+from quaylab.model import CREDENTIALS_LABEL, DIGEST_LABEL
+from tests.unit.quaylab.test_model import CONTAINER
+from tests.unit.shell import Shell
+
+INFO: dict[str, Any] = {
+    "host": {
+        "cgroupVersion": "v2",
+        "networkBackend": "netavark",
+        "networkBackendInfo": {"dns": {"version": "1.14.0"}},
+    },
+    "store": {"graphRoot": "/var/lib/containers/storage"},
+}
+
+
+def _report(*lines: str, info: dict[str, Any] | None = None, version: str = "5.4.2") -> Engine:
+    found = report(
+        [
+            f"version podman version {version}",
+            f"info {json.dumps(INFO if info is None else info)}",
+            *lines,
+        ]
+    )
+    assert found
+    return found
+
+
+def test_an_able_podman() -> None:
+    found = _report("filesystem ext2/ext3", "quadlet")
+    assert found == Engine("5.4.2", "/var/lib/containers/storage", None)
+
+
+def test_no_podman() -> None:
+    assert report([]) is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "info", "version", "reason"),
+    [
+        (["quadlet"], INFO, "4.3.1", "Podman 4.3.1, and 4.9 or newer is needed"),
+        (
+            ["quadlet"],
+            {**INFO, "host": {**INFO["host"], "cgroupVersion": "v1"}},
+            "4.9.4",
+            "grubby --update-kernel=ALL --args=systemd.unified_cgroup_hierarchy=1",
+        ),
+        ([], INFO, "5.4.2", "without Quadlet"),
+        (
+            ["quadlet"],
+            {**INFO, "host": {**INFO["host"], "networkBackendInfo": {"dns": {}}}},
+            "5.4.2",
+            "without aardvark-dns",
+        ),
+        (["quadlet", "filesystem nfs"], INFO, "5.4.2", "keeping its storage on NFS"),
+    ],
+    ids=["too old", "cgroup v1", "no Quadlet", "no names", "NFS"],
+)
+def test_a_podman_that_is_refused(
+    lines: list[str], info: dict[str, Any], version: str, reason: str
+) -> None:
+    found = _report(*lines, info=info, version=version)
+    assert found.unsupported
+    assert reason in found.unsupported
+
+
+def test_all_reasons_are_told_at_once() -> None:
+    info = {**INFO, "host": {**INFO["host"], "cgroupVersion": "v1"}}
+    found = _report("filesystem nfs", info=info)
+    assert found.unsupported
+    for reason in ("cgroup v1", "without Quadlet", "on NFS"):
+        assert reason in found.unsupported
+
+
+def test_a_podman_that_can_not_work_tells_why(shell: Shell) -> None:
+    """As without crun."""
+    shell.stub(
+        "podman",
+        "case $1 in --version) echo podman version 5.4.2 ;; *) echo 'Error: default OCI runtime "
+        '"crun" not found: invalid argument\' >&2; exit 125 ;; esac',
+    )
+    found = report(shell.lines(podman_report.INFO))
+    assert found and found.unsupported
+    assert found.version is None
+    assert 'default OCI runtime "crun" not found' in found.unsupported
+
+
+# --- objects ---
+
+HASH = "0" * 64
+ITEM: dict[str, Any] = {
+    "Id": "c0ffee",
+    "Name": CONTAINER.name,
+    "Image": HASH,
+    "ImageName": CONTAINER.image,
+    "State": {
+        "Status": "running",
+        "StartedAt": "2026-11-27T06:00:01.5+01:00",
+        "Health": {"Status": "healthy"},
+    },
+    "Config": {
+        "Env": ["WORKER_COUNT=2", "PATH=/bin", "container=podman", "HOME=/", "HOSTNAME=c0ffee"],
+        "Cmd": list(CONTAINER.command),
+        "Labels": {
+            DIGEST_LABEL: CONTAINER.digest,
+            "PODMAN_SYSTEMD_UNIT": f"{CONTAINER.name}.service",
+        },
+    },
+    "HostConfig": {
+        "RestartPolicy": {"Name": "no"},
+        "PortBindings": {"6379/tcp": [{"HostIp": "127.0.0.1", "HostPort": "6380"}]},
+    },
+    "NetworkSettings": {"Networks": {"quaylab": {"NetworkID": "n1"}}},
+    "Mounts": [
+        {"Type": "bind", "Source": "/etc/quaylab/redis", "Destination": "/etc/quaylab"},
+        {"Type": "volume", "Name": "data", "Source": "/x/_data", "Destination": "/data"},
+    ],
+}
+NETWORK = {
+    "name": "quaylab",
+    "id": "n1",
+    "network_interface": "podman1",
+    "internal": False,
+}
+IMAGE = {
+    "Id": HASH,
+    "RepoTags": [CONTAINER.image],
+    "RepoDigests": [f"{CONTAINER.image}@sha256:1"],
+    "Config": {"Env": ["PATH=/bin"]},
+}
+KEPT = "LoadState=loaded ActiveState=active NeedDaemonReload=no CPUWeight=[not set]"
+
+
+def _lines(
+    item: dict[str, Any] | None = None, unit: str | None = KEPT, written: bool = True
+) -> list[str]:
+    lines = [
+        f"named {CONTAINER.name}|{CONTAINER.digest}|owner",
+        *(f"object {json.dumps(each)}" for each in (NETWORK, item or ITEM, IMAGE)),
+        *(f"file 0 {sha256}  {path}" for path, sha256 in CONTAINER.files),
+    ]
+    if unit is not None:
+        lines.append(f"unit {CONTAINER.name}|{CONTAINER.digest}|owner|{unit}")
+        if written:
+            lines.append(f"file 0 {units.sha256(CONTAINER)}  {units.path(CONTAINER.name)}")
+    return lines
+
+
+def _state(*arguments: Any, **keywords: Any) -> EngineState:
+    return PODMAN.parse(_lines(*arguments, **keywords)).state
+
+
+def test_a_container_that_runs_as_specified_needs_nothing() -> None:
+    state = _state()
+    assert PODMAN.due(state, CONTAINER) is None
+    found = state.containers[CONTAINER.name]
+    assert found.environment == {"WORKER_COUNT": "2", "PATH": "/bin"}
+    assert found.started == 1795755601.5
+    assert not found.image_was_retagged
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "LoadState=masked ActiveState=active NeedDaemonReload=no CPUWeight=[not set]",
+        "LoadState=loaded ActiveState=active NeedDaemonReload=yes CPUWeight=[not set]",
+        "LoadState=not-found ActiveState=active NeedDaemonReload=no CPUWeight=[not set]",
+        "LoadState=loaded ActiveState=active NeedDaemonReload=no CPUWeight=6",
+        None,
+    ],
+    ids=["masked", "not read", "not found", "low weight", "no unit"],
+)
+def test_a_unit_is_repaired_without_a_restart(unit: str | None) -> None:
+    assert PODMAN.due(_state(unit=unit), CONTAINER) == "update"
+
+
+def test_an_edited_unit_is_written_again() -> None:
+    assert PODMAN.due(_state(written=False), CONTAINER) == "update"
+
+
+def test_a_normal_weight_is_no_change() -> None:
+    assert PODMAN.due(_state(unit=KEPT.replace("[not set]", "100")), CONTAINER) is None
+
+
+def test_a_container_without_a_unit_is_replaced() -> None:
+    """Somebody ran it by hand: it would not be there after a reboot."""
+    config = {**ITEM["Config"], "Labels": {DIGEST_LABEL: CONTAINER.digest}}
+    assert PODMAN.due(_state({**ITEM, "Config": config}), CONTAINER) == "replace"
+
+
+@pytest.mark.parametrize("status", ["exited", "stopping", "created"])
+def test_a_container_that_does_not_run_is_started(status: str) -> None:
+    item = {**ITEM, "State": {**ITEM["State"], "Status": status}}
+    assert PODMAN.due(_state(item), CONTAINER) == "start"
+
+
+def test_a_stopped_unit_counts_as_a_container_that_does_not_run() -> None:
+    lines = [line for line in _lines() if not line.startswith(("named", "object"))]
+    found = PODMAN.parse(lines)
+    assert found.state.containers[CONTAINER.name].state == "exited"
+    assert PODMAN.due(found.state, CONTAINER) == "replace"
+    assert found.container_labels[CONTAINER.name] == {
+        DIGEST_LABEL: CONTAINER.digest,
+        CREDENTIALS_LABEL: "owner",
+    }
+
+
+def test_a_unit_of_others_has_no_labels_of_ours() -> None:
+    found = PODMAN.parse([f"unit quaylab-mirror|||{KEPT}"])
+    assert found.container_labels == {"quaylab-mirror": {}}
+
+
+def test_a_container_without_a_health_check() -> None:
+    item = {**ITEM, "State": {**ITEM["State"], "Health": {"Status": "", "Log": None}}}
+    assert _state(item).containers[CONTAINER.name].health is None
+
+
+def test_a_container_off_the_network_is_replaced() -> None:
+    assert PODMAN.due(_state({**ITEM, "NetworkSettings": {}}), CONTAINER) == "replace"
+
+
+def test_a_port_at_all_addresses() -> None:
+    binding = {"6379/tcp": [{"HostIp": "", "HostPort": "6380"}]}
+    item = {**ITEM, "HostConfig": {**ITEM["HostConfig"], "PortBindings": binding}}
+    assert _state(item).containers[CONTAINER.name].ports == {"0.0.0.0:6380:6379"}
+
+
+def test_another_image_of_the_name_is_noticed() -> None:
+    assert PODMAN.due(_state({**ITEM, "Image": "1" * 64}), CONTAINER) == "replace"
+
+
+def test_a_hosts_volumes_and_units(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "file").touch()
+    volume = {"Name": "quaylab-database", "Mountpoint": f"{tmp_path}/data", "Labels": {"a": "b"}}
+    (tmp_path / "units").mkdir()
+    (tmp_path / "units" / f"{CONTAINER.name}.container").write_text(units.unit(CONTAINER))
+    shell.stub(
+        "podman",
+        f"""case "$1 $2" in
+"volume ls") echo quaylab-database ;;
+"volume inspect") echo '{json.dumps(volume, separators=(",", ":"))}' ;;
+esac""",
+    )
+    shell.stub("systemctl", f"printf '%s\\n' {KEPT.replace(' [', '[').split(' CPU')[0]}")
+    command = podman_report.OBJECTS.replace(units.FOLDER, str(tmp_path / "units"))
+    found = PODMAN.parse(shell.lines(command))
+    assert found.volumes == (FoundVolume("quaylab-database", {"a": "b"}),)
+    assert found.container_labels == {
+        CONTAINER.name: {
+            DIGEST_LABEL: CONTAINER.digest,
+            CREDENTIALS_LABEL: CONTAINER.owner,
+        }
+    }
+    assert any(path.endswith(f"{CONTAINER.name}.container") for path in found.state.files)
