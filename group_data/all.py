@@ -265,7 +265,8 @@ rhsm_release = None
 rhsm_unregister = False
 
 # --- Restoring a dump ---
-# With tasks/restore_database.py: the dump to restore; None: the newest.
+# With tasks/restore_database.py: the dump to restore; None: the newest; tasks/restore_openshift.py
+# needs its name.
 restore = None
 
 # --- Forgetting a lost database host ---

@@ -46,7 +46,9 @@ if description.dump:
     )
 
 if plan.migrates:
-    workloads.completed(name="Migrate the database's schema", plan=plan, job=description.migration)
+    workloads.completed(
+        name="Migrate the database's schema", plan=plan, job=description.migration, again=True
+    )
 
 objects.applied(
     name="Record the schema's version, and where the blobs are",

@@ -8,20 +8,20 @@ of interrupted runs, start pyinfra as users do.
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import gc
 import importlib
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -34,7 +34,6 @@ PACKAGES = (
 # Only for runs in this folder: in another one Quaylab finds its root by where it was imported from.
 OWN = ("operations.guard", "operations.run")
 LARGEST = 1 << 20  # bytes of a request: arguments and environment
-PR_SET_CHILD_SUBREAPER = 36  # of linux/prctl.h
 
 
 class Run:
@@ -43,15 +42,14 @@ class Run:
     def __init__(self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
         """Start `pyinfra ARGUMENTS` with pipes for its output and nothing to read."""
         request = {"arguments": arguments, "cwd": str(cwd), "env": dict(env)}
-        pipes = [os.pipe(), os.pipe()]
+        pipes = [os.pipe() for _ in range(3)]
         with _one_at_a_time:
             server = _server(PACKAGES + OWN if cwd == PROJECT else PACKAGES)
             socket.send_fds(server, [json.dumps(request).encode()], [end for _, end in pipes])
             self.pid = int(server.recv(LARGEST))
-            server.recv(LARGEST)  # from now on it is a child of this process
         for _, end in pipes:
             os.close(end)
-        self.stdout, self.stderr = (os.fdopen(begin) for begin, _ in pipes)
+        self.stdout, self.stderr, self._status = (os.fdopen(begin) for begin, _ in pipes)
         self.returncode: int | Any = None  # as Popen's: None until its end was noticed
 
     def __enter__(self) -> Run:
@@ -66,24 +64,22 @@ class Run:
         self.stdout.close()
         self.stderr.close()
         self.wait()
+        self._status.close()
 
     def poll(self) -> int | None:
-        if self.returncode is None:
-            ended, status = os.waitpid(self.pid, os.WNOHANG)
-            if ended:
-                self.returncode = os.waitstatus_to_exitcode(status)
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
         return self.returncode
 
-    def wait(self, timeout: float = float("inf")) -> int:
+    def wait(self, timeout: float | None = None) -> int:
         """Wait for the end; raise ``subprocess.TimeoutExpired`` after `timeout` seconds."""
-        end = time.monotonic() + timeout
-        while (code := self.poll()) is None:
-            if time.monotonic() > end:
-                raise subprocess.TimeoutExpired("pyinfra", timeout)
-            time.sleep(0.02)
-        return code
+        if self.returncode is None:
+            if not select.select([self._status], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired("pyinfra", timeout or 0)
+            self.returncode = os.waitstatus_to_exitcode(int(self._status.read()))
+        return self.returncode
 
-    def communicate(self, timeout: float = float("inf")) -> tuple[str, str]:
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """Return the output once the run has ended; raise as :meth:`wait`."""
         texts = {}
 
@@ -113,8 +109,6 @@ _one_at_a_time = threading.Lock()
 @functools.cache
 def _server(modules: Sequence[str]) -> socket.socket:
     """Start the process that forks, after it has imported `modules`; it ends with this one."""
-    # A run has a parent that ends at once, so it becomes the child of this process.
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         subprocess.Popen(
@@ -130,35 +124,47 @@ def _server(modules: Sequence[str]) -> socket.socket:
 def _serve(channel: socket.socket, modules: Sequence[str]) -> None:
     """Fork for each request. Returns in the run's process, or when the tests have ended."""
     # gevent replaces these when pyinfra is imported, by some that need its loop.
-    fork, wait, close, receive = os.fork, os.waitpid, os.close, socket.recv_fds
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runs' matter
+    close, fork, wait = os.close, os.fork, os.waitpid
+    receive, set_signal = socket.recv_fds, signal.signal
+    statuses: dict[int, int] = {}  # pipes by process id
+
+    def report(*_: object) -> None:
+        with suppress(ChildProcessError):
+            while (ended := wait(-1, os.WNOHANG)) != (0, 0):
+                pipe = statuses.pop(ended[0])
+                os.write(pipe, str(ended[1]).encode())
+                close(pipe)
+
+    set_signal(signal.SIGCHLD, report)
+    set_signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the runs' matter
     for name in modules:
         importlib.import_module(name)
     gc.freeze()
     while True:
-        message, pipes, _, _ = receive(channel, LARGEST, 2)
+        message, pipes, _, _ = receive(channel, LARGEST, 3)
         if not message:
             os._exit(0)
-        between = fork()
-        if not between and (run := fork()):
-            channel.sendall(str(run).encode())
-            os._exit(0)
-        if between:
-            wait(between, 0)
-            channel.sendall(b"orphaned")
-        else:
-            channel.close()
-            for target, pipe in enumerate(pipes, start=1):
+        # No run ends before its pipe is noted.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        if not (run := fork()):
+            set_signal(signal.SIGCHLD, signal.SIG_DFL)
+            set_signal(signal.SIGINT, signal.default_int_handler)
+            for target, pipe in enumerate(pipes[:2], start=1):
                 os.dup2(pipe, target)
-        for pipe in pipes:
-            close(pipe)
-        if not between:
+            for descriptor in (*pipes, *statuses.values(), channel.detach()):
+                close(descriptor)
+        else:
+            statuses[run] = pipes.pop()
+            for pipe in pipes:
+                close(pipe)
+            channel.sendall(str(run).encode())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        if not run:
             return _become(json.loads(message))
 
 
 def _become(request: dict[str, Any]) -> None:
     """Make this process the run that was asked for."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])

@@ -148,6 +148,25 @@ def _digest(manifest: kubectl.Manifest) -> object:
 
 
 @operation()
+def absent(plan: ClusterPlan, kind: Kind, object_name: str) -> Generator[StringCommand]:
+    """Remove one of this registry's objects, and wait until it is gone.
+
+    + plan: the run's plan
+    + kind: its kind
+    + object_name: its name
+    """
+    try:
+        found = ours(host, plan, [kind])
+    except ClusterError as error:
+        yield fail(str(error))
+        return
+    if object_name in found[kind]:
+        yield kubectl.deleted(plan.access, kind, object_name)
+    else:
+        host.noop(f"there is no {kind.name} {object_name}")
+
+
+@operation()
 def former_removed(plan: ClusterPlan) -> Generator[StringCommand]:
     """Remove objects of this registry that are described no more. Claims stay.
 

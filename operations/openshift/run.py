@@ -27,6 +27,8 @@ from quaylab.secrets.credentials import Store
 from quaylab.settings.loading import load
 from quaylab.upgrade import schema_version
 
+RESTORE = "tasks/restore_openshift.py"
+
 _lock = threading.Lock()
 _runs: WeakKeyDictionary[State, ClusterPlan] = WeakKeyDictionary()
 
@@ -108,7 +110,7 @@ def _refuse_unfit(client: Host, plan: ClusterPlan) -> None:
     problems = Problems(refused.problems(plan.cluster, registry.context, plan.description, owner))
     if not problems:
         problems += schema_version.problems(
-            registry.settings, registry.topology, plan.schema, (CLUSTER,)
+            registry.settings, registry.topology, plan.schema, (CLUSTER,), RESTORE
         )
     refuse(problems)
     try:

@@ -51,19 +51,23 @@ def running(plan: ClusterPlan, objects: Iterable[Object]) -> Generator[PyinfraCo
 
 
 @operation()
-def completed(plan: ClusterPlan, job: Object, is_dump: bool = False) -> Generator[PyinfraCommand]:
-    """Run a job to its end, once. One of a killed run is waited for, one that failed run again.
+def completed(
+    plan: ClusterPlan, job: Object, again: bool = False, is_dump: bool = False
+) -> Generator[PyinfraCommand]:
+    """Run a job to its end. One of a killed run is waited for, one that failed is run again.
 
     + plan: the run's plan
     + job: the job
-    + is_dump: run it again if it has ended long ago, before the migration that it is for
+    + again: run it again if it has ended well, because a note says that it is due
+    + is_dump: likewise, if it has ended long ago, before the migration that it is for
     """
     try:
         found = state_of(host, plan)
     except ClusterError:
         found = Workloads({}, {}, ())  # there is no namespace yet
     state = found.job_state(job.name)
-    if state == "Complete" and not (is_dump and _is_stale(plan, found, job)):
+    is_due = again or (is_dump and state == "Complete" and _is_stale(plan, found, job))
+    if state == "Complete" and not is_due:
         host.noop(f"{job.name} is done")
         return
     if state in ("Complete", "Failed"):

@@ -118,6 +118,9 @@ def rights(description: Description, namespace: str, makes_namespace: bool) -> l
         Right("get", "", "pods", namespace, "log"),
         Right("list", "", "resourcequotas", namespace),
     ]
+    if objects.ROUTE in kinds:
+        # OpenShift lets only some choose a route's host.
+        found.append(Right("create", objects.ROUTE.group, "routes", namespace, "custom-host"))
     if makes_namespace:
         found.append(Right("create", "", objects.NAMESPACE.resource, ""))
     return found

@@ -15,7 +15,7 @@ from quaylab.services import database, quay_config, redis
 from quaylab.services import quay as quay_service
 from quaylab.services.base import Context
 from quaylab.settings.loading import Settings
-from quaylab.versions import quay_version
+from quaylab.versions import is_version, quay_version
 
 # The note that this registry is here, with its schema's version and the place of its blobs.
 NOTE = "quaylab-registry"
@@ -66,7 +66,7 @@ def describe(
     version, pods = quay_version(settings), Pods(scope, is_openshift, bool(settings.pull_secret))
     files = quay_service.bundle(context, quay_config.build(settings, topology, context.credentials))
     has_database, has_redis = runs_here(topology, "database"), runs_here(topology, "redis")
-    dumps = has_database and schema not in (None, version)
+    dumps = has_database and schema is not None and is_version(schema) and schema != version
     budget = (quay.disruption_budget(scope),) if replicas(settings, topology) > 1 else ()
     return Description(
         Object(NAMESPACE, scope.namespace, {}, "registry"),

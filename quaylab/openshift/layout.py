@@ -40,6 +40,12 @@ def build(settings: Settings, groups: Groups, hosts: list[HostInput]) -> Topolog
     """
     clients = [host.name for host in hosts if GROUP in host.groups]
     problems = Problems(_placement_problems(settings, groups, clients))
+    problems += [
+        f"openshift: {host.name} is not in group `openshift`, and beside that group an inventory "
+        "has no hosts; give it an inventory of its own"
+        for host in hosts
+        if not {GROUP, *groups} & set(host.groups)
+    ]
     problems += _setting_problems(settings, groups)
     refuse(problems)
     endpoints: dict[str, Endpoint] = {}

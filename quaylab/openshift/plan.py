@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from quaylab.openshift import quay
 from quaylab.openshift.cluster import Access, Cluster
 from quaylab.openshift.description import NOTE, Description, describe
 from quaylab.openshift.objects import CONFIG_MAP, Object, Scope
-from quaylab.openshift.quay import COMPONENT
+from quaylab.openshift.pods import Pods
 from quaylab.plan import Plan
 
 VERIFIED = "quaylab-verified"
@@ -44,6 +45,12 @@ class ClusterPlan:
     def description(self) -> Description:
         return describe(self.registry.context, self.scope, self.cluster.is_openshift, self.schema)
 
+    def restoration(self, dump: str) -> Object:
+        """Return the job that restores a dump."""
+        settings = self.registry.settings
+        pods = Pods(self.scope, self.cluster.is_openshift, bool(settings.pull_secret))
+        return quay.restoration(self.registry.context, pods, dump)
+
     @property
     def migrates(self) -> bool:
         return self.schema != self.registry.version
@@ -59,6 +66,6 @@ def scope_of(registry: Plan) -> Scope:
     )
 
 
-def verification(quay: str) -> Object:
+def verification(deployment: str) -> Object:
     """Return the note of the deployment that was verified last."""
-    return Object(CONFIG_MAP, VERIFIED, {"data": {"quay": quay}}, COMPONENT)
+    return Object(CONFIG_MAP, VERIFIED, {"data": {"quay": deployment}}, quay.COMPONENT)

@@ -43,9 +43,11 @@ class Pods:
         security: dict[str, Any] = {
             "runAsNonRoot": True,
             "seccompProfile": {"type": "RuntimeDefault"},
+            # A group's rights on millions of blobs are set once, and not at every start.
+            "fsGroupChangePolicy": "OnRootMismatch",
         }
         if not self.is_openshift:
-            security |= {"fsGroup": GROUP_OF_VOLUMES, "fsGroupChangePolicy": "OnRootMismatch"}
+            security["fsGroup"] = GROUP_OF_VOLUMES
         # Not in the service account: there OpenShift adds secrets of its own.
         logins = {"imagePullSecrets": [{"name": PULL_SECRET}]} if self.has_logins else {}
         return {

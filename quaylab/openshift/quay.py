@@ -63,6 +63,15 @@ DUMP = (
 )
 
 
+# In one transaction, so that a killed one changes nothing. What a newer version made is dropped
+# first: with it, the next upgrade's migrations would fail.
+RESTORATION = (
+    'cd /dumps && set -o pipefail && { echo "BEGIN; DROP OWNED BY CURRENT_USER CASCADE;" && '
+    'pg_restore --no-owner --file=- "$0" && echo "COMMIT;"; } | '
+    "psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --output=/dev/null"
+)
+
+
 def service_account() -> Object:
     content = {"automountServiceAccountToken": False}
     return Object(SERVICE_ACCOUNT, ACCOUNT, content, COMPONENT)
@@ -223,11 +232,19 @@ def migration(context: Context, pods: Pods, files: Mapping[str, str]) -> Object:
 
 def dump(context: Context, pods: Pods, schema: str) -> Object:
     """Return the job that dumps the database before an upgrade from this version of its schema."""
-    name = f"{_dns_name(schema)}-to-{_dns_name(quay_version(context.settings))}"
-    dumper = _client(context, "dump", [*shell(DUMP), f"{schema}-to-{name.rpartition('-to-')[2]}"])
-    dumper["volumeMounts"] = [{"name": "dumps", "mountPath": "/dumps"}]
+    return _dumps_job(context, pods, "dump", DUMP, f"{schema}-to-{quay_version(context.settings)}")
+
+
+def restoration(context: Context, pods: Pods, name: str) -> Object:
+    """Return the job that replaces the database's content by a dump."""
+    return _dumps_job(context, pods, "restore", RESTORATION, name)
+
+
+def _dumps_job(context: Context, pods: Pods, verb: str, script: str, name: str) -> Object:
+    client = _client(context, verb, [*shell(script), name])
+    client["volumeMounts"] = [{"name": "dumps", "mountPath": "/dumps"}]
     volumes = [_claimed("dumps", backing.DUMPS)]
-    return _job(pods, f"quaylab-dump-{_dns_name(name)}", dumper, volumes)
+    return _job(pods, f"quaylab-{verb}-{_dns_name(name)}", client, volumes)
 
 
 def _client(context: Context, name: str, command: list[str]) -> dict[str, Any]:

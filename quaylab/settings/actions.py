@@ -8,10 +8,11 @@ from quaylab.settings.types import DumpName, HostName, InventoryName, Section
 
 
 class Restoring(Section):
-    """Restoring a dump, with tasks/restore_database.py."""
+    """Restoring a dump, with tasks/restore_database.py or tasks/restore_openshift.py."""
 
     restore: DumpName | None = Field(
-        description="With tasks/restore_database.py: the dump to restore; None: the newest",
+        description="With tasks/restore_database.py: the dump to restore; None: the newest; "
+        "tasks/restore_openshift.py needs its name",
     )
 
 

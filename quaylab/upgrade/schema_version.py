@@ -37,13 +37,18 @@ def latest(notes: Iterable[str | None]) -> str | None:
 
 
 def problems(
-    settings: Settings, topology: Topology, schema: str | None, connected: Container[str]
+    settings: Settings,
+    topology: Topology,
+    schema: str | None,
+    connected: Container[str],
+    restore: str = "tasks/restore_database.py",
 ) -> Iterator[str]:
     """Yield why the database can't be migrated from its schema to the wanted version.
 
     Args:
         schema: the hosts' note; None if there is none.
         connected: the hosts that this run works on.
+        restore: the task that restores a dump.
     """
     version = quay_version(settings)
     if schema is None or schema == version:
@@ -51,7 +56,7 @@ def problems(
     if schema.startswith(RESTORING):
         yield (
             f"restore: restoring {schema.removeprefix(RESTORING)} has begun and not ended; run "
-            "tasks/restore_database.py again"
+            f"{restore} again"
         )
         return
     if not is_version(schema):
@@ -60,7 +65,7 @@ def problems(
             "version; write the one into it whose schema the database has"
         )
         return
-    step = list(_step_problems(schema, version))
+    step = list(_step_problems(schema, version, restore))
     yield from step
     if step:
         return
@@ -79,13 +84,13 @@ def problems(
         )
 
 
-def _step_problems(before: str, after: str) -> Iterator[str]:
+def _step_problems(before: str, after: str, restore: str) -> Iterator[str]:
     old, new = parse(before), parse(after)
     if new < old:
         yield (
             f"quay_version: the database has the schema of {before}, and Quay knows no way back to "
             f"{after}; set {before}, or restore the dump that was made before the upgrade: "
-            "tasks/restore_database.py"
+            f"{restore}"
         )
     elif new[0] != old[0]:
         yield (

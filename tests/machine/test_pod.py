@@ -14,6 +14,8 @@ import pytest
 from quaylab.clients.registry import Registry, RegistryError
 from quaylab.model import container_name
 from quaylab.openshift import quay
+from quaylab.openshift.objects import Object
+from quaylab.openshift.pods import Pods
 from tests.machine.machines import wait_until
 from tests.machine.site import Site, docker, free_port
 from tests.unit import clusters, samples
@@ -94,7 +96,8 @@ def test_the_stand_in_runs_as_the_pod_runs(site: Site, tmp_path: Path) -> None:
         *_mounted(tmp_path, pod, data),
     ]
     # As the migration's job does it before: as Quay's role, which is no superuser.
-    site.exec("postgresql", "psql", "-U", "quay", "-q", "quay", "-c", "CREATE EXTENSION pg_trgm")
+    extension = "CREATE EXTENSION IF NOT EXISTS pg_trgm"
+    site.exec("postgresql", "psql", "-U", "quay", "-q", "quay", "-c", extension)
     image = site.images["quay"]
     docker("run", "--rm", "--network", site.name, *options, image, "migrate", "head")
     (https,) = container["ports"]
@@ -114,3 +117,41 @@ def test_the_stand_in_runs_as_the_pod_runs(site: Site, tmp_path: Path) -> None:
     finally:
         registry.close()
     assert site.exec("quay", "id", "-u") == str(UID)
+
+
+def _job(site: Site, folder: Path, job: Object) -> None:
+    """Run a job's container on the database, with the claim of the dumps."""
+    (container,) = job.content["spec"]["template"]["spec"]["containers"]
+    values = {
+        "PGHOST": container_name("database"),
+        "PGUSER": "quay",
+        "PGPASSWORD": samples.CREDENTIALS.database_password.get_secret_value(),
+        "PGDATABASE": "quay",
+    }
+    assert [each["name"] for each in container["env"]] == list(values)
+    docker(
+        "run", "--rm", "--network", site.name, f"--user={UID}:0", f"--group-add={GROUP}",
+        "--cap-drop=ALL", f"--volume={folder}:/dumps",
+        *(f"--env={name}={value}" for name, value in values.items()),
+        site.images["postgresql"], *container["command"],
+    )  # fmt: skip
+
+
+def test_a_dump_brings_the_database_back(site: Site, tmp_path: Path) -> None:
+    """As Quay's role, which is no superuser; what is newer than the dump is gone."""
+    os.chown(tmp_path, 0, GROUP)
+    tmp_path.chmod(0o2770)
+    pods = Pods(clusters.SCOPE, is_openshift=True, has_logins=False)
+    context = clusters.context(**SETTINGS, quay_https_port=8443)
+
+    def sql(text: str) -> str:
+        return site.exec("postgresql", "psql", "-U", "quay", "-qtA", "quay", "-c", text)
+
+    sql("CREATE EXTENSION IF NOT EXISTS pg_trgm; CREATE TABLE kept AS SELECT 1 AS number")
+    _job(site, tmp_path, quay.dump(context, pods, "v3.17.4"))
+    assert [each.name for each in tmp_path.iterdir()] == ["v3.17.4-to-v3.18.0"]
+    sql("UPDATE kept SET number = 2; CREATE TABLE newer AS SELECT 1; DROP EXTENSION pg_trgm")
+    _job(site, tmp_path, quay.restoration(context, pods, "v3.17.4-to-v3.18.0"))
+    assert sql("SELECT number FROM kept") == "1"
+    assert sql("SELECT to_regclass('newer')") == ""
+    assert sql("SELECT extname FROM pg_extension WHERE extname = 'pg_trgm'") == "pg_trgm"

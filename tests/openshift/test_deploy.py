@@ -141,6 +141,21 @@ def test_upgrade(site: Site) -> None:
     back = site.run()
     assert back.code != 0
     assert "Quay knows no way back to v3.17.4" in back.output
+    assert "restore the dump that was made before the upgrade: tasks/restore_openshift.py" in (
+        back.output
+    )
+
+    restore = "tasks/restore_openshift.py"
+    unnamed = site.run(task=restore)
+    assert "restore: not set; name the dump as the upgrade did" in unnamed.output
+    restored = site.run("--data", "restore=v3.17.4-to-v3.18.0", task=restore)
+    assert restored.code == 0, restored.output
+    assert "quaylab-quay" not in site.objects("deployments")
+    assert "tasks/openshift.py --data quay_version=v3.17.4" in restored.output
+    assert site.objects("configmaps")["quaylab-registry"]["data"]["schema"] == "v3.17.4"
+    assert site.run().code == 0
+    image = site.objects("deployments")["quaylab-quay"]["spec"]["template"]["spec"]["containers"]
+    assert image[0]["image"].endswith(":v3.17.4")
 
 
 def test_teardown_keeps_data_until_it_is_purged(site: Site) -> None:

@@ -26,8 +26,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from facts.subscription import AttachedPools
 from operations.commands import quoted
 from operations.docker import proxy_file
+from operations.openshift import kubectl
 from quaylab import quoting
 from quaylab.hosts import subscription
+from quaylab.openshift.cluster import Access
 from quaylab.problems import Refusal
 from quaylab.services import quay_config
 from quaylab.settings.loading import HostSettings, Settings, load
@@ -211,6 +213,11 @@ def _no_proxy(value: Any, text: str) -> bool:
     return shlex.split(lines[-1].removeprefix("Environment=")) == [f"NO_PROXY={text}"]
 
 
+def _context(value: Any, text: str) -> bool:
+    call = kubectl.command(Access("/kubeconfig", value, "quay"), "get", "pods")
+    return f"--context={text}" in shlex.split(call.get_raw_value())
+
+
 # Settings whose texts may have special characters, and whether the text is read back.
 CARRIED: dict[str, Callable[[Any, str], bool]] = {
     "quay_config": _config("quay_config"),
@@ -221,6 +228,7 @@ CARRIED: dict[str, Callable[[Any, str], bool]] = {
     "no_proxy": _no_proxy,
     "rhsm_user": _login,
     "rhsm_pool_matches": _pattern,
+    "openshift_context": _context,
 }
 # Texts without special characters, apart from those that quoting handles, and not an option.
 PLAIN = re.compile(r"[A-Za-z0-9._~%+@=,:/?&*^\[\]][A-Za-z0-9._~%+@=,:/?&*^\[\]-]{0,3999}")

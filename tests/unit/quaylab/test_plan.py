@@ -339,7 +339,7 @@ def test_own_data_is_accepted(store: Store) -> None:
         ({"database_data": "/srv/db"}, {}, "database_data"),
         ({}, {"quay_storage_path": "/srv/blobs"}, "quay_storage_path"),
         ({"image_source": "packages"}, {}, "image_source"),
-        ({}, {"postgresql_image": "quay.io/sclorg/postgresql-16-c9s:c9s"}, "database_engine"),
+        ({}, {"postgresql_image": "quay.io/sclorg/postgresql-16-c9s:c9s"}, "postgresql_image"),
     ],
     ids=["engine", "directory", "blobs", "stand-in", "major version"],
 )

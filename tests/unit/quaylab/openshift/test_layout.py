@@ -88,6 +88,12 @@ def test_one_host_reaches_the_cluster() -> None:
         layout.build(samples.settings(**data), topology.groups(hosts), hosts)
 
 
+def test_an_inventory_has_no_hosts_beside_the_group() -> None:
+    hosts = [samples.host("@local", (GROUP,), **GIVEN), samples.host("metal", ("hypervisor",))]
+    with pytest.raises(Refusal, match="openshift: metal is not in group `openshift`"):
+        layout.build(samples.settings(**GIVEN), topology.groups(hosts), hosts)
+
+
 def test_the_plan_needs_nothing_of_the_host(store: Store) -> None:
     """It only runs kubectl: so it may be no root, and have no engine or a rootless one."""
     hosts = [samples.host("@local", (GROUP,), **GIVEN)]

@@ -169,6 +169,7 @@ def test_rights() -> None:
     assert {
         "patch deployments.apps",
         "create routes.route.openshift.io",
+        "create routes.route.openshift.io/custom-host",
         "delete persistentvolumeclaims",
         "get pods/log",
         "create namespaces",

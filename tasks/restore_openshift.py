@@ -1,0 +1,39 @@
+"""Undo an upgrade in a cluster: replace the database's content by the dump from before it.
+
+`--data restore=v3.17.4-to-v3.18.0` names the dump. What was pushed since is lost. Quay is stopped
+until the deploy that the run prints as its last line. After a killed run, run the task again.
+"""
+
+from operations import credentials
+from operations.openshift import objects, restoring, workloads
+from operations.openshift.run import begin
+from operations.run import Purpose
+from quaylab.openshift import description, quay
+from quaylab.openshift.objects import DEPLOYMENT
+from quaylab.upgrade import schema_version
+
+plan = begin(Purpose.RECOVER)
+dump, version = restoring.chosen_dump(plan)
+job = plan.restoration(dump)
+
+objects.applied(
+    name="Record that the database is being restored",
+    plan=plan,
+    objects=[description.note(plan.registry.context, schema_version.restoring_note(dump))],
+)
+
+objects.absent(name="Stop Quay", plan=plan, kind=DEPLOYMENT, object_name=quay.NAME)
+
+credentials.former_passwords_saved(
+    name="Remember the superuser's former passwords", plan=plan.registry
+)
+
+workloads.completed(name="Restore the dump", plan=plan, job=job, again=True)
+
+objects.applied(
+    name="Record the schema's version",
+    plan=plan,
+    objects=[description.note(plan.registry.context, version)],
+)
+
+restoring.next_command_printed(name="Print the next command", version=version)
