@@ -35,6 +35,12 @@ def stop(engine: str, name: str) -> str:
     return f"systemctl stop {name}" if engine == "podman" else f"docker stop {name}"
 
 
+def repeated_after_a_restart(engine: str) -> list[str]:
+    """Return the operations that a run repeats after a reboot: Podman's containers are new ones, so
+    Quay is verified again."""
+    return ["tasks/verify.py | Verify: log in, push, pull, delete"] if engine == "podman" else []
+
+
 def remove(engine: str, name: str) -> str:
     """Return the command that removes a running container."""
     return f"systemctl stop {name}" if engine == "podman" else f"docker rm --force {name}"
