@@ -78,7 +78,13 @@ def _specified(item: dict[str, Any]) -> dict[str, object]:
         "state": item["State"]["Status"],
         "restart": item["HostConfig"]["RestartPolicy"],
         "ports": item["HostConfig"]["PortBindings"],
-        "mounts": sorted(item["HostConfig"]["Binds"]),
+        # Podman also lists anonymous volumes, whose names are 64 digits.
+        "mounts": sorted(
+            bind for bind in item["HostConfig"]["Binds"] if len(bind.partition(":")[0]) != 64
+        ),
         "networks": sorted(item["NetworkSettings"]["Networks"]),
-        "environment": sorted(item["Config"]["Env"]),
+        # Podman tells each container its id.
+        "environment": sorted(
+            each for each in item["Config"]["Env"] if not each.startswith("HOSTNAME=")
+        ),
     }
