@@ -121,11 +121,6 @@ def set_shares(name: str, shares: int) -> str:
     return f"docker update --cpu-shares={shares} {name} >/dev/null"
 
 
-def stop(name: str, seconds: int) -> str:
-    """Stop a container, which has some seconds for what is under way."""
-    return f"docker stop --time={seconds} {name} >/dev/null"
-
-
 def remove(name: str) -> str:
     """Stop an existing container gracefully, and remove it with its anonymous volumes, which would
     pile up; named volumes stay."""
