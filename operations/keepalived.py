@@ -72,7 +72,7 @@ def running(plan: Plan) -> Generator[StringCommand]:
 
 
 @operation()
-def early(plan: Plan) -> Generator[StringCommand]:
+def unchecked(plan: Plan) -> Generator[StringCommand]:
     """Let this balancer hold the address before its HAProxy runs.
 
     + plan: the run's plan

@@ -8,7 +8,6 @@ from pyinfra import host
 from pyinfra.api import operation
 from pyinfra.api.command import PyinfraCommand
 from rich.console import Console
-from rich.panel import Panel
 from rich.table import Table
 
 from operations import reach
@@ -18,6 +17,7 @@ from operations.openshift.objects import drift
 from operations.openshift.registry import front_of, health_line, opened
 from operations.openshift.workloads import state_of
 from operations.phases import postpone
+from operations.summary import panel
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
 from quaylab.openshift.layout import runs_here
@@ -36,14 +36,9 @@ def printed(plan: ClusterPlan) -> Generator[PyinfraCommand]:
     """
     if postpone("printed when the run comes to it"):
         return
-    table = Table.grid(padding=(0, 2))
-    for name, value in _rows(plan):
-        table.add_row(f"[bold]{name}[/bold]", value)
-    title = f"Quay {plan.registry.version}"
     # stderr, beside pyinfra's own output: stdout may hold --json.
-    Console(stderr=True, highlight=False).print(
-        Panel(table, title=title, title_align="left", expand=False)
-    )
+    framed = panel(f"Quay {plan.registry.version}", _rows(plan))
+    Console(stderr=True, highlight=False).print(framed)
     host.noop("the summary was printed")
     yield from ()
 

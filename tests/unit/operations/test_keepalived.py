@@ -119,17 +119,17 @@ def test_without_a_virtual_address_its_unit_is_removed() -> None:
 
 
 def test_the_address_is_held_before_haproxy_runs(lab: Plan) -> None:
-    (command,) = _host().shell(keepalived.early, plan=lab)
+    (command,) = _host().shell(keepalived.unchecked, plan=lab)
     assert command == f"touch {PENDING}"
     host = _host(dataclasses.replace(NOTHING, pending=True))
-    assert host.shell(keepalived.early, plan=lab) == []
+    assert host.shell(keepalived.unchecked, plan=lab) == []
     (command,) = host.shell(keepalived.checked)
     assert command == f"rm -f {PENDING}"
 
 
 def test_where_haproxy_runs_it_is_asked(lab: Plan) -> None:
     host = _host()
-    assert host.shell(keepalived.early, plan=running(lab, LB1, "balancer")) == []
+    assert host.shell(keepalived.unchecked, plan=running(lab, LB1, "balancer")) == []
     assert host.shell(keepalived.checked) == []
     assert host.noops == ["HAProxy runs", "it holds the address only while HAProxy is well"]
 
