@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Generator
 
 from pyinfra import host, inventory
 from pyinfra.api import StringCommand, operation
 
-from facts.engines import host_engine
 from facts.keepalived import AddressInUse, Keepalived, KeepalivedState
 from operations import balancers
 from operations.commands import apt_install, fact_of, fail
@@ -25,9 +23,6 @@ from quaylab.services.keepalived import (
     UNIT_FILE,
     files,
 )
-
-# Seconds in which requests under way are answered before the address moves.
-LAST_REQUESTS = 15
 
 
 @operation()
@@ -77,7 +72,7 @@ def running(plan: Plan) -> Generator[StringCommand]:
 
 
 @operation()
-def early(plan: Plan) -> Generator[StringCommand]:
+def unchecked(plan: Plan) -> Generator[StringCommand]:
     """Let this balancer hold the address before its HAProxy runs.
 
     + plan: the run's plan
@@ -108,28 +103,6 @@ def absent() -> Generator[StringCommand]:
     yield StringCommand(
         f"systemctl disable --now --quiet {UNIT} && rm -f {UNIT_FILE} {LOADED} {PENDING} && "
         f"rm -rf {DIRECTORY} && systemctl daemon-reload"
-    )
-
-
-def step_aside(plan: Plan) -> StringCommand:
-    """Return a command that gives the virtual address to another balancer, if this one holds it,
-    before the machine goes down.
-
-    New connections are dropped meanwhile: their clients ask again after a second, and find who
-    holds it then. HAProxy answers the requests under way before the address moves.
-    """
-    address = plan.settings.virtual_address
-    rule = f"PREROUTING --destination {address} --protocol tcp --syn --jump DROP"
-    # Docker needs iptables; where there is none, new connections are refused for a moment instead.
-    iptables = "! command -v iptables >/dev/null || iptables --wait --table raw"
-    undo = f"{iptables} --delete {rule}; rm -f {PENDING}"
-    return StringCommand(
-        f"ip -4 -oneline address show to {address} | grep --quiet . || exit 0;",
-        # Also if the run is killed: a machine that doesn't reboot after all may get it back.
-        f"set -e; trap {shlex.quote(undo)} EXIT; {iptables} --insert {rule};",
-        # Else keepalived would give it up as soon as HAProxy takes no connection.
-        f"touch {PENDING}; {host_engine().stop(balancers.CONTAINER, LAST_REQUESTS)};",
-        f"systemctl stop {UNIT}",
     )
 
 

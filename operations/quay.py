@@ -166,25 +166,15 @@ def balanced(plan: Plan) -> Generator[FunctionCommand]:
 
     + plan: the run's plan
     """
-    if _front_answers(host, plan) is None:
+    if superuser.refusal(partial(registry, host, plan)) is None:
         host.noop(f"{plan.topology.url} answers")
         return
     yield FunctionCommand(_await_front, (plan,), {})
 
 
-def _front_answers(host: Host, plan: Plan) -> str | None:
-    """Return why the registry doesn't answer at the balancer; None if it does."""
-    try:
-        with registry(host, plan) as quay:
-            health = quay.health("instance")
-    except RegistryError as error:
-        return str(error)
-    return None if health.ok else f"failing: {health.failing}"
-
-
 def _await_front(state: State, host: Host, plan: Plan) -> bool:
     end = time.monotonic() + FRONT_TIMEOUT
-    while reason := _front_answers(host, plan):
+    while reason := superuser.refusal(partial(registry, host, plan)):
         if time.monotonic() > end:
             addresses = plan.topology.addresses
             nodes = ", ".join(

@@ -12,7 +12,7 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.connectors.local import LocalConnector
 
 from facts.engines import host_engine
-from operations import keepalived, nodes, patroni
+from operations import nodes, patroni
 from operations.commands import complain, connector_arguments, refusals
 from quaylab.plan import Plan
 from quaylab.problems import refuse
@@ -29,9 +29,8 @@ TIMEOUT = 900
 
 @operation(is_idempotent=False)
 def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
-    """Reboot a machine: first another one leads the database, the balancers leave its nodes out,
-    and another balancer gets the virtual address; at the end its services are healthy and its nodes
-    get requests again.
+    """Reboot a machine: first another one leads the database and the balancers leave its nodes out;
+    at the end its services are healthy and its nodes get requests again.
 
     + plan: the run's plan
     """
@@ -40,8 +39,6 @@ def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
         yield FunctionCommand(patroni.hand_over, (plan,), {})
     for node in mine:
         yield FunctionCommand(nodes.withdraw, (plan, node), {})
-    if host.name in plan.topology.balancers and plan.settings.virtual_address:
-        yield keepalived.step_aside(plan)
     yield FunctionCommand(_reboot, (), {})
     for workload in plan.workloads_of(host.name):
         if workload.container.health:

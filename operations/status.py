@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
+from typing import TypeVar
 
 from pyinfra import host, inventory
-from pyinfra.api import operation
+from pyinfra.api import StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 from rich.console import Console
 from rich.table import Table
@@ -24,6 +25,8 @@ from quaylab.plan import Plan
 from quaylab.services import BY_NAME, ingress
 from quaylab.services.base import ROUTER
 from quaylab.services.quay_nodes import Node
+
+P = TypeVar("P")
 
 
 @operation()
@@ -50,12 +53,25 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
         "End to end": _end_to_end,
         "Certificate": _certificate,
     }
+    yield from table_of(plan, parts)
+
+
+def table_of(
+    plan: P,
+    parts: Mapping[str, Callable[[P], str]],
+    errors: tuple[type[Exception], ...] = (RegistryError, Unreachable),
+) -> Generator[StringCommand]:
+    """Ask each part and print a table of the answers; fail if a part is broken.
+
+    Args:
+        errors: what a broken part raises.
+    """
     table = Table.grid(padding=(0, 2))
     broken = []
     for part, ask in parts.items():
         try:
             answer = ask(plan)
-        except (RegistryError, Unreachable) as error:
+        except errors as error:
             answer = f"[red]{error}[/red]"
             broken.append(part)
         table.add_row(f"[bold]{part}[/bold]", answer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 
 from pyinfra import host
 from pyinfra.api import operation
@@ -42,10 +42,14 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
 
 def _panel(plan: Plan) -> Panel:
     rows = _legacy_rows(plan) if is_legacy(plan.version) else _rows(plan)
+    return panel("Quay stand-in: not Quay" if plan.standin else f"Quay {plan.version}", rows)
+
+
+def panel(title: str, rows: Iterable[tuple[str, str]]) -> Panel:
+    """Return a summary's frame, with a line for each name and its value."""
     table = Table.grid(padding=(0, 2))
     for name, value in rows:
         table.add_row(f"[bold]{name}[/bold]", value)
-    title = "Quay stand-in: not Quay" if plan.standin else f"Quay {plan.version}"
     return Panel(table, title=title, title_align="left", expand=False)
 
 

@@ -17,6 +17,16 @@ VERIFICATION = "quaylab-verification-"
 Open = Callable[[], AbstractContextManager[Registry]]
 
 
+def refusal(open_registry: Open) -> str | None:
+    """Return why the registry doesn't answer; None if it does, and is well."""
+    try:
+        with open_registry() as quay:
+            health = quay.health("instance")
+    except RegistryError as error:
+        return str(error)
+    return None if health.ok else f"failing: {health.failing}"
+
+
 def is_known(plan: Plan, open_registry: Open) -> bool | None:
     """Return whether Quay has its superuser; None if it can't be asked."""
     try:

@@ -33,7 +33,7 @@ if host.name in balancers and keepalived.is_free(plan):
         name="Write keepalived's configuration", files=keepalived_files(plan.context, host.name)
     )
 
-    keepalived.early(name="Hold the address before HAProxy runs", plan=plan)
+    keepalived.unchecked(name="Hold the address before HAProxy runs", plan=plan)
 
     keepalived.running(name="Run keepalived", plan=plan)
 

@@ -27,7 +27,8 @@ def server(host: Host, access: Access) -> str:
         Refusal: there is no kubectl, no file, or no such context.
     """
     try:
-        known = ask(host, access, "config", "get-contexts", "--output=name").splitlines()
+        # It prints no tokens and keys.
+        config = json.loads(ask(host, access, "config", "view", "--output=json"))
     except ClusterError as error:
         raise Refusal(
             [
@@ -35,22 +36,31 @@ def server(host: Host, access: Access) -> str:
                 "kubectl or oc has to be there, and the file it is logged in with"
             ]
         ) from None
-    if not known:
+    contexts = {each["name"]: each["context"] for each in config.get("contexts") or []}
+    if not contexts:
         raise Refusal(
             [
                 f"openshift_kubeconfig: {access.kubeconfig} on {host.name} is not there, or has no "
                 "context; log in on that host, as with `oc login`, or name the file of the login"
             ]
         )
-    if access.context not in known:
+    if access.context not in contexts:
         raise Refusal(
             [
                 f"openshift_context: there is no context {access.context} in {access.kubeconfig} "
-                f"on {host.name}; it has: {', '.join(known)}"
+                f"on {host.name}; it has: {', '.join(contexts)}"
             ]
         )
-    path = "{.clusters[0].cluster.server}"
-    return ask(host, access, "config", "view", "--minify", f"--output=jsonpath={path}").strip()
+    clusters = {each["name"]: each["cluster"] for each in config.get("clusters") or []}
+    found: str | None = clusters.get(contexts[access.context].get("cluster"), {}).get("server")
+    if found is None:
+        raise Refusal(
+            [
+                f"openshift_context: {access.context} in {access.kubeconfig} on {host.name} names "
+                "no cluster; log in again, as with `oc login`"
+            ]
+        )
+    return found
 
 
 def cluster(host: Host, access: Access, address: str) -> Cluster:

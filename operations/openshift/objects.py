@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 
 from pyinfra import host, state
 from pyinfra.api import Host, StringCommand, operation
@@ -11,7 +11,7 @@ from operations import observation
 from operations.commands import fail
 from operations.observation import recall
 from operations.openshift import kubectl
-from operations.openshift.kubectl import ClusterError
+from operations.openshift.kubectl import ClusterError, Manifest
 from quaylab.openshift.cluster import ROUTES
 from quaylab.openshift.objects import (
     CLAIM,
@@ -107,7 +107,7 @@ def observe(host: Host, plan: ClusterPlan) -> None:
     """
     observation.begin(host, {}, {})
     wanted = (*plan.description.lasting, plan.description.note)
-    recall(host, DRIFT, lambda: _drift(host, plan, wanted))
+    recall(host, DRIFT, lambda: _drift(host, plan, wanted, plan.cluster.found))
 
 
 def drift(host: Host, plan: ClusterPlan, wanted: Iterable[Object]) -> dict[tuple[str, str], str]:
@@ -122,17 +122,25 @@ def drift(host: Host, plan: ClusterPlan, wanted: Iterable[Object]) -> dict[tuple
     return {each.key: known[each.key] for each in wanted if each.key in known}
 
 
-def _drift(host: Host, plan: ClusterPlan, wanted: Iterable[Object]) -> dict[tuple[str, str], str]:
+def _drift(
+    host: Host,
+    plan: ClusterPlan,
+    wanted: Iterable[Object],
+    known: Mapping[tuple[str, str], Manifest] | None = None,
+) -> dict[tuple[str, str], str]:
+    """Compare objects with their descriptions; ``known`` are those that are there, if that is known
+    already."""
     manifests = [plan.scope.manifest(each) for each in wanted]
     if not manifests:
         return {}
     if plan.cluster.phase is None and not state.is_executing:
         # There is no namespace in which the server could rehearse.
         return {key_of(each): "missing" for each in manifests}
-    found = {key_of(each): each for each in kubectl.existing(host, plan.access, manifests)}
+    if known is None:
+        known = {key_of(each): each for each in kubectl.existing(host, plan.access, manifests)}
     states = {}
     for each in kubectl.rehearsed(host, plan.access, manifests):
-        before = found.get(key_of(each))
+        before = known.get(key_of(each))
         if before is None:
             states[key_of(each)] = "missing"
         elif paths := differences(before, each):
@@ -143,7 +151,7 @@ def _drift(host: Host, plan: ClusterPlan, wanted: Iterable[Object]) -> dict[tupl
     return states
 
 
-def _digest(manifest: kubectl.Manifest) -> object:
+def _digest(manifest: Manifest) -> object:
     return (manifest["metadata"].get("annotations") or {}).get(DIGEST)
 
 

@@ -33,7 +33,7 @@ def reachable(plan: ClusterPlan) -> Generator[FunctionCommand]:
 
     + plan: the run's plan
     """
-    if _refusal(host, plan) is None:
+    if superuser.refusal(partial(opened, host, plan)) is None:
         host.noop(f"{plan.registry.topology.url} answers")
         return
     yield FunctionCommand(_await_front, (plan,), {})
@@ -41,7 +41,7 @@ def reachable(plan: ClusterPlan) -> Generator[FunctionCommand]:
 
 def _await_front(state: State, host: Host, plan: ClusterPlan) -> bool:
     end = time.monotonic() + FRONT_TIMEOUT
-    while reason := _refusal(host, plan):
+    while reason := superuser.refusal(partial(opened, host, plan)):
         if time.monotonic() > end:
             return complain(
                 host,
@@ -50,16 +50,6 @@ def _await_front(state: State, host: Host, plan: ClusterPlan) -> bool:
             )
         time.sleep(1)
     return True
-
-
-def _refusal(host: Host, plan: ClusterPlan) -> str | None:
-    """Return why the registry doesn't answer where clients reach it; None if it does."""
-    try:
-        with opened(host, plan) as client:
-            health = client.health("instance")
-    except RegistryError as error:
-        return str(error)
-    return None if health.ok else f"failing: {health.failing}"
 
 
 @contextmanager

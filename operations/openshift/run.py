@@ -18,7 +18,7 @@ from operations.run import Purpose, is_dry, reports
 from quaylab import plan as plans
 from quaylab.openshift import refusals as refused
 from quaylab.openshift.cluster import Access
-from quaylab.openshift.layout import CLUSTER
+from quaylab.openshift.layout import CLUSTER, GROUP
 from quaylab.openshift.objects import key_of
 from quaylab.openshift.plan import ClusterPlan, verification
 from quaylab.plan import Plan
@@ -53,6 +53,13 @@ def begin(purpose: Purpose = Purpose.DEPLOY) -> ClusterPlan:
 
 def _make(purpose: Purpose) -> ClusterPlan:
     hosts = host_inputs(inventory)
+    if not any(GROUP in each.groups for each in hosts):
+        refuse(
+            [
+                "openshift: no host in group `openshift`; name the one on which kubectl or oc is "
+                "logged in, or run the task of machines"
+            ]
+        )
     settings, _ = load(hosts)
     store = Store(settings.lab_name)
     if purpose is not Purpose.STATUS and not is_dry():

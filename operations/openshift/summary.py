@@ -8,16 +8,15 @@ from pyinfra import host
 from pyinfra.api import operation
 from pyinfra.api.command import PyinfraCommand
 from rich.console import Console
-from rich.panel import Panel
-from rich.table import Table
 
 from operations import reach
-from operations.commands import fail
 from operations.openshift.kubectl import ClusterError
 from operations.openshift.objects import drift
 from operations.openshift.registry import front_of, health_line, opened
 from operations.openshift.workloads import state_of
 from operations.phases import postpone
+from operations.status import table_of
+from operations.summary import panel
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
 from quaylab.openshift.layout import runs_here
@@ -36,14 +35,9 @@ def printed(plan: ClusterPlan) -> Generator[PyinfraCommand]:
     """
     if postpone("printed when the run comes to it"):
         return
-    table = Table.grid(padding=(0, 2))
-    for name, value in _rows(plan):
-        table.add_row(f"[bold]{name}[/bold]", value)
-    title = f"Quay {plan.registry.version}"
     # stderr, beside pyinfra's own output: stdout may hold --json.
-    Console(stderr=True, highlight=False).print(
-        Panel(table, title=title, title_align="left", expand=False)
-    )
+    framed = panel(f"Quay {plan.registry.version}", _rows(plan))
+    Console(stderr=True, highlight=False).print(framed)
     host.noop("the summary was printed")
     yield from ()
 
@@ -102,19 +96,7 @@ def status_printed(plan: ClusterPlan) -> Generator[PyinfraCommand]:
         if not runs_here(topology, name):
             parts[BY_NAME[name].title] = _Elsewhere(name)
     parts |= {"End to end": _end_to_end, "Certificate": _certificate}
-    table = Table.grid(padding=(0, 2))
-    broken = []
-    for part, ask in parts.items():
-        try:
-            answer = ask(plan)
-        except (RegistryError, Unreachable, ClusterError) as error:
-            answer = f"[red]{error}[/red]"
-            broken.append(part)
-        table.add_row(f"[bold]{part}[/bold]", answer)
-    # To stdout, which pyinfra doesn't use: `./lab status` shows this alone.
-    Console(highlight=False).print(table)
-    if broken:
-        yield fail(f"broken: {', '.join(broken)}")
+    yield from table_of(plan, parts, (RegistryError, Unreachable, ClusterError))
 
 
 def _objects(plan: ClusterPlan) -> str:

@@ -117,6 +117,7 @@ def _await_deployment(state: State, host: Host, plan: ClusterPlan, name: str) ->
         name,
         lambda found: found.is_rolled_out(name),
         lambda found: found.deployment_reasons(name),
+        lambda found: found.pods_of(name),
     )
 
 
@@ -127,8 +128,9 @@ def _await_job(state: State, host: Host, plan: ClusterPlan, name: str) -> bool:
         name,
         lambda found: found.job_state(name) == "Complete",
         lambda found: found.job_reasons(name),
+        # What runs may take long, such as a migration.
+        lambda found: time.monotonic() if _runs(found, name) else None,
         lambda found: found.job_state(name) == "Failed",
-        is_patient=True,
     )
 
 
@@ -138,17 +140,18 @@ def _await(
     name: str,
     is_done: Callable[[Workloads], bool],
     reasons: Callable[[Workloads], Sequence[Reason]],
+    progress: Callable[[Workloads], object],
     has_failed: Callable[[Workloads], bool] = lambda found: False,
-    is_patient: bool = False,
 ) -> bool:
     """Wait until a deployment or job is done.
 
     Args:
+        progress: changes while it gets on; from then on it has its whole time again.
         has_failed: whether it has failed for good.
-        is_patient: wait for what runs as long as it takes, such as a migration.
     """
     timeout = plan.registry.settings.health_timeout
     end, found, silence = time.monotonic() + timeout, Workloads({}, {}, ()), ""
+    reached: object = None
     while True:
         try:
             found, silence = _present_state(host, plan), ""
@@ -159,10 +162,10 @@ def _await(
         known = reasons(found)
         if not silence and (has_failed(found) or any(each.is_final for each in known)):
             return complain(host, _report(host, plan, f"{name} does not run", known))
-        if is_patient and not silence and _runs(found, name):
-            end = time.monotonic() + timeout
+        if not silence and progress(found) != reached:
+            reached, end = progress(found), time.monotonic() + timeout
         if time.monotonic() > end:
-            text = f"{name} is not ready within {timeout} s"
+            text = f"{name} does not get on within {timeout} s"
             if silence:
                 return complain(host, f"{text}: the cluster does not answer: {silence}")
             return complain(host, _report(host, plan, text, known))

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from quaylab.openshift.layout import GROUP
 from quaylab.services import BY_NAME
 from quaylab.settings.loading import HostSettings, Settings
 
-GROUPS = ("hypervisor", "lab", "openshift", *BY_NAME, "all")
+GROUPS = ("hypervisor", "lab", GROUP, *BY_NAME, "all")
 # Expressions with a literal value; that of a name or a call is known only when the file runs.
 _LITERALS = (ast.Constant, ast.Dict, ast.Set, ast.JoinedStr)
 

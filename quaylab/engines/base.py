@@ -86,11 +86,6 @@ class ContainerEngine(ABC):
         """Set a running container's shares of the processors."""
 
     @abstractmethod
-    def stop(self, name: str, seconds: int) -> str:
-        """Stop a container until the next start of the machine; it has some seconds for what is
-        under way."""
-
-    @abstractmethod
     def remove(self, name: str) -> str:
         """Stop an existing container gracefully, and remove it with its anonymous volumes, which
         would pile up; named volumes stay."""

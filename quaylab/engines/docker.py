@@ -181,9 +181,6 @@ class Docker(ContainerEngine):
     def set_shares(self, name: str, shares: int) -> str:
         return f"docker update --cpu-shares={shares} {name} >/dev/null"
 
-    def stop(self, name: str, seconds: int) -> str:
-        return f"docker stop --time={seconds} {name} >/dev/null"
-
     def remove(self, name: str) -> str:
         return f"docker stop {name} >/dev/null && docker rm --force --volumes {name} >/dev/null"
 

@@ -86,11 +86,6 @@ class Quadlet(ContainerEngine):
         weight = max(1, shares * NORMAL_WEIGHT // NORMAL_SHARES)
         return f"systemctl set-property --runtime {units.service(name)} CPUWeight={weight}"
 
-    def stop(self, name: str, seconds: int) -> str:
-        # Not by podman alone: systemd would start the container again. What is under way is the
-        # first to be told, and the service removes the container.
-        return f"podman stop --time={seconds} {name} >/dev/null; {_stop(name)}"
-
     def remove(self, name: str) -> str:
         # The unit goes first, so that no boot starts it again if the run is killed here; systemd
         # still knows how to stop it.

@@ -31,11 +31,6 @@ class ClusterPlan:
         return scope_of(self.registry)
 
     @property
-    def host(self) -> str:
-        """The host on which kubectl is logged in."""
-        return self.registry.topology.leader
-
-    @property
     def schema(self) -> str | None:
         """The version of the database's schema when the run began; None: there is no database."""
         note = self.cluster.found.get((CONFIG_MAP.name, NOTE))

@@ -64,6 +64,15 @@ class Workloads:
             and status.get("availableReplicas", 0) == wanted
         )
 
+    def pods_of(self, name: str) -> tuple[int, int] | None:
+        """Return how many pods of a deployment are those of its present template, and how many are
+        ready; None: there is no such deployment."""
+        found = self.deployments.get(name)
+        if found is None:
+            return None
+        status = found.get("status", {})
+        return status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
+
     def job_state(self, name: str) -> str | None:
         """Return ``Complete``, ``Failed`` or ``running``; None: there is no such job."""
         found = self.jobs.get(name)

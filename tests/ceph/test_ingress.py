@@ -112,7 +112,7 @@ def site(
     )
     with s3_store(machines[0], folder) as store:
         # The first task of any run makes the gateways' certificate.
-        lab.run("tasks/docker.py").check()
+        lab.run("tasks/engine.py").check()
         for machine in gateways:
             _serve(machine, lab, store, images["haproxy"])
         lab.run("tasks/ingress.py").check()
@@ -263,11 +263,12 @@ def test_blobs_are_served_without(
     assert _lost(site, seen) == []
 
 
-def test_a_replaced_ingress_is_not_missed(site: Site) -> None:
-    """Another limit of its log replaces it, one balancer after the other."""
+def test_a_replaced_ingress_is_back_within_seconds(site: Site) -> None:
+    """Another limit of its log replaces it, one balancer after the other. Where the address is,
+    nobody listens meanwhile, for longer than a client tries again."""
     with load(site) as seen:
         changed = site.lab.run("tasks/ingress.py", "--data", "container_log_files=4").changed()
     assert [host for _, host in changed] == [*BALANCERS]
-    assert seen.failures == []
     assert seen.gap <= GAP
+    assert _lost(site, seen) == []
     site.await_whole()

@@ -78,7 +78,9 @@ def deployed(lab: Deployment) -> Deployment:
     with timed("first run"):
         result = lab.run("deploy.py", "-vvv", "--diff").check()
     watch.stop()
-    watch.assert_no_secret(lab.secrets)
+    # The access key is in addresses that Quay signs, and so in the gateway's log; it opens nothing.
+    private = {name: value for name, value in lab.secrets.items() if name != "storage_access_key"}
+    watch.assert_no_secret(private)
     watch.assert_narrow()
     assert not [name for name, value in lab.secrets.items() if value in result.output]
     print(f"\nCeph: {memory(lab.machines['ceph'], 'quaylab-ceph')}")

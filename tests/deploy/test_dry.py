@@ -14,7 +14,10 @@ TASKS = sorted(
     # These want a dump, a cluster, and another store: see test_upgrade.py, test_cluster.py and
     # test_move_blobs.py.
     if path.stem not in ("restore_database", "forget_member", "move_blobs")
+    # Tested in tests/openshift.
+    and "openshift" not in path.stem
 )
+OF_CLUSTERS = sorted(f"tasks/{path.name}" for path in (ROOT / "tasks").glob("*openshift.py"))
 
 
 def _inventory(project: Project) -> str:
@@ -31,6 +34,14 @@ def test_dry_run_of(project: Project, task: str) -> None:
     assert result.code == 0, result.output
     assert "Error" not in result.output
     assert store.path.read_bytes() == before
+
+
+@pytest.mark.parametrize("task", OF_CLUSTERS)
+def test_a_task_of_clusters_is_refused_on_machines(project: Project, task: str) -> None:
+    result = project.run("--dry", _inventory(project), task)
+    assert result.code != 0
+    assert "openshift: no host in group `openshift`" in result.output
+    assert "Traceback" not in result.output
 
 
 def test_first_dry_run_saves_no_credentials(project: Project) -> None:

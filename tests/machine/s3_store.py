@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from moto.moto_api._internal import moto_api_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -46,7 +47,9 @@ class Store:
 
 @contextmanager
 def s3_store(machine: Machine, folder: Path) -> Iterator[Store]:
-    """Run an object store that listens on the machines' network only."""
+    """Run an empty object store that listens on the machines' network only."""
+    # moto keeps its content for the whole process, which may have run tests with another store.
+    moto_api_backend.reset()
     address = machine.run("ip -4 route show default").stdout.split()[2]
     file = certificate(folder, address)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)

@@ -62,7 +62,7 @@ class Watch:
             # A key has many lines; the second one identifies it.
             if (value.splitlines()[1] if "\n" in value else value) in text
         ]
-        assert not found
+        assert not found, found
 
     def assert_narrow(self) -> None:
         """Assert that at no moment others than root and the owner could read a file of ours."""

@@ -154,7 +154,10 @@ def test_the_deploy_of_machines_is_refused(site: Site) -> None:
         ("scc", ["unable to validate against any security context constraint"]),
         (
             "pending",
-            ["not ready within 10 s", "not scheduled: 0/3 nodes are available: 3 Insufficient"],
+            [
+                "does not get on within 10 s",
+                "not scheduled: 0/3 nodes are available: 3 Insufficient",
+            ],
         ),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +16,7 @@ from quaylab.secrets.credentials import Store
 from quaylab.services.keepalived import CONFIGURATION, PENDING, files
 from tests.unit import balanced
 from tests.unit.balanced import BALANCERS, VIRTUAL
-from tests.unit.fake_host import FakeHost, text
+from tests.unit.fake_host import FakeHost
 from tests.unit.fronted import running
 from tests.unit.samples import machine
 from tests.unit.shell import Shell
@@ -120,17 +119,17 @@ def test_without_a_virtual_address_its_unit_is_removed() -> None:
 
 
 def test_the_address_is_held_before_haproxy_runs(lab: Plan) -> None:
-    (command,) = _host().shell(keepalived.early, plan=lab)
+    (command,) = _host().shell(keepalived.unchecked, plan=lab)
     assert command == f"touch {PENDING}"
     host = _host(dataclasses.replace(NOTHING, pending=True))
-    assert host.shell(keepalived.early, plan=lab) == []
+    assert host.shell(keepalived.unchecked, plan=lab) == []
     (command,) = host.shell(keepalived.checked)
     assert command == f"rm -f {PENDING}"
 
 
 def test_where_haproxy_runs_it_is_asked(lab: Plan) -> None:
     host = _host()
-    assert host.shell(keepalived.early, plan=running(lab, LB1, "balancer")) == []
+    assert host.shell(keepalived.unchecked, plan=running(lab, LB1, "balancer")) == []
     assert host.shell(keepalived.checked) == []
     assert host.noops == ["HAProxy runs", "it holds the address only while HAProxy is well"]
 
@@ -139,49 +138,6 @@ def test_an_address_is_free_until_a_balancer_holds_it(lab: Plan, store: Store) -
     assert keepalived.is_free(lab)
     assert not keepalived.is_free(running(lab, LB2, "balancer", VIRTUAL))
     assert not keepalived.is_free(balanced.made(store)), "there is none"
-
-
-# --- before a reboot ---
-
-
-@pytest.fixture
-def leaving(lab: Plan, shell: Shell, tmp_path: Path) -> str:
-    """The command, with stubs for what it calls."""
-    for name in ("iptables", "docker", "systemctl"):
-        shell.stub(name, "")
-    command = text(keepalived.step_aside(lab))
-    assert PENDING in command
-    return command.replace(PENDING, str(tmp_path / "pending"))
-
-
-def test_who_holds_the_address_answers_its_last_requests_before_it_moves(
-    leaving: str, shell: Shell, tmp_path: Path
-) -> None:
-    shell.stub("ip", f"echo '2: eth0 inet {VIRTUAL}/32 scope global eth0'")
-    shell.stub("docker", f"test -e {tmp_path}/pending")
-    done = shell.run(leaving)
-    assert (done.returncode, done.stderr) == (0, "")
-    rule = f"PREROUTING --destination {VIRTUAL} --protocol tcp --syn --jump DROP"
-    assert shell.calls[1:] == [
-        f"iptables --wait --table raw --insert {rule}",
-        "docker stop --time=15 quaylab-balancer",
-        f"systemctl stop {UNIT}",
-        f"iptables --wait --table raw --delete {rule}",
-    ]
-    assert not (tmp_path / "pending").exists()
-
-
-def test_new_connections_are_not_dropped_for_ever(leaving: str, shell: Shell) -> None:
-    shell.stub("ip", f"echo '2: eth0 inet {VIRTUAL}/32 scope global eth0'")
-    shell.stub("docker", "exit 1")
-    assert shell.run(leaving).returncode
-    assert "--delete" in shell.calls[-1]
-
-
-def test_who_does_not_hold_the_address_does_nothing(leaving: str, shell: Shell) -> None:
-    shell.stub("ip", "")
-    assert shell.run(leaving).returncode == 0
-    assert [call.split()[0] for call in shell.calls] == ["ip"]
 
 
 # --- an address of others ---

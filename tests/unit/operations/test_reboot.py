@@ -16,7 +16,7 @@ from pyinfra.connectors.local import LocalConnector
 from pyinfra.connectors.util import CommandOutput, OutputLine
 
 from facts.patroni import Member, Patroni, PatroniState
-from operations import keepalived, patroni, reboot
+from operations import patroni, reboot
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
 from tests.unit import balanced, clustered
@@ -136,9 +136,6 @@ def _steps(site: Site, name: str) -> list[str]:
             words.append(command.function.__name__)
             continue
         assert isinstance(command, StringCommand)
-        if text(command) == text(keepalived.step_aside(site.plan)):
-            words.append("step aside")
-            continue
         found = WAITS.search(text(command))
         assert found
         words.append(f"wait {found[1].removeprefix(chr(39)).removeprefix('quaylab-')}")
@@ -212,13 +209,6 @@ def test_a_machine_hands_over_only_what_it_does(store: Store, use: Any) -> None:
     assert _steps(site, balanced.DATA) == ["_reboot", "wait database", "wait redis"]
     assert _steps(site, balanced.BALANCERS[0]) == ["_reboot", "wait balancer"]
     assert _steps(site, balanced.QUAYS[0]) == ["withdraw", "_reboot", "wait quay", "put_back"]
-
-
-def test_a_balancer_gives_the_virtual_address_away(store: Store, use: Any) -> None:
-    site = use(balanced.made(store, virtual_address=balanced.VIRTUAL))
-    steps = _steps(site, balanced.BALANCERS[0])
-    assert steps == ["step aside", "_reboot", "wait balancer"]
-    assert "step aside" not in _steps(site, balanced.QUAYS[0])
 
 
 def test_the_only_node_is_not_withdrawn(lab: Plan, use: Any) -> None:

@@ -50,8 +50,13 @@ def test_rolled_out(status: dict[str, int], done: bool) -> None:
     assert Workloads.of([_deployment(**status)]).is_rolled_out(NAME) is done
 
 
+def test_how_far_a_deployment_is() -> None:
+    assert Workloads.of([_deployment(availableReplicas=0)]).pods_of(NAME) == (1, 0)
+
+
 def test_nothing_is_there() -> None:
     nothing = Workloads({}, {}, ())
+    assert nothing.pods_of(NAME) is None
     assert not nothing.is_rolled_out(NAME)
     assert nothing.deployment_reasons(NAME) == []
     assert nothing.job_state("job") is None
