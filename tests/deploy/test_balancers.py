@@ -15,7 +15,7 @@ QUAY = {f"quay{number}": f"192.168.254.3{number}" for number in (1, 2, 3)}
 DATA = "192.168.254.41"
 NODES = [f"_fake_{name}" for name in QUAY]
 # Deploy's tasks that fake hosts can do: a bucket is made over SSH or on @local only.
-TASKS = ("docker", "images", "database", "redis", "quay", "balancer")
+TASKS = ("engine", "images", "database", "redis", "quay", "balancer")
 OPTIONS = ("--data=server_hostname=registry.example.com", "--data=virtual_address=192.168.254.100")
 BALANCERS = [
     "Get HAProxy's image",

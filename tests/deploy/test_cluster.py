@@ -27,7 +27,7 @@ GROUPS = ("balancer", "quay", "database", "redis")
 # Three Quay hosts need an object store: our own Ceph, on a host of its own.
 STORE, STORE_ADDRESS = "store", "192.168.254.60"
 # Deploy's tasks that fake hosts can do: a bucket is made over SSH or on @local only.
-TASKS = ("docker", "images", "etcd", "database", "redis", "router", "quay", "balancer")
+TASKS = ("engine", "images", "etcd", "database", "redis", "router", "quay", "balancer")
 SERVERS = ("etcd", "database", "redis", "router")
 OPTIONS = (f"--data=server_hostname={HOSTNAME}",)
 # The superuser is made over SSH or on @local only, so a first run on fake hosts ends here.
@@ -346,7 +346,7 @@ def _third(project: Project, *listed: str) -> Result:
     lines = {name: _running(made, name) for name in (ONE, TWO)}
     etcd = dict.fromkeys((ONE, TWO), _members(*listed))
     inventory = _inventory(project, made, lines, etcd=etcd)
-    tasks = _deploy_file(project, ("docker", "images", "etcd"))
+    tasks = _deploy_file(project, ("engine", "images", "etcd"))
     return project.run("-y", "-vv", inventory, tasks, *OPTIONS)
 
 
