@@ -20,6 +20,7 @@ def main(paths: Sequence[str]) -> None:
     images = build_all()
     build_image("bare")
     build_image("docker")
+    build_image("podman")
     volume(images.values())
     if any(path.startswith("tests/vm") for path in paths):
         image.build(images[part] for part in IMAGE_OF.values())
