@@ -125,8 +125,8 @@ def assert_repaired(registry: Registry, drift: Drift) -> None:
     after = containers(registry.machine)
     replaced = {name for name in after if after[name]["Id"] != before[name]["Id"]}
     assert replaced == {*drift.replaced}
-    started = {name for name in after if started(after[name]) != started(before[name])}
-    assert started == {*drift.replaced, *drift.restarted}
+    again = {name for name in after if started(after[name]) != started(before[name])}
+    assert again == {*drift.replaced, *drift.restarted}
 
 
 def starts(machine: Machine) -> dict[str, tuple[str, str]]:
