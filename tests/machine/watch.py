@@ -38,16 +38,21 @@ class Watch:
         wait = f"until test -e {FOLDER}/ended; do sleep 0.1; done"
         self._machine.run(f"touch {FOLDER}/stop; timeout 60 sh -c '{wait}'")
 
+    @property
+    def arguments(self) -> str:
+        """The arguments of all processes that were seen, one process in a line."""
+        return self._machine.run(f"cat {FOLDER}/argv").stdout
+
     def assert_no_secret(self, secrets: Mapping[str, str]) -> None:
         """Assert that no secret is in argv, in `docker inspect`, in logs, or in /tmp."""
         everything = {
-            "argv": f"cat {FOLDER}/argv",
             "docker inspect": "docker ps -aq | xargs -r docker inspect",
             "containers' logs": "for c in $(docker ps -aq); do docker logs $c 2>&1; done",
             "journal": "journalctl --no-pager",
             "/tmp, /var/tmp, /var/log": "find /tmp /var/tmp /var/log -type f -exec cat {} + ",
         }
         seen = {place: self._machine.run(command).stdout for place, command in everything.items()}
+        seen["argv"] = self.arguments
         assert "docker" in seen["argv"], "the watch saw the deploy at work"
         found = [
             f"{name} in {place}"
