@@ -28,8 +28,9 @@ from typing import Any
 
 PROJECT = Path(__file__).parents[1]
 PACKAGES = (
-    *("pyinfra_cli.main", "cryptography.x509", "passlib.hash", "psycopg2", "pydantic", "pymysql"),
-    *("redis", "rich.console", "urllib3", "yaml"),
+    *("pyinfra_cli.main", "pyinfra.connectors.ssh", "cryptography.x509", "passlib.hash"),
+    # Not `pydantic`, which imports its parts only when they are used.
+    *("psycopg2", "pydantic.main", "pymysql", "redis", "rich.console", "urllib3", "yaml"),
 )
 # Only for runs in this folder: in another one Quaylab finds its root by where it was imported from.
 OWN = ("operations.guard", "operations.run")

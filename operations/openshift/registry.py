@@ -23,9 +23,6 @@ from quaylab.openshift import front, quay
 from quaylab.openshift.objects import DEPLOYMENT, DIGEST, SECRET, Object
 from quaylab.openshift.plan import VERIFIED, ClusterPlan, verification
 
-# Seconds that a router or a load balancer has to lead to a registry that is ready.
-FRONT_TIMEOUT = 120
-
 
 @operation()
 def reachable(plan: ClusterPlan) -> Generator[FunctionCommand]:
@@ -40,13 +37,14 @@ def reachable(plan: ClusterPlan) -> Generator[FunctionCommand]:
 
 
 def _await_front(state: State, host: Host, plan: ClusterPlan) -> bool:
-    end = time.monotonic() + FRONT_TIMEOUT
+    timeout = plan.registry.settings.health_timeout
+    end = time.monotonic() + timeout
     while reason := superuser.refusal(partial(opened, host, plan)):
         if time.monotonic() > end:
             return complain(
                 host,
                 f"Quay's pods are ready, but {plan.registry.topology.url} doesn't answer from "
-                f"{host.name} within {FRONT_TIMEOUT} s: {reason}",
+                f"{host.name} within {timeout} s: {reason}",
             )
         time.sleep(1)
     return True

@@ -38,12 +38,16 @@ class Watch:
         wait = f"until test -e {FOLDER}/ended; do sleep 0.1; done"
         self._machine.run(f"touch {FOLDER}/stop; timeout 60 sh -c '{wait}'")
 
+    @property
+    def arguments(self) -> str:
+        """The arguments of all processes that were seen, one process in a line."""
+        return self._machine.run(f"cat {FOLDER}/argv").stdout
+
     def assert_no_secret(self, secrets: Mapping[str, str]) -> None:
         """Assert that no secret is in argv, in what the engine says of
         containers, in logs, in units, or in /tmp."""
         engine = self._machine.engine
         everything = {
-            "argv": f"cat {FOLDER}/argv",
             "inspect": f"{engine} ps -aq | xargs -r {engine} inspect",
             "containers' logs": f"for c in $({engine} ps -aq); do {engine} logs $c 2>&1; done",
             "journal": "journalctl --no-pager",
@@ -54,6 +58,7 @@ class Watch:
             place: self._machine.run(command, check=False).stdout
             for place, command in everything.items()
         }
+        seen["argv"] = self.arguments
         assert f"{engine} " in seen["argv"], "the watch saw the deploy at work"
         found = [
             f"{name} in {place}"

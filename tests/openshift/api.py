@@ -48,7 +48,10 @@ KINDS: Mapping[str, tuple[tuple[str, str, bool], ...]] = {
 }
 OPENSHIFT: Mapping[str, tuple[tuple[str, str, bool], ...]] = {
     "route.openshift.io/v1": (("routes", "Route", True),),
-    "security.openshift.io/v1": (),
+    # kubectl keeps no discovery of a group without resources.
+    "security.openshift.io/v1": (
+        ("securitycontextconstraints", "SecurityContextConstraints", False),
+    ),
 }
 
 
@@ -131,6 +134,8 @@ def write_kubeconfig(path: Path, api: Api, ca: Path, token: str = TOKEN) -> None
 class _Handler(BaseHTTPRequestHandler):
     server: Api
     protocol_version = "HTTP/1.1"
+    # Otherwise the body waits until the client has acknowledged the headers, which takes 40 ms.
+    disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

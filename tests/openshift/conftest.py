@@ -64,8 +64,9 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """A project with an empty cluster, whose load balancers have this machine's loopback."""
+    monkeypatch.setenv("KUBECACHEDIR", str(tmp_path / "cache"))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -107,7 +107,7 @@ def test_what_is_described_no_more_is_removed(site: Site) -> None:
     site.settings["quay_https_port"] = 443
     result = site.run("--dry")
     assert result.code == 0, result.output
-    site.run()  # nobody listens at port 443
+    site.run(until="Wait until the registry answers at its address")  # where nobody listens
     assert "quaylab-quay-public" not in site.objects("services")
     assert "of-others" in site.objects("services")
     assert "quaylab-quay" in site.objects("ingresses")

@@ -191,7 +191,7 @@ def test_a_migration_that_fails_is_run_again(site: Site) -> None:
 def test_a_route_whose_host_is_taken(site: Site) -> None:
     site.controllers.refused_hosts["quay.example.com"] = "route other already exposes it"
     site.settings |= {"openshift_exposure": None, "quay_https_port": 443}
-    result = site.run("--data", "health_timeout=10")
+    result = site.run()
     assert result.code != 0
     assert "the router refuses quay.example.com: HostAlreadyClaimed" in result.output
 

@@ -128,9 +128,10 @@ class VirtualLab:
         """The path of the base image on the hypervisor."""
         return IMAGES / f"quaylab-base-{_sha256(self.image)[:16]}.qcow2"
 
-    def up(self) -> list[str]:
-        """Run what ``./lab up`` does; return the operations that changed something."""
-        return [*self.provision(), *changes(self.deployment.run())]
+    def up(self) -> None:
+        """Run what ``./lab up`` does."""
+        self.provision()
+        self.deployment.run().check()
 
     def provision(self) -> list[str]:
         """Run the first half of it, which creates the VM; return what changed."""
