@@ -110,11 +110,12 @@ class Workloads:
 
 
 def _is_of(pod: Manifest, template: Manifest) -> bool:
-    """Whether a pod was made from this template, not from an earlier one."""
+    """Whether a pod was made from this template, not from an earlier one, and is to stay."""
     metadata, wanted = pod["metadata"], template["metadata"]
     images = [each["image"] for each in template["spec"]["containers"]]
     return (
-        metadata["labels"].get(COMPONENT) == wanted["labels"][COMPONENT]
+        "deletionTimestamp" not in metadata
+        and metadata["labels"].get(COMPONENT) == wanted["labels"][COMPONENT]
         and (metadata.get("annotations") or {}).get(CONFIGURATION)
         == wanted["annotations"][CONFIGURATION]
         and [each["image"] for each in pod["spec"]["containers"]] == images
@@ -122,36 +123,37 @@ def _is_of(pod: Manifest, template: Manifest) -> bool:
 
 
 def pod_reasons(pod: Manifest) -> Iterator[Reason]:
-    """Yield why a pod doesn't run, in the cluster's own words."""
+    """Yield why a pod doesn't run, in the cluster's own words.
+
+    Of a deployment's pods, containers that end are started again, and a pod that failed, such as an
+    evicted one, gets a successor.
+    """
     name, status = pod["metadata"]["name"], pod.get("status", {})
+    is_restarted = pod["spec"].get("restartPolicy") != "Never"
     for condition in status.get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             yield Reason(name, f"not scheduled: {condition.get('message', '')}", is_final=False)
     if status.get("phase") == "Failed" and status.get("message"):
-        yield Reason(name, status["message"], is_final=True)
+        yield Reason(name, status["message"], is_final=not is_restarted)
     states = (status.get("initContainerStatuses") or []) + (status.get("containerStatuses") or [])
     for each in states:
-        yield from _container_reasons(name, each)
+        yield from _container_reasons(name, each, is_restarted)
 
 
-def _container_reasons(pod: str, state: Manifest) -> Iterator[Reason]:
+def _container_reasons(pod: str, state: Manifest, is_restarted: bool) -> Iterator[Reason]:
     name, waiting = state["name"], state.get("state", {}).get("waiting") or {}
     why = waiting.get("reason", "")
     last = state.get("lastState", {}).get("terminated") or {}
     ended = state.get("state", {}).get("terminated") or {}
+    is_last = not is_restarted or state.get("restartCount", 0) >= MOST_RESTARTS
     if why in HOPELESS:
         yield Reason(pod, f"{name}: {why}: {waiting.get('message', '')}", is_final=True)
     elif why == CRASHES:
-        yield Reason(
-            pod,
-            f"{name}: {why}: {_end(last)}",
-            is_final=state.get("restartCount", 0) >= MOST_RESTARTS,
-            container=name,
-        )
+        yield Reason(pod, f"{name}: {why}: {_end(last)}", is_last, container=name)
     elif why == "ErrImagePull":
         yield Reason(pod, f"{name}: {why}: {waiting.get('message', '')}", is_final=False)
     elif ended and ended.get("exitCode"):
-        yield Reason(pod, f"{name}: {_end(ended)}", is_final=True, container=name)
+        yield Reason(pod, f"{name}: {_end(ended)}", is_last, container=name)
     elif not state.get("ready") and "running" in state.get("state", {}):
         restarts = state.get("restartCount", 0)
         again = f", restarted {restarts} times: {_end(last)}" if restarts else ""

@@ -99,7 +99,14 @@ def test_nothing_is_there() -> None:
             "not scheduled: no memory",
             False,
         ),
-        ({"phase": "Failed", "message": "Evicted: disk"}, "Evicted: disk", True),
+        ({"phase": "Failed", "message": "Evicted: disk"}, "Evicted: disk", False),
+        # Until it is started again.
+        (_container(state={"terminated": {"exitCode": 1}}), "quay: ended with 1", False),
+        (
+            _container(restartCount=3, state={"terminated": {"exitCode": 1}}),
+            "quay: ended with 1",
+            True,
+        ),
     ],
 )
 def test_reasons(status: dict[str, Any], text: str, is_final: bool) -> None:
@@ -115,6 +122,13 @@ def test_pods_of_an_earlier_template_are_no_reason() -> None:
         annotations={"quaylab.io/configuration": "another"},
     )
     assert Workloads.of([_deployment(), old]).deployment_reasons(NAME) == []
+
+
+def test_a_pod_that_is_being_deleted_is_no_reason() -> None:
+    status = _container(state={"terminated": {"exitCode": 137}})
+    leaving = _pod(status)
+    leaving["metadata"]["deletionTimestamp"] = "2026-11-27T10:00:00Z"
+    assert Workloads.of([_deployment(), leaving]).deployment_reasons(NAME) == []
 
 
 def test_a_refused_pod() -> None:
@@ -135,6 +149,8 @@ def test_states_of_a_job(state: str) -> None:
 def test_a_failed_job_says_its_last_words() -> None:
     status = _container(state={"terminated": {"exitCode": 1, "message": "no such table"}})
     pod = _pod(status, labels={"job-name": "migrate"})
+    pod["spec"]["restartPolicy"] = "Never"
     (reason,) = Workloads.of([pod]).job_reasons("migrate")
+    assert reason.is_final
     assert str(reason) == "pod quaylab-quay-1: quay: ended with 1: no such table"
     assert Workloads.of([pod]).job_reasons("other") == []
