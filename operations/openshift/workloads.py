@@ -54,7 +54,8 @@ def running(plan: ClusterPlan, objects: Iterable[Object]) -> Generator[PyinfraCo
 def completed(
     plan: ClusterPlan, job: Object, again: bool = False, is_dump: bool = False
 ) -> Generator[PyinfraCommand]:
-    """Run a job to its end. One of a killed run is waited for, one that failed is run again.
+    """Run a job to its end. One of a killed run is waited for; one that failed, or has no pod yet,
+    is run again.
 
     + plan: the run's plan
     + job: the job
@@ -70,7 +71,8 @@ def completed(
     if state == "Complete" and not is_due:
         host.noop(f"{job.name} is done")
         return
-    if state in ("Complete", "Failed"):
+    if state in ("Complete", "Failed", "waiting"):
+        # The cluster tries refused pods again after ever longer times, a new job's at once.
         yield kubectl.deleted(plan.access, JOB, job.name)
     if state != "running":
         yield kubectl.applied(plan.access, [plan.scope.manifest(job)])
@@ -127,11 +129,25 @@ def _await_job(state: State, host: Host, plan: ClusterPlan, name: str) -> bool:
         plan,
         name,
         lambda found: found.job_state(name) == "Complete",
-        lambda found: found.job_reasons(name),
+        lambda found: _job_reasons(host, plan, found, name),
         # What runs may take long, such as a migration.
         lambda found: time.monotonic() if _runs(found, name) else None,
         lambda found: found.job_state(name) == "Failed",
     )
+
+
+def _job_reasons(host: Host, plan: ClusterPlan, found: Workloads, name: str) -> list[Reason]:
+    """Return why a job has failed, or does not go on; why it gets no pod, only events say."""
+    if found.job_state(name) != "waiting":
+        return found.job_reasons(name)
+    of_job = f"--field-selector=involvedObject.uid={found.jobs[name]['metadata']['uid']}"
+    try:
+        events = kubectl.parsed(
+            kubectl.ask(host, plan.access, "get", "events", of_job, "--output=json")
+        )
+    except ClusterError:
+        return []
+    return [Reason(name, each["message"], True) for each in events if each["type"] == "Warning"]
 
 
 def _await(

@@ -74,14 +74,15 @@ class Workloads:
         return status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
 
     def job_state(self, name: str) -> str | None:
-        """Return ``Complete``, ``Failed`` or ``running``; None: there is no such job."""
+        """Return ``Complete``, ``Failed``, ``running``, or ``waiting`` as long as it has no pod;
+        None: there is no such job."""
         found = self.jobs.get(name)
         if found is None:
             return None
         for condition in found.get("status", {}).get("conditions") or []:
             if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
                 return str(condition["type"])
-        return "running"
+        return "running" if any(True for _ in self._pods_of_job(name)) else "waiting"
 
     def deployment_reasons(self, name: str) -> list[Reason]:
         """Return why a deployment is not rolled out, as far as the cluster says it."""
@@ -101,12 +102,10 @@ class Workloads:
 
     def job_reasons(self, name: str) -> list[Reason]:
         """Return why a job has failed, or does not go on."""
-        return [
-            reason
-            for pod in self.pods
-            if pod["metadata"]["labels"].get("job-name") == name
-            for reason in pod_reasons(pod)
-        ]
+        return [reason for pod in self._pods_of_job(name) for reason in pod_reasons(pod)]
+
+    def _pods_of_job(self, name: str) -> Iterator[Manifest]:
+        return (pod for pod in self.pods if pod["metadata"]["labels"].get("job-name") == name)
 
 
 def _is_of(pod: Manifest, template: Manifest) -> bool:

@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 from tests.authority import Authority
+from tests.openshift import fields
 from tests.openshift.storage import Manifest, Refused, Storage
 
 TOKEN = "the-double-s-token"
@@ -35,6 +36,7 @@ KINDS: Mapping[str, tuple[tuple[str, str, bool], ...]] = {
         ("persistentvolumeclaims", "PersistentVolumeClaim", True),
         ("pods", "Pod", True),
         ("resourcequotas", "ResourceQuota", True),
+        ("events", "Event", True),
     ),
     "apps/v1": (("deployments", "Deployment", True),),
     "batch/v1": (("jobs", "Job", True),),
@@ -315,7 +317,11 @@ class _Handler(BaseHTTPRequestHandler):
             "apiVersion": version,
             "kind": f"{kind}List",
             "metadata": {"resourceVersion": str(self.server.storage.version)},
-            "items": list(self.server.storage.list(plural, namespace, selector)),
+            "items": [
+                each
+                for each in self.server.storage.list(plural, namespace, selector)
+                if _matches(each, self.query.get("fieldSelector", ""))
+            ],
         }
 
     # --- rights ---
@@ -340,6 +346,15 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _root(version: str) -> str:
     return f"apis/{version}" if "/" in version else f"api/{version}"
+
+
+def _matches(manifest: Manifest, field_selector: str) -> bool:
+    """Whether an object has all values of a field selector, such as ``involvedObject.uid=1``."""
+    for pair in filter(None, field_selector.split(",")):
+        path, _, wanted = pair.partition("=")
+        if fields.get(manifest, tuple(path.split("."))) != wanted:
+            return False
+    return True
 
 
 def _patched(live: Manifest, patch: Mapping[str, Any]) -> Manifest:

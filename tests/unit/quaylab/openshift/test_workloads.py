@@ -141,7 +141,8 @@ def test_a_refused_pod() -> None:
 @pytest.mark.parametrize("state", ["Complete", "Failed"])
 def test_states_of_a_job(state: str) -> None:
     job = {"kind": "Job", "metadata": {"name": "job"}, "status": {}}
-    assert Workloads.of([job]).job_state("job") == "running"
+    assert Workloads.of([job]).job_state("job") == "waiting"
+    assert Workloads.of([job, _pod({}, labels={"job-name": "job"})]).job_state("job") == "running"
     ended = {**job, "status": {"conditions": [{"type": state, "status": "True"}]}}
     assert Workloads.of([ended]).job_state("job") == state
 
