@@ -44,9 +44,13 @@ def running(plan: ClusterPlan, objects: Iterable[Object]) -> Generator[PyinfraCo
     """
     wanted = list(objects)
     (name,) = [each.name for each in wanted if each.kind is DEPLOYMENT]
+    found = _known_state(plan)
     commands = list(changes(plan, wanted))
     yield from commands
-    if commands or not _is_rolled_out(plan, name):
+    if not commands and found.pod_refusals(name):
+        # The cluster tries refused pods again after ever longer times, new ones at once.
+        yield kubectl.restarted(plan.access, name)
+    if commands or not found.is_rolled_out(name):
         yield FunctionCommand(_await_deployment, (plan, name), {})
 
 
@@ -62,17 +66,13 @@ def completed(
     + again: run it again if it has ended well, because a note says that it is due
     + is_dump: likewise, if it has ended long ago, before the migration that it is for
     """
-    try:
-        found = state_of(host, plan)
-    except ClusterError:
-        found = Workloads({}, {}, ())  # there is no namespace yet
+    found = _known_state(plan)
     state = found.job_state(job.name)
     is_due = again or (is_dump and state == "Complete" and _is_stale(plan, found, job))
     if state == "Complete" and not is_due:
         host.noop(f"{job.name} is done")
         return
     if state in ("Complete", "Failed", "waiting"):
-        # The cluster tries refused pods again after ever longer times, a new job's at once.
         yield kubectl.deleted(plan.access, JOB, job.name)
     if state != "running":
         yield kubectl.applied(plan.access, [plan.scope.manifest(job)])
@@ -105,11 +105,11 @@ def _present_state(host: Host, plan: ClusterPlan) -> Workloads:
     return fact.process(output.splitlines())
 
 
-def _is_rolled_out(plan: ClusterPlan, name: str) -> bool:
+def _known_state(plan: ClusterPlan) -> Workloads:
     try:
-        return state_of(host, plan).is_rolled_out(name)
+        return state_of(host, plan)
     except ClusterError:
-        return False
+        return Workloads({}, {}, ())  # there is no namespace yet
 
 
 def _await_deployment(state: State, host: Host, plan: ClusterPlan, name: str) -> bool:

@@ -58,7 +58,7 @@ class Workloads:
             return False
         wanted, status = found["spec"]["replicas"], found.get("status", {})
         return bool(
-            status.get("observedGeneration", 0) >= found["metadata"].get("generation", 0)
+            _is_observed(found)
             and status.get("updatedReplicas", 0) == wanted
             and status.get("replicas", 0) == wanted
             and status.get("availableReplicas", 0) == wanted
@@ -84,16 +84,24 @@ class Workloads:
                 return str(condition["type"])
         return "running" if any(True for _ in self._pods_of_job(name)) else "waiting"
 
+    def pod_refusals(self, name: str) -> list[str]:
+        """Return why the cluster makes no pod of a deployment: a quota, or a constraint."""
+        found = self.deployments.get(name)
+        status = found.get("status", {}) if found else {}
+        if not found or not _is_observed(found):
+            return []
+        return [
+            condition["message"]
+            for condition in status.get("conditions") or []
+            if condition["type"] == "ReplicaFailure" and condition["status"] == "True"
+        ]
+
     def deployment_reasons(self, name: str) -> list[Reason]:
         """Return why a deployment is not rolled out, as far as the cluster says it."""
         found = self.deployments.get(name)
         if found is None:
             return []
-        reasons = [
-            Reason(name, condition["message"], is_final=True)
-            for condition in found.get("status", {}).get("conditions") or []
-            if condition["type"] == "ReplicaFailure" and condition["status"] == "True"
-        ]
+        reasons = [Reason(name, each, is_final=True) for each in self.pod_refusals(name)]
         template = found["spec"]["template"]
         for pod in self.pods:
             if _is_of(pod, template):
@@ -106,6 +114,12 @@ class Workloads:
 
     def _pods_of_job(self, name: str) -> Iterator[Manifest]:
         return (pod for pod in self.pods if pod["metadata"]["labels"].get("job-name") == name)
+
+
+def _is_observed(deployment: Manifest) -> bool:
+    """Whether a deployment's status is that of its present description."""
+    observed = deployment.get("status", {}).get("observedGeneration", 0)
+    return bool(observed >= deployment["metadata"].get("generation", 0))
 
 
 def _is_of(pod: Manifest, template: Manifest) -> bool:

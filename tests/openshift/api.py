@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -48,6 +48,10 @@ KINDS: Mapping[str, tuple[tuple[str, str, bool], ...]] = {
     "storage.k8s.io/v1": (("storageclasses", "StorageClass", False),),
     "authorization.k8s.io/v1": (("selfsubjectaccessreviews", "SelfSubjectAccessReview", False),),
 }
+# What is added to a type of content for the discovery of a whole API by one question.
+DISCOVERY = "g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+# The group that only this discovery has.
+UNLISTED = "security.openshift.io"
 OPENSHIFT: Mapping[str, tuple[tuple[str, str, bool], ...]] = {
     "route.openshift.io/v1": (("routes", "Route", True),),
     "security.openshift.io/v1": (),
@@ -173,9 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, code: int, answer: Any) -> None:
         data = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
         self.send_response(code)
-        self.send_header(
-            "Content-Type", "text/plain" if isinstance(answer, str) else "application/json"
-        )
+        self.send_header("Content-Type", _type_of(answer))
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -185,13 +187,11 @@ class _Handler(BaseHTTPRequestHandler):
             case ["version"]:
                 return 200, {"major": "1", "minor": "32", "gitVersion": "v1.32.3"}
             case ["api"]:
-                return 200, {"kind": "APIVersions", "versions": ["v1"]}
+                return 200, self._discovery(each for each in self.server.kinds if "/" not in each)
+            case ["apis"] if DISCOVERY in self.headers["Accept"]:
+                return 200, self._discovery(each for each in self.server.kinds if "/" in each)
             case ["apis"]:
                 return 200, self._groups()
-            case ["api", "v1"]:
-                return 200, self._resources("v1")
-            case ["apis", group, version]:
-                return 200, self._resources(f"{group}/{version}")
             case ["openapi", "v3"]:
                 return 200, self._openapi_index()
             case ["openapi", "v3", *version]:
@@ -205,38 +205,35 @@ class _Handler(BaseHTTPRequestHandler):
     # --- discovery ---
 
     def _groups(self) -> Manifest:
-        groups: dict[str, list[dict[str, str]]] = {}
-        for version in self.server.kinds:
-            if "/" in version:
-                name, _, number = version.partition("/")
-                groups.setdefault(name, []).append({"groupVersion": version, "version": number})
+        """Answer those who don't ask for the discovery, as MicroShift does: without all groups."""
+        groups = [each.partition("/")[0] for each in self.server.kinds if "/" in each]
         return {
             "kind": "APIGroupList",
             "apiVersion": "v1",
-            "groups": [
-                {"name": name, "versions": versions, "preferredVersion": versions[0]}
-                for name, versions in groups.items()
-            ],
+            "groups": [{"name": each} for each in groups if each != UNLISTED],
         }
 
-    def _resources(self, version: str) -> Manifest:
-        if version not in self.server.kinds:
-            raise Refused(404, "NotFound", "the server could not find the requested resource")
+    def _discovery(self, versions: Iterable[str]) -> Manifest:
         return {
-            "kind": "APIResourceList",
-            "apiVersion": "v1",
-            "groupVersion": version,
-            "resources": [
-                {
-                    "name": plural,
-                    "singularName": kind.lower(),
-                    "namespaced": namespaced,
-                    "kind": kind,
-                    "verbs": ["create", "delete", "get", "list", "patch", "update"],
-                }
-                for plural, kind, namespaced in self.server.kinds[version]
-            ],
+            "kind": "APIGroupDiscoveryList",
+            "apiVersion": "apidiscovery.k8s.io/v2",
+            "items": [self._group(*each.rpartition("/")[::2]) for each in versions],
         }
+
+    def _group(self, group: str, number: str) -> Manifest:
+        kinds = self.server.kinds[f"{group}/{number}".strip("/")]
+        resources = [
+            {
+                "resource": plural,
+                "singularResource": kind.lower(),
+                "responseKind": {"group": group, "version": number, "kind": kind},
+                "scope": "Namespaced" if namespaced else "Cluster",
+                "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"],
+            }
+            for plural, kind, namespaced in kinds
+        ]
+        version = {"version": number, "freshness": "Current", "resources": resources}
+        return {"metadata": {"name": group}, "versions": [version]}
 
     def _openapi_index(self) -> Manifest:
         return {
@@ -342,6 +339,13 @@ class _Handler(BaseHTTPRequestHandler):
                 "Forbidden",
                 f'{plural} "{name}" is forbidden: User "me" cannot {verb} resource "{resource}"',
             )
+
+
+def _type_of(answer: Any) -> str:
+    if isinstance(answer, str):
+        return "text/plain"
+    is_discovery = answer.get("kind") == "APIGroupDiscoveryList"
+    return f"application/json;{DISCOVERY}" if is_discovery else "application/json"
 
 
 def _root(version: str) -> str:

@@ -169,7 +169,7 @@ def test_pods_that_do_not_run(site: Site, fault: str, lines: list[str]) -> None:
     assert result.code != 0
     for line in lines:
         assert line in result.output
-    if fault == "image":
+    if fault in ("image", "scc"):
         site.controllers.faults.clear()
         site.controllers.reconcile()
         assert site.run().code == 0

@@ -138,6 +138,12 @@ def test_a_refused_pod() -> None:
     assert "forbidden: by the SCC" in str(reason)
 
 
+def test_a_refusal_of_an_earlier_description_is_no_reason() -> None:
+    condition = {"type": "ReplicaFailure", "status": "True", "message": "forbidden: by the SCC"}
+    found = Workloads.of([_deployment(conditions=[condition], observedGeneration=1)])
+    assert found.deployment_reasons(NAME) == []
+
+
 @pytest.mark.parametrize("state", ["Complete", "Failed"])
 def test_states_of_a_job(state: str) -> None:
     job = {"kind": "Job", "metadata": {"name": "job"}, "status": {}}
