@@ -72,7 +72,8 @@ def cluster(host: Host, access: Access, address: str) -> Cluster:
     """
     try:
         version = json.loads(ask(host, access, "get", "--raw=/version"))["gitVersion"]
-        groups = json.loads(ask(host, access, "get", "--raw=/apis"))["groups"]
+        # Not /apis, which on MicroShift leaves out the group of OpenShift's constraints.
+        versions = ask(host, access, "api-versions").split()
         phase = _phase(host, access)
     except ClusterError as error:
         if any(each in str(error) for each in NO_LOGIN):
@@ -86,7 +87,7 @@ def cluster(host: Host, access: Access, address: str) -> Cluster:
     found = Cluster(
         address,
         version,
-        frozenset(each["name"] for each in groups),
+        frozenset(each.partition("/")[0] for each in versions),
         phase,
         _storage_classes(host, access),
     )
@@ -100,8 +101,8 @@ def missing_rights(host: Host, plan: ClusterPlan) -> Iterator[str]:
     Raises:
         ClusterError: the cluster can't be asked.
     """
-    makes_namespace = plan.cluster.phase is None
-    wanted = rights(plan.description, plan.access.namespace, makes_namespace)
+    makes_namespace, namespace = plan.cluster.phase is None, plan.access.namespace
+    wanted = rights(plan.description, namespace, makes_namespace)
     answers = ask(
         host,
         plan.access,
@@ -113,20 +114,20 @@ def missing_rights(host: Host, plan: ClusterPlan) -> Iterator[str]:
         stdin=as_input(each.review for each in wanted),
     )
     allowed = [each["status"].get("allowed", False) for each in parsed(answers)]
-    for right, is_allowed in zip(wanted, allowed, strict=True):
-        if is_allowed:
-            continue
-        if right.resource == NAMESPACE.resource:
-            yield (
-                f"openshift_namespace: there is no {plan.access.namespace} that this login sees, "
-                "and it may not make one; have it made: on OpenShift `oc new-project "
-                f"{plan.access.namespace}`"
-            )
-        else:
-            yield (
-                f"openshift_context: {plan.access.context} may not {right} in "
-                f"{plan.access.namespace}; have it allowed, as by the role `admin` there"
-            )
+    missing = [each for each, is_allowed in zip(wanted, allowed, strict=True) if not is_allowed]
+    if any(each.resource == NAMESPACE.resource for each in missing):
+        # Who has a project made often gets all rights in it, so the others say nothing yet.
+        yield (
+            f"openshift_namespace: there is no {namespace} that this login sees, and it may not "
+            f"make one; have it made: on OpenShift `oc new-project {namespace}`"
+        )
+        return
+    for name in dict.fromkeys(each.name for each in missing):
+        verbs = ", ".join(each.verb for each in missing if each.name == name)
+        yield (
+            f"openshift_context: {plan.access.context} may not {verbs} {name} in {namespace}; have "
+            "it allowed, as by the role `admin` there"
+        )
 
 
 def _phase(host: Host, access: Access) -> str | None:

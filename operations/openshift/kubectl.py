@@ -16,7 +16,7 @@ from pyinfra.api import Host, QuoteString, StringCommand
 from facts.openshift import CLIENT
 from operations.commands import inventory_arguments
 from quaylab.openshift.cluster import Access
-from quaylab.openshift.objects import FIELD_MANAGER, Kind
+from quaylab.openshift.objects import DEPLOYMENT, FIELD_MANAGER, Kind
 
 SERVER_SIDE = ("apply", "--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}")
 # Lines of kubectl's own log, which repeat the error for each attempt.
@@ -127,4 +127,11 @@ def deleted(access: Access, kind: Kind, *names: str) -> StringCommand:
         "--cascade=foreground",
         "--timeout=5m",
         after=">/dev/null",
+    )
+
+
+def restarted(access: Access, deployment: str) -> StringCommand:
+    """Return the call that replaces a deployment's pods by new ones of the same description."""
+    return command(
+        access, "rollout", "restart", f"{DEPLOYMENT.argument}/{deployment}", after=">/dev/null"
     )

@@ -121,7 +121,10 @@ class _Deployment:
         if not found.is_rolled_out(self.name):
             reasons = "; ".join(dict.fromkeys(map(str, found.deployment_reasons(self.name))))
             raise RegistryError(reasons or "not all pods are ready")
-        return f"{found.deployments[self.name]['spec']['replicas']} ready"
+        pods = found.deployments[self.name]["spec"]["replicas"]
+        if not pods:
+            raise RegistryError("scaled to 0 pods; ./lab up brings them back")
+        return f"{pods} ready"
 
 
 class _Elsewhere:

@@ -44,9 +44,13 @@ def running(plan: ClusterPlan, objects: Iterable[Object]) -> Generator[PyinfraCo
     """
     wanted = list(objects)
     (name,) = [each.name for each in wanted if each.kind is DEPLOYMENT]
+    found = _known_state(plan)
     commands = list(changes(plan, wanted))
     yield from commands
-    if commands or not _is_rolled_out(plan, name):
+    if not commands and found.pod_refusals(name):
+        # The cluster tries refused pods again after ever longer times, new ones at once.
+        yield kubectl.restarted(plan.access, name)
+    if commands or not found.is_rolled_out(name):
         yield FunctionCommand(_await_deployment, (plan, name), {})
 
 
@@ -54,23 +58,21 @@ def running(plan: ClusterPlan, objects: Iterable[Object]) -> Generator[PyinfraCo
 def completed(
     plan: ClusterPlan, job: Object, again: bool = False, is_dump: bool = False
 ) -> Generator[PyinfraCommand]:
-    """Run a job to its end. One of a killed run is waited for, one that failed is run again.
+    """Run a job to its end. One of a killed run is waited for; one that failed, or has no pod yet,
+    is run again.
 
     + plan: the run's plan
     + job: the job
     + again: run it again if it has ended well, because a note says that it is due
     + is_dump: likewise, if it has ended long ago, before the migration that it is for
     """
-    try:
-        found = state_of(host, plan)
-    except ClusterError:
-        found = Workloads({}, {}, ())  # there is no namespace yet
+    found = _known_state(plan)
     state = found.job_state(job.name)
     is_due = again or (is_dump and state == "Complete" and _is_stale(plan, found, job))
     if state == "Complete" and not is_due:
         host.noop(f"{job.name} is done")
         return
-    if state in ("Complete", "Failed"):
+    if state in ("Complete", "Failed", "waiting"):
         yield kubectl.deleted(plan.access, JOB, job.name)
     if state != "running":
         yield kubectl.applied(plan.access, [plan.scope.manifest(job)])
@@ -103,11 +105,11 @@ def _present_state(host: Host, plan: ClusterPlan) -> Workloads:
     return fact.process(output.splitlines())
 
 
-def _is_rolled_out(plan: ClusterPlan, name: str) -> bool:
+def _known_state(plan: ClusterPlan) -> Workloads:
     try:
-        return state_of(host, plan).is_rolled_out(name)
+        return state_of(host, plan)
     except ClusterError:
-        return False
+        return Workloads({}, {}, ())  # there is no namespace yet
 
 
 def _await_deployment(state: State, host: Host, plan: ClusterPlan, name: str) -> bool:
@@ -127,11 +129,25 @@ def _await_job(state: State, host: Host, plan: ClusterPlan, name: str) -> bool:
         plan,
         name,
         lambda found: found.job_state(name) == "Complete",
-        lambda found: found.job_reasons(name),
+        lambda found: _job_reasons(host, plan, found, name),
         # What runs may take long, such as a migration.
         lambda found: time.monotonic() if _runs(found, name) else None,
         lambda found: found.job_state(name) == "Failed",
     )
+
+
+def _job_reasons(host: Host, plan: ClusterPlan, found: Workloads, name: str) -> list[Reason]:
+    """Return why a job has failed, or does not go on; why it gets no pod, only events say."""
+    if found.job_state(name) != "waiting":
+        return found.job_reasons(name)
+    of_job = f"--field-selector=involvedObject.uid={found.jobs[name]['metadata']['uid']}"
+    try:
+        events = kubectl.parsed(
+            kubectl.ask(host, plan.access, "get", "events", of_job, "--output=json")
+        )
+    except ClusterError:
+        return []
+    return [Reason(name, each["message"], True) for each in events if each["type"] == "Warning"]
 
 
 def _await(

@@ -56,10 +56,11 @@ class Right:
     namespace: str
     subresource: str = ""
 
-    def __str__(self) -> str:
+    @property
+    def name(self) -> str:
+        """What it is a right to: ``deployments.apps``, ``pods/log``."""
         name = f"{self.resource}.{self.group}" if self.group else self.resource
-        name += f"/{self.subresource}" if self.subresource else ""
-        return f"{self.verb} {name}"
+        return f"{name}/{self.subresource}" if self.subresource else name
 
     @property
     def review(self) -> dict[str, Any]:
@@ -116,6 +117,7 @@ def rights(description: Description, namespace: str, makes_namespace: bool) -> l
     found += [
         Right("list", "", "pods", namespace),
         Right("get", "", "pods", namespace, "log"),
+        Right("list", "", "events", namespace),
         Right("list", "", "resourcequotas", namespace),
     ]
     if objects.ROUTE in kinds:

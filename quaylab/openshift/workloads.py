@@ -58,7 +58,7 @@ class Workloads:
             return False
         wanted, status = found["spec"]["replicas"], found.get("status", {})
         return bool(
-            status.get("observedGeneration", 0) >= found["metadata"].get("generation", 0)
+            _is_observed(found)
             and status.get("updatedReplicas", 0) == wanted
             and status.get("replicas", 0) == wanted
             and status.get("availableReplicas", 0) == wanted
@@ -74,25 +74,34 @@ class Workloads:
         return status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
 
     def job_state(self, name: str) -> str | None:
-        """Return ``Complete``, ``Failed`` or ``running``; None: there is no such job."""
+        """Return ``Complete``, ``Failed``, ``running``, or ``waiting`` as long as it has no pod;
+        None: there is no such job."""
         found = self.jobs.get(name)
         if found is None:
             return None
         for condition in found.get("status", {}).get("conditions") or []:
             if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
                 return str(condition["type"])
-        return "running"
+        return "running" if any(True for _ in self._pods_of_job(name)) else "waiting"
+
+    def pod_refusals(self, name: str) -> list[str]:
+        """Return why the cluster makes no pod of a deployment: a quota, or a constraint."""
+        found = self.deployments.get(name)
+        status = found.get("status", {}) if found else {}
+        if not found or not _is_observed(found):
+            return []
+        return [
+            condition["message"]
+            for condition in status.get("conditions") or []
+            if condition["type"] == "ReplicaFailure" and condition["status"] == "True"
+        ]
 
     def deployment_reasons(self, name: str) -> list[Reason]:
         """Return why a deployment is not rolled out, as far as the cluster says it."""
         found = self.deployments.get(name)
         if found is None:
             return []
-        reasons = [
-            Reason(name, condition["message"], is_final=True)
-            for condition in found.get("status", {}).get("conditions") or []
-            if condition["type"] == "ReplicaFailure" and condition["status"] == "True"
-        ]
+        reasons = [Reason(name, each, is_final=True) for each in self.pod_refusals(name)]
         template = found["spec"]["template"]
         for pod in self.pods:
             if _is_of(pod, template):
@@ -101,20 +110,25 @@ class Workloads:
 
     def job_reasons(self, name: str) -> list[Reason]:
         """Return why a job has failed, or does not go on."""
-        return [
-            reason
-            for pod in self.pods
-            if pod["metadata"]["labels"].get("job-name") == name
-            for reason in pod_reasons(pod)
-        ]
+        return [reason for pod in self._pods_of_job(name) for reason in pod_reasons(pod)]
+
+    def _pods_of_job(self, name: str) -> Iterator[Manifest]:
+        return (pod for pod in self.pods if pod["metadata"]["labels"].get("job-name") == name)
+
+
+def _is_observed(deployment: Manifest) -> bool:
+    """Whether a deployment's status is that of its present description."""
+    observed = deployment.get("status", {}).get("observedGeneration", 0)
+    return bool(observed >= deployment["metadata"].get("generation", 0))
 
 
 def _is_of(pod: Manifest, template: Manifest) -> bool:
-    """Whether a pod was made from this template, not from an earlier one."""
+    """Whether a pod was made from this template, not from an earlier one, and is to stay."""
     metadata, wanted = pod["metadata"], template["metadata"]
     images = [each["image"] for each in template["spec"]["containers"]]
     return (
-        metadata["labels"].get(COMPONENT) == wanted["labels"][COMPONENT]
+        "deletionTimestamp" not in metadata
+        and metadata["labels"].get(COMPONENT) == wanted["labels"][COMPONENT]
         and (metadata.get("annotations") or {}).get(CONFIGURATION)
         == wanted["annotations"][CONFIGURATION]
         and [each["image"] for each in pod["spec"]["containers"]] == images
@@ -122,36 +136,37 @@ def _is_of(pod: Manifest, template: Manifest) -> bool:
 
 
 def pod_reasons(pod: Manifest) -> Iterator[Reason]:
-    """Yield why a pod doesn't run, in the cluster's own words."""
+    """Yield why a pod doesn't run, in the cluster's own words.
+
+    Of a deployment's pods, containers that end are started again, and a pod that failed, such as an
+    evicted one, gets a successor.
+    """
     name, status = pod["metadata"]["name"], pod.get("status", {})
+    is_restarted = pod["spec"].get("restartPolicy") != "Never"
     for condition in status.get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             yield Reason(name, f"not scheduled: {condition.get('message', '')}", is_final=False)
     if status.get("phase") == "Failed" and status.get("message"):
-        yield Reason(name, status["message"], is_final=True)
+        yield Reason(name, status["message"], is_final=not is_restarted)
     states = (status.get("initContainerStatuses") or []) + (status.get("containerStatuses") or [])
     for each in states:
-        yield from _container_reasons(name, each)
+        yield from _container_reasons(name, each, is_restarted)
 
 
-def _container_reasons(pod: str, state: Manifest) -> Iterator[Reason]:
+def _container_reasons(pod: str, state: Manifest, is_restarted: bool) -> Iterator[Reason]:
     name, waiting = state["name"], state.get("state", {}).get("waiting") or {}
     why = waiting.get("reason", "")
     last = state.get("lastState", {}).get("terminated") or {}
     ended = state.get("state", {}).get("terminated") or {}
+    is_last = not is_restarted or state.get("restartCount", 0) >= MOST_RESTARTS
     if why in HOPELESS:
         yield Reason(pod, f"{name}: {why}: {waiting.get('message', '')}", is_final=True)
     elif why == CRASHES:
-        yield Reason(
-            pod,
-            f"{name}: {why}: {_end(last)}",
-            is_final=state.get("restartCount", 0) >= MOST_RESTARTS,
-            container=name,
-        )
+        yield Reason(pod, f"{name}: {why}: {_end(last)}", is_last, container=name)
     elif why == "ErrImagePull":
         yield Reason(pod, f"{name}: {why}: {waiting.get('message', '')}", is_final=False)
     elif ended and ended.get("exitCode"):
-        yield Reason(pod, f"{name}: {_end(ended)}", is_final=True, container=name)
+        yield Reason(pod, f"{name}: {_end(ended)}", is_last, container=name)
     elif not state.get("ready") and "running" in state.get("state", {}):
         restarts = state.get("restartCount", 0)
         again = f", restarted {restarts} times: {_end(last)}" if restarts else ""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 from tests.authority import Authority
+from tests.openshift import fields
 from tests.openshift.storage import Manifest, Refused, Storage
 
 TOKEN = "the-double-s-token"
@@ -35,6 +36,7 @@ KINDS: Mapping[str, tuple[tuple[str, str, bool], ...]] = {
         ("persistentvolumeclaims", "PersistentVolumeClaim", True),
         ("pods", "Pod", True),
         ("resourcequotas", "ResourceQuota", True),
+        ("events", "Event", True),
     ),
     "apps/v1": (("deployments", "Deployment", True),),
     "batch/v1": (("jobs", "Job", True),),
@@ -46,6 +48,10 @@ KINDS: Mapping[str, tuple[tuple[str, str, bool], ...]] = {
     "storage.k8s.io/v1": (("storageclasses", "StorageClass", False),),
     "authorization.k8s.io/v1": (("selfsubjectaccessreviews", "SelfSubjectAccessReview", False),),
 }
+# What is added to a type of content for the discovery of a whole API by one question.
+DISCOVERY = "g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+# The group that only this discovery has.
+UNLISTED = "security.openshift.io"
 OPENSHIFT: Mapping[str, tuple[tuple[str, str, bool], ...]] = {
     "route.openshift.io/v1": (("routes", "Route", True),),
     # kubectl keeps no discovery of a group without resources.
@@ -176,9 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, code: int, answer: Any) -> None:
         data = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
         self.send_response(code)
-        self.send_header(
-            "Content-Type", "text/plain" if isinstance(answer, str) else "application/json"
-        )
+        self.send_header("Content-Type", _type_of(answer))
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -188,13 +192,11 @@ class _Handler(BaseHTTPRequestHandler):
             case ["version"]:
                 return 200, {"major": "1", "minor": "32", "gitVersion": "v1.32.3"}
             case ["api"]:
-                return 200, {"kind": "APIVersions", "versions": ["v1"]}
+                return 200, self._discovery(each for each in self.server.kinds if "/" not in each)
+            case ["apis"] if DISCOVERY in self.headers["Accept"]:
+                return 200, self._discovery(each for each in self.server.kinds if "/" in each)
             case ["apis"]:
                 return 200, self._groups()
-            case ["api", "v1"]:
-                return 200, self._resources("v1")
-            case ["apis", group, version]:
-                return 200, self._resources(f"{group}/{version}")
             case ["openapi", "v3"]:
                 return 200, self._openapi_index()
             case ["openapi", "v3", *version]:
@@ -208,38 +210,35 @@ class _Handler(BaseHTTPRequestHandler):
     # --- discovery ---
 
     def _groups(self) -> Manifest:
-        groups: dict[str, list[dict[str, str]]] = {}
-        for version in self.server.kinds:
-            if "/" in version:
-                name, _, number = version.partition("/")
-                groups.setdefault(name, []).append({"groupVersion": version, "version": number})
+        """Answer those who don't ask for the discovery, as MicroShift does: without all groups."""
+        groups = [each.partition("/")[0] for each in self.server.kinds if "/" in each]
         return {
             "kind": "APIGroupList",
             "apiVersion": "v1",
-            "groups": [
-                {"name": name, "versions": versions, "preferredVersion": versions[0]}
-                for name, versions in groups.items()
-            ],
+            "groups": [{"name": each} for each in groups if each != UNLISTED],
         }
 
-    def _resources(self, version: str) -> Manifest:
-        if version not in self.server.kinds:
-            raise Refused(404, "NotFound", "the server could not find the requested resource")
+    def _discovery(self, versions: Iterable[str]) -> Manifest:
         return {
-            "kind": "APIResourceList",
-            "apiVersion": "v1",
-            "groupVersion": version,
-            "resources": [
-                {
-                    "name": plural,
-                    "singularName": kind.lower(),
-                    "namespaced": namespaced,
-                    "kind": kind,
-                    "verbs": ["create", "delete", "get", "list", "patch", "update"],
-                }
-                for plural, kind, namespaced in self.server.kinds[version]
-            ],
+            "kind": "APIGroupDiscoveryList",
+            "apiVersion": "apidiscovery.k8s.io/v2",
+            "items": [self._group(*each.rpartition("/")[::2]) for each in versions],
         }
+
+    def _group(self, group: str, number: str) -> Manifest:
+        kinds = self.server.kinds[f"{group}/{number}".strip("/")]
+        resources = [
+            {
+                "resource": plural,
+                "singularResource": kind.lower(),
+                "responseKind": {"group": group, "version": number, "kind": kind},
+                "scope": "Namespaced" if namespaced else "Cluster",
+                "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"],
+            }
+            for plural, kind, namespaced in kinds
+        ]
+        version = {"version": number, "freshness": "Current", "resources": resources}
+        return {"metadata": {"name": group}, "versions": [version]}
 
     def _openapi_index(self) -> Manifest:
         return {
@@ -320,7 +319,11 @@ class _Handler(BaseHTTPRequestHandler):
             "apiVersion": version,
             "kind": f"{kind}List",
             "metadata": {"resourceVersion": str(self.server.storage.version)},
-            "items": list(self.server.storage.list(plural, namespace, selector)),
+            "items": [
+                each
+                for each in self.server.storage.list(plural, namespace, selector)
+                if _matches(each, self.query.get("fieldSelector", ""))
+            ],
         }
 
     # --- rights ---
@@ -343,8 +346,24 @@ class _Handler(BaseHTTPRequestHandler):
             )
 
 
+def _type_of(answer: Any) -> str:
+    if isinstance(answer, str):
+        return "text/plain"
+    is_discovery = answer.get("kind") == "APIGroupDiscoveryList"
+    return f"application/json;{DISCOVERY}" if is_discovery else "application/json"
+
+
 def _root(version: str) -> str:
     return f"apis/{version}" if "/" in version else f"api/{version}"
+
+
+def _matches(manifest: Manifest, field_selector: str) -> bool:
+    """Whether an object has all values of a field selector, such as ``involvedObject.uid=1``."""
+    for pair in filter(None, field_selector.split(",")):
+        path, _, wanted = pair.partition("=")
+        if fields.get(manifest, tuple(path.split("."))) != wanted:
+            return False
+    return True
 
 
 def _patched(live: Manifest, patch: Mapping[str, Any]) -> Manifest:

@@ -14,6 +14,7 @@ from tests.openshift.api import Api
 from tests.openshift.storage import Manifest, now
 
 ADDRESS = "127.0.0.1"
+REFUSED = 'pods "%s-" is forbidden: unable to validate against any security context constraint'
 
 
 class Controllers:
@@ -46,9 +47,11 @@ class Controllers:
 
     def _deployment(self, namespace: str, name: str, manifest: Manifest) -> None:
         spec, generation = manifest["spec"], manifest["metadata"]["generation"]
-        fault = self.faults.get(name, "")
+        fault = self.faults.get(name) or self._fault_of(spec["template"])
         present = manifest.get("status", {})
-        if present.get("observedGeneration") == generation and present.get("double") == fault:
+        is_same = present.get("observedGeneration") == generation
+        # Refused pods are tried again later and later: too late for a test.
+        if is_same and present.get("double") in (fault, "scc"):
             return
         self._remove_pods(namespace, f"deployments/{name}")
         status: dict[str, Any] = {
@@ -60,12 +63,8 @@ class Controllers:
             "double": fault,
         }
         if fault == "scc":
-            message = (
-                'pods "quay" is forbidden: unable to validate against any security context '
-                "constraint"
-            )
             status["conditions"] = [
-                {"type": "ReplicaFailure", "status": "True", "message": message}
+                {"type": "ReplicaFailure", "status": "True", "message": REFUSED % name}
             ]
             status["replicas"] = status["updatedReplicas"] = 0
         else:
@@ -76,11 +75,18 @@ class Controllers:
             self.ready(name)
 
     def _job(self, namespace: str, name: str, manifest: Manifest) -> None:
-        fault = self.faults.get(name.rpartition("-v3")[0] or name, "")
+        fault = self.faults.get(name.rpartition("-v3")[0] or name)
+        fault = fault or self._fault_of(manifest["spec"]["template"])
         status = manifest.get("status", {})
-        if status.get("conditions") or status.get("double") == fault != "":
+        present = status.get("double", "")
+        if status.get("conditions") or present == "scc" or present == fault != "":
             return
         self._remove_pods(namespace, f"jobs/{name}")
+        if fault == "scc":
+            # Of a job's refused pods, only events tell.
+            manifest["status"] = {"double": fault}
+            self._event(namespace, manifest, f"Error creating: {REFUSED % name}")
+            return
         self._pod(namespace, f"jobs/{name}", manifest["spec"]["template"], fault or "done")
         ended = {"fails": "Failed", "": "Complete"}.get(fault)
         self.api.storage.objects["jobs", namespace, name]["status"] = {
@@ -88,6 +94,25 @@ class Controllers:
             **({"completionTime": now()} if ended == "Complete" else {}),
             **({"conditions": [{"type": ended, "status": "True"}]} if ended else {}),
         }
+
+    def _fault_of(self, template: Manifest) -> str:
+        """Refuse users and groups that aren't of the namespace's range, as OpenShift's restricted
+        constraint does."""
+        chosen = template["spec"].get("securityContext", {}).keys() & {"fsGroup", "runAsUser"}
+        return "scc" if chosen and "security.openshift.io/v1" in self.api.kinds else ""
+
+    def _event(self, namespace: str, of: Manifest, message: str) -> None:
+        self._number += 1
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{of['metadata']['name']}.{self._number}"},
+            "involvedObject": {"kind": of["kind"], "uid": of["metadata"]["uid"]},
+            "type": "Warning",
+            "reason": "FailedCreate",
+            "message": message,
+        }
+        self.api.add("events", event, namespace)
 
     def _remove_pods(self, namespace: str, owner: str) -> None:
         storage = self.api.storage

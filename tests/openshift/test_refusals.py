@@ -88,9 +88,9 @@ def _die(site: Site) -> None:
         (_expire, ["openshift_kubeconfig: the login of lab in", "or has expired; log in again"]),
         (_die, ["openshift_context: lab on @local: Unable to connect to the server: EOF"]),
         (
-            _deny("create secrets", "patch deployments", "get pods/log"),
+            _deny("create secrets", "delete secrets", "patch deployments", "get pods/log"),
             [
-                "lab may not create secrets in quay-enterprise",
+                "lab may not create, delete secrets in quay-enterprise",
                 "lab may not patch deployments.apps in",
                 "lab may not get pods/log in",
             ],
@@ -169,7 +169,7 @@ def test_pods_that_do_not_run(site: Site, fault: str, lines: list[str]) -> None:
     assert result.code != 0
     for line in lines:
         assert line in result.output
-    if fault == "image":
+    if fault in ("image", "scc"):
         site.controllers.faults.clear()
         site.controllers.reconcile()
         assert site.run().code == 0
@@ -186,6 +186,17 @@ def test_a_migration_that_fails_is_run_again(site: Site) -> None:
     again = site.run()
     assert again.code == 0, again.output
     assert "DELETE jobs quaylab-migrate-v3-18-0" in site.api.writes
+
+
+def test_a_job_that_gets_no_pod(site: Site) -> None:
+    site.controllers.faults["quaylab-migrate"] = "scc"
+    result = site.run()
+    assert result.code != 0
+    assert "quaylab-migrate-v3-18-0 does not run" in result.output
+    assert "unable to validate against any security context constraint" in result.output
+    site.controllers.faults.clear()
+    again = site.run()
+    assert again.code == 0, again.output
 
 
 def test_a_route_whose_host_is_taken(site: Site) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from quaylab.openshift import refusals
-from quaylab.openshift.cluster import Cluster, rights
+from quaylab.openshift.cluster import Cluster, Right, rights
 from quaylab.openshift.objects import OWNER
 from tests.unit import clusters
 from tests.unit.clusters import CLUSTER, S3, SCOPE, describe
@@ -164,30 +164,31 @@ def test_a_pull_secret_without_the_registry(tmp_path: Path) -> None:
     assert _problems(pull_secret=clusters.pull_secret(tmp_path)) == []
 
 
+def _rights(makes_namespace: bool) -> dict[str, Right]:
+    found = rights(describe(), "quay-enterprise", makes_namespace)
+    return {f"{each.verb} {each.name}": each for each in found}
+
+
 def test_rights() -> None:
-    found = [str(each) for each in rights(describe(), "quay-enterprise", makes_namespace=True)]
+    found = _rights(makes_namespace=True)
     assert {
         "patch deployments.apps",
         "create routes.route.openshift.io",
         "create routes.route.openshift.io/custom-host",
         "delete persistentvolumeclaims",
         "get pods/log",
+        "list events",
         "create namespaces",
     } <= set(found)
-    assert "create namespaces" not in map(
-        str, rights(describe(), "quay-enterprise", makes_namespace=False)
-    )
+    assert "create namespaces" not in _rights(makes_namespace=False)
     assert "patch ingresses.networking.k8s.io" not in found
 
 
 def test_a_review_asks_for_one_right() -> None:
-    (right,) = [
-        each for each in rights(describe(), "there", makes_namespace=False)
-        if str(each) == "get pods/log"
-    ]  # fmt: skip
+    right = _rights(makes_namespace=False)["get pods/log"]
     assert right.review["spec"]["resourceAttributes"] == {
         "verb": "get",
         "resource": "pods",
-        "namespace": "there",
+        "namespace": "quay-enterprise",
         "subresource": "log",
     }

@@ -99,7 +99,14 @@ def test_nothing_is_there() -> None:
             "not scheduled: no memory",
             False,
         ),
-        ({"phase": "Failed", "message": "Evicted: disk"}, "Evicted: disk", True),
+        ({"phase": "Failed", "message": "Evicted: disk"}, "Evicted: disk", False),
+        # Until it is started again.
+        (_container(state={"terminated": {"exitCode": 1}}), "quay: ended with 1", False),
+        (
+            _container(restartCount=3, state={"terminated": {"exitCode": 1}}),
+            "quay: ended with 1",
+            True,
+        ),
     ],
 )
 def test_reasons(status: dict[str, Any], text: str, is_final: bool) -> None:
@@ -117,6 +124,13 @@ def test_pods_of_an_earlier_template_are_no_reason() -> None:
     assert Workloads.of([_deployment(), old]).deployment_reasons(NAME) == []
 
 
+def test_a_pod_that_is_being_deleted_is_no_reason() -> None:
+    status = _container(state={"terminated": {"exitCode": 137}})
+    leaving = _pod(status)
+    leaving["metadata"]["deletionTimestamp"] = "2026-11-27T10:00:00Z"
+    assert Workloads.of([_deployment(), leaving]).deployment_reasons(NAME) == []
+
+
 def test_a_refused_pod() -> None:
     condition = {"type": "ReplicaFailure", "status": "True", "message": "forbidden: by the SCC"}
     (reason,) = Workloads.of([_deployment(conditions=[condition])]).deployment_reasons(NAME)
@@ -124,10 +138,17 @@ def test_a_refused_pod() -> None:
     assert "forbidden: by the SCC" in str(reason)
 
 
+def test_a_refusal_of_an_earlier_description_is_no_reason() -> None:
+    condition = {"type": "ReplicaFailure", "status": "True", "message": "forbidden: by the SCC"}
+    found = Workloads.of([_deployment(conditions=[condition], observedGeneration=1)])
+    assert found.deployment_reasons(NAME) == []
+
+
 @pytest.mark.parametrize("state", ["Complete", "Failed"])
 def test_states_of_a_job(state: str) -> None:
     job = {"kind": "Job", "metadata": {"name": "job"}, "status": {}}
-    assert Workloads.of([job]).job_state("job") == "running"
+    assert Workloads.of([job]).job_state("job") == "waiting"
+    assert Workloads.of([job, _pod({}, labels={"job-name": "job"})]).job_state("job") == "running"
     ended = {**job, "status": {"conditions": [{"type": state, "status": "True"}]}}
     assert Workloads.of([ended]).job_state("job") == state
 
@@ -135,6 +156,8 @@ def test_states_of_a_job(state: str) -> None:
 def test_a_failed_job_says_its_last_words() -> None:
     status = _container(state={"terminated": {"exitCode": 1, "message": "no such table"}})
     pod = _pod(status, labels={"job-name": "migrate"})
+    pod["spec"]["restartPolicy"] = "Never"
     (reason,) = Workloads.of([pod]).job_reasons("migrate")
+    assert reason.is_final
     assert str(reason) == "pod quaylab-quay-1: quay: ended with 1: no such table"
     assert Workloads.of([pod]).job_reasons("other") == []
