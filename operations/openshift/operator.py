@@ -134,7 +134,7 @@ def _await_registry(state: State, host: Host, plan: ClusterPlan) -> bool:
         is_blocked = found.blocked not in (None, blocked_before)
         return _Look(
             is_made(host, plan, found),
-            is_blocked or any(each.is_final for each in found.reasons),
+            is_blocked or found.has_failed,
             lambda: [*found.failing, *_reasons(host, plan, found)],
             found.progress,
         )

@@ -30,7 +30,7 @@ def chosen_dump(plan: ClusterPlan) -> tuple[str, str]:
             refuse(
                 [
                     "openshift_method: the operator keeps no dumps; restore your backup as "
-                    "docs/openshift.md says"
+                    "docs/openshift-operator.md says"
                 ]
             )
         if not runs_here(plan.registry.topology, "database"):

@@ -26,7 +26,7 @@ from quaylab.topology import Topology
 from quaylab.upgrade.schema_version import MAX_MINOR_STEPS
 from quaylab.versions import quay_version
 
-PAGE = "docs/openshift.md"
+PAGE = "docs/openshift-operator.md"
 
 
 def early_problems(cluster: Cluster, settings: Settings, topology: Topology) -> Iterator[str]:

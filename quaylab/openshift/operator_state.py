@@ -20,7 +20,9 @@ SUBSCRIPTION_FAILURES = ("InstallPlanFailed", "BundleUnpackFailed")
 UNRESOLVED = "ResolutionFailed"
 # Reasons for which the operator does not go on until its objects are changed.
 HOPELESS = ("ConfigInvalid", "ComponentOverrideInvalid")
-BLOCKED, CREATED, AVAILABLE = "RolloutBlocked", "ComponentsCreated", "Available"
+BLOCKED, AVAILABLE = "RolloutBlocked", "Available"
+# The label of a job's pods.
+JOB_LABEL = "job-name"
 
 
 @dataclass(frozen=True)
@@ -160,11 +162,26 @@ class RegistryState:
     @property
     def reasons(self) -> list[Reason]:
         """Why pods don't run. Quay's pods with an earlier bundle are on their way out."""
-        return [
-            reason
-            for pod in self.workloads.pods
-            if _configuration(pod) in (None, self.configuration)
+        return [reason for pod in self._present_pods for reason in pod_reasons(pod)]
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a pod waits until somebody changes something. The operator's jobs don't count:
+        they start before the database, and are started again until it answers."""
+        return any(
+            reason.is_final
+            for pod in self._present_pods
+            if JOB_LABEL not in pod["metadata"]["labels"]
             for reason in pod_reasons(pod)
+        )
+
+    @property
+    def _present_pods(self) -> list[Manifest]:
+        return [
+            pod
+            for pod in self.workloads.pods
+            if "deletionTimestamp" not in pod["metadata"]
+            and _configuration(pod) in (None, self.configuration)
         ]
 
     @property

@@ -178,20 +178,36 @@ def test_the_operator_gives_up_on_some_reasons_alone() -> None:
     )
 
 
-def test_pods_with_an_earlier_bundle_are_no_reason() -> None:
-    def pod(name: str, annotations: dict[str, str]) -> dict[str, Any]:
-        waiting = {"reason": "ImagePullBackOff", "message": "back-off"}
-        state = {"name": "c", "state": {"waiting": waiting}}
-        return {
-            "metadata": {"name": name, "annotations": annotations},
-            "status": {"containerStatuses": [state]},
-        }
+def _pod(name: str, annotations: dict[str, str], **more: Any) -> dict[str, Any]:
+    waiting = {"reason": "ImagePullBackOff", "message": "back-off"}
+    state = {"name": "c", "state": {"waiting": waiting}}
+    return {
+        "metadata": {"name": name, "labels": {}, "annotations": annotations, **more},
+        "spec": {},
+        "status": {"containerStatuses": [state]},
+    }
 
+
+def test_pods_that_go_are_no_reason() -> None:
     pods = [
-        pod("old", {CONFIGURATION: "older"}),
-        pod("new", {CONFIGURATION: "digest"}),
-        pod("database", {}),
+        _pod("old", {CONFIGURATION: "older"}),
+        _pod("deleted", {CONFIGURATION: "digest"}, deletionTimestamp="2026-11-27T10:00:00Z"),
     ]
     found = RegistryState({}, Workloads({}, {}, pods), "digest")
+    assert found.reasons == []
+    assert not found.has_failed
+
+
+def test_pods_that_do_not_run() -> None:
+    pods = [_pod("new", {CONFIGURATION: "digest"}), _pod("database", {})]
+    found = RegistryState({}, Workloads({}, {}, pods), "digest")
     assert [each.pod for each in found.reasons] == ["new", "database"]
-    assert all(each.is_final for each in found.reasons)
+    assert found.has_failed
+
+
+def test_the_operators_job_is_waited_for() -> None:
+    """It starts before the database."""
+    job = _pod("upgrade", {}, labels={"job-name": "quaylab-quay-app-upgrade"})
+    found = RegistryState({}, Workloads({}, {}, [job]), "digest")
+    assert [each.pod for each in found.reasons] == ["upgrade"]
+    assert not found.has_failed
