@@ -321,6 +321,8 @@ class _Reconciliation:
         ended = [each["type"] for each in job.get("status", {}).get("conditions", [])]
         if "Complete" in ended:
             self._status["currentVersion"] = self.version
+            # Then it looks again, and scales Quay up.
+            self.operators.generations.pop(self.registry["metadata"]["uid"], None)
             self._set(
                 "ComponentsCreated", True, "ComponentsCreationSuccess",
                 "All registry components created",
