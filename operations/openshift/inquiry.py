@@ -20,8 +20,8 @@ from quaylab.openshift.objects import (
     SERVICE_VERSION,
     SUBSCRIPTION,
 )
-from quaylab.openshift.operator import DATABASE_PARTS
-from quaylab.openshift.operator_state import Package, Tenant
+from quaylab.openshift.operator.description import DATABASE_PARTS
+from quaylab.openshift.operator.state import Package, Tenant
 from quaylab.openshift.plan import ClusterPlan
 from quaylab.problems import Refusal
 

@@ -17,8 +17,8 @@ from operations.openshift.objects import changes
 from operations.openshift.workloads import INTERVAL
 from quaylab.openshift.layout import REGISTRY
 from quaylab.openshift.objects import QUAY_REGISTRY, SERVICE_VERSION, SUBSCRIPTION
-from quaylab.openshift.operator import PARTS, channel
-from quaylab.openshift.operator_state import Installation, RegistryState, installed_version
+from quaylab.openshift.operator.description import PARTS, channel
+from quaylab.openshift.operator.state import Installation, RegistryState, installed_version
 from quaylab.openshift.plan import ClusterPlan
 
 

@@ -21,7 +21,7 @@ from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import Health, Registry, RegistryError
 from quaylab.openshift import front
 from quaylab.openshift.objects import DIGEST
-from quaylab.openshift.operator_state import current_version
+from quaylab.openshift.operator.state import current_version
 from quaylab.openshift.plan import VERIFIED, ClusterPlan, verification
 
 # Seconds that a router or a load balancer has to lead to a registry that is ready.

@@ -16,11 +16,11 @@ from operations.openshift import inquiry, kubectl, objects
 from operations.openshift.kubectl import ClusterError
 from operations.run import Purpose, is_dry, reports
 from quaylab import plan as plans
-from quaylab.openshift import operator_refusals
 from quaylab.openshift import refusals as refused
 from quaylab.openshift.cluster import Access
 from quaylab.openshift.layout import CLUSTER, GROUP, is_operated
 from quaylab.openshift.objects import key_of
+from quaylab.openshift.operator import refusals as operator_refusals
 from quaylab.openshift.plan import ClusterPlan, verification
 from quaylab.plan import Plan
 from quaylab.problems import Problems, Refusal, refuse

@@ -22,7 +22,7 @@ from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
 from quaylab.openshift.layout import runs_here
 from quaylab.openshift.objects import DEPLOYMENT
-from quaylab.openshift.operator import channel
+from quaylab.openshift.operator.description import channel
 from quaylab.openshift.plan import ClusterPlan
 from quaylab.services import BY_NAME
 

@@ -20,7 +20,7 @@ from quaylab.openshift.objects import (
     SUBSCRIPTION,
     Kind,
 )
-from quaylab.openshift.operator import KEPT_PARTS, PARTS, REMOVED_PARTS
+from quaylab.openshift.operator.description import KEPT_PARTS, PARTS, REMOVED_PARTS
 from quaylab.openshift.plan import ClusterPlan
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from quaylab.openshift import objects
 from quaylab.openshift.description import Description
 from quaylab.openshift.objects import Kind
-from quaylab.openshift.operator import REMOVED_PARTS, OperatorDescription
-from quaylab.openshift.operator_state import Package, Tenant
+from quaylab.openshift.operator.description import KEPT_PARTS, REMOVED_PARTS, OperatorDescription
+from quaylab.openshift.operator.state import Package, Tenant
 from quaylab.settings.loading import Settings
 
 # The groups of the API that only OpenShift has.
@@ -149,8 +149,9 @@ def rights(
 
 def _of_the_operator(description: OperatorDescription) -> dict[Kind, tuple[str, ...]]:
     """Return the rights on what OLM and the operator make: it is read, and removed at the end."""
-    found: dict[Kind, tuple[str, ...]] = {objects.PACKAGE: ("list",)}
-    found |= dict.fromkeys((objects.SERVICE_VERSION, *REMOVED_PARTS), ("get", "list", "delete"))
-    if description.registry_makes_bucket:
-        found[objects.BUCKET_CLAIM] = ("list", "delete")
-    return found
+    unused = () if description.makes_bucket else (objects.BUCKET_CLAIM,)
+    if description.exposure:
+        unused += (objects.ROUTE,)
+    kinds = (objects.SERVICE_VERSION, *REMOVED_PARTS, *KEPT_PARTS)
+    used = [each for each in kinds if each not in unused]
+    return {objects.PACKAGE: ("list",), **dict.fromkeys(used, ("get", "list", "delete"))}

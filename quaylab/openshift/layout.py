@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from quaylab.endpoints import Endpoint
 from quaylab.model import LOOPBACK, container_name
-from quaylab.openshift import operator_settings
+from quaylab.openshift.operator import settings as operator_settings
 from quaylab.problems import Problems, refuse
 from quaylab.services import BY_NAME, SERVICES
 from quaylab.services.base import BackingService, Groups

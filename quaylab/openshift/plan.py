@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from quaylab.openshift import operator, quay
+from quaylab.openshift import quay
 from quaylab.openshift.cluster import Access, Cluster
 from quaylab.openshift.description import NOTE, Description, describe
 from quaylab.openshift.layout import REGISTRY, is_operated
 from quaylab.openshift.objects import CONFIG_MAP, QUAY_REGISTRY, Object, Scope
-from quaylab.openshift.operator import OperatorDescription
-from quaylab.openshift.operator_state import current_version
+from quaylab.openshift.operator import description as operator
+from quaylab.openshift.operator.description import OperatorDescription
+from quaylab.openshift.operator.state import current_version
 from quaylab.openshift.pods import Pods
 from quaylab.plan import Plan
 

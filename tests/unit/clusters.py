@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from quaylab import topology
-from quaylab.openshift import description, layout, operator
+from quaylab.openshift import description, layout
 from quaylab.openshift.cluster import Cluster
 from quaylab.openshift.description import Description
 from quaylab.openshift.layout import GROUP
 from quaylab.openshift.objects import Object, Scope
-from quaylab.openshift.operator import OperatorDescription
+from quaylab.openshift.operator import description as operator
+from quaylab.openshift.operator.description import OperatorDescription
 from quaylab.secrets.credentials import Credentials
 from quaylab.services.base import Context
 from tests.unit import samples

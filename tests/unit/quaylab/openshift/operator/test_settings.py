@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from quaylab.openshift import operator_settings
+from quaylab.openshift.operator import settings as operator_settings
 from tests.unit import clusters, samples
 from tests.unit.clusters import GIVEN, S3
 

@@ -18,8 +18,8 @@ from quaylab.openshift.objects import (
     SERVICE_VERSION,
     SUBSCRIPTION,
 )
-from quaylab.openshift.operator import MANAGED, OperatorDescription, channel, release
-from quaylab.openshift.operator_state import current_version, installed_version
+from quaylab.openshift.operator.description import MANAGED, OperatorDescription, channel, release
+from quaylab.openshift.operator.state import current_version, installed_version
 from quaylab.openshift.plan import VERIFIED
 from quaylab.settings.loading import Settings
 from quaylab.topology import Topology

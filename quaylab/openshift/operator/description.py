@@ -35,7 +35,7 @@ from quaylab.openshift.objects import (
     Scope,
     secret_data,
 )
-from quaylab.openshift.operator_settings import database_gb
+from quaylab.openshift.operator.settings import database_gb
 from quaylab.openshift.pods import environment
 from quaylab.openshift.quantities import shortest
 from quaylab.services import quay as quay_service
@@ -115,7 +115,8 @@ class OperatorDescription:
         return Object(ROUTE, f"{REGISTRY}-quay", {}, quay.COMPONENT)
 
     @property
-    def registry_makes_bucket(self) -> bool:
+    def makes_bucket(self) -> bool:
+        """Whether the operator makes a bucket for the blobs."""
         return bool(self.note.content["data"]["storage"] == MANAGED)
 
     @property

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from quaylab.openshift.objects import CONFIGURATION
-from quaylab.openshift.operator import APP, release
+from quaylab.openshift.operator.description import APP, release
 from quaylab.openshift.workloads import Reason, Workloads, pod_reasons
 
 Manifest = Mapping[str, Any]

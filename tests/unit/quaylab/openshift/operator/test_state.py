@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from quaylab.openshift.objects import CONFIGURATION
-from quaylab.openshift.operator import APP, release
-from quaylab.openshift.operator_state import Installation, Package, RegistryState
+from quaylab.openshift.operator.description import APP, release
+from quaylab.openshift.operator.state import Installation, Package, RegistryState
 from quaylab.openshift.workloads import Workloads
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from quaylab.openshift import operator
 from quaylab.openshift.objects import CONFIGURATION, OWNER, SECRET
+from quaylab.openshift.operator import description as operator
 from quaylab.services import quay as quay_service
 from quaylab.services import quay_config
 from tests.authority import Authority

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from quaylab.openshift import operator_refusals, refusals
+from quaylab.openshift import refusals
 from quaylab.openshift.cluster import Cluster, rights
-from quaylab.openshift.operator_state import Package, Tenant
+from quaylab.openshift.operator import refusals as operator_refusals
+from quaylab.openshift.operator.state import Package, Tenant
 from quaylab.openshift.plan import verification
 from tests.unit import clusters
 from tests.unit.clusters import CLUSTER, S3, SCOPE, describe, operate
@@ -202,3 +203,11 @@ def test_rights() -> None:
     } <= found
     assert "create deployments.apps" not in found
     assert "create jobs.batch" not in found
+    assert {"list persistentvolumeclaims", "list routes.route.openshift.io"} <= found
+
+
+def test_rights_where_there_are_neither_routes_nor_buckets() -> None:
+    description = operate(**S3, openshift_exposure="ingress")
+    found = " ".join(map(str, rights(description, "quay-enterprise", makes_namespace=False)))
+    assert "routes" not in found
+    assert "objectbucketclaims" not in found
