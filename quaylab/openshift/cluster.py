@@ -149,9 +149,10 @@ def rights(
 
 def _of_the_operator(description: OperatorDescription) -> dict[Kind, tuple[str, ...]]:
     """Return the rights on what OLM and the operator make: it is read, and removed at the end."""
-    unused = () if description.makes_bucket else (objects.BUCKET_CLAIM,)
-    if description.exposure:
-        unused += (objects.ROUTE,)
+    unused = [
+        *([] if description.makes_bucket else [objects.BUCKET_CLAIM]),
+        *([objects.ROUTE] if description.exposure else []),
+    ]
     kinds = (objects.SERVICE_VERSION, *REMOVED_PARTS, *KEPT_PARTS)
     used = [each for each in kinds if each not in unused]
     return {objects.PACKAGE: ("list",), **dict.fromkeys(used, ("get", "list", "delete"))}
