@@ -126,12 +126,13 @@ def _await_installation(state: State, host: Host, plan: ClusterPlan) -> bool:
 
 
 def _await_registry(state: State, host: Host, plan: ClusterPlan) -> bool:
-    # What the operator says of the former objects, until it has looked at the present ones.
-    blocked_before = registry_of(host, plan).blocked
+    # What the operator said of the former objects: it has not looked at the present ones yet.
+    before: list[object] = []
 
     def look() -> _Look:
         found = registry_of(host, plan)
-        is_blocked = found.blocked not in (None, blocked_before)
+        before.append(found.blocked)
+        is_blocked = found.blocked not in (None, before[0])
         return _Look(
             is_made(host, plan, found),
             is_blocked or found.has_failed,

@@ -10,7 +10,7 @@ from pyinfra.api.command import PyinfraCommand
 from rich.console import Console
 
 from operations import reach
-from operations.openshift import operator
+from operations.openshift import kubectl, operator
 from operations.openshift.kubectl import ClusterError
 from operations.openshift.objects import drift
 from operations.openshift.registry import front_of, health_line, opened
@@ -20,9 +20,10 @@ from operations.status import table_of
 from operations.summary import panel
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
-from quaylab.openshift.layout import runs_here
-from quaylab.openshift.objects import DEPLOYMENT
+from quaylab.openshift.layout import REGISTRY, runs_here
+from quaylab.openshift.objects import DEPLOYMENT, QUAY_REGISTRY
 from quaylab.openshift.operator.description import channel
+from quaylab.openshift.operator.state import current_version
 from quaylab.openshift.plan import ClusterPlan
 from quaylab.services import BY_NAME
 
@@ -39,13 +40,14 @@ def printed(plan: ClusterPlan) -> Generator[PyinfraCommand]:
     if postpone("printed when the run comes to it"):
         return
     # stderr, beside pyinfra's own output: stdout may hold --json.
-    framed = panel(f"Quay {_version(plan)}", _rows(plan))
+    version = _version(plan)
+    framed = panel(f"Quay {version}", _rows(plan, version))
     Console(stderr=True, highlight=False).print(framed)
     host.noop("the summary was printed")
     yield from ()
 
 
-def _rows(plan: ClusterPlan) -> list[tuple[str, str]]:
+def _rows(plan: ClusterPlan, version: str) -> list[tuple[str, str]]:
     settings, topology, store = plan.registry.settings, plan.registry.topology, plan.registry.store
     try:
         health = health_line(host, plan)
@@ -64,7 +66,7 @@ def _rows(plan: ClusterPlan) -> list[tuple[str, str]]:
         rows.append(("CA", trusted))
     return [
         *rows,
-        ("Version", _version(plan)),
+        ("Version", version),
         ("Health", health),
         ("Checked", _checked(plan)),
         ("Verified", "login, push, pull and delete of an image over TLS"),
@@ -76,9 +78,10 @@ def _version(plan: ClusterPlan) -> str:
     if not plan.is_operated:
         return plan.registry.version
     try:
-        return operator.registry_of(host, plan).current_version or "of an unknown version"
+        registry = kubectl.named(host, plan.access, QUAY_REGISTRY, REGISTRY)
     except ClusterError:
-        return "of an unknown version"
+        registry = None
+    return current_version(registry) or "of an unknown version"
 
 
 def _checked(plan: ClusterPlan) -> str:
