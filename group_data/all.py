@@ -227,6 +227,12 @@ openshift_context = None
 openshift_server = None
 # Namespace (in OpenShift: project) of the registry, which is made if it is missing.
 openshift_namespace = "quay-enterprise"
+# How the registry is made: by Quaylab's own objects (template), or by Quay's operator (operator).
+openshift_method = "template"
+# Catalogue that the operator is installed from.
+openshift_catalogue = "redhat-operators"
+# The operator's package in that catalogue; in community-operators it is project-quay.
+openshift_operator = "quay-operator"
 # How clients reach the registry; None: a route, which only OpenShift has.
 openshift_exposure = None
 # Pods of Quay; None: 2, with the blobs in a volume 1.

@@ -9,9 +9,19 @@ from operations.run import Purpose
 
 plan = begin(Purpose.RECOVER)
 
+if plan.is_operated:
+    teardown.operated_registry(name="Remove the QuayRegistry, and what runs of it", plan=plan)
+
+    teardown.operator(name="Remove Quay's operator", plan=plan)
+
 teardown.objects(name="Remove what runs, and what leads to it", plan=plan)
+
+if plan.registry.purges and plan.is_operated:
+    teardown.operated_data(name="Remove the operator's claims, buckets and secrets", plan=plan)
 
 if plan.registry.purges:
     teardown.data(name="Remove claims, secrets and notes", plan=plan)
 
     teardown.credentials(name="Remove the credentials file", plan=plan)
+else:
+    teardown.kept_printed(name="Print what is kept", plan=plan)

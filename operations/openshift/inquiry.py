@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,17 @@ from pyinfra.api import Host
 
 from operations.openshift.kubectl import FROM_INPUT, ClusterError, as_input, ask, parsed
 from quaylab.openshift.cluster import Access, Cluster, rights
-from quaylab.openshift.objects import NAMESPACE
+from quaylab.openshift.objects import (
+    CLAIM,
+    NAMESPACE,
+    OPERATOR_GROUP,
+    PACKAGE,
+    QUAY_REGISTRY,
+    SERVICE_VERSION,
+    SUBSCRIPTION,
+)
+from quaylab.openshift.operator.description import DATABASE_PARTS
+from quaylab.openshift.operator.state import Package, Tenant
 from quaylab.openshift.plan import ClusterPlan
 from quaylab.problems import Refusal
 
@@ -18,6 +29,8 @@ DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 # What kubectl says if the login isn't valid any more.
 NO_LOGIN = ("Unauthorized", "must be logged in", "system:anonymous", "provide credentials")
 FORBIDDEN = "(Forbidden)"
+# The definition of QuayRegistry, which Quay's operator brings with it.
+CUSTOM_KIND = f"{QUAY_REGISTRY.resource}.{QUAY_REGISTRY.group}"
 
 
 def server(host: Host, access: Access) -> str:
@@ -95,6 +108,57 @@ def cluster(host: Host, access: Access, address: str) -> Cluster:
     return Cluster(**{**vars(found), "quotas": tuple(quotas or ())})
 
 
+def with_operators(host: Host, access: Access, found: Cluster, package: str) -> Cluster:
+    """Return the cluster with what its catalogues and OLM have of Quay's operator. What the login
+    may not list is left out: a deploy then names the right that is missing.
+
+    + package: the operator's name in the catalogues
+
+    Raises:
+        ClusterError: the cluster doesn't answer.
+    """
+    if not (found.has(SUBSCRIPTION) and found.has(PACKAGE)):
+        return found
+    # All packages together are some megabytes, even without their icons.
+    by_name = f"--field-selector=metadata.name={package}"
+    packages = _listed(host, access, PACKAGE.argument, by_name) or []
+    claims = None
+    if found.phase == "Active":
+        label = f"--selector={','.join(f'{key}={value}' for key, value in DATABASE_PARTS.items())}"
+        claims = _listed(host, access, CLAIM.argument, label)
+    return dataclasses.replace(
+        found,
+        packages=tuple(map(Package.of, packages)),
+        tenants=tuple(_tenants(host, access)),
+        # Unknown is not lost.
+        has_database_claim=claims is None or bool(claims),
+    )
+
+
+def _tenants(host: Host, access: Access) -> Iterator[Tenant]:
+    """Yield the groups of operators in the namespace, and the operators of Quay there."""
+    fields = (
+        "{.kind}",
+        "{.metadata.name}",
+        r"{.metadata.labels.olm\.copiedFrom}",
+        "{.spec.customresourcedefinitions.owned[*].name}",
+    )
+    line = r"{'\t'}".join(fields)
+    try:
+        output = ask(
+            host, access, "get", f"{OPERATOR_GROUP.argument},{SERVICE_VERSION.argument}",
+            f"--output=jsonpath={{range .items[*]}}{line}{{'\\n'}}{{end}}",
+        )  # fmt: skip
+    except ClusterError as error:
+        if FORBIDDEN in str(error):
+            return
+        raise
+    for text in output.splitlines():
+        kind, name, copied_from, brings = text.split("\t")
+        if kind == OPERATOR_GROUP.name or CUSTOM_KIND in brings.split():
+            yield Tenant(kind, name, copied_from)
+
+
 def missing_rights(host: Host, plan: ClusterPlan) -> Iterator[str]:
     """Yield the rights that the login lacks, each asked of the cluster.
 
@@ -156,10 +220,12 @@ def _storage_classes(host: Host, access: Access) -> dict[str, bool] | None:
     }
 
 
-def _listed(host: Host, access: Access, resource: str) -> list[dict[str, Any]] | None:
+def _listed(
+    host: Host, access: Access, resource: str, *options: str
+) -> list[dict[str, Any]] | None:
     """Return objects that hold no secrets; None if the login may not list them."""
     try:
-        return parsed(ask(host, access, "get", resource, "--output=json"))
+        return parsed(ask(host, access, "get", resource, *options, "--output=json"))
     except ClusterError as error:
         if FORBIDDEN in str(error):
             return None

@@ -101,6 +101,16 @@ def existing(host: Host, access: Access, manifests: Iterable[Manifest]) -> list[
     return parsed(ask(host, access, *words, stdin=as_input(names)))
 
 
+def named(host: Host, access: Access, kind: Kind, name: str) -> dict[str, Any] | None:
+    """Return an object that holds no secrets; None: there is none.
+
+    Raises:
+        ClusterError: the cluster can't be asked, or its API has no such kind.
+    """
+    words = ("get", kind.argument, name, "--ignore-not-found", "--output=json")
+    return next(iter(parsed(ask(host, access, *words))), None)
+
+
 def rehearsed(host: Host, access: Access, manifests: Iterable[Manifest]) -> list[dict[str, Any]]:
     """Return what the server would make of these manifests, by its own dry run.
 
@@ -116,15 +126,27 @@ def applied(access: Access, manifests: Iterable[Manifest]) -> StringCommand:
     return command(access, *SERVER_SIDE, FROM_INPUT, after=">/dev/null", stdin=as_input(manifests))
 
 
-def deleted(access: Access, kind: Kind, *names: str) -> StringCommand:
-    """Return the call that deletes objects, and what they own, and waits until they are gone."""
+def deleted(access: Access, kind: Kind, *names: str, cascade: str = "foreground") -> StringCommand:
+    """Return the call that deletes objects, and waits until they are gone.
+
+    + cascade: ``foreground`` deletes what they own as well, ``orphan`` leaves it there
+    """
+    return all_deleted(access, {kind: names}, cascade)
+
+
+def all_deleted(
+    access: Access, objects: Mapping[Kind, Iterable[str]], cascade: str = "foreground"
+) -> StringCommand:
+    """Return the call that deletes objects of several kinds, as :func:`deleted` does.
+
+    + objects: their names by kind
+    """
     return command(
         access,
         "delete",
-        kind.argument,
-        *names,
+        *(f"{kind.argument}/{name}" for kind, names in objects.items() for name in names),
         "--ignore-not-found",
-        "--cascade=foreground",
+        f"--cascade={cascade}",
         "--timeout=5m",
         after=">/dev/null",
     )

@@ -12,7 +12,6 @@ from operations.commands import fail
 from operations.observation import recall
 from operations.openshift import kubectl
 from operations.openshift.kubectl import ClusterError, Manifest
-from quaylab.openshift.cluster import ROUTES
 from quaylab.openshift.objects import (
     CLAIM,
     CONFIG_MAP,
@@ -130,15 +129,20 @@ def _drift(
 ) -> dict[tuple[str, str], str]:
     """Compare objects with their descriptions; ``known`` are those that are there, if that is known
     already."""
+    wanted = list(wanted)
     manifests = [plan.scope.manifest(each) for each in wanted]
     if not manifests:
         return {}
     if plan.cluster.phase is None and not state.is_executing:
         # There is no namespace in which the server could rehearse.
         return {key_of(each): "missing" for each in manifests}
+    # The operator brings its kinds with it.
+    states = {each.key: "missing" for each in wanted if not plan.cluster.has(each.kind)}
+    manifests = [each for each in manifests if key_of(each) not in states]
+    if not manifests:
+        return states
     if known is None:
         known = {key_of(each): each for each in kubectl.existing(host, plan.access, manifests)}
-    states = {}
     for each in kubectl.rehearsed(host, plan.access, manifests):
         before = known.get(key_of(each))
         if before is None:
@@ -181,9 +185,7 @@ def former_removed(plan: ClusterPlan) -> Generator[StringCommand]:
     + plan: the run's plan
     """
     description = plan.description
-    # The job of a dump was for the migration, which is done.
-    jobs = (description.reach, description.migration)
-    wanted = (*description.lasting, *jobs, description.note, verification(""))
+    wanted = (*description.lasting, *description.finished, description.note, verification(""))
     kept = {each.key for each in wanted}
     try:
         found = ours(host, plan, (*REMOVED, SECRET, CONFIG_MAP))
@@ -207,10 +209,23 @@ def ours(host: Host, plan: ClusterPlan, kinds: Iterable[Kind]) -> dict[Kind, lis
     Raises:
         ClusterError: the cluster can't be asked.
     """
-    known = [each for each in kinds if each is not ROUTE or ROUTES in plan.cluster.groups]
+    return names_of(host, plan, kinds, {OWNER: plan.scope.owner})
+
+
+def names_of(
+    host: Host, plan: ClusterPlan, kinds: Iterable[Kind], labels: Mapping[str, str]
+) -> dict[Kind, list[str]]:
+    """Return the names of objects with these labels, by kind.
+
+    Raises:
+        ClusterError: the cluster can't be asked.
+    """
+    known = [each for each in kinds if plan.cluster.has(each)]
+    if not known:
+        return {}
     output = kubectl.ask(
         host, plan.access, "get", ",".join(each.argument for each in known),
-        f"--selector={OWNER}={plan.scope.owner}",
+        f"--selector={','.join(f'{key}={value}' for key, value in labels.items())}",
         "--output=jsonpath={range .items[*]}{.kind} {.metadata.name}{\"\\n\"}{end}",
     )  # fmt: skip
     lines = [line.split() for line in output.splitlines() if line.strip()]

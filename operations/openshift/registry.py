@@ -19,8 +19,9 @@ from operations.openshift.kubectl import ClusterError
 from operations.phases import postpone
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import Health, Registry, RegistryError
-from quaylab.openshift import front, quay
-from quaylab.openshift.objects import DEPLOYMENT, DIGEST, SECRET, Object
+from quaylab.openshift import front
+from quaylab.openshift.objects import DIGEST
+from quaylab.openshift.operator.state import current_version
 from quaylab.openshift.plan import VERIFIED, ClusterPlan, verification
 
 
@@ -69,7 +70,7 @@ def front_of(host: Host, plan: ClusterPlan) -> str:
     Raises:
         RegistryError: the cluster doesn't say it, or the router refuses the route.
     """
-    exposed = exposed_object(plan)
+    exposed = plan.description.front
     try:
         manifests = [plan.scope.manifest(exposed)]
         found = recall(host, "exposure", lambda: kubectl.existing(host, plan.access, manifests))
@@ -87,12 +88,6 @@ def front_of(host: Host, plan: ClusterPlan) -> str:
             f"{exposed}: the cluster has given it no address; does a controller for it run there?"
         )
     return address
-
-
-def exposed_object(plan: ClusterPlan) -> Object:
-    """Return the object that leads clients to Quay."""
-    (found,) = [each for each in plan.description.exposure if each.kind is not SECRET]
-    return found
 
 
 @operation()
@@ -149,13 +144,14 @@ def verified(plan: ClusterPlan) -> Generator[PyinfraCommand]:
 
 def _mark(host: Host, plan: ClusterPlan) -> tuple[str | None, str | None]:
     """Return what tells the present deployment from others, and that of the one verified last."""
-    deployment = next(each for each in plan.description.quay if each.kind is DEPLOYMENT)
-    wanted = [plan.scope.manifest(each) for each in (deployment, verification(""))]
+    subject = plan.description.verified
+    wanted = [plan.scope.manifest(each) for each in (subject, verification(""))]
     found = {each["metadata"]["name"]: each for each in kubectl.existing(host, plan.access, wanted)}
     mark = noted = None
-    if present := found.get(quay.NAME):
-        digest = plan.scope.manifest(deployment)["metadata"]["annotations"][DIGEST]
-        mark = f"{present['metadata']['uid']} {digest}"
+    if present := found.get(subject.name):
+        digest = plan.scope.manifest(subject)["metadata"]["annotations"][DIGEST]
+        # The operator goes to a newer release of Quay's by itself.
+        mark = f"{present['metadata']['uid']} {digest} {current_version(present)}".rstrip()
     if VERIFIED in found:
         noted = str((found[VERIFIED].get("data") or {}).get("quay"))
     return mark, noted

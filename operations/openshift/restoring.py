@@ -26,6 +26,13 @@ def chosen_dump(plan: ClusterPlan) -> tuple[str, str]:
     name = plan.registry.settings.restore or ""
     version = name.partition("-to-")[0]
     with refusals():
+        if plan.is_operated:
+            refuse(
+                [
+                    "openshift_method: the operator keeps no dumps; restore your backup as "
+                    "docs/openshift-operator.md says"
+                ]
+            )
         if not runs_here(plan.registry.topology, "database"):
             refuse(
                 ["database_host: the database runs elsewhere; restore it by its provider's means"]

@@ -18,8 +18,9 @@ from operations.run import Purpose, is_dry, reports
 from quaylab import plan as plans
 from quaylab.openshift import refusals as refused
 from quaylab.openshift.cluster import Access
-from quaylab.openshift.layout import CLUSTER, GROUP
+from quaylab.openshift.layout import CLUSTER, GROUP, is_operated
 from quaylab.openshift.objects import key_of
+from quaylab.openshift.operator import refusals as operator_refusals
 from quaylab.openshift.plan import ClusterPlan, verification
 from quaylab.plan import Plan
 from quaylab.problems import Problems, Refusal, refuse
@@ -51,6 +52,18 @@ def begin(purpose: Purpose = Purpose.DEPLOY) -> ClusterPlan:
     return plan
 
 
+def begin_part(method: str) -> ClusterPlan:
+    """Return the plan of this run, for the part of tasks/openshift.py that follows a method.
+
+    Raises ``DeployError`` if the settings name the other one, since the part was run by itself.
+    """
+    plan = begin()
+    with refusals():
+        if plan.registry.settings.openshift_method != method:
+            refuse([f"openshift_method: not {method}; run tasks/openshift.py"])
+    return plan
+
+
 def _make(purpose: Purpose) -> ClusterPlan:
     hosts = host_inputs(inventory)
     if not any(GROUP in each.groups for each in hosts):
@@ -79,8 +92,13 @@ def _make(purpose: Purpose) -> ClusterPlan:
         refuse(refused.server_problems(settings.openshift_server, remembered, server))
         logger.info(f"Cluster: {server}, namespace {access.namespace}")
         cluster = inquiry.cluster(client, access, server)
+        if is_operated(settings):
+            package = settings.openshift_operator
+            cluster = inquiry.with_operators(client, access, cluster, package)
         plan = ClusterPlan(_with_server(registry, server), access, cluster)
         refuse(refused.early_problems(cluster, settings))
+        if plan.is_operated and purpose.deploys:
+            refuse(operator_refusals.early_problems(cluster, settings, registry.topology))
         if purpose.deploys:
             refuse(inquiry.missing_rights(client, plan))
         plan = _with_found(client, plan)
@@ -90,7 +108,9 @@ def _make(purpose: Purpose) -> ClusterPlan:
         _refuse_unfit(client, plan)
         # Asked from here; the job that tries all addresses asks from inside the cluster.
         return dataclasses.replace(plan, registry=external_services.check(plan.registry))
-    refuse(refused.foreign_problems(plan.cluster, registry.credentials.fingerprint))
+    owner = registry.credentials.fingerprint
+    refuse(refused.foreign_problems(plan.cluster, owner))
+    refuse(refused.method_problems(plan.cluster, settings, owner))
     return plan
 
 
@@ -106,7 +126,8 @@ def _with_found(client: Host, plan: ClusterPlan) -> ClusterPlan:
         return plan
     description = plan.description
     wanted = (*description.lasting, description.note, verification(""))
-    found = kubectl.existing(client, plan.access, map(plan.scope.manifest, wanted))
+    known = [plan.scope.manifest(each) for each in wanted if plan.cluster.has(each.kind)]
+    found = kubectl.existing(client, plan.access, known)
     cluster = dataclasses.replace(plan.cluster, found={key_of(each): each for each in found})
     return dataclasses.replace(plan, cluster=cluster)
 
@@ -114,12 +135,16 @@ def _with_found(client: Host, plan: ClusterPlan) -> ClusterPlan:
 def _refuse_unfit(client: Host, plan: ClusterPlan) -> None:
     """Stop if the cluster can't have the registry, or has data that this run doesn't match."""
     registry, owner = plan.registry, plan.registry.credentials.fingerprint
-    problems = Problems(refused.problems(plan.cluster, registry.context, plan.description, owner))
-    if not problems:
-        problems += schema_version.problems(
-            registry.settings, registry.topology, plan.schema, (CLUSTER,), RESTORE
-        )
-    refuse(problems)
+    refuse(refused.method_problems(plan.cluster, registry.settings, owner))
+    if plan.is_operated:
+        refuse(operator_refusals.problems(plan.cluster, registry.settings, plan.operator, owner))
+    else:
+        problems = Problems(refused.problems(plan.cluster, registry.context, plan.template, owner))
+        if not problems:
+            problems += schema_version.problems(
+                registry.settings, registry.topology, plan.schema, (CLUSTER,), RESTORE
+            )
+        refuse(problems)
     try:
         objects.observe(client, plan)
     except ClusterError as error:

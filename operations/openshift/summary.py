@@ -10,6 +10,7 @@ from pyinfra.api.command import PyinfraCommand
 from rich.console import Console
 
 from operations import reach
+from operations.openshift import kubectl, operator
 from operations.openshift.kubectl import ClusterError
 from operations.openshift.objects import drift
 from operations.openshift.registry import front_of, health_line, opened
@@ -19,12 +20,15 @@ from operations.status import table_of
 from operations.summary import panel
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
-from quaylab.openshift.layout import runs_here
-from quaylab.openshift.objects import DEPLOYMENT
+from quaylab.openshift.layout import REGISTRY, runs_here
+from quaylab.openshift.objects import DEPLOYMENT, QUAY_REGISTRY
+from quaylab.openshift.operator.description import channel
+from quaylab.openshift.operator.state import current_version
 from quaylab.openshift.plan import ClusterPlan
 from quaylab.services import BY_NAME
 
 INSIDE = "from inside the cluster"
+BY_OPERATOR = "the health of all components, by the operator"
 
 
 @operation()
@@ -36,13 +40,14 @@ def printed(plan: ClusterPlan) -> Generator[PyinfraCommand]:
     if postpone("printed when the run comes to it"):
         return
     # stderr, beside pyinfra's own output: stdout may hold --json.
-    framed = panel(f"Quay {plan.registry.version}", _rows(plan))
+    version = _version(plan)
+    framed = panel(f"Quay {version}", _rows(plan, version))
     Console(stderr=True, highlight=False).print(framed)
     host.noop("the summary was printed")
     yield from ()
 
 
-def _rows(plan: ClusterPlan) -> list[tuple[str, str]]:
+def _rows(plan: ClusterPlan, version: str) -> list[tuple[str, str]]:
     settings, topology, store = plan.registry.settings, plan.registry.topology, plan.registry.store
     try:
         health = health_line(host, plan)
@@ -61,11 +66,22 @@ def _rows(plan: ClusterPlan) -> list[tuple[str, str]]:
         rows.append(("CA", trusted))
     return [
         *rows,
-        ("Version", plan.registry.version),
+        ("Version", version),
         ("Health", health),
         ("Checked", _checked(plan)),
         ("Verified", "login, push, pull and delete of an image over TLS"),
     ]
+
+
+def _version(plan: ClusterPlan) -> str:
+    """Return the version of Quay's that runs: within a channel the operator chooses it."""
+    if not plan.is_operated:
+        return plan.registry.version
+    try:
+        registry = kubectl.named(host, plan.access, QUAY_REGISTRY, REGISTRY)
+    except ClusterError:
+        registry = None
+    return current_version(registry) or "of an unknown version"
 
 
 def _checked(plan: ClusterPlan) -> str:
@@ -74,8 +90,9 @@ def _checked(plan: ClusterPlan) -> str:
     elsewhere = [
         BY_NAME[name].title for name in topology.endpoints if not runs_here(topology, name)
     ]
-    text = f"the services' addresses {INSIDE}"
-    return f"{text}; the logins of {', '.join(elsewhere)} from {host.name}" if elsewhere else text
+    inside = BY_OPERATOR if plan.is_operated else f"the services' addresses {INSIDE}"
+    logins = f"; the logins of {', '.join(elsewhere)} from {host.name}" if elsewhere else ""
+    return inside + logins
 
 
 @operation()
@@ -89,6 +106,8 @@ def status_printed(plan: ClusterPlan) -> Generator[PyinfraCommand]:
         return
     topology = plan.registry.topology
     parts: dict[str, Callable[[ClusterPlan], str]] = {"Objects": _objects}
+    if plan.is_operated:
+        parts |= {"Operator": _operator, "Quay": _operated_quay}
     for each in plan.description.lasting:
         if each.kind is DEPLOYMENT:
             parts[BY_NAME[each.component].title] = _Deployment(each.name)
@@ -125,6 +144,21 @@ class _Deployment:
         if not pods:
             raise RegistryError("scaled to 0 pods; ./lab up brings them back")
         return f"{pods} ready"
+
+
+def _operator(plan: ClusterPlan) -> str:
+    wanted, found = channel(plan.registry.settings), operator.installation_of(host, plan)
+    if not found.is_done(wanted):
+        raise RegistryError(found.failure or found.reason(wanted))
+    return f"{found.installed} of channel {wanted} runs"
+
+
+def _operated_quay(plan: ClusterPlan) -> str:
+    found = operator.registry_of(host, plan)
+    if not operator.is_made(host, plan, found):
+        reasons = [*found.failing, *dict.fromkeys(map(str, found.reasons))]
+        raise RegistryError("; ".join(reasons) or "the operator has not finished yet")
+    return f"{found.current_version} is available, {plan.operator.replicas} pods ready"
 
 
 class _Elsewhere:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 
 from pyinfra import host
@@ -82,7 +82,7 @@ def completed(
 def _is_stale(plan: ClusterPlan, found: Workloads, job: Object) -> bool:
     """Whether a dump is too old, and can be made again since the migration has not begun."""
     ended = found.jobs[job.name]["status"].get("completionTime")
-    if found.job_state(plan.description.migration.name) or not ended:
+    if found.job_state(plan.template.migration.name) or not ended:
         return False
     age = datetime.now(timezone.utc) - datetime.fromisoformat(ended.replace("Z", "+00:00"))
     return age.total_seconds() > FRESH
@@ -99,9 +99,18 @@ def state_of(host: Host, plan: ClusterPlan) -> Workloads:
 
 
 def _present_state(host: Host, plan: ClusterPlan) -> Workloads:
-    labels = f"app.kubernetes.io/instance={plan.scope.instance}"
+    return with_labels(host, plan, {"app.kubernetes.io/instance": plan.scope.instance})
+
+
+def with_labels(host: Host, plan: ClusterPlan, labels: Mapping[str, str]) -> Workloads:
+    """Return the state of the deployments, jobs and pods that have these labels.
+
+    Raises:
+        ClusterError: the cluster can't be asked.
+    """
+    selector = ",".join(f"{key}={value}" for key, value in labels.items())
     fact = Fact()
-    output = kubectl.run(host, fact.command(plan.access.options, labels))
+    output = kubectl.run(host, fact.command(plan.access.options, selector))
     return fact.process(output.splitlines())
 
 
@@ -202,11 +211,12 @@ def _report(host: Host, plan: ClusterPlan, text: str, known: Sequence[Reason]) -
         lines.append("  the cluster gives no reason")
     for pod, container in dict.fromkeys((each.pod, each.container) for each in known):
         if container:
-            lines += [f"    | {line}" for line in _log(host, plan, pod, container)]
+            lines += [f"    | {line}" for line in log(host, plan, pod, container)]
     return "\n".join(lines)
 
 
-def _log(host: Host, plan: ClusterPlan, pod: str, container: str) -> list[str]:
+def log(host: Host, plan: ClusterPlan, pod: str, container: str) -> list[str]:
+    """Return the last lines of a container's log."""
     words = ("logs", pod, f"--container={container}", f"--tail={LOG_LINES}")
     try:
         return kubectl.ask(host, plan.access, *words).splitlines()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from quaylab.openshift import backing, quay
@@ -20,6 +22,14 @@ from quaylab.services import quay as quay_service
 from quaylab.services.base import Context
 
 TLS_SECRET = "quaylab-tls"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What clients are led to: the Service inside the cluster, and the labels of Quay's pods."""
+
+    service: str
+    pods: Mapping[str, str]
 
 
 def policies(context: Context, scope: Scope) -> tuple[Object, ...]:
@@ -57,14 +67,18 @@ def _policy(scope: Scope, component: str, port: int | None, clients: list[str] |
     return Object(NETWORK_POLICY, f"quaylab-{component}", {"spec": spec}, component)
 
 
-def exposure(context: Context, scope: Scope) -> tuple[Object, ...]:
+def exposure(context: Context, target: Target) -> tuple[Object, ...]:
     """Return what leads clients to Quay's pods, beside the Service inside the cluster."""
     match context.settings.openshift_exposure:
         case "ingress":
-            return _ingress(context)
+            return _ingress(context, target)
         case "loadbalancer":
-            return (_load_balancer(context, scope),)
-    return (_route(context),)
+            return (_load_balancer(context, target),)
+    return (_route(context, target),)
+
+
+def target(scope: Scope) -> Target:
+    return Target(quay.NAME, scope.selector(quay.COMPONENT))
 
 
 def service(scope: Scope) -> Object:
@@ -72,10 +86,10 @@ def service(scope: Scope) -> Object:
     return backing.service(scope, quay.NAME, quay.COMPONENT, ports)
 
 
-def _route(context: Context) -> Object:
+def _route(context: Context, target: Target) -> Object:
     spec = {
         "host": context.topology.hostname,
-        "to": {"kind": "Service", "name": quay.NAME, "weight": 100},
+        "to": {"kind": "Service", "name": target.service, "weight": 100},
         "port": {"targetPort": "https"},
         # Quay has the certificate, as on machines.
         "tls": {"termination": "passthrough", "insecureEdgeTerminationPolicy": "Redirect"},
@@ -84,15 +98,24 @@ def _route(context: Context) -> Object:
     return Object(ROUTE, quay.NAME, {"spec": spec}, quay.COMPONENT)
 
 
-def _load_balancer(context: Context, scope: Scope) -> Object:
-    ports = {"https": (context.topology.https_port, quay_service.HTTPS_PORT)}
-    found = backing.service(scope, f"{quay.NAME}-public", quay.COMPONENT, ports)
-    # Only nodes with a pod take part, so that Quay sees the clients' addresses.
-    spec = {**found.content["spec"], "type": "LoadBalancer", "externalTrafficPolicy": "Local"}
-    return Object(SERVICE, found.name, {"spec": spec}, quay.COMPONENT)
+def _load_balancer(context: Context, target: Target) -> Object:
+    port = {
+        "name": "https",
+        "protocol": "TCP",
+        "port": context.topology.https_port,
+        "targetPort": quay_service.HTTPS_PORT,
+    }
+    spec = {
+        "selector": dict(target.pods),
+        "ports": [port],
+        "type": "LoadBalancer",
+        # Only nodes with a pod take part, so that Quay sees the clients' addresses.
+        "externalTrafficPolicy": "Local",
+    }
+    return Object(SERVICE, f"{quay.NAME}-public", {"spec": spec}, quay.COMPONENT)
 
 
-def _ingress(context: Context) -> tuple[Object, ...]:
+def _ingress(context: Context, target: Target) -> tuple[Object, ...]:
     """Return an Ingress with the registry's certificate; behind it, Quay is reached by TLS as well.
 
     Ingress has no field for that, nor for the size of uploads: the annotations are those of
@@ -105,7 +128,7 @@ def _ingress(context: Context) -> tuple[Object, ...]:
     }
     content = {"type": "kubernetes.io/tls", "data": secret_data(values)}
     hostname = context.topology.hostname
-    backend = {"service": {"name": quay.NAME, "port": {"name": "https"}}}
+    backend = {"service": {"name": target.service, "port": {"name": "https"}}}
     spec = {
         "tls": [{"hosts": [hostname], "secretName": TLS_SECRET}],
         "rules": [

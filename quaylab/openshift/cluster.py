@@ -9,6 +9,8 @@ from typing import Any
 from quaylab.openshift import objects
 from quaylab.openshift.description import Description
 from quaylab.openshift.objects import Kind
+from quaylab.openshift.operator.description import KEPT_PARTS, REMOVED_PARTS, OperatorDescription
+from quaylab.openshift.operator.state import Package, Tenant
 from quaylab.settings.loading import Settings
 
 # The groups of the API that only OpenShift has.
@@ -89,6 +91,9 @@ class Cluster:
         storage_classes: whether each is the default, by name; None: the login may not list them.
         quotas: the namespace's ResourceQuotas.
         found: the objects of the description that are there, by kind and name.
+        packages: Quay's operator in the catalogues that have it.
+        tenants: what OLM has in the namespace.
+        has_database_claim: whether the claim of the operator's database is there.
     """
 
     server: str
@@ -98,6 +103,13 @@ class Cluster:
     storage_classes: Mapping[str, bool] | None
     quotas: tuple[Mapping[str, Any], ...] = ()
     found: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    packages: tuple[Package, ...] = ()
+    tenants: tuple[Tenant, ...] = ()
+    has_database_claim: bool = False
+
+    def has(self, kind: Kind) -> bool:
+        """Whether the cluster's API has a kind; those of Kubernetes' core are everywhere."""
+        return not kind.group or kind.group in self.groups
 
     @property
     def is_openshift(self) -> bool:
@@ -109,7 +121,9 @@ class Cluster:
         return int(self.version.split(".")[1])
 
 
-def rights(description: Description, namespace: str, makes_namespace: bool) -> list[Right]:
+def rights(
+    description: Description | OperatorDescription, namespace: str, makes_namespace: bool
+) -> list[Right]:
     """Return the rights that a run needs."""
     wanted = (*description.lasting, *description.jobs, description.note)
     kinds: dict[Kind, None] = dict.fromkeys(each.kind for each in wanted)
@@ -120,9 +134,27 @@ def rights(description: Description, namespace: str, makes_namespace: bool) -> l
         Right("list", "", "events", namespace),
         Right("list", "", "resourcequotas", namespace),
     ]
+    if isinstance(description, OperatorDescription):
+        found += [
+            Right(verb, kind.group, kind.resource, namespace)
+            for kind, verbs in _of_the_operator(description).items()
+            if kind not in kinds
+            for verb in verbs
+        ]
     if objects.ROUTE in kinds:
         # OpenShift lets only some choose a route's host.
         found.append(Right("create", objects.ROUTE.group, "routes", namespace, "custom-host"))
     if makes_namespace:
         found.append(Right("create", "", objects.NAMESPACE.resource, ""))
     return found
+
+
+def _of_the_operator(description: OperatorDescription) -> dict[Kind, tuple[str, ...]]:
+    """Return the rights on what OLM and the operator make: it is read, and removed at the end."""
+    unused = [
+        *([] if description.makes_bucket else [objects.BUCKET_CLAIM]),
+        *([objects.ROUTE] if description.exposure else []),
+    ]
+    kinds = (objects.SERVICE_VERSION, *REMOVED_PARTS, *KEPT_PARTS)
+    used = [each for each in kinds if each not in unused]
+    return {objects.PACKAGE: ("list",), **dict.fromkeys(used, ("get", "list", "delete"))}

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from quaylab.checks import blob_location
 from quaylab.openshift import access, backing, quay
 from quaylab.openshift.layout import replicas, runs_here
-from quaylab.openshift.objects import CONFIG_MAP, NAMESPACE, Object, Scope
+from quaylab.openshift.objects import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    NAMESPACE,
+    SECRET,
+    Object,
+    Scope,
+)
 from quaylab.openshift.pods import Pods
 from quaylab.services import database, quay_config, redis
 from quaylab.services import quay as quay_service
@@ -52,6 +59,22 @@ class Description:
     def jobs(self) -> tuple[Object, ...]:
         return (self.reach, *([self.dump] if self.dump else []), self.migration)
 
+    @property
+    def finished(self) -> tuple[Object, ...]:
+        """The jobs that stay, so that they aren't run again; that of a dump was for the migration,
+        which is done."""
+        return (self.reach, self.migration)
+
+    @property
+    def front(self) -> Object:
+        """The object that leads clients to Quay."""
+        return front(self.exposure)
+
+    @property
+    def verified(self) -> Object:
+        """The object whose changes make a new verification due."""
+        return next(each for each in self.quay if each.kind is DEPLOYMENT)
+
 
 def describe(
     context: Context, scope: Scope, is_openshift: bool, schema: str | None = None
@@ -77,9 +100,15 @@ def describe(
         quay.dump(context, pods, str(schema)) if dumps else None,
         quay.migration(context, pods, files),
         (quay.deployment(context, pods, files), *budget),
-        access.exposure(context, scope),
+        access.exposure(context, access.target(scope)),
         note(context, version),
     )
+
+
+def front(exposure: Iterable[Object]) -> Object:
+    """Return the object that leads clients to Quay, beside which there may be a Secret."""
+    (found,) = [each for each in exposure if each.kind is not SECRET]
+    return found
 
 
 def note(context: Context, schema: str) -> Object:

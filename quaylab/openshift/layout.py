@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from quaylab.endpoints import Endpoint
 from quaylab.model import LOOPBACK, container_name
+from quaylab.openshift.operator import settings as operator_settings
 from quaylab.problems import Problems, refuse
 from quaylab.services import BY_NAME, SERVICES
 from quaylab.services.base import BackingService, Groups
@@ -18,6 +19,9 @@ GROUP = "openshift"
 # In place of a host's name, for the services that run in the cluster.
 CLUSTER = "the cluster"
 HTTPS_PORT = 443
+OPERATOR = "operator"
+# The name of the QuayRegistry; what the operator makes of it has names that begin so.
+REGISTRY = "quaylab"
 # Settings that only make sense on machines.
 OF_MACHINES = (
     "balancer_host",
@@ -33,7 +37,7 @@ def build(settings: Settings, groups: Groups, hosts: list[HostInput]) -> Topolog
     """Work out the topology of a registry in the cluster of group `openshift`.
 
     Its services have the addresses that they have on a single machine: there containers find each
-    other by name, here by the Services of the same names.
+    other by name, here by the Services of the same names. The operator gives them names of its own.
 
     Raises:
         Refusal: a setting doesn't fit, or services are placed on machines.
@@ -51,7 +55,7 @@ def build(settings: Settings, groups: Groups, hosts: list[HostInput]) -> Topolog
     endpoints: dict[str, Endpoint] = {}
     for service in SERVICES:
         if isinstance(service, BackingService) and not service.external_address(settings):
-            name, port = container_name(service.name), service.inside_port(settings)
+            name, port = service_name(settings, service.name), service.inside_port(settings)
             endpoints[service.name] = Endpoint((CLUSTER,), name, port, name, port, None)
         elif found := service.endpoint(settings, groups, lambda _: LOOPBACK):
             endpoints[service.name] = found
@@ -67,14 +71,26 @@ def build(settings: Settings, groups: Groups, hosts: list[HostInput]) -> Topolog
     )
 
 
+def is_operated(settings: Settings) -> bool:
+    """Whether Quay's operator makes the registry."""
+    return settings.openshift_method == OPERATOR
+
+
+def service_name(settings: Settings, service: str) -> str:
+    """Return the name of the Service before a service that runs in the cluster."""
+    return f"{REGISTRY}-quay-{service}" if is_operated(settings) else container_name(service)
+
+
 def runs_here(topology: Topology, service: str) -> bool:
     """Whether a service that Quay uses runs in the cluster."""
     return CLUSTER in topology.endpoints[service].hosts
 
 
 def replicas(settings: Settings, topology: Topology) -> int:
-    """Return the number of Quay's pods: a volume serves only one of them."""
-    return settings.openshift_replicas or (2 if topology.store else 1)
+    """Return the number of Quay's pods: a volume serves only one of them, and the operator keeps
+    the blobs in none."""
+    has_volume = topology.store is None and not is_operated(settings)
+    return settings.openshift_replicas or (1 if has_volume else 2)
 
 
 def _placement_problems(settings: Settings, groups: Groups, clients: list[str]) -> Iterator[str]:
@@ -108,7 +124,9 @@ def _setting_problems(settings: Settings, groups: Groups) -> Iterator[str]:
         yield f"image_source: {settings.image_source}, but a cluster pulls its images; set registry"
     if is_legacy(quay_version(settings)):
         yield "quay_version: Quay 2.9 does not run in a cluster; set a version of Quay 3"
-    if settings.database_engine != "postgresql" and not settings.database_host:
+    if is_operated(settings):
+        yield from operator_settings.problems(settings)
+    elif settings.database_engine != "postgresql" and not settings.database_host:
         yield (
             f"database_engine: {settings.database_engine} is not run in a cluster; set "
             "database_host to one that runs elsewhere, or take postgresql"
@@ -119,7 +137,8 @@ def _setting_problems(settings: Settings, groups: Groups) -> Iterator[str]:
             f"{HTTPS_PORT}; leave it out, or set openshift_exposure to loadbalancer"
         )
     pods = settings.openshift_replicas or 1
-    if pods > 1 and kind(settings, groups) == "local":
+    has_volume = kind(settings, groups) == "local" and not is_operated(settings)
+    if pods > 1 and has_volume:
         yield (
             f"openshift_replicas: {pods} pods, but the blobs are in a volume, which only one pod "
             "has; set `storage` to an object store, or leave it out"

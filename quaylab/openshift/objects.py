@@ -54,6 +54,16 @@ NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"
 DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 INGRESS = Kind("networking.k8s.io/v1", "Ingress", "ingresses")
 ROUTE = Kind("route.openshift.io/v1", "Route", "routes")
+OPERATOR_GROUP = Kind("operators.coreos.com/v1", "OperatorGroup", "operatorgroups")
+SUBSCRIPTION = Kind("operators.coreos.com/v1alpha1", "Subscription", "subscriptions")
+# An installed version of an operator.
+SERVICE_VERSION = Kind(
+    "operators.coreos.com/v1alpha1", "ClusterServiceVersion", "clusterserviceversions"
+)
+# An operator in a catalogue.
+PACKAGE = Kind("packages.operators.coreos.com/v1", "PackageManifest", "packagemanifests")
+QUAY_REGISTRY = Kind("quay.redhat.com/v1", "QuayRegistry", "quayregistries")
+BUCKET_CLAIM = Kind("objectbucket.io/v1alpha1", "ObjectBucketClaim", "objectbucketclaims")
 
 
 @dataclass(frozen=True)

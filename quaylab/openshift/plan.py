@@ -8,11 +8,17 @@ from functools import cached_property
 from quaylab.openshift import quay
 from quaylab.openshift.cluster import Access, Cluster
 from quaylab.openshift.description import NOTE, Description, describe
-from quaylab.openshift.objects import CONFIG_MAP, Object, Scope
+from quaylab.openshift.layout import REGISTRY, is_operated
+from quaylab.openshift.objects import CONFIG_MAP, QUAY_REGISTRY, Object, Scope
+from quaylab.openshift.operator import description as operator
+from quaylab.openshift.operator.description import OperatorDescription
+from quaylab.openshift.operator.state import current_version
 from quaylab.openshift.pods import Pods
 from quaylab.plan import Plan
 
 VERIFIED = "quaylab-verified"
+# Where OpenShift has its catalogues of operators.
+MARKETPLACE = "openshift-marketplace"
 
 
 @dataclass(frozen=True)
@@ -31,14 +37,38 @@ class ClusterPlan:
         return scope_of(self.registry)
 
     @property
+    def is_operated(self) -> bool:
+        """Whether Quay's operator makes the registry."""
+        return is_operated(self.registry.settings)
+
+    @property
     def schema(self) -> str | None:
         """The version of the database's schema when the run began; None: there is no database."""
+        if self.is_operated:
+            return current_version(self.cluster.found.get((QUAY_REGISTRY.name, REGISTRY))) or None
         note = self.cluster.found.get((CONFIG_MAP.name, NOTE))
-        return str(note["data"]["schema"]) if note else None
+        return (note["data"].get("schema") or None) if note else None
+
+    @property
+    def description(self) -> Description | OperatorDescription:
+        return self.operator if self.is_operated else self.template
 
     @cached_property
-    def description(self) -> Description:
+    def template(self) -> Description:
+        """The objects of the template method."""
         return describe(self.registry.context, self.scope, self.cluster.is_openshift, self.schema)
+
+    @cached_property
+    def operator(self) -> OperatorDescription:
+        """The objects of the operator method."""
+        catalogue = self.registry.settings.openshift_catalogue
+        known = {each.catalogue: each.namespace for each in self.cluster.packages}
+        return operator.describe(
+            self.registry.context,
+            self.scope,
+            self.cluster.is_openshift,
+            known.get(catalogue, MARKETPLACE),
+        )
 
     def restoration(self, dump: str) -> Object:
         """Return the job that restores a dump."""

@@ -26,6 +26,14 @@ def number(quantity: str | int) -> float:
     return float(found[1]) * _FACTORS[found[2]]
 
 
+def shortest(mebibytes: int) -> str:
+    """Return an amount as the API's own clients write it: 4Gi, not 4096Mi."""
+    for unit, size in (("Ti", 1024**2), ("Gi", 1024)):
+        if mebibytes % size == 0:
+            return f"{mebibytes // size}{unit}"
+    return f"{mebibytes}Mi"
+
+
 def text(amount: float) -> str:
     """Return a number as a quantity for people, such as 4.5Gi."""
     for unit in ("Gi", "Mi"):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from quaylab.openshift import objects
 from quaylab.openshift.cluster import OLDEST, ROUTES, Cluster
-from quaylab.openshift.description import Description, images, logins_of
+from quaylab.openshift.description import NOTE, Description, images, logins_of
 from quaylab.openshift.objects import Object
 from quaylab.openshift.quantities import number, text
 from quaylab.services.base import Context
@@ -81,6 +81,24 @@ def foreign_problems(cluster: Cluster, owner: str) -> Iterator[str]:
                 f"openshift_namespace: {kind} {name} is there already and {whose}; set another "
                 "namespace, or remove or rename it"
             )
+
+
+def method_problems(cluster: Cluster, settings: Settings, owner: str) -> Iterator[str]:
+    """Yield that this registry was made by the other method.
+
+    Args:
+        owner: the fingerprint of the registry's credentials.
+    """
+    note = cluster.found.get((objects.CONFIG_MAP.name, NOTE))
+    if note is None or objects.owner_of(note) != owner:
+        return
+    before = note["data"].get("method", "template")
+    if before != settings.openshift_method:
+        yield (
+            f"openshift_method: {settings.openshift_method}, but the registry in "
+            f"{settings.openshift_namespace} was made with {before}; set it back, or make a new "
+            "registry in another namespace and move this one there, as docs/openshift.md says"
+        )
 
 
 def _storage_problems(

@@ -34,6 +34,17 @@ class OpenShift(Section):
         description="Namespace (in OpenShift: project) of the registry, which is made if it is "
         "missing"
     )
+    openshift_method: Literal["template", "operator"] = Field(
+        description="How the registry is made: by Quaylab's own objects (template), or by Quay's "
+        "operator (operator)"
+    )
+    openshift_catalogue: ObjectName = Field(
+        description="Catalogue that the operator is installed from"
+    )
+    openshift_operator: ObjectName = Field(
+        description="The operator's package in that catalogue; in community-operators it is "
+        "project-quay"
+    )
     openshift_exposure: Literal["route", "ingress", "loadbalancer"] | None = Field(
         description="How clients reach the registry; None: a route, which only OpenShift has"
     )

@@ -17,7 +17,7 @@ TASKS = sorted(
     # Tested in tests/openshift.
     and "openshift" not in path.stem
 )
-OF_CLUSTERS = sorted(f"tasks/{path.name}" for path in (ROOT / "tasks").glob("*openshift.py"))
+OF_CLUSTERS = sorted(f"tasks/{path.name}" for path in (ROOT / "tasks").glob("*openshift*.py"))
 
 
 def _inventory(project: Project) -> str:

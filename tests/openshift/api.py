@@ -59,6 +59,20 @@ OPENSHIFT: Mapping[str, tuple[tuple[str, str, bool], ...]] = {
         ("securitycontextconstraints", "SecurityContextConstraints", False),
     ),
 }
+# What the Operator Lifecycle Manager brings, and NooBaa, of which the operator gets a bucket.
+OLM: Mapping[str, tuple[tuple[str, str, bool], ...]] = {
+    "operators.coreos.com/v1": (("operatorgroups", "OperatorGroup", True),),
+    "operators.coreos.com/v1alpha1": (
+        ("subscriptions", "Subscription", True),
+        ("clusterserviceversions", "ClusterServiceVersion", True),
+    ),
+    "packages.operators.coreos.com/v1": (("packagemanifests", "PackageManifest", True),),
+    "objectbucket.io/v1alpha1": (("objectbucketclaims", "ObjectBucketClaim", True),),
+}
+# What Quay's operator brings as it is installed.
+QUAY: Mapping[str, tuple[tuple[str, str, bool], ...]] = {
+    "quay.redhat.com/v1": (("quayregistries", "QuayRegistry", True),),
+}
 
 
 class Api(ThreadingHTTPServer):
@@ -308,21 +322,26 @@ class _Handler(BaseHTTPRequestHandler):
             case "PUT":
                 return 200, storage.replace(key, json.loads(body), manager, dry)
             case "DELETE":
-                return 200, storage.delete(key)
+                policy = json.loads(body or b"{}").get("propagationPolicy")
+                return 200, storage.delete(key, orphans=policy == "Orphan")
         raise Refused(405, "MethodNotAllowed", "the server does not allow this method")
 
     def _list(self, version: str, plural: str, namespace: str) -> Manifest:
         pairs = (pair.partition("=") for pair in self.query.get("labelSelector", "").split(","))
         selector = {key: value for key, _, value in pairs if key}
         kind = next(each[1] for each in self.server.kinds[version] if each[0] == plural)
+        found = list(self.server.storage.list(plural, namespace, selector))
+        if plural == "packagemanifests":
+            # Catalogues are for all namespaces: each has their packages as its own.
+            found = list(self.server.storage.list(plural, "", selector))
+            for each in found:
+                each["metadata"]["namespace"] = namespace
         return {
             "apiVersion": version,
             "kind": f"{kind}List",
             "metadata": {"resourceVersion": str(self.server.storage.version)},
             "items": [
-                each
-                for each in self.server.storage.list(plural, namespace, selector)
-                if _matches(each, self.query.get("fieldSelector", ""))
+                each for each in found if _matches(each, self.query.get("fieldSelector", ""))
             ],
         }
 

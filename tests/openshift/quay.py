@@ -12,7 +12,8 @@ from pathlib import Path
 from tests.openshift.api import Api
 from tests.unit.quaylab.small_quay import SmallQuay
 
-DEPLOYMENT, BUNDLE = "quaylab-quay", "quaylab-quay-bundle"
+# Quaylab's own, and the operator's.
+DEPLOYMENTS, BUNDLE = ("quaylab-quay", "quaylab-quay-app"), "quaylab-quay-bundle"
 
 
 class Quay:
@@ -26,9 +27,16 @@ class Quay:
 
     def follow(self, deployment: str) -> None:
         """Start, or start again with the present bundle, once its deployment is ready."""
-        if deployment != DEPLOYMENT:
+        if deployment not in DEPLOYMENTS:
             return
         self.close()
+        (replicas,) = (
+            each["spec"]["replicas"]
+            for (plural, _, name), each in self.api.storage.objects.items()
+            if (plural, name) == ("deployments", deployment)
+        )
+        if not replicas:
+            return
         (data,) = (
             each["data"]
             for (plural, _, name), each in self.api.storage.objects.items()

@@ -120,9 +120,17 @@ class Storage:
         owners[manager] = owners.get(manager, set()) | (different & after)
         return self._store(key, live, manifest, owners, dry)
 
-    def delete(self, key: Key) -> Manifest:
+    def delete(self, key: Key, orphans: bool = False) -> Manifest:
+        """Delete an object, and what it owns; or leave that there, as nobody's."""
         manifest = self.get(key)
         del self.objects[key], self.owners[key]
+        for other, each in list(self.objects.items()):
+            references = each["metadata"].get("ownerReferences") or []
+            if manifest["metadata"].get("uid") in [one["uid"] for one in references]:
+                if orphans:
+                    del each["metadata"]["ownerReferences"]
+                elif other in self.objects:
+                    self.delete(other)
         if key[0] == "namespaces":
             for other in [each for each in self.objects if each[1] == key[2]]:
                 del self.objects[other], self.owners[other]

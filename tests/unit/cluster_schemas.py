@@ -1,4 +1,4 @@
-"""Schemas of the kinds that Kubernetes itself does not have: OpenShift's.
+"""Schemas of the kinds that Kubernetes itself does not have: OpenShift's, OLM's, Quay's operator's.
 
 They were written from the APIs' documentation, for the fields that Quaylab uses; an unknown field
 is an error, as in strict validation.
@@ -37,7 +37,39 @@ def items(schema: Any) -> dict[str, Any]:
     return {"type": "array", "items": schema}
 
 
+# What the API server takes; the operator writes it in its shortest form.
+QUANTITY = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?([KMGTPE]i|[numkMGTPE])?$"}
+QUANTITIES = {"type": "object", "additionalProperties": QUANTITY}
+COMPONENT = closed(
+    ("kind", "managed"),
+    kind=one_of(
+        "quay", "postgres", "clair", "clairpostgres", "redis", "horizontalpodautoscaler",
+        "objectstorage", "route", "mirror", "monitoring", "tls",
+    ),
+    managed=FLAG,
+    overrides=closed(
+        volumeSize=QUANTITY,
+        env=items(closed(("name", "value"), name=TEXT, value=TEXT)),
+        replicas=NUMBER,
+        labels=TEXTS,
+        annotations=TEXTS,
+        resources=closed(limits=QUANTITIES, requests=QUANTITIES),
+    ),
+)  # fmt: skip
 SPECS: Mapping[tuple[str, str], Any] = {
+    ("operators.coreos.com/v1", "OperatorGroup"): closed(targetNamespaces=items(TEXT)),
+    ("operators.coreos.com/v1alpha1", "Subscription"): closed(
+        ("name", "source", "sourceNamespace"),
+        name=TEXT,
+        channel=TEXT,
+        source=TEXT,
+        sourceNamespace=TEXT,
+        startingCSV=TEXT,
+        installPlanApproval=one_of("Automatic", "Manual"),
+    ),
+    ("quay.redhat.com/v1", "QuayRegistry"): closed(
+        configBundleSecret=TEXT, components=items(COMPONENT)
+    ),
     ("route.openshift.io/v1", "Route"): closed(
         ("to",),
         host=TEXT,

@@ -12,6 +12,8 @@ from quaylab.openshift.cluster import Cluster
 from quaylab.openshift.description import Description
 from quaylab.openshift.layout import GROUP
 from quaylab.openshift.objects import Object, Scope
+from quaylab.openshift.operator import description as operator
+from quaylab.openshift.operator.description import OperatorDescription
 from quaylab.secrets.credentials import Credentials
 from quaylab.services.base import Context
 from tests.unit import samples
@@ -51,11 +53,17 @@ def describe(is_openshift: bool = True, schema: str | None = None, **changes: An
     return description.describe(context(**changes), SCOPE, is_openshift, schema)
 
 
-def everything(found: Description) -> tuple[Object, ...]:
+def operate(is_openshift: bool = True, **changes: Any) -> OperatorDescription:
+    """Return the objects of the operator method."""
+    where = context(**{"openshift_method": "operator", **changes})
+    return operator.describe(where, SCOPE, is_openshift, "openshift-marketplace")
+
+
+def everything(found: Description | OperatorDescription) -> tuple[Object, ...]:
     return (found.namespace, *found.lasting, *found.jobs, found.note)
 
 
-def manifests(found: Description) -> list[dict[str, Any]]:
+def manifests(found: Description | OperatorDescription) -> list[dict[str, Any]]:
     return [SCOPE.manifest(each) for each in everything(found)]
 
 

@@ -48,7 +48,7 @@ def test_manifests_are_no_arguments() -> None:
 
 def test_deletions_name_kind_and_group() -> None:
     call: StringCommand = kubectl.deleted(ACCESS, DEPLOYMENT, "quaylab-quay")
-    assert "delete deployments.v1.apps quaylab-quay" in call.get_raw_value()
+    assert "delete deployments.v1.apps/quaylab-quay" in call.get_raw_value()
 
 
 @pytest.mark.parametrize(

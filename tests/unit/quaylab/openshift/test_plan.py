@@ -36,7 +36,7 @@ def test_what_a_schema_needs(store: Store, schema: str | None, migrates: bool, d
     plan = _plan(store, schema)
     assert plan.schema == schema
     assert plan.migrates is migrates
-    assert (plan.description.dump is not None) is dumps
+    assert (plan.template.dump is not None) is dumps
 
 
 def test_kubectl_is_called_with_the_settings_alone(store: Store) -> None:
@@ -50,7 +50,7 @@ def test_kubectl_is_called_with_the_settings_alone(store: Store) -> None:
 
 def test_a_restoration_reads_the_dump_of_an_upgrade(store: Store) -> None:
     plan = _plan(store, "v3.17.4")
-    dump = plan.description.dump
+    dump = plan.template.dump
     assert dump
     (before,) = dump.content["spec"]["template"]["spec"]["containers"]
     job = plan.restoration("v3.17.4-to-v3.18.0")

@@ -1,0 +1,1 @@
+"""The method `operator`: the registry is made by Quay's operator, which OLM installs."""

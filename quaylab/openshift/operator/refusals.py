@@ -1,0 +1,172 @@
+"""Why a registry can't be made by Quay's operator, or not from what is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from quaylab.openshift import refusals
+from quaylab.openshift.cluster import Cluster
+from quaylab.openshift.layout import REGISTRY
+from quaylab.openshift.objects import (
+    BUCKET_CLAIM,
+    CLAIM,
+    CONFIG_MAP,
+    OPERATOR_GROUP,
+    PACKAGE,
+    QUAY_REGISTRY,
+    SERVICE_VERSION,
+    SUBSCRIPTION,
+)
+from quaylab.openshift.operator.description import MANAGED, OperatorDescription, channel, release
+from quaylab.openshift.operator.state import current_version, installed_version
+from quaylab.openshift.plan import VERIFIED
+from quaylab.settings.loading import Settings
+from quaylab.topology import Topology
+from quaylab.upgrade.schema_version import MAX_MINOR_STEPS
+from quaylab.versions import quay_version
+
+PAGE = "docs/openshift-operator.md"
+
+
+def early_problems(cluster: Cluster, settings: Settings, topology: Topology) -> Iterator[str]:
+    """Yield which parts of the cluster's API are missing."""
+    for kind in (SUBSCRIPTION, PACKAGE):
+        if kind.group not in cluster.groups:
+            yield (
+                f"openshift_method: operator, but {cluster.server} has no {kind.group}: the "
+                "Operator Lifecycle Manager, which a plain Kubernetes lacks, installs operators; "
+                "have it installed, or set template"
+            )
+            break
+    if topology.store is None and BUCKET_CLAIM.group not in cluster.groups:
+        yield (
+            "storage: not set, so the operator would make a bucket, but "
+            f"{cluster.server} has no {BUCKET_CLAIM.group}: OpenShift Data Foundation, or NooBaa; "
+            "have it installed, or set `storage` to an object store"
+        )
+
+
+def problems(
+    cluster: Cluster, settings: Settings, description: OperatorDescription, owner: str
+) -> Iterator[str]:
+    """Yield why the operator can't make the registry, or not from what is there.
+
+    Args:
+        owner: the fingerprint of the registry's credentials.
+    """
+    yield from refusals.foreign_problems(cluster, owner)
+    yield from _tenant_problems(cluster, settings)
+    yield from _catalogue_problems(cluster, settings)
+    yield from _data_problems(cluster, description)
+    yield from _version_problems(cluster, settings)
+
+
+def _tenant_problems(cluster: Cluster, settings: Settings) -> Iterator[str]:
+    """Yield what is in the namespace that OLM would not have beside ours."""
+    is_subscribed = (SUBSCRIPTION.name, settings.openshift_operator) in cluster.found
+    for each in cluster.tenants:
+        if each.kind == OPERATOR_GROUP.name and each.name != REGISTRY:
+            yield (
+                f"openshift_namespace: {settings.openshift_namespace} has the OperatorGroup "
+                f"{each.name}, and OLM takes one in a namespace; set another namespace, or remove "
+                "it"
+            )
+        elif each.copied_from:
+            yield (
+                f"openshift_method: {each.name} of namespace {each.copied_from} looks after this "
+                "one as well, and OLM takes no second operator for it; remove that one, or have it "
+                "look after other namespaces"
+            )
+        elif each.kind == SERVICE_VERSION.name and not is_subscribed:
+            yield (
+                f"openshift_namespace: {settings.openshift_namespace} has {each.name} without a "
+                "Subscription, and OLM installs no other beside it; remove it: ./lab down"
+            )
+
+
+def _catalogue_problems(cluster: Cluster, settings: Settings) -> Iterator[str]:
+    name, catalogue = settings.openshift_operator, settings.openshift_catalogue
+    wanted = channel(settings)
+    found = {each.catalogue: each for each in cluster.packages}
+    if not found:
+        yield (
+            f"openshift_operator: no catalogue has {name}; in community-operators Quay's is "
+            "project-quay; `kubectl get packagemanifests` lists all"
+        )
+    elif catalogue not in found:
+        yield (
+            f"openshift_catalogue: {catalogue} has no {name}; these catalogues have it: "
+            f"{', '.join(sorted(found))}"
+        )
+    elif wanted not in found[catalogue].channels:
+        yield (
+            f"quay_version: {quay_version(settings)} is of the channel {wanted}, and {name} in "
+            f"{catalogue} has: {', '.join(found[catalogue].channels)}; set a version of one of "
+            "these"
+        )
+
+
+def _data_problems(cluster: Cluster, description: OperatorDescription) -> Iterator[str]:
+    """Yield what this run would have Quay look for where it is not."""
+    note = cluster.found.get(description.note.key)
+    if note is None:
+        return
+    before, now = note["data"], description.note.content["data"]
+    for key, setting in (("database", "database_host"), ("storage", "storage")):
+        if before.get(key) != now[key]:
+            yield (
+                f"{setting}: the registry's {key} is {before.get(key)!r}, and this run would have "
+                f"Quay look in {now[key]!r}, where nothing of it is; set it back, or copy all data "
+                f"there and put {now[key]!r} into ConfigMap {description.note.name}"
+            )
+    was_verified = (CONFIG_MAP.name, VERIFIED) in cluster.found
+    if now["database"] == MANAGED and was_verified and not cluster.has_database_claim:
+        yield (
+            f"database: the {CLAIM.name} of the operator's database is gone, and with it data that "
+            f"this registry had; bring it back from a backup, or remove ConfigMap {VERIFIED} if "
+            "the data is to be lost"
+        )
+
+
+def _version_problems(cluster: Cluster, settings: Settings) -> Iterator[str]:
+    """Yield why the operator can't, or should not, go to the wanted minor version."""
+    subscription = cluster.found.get((SUBSCRIPTION.name, settings.openshift_operator))
+    registry = cluster.found.get((QUAY_REGISTRY.name, REGISTRY))
+    wanted, version = release(channel(settings)), quay_version(settings)
+    of_quay, installed = current_version(registry), installed_version(subscription)
+    if (newest := max(of_quay, installed, key=release)) and release(newest) > wanted:
+        yield (
+            f"quay_version: {version}, but {newest} is there, and neither OLM nor Quay knows a way "
+            f"back; set a version of {_named(release(newest))}"
+        )
+    if not of_quay or release(of_quay) >= wanted:
+        return
+    present = _plain(of_quay)
+    if settings.quay_version is None:
+        yield (
+            f"quay_version: not set, and the registry has {present}; set it to {present} to stay "
+            f"at this minor version, or to {version} to upgrade"
+        )
+    elif release(of_quay)[0] != wanted[0] or wanted[1] - release(of_quay)[1] > MAX_MINOR_STEPS:
+        yield (
+            f"quay_version: {version} is more than {MAX_MINOR_STEPS} minor versions after the "
+            f"registry's {present}, and Quay upgrades over {MAX_MINOR_STEPS} at most; set one in "
+            "between first"
+        )
+    elif settings.database_backup != present:
+        yield (
+            f"database_backup: an upgrade from {present} to {version} changes the database, and "
+            f"neither Quaylab nor the operator dumps it; make a backup ({PAGE}), then set "
+            f"database_backup to {present}"
+        )
+
+
+def _named(numbers: tuple[int, int]) -> str:
+    return f"v{numbers[0]}.{numbers[1]}"
+
+
+def _plain(version: str) -> str:
+    """Return a version as settings have it: v3.18.0 of 3.18.0-1."""
+    found = re.search(r"[0-9]+\.[0-9]+\.[0-9]+", version)
+    return f"v{found[0]}" if found else version

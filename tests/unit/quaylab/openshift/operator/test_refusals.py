@@ -1,0 +1,213 @@
+"""Why Quay's operator can't make a registry, or not from what is there."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from quaylab.openshift import refusals
+from quaylab.openshift.cluster import Cluster, rights
+from quaylab.openshift.operator import refusals as operator_refusals
+from quaylab.openshift.operator.state import Package, Tenant
+from quaylab.openshift.plan import verification
+from tests.unit import clusters
+from tests.unit.clusters import CLUSTER, S3, SCOPE, describe, operate
+
+CHANNELS = ("stable-3.15", "stable-3.17", "stable-3.18")
+GROUPS = {"operators.coreos.com", "packages.operators.coreos.com", "objectbucket.io"}
+WITH_OLM = dataclasses.replace(
+    CLUSTER,
+    groups=CLUSTER.groups | GROUPS,
+    packages=(Package("redhat-operators", "openshift-marketplace", CHANNELS),),
+)
+
+
+def _settings(**changes: Any) -> Any:
+    return clusters.context(**{"openshift_method": "operator", **changes})
+
+
+def _problems(cluster: Cluster = WITH_OLM, **changes: Any) -> list[str]:
+    settings, description = _settings(**changes).settings, operate(**changes)
+    return list(operator_refusals.problems(cluster, settings, description, SCOPE.owner))
+
+
+def _with(*found: dict[str, Any], **changes: Any) -> Cluster:
+    known = {(each["kind"], each["metadata"]["name"]): each for each in found}
+    return dataclasses.replace(WITH_OLM, found=known, **changes)
+
+
+def _there(installed: str = "", version: str = "", **changes: Any) -> list[dict[str, Any]]:
+    """Return Subscription and QuayRegistry of an earlier run."""
+    description = operate(**changes)
+    subscription = SCOPE.manifest(description.installation[1])
+    registry = SCOPE.manifest(description.registry)
+    return [
+        {**subscription, "status": {"installedCSV": installed}},
+        {**registry, "status": {"currentVersion": version}},
+    ]
+
+
+def test_a_fitting_cluster() -> None:
+    assert _problems() == []
+    assert _problems(_with(*_there("quay-operator.v3.18.2", "v3.18.2"))) == []
+
+
+@pytest.mark.parametrize(
+    ("missing", "changes", "line"),
+    [
+        ("operators.coreos.com", {}, "openshift_method: operator, but https://api.example.com"),
+        ("packages.operators.coreos.com", {}, "openshift_method: operator, but"),
+        ("objectbucket.io", {}, "storage: not set, so the operator would make a bucket, but"),
+        ("objectbucket.io", S3, ""),
+        ("", {}, ""),
+    ],
+)
+def test_parts_of_the_api(missing: str, changes: dict[str, Any], line: str) -> None:
+    cluster = dataclasses.replace(WITH_OLM, groups=WITH_OLM.groups - {missing})
+    context = _settings(**changes)
+    found = list(operator_refusals.early_problems(cluster, context.settings, context.topology))
+    assert len(found) == bool(line)
+    assert line in "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("packages", "line"),
+    [
+        ((), "openshift_operator: no catalogue has quay-operator"),
+        (
+            (Package("mirror", "olm", CHANNELS),),
+            "openshift_catalogue: redhat-operators has no quay-operator; these catalogues have it: "
+            "mirror",
+        ),
+        (
+            (Package("redhat-operators", "olm", CHANNELS[:2]),),
+            "quay_version: v3.18.0 is of the channel stable-3.18, and quay-operator in "
+            "redhat-operators has: stable-3.15, stable-3.17;",
+        ),
+    ],
+    ids=["nowhere", "another catalogue", "channel"],
+)
+def test_catalogues(packages: tuple[Package, ...], line: str) -> None:
+    (problem,) = _problems(dataclasses.replace(WITH_OLM, packages=packages))
+    assert problem.startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("tenant", "line"),
+    [
+        (Tenant("OperatorGroup", "other"), "has the OperatorGroup other, and OLM takes one"),
+        (Tenant("OperatorGroup", "quaylab"), ""),
+        (
+            Tenant("ClusterServiceVersion", "quay-operator.v3.17.4", "openshift-operators"),
+            "quay-operator.v3.17.4 of namespace openshift-operators looks after this one",
+        ),
+        (
+            Tenant("ClusterServiceVersion", "quay-operator.v3.17.4"),
+            "has quay-operator.v3.17.4 without a Subscription",
+        ),
+    ],
+)
+def test_what_olm_has_in_the_namespace(tenant: Tenant, line: str) -> None:
+    problems = _problems(dataclasses.replace(WITH_OLM, tenants=(tenant,)))
+    assert len(problems) == bool(line)
+    assert line in "".join(problems)
+
+
+@pytest.mark.parametrize(
+    ("installed", "version", "changes", "line"),
+    [
+        ("quay-operator.v3.17.4", "v3.17.4", {}, "quay_version: not set, and the registry has"),
+        (
+            "quay-operator.v3.17.4",
+            "v3.17.4",
+            {"quay_version": "v3.18.0"},
+            "database_backup: an upgrade from v3.17.4 to v3.18.0 changes the database",
+        ),
+        (
+            "quay-operator.v3.17.4",
+            "3.17.4",
+            {"quay_version": "v3.18.0", "database_backup": "v3.17.4"},
+            "",
+        ),
+        # Within a minor version the operator goes on by itself.
+        ("quay-operator.v3.18.2", "v3.18.2", {"quay_version": "v3.18.0"}, ""),
+        (
+            "quay-operator.v3.18.2",
+            "v3.18.2",
+            {"quay_version": "v3.17.4"},
+            "quay_version: v3.17.4, but v3.18.2 is there, and neither OLM nor Quay knows a way",
+        ),
+        # A killed upgrade has changed the operator, and not the registry.
+        (
+            "quay-operator.v3.18.2",
+            "v3.17.4",
+            {"quay_version": "v3.17.4"},
+            "quay_version: v3.17.4, but quay-operator.v3.18.2 is there",
+        ),
+        (
+            "quay-operator.v3.14.1",
+            "v3.14.1",
+            {"quay_version": "v3.18.0"},
+            "quay_version: v3.18.0 is more than 3 minor versions after the registry's v3.14.1",
+        ),
+        ("", "", {}, ""),
+    ],
+)
+def test_upgrades(installed: str, version: str, changes: dict[str, Any], line: str) -> None:
+    problems = _problems(_with(*_there(installed, version, **changes)), **changes)
+    assert len(problems) == bool(line), problems
+    assert line in "".join(problems)
+
+
+def test_data_stays_where_it_is() -> None:
+    note = SCOPE.manifest(operate().note)
+    moved = _problems(_with(note), **S3, database_host="db.example.com")
+    assert [line.partition(":")[0] for line in moved] == ["database_host", "storage"]
+    assert _problems(_with(note)) == []
+
+
+def test_a_lost_claim_of_a_registry_that_had_data() -> None:
+    there = [SCOPE.manifest(each) for each in (operate().note, verification("uid digest"))]
+    (problem,) = _problems(_with(*there))
+    assert "the PersistentVolumeClaim of the operator's database is gone" in problem
+    assert _problems(_with(*there, has_database_claim=True)) == []
+    # It was never made.
+    assert _problems(_with(there[0])) == []
+
+
+@pytest.mark.parametrize("method", ["template", "operator"])
+def test_the_other_method(method: str) -> None:
+    notes = {"template": describe().note, "operator": operate().note}
+    settings = _settings(openshift_method=method).settings
+    for before, note in notes.items():
+        cluster = _with(SCOPE.manifest(note))
+        problems = list(refusals.method_problems(cluster, settings, SCOPE.owner))
+        assert len(problems) == (before != method)
+        assert f"was made with {before}" in "".join(problems) or before == method
+        # The refusal of another registry's objects says more.
+        assert list(refusals.method_problems(cluster, settings, "another")) == []
+
+
+def test_rights() -> None:
+    found = {str(each) for each in rights(operate(), "quay-enterprise", makes_namespace=True)}
+    assert {
+        "create subscriptions.operators.coreos.com",
+        "create operatorgroups.operators.coreos.com",
+        "patch quayregistries.quay.redhat.com",
+        "list packagemanifests.packages.operators.coreos.com",
+        "delete clusterserviceversions.operators.coreos.com",
+        "list pods",
+        "create namespaces",
+    } <= found
+    assert "create deployments.apps" not in found
+    assert "create jobs.batch" not in found
+    assert {"list persistentvolumeclaims", "list routes.route.openshift.io"} <= found
+
+
+def test_rights_where_there_are_neither_routes_nor_buckets() -> None:
+    description = operate(**S3, openshift_exposure="ingress")
+    found = " ".join(map(str, rights(description, "quay-enterprise", makes_namespace=False)))
+    assert "routes" not in found
+    assert "objectbucketclaims" not in found
