@@ -25,6 +25,7 @@ LONGEST = (
     "ceph/test_cephadm.py",
     "machine/test_kills.py",
     "machine/test_move_blobs.py",
+    "machine/test_rhel.py",
     "machine/test_services_elsewhere.py",
     "machine/test_three_machines.py",
     "machine/test_image_sources.py",

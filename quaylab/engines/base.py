@@ -248,7 +248,12 @@ class ContainerEngine(ABC):
     def create_volume(self, volume: Volume) -> str:
         return f"{self.volume_command(volume)} >/dev/null"
 
-    def remove_volume(self, name: str) -> str:
+    def remove_volume(self, name: str, device: str | None = None) -> str:
+        """Remove a volume.
+
+        Args:
+            device: its host directory, if that goes for good as well.
+        """
         return f"{self.name} volume rm {shlex.quote(name)} >/dev/null"
 
     # --- images ---
