@@ -38,6 +38,7 @@ printf 'hostname %s\n' "$(uname -n)"
 printf 'cpus %s\n' "$(nproc)"
 printf 'memory_kb %s\n' "$(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)"
 printf 'epoch %s\n' "$(date +%s)"
+printf 'fips %s\n' "$(cat /proc/sys/crypto/fips_enabled 2>/dev/null)"
 df -Plm 2>/dev/null | while read -r _ _ _ free _ mount; do
   case $free in [0-9]*) printf 'free %s %s\n' "$free" "$mount" ;; esac
 done
@@ -120,6 +121,7 @@ class Machine(FactBase[machine.Machine | None]):
                 cpus=int(one("cpus")),
                 memory_mb=int(one("memory_kb")) // 1024,
                 systemd=one("systemd") == "yes",
+                fips=one("fips") == "1",
                 addresses=tuple(values.get("address", [])),
                 own_addresses=frozenset(values.get("own_address", [])),
                 networks=tuple(split_first(line) for line in values.get("network", [])),

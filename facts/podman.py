@@ -15,12 +15,16 @@ HALF_INSTALLED = (
     "dpkg-query --show --showformat '${db:Status-Status}\\n' podman crun netavark aardvark-dns "
     "2>/dev/null | grep --quiet -e unpacked -e half- -e triggers-"
 )
+# RHEL's own installation may have Podman, and lack what labels data directories.
+NO_LABELS = "{ command -v dnf && selinuxenabled && ! command -v semanage; } >/dev/null 2>&1"
 COMMAND = f"""\
-if command -v podman >/dev/null && ! {HALF_INSTALLED}; then echo installed; fi
+if command -v podman >/dev/null && ! {HALF_INSTALLED} && ! {NO_LABELS}; then echo installed; fi
+# CNI is RHEL 8's.
 has_rules() {{
     nft list tables 2>/dev/null | grep --quiet netavark && return
     for tool in iptables iptables-nft iptables-legacy; do
-        $tool --wait --table nat --list-rules 2>/dev/null | grep --quiet NETAVARK && return
+        $tool --wait --table nat --list-rules 2>/dev/null |
+            grep --quiet --extended-regexp 'NETAVARK|CNI-HOSTPORT' && return
     done
     ! command -v nft >/dev/null && ! command -v iptables >/dev/null
 }}

@@ -94,7 +94,7 @@ def data(plan: Plan) -> Generator[StringCommand]:
         if (path := volume.labels.get(PATH_LABEL)) and path != volume.device:
             # The directory of the setting, if it is empty and no disk is mounted there.
             yield StringCommand("rmdir", QuoteString(path), "2>/dev/null || :")
-        yield StringCommand(host_engine().remove_volume(volume.name))
+        yield StringCommand(host_engine().remove_volume(volume.name, volume.device))
     for ca_file in trusted:
         if ca_file in existing:
             yield remove_ca(ca_file)

@@ -14,6 +14,7 @@ from quaylab.checks import (
     engine_choice,
     existing_data,
     fetched_images,
+    fips,
     given_files,
     host_reports,
     lost_data,
@@ -273,7 +274,8 @@ def make(
         # Quay can't log in to the database if only one of the two gets the new password.
         problems += host_reports.absent_problems("new passwords", layout.engine_hosts(), machines)
     if deploys and layout and settings.tls_certificate and settings.tls_key:
-        problems += certificates.check(settings.tls_certificate, settings.tls_key, layout.hostname)
+        unusable = certificates.check(settings.tls_certificate, settings.tls_key, layout.hostname)
+        problems += unusable or fips.problems(settings.tls_certificate, machines.values())
     if layout and credentials:
         problems += quay_config.problems(settings, layout, credentials)
     refuse(problems)

@@ -28,6 +28,7 @@ LONGEST = (
     "ceph/test_ingress.py",
     "machine/test_upgrade.py",
     "machine/test_move_blobs.py",
+    "machine/test_rhel.py",
     "openshift/test_deploy.py",
     "openshift/test_refusals.py",
     "machine/test_services_elsewhere.py",

@@ -252,7 +252,12 @@ class ContainerEngine(ABC):
         """Print the directory of a volume of the engine's own."""
         return f"{self.name} volume inspect --format '{{{{.Mountpoint}}}}' {shlex.quote(volume)}"
 
-    def remove_volume(self, name: str) -> str:
+    def remove_volume(self, name: str, device: str | None = None) -> str:
+        """Remove a volume.
+
+        Args:
+            device: its host directory, if that goes for good as well.
+        """
         return f"{self.name} volume rm {shlex.quote(name)} >/dev/null"
 
     # --- images ---

@@ -71,7 +71,9 @@ if command -v podman >/dev/null 2>&1; then
         printf 'unit %s%s|%s\\n' "$name" "$labels" \
             "$(systemctl show --property={_PROPERTIES} "$name.service" | tr '\\n' ' ')"
     done
-    find -L {ETC} {units.FOLDER} -type f -printf 'file %T@ ' -exec sha256sum {{}} \\; 2>/dev/null
+    # Before the first unit there may be no folder for them.
+    find -L {ETC} {units.FOLDER} -type f -printf 'file %T@ ' -exec sha256sum {{}} \\; \
+        2>/dev/null || :
 fi
 """
 
@@ -112,6 +114,11 @@ def _problems(version: str, info: Mapping[str, Any], values: Mapping[str, str]) 
         return [f"not able to work: {values.get('error', 'it gives no answer within 60 s')}"]
     found = []
     host = info["host"]
+    if host.get("security", {}).get("rootless"):
+        found.append(
+            "rootless, so clients' addresses would be lost and the registry's ports can't be "
+            "bound; run it as the host's root"
+        )
     if host["cgroupVersion"] != "v2":
         found.append(
             "on cgroup v1, with which Quadlet makes no services; switch to v2 there and reboot: "
@@ -119,17 +126,26 @@ def _problems(version: str, info: Mapping[str, Any], values: Mapping[str, str]) 
         )
     if "quadlet" not in values:
         found.append(f"without Quadlet, as {GENERATOR} is not there; install the whole package")
-    backend = host.get("networkBackendInfo") or {"dns": "unknown"}
-    if host["networkBackend"] == "netavark" and not backend.get("dns"):
-        found.append(
-            "without aardvark-dns, so containers don't find each other by name; install it"
-        )
+    found += _without_names(host["networkBackend"], host["networkBackendInfo"].get("dns", {}))
     if values.get("filesystem") == "nfs":
         found.append(
             f"keeping its storage on NFS, which it does not support; move "
             f"{info['store']['graphRoot']} to a local disk"
         )
     return found
+
+
+def _without_names(backend: str, dns: Mapping[str, str]) -> list[str]:
+    """Return why containers don't find each other by name.
+
+    Args:
+        dns: of netavark it always has a path, and the program's version only if that can be run.
+    """
+    is_cni = backend == "cni"  # RHEL 8's
+    if dns.get("path" if is_cni else "version"):
+        return []
+    package = "podman-plugins" if is_cni else "aardvark-dns"
+    return [f"without {package}, so containers don't find each other by name; install it"]
 
 
 def objects(output: Sequence[str]) -> Objects:

@@ -133,6 +133,10 @@ class Quadlet(ContainerEngine):
         create = super().create_volume(volume)
         return f"{_labelled(volume.device)} && {create}" if volume.device else create
 
+    def remove_volume(self, name: str, device: str | None = None) -> str:
+        remove = super().remove_volume(name)
+        return f"{_forgotten(device)} && {remove}" if device else remove
+
     # --- images ---
 
     # Names are completed here as Docker does it: what Podman makes of short ones depends on how
@@ -153,6 +157,18 @@ podman image inspect --format 'sha256:{{.Id}}{{range .RepoDigests}} {{.}}{{end}}
 
     def image(self, reference: str) -> str:
         return full_name(reference)
+
+    def load(self, archive: str) -> str:
+        # If an archive has several images, Podman makes short names localhost's.
+        complete = (
+            "sed -n 's|^Loaded image: localhost/||p' | while read -r name; do "
+            "case $name in */*) full=docker.io/$name ;; *) full=docker.io/library/$name ;; esac; "
+            'podman tag "localhost/$name" "$full"; done'
+        )
+        return (
+            f"{{ names=$(podman load --quiet --input {archive}) && "
+            f"printf '%s\\n' \"$names\" | {complete}; }}"
+        )
 
     def pull(self, image: str, user: str) -> str:
         home = f"home=$(getent passwd {user} | cut -d: -f6)"
@@ -207,13 +223,24 @@ def _labelled(directory: str) -> str:
     """Let containers use a directory of the host, with what another engine has stored in it, if
     SELinux enforces. What is made in it later has its type as well, and so it stays if all labels
     of the host are set anew."""
-    quoted, pattern = shlex.quote(directory), shlex.quote(f"{re.escape(directory)}(/.*)?")
+    quoted, pattern = shlex.quote(directory), _pattern(directory)
     return (
         "{ ! selinuxenabled 2>/dev/null || { "
         f"{{ semanage fcontext --add --type container_file_t {pattern} 2>/dev/null || "
         f"semanage fcontext --modify --type container_file_t {pattern}; }} && "
         f"restorecon -R {quoted}; }}; }}"
     )
+
+
+def _forgotten(directory: str) -> str:
+    """Remove SELinux's rule for a directory, which may be gone."""
+    delete = f"semanage fcontext --delete {_pattern(directory)} 2>/dev/null"
+    return f"{{ ! selinuxenabled 2>/dev/null || {delete} || :; }}"
+
+
+def _pattern(directory: str) -> str:
+    """Return what SELinux's rules call a directory with all that is in it, quoted."""
+    return shlex.quote(f"{re.escape(directory)}(/.*)?")
 
 
 def _stop(name: str) -> str:

@@ -61,6 +61,8 @@ class Machine:
     listening: frozenset[int] = frozenset()
     published: frozenset[int] = frozenset()
     clock_ahead: float = 0
+    # Whether the kernel is in FIPS mode, in which old cryptography is refused.
+    fips: bool = False
     # The note of the database's schema, on Quay's hosts; see upgrade/schema_version.py.
     schema: str | None = None
     # The note of the place of the blobs, on Quay's hosts; see checks/blob_location.py.

@@ -277,7 +277,9 @@ class Machine:
     def load_images(self, references: Iterable[str]) -> None:
         """Copy images from the CI machine's engine to the machine's."""
         load = ["docker", "exec", "--interactive", self.container, self.engine, "load"]
-        _pipe(["docker", "save", *references], load)
+        # One by one: of an archive with several, Podman makes short names localhost's.
+        for reference in references:
+            _pipe(["docker", "save", reference], load)
 
     def reboot(self) -> None:
         """Shut down cleanly, start, and wait until the machine is up."""
@@ -375,11 +377,12 @@ class MachineFactory:
         next(hosts)  # the first address is the CI machine's own
         self._addresses = map(str, hosts)  # each is used once, so that known_hosts stays correct
 
-    def __call__(self, name: str, kind: Kind = "docker") -> Machine:
+    def __call__(self, name: str, kind: Kind = "docker", image: str | None = None) -> Machine:
         """Return a running machine; `bare` is a new server, `docker` and `podman` have a running
-        engine, and `stocked` has Docker with all packaged images."""
+        engine, and `stocked` has Docker with all packaged images. ``image`` is another image of
+        such a machine."""
         address = next(self._addresses)
-        reference = build_image("docker" if kind == "stocked" else kind)
+        reference = image or build_image("docker" if kind == "stocked" else kind)
         container = f"{self._prefix}-{name}"
         pip_conf, pip_files = _pip_settings()
         mounts = {_nameservers(): "/etc/resolv.conf", **pip_files}

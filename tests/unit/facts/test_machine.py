@@ -46,6 +46,11 @@ def test_bare_host() -> None:
     assert (found.systemd, found.engine, found.volumes) == (False, None, ())
 
 
+@pytest.mark.parametrize(("value", "fips"), [("1", True), ("0", False), ("", False)])
+def test_a_kernel_in_fips_mode(value: str, fips: bool) -> None:
+    assert _process(f"fips {value}").fips is fips
+
+
 def test_host_with_an_engine_and_data() -> None:
     found = _process("systemd yes", *DOCKER)
     assert found.systemd

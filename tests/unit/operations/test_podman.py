@@ -83,10 +83,11 @@ RUNNING = "test $1 != ps || echo c0ffee"
     [
         ({"nft": "echo 'table inet netavark'", "iptables": ":"}, False),
         ({"nft": ":", "iptables": "echo '-N NETAVARK-HOSTPORT-DNAT'"}, False),
+        ({"nft": ":", "iptables": "echo '-N CNI-HOSTPORT-DNAT'"}, False),
         ({"nft": ":", "iptables": ":"}, True),
         ({"nft": ":", "iptables": ":", "podman": ":"}, False),
     ],
-    ids=["nftables", "iptables", "flushed", "nothing runs"],
+    ids=["nftables", "iptables", "RHEL 8", "flushed", "nothing runs"],
 )
 def test_rules_of_the_firewall(shell: Shell, stubs: dict[str, str], flushed: bool) -> None:
     doubles = {"podman": RUNNING, "systemctl": "exit 1", "dpkg-query": ":"}
@@ -123,3 +124,24 @@ def test_a_half_installed_podman_is_installed_again(shell: Shell) -> None:
     shell.stub("systemctl", "exit 1")
     shell.stub("dpkg-query", "echo installed; echo half-configured")
     assert not Podman().process(shell.lines(Podman().command())).installed
+
+
+@pytest.mark.parametrize(
+    ("stubs", "installed"),
+    [
+        ({}, False),
+        ({"semanage": ":"}, True),
+        ({"selinuxenabled": "exit 1"}, True),
+        ({"dnf": None}, True),
+    ],
+    ids=["no semanage", "complete", "SELinux disabled", "no dnf"],
+)
+def test_on_rhel_podman_comes_with_what_labels_directories(
+    shell: Shell, stubs: dict[str, str | None], installed: bool
+) -> None:
+    doubles = {"podman": ":", "systemctl": "exit 1", "dnf": ":", "selinuxenabled": ":"}
+    for name, script in (doubles | stubs).items():
+        if script is not None:
+            shell.stub(name, script)
+    found = Podman().process(shell.lines(Podman().command()))
+    assert found.installed == installed

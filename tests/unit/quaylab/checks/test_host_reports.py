@@ -40,6 +40,11 @@ def test_unsupported_engine_is_refused_with_its_reason() -> None:
     [
         (None, "quay: its report can't be read; the error stands above"),
         ("sudo: sorry, you must have a tty to run sudo", "_sudo: sudo on quay wants a terminal"),
+        (
+            "sudo: unable to run /tmp/pyinfra-sudo-askpass-Yx3: Permission denied\n"
+            "sudo: no password was provided\nsudo: a password is required",
+            "/tmp is mounted noexec; set _temp_dir to a directory that isn't",
+        ),
         ("\nThis account is currently not available.\n\n", "says: This account is currently not"),
         (
             "",

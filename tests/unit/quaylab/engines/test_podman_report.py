@@ -15,14 +15,22 @@ from quaylab.model import CREDENTIALS_LABEL, DIGEST_LABEL
 from tests.unit.quaylab.test_model import CONTAINER
 from tests.unit.shell import Shell
 
+AARDVARK = "/usr/lib/podman/aardvark-dns"
 INFO: dict[str, Any] = {
     "host": {
         "cgroupVersion": "v2",
         "networkBackend": "netavark",
-        "networkBackendInfo": {"dns": {"version": "1.14.0"}},
+        "networkBackendInfo": {"dns": {"path": AARDVARK, "version": "aardvark-dns 1.14.0"}},
+        "security": {"rootless": False},
     },
     "store": {"graphRoot": "/var/lib/containers/storage"},
 }
+# As netavark says it; CNI says nothing.
+NO_AARDVARK = {"dns": {"package": "Unknown", "path": AARDVARK}}
+
+
+def _host(**changes: Any) -> dict[str, Any]:
+    return {**INFO, "host": {**INFO["host"], **changes}}
 
 
 def _report(*lines: str, info: dict[str, Any] | None = None, version: str = "5.4.2") -> Engine:
@@ -42,6 +50,12 @@ def test_an_able_podman() -> None:
     assert found == Engine("5.4.2", "/var/lib/containers/storage", None)
 
 
+def test_an_able_podman_of_rhel_8() -> None:
+    names = {"backend": "cni", "dns": {"path": "/usr/libexec/cni/dnsname"}}
+    info = _host(networkBackend="cni", networkBackendInfo=names)
+    assert _report("filesystem xfs", "quadlet", info=info, version="4.9.4-rhel").unsupported is None
+
+
 def test_no_podman() -> None:
     assert report([]) is None
 
@@ -52,20 +66,22 @@ def test_no_podman() -> None:
         (["quadlet"], INFO, "4.3.1", "Podman 4.3.1, and 4.9 or newer is needed"),
         (
             ["quadlet"],
-            {**INFO, "host": {**INFO["host"], "cgroupVersion": "v1"}},
+            _host(cgroupVersion="v1"),
             "4.9.4",
             "grubby --update-kernel=ALL --args=systemd.unified_cgroup_hierarchy=1",
         ),
         ([], INFO, "5.4.2", "without Quadlet"),
+        (["quadlet"], _host(networkBackendInfo=NO_AARDVARK), "5.4.2", "without aardvark-dns"),
         (
             ["quadlet"],
-            {**INFO, "host": {**INFO["host"], "networkBackendInfo": {"dns": {}}}},
-            "5.4.2",
-            "without aardvark-dns",
+            _host(networkBackend="cni", networkBackendInfo={"backend": "cni", "dns": {}}),
+            "4.9.4",
+            "without podman-plugins",
         ),
+        (["quadlet"], _host(security={"rootless": True}), "5.4.2", "rootless, so clients'"),
         (["quadlet", "filesystem nfs"], INFO, "5.4.2", "keeping its storage on NFS"),
     ],
-    ids=["too old", "cgroup v1", "no Quadlet", "no names", "NFS"],
+    ids=["too old", "cgroup v1", "no Quadlet", "no names", "no names on RHEL 8", "rootless", "NFS"],
 )
 def test_a_podman_that_is_refused(
     lines: list[str], info: dict[str, Any], version: str, reason: str
@@ -76,8 +92,7 @@ def test_a_podman_that_is_refused(
 
 
 def test_all_reasons_are_told_at_once() -> None:
-    info = {**INFO, "host": {**INFO["host"], "cgroupVersion": "v1"}}
-    found = _report("filesystem nfs", info=info)
+    found = _report("filesystem nfs", info=_host(cgroupVersion="v1"))
     assert found.unsupported
     for reason in ("cgroup v1", "without Quadlet", "on NFS"):
         assert reason in found.unsupported
@@ -238,6 +253,11 @@ def test_a_port_at_all_addresses() -> None:
 
 def test_another_image_of_the_name_is_noticed() -> None:
     assert PODMAN.due(_state({**ITEM, "Image": "1" * 64}), CONTAINER) == "replace"
+
+
+def test_a_host_without_a_folder_for_units(shell: Shell, tmp_path: Path) -> None:
+    shell.stub("podman", ":")
+    assert PODMAN.parse(shell.lines(podman_report.OBJECTS.replace(units.FOLDER, f"{tmp_path}/no")))
 
 
 def test_a_hosts_volumes_and_units(

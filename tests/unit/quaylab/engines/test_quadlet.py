@@ -196,6 +196,36 @@ def test_a_data_directory_gets_its_selinux_type_once(host: Shell) -> None:
     assert [each.split()[0] for each in host.calls] == ["selinuxenabled", "podman"]
 
 
+def test_a_removed_directorys_selinux_rule_goes_with_it(host: Shell) -> None:
+    for name in ("selinuxenabled", "semanage"):
+        host.stub(name, ":")
+    host.run(PODMAN.remove_volume("quaylab-q", "/srv/quaylab-q"))
+    assert host.calls[-2:] == [
+        "semanage fcontext --delete /srv/quaylab\\-q(/.*)?",
+        "podman volume rm quaylab-q",
+    ]
+    # Somebody may have removed the rule; without a directory there is none.
+    host.stub("semanage", "exit 1")
+    removed = PODMAN.remove_volume("quaylab-q", "/srv/quaylab-q")
+    assert host.run(removed).returncode == 0
+    host.log.unlink()
+    host.run(PODMAN.remove_volume("quaylab-q"))
+    assert host.calls == ["podman volume rm quaylab-q"]
+
+
+def test_loaded_images_get_the_names_that_docker_gives_them(host: Shell) -> None:
+    loaded = ("localhost/quaylab/redis:8", "localhost/redis:8", "quay.io/sclorg/redis:8")
+    lines = "; ".join(f"echo 'Loaded image: {name}'" for name in loaded)
+    host.stub("podman", f"test $1 != load || {{ {lines}; }}")
+    assert host.run(PODMAN.load("$own")).returncode == 0
+    assert host.calls[-2:] == [
+        "podman tag localhost/quaylab/redis:8 docker.io/quaylab/redis:8",
+        "podman tag localhost/redis:8 docker.io/library/redis:8",
+    ]
+    host.stub("podman", "exit 125")
+    assert host.run(PODMAN.load("$own")).returncode == 125
+
+
 def test_images_have_full_names(host: Shell, tmp_path: Path) -> None:
     host.run(PODMAN.pull("redis:8", "root"))
     host.run(PODMAN.has_image("quaylab/redis:8-0"))

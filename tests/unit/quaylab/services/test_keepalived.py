@@ -85,7 +85,7 @@ def test_a_script_that_others_may_change_is_not_run_as_root(run: Context) -> Non
     )
     assert (check.path, check.mode, check.uid) == ("/etc/quaylab/keepalived/check", 0o700, 0)
     assert "enable_script_security" in configuration.content
-    assert f'script "{check.path}"' in configuration.content
+    assert f'script "/usr/bin/bash {check.path}"' in configuration.content
     assert unit.path == "/etc/systemd/system/quaylab-keepalived.service"
 
 
