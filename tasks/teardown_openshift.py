@@ -10,7 +10,9 @@ from operations.run import Purpose
 plan = begin(Purpose.RECOVER)
 
 if plan.is_operated:
-    teardown.operated_registry(name="Remove the QuayRegistry, and what runs of it", plan=plan)
+    teardown.operated_registry(name="Remove the QuayRegistry", plan=plan)
+
+    teardown.operated_objects(name="Remove what runs of it", plan=plan)
 
     teardown.operator(name="Remove Quay's operator", plan=plan)
 

@@ -126,20 +126,13 @@ def applied(access: Access, manifests: Iterable[Manifest]) -> StringCommand:
     return command(access, *SERVER_SIDE, FROM_INPUT, after=">/dev/null", stdin=as_input(manifests))
 
 
-def deleted(access: Access, kind: Kind, *names: str, cascade: str = "foreground") -> StringCommand:
-    """Return the call that deletes objects, and waits until they are gone.
-
-    + cascade: ``foreground`` deletes what they own as well, ``orphan`` leaves it there
-    """
-    return all_deleted(access, {kind: names}, cascade)
-
-
-def all_deleted(
+def deleted(
     access: Access, objects: Mapping[Kind, Iterable[str]], cascade: str = "foreground"
 ) -> StringCommand:
-    """Return the call that deletes objects of several kinds, as :func:`deleted` does.
+    """Return the call that deletes objects in their order, and waits until they are gone.
 
     + objects: their names by kind
+    + cascade: ``foreground`` deletes what they own as well, ``orphan`` leaves it there
     """
     return command(
         access,

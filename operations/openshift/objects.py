@@ -173,7 +173,7 @@ def absent(plan: ClusterPlan, kind: Kind, object_name: str) -> Generator[StringC
         yield fail(str(error))
         return
     if object_name in found[kind]:
-        yield kubectl.deleted(plan.access, kind, object_name)
+        yield kubectl.deleted(plan.access, {kind: [object_name]})
     else:
         host.noop(f"there is no {kind.name} {object_name}")
 
@@ -196,11 +196,10 @@ def former_removed(plan: ClusterPlan) -> Generator[StringCommand]:
         kind: [name for name in names if (kind.name, name) not in kept]
         for kind, names in found.items()
     }
-    if not any(former.values()):
+    if any(former.values()):
+        yield kubectl.deleted(plan.access, former)
+    else:
         host.noop("all objects of this registry are described")
-    for kind, names in former.items():
-        if names:
-            yield kubectl.deleted(plan.access, kind, *names)
 
 
 def ours(host: Host, plan: ClusterPlan, kinds: Iterable[Kind]) -> dict[Kind, list[str]]:

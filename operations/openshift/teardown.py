@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable, Mapping
 
 from pyinfra import host
 from pyinfra.api import FunctionCommand, StringCommand, operation
@@ -30,7 +30,7 @@ def objects(plan: ClusterPlan) -> Generator[StringCommand]:
 
     + plan: the run's plan
     """
-    yield from _removals(plan, REMOVED)
+    yield from _removals(plan, lambda: ours(host, plan, REMOVED))
 
 
 @operation()
@@ -39,66 +39,26 @@ def data(plan: ClusterPlan) -> Generator[StringCommand]:
 
     + plan: the run's plan
     """
-    yield from _removals(plan, KEPT)
-
-
-def _removals(plan: ClusterPlan, kinds: tuple[Kind, ...]) -> Generator[StringCommand]:
-    try:
-        found = ours(host, plan, kinds)
-    except ClusterError as error:
-        yield fail(str(error))
-        return
-    if not any(found.values()):
-        host.noop("nothing of this registry is there")
-    for kind, names in found.items():
-        if names:
-            yield kubectl.deleted(plan.access, kind, *names)
+    yield from _removals(plan, lambda: ours(host, plan, KEPT))
 
 
 @operation()
 def operated_registry(plan: ClusterPlan) -> Generator[StringCommand]:
-    """Remove the QuayRegistry, and what runs of it. The operator deletes all that it has made when
-    its QuayRegistry goes, data included, so it is told to leave that alone.
+    """Remove the QuayRegistry, and leave what the operator has made of it: by default all of that
+    goes with it, data included.
 
     + plan: the run's plan
     """
-    try:
-        registries = ours(host, plan, [QUAY_REGISTRY]).get(QUAY_REGISTRY, [])
-        parts = _parts(plan, REMOVED_PARTS)
-    except ClusterError as error:
-        yield fail(str(error))
-        return
-    if not registries and not any(parts.values()):
-        host.noop("nothing that the operator has made runs")
-    for name in registries:
-        yield kubectl.deleted(plan.access, QUAY_REGISTRY, name, cascade="orphan")
-    for kind, found in parts.items():
-        if found:
-            yield kubectl.deleted(plan.access, kind, *found)
+    yield from _removals(plan, lambda: ours(host, plan, [QUAY_REGISTRY]), cascade="orphan")
 
 
 @operation()
-def operator(plan: ClusterPlan) -> Generator[StringCommand]:
-    """Remove the operator from the namespace. The kinds that it has brought to the cluster stay.
+def operated_objects(plan: ClusterPlan) -> Generator[StringCommand]:
+    """Remove what runs of what the operator has made. Claims, buckets and secrets stay.
 
     + plan: the run's plan
     """
-    versions = [
-        each.name
-        for each in plan.cluster.tenants
-        if each.kind == SERVICE_VERSION.name and not each.copied_from
-    ]
-    try:
-        found = ours(host, plan, (SUBSCRIPTION, OPERATOR_GROUP))
-    except ClusterError as error:
-        yield fail(str(error))
-        return
-    removed = {**found, SERVICE_VERSION: versions}
-    if any(removed.values()):
-        # In one call: OLM takes neither of Subscription and version without the other.
-        yield kubectl.all_deleted(plan.access, removed)
-    else:
-        host.noop("no operator is installed")
+    yield from _removals(plan, lambda: _parts(plan, REMOVED_PARTS))
 
 
 @operation()
@@ -107,16 +67,33 @@ def operated_data(plan: ClusterPlan) -> Generator[StringCommand]:
 
     + plan: the run's plan
     """
+    yield from _removals(plan, lambda: _parts(plan, KEPT_PARTS))
+
+
+@operation()
+def operator(plan: ClusterPlan) -> Generator[StringCommand]:
+    """Remove the operator from the namespace. The kinds that it has brought to the cluster stay.
+
+    + plan: the run's plan
+    """
+    yield from _removals(plan, lambda: _installation(plan))
+
+
+def _removals(
+    plan: ClusterPlan,
+    find: Callable[[], Mapping[Kind, Iterable[str]]],
+    cascade: str = "foreground",
+) -> Generator[StringCommand]:
+    """Yield the call that removes what is found, by kind and name."""
     try:
-        parts = _parts(plan, KEPT_PARTS)
+        found = {kind: names for kind, names in find().items() if names}
     except ClusterError as error:
         yield fail(str(error))
         return
-    if not any(parts.values()):
-        host.noop("nothing of the operator's data is there")
-    for kind, found in parts.items():
-        if found:
-            yield kubectl.deleted(plan.access, kind, *found)
+    if found:
+        yield kubectl.deleted(plan.access, found, cascade)
+    else:
+        host.noop("nothing of it is there")
 
 
 @operation()
@@ -151,17 +128,36 @@ def kept_printed(plan: ClusterPlan) -> Generator[StringCommand]:
     host.noop("what is kept was printed")
 
 
-def _parts(plan: ClusterPlan, kinds: tuple[Kind, ...]) -> dict[Kind, list[str]]:
+def _parts(plan: ClusterPlan, kinds: Iterable[Kind]) -> dict[Kind, list[str]]:
     """Return the names of what the operator has made of this registry, by kind.
-
-    Its objects bear only the QuayRegistry's name. That it is ours, our note says.
 
     Raises:
         ClusterError: the cluster can't be asked.
     """
-    if not (plan.is_operated and plan.description.note.key in plan.cluster.found):
-        return {}
-    return names_of(host, plan, kinds, PARTS)
+    return names_of(host, plan, kinds, PARTS) if _is_noted(plan) else {}
+
+
+def _installation(plan: ClusterPlan) -> dict[Kind, list[str]]:
+    """Return the names of what has installed the operator, and of its installed version.
+
+    OLM takes neither Subscription nor version without the other, so they go in one call.
+
+    Raises:
+        ClusterError: the cluster can't be asked.
+    """
+    versions = [
+        each.name
+        for each in plan.cluster.tenants
+        if each.kind == SERVICE_VERSION.name and not each.copied_from
+    ]
+    found = ours(host, plan, (SUBSCRIPTION, OPERATOR_GROUP))
+    return {**found, SERVICE_VERSION: versions if _is_noted(plan) else []}
+
+
+def _is_noted(plan: ClusterPlan) -> bool:
+    """Whether our note says that the operator makes this registry. What the operator and OLM make
+    bears no label of ours."""
+    return plan.is_operated and plan.description.note.key in plan.cluster.found
 
 
 @operation()

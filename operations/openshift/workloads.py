@@ -73,7 +73,7 @@ def completed(
         host.noop(f"{job.name} is done")
         return
     if state in ("Complete", "Failed", "waiting"):
-        yield kubectl.deleted(plan.access, JOB, job.name)
+        yield kubectl.deleted(plan.access, {JOB: [job.name]})
     if state != "running":
         yield kubectl.applied(plan.access, [plan.scope.manifest(job)])
     yield FunctionCommand(_await_job, (plan, job.name), {})

@@ -11,7 +11,7 @@ from pyinfra.connectors.util import CommandOutput, OutputLine
 from operations.openshift import kubectl
 from operations.openshift.kubectl import ClusterError
 from quaylab.openshift.cluster import Access
-from quaylab.openshift.objects import DEPLOYMENT
+from quaylab.openshift.objects import DEPLOYMENT, JOB
 from tests.unit import samples
 from tests.unit.clusters import describe, manifests
 from tests.unit.fake_host import FakeHost
@@ -47,8 +47,10 @@ def test_manifests_are_no_arguments() -> None:
 
 
 def test_deletions_name_kind_and_group() -> None:
-    call: StringCommand = kubectl.deleted(ACCESS, DEPLOYMENT, "quaylab-quay")
-    assert "delete deployments.v1.apps/quaylab-quay" in call.get_raw_value()
+    call: StringCommand = kubectl.deleted(ACCESS, {DEPLOYMENT: ["quaylab-quay"], JOB: ["a", "b"]})
+    wanted = "delete deployments.v1.apps/quaylab-quay jobs.v1.batch/a jobs.v1.batch/b"
+    assert wanted in call.get_raw_value()
+    assert "--cascade=foreground" in call.get_raw_value()
 
 
 @pytest.mark.parametrize(
