@@ -27,6 +27,11 @@ has_rules() {{
 if test -n "$(podman ps --quiet --filter network={NETWORK} 2>/dev/null)" && ! has_rules; then
     echo flushed
 fi
+rules=$(iptables --wait --list-rules 2>/dev/null)
+has_rule() {{ printf '%s\n' "$rules" | grep --quiet -e "$1"; }}
+if has_rule '-P FORWARD DROP' && has_rule '-N DOCKER-USER' && ! has_rule 'NETAVARK_FORWARD'; then
+    echo blocked
+fi
 if systemctl is-active --quiet firewalld && systemctl cat {RELOADER} >/dev/null 2>&1 &&
     ! systemctl is-enabled --quiet {RELOADER}; then
     echo not-reloaded
@@ -37,10 +42,12 @@ fi
 @dataclass(frozen=True)
 class PodmanState:
     """``flushed``: containers run on our network, and its rules are gone from the firewall.
-    ``not_reloaded``: nothing makes these again after firewalld has reloaded."""
+    ``blocked``: Docker, which has switched on the kernel's forwarding, drops what others forward.
+    ``not_reloaded``: nothing makes the rules again after firewalld has reloaded."""
 
     installed: bool
     flushed: bool = False
+    blocked: bool = False
     not_reloaded: bool = False
 
 
@@ -55,4 +62,5 @@ class Podman(FactBase[PodmanState]):
         return PodmanState(False)
 
     def process(self, output: list[str]) -> PodmanState:
-        return PodmanState("installed" in output, "flushed" in output, "not-reloaded" in output)
+        words = ("installed", "flushed", "blocked", "not-reloaded")
+        return PodmanState(*(word in output for word in words))

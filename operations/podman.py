@@ -21,6 +21,9 @@ from quaylab.model import ManagedFile
 from quaylab.settings.hosts import proxy_variables
 from quaylab.settings.loading import Settings
 
+# With it Docker finds forwarding switched on at the next boot, and then does not drop what others
+# forward.
+FORWARDING = ManagedFile("/etc/sysctl.d/90-quaylab-forwarding.conf", "net.ipv4.ip_forward = 1\n")
 PROXY_FILE = "/etc/containers/containers.conf.d/quaylab-proxy.conf"
 
 
@@ -71,9 +74,13 @@ def ready() -> Generator[StringCommand]:
         reason = engine.unsupported if engine else "not there"
         yield fail(f"{host.name}: its `podman` is {reason}")
         return
-    if not (found.flushed or found.not_reloaded):
+    if not (found.flushed or found.blocked or found.not_reloaded):
         host.noop("containers can run, and are reached")
     if found.flushed:
         yield StringCommand("podman network reload --all >/dev/null")
+    if found.blocked:
+        yield files.write(FORWARDING)
+        # As it is on a host with Podman alone.
+        yield StringCommand("iptables --wait --policy FORWARD ACCEPT")
     if found.not_reloaded:
         yield StringCommand(f"systemctl enable --quiet --now {RELOADER}")

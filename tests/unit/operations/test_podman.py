@@ -47,6 +47,13 @@ def test_rules_that_are_gone_from_the_firewall_are_made_again() -> None:
     assert host.shell(podman.ready) == ["podman network reload --all >/dev/null"]
 
 
+def test_what_docker_drops_is_let_through_now_and_after_the_next_boot() -> None:
+    host = FakeHost({EngineInfo: ABLE, Podman: PodmanState(True, blocked=True)})
+    lasting, now = host.shell(podman.ready)
+    assert podman.FORWARDING.path in lasting
+    assert now == "iptables --wait --policy FORWARD ACCEPT"
+
+
 def test_what_repairs_them_after_firewalls_reload_is_enabled() -> None:
     host = FakeHost({EngineInfo: ABLE, Podman: PodmanState(True, not_reloaded=True)})
     (command,) = host.shell(podman.ready)
@@ -74,7 +81,7 @@ RUNNING = "test $1 != ps || echo c0ffee"
 @pytest.mark.parametrize(
     ("stubs", "flushed"),
     [
-        ({"nft": "echo 'table inet netavark'"}, False),
+        ({"nft": "echo 'table inet netavark'", "iptables": ":"}, False),
         ({"nft": ":", "iptables": "echo '-N NETAVARK-HOSTPORT-DNAT'"}, False),
         ({"nft": ":", "iptables": ":"}, True),
         ({"nft": ":", "iptables": ":", "podman": ":"}, False),
@@ -88,6 +95,27 @@ def test_rules_of_the_firewall(shell: Shell, stubs: dict[str, str], flushed: boo
         shell.stub(name, script)
     found = Podman().process(shell.lines(Podman().command()))
     assert found == PodmanState(True, flushed=flushed)
+
+
+DROPS = "-P FORWARD DROP\n-N DOCKER-USER"
+
+
+@pytest.mark.parametrize(
+    ("rules", "blocked"),
+    [
+        (DROPS, True),
+        ("-P FORWARD ACCEPT\n-N DOCKER-USER", False),
+        # An administrator's own policy.
+        ("-P FORWARD DROP", False),
+        # Podman's rules are beside Docker's.
+        (f"{DROPS}\n-A FORWARD -j NETAVARK_FORWARD", False),
+    ],
+)
+def test_docker_drops_what_others_forward(shell: Shell, rules: str, blocked: bool) -> None:
+    for name in ("podman", "systemctl", "dpkg-query", "nft"):
+        shell.stub(name, ":")
+    shell.stub("iptables", f"echo '{rules}'")
+    assert Podman().process(shell.lines(Podman().command())).blocked is blocked
 
 
 def test_a_half_installed_podman_is_installed_again(shell: Shell) -> None:
