@@ -204,14 +204,15 @@ def _start(service: str) -> str:
 
 
 def _labelled(directory: str) -> str:
-    """Let containers use a directory of the host if SELinux enforces. What is made in it later has
-    its type as well, and so it stays if all labels of the host are set anew."""
+    """Let containers use a directory of the host, with what another engine has stored in it, if
+    SELinux enforces. What is made in it later has its type as well, and so it stays if all labels
+    of the host are set anew."""
     quoted, pattern = shlex.quote(directory), shlex.quote(f"{re.escape(directory)}(/.*)?")
     return (
         "{ ! selinuxenabled 2>/dev/null || { "
         f"{{ semanage fcontext --add --type container_file_t {pattern} 2>/dev/null || "
         f"semanage fcontext --modify --type container_file_t {pattern}; }} && "
-        f"restorecon {quoted}; }}; }}"
+        f"restorecon -R {quoted}; }}; }}"
     )
 
 

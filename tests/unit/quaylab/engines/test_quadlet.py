@@ -186,7 +186,7 @@ def test_a_data_directory_gets_its_selinux_type_once(host: Shell) -> None:
         "semanage fcontext --add --type container_file_t /srv/a\\.b/quaylab\\-q(/.*)?" in host.calls
     )
     assert host.calls[-2:] == [
-        "restorecon /srv/a.b/quaylab-q",
+        "restorecon -R /srv/a.b/quaylab-q",
         "podman volume create --opt=type=none --opt=o=bind --opt=device=/srv/a.b/quaylab-q "
         "quaylab-q",
     ]
