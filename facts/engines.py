@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 from pyinfra.api import Host
@@ -26,3 +28,15 @@ def host_engine() -> ContainerEngine:
     """Return the current host's engine."""
     host: Host | None = ctx_host.get()  # type: ignore[no-untyped-call]
     return engine_of(host) if host else DOCKER
+
+
+@contextmanager
+def using(engine: ContainerEngine) -> Iterator[None]:
+    """Have the current host's facts and operations use another engine for a while."""
+    host: Host = ctx_host.get()  # type: ignore[no-untyped-call]
+    before = engine_of(host)
+    choose(host, engine)
+    try:
+        yield
+    finally:
+        choose(host, before)

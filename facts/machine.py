@@ -14,7 +14,14 @@ from quaylab.engines.inspected import split_first
 from quaylab.engines.state import Engine
 from quaylab.hosts import machine
 from quaylab.model import container_name
-from quaylab.paths import CEPH_NOTE, IMAGE_NOTES, REGISTRY_NOTE, SCHEMA_NOTE, STORAGE_NOTE
+from quaylab.paths import (
+    CEPH_NOTE,
+    ENGINE_NOTE,
+    IMAGE_NOTES,
+    REGISTRY_NOTE,
+    SCHEMA_NOTE,
+    STORAGE_NOTE,
+)
 
 # Before what an engine reports stands its name.
 SECTION = "engine"
@@ -44,6 +51,7 @@ listening() {
 listening before
 printf 'storage %s\n' "$(note STORAGE_NOTE)"
 printf 'registry %s\n' "$(note REGISTRY_NOTE)"
+printf 'engine_note %s\n' "$(note ENGINE_NOTE)"
 for cluster in /var/lib/ceph/*-*-*-*-*/; do
   test ! -d "$cluster" || printf 'ceph %s\n' "$(basename "$cluster")"
 done
@@ -67,6 +75,7 @@ NOTES = {
     "SCHEMA_NOTE": SCHEMA_NOTE,
     "STORAGE_NOTE": STORAGE_NOTE,
     "REGISTRY_NOTE": REGISTRY_NOTE,
+    "ENGINE_NOTE": ENGINE_NOTE,
     "CEPH_NOTE": CEPH_NOTE,
     "IMAGE_NOTES": IMAGE_NOTES,
 }
@@ -122,6 +131,7 @@ class Machine(FactBase[machine.Machine | None]):
                 schema=(one("schema") if "schema" in values else _version(engines)) or None,
                 storage=one("storage") or None,
                 registry=one("registry") or None,
+                engine_note=one("engine_note") or None,
                 ceph=frozenset(values.get("ceph", [])),
                 bootstrapped_cluster=one("bootstrapped_cluster") or None,
                 hostname=one("hostname"),

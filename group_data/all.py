@@ -274,6 +274,11 @@ restore = None
 # has never started.
 forget = None
 
+# --- Removing what a former engine has kept ---
+# With tasks/purge_engine.py: the engine that the registry has left, which confirms that what it
+# kept is deleted.
+purge_engine = None
+
 # --- Teardown ---
 # With tasks/teardown.py: the registry's name, which confirms that all data is deleted.
 purge = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 
 from pyinfra import host, inventory
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
@@ -155,6 +155,12 @@ def in_order(plan: Plan) -> tuple[str, ...]:
     if known is None:
         return tuple(connected)
     return tuple(sorted(connected, key=lambda name: member_name(name) == known.leader))
+
+
+def leader_last(plan: Plan, names: Iterable[str]) -> tuple[str, ...]:
+    """Return hosts in an order for what interrupts them: the one that leads the database last."""
+    last = leader(plan) if plan.topology.members else None
+    return tuple(sorted(names, key=lambda name: name == last))
 
 
 def state_of(plan: Plan, name: str) -> PatroniState | None:

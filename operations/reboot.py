@@ -57,7 +57,6 @@ def in_order(plan: Plan) -> tuple[str, ...]:
 
     Raises ``DeployError`` if pyinfra runs on one of them.
     """
-    last = patroni.leader(plan) if plan.topology.members else None
     hosts = [name for name in plan.topology.engine_hosts() if name in plan.machines]
     with refusals():
         refuse(
@@ -65,7 +64,7 @@ def in_order(plan: Plan) -> tuple[str, ...]:
             for name in hosts
             if isinstance(inventory.get_host(name).connector, LocalConnector)
         )
-    return tuple(sorted(hosts, key=lambda name: name == last))
+    return patroni.leader_last(plan, hosts)
 
 
 def _reboot(state: State, host: Host) -> bool:

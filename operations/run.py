@@ -36,6 +36,7 @@ from operations import (
     host_locks,
     keepalived,
     move_blobs,
+    move_engine,
     nodes,
     observation,
     patroni,
@@ -72,6 +73,8 @@ class Purpose(Enum):
     ROTATE = "rotate"
     # To move the blobs to the store of the settings, before a deploy with them.
     MOVE = "move"
+    # To move the data to another container engine, before a deploy with it.
+    MOVE_ENGINE = "move engine"
     # To recover credentials, to restore, to reboot, to forget a member or to remove, whatever state
     # the hosts are in.
     RECOVER = "recover"
@@ -80,7 +83,12 @@ class Purpose(Enum):
 
     @property
     def deploys(self) -> bool:
-        return self in (Purpose.DEPLOY, Purpose.ROTATE, Purpose.MOVE)
+        return self in (
+            Purpose.DEPLOY,
+            Purpose.ROTATE,
+            Purpose.MOVE,
+            Purpose.MOVE_ENGINE,
+        )
 
 
 @dataclass
@@ -139,6 +147,7 @@ def _make(purpose: Purpose) -> Plan:
         ask=ask_at_terminal(),
         rotate=purpose is Purpose.ROTATE,
         deploys=purpose.deploys,
+        moves_engine=purpose is Purpose.MOVE_ENGINE,
     )
     for name in plan.machines:
         engines.choose(inventory.get_host(name), plan.engine_of(name))
@@ -146,6 +155,11 @@ def _make(purpose: Purpose) -> Plan:
         return plan
     moves = purpose is Purpose.MOVE
     plans.refuse_unfit(plan, _disks(plan), _images(plan), moves_blobs=moves)
+    if purpose is Purpose.MOVE_ENGINE:
+        # Nothing is observed beforehand: its operations ask two engines.
+        move_engine.refuse_unfit(plan)
+        move_engine.announce_interruptions(plan)
+        return plan
     keepalived.check_address(plan)
     plan = external_services.check(plan)
     gevent.joinall([gevent.spawn(_observe, plan, name) for name in plan.machines], raise_error=True)

@@ -14,6 +14,8 @@ SCHEMA_NOTE = f"{VAR}/schema"
 STORAGE_NOTE = f"{VAR}/storage"
 # On every host with an engine: the registry that it serves.
 REGISTRY_NOTE = f"{VAR}/registry"
+# On hosts whose data was moved from one engine to another: which one has it now.
+ENGINE_NOTE = f"{VAR}/engine"
 # A file for each image that a host fetched: its identity at that time.
 IMAGE_NOTES = f"{VAR}/images"
 # On the first of several Ceph hosts: the id of the cluster that was bootstrapped there.

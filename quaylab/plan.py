@@ -223,6 +223,7 @@ def make(
     ask: Callable[[str], str] | None = None,
     rotate: bool = False,
     deploys: bool = True,
+    moves_engine: bool = False,
 ) -> Plan:
     """Make the plan for an inventory's hosts.
 
@@ -233,6 +234,8 @@ def make(
         rotate: replace the passwords of the services that Quaylab runs.
         deploys: refuse what a deploy can't work with: missing passwords of external services, and
             an own certificate that clients would not accept.
+        moves_engine: the hosts use the engines that have their data, and ``container_engine`` is
+            the one to move it to.
 
     Raises:
         Refusal: all problems found, each by its setting.
@@ -241,9 +244,9 @@ def make(
     settings = storage.with_quay_storage_path(settings, host_settings.values())
     store = store or Store(settings.lab_name)
     groups = topology.groups(hosts)
+    used = engine_choice.source if moves_engine else engine_choice.choose
     machines = {
-        name: machine.using(engine_choice.choose(machine, settings).name)
-        for name, machine in machines.items()
+        name: machine.using(used(machine, settings).name) for name, machine in machines.items()
     }
     problems = Problems(given_files.problems(settings))
     for service in SERVICES:
@@ -257,7 +260,10 @@ def make(
             problems += host_reports.machine_problems(host.name, machine)
             if "hypervisor" not in host.groups:  # it runs VMs and no containers
                 problems += host_reports.engine_problems(host.name, machine)
-                problems += engine_choice.problems(host.name, machine)
+                if moves_engine:
+                    problems += engine_choice.move_problems(host.name, machine, settings)
+                else:
+                    problems += engine_choice.problems(host.name, machine)
     layout = credentials = None
     with problems.collecting():
         layout = _topology(settings, host_settings, hosts, machines)

@@ -18,6 +18,7 @@ LONGEST = (
     "vm/test_lab.py",
     "machine/test_drift.py",
     "machine/test_demo.py",
+    "machine/test_move_engine.py",
     "ceph/test_one_host.py",
     "machine/test_ownership.py",
     "machine/test_upgrade.py",

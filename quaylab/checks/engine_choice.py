@@ -3,10 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from quaylab.engines import BY_NAME, DOCKER, PODMAN, ContainerEngine
+from quaylab.engines import BY_NAME, DOCKER, ENGINES, PODMAN, ContainerEngine
 from quaylab.hosts.machine import Machine
+from quaylab.model import ManagedFile
+from quaylab.paths import ENGINE_NOTE
 from quaylab.settings.loading import Settings
+
+# The task that moves the data, and the one that removes what it has left.
+MOVE, PURGE = "tasks/move_engine.py", "tasks/purge_engine.py"
+
+
+class Note(NamedTuple):
+    """A host's note of the engine that has the data. Since ``since`` it has it alone, and what
+    others keep is older; without a time what others have is a copy that was not completed."""
+
+    engine: ContainerEngine
+    since: str
+
+
+def note(engine: ContainerEngine, since: str = "") -> ManagedFile:
+    """Return the note; ``since`` is a time without blanks."""
+    return ManagedFile(ENGINE_NOTE, " ".join(filter(None, (engine.name, since))) + "\n")
+
+
+def read_note(machine: Machine) -> Note | None:
+    """Return a host's note; None if its data was never moved."""
+    match (machine.engine_note or "").split():
+        case [name, *since] if name in BY_NAME:
+            return Note(BY_NAME[name], since[0] if since else "")
+    return None
+
+
+def holder(machine: Machine) -> ContainerEngine | None:
+    """Return the engine that has the registry's data; None if no data is seen."""
+    if noted := read_note(machine):
+        return noted.engine
+    with_ours = [name for name, report in machine.engines.items() if report.ours]
+    return BY_NAME[with_ours[0]] if with_ours else None
 
 
 def choose(machine: Machine, settings: Settings) -> ContainerEngine:
@@ -14,28 +49,91 @@ def choose(machine: Machine, settings: Settings) -> ContainerEngine:
     there, else its distribution's."""
     if settings.container_engine:
         return BY_NAME[settings.container_engine]
-    with_ours = [name for name, report in machine.engines.items() if report.ours]
-    if with_ours:
-        return BY_NAME[with_ours[0]]
+    if found := holder(machine):
+        return found
     # It may have data in Docker's volumes, which nobody sees while Docker doesn't answer.
     docker = machine.engines.get(DOCKER.name)
     serves_by_docker = machine.registry is not None and docker is not None and docker.engine
     return PODMAN if machine.ships_podman and not serves_by_docker else DOCKER
 
 
+def source(machine: Machine, settings: Settings) -> ContainerEngine:
+    """Return the engine that has the data before a move to the one that is set, which is that one
+    itself where there is nothing to move."""
+    if found := holder(machine):
+        return found
+    silent = [
+        engine
+        for engine in ENGINES
+        if (report := machine.engines.get(engine.name))
+        and report.engine
+        and report.engine.version is None
+    ]
+    return silent[0] if machine.registry and silent else choose(machine, settings)
+
+
 def problems(name: str, machine: Machine) -> Iterator[str]:
     """Yield what another engine than the chosen one has of ours: the two would share ports, files
     and notes, and the data would seem to be lost."""
-    chosen = BY_NAME[machine.container_engine]
+    chosen, noted = BY_NAME[machine.container_engine], read_note(machine)
     for other, report in machine.engines.items():
-        if other != chosen.name and report.ours:
+        if other == chosen.name or (noted and noted.engine is chosen):
+            continue
+        if noted:
+            yield (
+                f"container_engine: the data of {name} is in {noted.engine.title} "
+                f"({ENGINE_NOTE} there), and this run uses {chosen.title}; set it to "
+                f"{noted.engine.name}, or move the data: {MOVE}"
+            )
+        elif report.ours:
             yield (
                 f"container_engine: {name} has {', '.join(report.ours)} in {BY_NAME[other].title}, "
                 f"and this run uses {chosen.title}; set it to {other}, or move the data first: "
-                "docs/podman.md"
+                f"{MOVE}"
             )
-    if chosen is PODMAN and not machine.systemd:
+    if chosen is PODMAN:
+        yield from unfit_for_podman(name, machine)
+
+
+def unfit_for_podman(name: str, machine: Machine) -> Iterator[str]:
+    """Yield why a host can't use Podman, whichever it has."""
+    reasons = {
+        "runs no systemd, which starts Podman's containers": not machine.systemd,
+        "runs RHEL 7, which has no Podman 4.9": machine.is_rhel_7,
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            yield f"container_engine: {name} {reason}; set it to {DOCKER.name}"
+
+
+def move_problems(name: str, machine: Machine, settings: Settings) -> Iterator[str]:
+    """Yield why the data of a host, which uses its source, can't be moved to the engine that is
+    set."""
+    if settings.container_engine is None:
+        names = " or ".join(BY_NAME)
+        yield f"container_engine: not set; set it to the engine to move to: {names}"
+        return
+    target, before = BY_NAME[settings.container_engine], BY_NAME[machine.container_engine]
+    if before is target:
+        yield from problems(name, machine)
+        return
+    report, noted = machine.engines[target.name], read_note(machine)
+    if machine.hides_data:
+        yield f"{name}: its {before.title} does not answer, so nothing can be moved; start it"
+    if report.engine and report.engine.unsupported:
+        yield f"{name}: its `{target.name}` is {report.engine.unsupported}"
+    if target is PODMAN:
+        yield from unfit_for_podman(name, machine)
+    if not report.ours:
+        return
+    kept = f"container_engine: {target.title} of {name} has {', '.join(report.ours)}"
+    if noted is None:
         yield (
-            f"container_engine: {name} runs no systemd, which starts Podman's containers; set it "
-            "to docker"
+            f"{kept}, and so has {before.title}, and no note says which is the registry's; remove "
+            f"the other, for example: {target.name} volume rm NAME"
+        )
+    elif noted.since:
+        yield (
+            f"{kept} from before the move of {noted.since}, and nothing is overwritten; remove it: "
+            f"{PURGE} --data purge_engine={target.name}"
         )

@@ -248,6 +248,10 @@ class ContainerEngine(ABC):
     def create_volume(self, volume: Volume) -> str:
         return f"{self.volume_command(volume)} >/dev/null"
 
+    def mountpoint(self, volume: str) -> str:
+        """Print the directory of a volume of the engine's own."""
+        return f"{self.name} volume inspect --format '{{{{.Mountpoint}}}}' {shlex.quote(volume)}"
+
     def remove_volume(self, name: str) -> str:
         return f"{self.name} volume rm {shlex.quote(name)} >/dev/null"
 
@@ -275,6 +279,14 @@ class ContainerEngine(ABC):
 
     def load(self, archive: str) -> str:
         return f"{self.name} load --input {archive} >/dev/null"
+
+    def hand_image(self, image: str, receiver: ContainerEngine) -> str:
+        """Give an image to another engine of the host."""
+        return (
+            f"{self.name} save {shlex.quote(self.image(image))} | {receiver.name} load >/dev/null; "
+            # A pipe has the exit status of its end.
+            f"{receiver.has_image(image)}"
+        )
 
     def has_image(self, image: str) -> str:
         """Succeed if the host has an image."""

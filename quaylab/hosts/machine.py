@@ -67,6 +67,8 @@ class Machine:
     storage: str | None = None
     # The note of the registry that the host serves; see checks/ownership.py.
     registry: str | None = None
+    # The note of the engine that the data was moved to; see checks/engine_choice.py.
+    engine_note: str | None = None
     # The ids of the clusters with cephadm's daemons on this host, and the note of the cluster that
     # was bootstrapped here; see operations/cephadm.py.
     ceph: frozenset[str] = frozenset()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from quaylab.settings.types import DumpName, HostName, InventoryName, Section
@@ -22,6 +24,15 @@ class Forgetting(Section):
     forget: InventoryName | None = Field(
         description="With tasks/forget_member.py: the host, which has left the inventory; or its "
         "address, if its etcd has never started"
+    )
+
+
+class FormerEngine(Section):
+    """Removing what a former engine has kept, with tasks/purge_engine.py."""
+
+    purge_engine: Literal["docker", "podman"] | None = Field(
+        description="With tasks/purge_engine.py: the engine that the registry has left, which "
+        "confirms that what it kept is deleted"
     )
 
 

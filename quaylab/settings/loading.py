@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from quaylab.problems import refuse
 from quaylab.services import ServiceSettings
-from quaylab.settings.actions import Forgetting, Restoring, Teardown
+from quaylab.settings.actions import Forgetting, FormerEngine, Restoring, Teardown
 from quaylab.settings.disks import Disks
 from quaylab.settings.general import Certificates, General
 from quaylab.settings.hosts import Engine, Host
@@ -41,6 +41,7 @@ _LOGIN = re.compile(r"//[^/]*@")
 # In the reverse order of docs/settings.md: pydantic lists the fields of the last base first.
 class Settings(
     Teardown,
+    FormerEngine,
     Forgetting,
     Restoring,
     Subscription,

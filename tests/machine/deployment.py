@@ -63,11 +63,18 @@ class Deployment:
     def run(self, deploy: str = "deploy.py", *arguments: str) -> Result:
         return self.operator.pyinfra(self.inventory, deploy, *arguments)
 
-    def kill(self, deploy: str, *arguments: str, when: Callable[[], bool]) -> None:
-        """Kill a run, so that it can't clean up, as soon as ``when`` returns true."""
+    def kill(
+        self, deploy: str, *arguments: str, when: Callable[[], bool], within: float = 60
+    ) -> None:
+        """Kill a run, so that it can't clean up, as soon as ``when`` returns true.
+
+        + within: in how many seconds it has to
+        """
         with self.operator.start(self.inventory, deploy, *arguments) as running:
             try:
-                wait_until(lambda: when() or running.poll() is not None, "the run comes so far")
+                wait_until(
+                    lambda: when() or running.poll() is not None, "the run comes so far", within
+                )
                 if running.poll() is not None:
                     raise CommandFailed(f"pyinfra ended first\n{running.communicate()}")
             finally:

@@ -44,7 +44,7 @@ CLIENT_IN_MESSAGES = {
 # Names of systemd's unit, of the distribution's package and of a volume group's part.
 CLIENT_AS_A_NAME = {
     "quaylab/settings/hosts.py": ["docker", "docker or podman", "podman"],
-    "quaylab/checks/engine_choice.py": ["docker"],
+    "quaylab/settings/actions.py": ["docker", "podman"],
     "operations/docker.py": ["docker", "docker", "docker"],
     "operations/storage.py": ["docker"],
     "quaylab/hosts/storage.py": ["docker"],

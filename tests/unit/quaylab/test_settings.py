@@ -124,6 +124,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "forget": (3, "a valid string"),
     "restore": ("../dump", "for example v3.16.5-to-v3.18.0-"),
     "purge": (True, "a valid string"),
+    "purge_engine": ("kubernetes", "'docker' or 'podman'"),
     # Settings of one host.
     "docker_storage": ("/dev/vdb", "a valid dictionary"),
     "quay_storage": (["/dev/vdc"], "a valid dictionary"),

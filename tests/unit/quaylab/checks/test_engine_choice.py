@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from quaylab.checks import engine_choice
+from quaylab.engines import PODMAN
 from quaylab.engines.state import Engine, FoundVolume
 from quaylab.hosts.machine import EngineReport, Machine
 from quaylab.model import CREDENTIALS_LABEL, DIGEST_LABEL
@@ -73,7 +74,7 @@ def test_another_engine_with_our_data_is_refused() -> None:
     (problem,) = engine_choice.problems("quay", found)
     assert problem == (
         "container_engine: quay has quaylab-database in Docker, and this run uses Podman; set it "
-        "to docker, or move the data first: docs/podman.md"
+        "to docker, or move the data first: tasks/move_engine.py"
     )
     assert [*engine_choice.problems("quay", _machine(docker=VOLUME).using("docker"))] == []
 
@@ -83,6 +84,104 @@ def test_both_engines_at_once_are_refused() -> None:
     found = found.using(engine_choice.choose(found, settings()).name)
     (problem,) = engine_choice.problems("quay", found)
     assert "quaylab-database in Podman, and this run uses Docker" in problem
+
+
+MOVED = "podman 2026-11-27T09:30:00+00:00"
+
+
+@pytest.mark.parametrize("engine_note", ["docker", "podman", MOVED])
+def test_the_note_of_a_move_decides_whose_data_counts(engine_note: str) -> None:
+    found = _machine(docker=VOLUME, podman=VOLUME, engine_note=engine_note)
+    name = engine_note.split()[0]
+    assert engine_choice.choose(found, settings()).name == name
+    assert [*engine_choice.problems("quay", found.using(name))] == []
+    (other,) = {"docker", "podman"} - {name}
+    (problem,) = engine_choice.problems("quay", found.using(other))
+    assert f"the data of quay is in {name.title()} (/var/lib/quaylab/engine there)" in problem
+    assert problem.endswith(f"set it to {name}, or move the data: tasks/move_engine.py")
+
+
+def test_the_noted_engine_is_believed_while_it_does_not_answer() -> None:
+    found = _machine(docker=SILENT, engine_note="docker").using("podman")
+    (problem,) = engine_choice.problems("quay", found)
+    assert "the data of quay is in Docker" in problem
+
+
+@pytest.mark.parametrize("text", [None, "", "rkt 2026"])
+def test_a_note_that_names_no_engine_is_none(text: str | None) -> None:
+    assert engine_choice.read_note(_machine(engine_note=text)) is None
+
+
+@pytest.mark.parametrize("since", ["", "2026-11-27T09:30:00+00:00"])
+def test_what_is_noted_is_read_back(since: str) -> None:
+    written = engine_choice.note(PODMAN, since).content
+    assert engine_choice.read_note(_machine(engine_note=written)) == (PODMAN, since)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "podman"),
+        ({"docker": VOLUME}, "docker"),
+        ({"podman": VOLUME}, "podman"),
+        ({"docker": VOLUME, "podman": VOLUME, "engine_note": MOVED}, "podman"),
+        ({"docker": VOLUME, "podman": VOLUME, "engine_note": "docker"}, "docker"),
+        ({"docker": SILENT, "registry": "owner quay.example.com lab"}, "docker"),
+        ({"docker": SILENT}, "podman"),
+    ],
+)
+def test_where_a_move_to_podman_finds_the_data(changes: dict[str, Any], name: str) -> None:
+    found = engine_choice.source(_machine(**changes), settings(container_engine="podman"))
+    assert found.name == name
+
+
+MOVES: dict[str, tuple[dict[str, Any], str | None]] = {
+    "from Docker": ({"docker": VOLUME}, None),
+    "of a copy that was not completed": (
+        {"docker": VOLUME, "podman": VOLUME, "engine_note": "docker"},
+        None,
+    ),
+    "done": ({"docker": VOLUME, "podman": VOLUME, "engine_note": MOVED}, None),
+    "of both": (
+        {"docker": VOLUME, "podman": VOLUME},
+        "Podman of quay has quaylab-database, and so has Docker, and no note says which",
+    ),
+    "over what was kept": (
+        {"docker": VOLUME, "podman": VOLUME, "engine_note": "docker 2026-11-27"},
+        "from before the move of 2026-11-27, and nothing is overwritten; remove it: "
+        "tasks/purge_engine.py --data purge_engine=podman",
+    ),
+    "from a Docker that is down": (
+        {"docker": SILENT, "registry": "owner quay.example.com lab"},
+        "its Docker does not answer, so nothing can be moved",
+    ),
+    "to a Podman that is too old": (
+        {"docker": VOLUME, "podman": EngineReport(Engine("4.3.1", None, "too old"))},
+        "quay: its `podman` is too old",
+    ),
+    "without systemd": ({"docker": VOLUME, "systemd": False}, "quay runs no systemd"),
+    "on RHEL 7": (
+        {"docker": VOLUME, "os_id": "rhel", "os_version": "7.9"},
+        "quay runs RHEL 7, which has no Podman 4.9; set it to docker",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MOVES)
+def test_moves_to_podman(case: str) -> None:
+    changes, expected = MOVES[case]
+    wanted, found = settings(container_engine="podman"), _machine(**changes)
+    found = found.using(engine_choice.source(found, wanted).name)
+    problems = [*engine_choice.move_problems("quay", found, wanted)]
+    assert len(problems) == (expected is not None)
+    assert (expected or "") in "".join(problems)
+
+
+def test_a_move_needs_the_setting() -> None:
+    (problem,) = engine_choice.move_problems("quay", _machine(docker=VOLUME), settings())
+    assert problem == (
+        "container_engine: not set; set it to the engine to move to: docker or podman"
+    )
 
 
 def test_things_of_others_in_another_engine_are_no_problem() -> None:

@@ -1,0 +1,27 @@
+"""Move each host's data to the container engine of the settings, one host after the other.
+
+The new engine gets the images while everything runs. Then what runs on a host is stopped, its
+volumes are copied and compared, a note on the host names the engine that has the data now, and all
+of it starts there before the next host is stopped. The former engine keeps its volumes and images
+until tasks/purge_engine.py. After a killed run, run the task again to complete it.
+"""
+
+from pyinfra import host
+
+from operations import move_engine
+from operations.run import Purpose, begin
+
+plan = begin(Purpose.MOVE_ENGINE)
+
+if host.name in plan.connected_hosts:
+    move_engine.prepared(name="Install the other engine, and check it", plan=plan)
+
+    move_engine.images_present(name="Copy the images to it", plan=plan)
+
+# The database's hosts, Quay's nodes and the balancers stand in for each other.
+for name in host.loop(move_engine.in_order(plan)):  # type: ignore[no-untyped-call]
+    if host.name == name:
+        move_engine.moved(name=f"Move {name}", plan=plan)
+
+if host.name == plan.topology.leader:
+    move_engine.next_command_printed(name="Print the next command", plan=plan)

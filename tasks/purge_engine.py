@@ -1,0 +1,19 @@
+"""Remove what a former container engine has kept since the data was moved away from it, for good.
+
+`--data purge_engine=docker`, or podman, names the engine that the registry has left.
+"""
+
+from pyinfra import host
+
+from operations import purge_engine
+from operations.run import Purpose, begin
+
+plan = begin(Purpose.RECOVER)
+engine = purge_engine.former(plan)
+
+if host.name in plan.topology.engine_hosts():
+    purge_engine.images_removed(name="Remove its images", plan=plan, engine=engine)
+
+    purge_engine.data_removed(
+        name="Remove its volumes, and the note of the move", plan=plan, engine=engine
+    )

@@ -1,0 +1,100 @@
+"""The task that moves data to another engine: host after host, and prepared on all before."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from quaylab.secrets.credentials import Store
+from tests.deploy.project import ENGINE, Project, fake, report, volume
+from tests.deploy.test_engine import PODMAN_INFO
+
+TASK, TO_PODMAN = "tasks/move_engine.py", "--data=container_engine=podman"
+SMALL = "--data=minimum_disk_mb=8998"
+ADDRESSES = {"quay": "192.168.254.10", "database": "192.168.254.11"}
+VOLUMES = {
+    "quay": {"quaylab-quay-storage": "quay-storage"},
+    "database": {"quaylab-database": "postgresql-15-c9s"},
+}
+
+
+def _inventory(project: Project, hosts: dict[str, Any]) -> str:
+    database = [hosts["database"]]
+    return project.inventory(quay=[hosts["quay"]], database=database, redis=database)
+
+
+@pytest.fixture
+def inventory(project: Project) -> str:
+    """Two hosts whose registry is in Docker's volumes."""
+    new = {name: fake(name, ssh_hostname=address) for name, address in ADDRESSES.items()}
+    assert project.run("-y", _inventory(project, new), "tasks/images.py").code == 0
+    owner = Store("quaylab", project.credentials.parent).load(environment={}).fingerprint
+    hosts = {}
+    for name, address in ADDRESSES.items():
+        lines = [report(schema="v3.18.0", free="9000 /"), ENGINE]
+        for each, kind in VOLUMES[name].items():
+            labels = {"io.quaylab.credentials": owner, "io.quaylab.data": kind}
+            lines.append(
+                volume(each, {**labels, "io.quaylab.path": "", "io.quaylab.registry": "quay"})
+            )
+        answers = {"podman info": PODMAN_INFO, "du -sk": f"{next(iter(VOLUMES[name]))} 2048"}
+        hosts[name] = fake(name, "\n".join(lines), answers, ssh_hostname=address)
+    return _inventory(project, hosts)
+
+
+def test_one_host_after_the_other(project: Project, inventory: str) -> None:
+    result = project.run("-y", "-vv", inventory, TASK, TO_PODMAN, SMALL)
+    assert result.code == 0, result.output
+    # The first host's services run again before the second is stopped.
+    assert result.operations[-3:] == [
+        "Move @fake/quay",
+        "Move @fake/database",
+        "Print the next command",
+    ]
+    for name in VOLUMES:
+        commands = result.commands(name)
+        parts = ("apt-get install", "podman volume create", "from=$(", "podman network create")
+        steps = [next(at for at, each in enumerate(commands) if part in each) for part in parts]
+        assert steps == sorted(steps)
+    assert "Next:\n  pyinfra" in result.output
+
+
+def test_the_plan_names_all_that_changes(project: Project, inventory: str) -> None:
+    result = project.run("--dry", "--json", inventory, TASK, TO_PODMAN, SMALL)
+    assert result.code == 0, result.output
+    operations = json.loads(result.stdout)["plan"]
+    changing = [
+        each["name"].rpartition(" | ")[2] for each in operations if each["hosts_with_change"]
+    ]
+    assert changing == [
+        "Install the other engine, and check it",
+        "Copy the images to it",
+        "Move @fake/quay",
+        "Move @fake/database",
+    ]
+
+
+def test_too_little_space_is_refused_before_anything_is_changed(
+    project: Project, inventory: str
+) -> None:
+    result = project.run("-y", "-vv", inventory, TASK, TO_PODMAN, "--data=minimum_disk_mb=8999")
+    assert result.code == 1
+    assert result.output.count("9000 MB free on /, and Podman needs 2 MB there for the copy") == 2
+    assert result.operations == []
+
+
+def test_without_the_setting_it_is_refused(project: Project, inventory: str) -> None:
+    result = project.run("-y", "-vv", inventory, TASK)
+    assert result.code == 1
+    (line,) = [each for each in result.output.splitlines() if each.startswith("  - ")]
+    assert "container_engine: not set; set it to the engine to move to" in line
+    assert result.operations == []
+
+
+def test_a_deploy_names_the_task(project: Project, inventory: str) -> None:
+    result = project.run("-y", inventory, "deploy.py", TO_PODMAN)
+    assert result.code == 1
+    assert "quaylab-database in Docker, and this run uses Podman" in result.output
+    assert f"or move the data first: {TASK}" in result.output
