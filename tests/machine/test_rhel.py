@@ -192,7 +192,7 @@ def test_sudos_password_where_tmp_is_noexec(rhel: Rhel) -> None:
 
     code, said = run(**password)
     assert code != 0
-    assert "_sudo: sudo on rhel can't run the file by which pyinfra hands it the password" in said
+    assert "_sudo: sudo on rhel does not get the _sudo_password" in said
     assert "Traceback" not in said
     code, said = run(**password, _temp_dir="/var/tmp")
     assert code == 0, said
