@@ -271,10 +271,8 @@ def _report(host: Host, started: Iterable[str]) -> Machine | str:
         try:
             report: Machine | None = host.get_fact(MachineFact)
         except EOFError:  # pyinfra asked for a password
-            return (
-                f"_sudo: {host.name} asks for a password, and there is no terminal to type it at; "
-                "set _sudo_password, or allow this user NOPASSWD in sudoers"
-            )
+            is_given = bool(inventory_arguments(host).get("_sudo_password"))
+            return host_reports.password_problem(host.name, is_given)
         except PyinfraError:  # the fact failed, and its error was printed
             return host_reports.silent_problem(host.name, _answer(host))
     return report or f"{host.name}: does not report what it is; is it a Linux host?"

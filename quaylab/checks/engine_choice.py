@@ -52,8 +52,8 @@ def choose(machine: Machine, settings: Settings) -> ContainerEngine:
     if found := holder(machine):
         return found
     # It may have data in Docker's volumes, which nobody sees while Docker doesn't answer.
-    docker = machine.engines.get(DOCKER.name)
-    serves_by_docker = machine.registry is not None and docker is not None and docker.engine
+    docker = machine.engines[DOCKER.name].engine if DOCKER.name in machine.engines else None
+    serves_by_docker = machine.registry is not None and docker and not docker.is_shim
     return PODMAN if machine.ships_podman and not serves_by_docker else DOCKER
 
 

@@ -20,16 +20,24 @@ def silent_problem(name: str, output: str | None) -> str:
             f"_sudo: sudo on {name} wants a terminal; write `Defaults:USER !requiretty` into its "
             "sudoers, for the user that you log in as"
         )
-    if "unable to run" in output and "askpass" in output:
-        return (
-            f"_sudo: sudo on {name} can't run the file by which pyinfra hands it the password, as "
-            "/tmp is mounted noexec; set _temp_dir to a directory that isn't, in the host's data, "
-            "or allow this user NOPASSWD in sudoers"
-        )
     last = next((line for line in reversed(output.splitlines()) if line.strip()), "nothing")
     return (
         f"{name}: runs no command for this user, and says: {last.strip()}; set ssh_user to a "
         "user who has a shell and may become root with _sudo"
+    )
+
+
+def password_problem(name: str, is_given: bool) -> str:
+    """Say why sudo asks for a password where nobody can type one."""
+    if is_given:
+        return (
+            f"_sudo: sudo on {name} does not get the _sudo_password, or refuses it; pyinfra hands "
+            "it over by a file that sudo runs in /tmp; if /tmp is mounted noexec set _temp_dir to "
+            "another directory in the host's data, or allow this user NOPASSWD in sudoers"
+        )
+    return (
+        f"_sudo: {name} asks for a password, and there is no terminal to type it at; "
+        "set _sudo_password, or allow this user NOPASSWD in sudoers"
     )
 
 

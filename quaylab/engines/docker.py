@@ -33,12 +33,14 @@ info=$(timeout 60 docker info --format '{"ServerVersion":{{json .ServerVersion}}
 "LiveRestoreEnabled":{{json .LiveRestoreEnabled}},\
 "HttpProxy":{{json .HTTPProxy}},"HttpsProxy":{{json .HTTPSProxy}},"NoProxy":{{json .NoProxy}}}' \
 2>/dev/null)
-test $? != 124 || { echo hangs; docker() { return 1; }; }
+status=$?
+test $status != 124 || { echo hangs; docker() { return 1; }; }
 if test -n "$client"; then
     printf 'client %s\\n' "$(readlink -f "$client")"
-    version=; test -n "$info" || version=$(docker --version 2>/dev/null | head -n 1)
+    # Podman's shim fails in the middle of its answer.
+    version=; test $status = 0 || version=$(docker --version 2>/dev/null | head -n 1)
     test -z "$version" || printf 'version %s\\n' "$version"
-    case $version in *podman*) docker() { return 1; } ;; esac
+    case $version in *podman*) info=; docker() { return 1; } ;; esac
     printf 'info %s\\n' "$info"
 fi
 """
@@ -103,8 +105,8 @@ class Docker(ContainerEngine):
             return None
         path, client, text = values["client"], values.get("version", ""), values.get("info", "")
         info: dict[str, Any] = json.loads(text) if text.startswith("{") else {}
-        unsupported = None
-        if "podman" in client.lower() or "podman" in path:
+        unsupported, is_shim = None, "podman" in client.lower() or "podman" in path
+        if is_shim:
             unsupported = (
                 "Podman's shim, which lacks what is needed; remove podman-docker, or set "
                 "container_engine to podman"
@@ -128,6 +130,7 @@ class Docker(ContainerEngine):
                 info.get("NoProxy") or "",
             ),
             live_restore=bool(info.get("LiveRestoreEnabled")),
+            is_shim=is_shim,
         )
 
     def parse(self, output: Sequence[str]) -> Objects:

@@ -14,13 +14,15 @@ from quaylab.model import NETWORK, NORMAL_SHARES, RESTART_POLICY, Container
 class Engine:
     """A container engine. ``version`` is None if it does not answer. ``unsupported`` says why
     Quaylab can't use it. ``proxies`` are its HTTP_PROXY, HTTPS_PROXY and NO_PROXY, empty if unset.
-    With ``live_restore`` containers keep running while it restarts."""
+    With ``live_restore`` containers keep running while it restarts. ``is_shim`` is whether it is
+    only another engine's command of this name."""
 
     version: str | None
     root_directory: str | None
     unsupported: str | None
     proxies: tuple[str, str, str] = ("", "", "")
     live_restore: bool = False
+    is_shim: bool = False
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,7 @@ def test_hosts_pass_their_own_tests(rhel: Rhel) -> None:
     rhel.lab.verify()
 
 
+@pytest.mark.long
 def test_what_dnf_has_to_add_to_rhels_own_podman(rhel: Rhel) -> None:
     rhel.machine.run("rpm --erase policycoreutils-python-utils")
     assert rhel.changed() == [INSTALL]
@@ -159,6 +160,7 @@ def test_the_command_docker_may_be_podmans(rhel: Rhel) -> None:
     rhel.machine.run("rpm --erase podman-docker")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("package", "reason"),
     [
@@ -173,6 +175,7 @@ def test_a_podman_without_what_it_needs_is_refused(rhel: Rhel, package: str, rea
     assert rhel.changed() == []
 
 
+@pytest.mark.long
 def test_sudos_password_where_tmp_is_noexec(rhel: Rhel) -> None:
     machine, inventory = rhel.machine, rhel.lab.inventory
     machine.run(
@@ -189,7 +192,7 @@ def test_sudos_password_where_tmp_is_noexec(rhel: Rhel) -> None:
 
     code, said = run(**password)
     assert code != 0
-    assert "_sudo: sudo on rhel can't run the file by which pyinfra hands it the password" in said
+    assert "_sudo: sudo on rhel does not get the _sudo_password" in said
     assert "Traceback" not in said
     code, said = run(**password, _temp_dir="/var/tmp")
     assert code == 0, said
@@ -199,6 +202,7 @@ def test_sudos_password_where_tmp_is_noexec(rhel: Rhel) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_generator_that_refuses_leaves_the_container_as_it_is(rhel: Rhel) -> None:
     generator = "/usr/lib/systemd/system-generators/podman-system-generator"
     refusing = "#!/bin/sh\necho 'unsupported key in group' >&2\nexit 1\n"

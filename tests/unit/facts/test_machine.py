@@ -67,6 +67,21 @@ def test_host_with_an_engine_and_data() -> None:
     assert volume.labels["io.quaylab.data"] == "postgresql-17"
 
 
+def test_podmans_shim_fails_in_the_middle_of_its_answer(shell: Shell) -> None:
+    """As that of 5.4.2 does: it has no ServerVersion."""
+    shell.stub(
+        "docker",
+        """case $1 in
+--version) echo podman version 5.4.2 ;;
+info) printf '{"ServerVersion":'; exit 125 ;;
+esac""",
+    )
+    engines = Machine().process(shell.lines(Machine().command())).engines
+    docker = engines["docker"].engine
+    assert docker and docker.unsupported
+    assert docker.unsupported.startswith("Podman's shim")
+
+
 VOLUMES = r"""
 case "$*" in
   "ps "*) echo 'named quaylab-redis|digest|owner'; echo 'named quaylab-mirror||' ;;

@@ -20,6 +20,7 @@ FOREIGN = EngineReport(
     volumes=(FoundVolume("quaylab-mirror", {}),), containers={"quaylab-mirror": {}}
 )
 SILENT = EngineReport(Engine(None, None, None))
+SHIM = EngineReport(Engine(None, None, "Podman's shim", is_shim=True))
 RHEL_9 = {"os_id": "rhel", "os_version": "9.4", "os_like": ("fedora",)}
 
 
@@ -47,6 +48,8 @@ def _machine(
         ({**RHEL_9, "docker": FOREIGN}, "podman"),
         # A registry by Docker, which doesn't answer at the moment.
         ({**RHEL_9, "docker": SILENT, "registry": "owner quay.example.com lab"}, "docker"),
+        # podman-docker, and a run that was killed before it made containers.
+        ({**RHEL_9, "docker": SHIM, "registry": "owner quay.example.com lab"}, "podman"),
         # After a move to Podman.
         (
             {

@@ -40,11 +40,6 @@ def test_unsupported_engine_is_refused_with_its_reason() -> None:
     [
         (None, "quay: its report can't be read; the error stands above"),
         ("sudo: sorry, you must have a tty to run sudo", "_sudo: sudo on quay wants a terminal"),
-        (
-            "sudo: unable to run /tmp/pyinfra-sudo-askpass-Yx3: Permission denied\n"
-            "sudo: no password was provided\nsudo: a password is required",
-            "/tmp is mounted noexec; set _temp_dir to a directory that isn't",
-        ),
         ("\nThis account is currently not available.\n\n", "says: This account is currently not"),
         (
             "",
@@ -54,3 +49,12 @@ def test_unsupported_engine_is_refused_with_its_reason() -> None:
 )
 def test_a_host_that_reports_nothing(output: str | None, message: str) -> None:
     assert message in host_reports.silent_problem("quay", output)
+
+
+def test_a_password_that_sudo_does_not_get() -> None:
+    assert "no terminal to type it at; set _sudo_password" in (
+        host_reports.password_problem("quay", is_given=False)
+    )
+    assert "if /tmp is mounted noexec set _temp_dir" in (
+        host_reports.password_problem("quay", is_given=True)
+    )
