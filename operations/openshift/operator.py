@@ -126,16 +126,17 @@ def _await_installation(state: State, host: Host, plan: ClusterPlan) -> bool:
 
 
 def _await_registry(state: State, host: Host, plan: ClusterPlan) -> bool:
-    # What the operator said of the former objects: it has not looked at the present ones yet.
-    before: list[object] = []
+    # What failed before this run: the operator has not looked at the present objects yet, and the
+    # cluster goes on starting pods that ended.
+    before: list[RegistryState] = []
 
     def look() -> _Look:
         found = registry_of(host, plan)
-        before.append(found.blocked)
-        is_blocked = found.blocked not in (None, before[0])
+        before.append(found)
+        is_blocked = found.blocked not in (None, before[0].blocked)
         return _Look(
             is_made(host, plan, found),
-            is_blocked or found.has_failed,
+            is_blocked or bool(found.failures - before[0].failures),
             lambda: [*found.failing, *_reasons(host, plan, found)],
             found.progress,
         )

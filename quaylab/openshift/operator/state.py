@@ -165,14 +165,15 @@ class RegistryState:
         return [reason for pod in self._present_pods for reason in pod_reasons(pod)]
 
     @property
-    def has_failed(self) -> bool:
-        """Whether a pod waits until somebody changes something. The operator's jobs don't count:
-        they start before the database, and are started again until it answers."""
-        return any(
-            reason.is_final
+    def failures(self) -> frozenset[Reason]:
+        """Why pods wait until somebody changes something. The operator's jobs don't count: they
+        start before the database, and are started again until it answers."""
+        return frozenset(
+            reason
             for pod in self._present_pods
             if JOB_LABEL not in pod["metadata"]["labels"]
             for reason in pod_reasons(pod)
+            if reason.is_final
         )
 
     @property

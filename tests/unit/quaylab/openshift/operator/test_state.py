@@ -195,14 +195,14 @@ def test_pods_that_go_are_no_reason() -> None:
     ]
     found = RegistryState({}, Workloads({}, {}, pods), "digest")
     assert found.reasons == []
-    assert not found.has_failed
+    assert not found.failures
 
 
 def test_pods_that_do_not_run() -> None:
     pods = [_pod("new", {CONFIGURATION: "digest"}), _pod("database", {})]
     found = RegistryState({}, Workloads({}, {}, pods), "digest")
     assert [each.pod for each in found.reasons] == ["new", "database"]
-    assert found.has_failed
+    assert {each.pod for each in found.failures} == {"new", "database"}
 
 
 def test_the_operators_job_is_waited_for() -> None:
@@ -210,4 +210,4 @@ def test_the_operators_job_is_waited_for() -> None:
     job = _pod("upgrade", {}, labels={"job-name": "quaylab-quay-app-upgrade"})
     found = RegistryState({}, Workloads({}, {}, [job]), "digest")
     assert [each.pod for each in found.reasons] == ["upgrade"]
-    assert not found.has_failed
+    assert not found.failures
