@@ -158,7 +158,7 @@ def _operated_quay(plan: ClusterPlan) -> str:
     if not operator.is_made(host, plan, found):
         reasons = [*found.failing, *dict.fromkeys(map(str, found.reasons))]
         raise RegistryError("; ".join(reasons) or "the operator has not finished yet")
-    return f"{found.current_version} is available, {plan.operator.replicas} pods ready"
+    return f"{found.current_version} is available, {plan.operator.replicas} ready"
 
 
 class _Elsewhere:
