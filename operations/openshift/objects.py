@@ -12,21 +12,13 @@ from operations.commands import fail
 from operations.observation import recall
 from operations.openshift import kubectl
 from operations.openshift.kubectl import ClusterError, Manifest
-from quaylab.openshift.cluster import ROUTES
 from quaylab.openshift.objects import (
-    CLAIM,
     CONFIG_MAP,
-    DEPLOYMENT,
     DIGEST,
-    DISRUPTION_BUDGET,
-    INGRESS,
-    JOB,
-    NETWORK_POLICY,
     OWNER,
+    REMOVED,
     ROUTE,
     SECRET,
-    SERVICE,
-    SERVICE_ACCOUNT,
     Kind,
     Object,
     differences,
@@ -36,19 +28,6 @@ from quaylab.openshift.plan import ClusterPlan, verification
 
 # The cache's name for how the objects differ from their descriptions.
 DRIFT = "objects of the cluster"
-# What clients reach goes first, then what runs, and last what others need.
-REMOVED: tuple[Kind, ...] = (
-    ROUTE,
-    INGRESS,
-    DEPLOYMENT,
-    JOB,
-    DISRUPTION_BUDGET,
-    SERVICE,
-    NETWORK_POLICY,
-    SERVICE_ACCOUNT,
-)
-# Only a purge removes these.
-KEPT: tuple[Kind, ...] = (SECRET, CLAIM, CONFIG_MAP)
 
 
 @operation()
@@ -207,7 +186,7 @@ def ours(host: Host, plan: ClusterPlan, kinds: Iterable[Kind]) -> dict[Kind, lis
     Raises:
         ClusterError: the cluster can't be asked.
     """
-    known = [each for each in kinds if each is not ROUTE or ROUTES in plan.cluster.groups]
+    known = [each for each in kinds if each is not ROUTE or plan.cluster.has_routes]
     output = kubectl.ask(
         host, plan.access, "get", ",".join(each.argument for each in known),
         f"--selector={OWNER}={plan.scope.owner}",

@@ -10,8 +10,8 @@ from pyinfra.api import FunctionCommand, StringCommand, operation
 from operations.commands import fail
 from operations.openshift import kubectl
 from operations.openshift.kubectl import ClusterError
-from operations.openshift.objects import KEPT, REMOVED, ours
-from quaylab.openshift.objects import Kind
+from operations.openshift.objects import ours
+from quaylab.openshift.objects import KEPT, REMOVED, Kind
 from quaylab.openshift.plan import ClusterPlan
 
 

@@ -104,16 +104,27 @@ class Cluster:
         return SECURITY in self.groups
 
     @property
+    def has_routes(self) -> bool:
+        return ROUTES in self.groups
+
+    @property
     def minor(self) -> int:
         """Kubernetes' minor version: 32 of v1.32.3."""
         return int(self.version.split(".")[1])
 
 
-def rights(description: Description, namespace: str, makes_namespace: bool) -> list[Right]:
+def rights(description: Description, cluster: Cluster, namespace: str) -> list[Right]:
     """Return the rights that a run needs."""
     wanted = (*description.lasting, *description.jobs, description.note)
     kinds: dict[Kind, None] = dict.fromkeys(each.kind for each in wanted)
     found = [Right(verb, kind.group, kind.resource, namespace) for kind in kinds for verb in VERBS]
+    # Objects of earlier descriptions are looked for, and removed.
+    found += [
+        Right(verb, kind.group, kind.resource, namespace)
+        for kind in objects.REMOVED
+        if kind not in kinds and (kind is not objects.ROUTE or cluster.has_routes)
+        for verb in ("list", "delete")
+    ]
     found += [
         Right("list", "", "pods", namespace),
         Right("get", "", "pods", namespace, "log"),
@@ -123,6 +134,6 @@ def rights(description: Description, namespace: str, makes_namespace: bool) -> l
     if objects.ROUTE in kinds:
         # OpenShift lets only some choose a route's host.
         found.append(Right("create", objects.ROUTE.group, "routes", namespace, "custom-host"))
-    if makes_namespace:
+    if cluster.phase is None:
         found.append(Right("create", "", objects.NAMESPACE.resource, ""))
     return found

@@ -54,6 +54,19 @@ NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"
 DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 INGRESS = Kind("networking.k8s.io/v1", "Ingress", "ingresses")
 ROUTE = Kind("route.openshift.io/v1", "Route", "routes")
+# What clients reach goes first, then what runs, and last what others need.
+REMOVED: tuple[Kind, ...] = (
+    ROUTE,
+    INGRESS,
+    DEPLOYMENT,
+    JOB,
+    DISRUPTION_BUDGET,
+    SERVICE,
+    NETWORK_POLICY,
+    SERVICE_ACCOUNT,
+)
+# Only a purge removes these.
+KEPT: tuple[Kind, ...] = (SECRET, CLAIM, CONFIG_MAP)
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,7 @@ def _die(site: Site) -> None:
                 "lab may not get pods/log in",
             ],
         ),
+        (_deny("list ingresses"), ["lab may not list ingresses.networking.k8s.io in"]),
         (_deny("create namespaces"), ["openshift_namespace: there is no quay-enterprise that"]),
         (
             lambda site: site.api.add("namespaces", _namespace("Terminating")),
