@@ -112,8 +112,8 @@ def _die(site: Site) -> None:
         ),
     ],
     ids=[
-        "context", "file", "expired", "dead", "rights", "namespace", "deleted", "quota", "foreign",
-        "admission", "routes", "class", "server",
+        "context", "file", "expired", "dead", "rights", "former", "namespace", "deleted", "quota",
+        "foreign", "admission", "routes", "class", "server",
     ],
 )  # fmt: skip
 def test_refused_before_anything_is_made(
