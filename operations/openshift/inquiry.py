@@ -165,8 +165,8 @@ def missing_rights(host: Host, plan: ClusterPlan) -> Iterator[str]:
     Raises:
         ClusterError: the cluster can't be asked.
     """
-    makes_namespace, namespace = plan.cluster.phase is None, plan.access.namespace
-    wanted = rights(plan.description, namespace, makes_namespace)
+    namespace = plan.access.namespace
+    wanted = rights(plan.description, plan.cluster, namespace)
     answers = ask(
         host,
         plan.access,
@@ -182,7 +182,7 @@ def missing_rights(host: Host, plan: ClusterPlan) -> Iterator[str]:
     if any(each.resource == NAMESPACE.resource for each in missing):
         # Who has a project made often gets all rights in it, so the others say nothing yet.
         yield (
-            f"openshift_namespace: there is no {namespace} that this login sees, and it may not "
+            f"openshift_namespace: there is no {namespace} that this login may get, and it may not "
             f"make one; have it made: on OpenShift `oc new-project {namespace}`"
         )
         return

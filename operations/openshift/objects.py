@@ -13,19 +13,11 @@ from operations.observation import recall
 from operations.openshift import kubectl
 from operations.openshift.kubectl import ClusterError, Manifest
 from quaylab.openshift.objects import (
-    CLAIM,
     CONFIG_MAP,
-    DEPLOYMENT,
     DIGEST,
-    DISRUPTION_BUDGET,
-    INGRESS,
-    JOB,
-    NETWORK_POLICY,
     OWNER,
-    ROUTE,
+    REMOVED,
     SECRET,
-    SERVICE,
-    SERVICE_ACCOUNT,
     Kind,
     Object,
     differences,
@@ -35,19 +27,6 @@ from quaylab.openshift.plan import ClusterPlan, verification
 
 # The cache's name for how the objects differ from their descriptions.
 DRIFT = "objects of the cluster"
-# What clients reach goes first, then what runs, and last what others need.
-REMOVED: tuple[Kind, ...] = (
-    ROUTE,
-    INGRESS,
-    DEPLOYMENT,
-    JOB,
-    DISRUPTION_BUDGET,
-    SERVICE,
-    NETWORK_POLICY,
-    SERVICE_ACCOUNT,
-)
-# Only a purge removes these.
-KEPT: tuple[Kind, ...] = (SECRET, CLAIM, CONFIG_MAP)
 
 
 @operation()

@@ -11,11 +11,13 @@ from rich.console import Console
 from operations.commands import fail
 from operations.openshift import kubectl
 from operations.openshift.kubectl import ClusterError
-from operations.openshift.objects import KEPT, REMOVED, names_of, ours
+from operations.openshift.objects import names_of, ours
 from operations.phases import postpone
 from quaylab.openshift.objects import (
+    KEPT,
     OPERATOR_GROUP,
     QUAY_REGISTRY,
+    REMOVED,
     SERVICE_VERSION,
     SUBSCRIPTION,
     Kind,

@@ -13,8 +13,8 @@ from quaylab.openshift.operator.description import KEPT_PARTS, REMOVED_PARTS, Op
 from quaylab.openshift.operator.state import Package, Tenant
 from quaylab.settings.loading import Settings
 
-# The groups of the API that only OpenShift has.
-ROUTES, SECURITY = "route.openshift.io", "security.openshift.io"
+# The group of the API that only OpenShift has.
+SECURITY = "security.openshift.io"
 # Kubernetes' first version that is supported, as its minor number.
 OLDEST = 25
 VERBS = ("get", "list", "create", "patch", "delete")
@@ -122,12 +122,19 @@ class Cluster:
 
 
 def rights(
-    description: Description | OperatorDescription, namespace: str, makes_namespace: bool
+    description: Description | OperatorDescription, cluster: Cluster, namespace: str
 ) -> list[Right]:
     """Return the rights that a run needs."""
     wanted = (*description.lasting, *description.jobs, description.note)
     kinds: dict[Kind, None] = dict.fromkeys(each.kind for each in wanted)
     found = [Right(verb, kind.group, kind.resource, namespace) for kind in kinds for verb in VERBS]
+    # Objects of earlier descriptions are looked for, and removed.
+    found += [
+        Right(verb, kind.group, kind.resource, namespace)
+        for kind in objects.REMOVED
+        if kind not in kinds and cluster.has(kind)
+        for verb in ("list", "delete")
+    ]
     found += [
         Right("list", "", "pods", namespace),
         Right("get", "", "pods", namespace, "log"),
@@ -144,7 +151,7 @@ def rights(
     if objects.ROUTE in kinds:
         # OpenShift lets only some choose a route's host.
         found.append(Right("create", objects.ROUTE.group, "routes", namespace, "custom-host"))
-    if makes_namespace:
+    if cluster.phase is None:
         found.append(Right("create", "", objects.NAMESPACE.resource, ""))
     return found
 

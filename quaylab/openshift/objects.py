@@ -64,6 +64,19 @@ SERVICE_VERSION = Kind(
 PACKAGE = Kind("packages.operators.coreos.com/v1", "PackageManifest", "packagemanifests")
 QUAY_REGISTRY = Kind("quay.redhat.com/v1", "QuayRegistry", "quayregistries")
 BUCKET_CLAIM = Kind("objectbucket.io/v1alpha1", "ObjectBucketClaim", "objectbucketclaims")
+# What clients reach goes first, then what runs, and last what others need.
+REMOVED: tuple[Kind, ...] = (
+    ROUTE,
+    INGRESS,
+    DEPLOYMENT,
+    JOB,
+    DISRUPTION_BUDGET,
+    SERVICE,
+    NETWORK_POLICY,
+    SERVICE_ACCOUNT,
+)
+# Only a purge removes these.
+KEPT: tuple[Kind, ...] = (SECRET, CLAIM, CONFIG_MAP)
 
 
 @dataclass(frozen=True)

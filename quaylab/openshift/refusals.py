@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from quaylab.openshift import objects
-from quaylab.openshift.cluster import OLDEST, ROUTES, Cluster
+from quaylab.openshift.cluster import OLDEST, Cluster
 from quaylab.openshift.description import NOTE, Description, images, logins_of
 from quaylab.openshift.objects import Object
 from quaylab.openshift.quantities import number, text
@@ -49,7 +49,7 @@ def early_problems(cluster: Cluster, settings: Settings) -> Iterator[str]:
             f"openshift_namespace: {settings.openshift_namespace} is being deleted; wait until it "
             "is gone, or set another"
         )
-    if settings.openshift_exposure in (None, "route") and ROUTES not in cluster.groups:
+    if settings.openshift_exposure in (None, "route") and not cluster.has(objects.ROUTE):
         yield (
             f"openshift_exposure: {cluster.server} has no routes, which only OpenShift has; set "
             "ingress or loadbalancer"

@@ -97,6 +97,16 @@ def test_drift_is_named_and_repaired(site: Site) -> None:
     assert site.dry() == []
 
 
+def test_a_deployment_that_is_scaled_to_no_pods_is_broken(site: Site) -> None:
+    assert site.run().code == 0
+    _edited(site, "deployments", "quaylab-redis", {"spec": {"replicas": 0}})
+    status = site.run(task="tasks/status_openshift.py")
+    assert status.code != 0
+    assert "scaled to 0 pods; ./lab up brings them back" in " ".join(status.stdout.split())
+    assert site.run().code == 0
+    assert site.objects("deployments")["quaylab-redis"]["spec"]["replicas"] == 1
+
+
 def test_what_is_described_no_more_is_removed(site: Site) -> None:
     assert site.run().code == 0
     site.api.add("services", {

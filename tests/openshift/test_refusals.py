@@ -95,6 +95,7 @@ def _die(site: Site) -> None:
                 "lab may not get pods/log in",
             ],
         ),
+        (_deny("list ingresses"), ["lab may not list ingresses.networking.k8s.io in"]),
         (_deny("create namespaces"), ["openshift_namespace: there is no quay-enterprise that"]),
         (
             lambda site: site.api.add("namespaces", _namespace("Terminating")),
@@ -111,8 +112,8 @@ def _die(site: Site) -> None:
         ),
     ],
     ids=[
-        "context", "file", "expired", "dead", "rights", "namespace", "deleted", "quota", "foreign",
-        "admission", "routes", "class", "server",
+        "context", "file", "expired", "dead", "rights", "former", "namespace", "deleted", "quota",
+        "foreign", "admission", "routes", "class", "server",
     ],
 )  # fmt: skip
 def test_refused_before_anything_is_made(

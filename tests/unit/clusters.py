@@ -28,7 +28,10 @@ SCOPE = Scope("quay-enterprise", "quaylab", samples.CREDENTIALS.fingerprint, "a-
 CLUSTER = Cluster(
     "https://api.example.com:6443",
     "v1.32.3",
-    frozenset({"apps", "route.openshift.io", "security.openshift.io"}),
+    frozenset(
+        {"apps", "batch", "networking.k8s.io", "policy"}
+        | {"route.openshift.io", "security.openshift.io"}
+    ),
     "Active",
     {"standard": True, "fast": False},
 )

@@ -164,13 +164,14 @@ def test_a_pull_secret_without_the_registry(tmp_path: Path) -> None:
     assert _problems(pull_secret=clusters.pull_secret(tmp_path)) == []
 
 
-def _rights(makes_namespace: bool) -> dict[str, Right]:
-    found = rights(describe(), "quay-enterprise", makes_namespace)
+def _rights(**changes: Any) -> dict[str, Right]:
+    cluster = dataclasses.replace(CLUSTER, **changes)
+    found = rights(describe(), cluster, "quay-enterprise")
     return {f"{each.verb} {each.name}": each for each in found}
 
 
 def test_rights() -> None:
-    found = _rights(makes_namespace=True)
+    found = _rights(phase=None)
     assert {
         "patch deployments.apps",
         "create routes.route.openshift.io",
@@ -178,14 +179,23 @@ def test_rights() -> None:
         "delete persistentvolumeclaims",
         "get pods/log",
         "list events",
+        "list ingresses.networking.k8s.io",
         "create namespaces",
     } <= set(found)
-    assert "create namespaces" not in _rights(makes_namespace=False)
+    assert "create namespaces" not in _rights()
     assert "patch ingresses.networking.k8s.io" not in found
 
 
+def test_routes_are_looked_for_where_there_are_some() -> None:
+    description = describe(openshift_exposure="ingress")
+    for groups in ({"apps"}, {"apps", "route.openshift.io"}):
+        cluster = dataclasses.replace(CLUSTER, groups=frozenset(groups))
+        found = {each.name for each in rights(description, cluster, "there")}
+        assert ("routes.route.openshift.io" in found) is ("route.openshift.io" in groups)
+
+
 def test_a_review_asks_for_one_right() -> None:
-    right = _rights(makes_namespace=False)["get pods/log"]
+    right = _rights()["get pods/log"]
     assert right.review["spec"]["resourceAttributes"] == {
         "verb": "get",
         "resource": "pods",

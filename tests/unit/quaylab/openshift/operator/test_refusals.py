@@ -190,13 +190,13 @@ def test_the_other_method(method: str) -> None:
         assert list(refusals.method_problems(cluster, settings, "another")) == []
 
 
-def _rights(**changes: Any) -> set[str]:
-    found = rights(operate(**changes), "quay-enterprise", makes_namespace=True)
+def _rights(cluster: Cluster = WITH_OLM, **changes: Any) -> set[str]:
+    found = rights(operate(**changes), cluster, "quay-enterprise")
     return {f"{each.verb} {each.name}" for each in found}
 
 
 def test_rights() -> None:
-    found = _rights()
+    found = _rights(dataclasses.replace(WITH_OLM, phase=None))
     assert {
         "create subscriptions.operators.coreos.com",
         "create operatorgroups.operators.coreos.com",
@@ -213,6 +213,7 @@ def test_rights() -> None:
 
 
 def test_rights_where_there_are_neither_routes_nor_buckets() -> None:
-    found = " ".join(_rights(**S3, openshift_exposure="ingress"))
+    cluster = dataclasses.replace(WITH_OLM, groups=frozenset(GROUPS))
+    found = " ".join(_rights(cluster, **S3, openshift_exposure="ingress"))
     assert "routes" not in found
     assert "objectbucketclaims" not in found
