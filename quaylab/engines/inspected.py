@@ -23,6 +23,9 @@ from quaylab.model import (
 PREFIX = "quaylab-"
 # Labels of containers that others may have made, in the order in which they are printed.
 REPORTED_LABELS = (DIGEST_LABEL, CREDENTIALS_LABEL)
+# The states in which a container holds its ports. The last two are Podman's, before it runs and
+# while it is stopped; Docker calls them running.
+HOLDING_PORTS = ("running", "restarting", "paused", "initialized", "stopping")
 # Moment, fraction of a second, and zone.
 TIMESTAMP = re.compile(r"(.{19})(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
 
@@ -104,11 +107,10 @@ def _volume(item: dict[str, Any], missing: list[str], empty: list[str]) -> Found
 
 def _published(item: dict[str, Any]) -> list[int]:
     """Return the ports that a container should publish, even if it restarts at the moment."""
+    if item["State"]["Status"] not in HOLDING_PORTS:
+        return []
     bindings = item["HostConfig"].get("PortBindings") or {}
-    is_up = item["State"]["Status"] in ("running", "restarting", "paused")
-    return [
-        int(bound["HostPort"]) for outside in bindings.values() for bound in outside or [] if is_up
-    ]
+    return [int(bound["HostPort"]) for outside in bindings.values() for bound in outside or []]
 
 
 def split_first(line: str) -> tuple[str, str]:

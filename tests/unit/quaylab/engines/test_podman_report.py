@@ -220,6 +220,18 @@ def test_a_container_that_does_not_run_is_started(status: str) -> None:
     assert PODMAN.due(_state(item), CONTAINER) == "start"
 
 
+@pytest.mark.parametrize(
+    ("status", "held"),
+    [("initialized", {6380}), ("stopping", {6380}), ("created", set()), ("exited", set())],
+)
+def test_the_ports_that_a_container_holds(status: str, held: set[int]) -> None:
+    """A killed run may leave one that is stopped for seconds."""
+    binding = {"6379/tcp": [{"HostIp": "", "HostPort": "6380"}]}
+    host = {**ITEM["HostConfig"], "PortBindings": binding}
+    item = {**ITEM, "HostConfig": host, "State": {**ITEM["State"], "Status": status}}
+    assert PODMAN.parse(_lines(item)).published == held
+
+
 def test_a_stopped_unit_counts_as_a_container_that_does_not_run() -> None:
     lines = [line for line in _lines() if not line.startswith(("named", "object"))]
     found = PODMAN.parse(lines)
