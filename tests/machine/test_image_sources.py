@@ -18,7 +18,7 @@ from tests.machine.deployment import Deployment
 from tests.machine.machines import ImageName, Machine, MachineFactory, Operator, run
 from tests.machine.registry_client import RegistryClient
 
-pytestmark = engines.FOR_BOTH
+pytestmark = [engines.FOR_BOTH, pytest.mark.long_with_podman]
 MIRROR = "images.quaylab.test"
 USER, PASSWORD = "puller", "a-password-to-pull"
 SETTINGS = {

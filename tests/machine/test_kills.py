@@ -34,7 +34,7 @@ FIRST_RUN = (
     "tasks/quay.py | Create the superuser",
     "tasks/verify.py | Verify: log in, push, pull, delete",
 )
-pytestmark = engines.FOR_BOTH
+pytestmark = [engines.FOR_BOTH, pytest.mark.long_with_podman]
 REPLACING = tuple(each for each in FIRST_RUN if " | Run " in each)
 # Seconds: from before an operation's first command to after its last.
 LONGEST = 0.8

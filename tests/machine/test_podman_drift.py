@@ -29,7 +29,7 @@ from tests.machine.drifting import (
 from tests.machine.machines import MachineFactory, Operator, wait_until
 from tests.machine.observed import containers
 
-pytestmark = pytest.mark.podman
+pytestmark = [pytest.mark.podman, pytest.mark.long]
 READY = "tasks/engine.py | Check Podman"
 REDIS_UNIT = units.path("quaylab-redis")
 DATABASE_UNIT = units.path("quaylab-database")

@@ -19,7 +19,7 @@ from tests.machine.machines import Machine, MachineFactory, Operator, wait_until
 from tests.machine.observed import IMAGE_OF
 from tests.machine.registry_client import RegistryClient
 
-pytestmark = pytest.mark.podman
+pytestmark = [pytest.mark.podman, pytest.mark.long]
 PUSHED = f"{ADMIN}/redis:kept"
 # Data in directories gets a type of SELinux's.
 DIRECTORIES = {"database_data": "/srv/database", "quay_storage_path": "/srv/blobs"}
