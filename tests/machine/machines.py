@@ -305,6 +305,8 @@ class Machine:
             yield
         finally:
             run("docker", "network", "connect", "--ip", self.address, network, self.container)
+            # For a moment the kernel still knows that nobody has the address.
+            wait_until(self._has_ssh, f"{self.name} is reached again", timeout=30)
 
     @contextmanager
     def without_carrier(self) -> Iterator[None]:
