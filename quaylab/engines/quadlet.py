@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -67,10 +68,12 @@ class Quadlet(ContainerEngine):
     def replace(self, container: Container) -> tuple[str, ...]:
         name, service = container.name, units.service(container.name)
         taken = f"a container {name} is there that Quaylab has not made; nothing was replaced"
+        label = "{{index .Config.Labels " + json.dumps(DIGEST_LABEL) + "}}"
         return (
-            # Quadlet's services replace a container of their name, whoever has made it.
-            f'test "{_named(name)}" = "{_ours(name)}" || '
-            f"{{ echo {shlex.quote(taken)} >&2; exit 1; }}; "
+            # Quadlet's services replace a container of their name, whoever has made it. This is one
+            # question: between two, systemd may start ours.
+            f"! label=$(podman container inspect --format {shlex.quote(label)} {name} 2>/dev/null)"
+            f' || test -n "$label" || {{ echo {shlex.quote(taken)} >&2; exit 1; }}; '
             f"{_place(container)} && {{ {_remove_container(name)}; {_start(service)}; }}",
         )
 
@@ -245,10 +248,6 @@ def _pattern(directory: str) -> str:
 
 def _stop(name: str) -> str:
     return f"systemctl stop {units.service(name)} 2>/dev/null"
-
-
-def _named(name: str) -> str:
-    return f"$(podman ps --all --quiet --filter name=^{name}$)"
 
 
 def _ours(name: str) -> str:

@@ -161,6 +161,8 @@ def test_pulls_with_the_companys_ca_and_a_login(
     assert "is another image than the one that was fetched there before" in refused.output
     assert machine.run(f"{client} images -q {SETTINGS['redis_image']}").stdout == ""
     lab.run("tasks/teardown.py", *given, "--data", "purge=quay.quaylab.test").check()
+    # For the other engine.
+    mirror.client.push(images["redis"], NAMES["redis"])
 
 
 def test_archive_needs_no_network(
