@@ -9,7 +9,6 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from tests.machine import rhel_image
 from tests.machine.machines import build_image
 from tests.machine.observed import IMAGE_OF
 from tests.machine.packaged import build_all
@@ -22,7 +21,6 @@ def main(paths: Sequence[str]) -> None:
     build_image("bare")
     build_image("docker")
     build_image("podman")
-    rhel_image.build()
     volume(images.values())
     if any(path.startswith("tests/vm") for path in paths):
         image.build(images[part] for part in IMAGE_OF.values())
