@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from quaylab.engines.inspected import Objects
+from quaylab.engines.log_summary import SUMMARY
 from quaylab.engines.state import Engine, EngineState
 from quaylab.model import (
     NETWORK,
@@ -95,12 +96,32 @@ class ContainerEngine(ABC):
         """Stop and remove a container of this name if it exists and has our label. A container
         without the label stays, and the engine then refuses the name."""
 
-    @abstractmethod
     def wait_until_healthy(self, container: Container, seconds: int) -> str:
         """Run the container's own health check until it succeeds.
 
         The wait ends early if the container keeps exiting. The error shows complaints from its log.
         """
+        error = f"{container.name} does not become healthy (health_timeout: {seconds} s); it said:"
+        check = self.execute(container.name, container.health)
+        return (
+            f"restarts() {{ {self.restarts(container.name)}; }}; "
+            f"begin=$(date +%s); end=$((begin + {seconds})); first=$(restarts); pause=1; "
+            # A check takes processor time from what starts, so the pauses grow to half a second.
+            f"until {check} >/dev/null 2>&1; do "
+            'if test $(($(restarts) - first)) -ge 3 || test "$(date +%s)" -ge "$end"; then '
+            f"printf '%s\\n' {shlex.quote(error)} >&2; "
+            f"{self.last_lines(container.name)} | awk {shlex.quote(SUMMARY)} >&2; "
+            "exit 1; fi; sleep 0.$pause; test $pause = 5 || pause=$((pause + 1)); done"
+        )
+
+    @abstractmethod
+    def restarts(self, name: str) -> str:
+        """Print how often a container was started again after it had ended."""
+
+    @abstractmethod
+    def last_lines(self, name: str) -> str:
+        """Print the last lines of a container's log. Where the log outlives the container, they
+        begin a minute before the time in the shell's variable ``begin``."""
 
     @abstractmethod
     def make_room(self, name: str) -> str:

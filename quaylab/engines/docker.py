@@ -9,7 +9,7 @@ from typing import Any
 
 from quaylab.engines.base import ContainerEngine
 from quaylab.engines.inspected import PREFIX, REPORTED_LABELS, Objects, objects, split_first
-from quaylab.engines.log_summary import LINES, SUMMARY
+from quaylab.engines.log_summary import LINES
 from quaylab.engines.state import Engine
 from quaylab.model import (
     CREDENTIALS_LABEL,
@@ -194,20 +194,11 @@ class Docker(ContainerEngine):
             "docker rm --force --volumes $ours >/dev/null 2>&1 || :"
         )
 
-    def wait_until_healthy(self, container: Container, seconds: int) -> str:
-        error = f"{container.name} does not become healthy (health_timeout: {seconds} s); it said:"
-        check = self.execute(container.name, container.health)
-        return (
-            "restarts() { docker inspect --format '{{.RestartCount}}' "
-            f"{container.name} || echo 99; }}; "
-            # A check takes processor time from what starts, so the pauses grow to half a second.
-            f"end=$(($(date +%s) + {seconds})); first=$(restarts); pause=1; "
-            f"until {check} >/dev/null 2>&1; do "
-            'if test $(($(restarts) - first)) -ge 3 || test "$(date +%s)" -ge "$end"; then '
-            f"printf '%s\\n' {shlex.quote(error)} >&2; "
-            f"docker logs --tail {LINES} {container.name} 2>&1 | awk {shlex.quote(SUMMARY)} >&2; "
-            "exit 1; fi; sleep 0.$pause; test $pause = 5 || pause=$((pause + 1)); done"
-        )
+    def restarts(self, name: str) -> str:
+        return f"docker inspect --format '{{{{.RestartCount}}}}' {name} || echo 99"
+
+    def last_lines(self, name: str) -> str:
+        return f"docker logs --tail {LINES} {name} 2>&1"
 
     def make_room(self, name: str) -> str:
         return f"docker rename {name} NAME"
