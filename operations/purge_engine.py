@@ -15,7 +15,7 @@ from operations.trust import remove_ca
 from quaylab.checks.engine_choice import read_note
 from quaylab.engines import BY_NAME, ENGINES, ContainerEngine
 from quaylab.engines.state import FoundVolume
-from quaylab.model import CREDENTIALS_LABEL, NETWORK
+from quaylab.model import NETWORK
 from quaylab.paths import ENGINE_NOTE
 from quaylab.plan import Plan, refuse_teardown
 from quaylab.problems import refuse
@@ -69,9 +69,7 @@ def _only_there(plan: Plan, name: str) -> Iterator[str]:
 
 def _volumes(plan: Plan, name: str, engine: ContainerEngine) -> list[FoundVolume]:
     """Return the volumes of this registry in one of a host's engines."""
-    ours = plan.credentials.fingerprint
-    volumes = plan.machines[name].using(engine.name).volumes
-    return [each for each in volumes if each.labels.get(CREDENTIALS_LABEL) == ours]
+    return plan.machines[name].using(engine.name).owned_volumes(plan.credentials.fingerprint)
 
 
 @operation()

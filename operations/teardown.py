@@ -19,7 +19,7 @@ from operations.observation import ask
 from operations.trust import MARK, remove_ca
 from quaylab import blob_copy
 from quaylab.checks import ownership
-from quaylab.model import CREDENTIALS_LABEL, NETWORK, PATH_LABEL, container_name
+from quaylab.model import NETWORK, PATH_LABEL, container_name
 from quaylab.paths import ETC, VAR
 from quaylab.plan import Plan, refuse_teardown
 from quaylab.services import balancer, ingress
@@ -70,13 +70,9 @@ def data(plan: Plan) -> Generator[StringCommand]:
 
     + plan: the run's plan
     """
-    ours = plan.credentials.fingerprint
-    volumes = [
-        volume
-        for volume in plan.machines[host.name].volumes
-        if volume.labels.get(CREDENTIALS_LABEL) == ours
-    ]
-    noted = ownership.read_note(plan.machines[host.name])
+    machine = plan.machines[host.name]
+    volumes = machine.owned_volumes(plan.credentials.fingerprint)
+    noted = ownership.read_note(machine)
     registries = {plan.topology.registry, *([noted.registry] if noted else [])}
     trusted = [
         host_engine().trust(registry) for registry in sorted(registries) if plan.certificate.ca

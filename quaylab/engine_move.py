@@ -67,11 +67,8 @@ def is_moved(plan: Plan, host: str) -> bool:
 
 def volumes(plan: Plan, host: str) -> dict[str, Volume]:
     """Return the volumes of this registry that a connected host has, with all their labels."""
-    return {
-        each.name: _volume(each)
-        for each in plan.machines[host].volumes
-        if each.labels.get(CREDENTIALS_LABEL) == plan.credentials.fingerprint
-    }
+    found = plan.machines[host].owned_volumes(plan.credentials.fingerprint)
+    return {each.name: _volume(each) for each in found}
 
 
 def _volume(found: FoundVolume) -> Volume:
@@ -129,8 +126,9 @@ def _problems(plan: Plan, name: str, sizes: Mapping[str, tuple[int, int]]) -> It
         )
     there = machine.using(after.name)
     yield from existing_data.container_problems(name, there, plan.workloads_of(name))
+    copied = volumes(plan, name)
     for volume in there.volumes:
-        if volume.name in volumes(plan, name) and CREDENTIALS_LABEL not in volume.labels:
+        if volume.name in copied and CREDENTIALS_LABEL not in volume.labels:
             yield (
                 f"{name}: {after.title} has a volume {volume.name} that Quaylab has not made; copy "
                 f"what is needed, then run there: {after.name} volume rm {volume.name}"

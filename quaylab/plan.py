@@ -29,7 +29,7 @@ from quaylab.hosts.disks import Disks
 from quaylab.hosts.machine import Machine
 from quaylab.hosts.storage import Storage
 from quaylab.images import Image
-from quaylab.model import CREDENTIALS_LABEL, LOOPBACK, Volume
+from quaylab.model import LOOPBACK, Volume
 from quaylab.openshift import layout as layout_of_clusters
 from quaylab.problems import Problems, refuse
 from quaylab.secrets import certificates, needed
@@ -357,10 +357,8 @@ def foreign_data(plan: Plan) -> list[str]:
 def _move_problems(plan: Plan) -> Iterator[str]:
     leader = plan.machines.get(plan.topology.leader)
     is_ours = leader is not None and any(
-        volume.name == STORAGE_VOLUME
-        and volume.labels.get(CREDENTIALS_LABEL) == plan.credentials.fingerprint
-        and not volume.missing
-        for volume in leader.volumes
+        volume.name == STORAGE_VOLUME and not volume.missing
+        for volume in leader.owned_volumes(plan.credentials.fingerprint)
     )
     return blob_location.move_problems(plan.settings, plan.topology, leader, is_ours)
 

@@ -94,6 +94,10 @@ class Machine:
         found = {each.name: getattr(report, each.name) for each in fields(EngineReport) if report}
         return replace(self, container_engine=name, **found)
 
+    def owned_volumes(self, fingerprint: str) -> list[FoundVolume]:
+        """Return the volumes of the registry with this fingerprint of its credentials."""
+        return [each for each in self.volumes if each.labels.get(CREDENTIALS_LABEL) == fingerprint]
+
     @property
     def blob_store(self) -> str | None:
         """The kind of store in the note of the blobs; None without a note."""
