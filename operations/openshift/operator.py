@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Generator
 
 from pyinfra import host
 from pyinfra.api import FunctionCommand, Host, State, operation
 from pyinfra.api.command import PyinfraCommand
 
-from operations.commands import complain
 from operations.openshift import kubectl, workloads
 from operations.openshift.kubectl import ClusterError
 from operations.openshift.objects import changes
-from operations.openshift.workloads import INTERVAL
+from operations.openshift.waiting import Look, until_done
 from quaylab.openshift.layout import REGISTRY
 from quaylab.openshift.objects import QUAY_REGISTRY, SERVICE_VERSION, SUBSCRIPTION
 from quaylab.openshift.operator.description import PARTS, channel
 from quaylab.openshift.operator.state import Installation, RegistryState, installed_version
 from quaylab.openshift.plan import ClusterPlan
-
-
-@dataclass(frozen=True)
-class _Look:
-    """What a look at the cluster has found.
-
-    Attributes:
-        has_failed: whether waiting has no sense any more.
-        reasons: why it is not done, in the cluster's words.
-        progress: changes while it gets on; from then on it has its whole time again.
-    """
-
-    is_done: bool
-    has_failed: bool
-    reasons: Callable[[], list[str]]
-    progress: object
 
 
 @operation()
@@ -117,64 +98,31 @@ def _is_running(plan: ClusterPlan) -> bool:
 def _await_installation(state: State, host: Host, plan: ClusterPlan) -> bool:
     wanted = channel(plan.registry.settings)
 
-    def look() -> _Look:
+    def look() -> Look:
         found = installation_of(host, plan)
         reason = found.failure or found.reason(wanted)
-        return _Look(found.is_done(wanted), found.failure is not None, lambda: [reason], reason)
+        return Look(found.is_done(wanted), found.failure is not None, lambda: [reason], reason)
 
-    return _await(host, plan, "Quay's operator does not run", look)
+    trouble = "Quay's operator does not run"
+    return until_done(host, plan, look, trouble, trouble)
 
 
 def _await_registry(state: State, host: Host, plan: ClusterPlan) -> bool:
     # What failed before this run: the operator has not looked at the present objects yet, and the
     # cluster goes on starting pods that ended.
-    before: list[RegistryState] = []
+    before: RegistryState | None = None
 
-    def look() -> _Look:
+    def look() -> Look:
+        nonlocal before
         found = registry_of(host, plan)
-        before.append(found)
-        is_blocked = found.blocked not in (None, before[0].blocked)
-        return _Look(
+        before = before or found
+        is_blocked = found.blocked not in (None, before.blocked)
+        return Look(
             is_made(host, plan, found),
-            is_blocked or bool(found.failures - before[0].failures),
-            lambda: [*found.failing, *_reasons(host, plan, found)],
+            is_blocked or bool(found.failures - before.failures),
+            lambda: [*found.failing, *workloads.explained(host, plan, found.reasons)],
             found.progress,
         )
 
-    return _await(host, plan, "the registry is not available", look)
-
-
-def _reasons(host: Host, plan: ClusterPlan, found: RegistryState) -> list[str]:
-    """Return why pods don't run, each with the last lines of its container's log."""
-    lines: list[str] = []
-    for reason in dict.fromkeys(found.reasons):
-        lines.append(str(reason))
-        if reason.container:
-            log = workloads.log(host, plan, reason.pod, reason.container)
-            lines += [f"  | {line}" for line in log]
-    return lines
-
-
-def _await(host: Host, plan: ClusterPlan, trouble: str, look: Callable[[], _Look]) -> bool:
-    """Look again and again until it is done; else complain of this trouble, with the reasons."""
-    timeout = plan.registry.settings.health_timeout
-    end, reached, silence = time.monotonic() + timeout, None, ""
-    found: _Look | None = None
-    while True:
-        try:
-            found, silence = look(), ""
-        except ClusterError as error:
-            silence = str(error)
-        if found and not silence:
-            if found.is_done:
-                return True
-            if found.has_failed:
-                return complain(host, "\n  ".join([trouble, *found.reasons()]))
-            if found.progress != reached:
-                reached, end = found.progress, time.monotonic() + timeout
-        if time.monotonic() > end:
-            text = f"{trouble} within {timeout} s"
-            if silence or found is None:
-                return complain(host, f"{text}: the cluster does not answer: {silence}")
-            return complain(host, "\n  ".join([text, *found.reasons()]))
-        time.sleep(INTERVAL)
+    trouble = "the registry is not available"
+    return until_done(host, plan, look, trouble, trouble)

@@ -11,19 +11,17 @@ from pyinfra.api import FunctionCommand, Host, State, operation
 from pyinfra.api.command import PyinfraCommand
 
 from facts.openshift import Workloads as Fact
-from operations.commands import complain
 from operations.observation import recall
 from operations.openshift import kubectl
 from operations.openshift.kubectl import ClusterError
 from operations.openshift.objects import changes
+from operations.openshift.waiting import Look, until_done
 from quaylab.openshift.objects import DEPLOYMENT, JOB, Object
 from quaylab.openshift.plan import ClusterPlan
 from quaylab.openshift.workloads import Reason, Workloads
 
 # Lines of a container's log that an error shows.
 LOG_LINES = 20
-# Seconds between two looks.
-INTERVAL = 2
 # A dump of a killed run is used again within this time, in seconds. Later, it would lack too much
 # that was pushed meanwhile.
 FRESH = 900
@@ -171,30 +169,21 @@ def _await(
     """Wait until a deployment or job is done.
 
     Args:
-        progress: changes while it gets on; from then on it has its whole time again.
+        progress: changes while it gets on.
         has_failed: whether it has failed for good.
     """
-    timeout = plan.registry.settings.health_timeout
-    end, found, silence = time.monotonic() + timeout, Workloads({}, {}, ()), ""
-    reached: object = None
-    while True:
-        try:
-            found, silence = _present_state(host, plan), ""
-        except ClusterError as error:
-            silence = str(error)
-        if not silence and is_done(found):
-            return True
+
+    def look() -> Look:
+        found = _present_state(host, plan)
         known = reasons(found)
-        if not silence and (has_failed(found) or any(each.is_final for each in known)):
-            return complain(host, _report(host, plan, f"{name} does not run", known))
-        if not silence and progress(found) != reached:
-            reached, end = progress(found), time.monotonic() + timeout
-        if time.monotonic() > end:
-            text = f"{name} does not get on within {timeout} s"
-            if silence:
-                return complain(host, f"{text}: the cluster does not answer: {silence}")
-            return complain(host, _report(host, plan, text, known))
-        time.sleep(INTERVAL)
+        return Look(
+            is_done(found),
+            has_failed(found) or any(each.is_final for each in known),
+            lambda: explained(host, plan, known) or ["the cluster gives no reason"],
+            progress(found),
+        )
+
+    return until_done(host, plan, look, f"{name} does not run", f"{name} does not get on")
 
 
 def _runs(found: Workloads, job: str) -> bool:
@@ -204,18 +193,16 @@ def _runs(found: Workloads, job: str) -> bool:
     )
 
 
-def _report(host: Host, plan: ClusterPlan, text: str, known: Sequence[Reason]) -> str:
-    """Return an error with the pods' reasons, and the last lines of their containers' logs."""
-    lines = [text, *dict.fromkeys(f"  {each}" for each in known)]
-    if not known:
-        lines.append("  the cluster gives no reason")
+def explained(host: Host, plan: ClusterPlan, known: Sequence[Reason]) -> list[str]:
+    """Return reasons of pods, and the last lines of their containers' logs."""
+    lines = list(dict.fromkeys(map(str, known)))
     for pod, container in dict.fromkeys((each.pod, each.container) for each in known):
         if container:
-            lines += [f"    | {line}" for line in log(host, plan, pod, container)]
-    return "\n".join(lines)
+            lines += [f"  | {line}" for line in _log(host, plan, pod, container)]
+    return lines
 
 
-def log(host: Host, plan: ClusterPlan, pod: str, container: str) -> list[str]:
+def _log(host: Host, plan: ClusterPlan, pod: str, container: str) -> list[str]:
     """Return the last lines of a container's log."""
     words = ("logs", pod, f"--container={container}", f"--tail={LOG_LINES}")
     try:
