@@ -14,7 +14,7 @@ from quaylab.engines import DOCKER, ContainerEngine
 _chosen: WeakKeyDictionary[Host, ContainerEngine] = WeakKeyDictionary()
 
 
-def choose(host: Host, engine: ContainerEngine) -> None:
+def use(host: Host, engine: ContainerEngine) -> None:
     """Say which engine the facts and operations of a host are to use."""
     _chosen[host] = engine
 
@@ -35,8 +35,8 @@ def using(engine: ContainerEngine) -> Iterator[None]:
     """Have the current host's facts and operations use another engine for a while."""
     host: Host = ctx_host.get()  # type: ignore[no-untyped-call]
     before = engine_of(host)
-    choose(host, engine)
+    use(host, engine)
     try:
         yield
     finally:
-        choose(host, before)
+        use(host, before)

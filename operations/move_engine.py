@@ -208,7 +208,7 @@ def in_order(plan: Plan) -> tuple[str, ...]:
 
 
 def _use(state: State, host: Host, engine: ContainerEngine) -> bool:
-    engines.choose(host, engine)
+    engines.use(host, engine)
     return True
 
 

@@ -150,7 +150,7 @@ def _make(purpose: Purpose) -> Plan:
         moves_engine=purpose is Purpose.MOVE_ENGINE,
     )
     for name in plan.machines:
-        engines.choose(inventory.get_host(name), plan.engine_of(name))
+        engines.use(inventory.get_host(name), plan.engine_of(name))
     if not purpose.deploys:
         return plan
     moves = purpose is Purpose.MOVE

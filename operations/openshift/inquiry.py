@@ -21,7 +21,7 @@ from quaylab.openshift.objects import (
     SUBSCRIPTION,
 )
 from quaylab.openshift.operator.description import DATABASE_PARTS
-from quaylab.openshift.operator.state import Package, Tenant
+from quaylab.openshift.operator.state import OlmObject, Package
 from quaylab.openshift.plan import ClusterPlan
 from quaylab.problems import Refusal
 
@@ -129,13 +129,13 @@ def with_operators(host: Host, access: Access, found: Cluster, package: str) -> 
     return dataclasses.replace(
         found,
         packages=tuple(map(Package.of, packages)),
-        tenants=tuple(_tenants(host, access)),
+        olm_objects=tuple(_olm_objects(host, access)),
         # Unknown is not lost.
         has_database_claim=claims is None or bool(claims),
     )
 
 
-def _tenants(host: Host, access: Access) -> Iterator[Tenant]:
+def _olm_objects(host: Host, access: Access) -> Iterator[OlmObject]:
     """Yield the groups of operators in the namespace, and the operators of Quay there."""
     fields = (
         "{.kind}",
@@ -156,7 +156,7 @@ def _tenants(host: Host, access: Access) -> Iterator[Tenant]:
     for text in output.splitlines():
         kind, name, copied_from, brings = text.split("\t")
         if kind == OPERATOR_GROUP.name or CUSTOM_KIND in brings.split():
-            yield Tenant(kind, name, copied_from)
+            yield OlmObject(kind, name, copied_from)
 
 
 def missing_rights(host: Host, plan: ClusterPlan) -> Iterator[str]:

@@ -149,7 +149,7 @@ def _installation(plan: ClusterPlan) -> dict[Kind, list[str]]:
     """
     versions = [
         each.name
-        for each in plan.cluster.tenants
+        for each in plan.cluster.olm_objects
         if each.kind == SERVICE_VERSION.name and not each.copied_from
     ]
     found = ours(host, plan, (SUBSCRIPTION, OPERATOR_GROUP))

@@ -15,7 +15,7 @@ from quaylab.settings.loading import Settings
 MOVE, PURGE = "tasks/move_engine.py", "tasks/purge_engine.py"
 
 
-class Note(NamedTuple):
+class EngineNote(NamedTuple):
     """A host's note of the engine that has the data. Since ``since`` it has it alone, and what
     others keep is older; without a time what others have is a copy that was not completed."""
 
@@ -28,11 +28,11 @@ def note(engine: ContainerEngine, since: str = "") -> ManagedFile:
     return ManagedFile(ENGINE_NOTE, " ".join(filter(None, (engine.name, since))) + "\n")
 
 
-def read_note(machine: Machine) -> Note | None:
+def read_note(machine: Machine) -> EngineNote | None:
     """Return a host's note; None if its data was never moved."""
     match (machine.engine_note or "").split():
         case [name, *since] if name in BY_NAME:
-            return Note(BY_NAME[name], since[0] if since else "")
+            return EngineNote(BY_NAME[name], since[0] if since else "")
     return None
 
 

@@ -25,7 +25,7 @@ TLS_SECRET = "quaylab-tls"
 
 
 @dataclass(frozen=True)
-class Target:
+class Backend:
     """What clients are led to: the Service inside the cluster, and the labels of Quay's pods."""
 
     service: str
@@ -67,18 +67,18 @@ def _policy(scope: Scope, component: str, port: int | None, clients: list[str] |
     return Object(NETWORK_POLICY, f"quaylab-{component}", {"spec": spec}, component)
 
 
-def exposure(context: Context, target: Target) -> tuple[Object, ...]:
+def exposure(context: Context, backend: Backend) -> tuple[Object, ...]:
     """Return what leads clients to Quay's pods, beside the Service inside the cluster."""
     match context.settings.openshift_exposure:
         case "ingress":
-            return _ingress(context, target)
+            return _ingress(context, backend)
         case "loadbalancer":
-            return (_load_balancer(context, target),)
-    return (_route(context, target),)
+            return (_load_balancer(context, backend),)
+    return (_route(context, backend),)
 
 
-def target(scope: Scope) -> Target:
-    return Target(quay.NAME, scope.selector(quay.COMPONENT))
+def quay_backend(scope: Scope) -> Backend:
+    return Backend(quay.NAME, scope.selector(quay.COMPONENT))
 
 
 def service(scope: Scope) -> Object:
@@ -86,10 +86,10 @@ def service(scope: Scope) -> Object:
     return backing.service(scope, quay.NAME, quay.COMPONENT, ports)
 
 
-def _route(context: Context, target: Target) -> Object:
+def _route(context: Context, backend: Backend) -> Object:
     spec = {
         "host": context.topology.hostname,
-        "to": {"kind": "Service", "name": target.service, "weight": 100},
+        "to": {"kind": "Service", "name": backend.service, "weight": 100},
         "port": {"targetPort": "https"},
         # Quay has the certificate, as on machines.
         "tls": {"termination": "passthrough", "insecureEdgeTerminationPolicy": "Redirect"},
@@ -98,7 +98,7 @@ def _route(context: Context, target: Target) -> Object:
     return Object(ROUTE, quay.NAME, {"spec": spec}, quay.COMPONENT)
 
 
-def _load_balancer(context: Context, target: Target) -> Object:
+def _load_balancer(context: Context, backend: Backend) -> Object:
     port = {
         "name": "https",
         "protocol": "TCP",
@@ -106,7 +106,7 @@ def _load_balancer(context: Context, target: Target) -> Object:
         "targetPort": quay_service.HTTPS_PORT,
     }
     spec = {
-        "selector": dict(target.pods),
+        "selector": dict(backend.pods),
         "ports": [port],
         "type": "LoadBalancer",
         # Only nodes with a pod take part, so that Quay sees the clients' addresses.
@@ -115,7 +115,7 @@ def _load_balancer(context: Context, target: Target) -> Object:
     return Object(SERVICE, f"{quay.NAME}-public", {"spec": spec}, quay.COMPONENT)
 
 
-def _ingress(context: Context, target: Target) -> tuple[Object, ...]:
+def _ingress(context: Context, backend: Backend) -> tuple[Object, ...]:
     """Return an Ingress with the registry's certificate; behind it, Quay is reached by TLS as well.
 
     Ingress has no field for that, nor for the size of uploads: the annotations are those of
@@ -128,13 +128,13 @@ def _ingress(context: Context, target: Target) -> tuple[Object, ...]:
     }
     content = {"type": "kubernetes.io/tls", "data": secret_data(values)}
     hostname = context.topology.hostname
-    backend = {"service": {"name": target.service, "port": {"name": "https"}}}
+    service = {"service": {"name": backend.service, "port": {"name": "https"}}}
     spec = {
         "tls": [{"hosts": [hostname], "secretName": TLS_SECRET}],
         "rules": [
             {
                 "host": hostname,
-                "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]},
+                "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": service}]},
             }
         ],
     }

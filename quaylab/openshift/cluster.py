@@ -10,7 +10,7 @@ from quaylab.openshift import objects
 from quaylab.openshift.description import Description
 from quaylab.openshift.objects import Kind
 from quaylab.openshift.operator.description import KEPT_PARTS, REMOVED_PARTS, OperatorDescription
-from quaylab.openshift.operator.state import Package, Tenant
+from quaylab.openshift.operator.state import OlmObject, Package
 from quaylab.settings.loading import Settings
 
 # The group of the API that only OpenShift has.
@@ -92,7 +92,7 @@ class Cluster:
         quotas: the namespace's ResourceQuotas.
         found: the objects of the description that are there, by kind and name.
         packages: Quay's operator in the catalogues that have it.
-        tenants: what OLM has in the namespace.
+        olm_objects: what OLM has in the namespace.
         has_database_claim: whether the claim of the operator's database is there.
     """
 
@@ -104,7 +104,7 @@ class Cluster:
     quotas: tuple[Mapping[str, Any], ...] = ()
     found: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict, repr=False)
     packages: tuple[Package, ...] = ()
-    tenants: tuple[Tenant, ...] = ()
+    olm_objects: tuple[OlmObject, ...] = ()
     has_database_claim: bool = False
 
     def has(self, kind: Kind) -> bool:

@@ -100,7 +100,7 @@ def describe(
         quay.dump(context, pods, str(schema)) if dumps else None,
         quay.migration(context, pods, files),
         (quay.deployment(context, pods, files), *budget),
-        access.exposure(context, access.target(scope)),
+        access.exposure(context, access.quay_backend(scope)),
         note(context, version),
     )
 

@@ -55,7 +55,7 @@ class Target:
 
     def use(self, engine: ContainerEngine) -> None:
         """Say which engine the host uses, as the plan has it."""
-        engines.choose(self._as_host, engine)
+        engines.use(self._as_host, engine)
 
     @property
     def _as_host(self) -> PyinfraHost:

@@ -139,7 +139,7 @@ def describe(
     targets = {"spec": {"targetNamespaces": [scope.namespace]}}
     wanted = components(context, configuration)
     has_route = wanted["route"]["managed"]
-    target = access.Target(APP, APP_PODS)
+    backend = access.Backend(APP, APP_PODS)
     return OperatorDescription(
         Object(NAMESPACE, scope.namespace, {}, "registry"),
         note(context),
@@ -149,7 +149,7 @@ def describe(
         ),
         Object(SECRET, quay.BUNDLE, {"type": "Opaque", "data": secret_data(files)}, quay.COMPONENT),
         _registry(wanted),
-        () if has_route else access.exposure(context, target),
+        () if has_route else access.exposure(context, backend),
         configuration,
         replicas(context.settings, context.topology),
     )

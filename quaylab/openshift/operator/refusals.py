@@ -56,16 +56,16 @@ def problems(
         owner: the fingerprint of the registry's credentials.
     """
     yield from refusals.foreign_problems(cluster, owner)
-    yield from _tenant_problems(cluster, settings)
+    yield from _olm_problems(cluster, settings)
     yield from _catalogue_problems(cluster, settings)
     yield from _data_problems(cluster, description)
     yield from _version_problems(cluster, settings)
 
 
-def _tenant_problems(cluster: Cluster, settings: Settings) -> Iterator[str]:
+def _olm_problems(cluster: Cluster, settings: Settings) -> Iterator[str]:
     """Yield what is in the namespace that OLM would not have beside ours."""
     is_subscribed = (SUBSCRIPTION.name, settings.openshift_operator) in cluster.found
-    for each in cluster.tenants:
+    for each in cluster.olm_objects:
         if each.kind == OPERATOR_GROUP.name and each.name != REGISTRY:
             yield (
                 f"openshift_namespace: {settings.openshift_namespace} has the OperatorGroup "

@@ -41,7 +41,7 @@ class Package:
 
 
 @dataclass(frozen=True)
-class Tenant:
+class OlmObject:
     """Something of OLM's in the namespace: a group of operators, or an installed operator of Quay.
 
     ``copied_from`` is the namespace of an operator that is installed for several.

@@ -139,7 +139,7 @@ def test_images_are_copied_and_only_others_are_pulled(moving: Plan) -> None:
 def _steps(plan: Plan) -> dict[str, list[Any]]:
     """Return the commands of a host's move by what they do, in their order."""
     host: Any = FakeHost(name=NAME)
-    engines.choose(host, DOCKER)
+    engines.use(host, DOCKER)
     commands = host.operate(move_engine.moved, plan=plan)
     before, after = [at for at, each in enumerate(commands) if f"{NOTE}.new" in str(each)]
     assert engines.engine_of(host) is DOCKER, "the notes' function was not called"

@@ -10,7 +10,7 @@ import pytest
 from quaylab.openshift import refusals
 from quaylab.openshift.cluster import Cluster, rights
 from quaylab.openshift.operator import refusals as operator_refusals
-from quaylab.openshift.operator.state import Package, Tenant
+from quaylab.openshift.operator.state import OlmObject, Package
 from quaylab.openshift.plan import verification
 from tests.unit import clusters
 from tests.unit.clusters import CLUSTER, S3, SCOPE, describe, operate
@@ -95,22 +95,22 @@ def test_catalogues(packages: tuple[Package, ...], line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tenant", "line"),
+    ("found", "line"),
     [
-        (Tenant("OperatorGroup", "other"), "has the OperatorGroup other, and OLM takes one"),
-        (Tenant("OperatorGroup", "quaylab"), ""),
+        (OlmObject("OperatorGroup", "other"), "has the OperatorGroup other, and OLM takes one"),
+        (OlmObject("OperatorGroup", "quaylab"), ""),
         (
-            Tenant("ClusterServiceVersion", "quay-operator.v3.17.4", "openshift-operators"),
+            OlmObject("ClusterServiceVersion", "quay-operator.v3.17.4", "openshift-operators"),
             "quay-operator.v3.17.4 of namespace openshift-operators looks after this one",
         ),
         (
-            Tenant("ClusterServiceVersion", "quay-operator.v3.17.4"),
+            OlmObject("ClusterServiceVersion", "quay-operator.v3.17.4"),
             "has quay-operator.v3.17.4 without a Subscription",
         ),
     ],
 )
-def test_what_olm_has_in_the_namespace(tenant: Tenant, line: str) -> None:
-    problems = _problems(dataclasses.replace(WITH_OLM, tenants=(tenant,)))
+def test_what_olm_has_in_the_namespace(found: OlmObject, line: str) -> None:
+    problems = _problems(dataclasses.replace(WITH_OLM, olm_objects=(found,)))
     assert len(problems) == bool(line)
     assert line in "".join(problems)
 
