@@ -36,7 +36,6 @@ from operations import (
     host_locks,
     keepalived,
     move_blobs,
-    move_engine,
     nodes,
     observation,
     patroni,
@@ -50,6 +49,7 @@ from operations.commands import (
     inventory_arguments,
     refusals,
 )
+from operations.engines import move
 from operations.observation import question
 from quaylab import locks
 from quaylab import plan as plans
@@ -157,8 +157,8 @@ def _make(purpose: Purpose) -> Plan:
     plans.refuse_unfit(plan, _disks(plan), _images(plan), moves_blobs=moves)
     if purpose is Purpose.MOVE_ENGINE:
         # Nothing is observed beforehand: its operations ask two engines.
-        move_engine.refuse_unfit(plan)
-        move_engine.announce_interruptions(plan)
+        move.refuse_unfit(plan)
+        move.announce_interruptions(plan)
         return plan
     keepalived.check_address(plan)
     plan = external_services.check(plan)

@@ -6,7 +6,8 @@ the settings, this task does nothing.
 
 from pyinfra import host
 
-from operations import docker, storage
+from operations import storage
+from operations.engines import docker
 from operations.run import begin
 from quaylab.engines import DOCKER
 

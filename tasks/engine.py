@@ -3,7 +3,8 @@
 from pyinfra import host
 
 from facts.engines import host_engine
-from operations import docker, engine, files, firewall, podman, pull_secret, trust
+from operations import files, firewall, pull_secret, trust
+from operations.engines import docker, existing_data, podman
 from operations.run import begin
 from quaylab.engines import PODMAN
 from quaylab.model import ManagedFile
@@ -45,7 +46,7 @@ if host.name in plan.topology.engine_hosts():
     answered = machine.engine and machine.engine.version
     if not answered or host.name in plan.storages:
         # The plan can't see volumes while the engine is down or a disk isn't mounted: look now.
-        engine.data_as_expected(name="Check the host's existing data", plan=plan)
+        existing_data.as_expected(name="Check the host's existing data", plan=plan)
 
     trust.registry_noted(name="Record which registry the host serves", plan=plan)
 

@@ -8,20 +8,20 @@ until tasks/purge_engine.py. After a killed run, run the task again to complete 
 
 from pyinfra import host
 
-from operations import move_engine
+from operations.engines import move
 from operations.run import Purpose, begin
 
 plan = begin(Purpose.MOVE_ENGINE)
 
 if host.name in plan.connected_hosts:
-    move_engine.prepared(name="Install the other engine, and check it", plan=plan)
+    move.prepared(name="Install the other engine, and check it", plan=plan)
 
-    move_engine.images_present(name="Copy the images to it", plan=plan)
+    move.images_present(name="Copy the images to it", plan=plan)
 
 # The database's hosts, Quay's nodes and the balancers stand in for each other.
-for name in host.loop(move_engine.in_order(plan)):  # type: ignore[no-untyped-call]
+for name in host.loop(move.in_order(plan)):  # type: ignore[no-untyped-call]
     if host.name == name:
-        move_engine.moved(name=f"Move {name}", plan=plan)
+        move.moved(name=f"Move {name}", plan=plan)
 
 if host.name == plan.topology.leader:
-    move_engine.next_command_printed(name="Print the next command", plan=plan)
+    move.next_command_printed(name="Print the next command", plan=plan)

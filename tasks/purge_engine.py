@@ -5,15 +5,15 @@
 
 from pyinfra import host
 
-from operations import purge_engine
+from operations.engines import purge
 from operations.run import Purpose, begin
 
 plan = begin(Purpose.RECOVER)
-engine = purge_engine.former(plan)
+engine = purge.former(plan)
 
 if host.name in plan.topology.engine_hosts():
-    purge_engine.images_removed(name="Remove its images", plan=plan, engine=engine)
+    purge.images_removed(name="Remove its images", plan=plan, engine=engine)
 
-    purge_engine.data_removed(
+    purge.data_removed(
         name="Remove its volumes, and the note of the move", plan=plan, engine=engine
     )

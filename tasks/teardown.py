@@ -5,7 +5,8 @@
 
 from pyinfra import host
 
-from operations import ceph, cephadm, firewall, keepalived, purge_engine, subscription, teardown
+from operations import ceph, cephadm, firewall, keepalived, subscription, teardown
+from operations.engines import purge
 from operations.run import Purpose, begin
 from quaylab.services.ceph import runs_in_container
 
@@ -27,11 +28,11 @@ if host.name in plan.topology.engine_hosts():
             cephadm.removed(name="Remove Ceph's daemons and OSDs", plan=plan)
 
     if plan.purges:
-        if purge_engine.has_former(plan, host.name):
-            purge_engine.data_removed(
+        if purge.has_former(plan, host.name):
+            purge.data_removed(
                 name="Remove what a former engine has kept",
                 plan=plan,
-                engine=purge_engine.other(plan, host.name),
+                engine=purge.other(plan, host.name),
             )
 
         teardown.data(name="Remove volumes, files and certificates", plan=plan)

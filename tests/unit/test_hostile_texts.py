@@ -25,7 +25,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from facts.subscription import AttachedPools
 from operations.commands import quoted
-from operations.docker import proxy_file
+from operations.engines.docker import proxy_file
 from operations.openshift import kubectl
 from quaylab import quoting
 from quaylab.hosts import subscription

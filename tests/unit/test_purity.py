@@ -31,7 +31,7 @@ CLIENT = re.compile(r"(?<![\w/-])(?:docker|podman)(?= [a-z]|\s*$)(?: [a-z]+)*")
 # The engines, and what asks one of them about its network's rules.
 ENGINE_MODULES = {
     ROOT / "quaylab" / "engines" / name for name in ("docker.py", "quadlet.py", "podman_report.py")
-} | {ROOT / "facts" / "podman.py", ROOT / "operations" / "podman.py"}
+} | {ROOT / "facts" / "podman.py", ROOT / "operations" / "engines" / "podman.py"}
 # Texts for people that have such words.
 CLIENT_IN_MESSAGES = {
     "operations/images.py": ["docker save"],
@@ -45,7 +45,7 @@ CLIENT_IN_MESSAGES = {
 CLIENT_AS_A_NAME = {
     "quaylab/settings/hosts.py": ["docker", "docker or podman", "podman"],
     "quaylab/settings/actions.py": ["docker", "podman"],
-    "operations/docker.py": ["docker", "docker", "docker"],
+    "operations/engines/docker.py": ["docker", "docker", "docker"],
     "operations/storage.py": ["docker"],
     "quaylab/hosts/storage.py": ["docker"],
 }

@@ -18,7 +18,8 @@ from facts.images import Images
 from facts.machine import EngineInfo
 from facts.podman import Podman, PodmanState
 from facts.volumes import VolumeSizes
-from operations import move_engine, nodes, patroni, purge_engine
+from operations import nodes, patroni
+from operations.engines import move, purge
 from quaylab import plan
 from quaylab.checks.fetched_images import ImageState
 from quaylab.engines import DOCKER, PODMAN
@@ -78,14 +79,14 @@ def _running(plan: Plan) -> EngineState:
 
 
 def test_a_moved_host_is_left_alone(moved: Plan) -> None:
-    for operation in (move_engine.prepared, move_engine.images_present, move_engine.moved):
+    for operation in (move.prepared, move.images_present, move.moved):
         host = FakeHost({Engine: _running(moved)}, NAME)
         assert host.operate(operation, plan=moved) == []
         assert len(host.noops) == 1
 
 
 def test_a_moved_host_is_started_where_a_killed_run_did_not(moved: Plan) -> None:
-    commands = FakeHost(name=NAME).shell(move_engine.moved, plan=moved)
+    commands = FakeHost(name=NAME).shell(move.moved, plan=moved)
     assert [each for each in commands if "systemctl restart quaylab-quay" in each]
     assert not [each for each in commands if "docker" in each or NOTE in each]
 
@@ -94,21 +95,21 @@ def test_a_moved_host_is_started_where_a_killed_run_did_not(moved: Plan) -> None
 def test_nothing_is_started_where_nothing_was_moved(store: Store, podman: EngineReport) -> None:
     host = FakeHost(name=NAME)
     made = _plan(store, EngineReport(), podman)
-    assert host.operate(move_engine.moved, plan=made) == []
+    assert host.operate(move.moved, plan=made) == []
     assert host.noops == ["nothing was moved to Podman, and nothing has to be"]
 
 
 def test_the_other_engine_is_installed_and_checked(moving: Plan) -> None:
     able = EngineReported("5.4.2", "/var/lib/containers/storage", None)
-    install, *_ = FakeHost({EngineInfo: able}, NAME).shell(move_engine.prepared, plan=moving)
+    install, *_ = FakeHost({EngineInfo: able}, NAME).shell(move.prepared, plan=moving)
     assert "podman crun netavark" in install
     there = FakeHost({EngineInfo: able, Podman: PodmanState(True)}, NAME)
-    assert there.shell(move_engine.prepared, plan=moving) == []
+    assert there.shell(move.prepared, plan=moving) == []
 
 
 def test_docker_is_installed_on_the_way_back(store: Store) -> None:
     back = _plan(store, EngineReport(), EngineReport(volumes=(OWN,)), container_engine="docker")
-    commands = FakeHost(name=NAME).shell(move_engine.prepared, plan=back)
+    commands = FakeHost(name=NAME).shell(move.prepared, plan=back)
     assert "docker.io" in commands[0]
     assert "systemctl start docker" in commands[-1]
 
@@ -129,7 +130,7 @@ class ByEngine(FakeHost):
 def test_images_are_copied_and_only_others_are_pulled(moving: Plan) -> None:
     first, *others = [image.reference for image in moving.images_of(NAME)]
     host = ByEngine(docker=[first, others[0]], podman=[others[0]])
-    handed, *rest = host.shell(move_engine.images_present, plan=moving)
+    handed, *rest = host.shell(move.images_present, plan=moving)
     assert f"docker save {first} | podman load" in handed
     pulls = [each for each in rest if "podman pull" in each]
     assert len(pulls) == len(others) - 1
@@ -140,7 +141,7 @@ def _steps(plan: Plan) -> dict[str, list[Any]]:
     """Return the commands of a host's move by what they do, in their order."""
     host: Any = FakeHost(name=NAME)
     engines.use(host, DOCKER)
-    commands = host.operate(move_engine.moved, plan=plan)
+    commands = host.operate(move.moved, plan=plan)
     before, after = [at for at, each in enumerate(commands) if f"{NOTE}.new" in str(each)]
     assert engines.engine_of(host) is DOCKER, "the notes' function was not called"
     note, use, cleaned, *start = commands[after:]
@@ -215,9 +216,9 @@ def test_a_node_that_a_killed_run_has_drained_is_put_back(store: Store) -> None:
     kept, there = EngineReport(volumes=(OWN,)), EngineReport(volumes=(OWN,))
     made = _plan(store, kept, there, DONE, balancer_host="lb.example.com")
     facts: dict[Any, Any] = {Engine: _running(made)}
-    assert FakeHost(facts, NAME).operate(move_engine.moved, plan=made) == []
+    assert FakeHost(facts, NAME).operate(move.moved, plan=made) == []
     host = FakeHost({**facts, Withdrawn: ["lb"]}, NAME)
-    (back,) = host.operate(move_engine.moved, plan=made)
+    (back,) = host.operate(move.moved, plan=made)
     assert isinstance(back, FunctionCommand)
     assert back.function is nodes.put_back
 
@@ -229,9 +230,9 @@ def test_the_next_command(
     monkeypatch.setattr("sys.argv", ["pyinfra", *words])
     planned = FakeHost()
     planned.executing = False
-    assert planned.operate(move_engine.next_command_printed, plan=moving) == []
+    assert planned.operate(move.next_command_printed, plan=moving) == []
     assert capsys.readouterr().err == ""
-    assert FakeHost().operate(move_engine.next_command_printed, plan=moving) == []
+    assert FakeHost().operate(move.next_command_printed, plan=moving) == []
     assert capsys.readouterr().err == (
         "The data is in Podman, which runs everything. Next:\n"
         "  pyinfra -y site.py deploy.py --data container_engine=podman\n"
@@ -261,9 +262,7 @@ def test_only_our_own_is_removed_and_the_note_last(store: Store, moving: Plan) -
     another = FoundVolume("quaylab-another", {CREDENTIALS_LABEL: "another"})
     kept = EngineReport(volumes=(OWN, DIRECTORY, others, another), state=redis)
     made = _purging(store, kept)
-    commands = FakeHost(name=NAME).shell(
-        purge_engine.data_removed, plan=made, engine=purge_engine.former(made)
-    )
+    commands = FakeHost(name=NAME).shell(purge.data_removed, plan=made, engine=purge.former(made))
     assert [each.split(" >")[0] for each in commands if "volume" in each] == [
         "docker stop quaylab-redis",
         "docker volume rm quaylab-database",
@@ -278,14 +277,14 @@ def test_images_are_removed_each_before_the_one_it_is_built_on(store: Store) -> 
     made = _purging(store, EngineReport(volumes=(OWN,)))
     references = [image.reference for image in made.images_of(NAME)]
     host = ByEngine(docker=references, podman=[])
-    commands = host.shell(purge_engine.images_removed, plan=made, engine=DOCKER)
+    commands = host.shell(purge.images_removed, plan=made, engine=DOCKER)
     removed = [each.split()[3] for each in commands]
     assert removed == list(reversed(references))
 
 
 def test_a_host_that_was_never_moved_keeps_all(store: Store) -> None:
     made = _purging(store, EngineReport(), note=None)
-    for operation in (purge_engine.data_removed, purge_engine.images_removed):
+    for operation in (purge.data_removed, purge.images_removed):
         host = FakeHost(name=NAME)
         assert host.operate(operation, plan=made, engine=DOCKER) == []
         assert host.noops == ["no data was moved away from Docker"]
@@ -294,7 +293,7 @@ def test_a_host_that_was_never_moved_keeps_all(store: Store) -> None:
 def test_an_engine_that_does_not_answer_keeps_the_note(store: Store) -> None:
     made = _purging(store, EngineReport(EngineReported(None, None, None)))
     host = FakeHost(name=NAME)
-    (refusal,) = host.shell(purge_engine.data_removed, plan=made, engine=DOCKER)
+    (refusal,) = host.shell(purge.data_removed, plan=made, engine=DOCKER)
     assert "Docker does not answer, so its data would stay; start it" in refusal
 
 
@@ -308,7 +307,7 @@ def test_an_engine_that_does_not_answer_keeps_the_note(store: Store) -> None:
 def test_only_the_former_engine_is_purged(store: Store, named: str | None, expected: str) -> None:
     made = _purging(store, EngineReport(volumes=(OWN,)), purge_engine=named)
     with pytest.raises(DeployError, match=expected):
-        purge_engine.former(made)
+        purge.former(made)
 
 
 @pytest.mark.parametrize("there", [(), (dataclasses.replace(OWN, empty=True),)])
@@ -316,9 +315,9 @@ def test_the_only_data_is_never_removed(store: Store, there: tuple[FoundVolume, 
     kept, used = EngineReport(volumes=(OWN,)), EngineReport(volumes=there)
     made = _plan(store, kept, used, DONE, moves=False, purge_engine="docker")
     with pytest.raises(DeployError, match="has the data of quaylab-database in Docker alone"):
-        purge_engine.former(made)
+        purge.former(made)
 
 
 def test_the_engine_that_a_teardown_purges_too(moved: Plan) -> None:
-    assert purge_engine.has_former(moved, NAME)
-    assert purge_engine.other(moved, NAME) is DOCKER
+    assert purge.has_former(moved, NAME)
+    assert purge.other(moved, NAME) is DOCKER

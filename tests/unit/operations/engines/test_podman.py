@@ -9,7 +9,7 @@ import pytest
 from facts.files import Paths
 from facts.machine import EngineInfo
 from facts.podman import Podman, PodmanState
-from operations import podman
+from operations.engines import podman
 from quaylab.engines.state import Engine
 from tests.unit.fake_host import FakeHost, stdin
 from tests.unit.samples import machine, settings

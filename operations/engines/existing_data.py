@@ -17,7 +17,7 @@ from quaylab.plan import Plan, foreign_data
 
 
 @operation()
-def data_as_expected(plan: Plan) -> Generator[StringCommand]:
+def as_expected(plan: Plan) -> Generator[StringCommand]:
     """Stop the run if the host holds another registry's data, or lacks data that must be there.
 
     + plan: the run's plan

@@ -16,8 +16,9 @@ from facts import engines
 from facts.balancer import Withdrawn
 from facts.images import Images
 from facts.volumes import VolumeSizes
-from operations import containers, docker, files, images, nodes, patroni, podman
+from operations import containers, files, images, nodes, patroni
 from operations.commands import fail, one_at_a_time
+from operations.engines import docker, podman
 from operations.observation import ask, ask_each
 from operations.phases import postpone
 from quaylab import engine_move

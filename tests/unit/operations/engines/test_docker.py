@@ -11,7 +11,7 @@ from facts.docker import Daemon, DaemonState
 from facts.files import Paths
 from facts.machine import EngineInfo
 from facts.machine import Machine as MachineFact
-from operations import docker, engine
+from operations.engines import docker, existing_data
 from quaylab.engines.state import Engine
 from quaylab.engines.state import FoundVolume as Volume
 from quaylab.hosts.machine import Machine
@@ -53,11 +53,11 @@ def test_an_installed_engine_is_not_installed_again() -> None:
 def test_foreign_data_that_only_a_started_engine_shows_stops_the_run(lab: Plan) -> None:
     foreign = Volume("quaylab-database", {CREDENTIALS_LABEL: "another"})
     host = FakeHost({MachineFact: machine(volumes=(foreign,))})
-    (command,) = host.shell(engine.data_as_expected, plan=lab)
+    (command,) = host.shell(existing_data.as_expected, plan=lab)
     assert "belongs to the credentials another" in command
     assert "exit 1" in command
     fitting = FakeHost({MachineFact: machine()})
-    assert fitting.shell(engine.data_as_expected, plan=lab) == []
+    assert fitting.shell(existing_data.as_expected, plan=lab) == []
     assert fitting.noops == ["the host's data belongs to this registry"]
 
 
@@ -65,7 +65,7 @@ def test_an_engine_that_comes_up_without_the_data_stops_the_run(lab: Plan) -> No
     down = machine(schema="v3.18.0", engine=Engine(None, None, None))
     lab = dataclasses.replace(lab, machines={"quay.example.com": down})
     up = machine(schema="v3.18.0", engine=Engine("26.1.5", "/var/lib/docker", None))
-    (command,) = FakeHost({MachineFact: up}).shell(engine.data_as_expected, plan=lab)
+    (command,) = FakeHost({MachineFact: up}).shell(existing_data.as_expected, plan=lab)
     assert "volume quaylab-database is not on quay.example.com" in command
     assert "exit 1" in command
 
