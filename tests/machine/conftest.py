@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.machine import drifting
+from tests.machine.drifting import Deployed
 from tests.machine.machines import ImageName, MachineFactory, Operator
 from tests.machine.packaged import build_all
 from tests.machine.stock import volume
@@ -38,3 +40,15 @@ def machine_factory(operator: Operator, images: dict[str, str]) -> Iterator[Mach
         yield factory
     finally:
         factory.close()
+
+
+@pytest.fixture(scope="module")
+def deployed(
+    machine_factory: MachineFactory,
+    operator: Operator,
+    images: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Deployed:
+    """Deploy a registry to a machine of its own with an engine (drifting.deployed)."""
+    folder = tmp_path_factory.mktemp("registry")
+    return lambda engine: drifting.deployed(machine_factory, operator, images, folder, engine)

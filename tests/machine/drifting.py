@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,8 @@ def deployed(
     other.destroy()
 
 
+# The fixture `deployed`: it takes the engine.
+Deployed = Callable[[ImageName], AbstractContextManager[Registry]]
 Change = Callable[[Machine], None]
 
 

@@ -34,15 +34,15 @@ from tests.machine.drifting import (
     START,
     TRUST,
     Change,
+    Deployed,
     Drift,
     Registry,
     all_of,
     assert_repaired,
-    deployed,
     shell,
     starts,
 )
-from tests.machine.machines import Machine, MachineFactory, Operator
+from tests.machine.machines import Machine
 from tests.machine.observed import containers, rows
 
 DAEMON = "/etc/docker/daemon.json"
@@ -53,14 +53,8 @@ ROOTS_PROXIES = json.dumps({"proxies": {"default": {"httpsProxy": "http://192.0.
 
 
 @pytest.fixture(scope="module")
-def registry(
-    machine_factory: MachineFactory,
-    operator: Operator,
-    images: dict[str, str],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Registry]:
-    folder = tmp_path_factory.mktemp("drift")
-    with deployed(machine_factory, operator, images, folder, "docker") as registry:
+def registry(deployed: Deployed) -> Iterator[Registry]:
+    with deployed("docker") as registry:
         yield registry
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.machine.deployment import ADMIN
-from tests.machine.drifting import DATABASE, PUSHED, QUAY, REDIS, VERIFY, Registry, deployed
-from tests.machine.machines import Machine, MachineFactory, Operator
+from tests.machine.drifting import DATABASE, PUSHED, QUAY, REDIS, VERIFY, Deployed, Registry
+from tests.machine.machines import Machine
 from tests.machine.observed import IMAGE_OF, rows
 
 pytestmark = pytest.mark.podman
@@ -29,14 +29,8 @@ OURS = "{engine} volume ls --quiet; {engine} ps --all --quiet; {engine} network 
 
 
 @pytest.fixture(scope="module")
-def registry(
-    machine_factory: MachineFactory,
-    operator: Operator,
-    images: dict[str, str],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Registry]:
-    folder = tmp_path_factory.mktemp("move-engine")
-    with deployed(machine_factory, operator, images, folder, "docker") as registry:
+def registry(deployed: Deployed) -> Iterator[Registry]:
+    with deployed("docker") as registry:
         # As Docker does on a host where it has itself switched on forwarding.
         registry.machine.run("iptables --policy FORWARD DROP")
         # So that there is time for a kill; and what only a true copy keeps.

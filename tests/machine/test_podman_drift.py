@@ -18,15 +18,15 @@ from tests.machine.drifting import (
     REDIS_FILES,
     REDIS_IMAGE,
     REPLACED_QUAY,
+    Deployed,
     Drift,
     Registry,
     all_of,
     assert_repaired,
-    deployed,
     shell,
     starts,
 )
-from tests.machine.machines import MachineFactory, Operator, wait_until
+from tests.machine.machines import wait_until
 from tests.machine.observed import containers
 
 pytestmark = [pytest.mark.podman, pytest.mark.long]
@@ -36,14 +36,8 @@ DATABASE_UNIT = units.path("quaylab-database")
 
 
 @pytest.fixture(scope="module")
-def registry(
-    machine_factory: MachineFactory,
-    operator: Operator,
-    images: dict[str, str],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Registry]:
-    folder = tmp_path_factory.mktemp("podman-drift")
-    with deployed(machine_factory, operator, images, folder, "podman") as registry:
+def registry(deployed: Deployed) -> Iterator[Registry]:
+    with deployed("podman") as registry:
         yield registry
 
 
