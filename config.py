@@ -10,7 +10,7 @@ from pyinfra.api.exceptions import PyinfraError
 # pyinfra has Python keep no compiled modules. With those of Quaylab a run takes 0.2 s less.
 sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
-from operations.guard import guard  # noqa: E402
+from operations.runtime.guard import guard  # noqa: E402
 
 # A host that fails or is lost stops the run for all hosts: half a registry helps nobody. But the
 # status of the others is wanted most when a host is lost.

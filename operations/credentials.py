@@ -9,7 +9,7 @@ from pyinfra import host
 from pyinfra.api import FunctionCommand, Host, State, operation
 
 from facts.engines import engine_of
-from operations.commands import ask_at_terminal, complain, read_secret
+from operations.runtime.commands import ask_at_terminal, complain, read_secret
 from quaylab.checks import ownership
 from quaylab.plan import Plan
 from quaylab.problems import Refusal

@@ -12,8 +12,8 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.connectors.local import LocalConnector
 
 from facts.engines import host_engine
-from operations import nodes, patroni
-from operations.commands import complain, connector_arguments, refusals
+from operations.runtime.commands import complain, connector_arguments, refusals
+from operations.services import nodes, patroni
 from quaylab.plan import Plan
 from quaylab.problems import refuse
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from operations import inventories
+from operations.runtime import inventories
 from quaylab import picture, topology
 from quaylab.openshift.layout import GROUP
 from quaylab.problems import Problems, Refusal, refuse

@@ -15,9 +15,10 @@ from rich.table import Table
 from facts.keepalived import Keepalived
 from facts.quay import Quay
 from facts.router import Router
-from operations import balancers, patroni, reach
-from operations.commands import fact_of, fail
-from operations.phases import postpone
+from operations.hosts import reach
+from operations.runtime.commands import fact_of, fail
+from operations.runtime.phases import postpone
+from operations.services import balancers, patroni
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
 from quaylab.model import container_name

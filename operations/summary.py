@@ -12,8 +12,8 @@ from rich.panel import Panel
 from rich.table import Table
 
 from facts.engines import host_engine
-from operations.phases import postpone
-from operations.quay import health_line
+from operations.runtime.phases import postpone
+from operations.services.quay import health_line
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
 from quaylab.model import LOOPBACK

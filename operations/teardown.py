@@ -11,12 +11,12 @@ from facts.containers import Engine
 from facts.engines import host_engine
 from facts.files import Paths
 from facts.trust import Name
-from operations import hosts_file
-from operations.commands import refusals
-from operations.containers import is_former
-from operations.nodes import former_nodes_of
-from operations.observation import ask
-from operations.trust import MARK, remove_ca
+from operations.engines.containers import is_former
+from operations.hosts import hosts_file
+from operations.hosts.trust import MARK, remove_ca
+from operations.runtime.commands import refusals
+from operations.runtime.observation import ask
+from operations.services.nodes import former_nodes_of
 from quaylab import blob_copy
 from quaylab.checks import ownership
 from quaylab.model import NETWORK, PATH_LABEL, container_name

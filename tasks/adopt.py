@@ -7,7 +7,7 @@ at the terminal.
 from pyinfra import host
 
 from operations import credentials
-from operations.run import Purpose, begin
+from operations.runtime.run import Purpose, begin
 
 plan = begin(Purpose.RECOVER)
 

@@ -2,8 +2,11 @@
 
 from pyinfra import host
 
-from operations import balancers, barrier, containers, files, images, keepalived
-from operations.run import begin
+from operations.engines import containers, images
+from operations.hosts import files
+from operations.runtime import barrier
+from operations.runtime.run import begin
+from operations.services import balancers, keepalived
 from quaylab.model import container_name
 from quaylab.services.keepalived import files as keepalived_files
 

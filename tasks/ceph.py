@@ -2,8 +2,10 @@
 
 from pyinfra import host, local
 
-from operations import ceph, cephadm, containers, files, images, object_storage
-from operations.run import begin
+from operations.engines import containers, images
+from operations.hosts import files
+from operations.runtime.run import begin
+from operations.services import ceph, cephadm, object_storage
 from quaylab.services.ceph import admin_host, image, runs_in_container
 from quaylab.services.cephadm import files as cephadm_files
 

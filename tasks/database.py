@@ -2,8 +2,11 @@
 
 from pyinfra import host
 
-from operations import barrier, containers, database, files, images, patroni
-from operations.run import begin
+from operations.engines import containers, images
+from operations.hosts import files
+from operations.runtime import barrier
+from operations.runtime.run import begin
+from operations.services import database, patroni
 
 plan = begin()
 hosts, members = plan.topology.hosts["database"], plan.topology.members

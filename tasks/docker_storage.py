@@ -6,9 +6,9 @@ the settings, this task does nothing.
 
 from pyinfra import host
 
-from operations import storage
 from operations.engines import docker
-from operations.run import begin
+from operations.hosts import storage
+from operations.runtime.run import begin
 from quaylab.engines import DOCKER
 
 plan = begin()

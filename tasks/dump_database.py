@@ -4,8 +4,8 @@ Quay serves meanwhile, and what is pushed from then on is not in the dump: if it
 everything, stop Quay before. It is on the database's own host, in /var/lib/quaylab/dumps.
 """
 
-from operations import dumps
-from operations.run import Purpose, begin
+from operations.runtime.run import Purpose, begin
+from operations.services import dumps
 
 plan = begin(Purpose.RECOVER)
 dumps.refuse_unfit(plan)

@@ -3,9 +3,9 @@
 from pyinfra import host
 
 from facts.engines import host_engine
-from operations import files, firewall, pull_secret, trust
-from operations.engines import docker, existing_data, podman
-from operations.run import begin
+from operations.engines import docker, existing_data, podman, pull_secret
+from operations.hosts import files, firewall, trust
+from operations.runtime.run import begin
 from quaylab.engines import PODMAN
 from quaylab.model import ManagedFile
 

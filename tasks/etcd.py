@@ -2,8 +2,10 @@
 
 from pyinfra import host
 
-from operations import etcd, files, images
-from operations.run import begin
+from operations.engines import images
+from operations.hosts import files
+from operations.runtime.run import begin
+from operations.services import etcd
 
 plan = begin()
 members = plan.topology.hosts["etcd"]

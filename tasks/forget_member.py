@@ -7,8 +7,8 @@ name there, so give its address.
 
 from pyinfra import host
 
-from operations import etcd
-from operations.run import Purpose, begin
+from operations.runtime.run import Purpose, begin
+from operations.services import etcd
 
 plan = begin(Purpose.RECOVER)
 name = etcd.member_to_forget(plan)

@@ -2,8 +2,9 @@
 
 from pyinfra import host
 
-from operations import barrier, images
-from operations.run import begin
+from operations.engines import images
+from operations.runtime import barrier
+from operations.runtime.run import begin
 
 plan = begin()
 

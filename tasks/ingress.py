@@ -6,8 +6,11 @@ address from here on, although their HAProxy starts only after Quay.
 
 from pyinfra import host
 
-from operations import barrier, containers, files, images, keepalived, object_storage
-from operations.run import begin
+from operations.engines import containers, images
+from operations.hosts import files
+from operations.runtime import barrier
+from operations.runtime.run import begin
+from operations.services import keepalived, object_storage
 from quaylab.services.keepalived import files as keepalived_files
 
 plan = begin()

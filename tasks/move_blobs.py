@@ -8,8 +8,10 @@ run the task again to complete it.
 
 from pyinfra import host, local
 
-from operations import files, images, move_blobs
-from operations.run import Purpose, begin
+from operations.engines import images
+from operations.hosts import files
+from operations.runtime.run import Purpose, begin
+from operations.services import move_blobs
 from quaylab.checks import blob_location
 
 plan = begin(Purpose.MOVE)

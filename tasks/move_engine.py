@@ -9,7 +9,7 @@ until tasks/purge_engine.py. After a killed run, run the task again to complete 
 from pyinfra import host
 
 from operations.engines import move
-from operations.run import Purpose, begin
+from operations.runtime.run import Purpose, begin
 
 plan = begin(Purpose.MOVE_ENGINE)
 

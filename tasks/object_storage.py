@@ -2,8 +2,8 @@
 
 from pyinfra import host
 
-from operations import object_storage
-from operations.run import begin
+from operations.runtime.run import begin
+from operations.services import object_storage
 
 plan = begin()
 

@@ -3,9 +3,9 @@ on which kubectl or oc is logged in."""
 
 from pyinfra import local
 
-from operations import database, object_storage
 from operations.openshift import objects, registry, summary
 from operations.openshift.run import begin
+from operations.services import database, object_storage
 
 plan = begin()
 store = plan.registry.topology.store

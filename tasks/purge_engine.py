@@ -6,7 +6,7 @@
 from pyinfra import host
 
 from operations.engines import purge
-from operations.run import Purpose, begin
+from operations.runtime.run import Purpose, begin
 
 plan = begin(Purpose.RECOVER)
 engine = purge.former(plan)

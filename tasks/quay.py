@@ -2,8 +2,10 @@
 
 from pyinfra import host
 
-from operations import balancers, containers, dumps, files, images, keepalived, nodes, quay
-from operations.run import begin
+from operations.engines import containers, images
+from operations.hosts import files
+from operations.runtime.run import begin
+from operations.services import balancers, dumps, keepalived, nodes, quay
 from quaylab.checks import blob_location
 from quaylab.upgrade import schema_version
 from quaylab.versions import is_legacy

@@ -6,7 +6,7 @@
 from pyinfra import host
 
 from operations import reboot
-from operations.run import Purpose, begin
+from operations.runtime.run import Purpose, begin
 
 plan = begin(Purpose.RECOVER)
 

@@ -2,8 +2,9 @@
 
 from pyinfra import host
 
-from operations import containers, files, images
-from operations.run import begin
+from operations.engines import containers, images
+from operations.hosts import files
+from operations.runtime.run import begin
 
 plan = begin()
 

@@ -8,8 +8,11 @@ elsewhere is restored with its provider's tools; this task only notes its versio
 
 from pyinfra import host, local
 
-from operations import containers, credentials, dumps, files, images, nodes, patroni
-from operations.run import Purpose, begin
+from operations import credentials
+from operations.engines import containers, images
+from operations.hosts import files
+from operations.runtime.run import Purpose, begin
+from operations.services import dumps, nodes, patroni
 from quaylab.upgrade import schema_version
 
 plan = begin(Purpose.RECOVER)

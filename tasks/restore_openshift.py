@@ -7,7 +7,7 @@ until the deploy that the run prints as its last line. After a killed run, run t
 from operations import credentials
 from operations.openshift import objects, restoring, workloads
 from operations.openshift.run import begin
-from operations.run import Purpose
+from operations.runtime.run import Purpose
 from quaylab.openshift import description, quay
 from quaylab.openshift.objects import DEPLOYMENT
 from quaylab.upgrade import schema_version

@@ -7,7 +7,7 @@ After a killed run, run it again to finish the rotation.
 
 from pyinfra import local
 
-from operations.run import Purpose, begin
+from operations.runtime.run import Purpose, begin
 
 begin(Purpose.ROTATE)
 

@@ -7,7 +7,7 @@ rotation.
 from pyinfra import local
 
 from operations.openshift.run import begin
-from operations.run import Purpose
+from operations.runtime.run import Purpose
 
 begin(Purpose.ROTATE)
 

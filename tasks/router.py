@@ -2,8 +2,10 @@
 
 from pyinfra import host
 
-from operations import barrier, containers, files, images
-from operations.run import begin
+from operations.engines import containers, images
+from operations.hosts import files
+from operations.runtime import barrier
+from operations.runtime.run import begin
 
 plan = begin()
 routers = plan.topology.hosts["router"]

@@ -6,7 +6,7 @@
 from pyinfra import host
 
 from operations import status
-from operations.run import Purpose, begin
+from operations.runtime.run import Purpose, begin
 from quaylab.versions import is_legacy
 
 plan = begin(Purpose.STATUS)

@@ -2,7 +2,7 @@
 
 from operations.openshift import summary
 from operations.openshift.run import begin
-from operations.run import Purpose
+from operations.runtime.run import Purpose
 
 plan = begin(Purpose.STATUS)
 

@@ -1,7 +1,7 @@
 """A RHEL host's subscription: registered, with its pool, its release and its repositories."""
 
-from operations import files, subscription
-from operations.run import begin
+from operations.hosts import files, subscription
+from operations.runtime.run import begin
 from quaylab.hosts.subscription import certificate
 
 plan = begin()

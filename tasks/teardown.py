@@ -5,9 +5,11 @@
 
 from pyinfra import host
 
-from operations import ceph, cephadm, firewall, keepalived, subscription, teardown
+from operations import teardown
 from operations.engines import purge
-from operations.run import Purpose, begin
+from operations.hosts import firewall, subscription
+from operations.runtime.run import Purpose, begin
+from operations.services import ceph, cephadm, keepalived
 from quaylab.services.ceph import runs_in_container
 
 plan = begin(Purpose.RECOVER)

@@ -5,7 +5,7 @@
 
 from operations.openshift import teardown
 from operations.openshift.run import begin
-from operations.run import Purpose
+from operations.runtime.run import Purpose
 
 plan = begin(Purpose.RECOVER)
 

@@ -2,8 +2,9 @@
 
 from pyinfra import host
 
-from operations import quay, summary
-from operations.run import begin
+from operations import summary
+from operations.runtime.run import begin
+from operations.services import quay
 from quaylab.versions import is_legacy
 
 plan = begin()

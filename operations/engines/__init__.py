@@ -1,1 +1,1 @@
-"""Container engines: installed and checked, and a host's data moved from one to another."""
+"""Container engines, their images and containers; a host's data moved from one to another."""

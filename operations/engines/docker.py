@@ -11,8 +11,8 @@ from pyinfra.api import StringCommand, operation
 from facts.docker import Daemon, DaemonState
 from facts.files import Paths
 from facts.machine import EngineInfo
-from operations.commands import apt_install, fail, read_secret
-from operations.observation import ask
+from operations.runtime.commands import apt_install, fail, read_secret
+from operations.runtime.observation import ask
 from quaylab import quoting
 from quaylab.engines import DOCKER, daemon_settings
 from quaylab.engines.state import Engine

@@ -10,8 +10,8 @@ from pyinfra.api import StringCommand, operation
 
 from facts.engines import host_engine
 from facts.machine import Machine as MachineFact
-from operations.commands import fail
-from operations.phases import postpone
+from operations.runtime.commands import fail
+from operations.runtime.phases import postpone
 from quaylab.checks import lost_data
 from quaylab.plan import Plan, foreign_data
 

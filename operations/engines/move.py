@@ -16,11 +16,12 @@ from facts import engines
 from facts.balancer import Withdrawn
 from facts.images import Images
 from facts.volumes import VolumeSizes
-from operations import containers, files, images, nodes, patroni
-from operations.commands import fail, one_at_a_time
-from operations.engines import docker, podman
-from operations.observation import ask, ask_each
-from operations.phases import postpone
+from operations.engines import containers, docker, images, podman
+from operations.hosts import files
+from operations.runtime.commands import fail, one_at_a_time
+from operations.runtime.observation import ask, ask_each
+from operations.runtime.phases import postpone
+from operations.services import nodes, patroni
 from quaylab import engine_move
 from quaylab.checks import engine_choice
 from quaylab.engine_move import is_moved, target

@@ -11,10 +11,10 @@ from pyinfra.api import StringCommand, operation
 from facts.files import Paths
 from facts.machine import EngineInfo
 from facts.podman import RELOADER, Podman, PodmanState
-from operations import files
-from operations.commands import apt_install, fail
-from operations.observation import ask
-from operations.phases import postpone
+from operations.hosts import files
+from operations.runtime.commands import apt_install, fail
+from operations.runtime.observation import ask
+from operations.runtime.phases import postpone
 from quaylab.engines.state import Engine
 from quaylab.hosts.machine import Machine
 from quaylab.model import ManagedFile

@@ -9,9 +9,9 @@ from pyinfra.api import StringCommand, operation
 
 from facts import engines
 from facts.images import Images
-from operations.commands import fail, refusals
-from operations.observation import ask_each
-from operations.trust import remove_ca
+from operations.hosts.trust import remove_ca
+from operations.runtime.commands import fail, refusals
+from operations.runtime.observation import ask_each
 from quaylab.checks.engine_choice import read_note
 from quaylab.engines import BY_NAME, ENGINES, ContainerEngine
 from quaylab.engines.state import FoundVolume

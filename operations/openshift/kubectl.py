@@ -14,7 +14,7 @@ from typing import Any
 from pyinfra.api import Host, QuoteString, StringCommand
 
 from facts.openshift import CLIENT
-from operations.commands import inventory_arguments
+from operations.runtime.commands import inventory_arguments
 from quaylab.openshift.cluster import Access
 from quaylab.openshift.objects import DEPLOYMENT, FIELD_MANAGER, Kind
 

@@ -7,11 +7,11 @@ from collections.abc import Generator, Iterable, Mapping
 from pyinfra import host, state
 from pyinfra.api import Host, StringCommand, operation
 
-from operations import observation
-from operations.commands import fail
-from operations.observation import recall
 from operations.openshift import kubectl
 from operations.openshift.kubectl import ClusterError, Manifest
+from operations.runtime import observation
+from operations.runtime.commands import fail
+from operations.runtime.observation import recall
 from quaylab.openshift.objects import (
     CONFIG_MAP,
     DIGEST,

@@ -11,12 +11,13 @@ from pyinfra import host, state
 from pyinfra.api import FunctionCommand, Host, State, operation
 from pyinfra.api.command import PyinfraCommand
 
-from operations import reach, superuser
-from operations.commands import complain, fail
-from operations.observation import recall
+from operations.hosts import reach
 from operations.openshift import kubectl
 from operations.openshift.kubectl import ClusterError
-from operations.phases import postpone
+from operations.runtime.commands import complain, fail
+from operations.runtime.observation import recall
+from operations.runtime.phases import postpone
+from operations.services import superuser
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import Health, Registry, RegistryError
 from quaylab.openshift import front

@@ -9,8 +9,8 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 from rich.console import Console
 
-from operations.commands import refusals
-from operations.phases import postpone
+from operations.runtime.commands import refusals
+from operations.runtime.phases import postpone
 from quaylab.next_command import next_command
 from quaylab.openshift.layout import runs_here
 from quaylab.openshift.plan import ClusterPlan

@@ -10,11 +10,12 @@ from pyinfra import inventory, logger
 from pyinfra.api import Host, State
 from pyinfra.context import ctx_state
 
-from operations import credentials, external_services
-from operations.commands import ask_at_terminal, host_inputs, refusals
+from operations import credentials
 from operations.openshift import inquiry, kubectl, objects
 from operations.openshift.kubectl import ClusterError
-from operations.run import Purpose, is_dry, reports
+from operations.runtime.commands import ask_at_terminal, host_inputs, refusals
+from operations.runtime.run import Purpose, is_dry, reports
+from operations.services import external_services
 from quaylab import plan as plans
 from quaylab.openshift import refusals as refused
 from quaylab.openshift.cluster import Access

@@ -9,13 +9,13 @@ from pyinfra.api import operation
 from pyinfra.api.command import PyinfraCommand
 from rich.console import Console
 
-from operations import reach
+from operations.hosts import reach
 from operations.openshift import kubectl, operator
 from operations.openshift.kubectl import ClusterError
 from operations.openshift.objects import drift
 from operations.openshift.registry import front_of, health_line, opened
 from operations.openshift.workloads import state_of
-from operations.phases import postpone
+from operations.runtime.phases import postpone
 from operations.status import table_of
 from operations.summary import panel
 from quaylab.clients.probes import Unreachable

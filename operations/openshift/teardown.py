@@ -8,11 +8,11 @@ from pyinfra import host
 from pyinfra.api import FunctionCommand, StringCommand, operation
 from rich.console import Console
 
-from operations.commands import fail
 from operations.openshift import kubectl
 from operations.openshift.kubectl import ClusterError
 from operations.openshift.objects import names_of, ours
-from operations.phases import postpone
+from operations.runtime.commands import fail
+from operations.runtime.phases import postpone
 from quaylab.openshift.objects import (
     KEPT,
     OPERATOR_GROUP,

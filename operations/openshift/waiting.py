@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from pyinfra.api import Host
 
-from operations.commands import complain
 from operations.openshift.kubectl import ClusterError
+from operations.runtime.commands import complain
 from quaylab.openshift.plan import ClusterPlan
 
 # Seconds between two looks.

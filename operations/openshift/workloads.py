@@ -11,11 +11,11 @@ from pyinfra.api import FunctionCommand, Host, State, operation
 from pyinfra.api.command import PyinfraCommand
 
 from facts.openshift import Workloads as Fact
-from operations.observation import recall
 from operations.openshift import kubectl
 from operations.openshift.kubectl import ClusterError
 from operations.openshift.objects import changes
 from operations.openshift.waiting import Look, until_done
+from operations.runtime.observation import recall
 from quaylab.openshift.objects import DEPLOYMENT, JOB, Object
 from quaylab.openshift.plan import ClusterPlan
 from quaylab.openshift.workloads import Reason, Workloads

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
-from operations.commands import fail, one_at_a_time
+from operations.runtime.commands import fail, one_at_a_time
 from operations.virtual.hypervisor import report
 from quaylab.settings.loading import Settings
 from quaylab.virtual import changes

@@ -11,8 +11,8 @@ from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand
 from pyinfra.api.command import PyinfraCommand
 
 from facts.virtual_machines import Addresses, HostKeys
-from operations import reach
-from operations.commands import complain, connector_arguments
+from operations.hosts import reach
+from operations.runtime.commands import complain, connector_arguments
 from operations.virtual.hypervisor import report
 from operations.virtual.machines import HOST_KEY
 from quaylab.clients.first_boot import NotYet, SshTarget, first_boot

@@ -8,8 +8,8 @@ from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.libvirt import TAG, Libvirt
-from operations.commands import apt_install, encoded, fail
-from operations.phases import postpone
+from operations.runtime.commands import apt_install, encoded, fail
+from operations.runtime.phases import postpone
 from quaylab.hosts.machine import Machine
 from quaylab.virtual import changes, xml
 from quaylab.virtual.found import Hypervisor, Object

@@ -7,8 +7,8 @@ from collections.abc import Generator
 from pyinfra import host, logger
 from pyinfra.api import QuoteString, StringCommand, operation
 
-from operations import files
-from operations.commands import fail, one_at_a_time, read_secret
+from operations.hosts import files
+from operations.runtime.commands import fail, one_at_a_time, read_secret
 from operations.virtual.hypervisor import VIRSH, report, virsh
 from quaylab.model import ManagedFile
 from quaylab.virtual import cloud_init, found, xml

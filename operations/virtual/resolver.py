@@ -10,7 +10,7 @@ from pyinfra.api import QuoteString, StringCommand, operation
 from facts.files import Files
 from facts.resolver import Resolver, ResolverState
 from facts.virtual_machines import Addresses
-from operations import files, hosts_file
+from operations.hosts import files, hosts_file
 from operations.virtual.hypervisor import is_silent, no_answer, report
 from quaylab.model import ManagedFile
 from quaylab.virtual.lab import SEEDS, Lab

@@ -10,8 +10,8 @@ from pyinfra import inventory
 from pyinfra.api import State
 from pyinfra.context import ctx_host, ctx_state
 
-from operations.commands import host_inputs, refusals
-from operations.run import locked
+from operations.runtime.commands import host_inputs, refusals
+from operations.runtime.run import locked
 from operations.virtual.hypervisor import report
 from quaylab.checks import host_reports
 from quaylab.hosts.machine import Machine

@@ -72,7 +72,7 @@ class Machine:
     # The note of the engine that the data was moved to; see checks/engine_choice.py.
     engine_note: str | None = None
     # The ids of the clusters with cephadm's daemons on this host, and the note of the cluster that
-    # was bootstrapped here; see operations/cephadm.py.
+    # was bootstrapped here; see operations/services/cephadm.py.
     ceph: frozenset[str] = frozenset()
     bootstrapped_cluster: str | None = None
 

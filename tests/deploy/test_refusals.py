@@ -253,7 +253,7 @@ def test_all_problems_of_an_object_store_are_reported_at_once(project: Project) 
 
 
 def test_a_failed_pull_stops_the_run_before_a_container_is_touched(project: Project) -> None:
-    """tests/unit/operations/test_images.py tests that its message names every remedy."""
+    """tests/unit/operations/engines/test_images.py tests that its message names every remedy."""
     line = "quay.io/projectquay/quay:v3.18.0 can't be pulled."
     failing = [fake("quay", responses={" pull ": {"success": False, "stderr": line}})]
     inventory = project.inventory(quay=failing, database=failing, redis=failing)

@@ -23,7 +23,7 @@ from testinfra.backend.local import LocalBackend
 from testinfra.backend.paramiko import ParamikoBackend
 from testinfra.host import Host
 
-from operations.ssh import BEGIN, MARK
+from operations.runtime.ssh import BEGIN, MARK
 from quaylab.clients.tunnel import Stream, serve
 from quaylab.settings.loading import HostInput
 

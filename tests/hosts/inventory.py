@@ -9,7 +9,7 @@ import pytest
 from testinfra.backend import parse_hostspec
 from testinfra.backend.base import BaseBackend
 
-from operations import inventories
+from operations.runtime import inventories
 from quaylab.settings.loading import HostInput
 
 

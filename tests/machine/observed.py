@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from operations.dumps import SCRIPT
-from operations.quay import VERIFIED
+from operations.services.dumps import SCRIPT
+from operations.services.quay import VERIFIED
 from quaylab.model import DIGEST_LABEL
 from quaylab.upgrade.dumps import DIRECTORY
 from tests.machine.machines import Shell

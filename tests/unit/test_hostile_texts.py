@@ -24,9 +24,9 @@ from passlib.hash import sha512_crypt
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from facts.subscription import AttachedPools
-from operations.commands import quoted
 from operations.engines.docker import proxy_file
 from operations.openshift import kubectl
+from operations.runtime.commands import quoted
 from quaylab import quoting
 from quaylab.hosts import subscription
 from quaylab.openshift.cluster import Access

@@ -34,7 +34,7 @@ ENGINE_MODULES = {
 } | {ROOT / "facts" / "podman.py", ROOT / "operations" / "engines" / "podman.py"}
 # Texts for people that have such words.
 CLIENT_IN_MESSAGES = {
-    "operations/images.py": ["docker save"],
+    "operations/engines/images.py": ["docker save"],
     "operations/openshift/summary.py": ["docker login"],
     "quaylab/checks/given_files.py": ["docker save"],
     "quaylab/hosts/storage_problems.py": ["docker system prune"],
@@ -46,7 +46,7 @@ CLIENT_AS_A_NAME = {
     "quaylab/settings/hosts.py": ["docker", "docker or podman", "podman"],
     "quaylab/settings/actions.py": ["docker", "podman"],
     "operations/engines/docker.py": ["docker", "docker", "docker"],
-    "operations/storage.py": ["docker"],
+    "operations/hosts/storage.py": ["docker"],
     "quaylab/hosts/storage.py": ["docker"],
 }
 # Comparisons with a service's name outside of quaylab/services/, each for a reason.

@@ -16,7 +16,8 @@ from pyinfra.connectors.local import LocalConnector
 from pyinfra.connectors.util import CommandOutput, OutputLine
 
 from facts.patroni import Member, Patroni, PatroniState
-from operations import patroni, reboot
+from operations import reboot
+from operations.services import patroni
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
 from tests.unit import balanced, clustered

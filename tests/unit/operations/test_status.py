@@ -10,7 +10,9 @@ import pytest
 
 from facts.patroni import Member, Patroni, PatroniState
 from facts.router import Router
-from operations import patroni, reach, status
+from operations import status
+from operations.hosts import reach
+from operations.services import patroni
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
 from tests.unit import clustered, fronted

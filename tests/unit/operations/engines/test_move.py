@@ -18,8 +18,8 @@ from facts.images import Images
 from facts.machine import EngineInfo
 from facts.podman import Podman, PodmanState
 from facts.volumes import VolumeSizes
-from operations import nodes, patroni
 from operations.engines import move, purge
+from operations.services import nodes, patroni
 from quaylab import plan
 from quaylab.checks.fetched_images import ImageState
 from quaylab.engines import DOCKER, PODMAN

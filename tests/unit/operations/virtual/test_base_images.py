@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from facts.libvirt import Libvirt
-from operations.commands import LOCK
+from operations.runtime.commands import LOCK
 from operations.virtual import base_images
 from quaylab.virtual.found import Hypervisor
 from quaylab.virtual.lab import IMAGES

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from facts.libvirt import Libvirt
-from operations.commands import LOCK, encoded
+from operations.runtime.commands import LOCK, encoded
 from operations.virtual import machines
 from quaylab.virtual import cloud_init
 from quaylab.virtual.found import DiskFile, Hypervisor, Object

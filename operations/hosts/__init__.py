@@ -1,0 +1,1 @@
+"""Operations on a host itself: files, disks, firewall, names, certificates, subscription."""

@@ -1,0 +1,98 @@
+"""The registry's name and certificates on a host."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path, PurePosixPath
+
+from pyinfra import host
+from pyinfra.api import QuoteString, StringCommand, operation
+
+from facts.engines import host_engine
+from facts.files import Files
+from facts.trust import BundleHolds, Name
+from operations.hosts import files, hosts_file
+from operations.runtime.commands import fail
+from operations.runtime.observation import ask, ask_each
+from quaylab.checks import ownership
+from quaylab.hosts.machine import Machine
+from quaylab.model import ManagedFile
+from quaylab.plan import Plan
+
+MARK = "# quaylab"
+
+
+@operation()
+def name_known(hostname: str, address: str | None) -> Generator[StringCommand]:
+    """Let the registry's name resolve, by a line in /etc/hosts if DNS doesn't know it.
+
+    + hostname: the registry's name
+    + address: its address if DNS has none; None if only DNS can know it
+    """
+    name = ask(Name, hostname=hostname, mark=MARK)
+    if (name.managed == address or name.managed is None) and name.resolves:
+        host.noop(f"{hostname} is known")
+    elif address:
+        yield hosts_file.rewrite(MARK, f"{address} {hostname}")
+    else:
+        if name.managed:
+            yield hosts_file.rewrite(MARK)
+        yield StringCommand(
+            "getent hosts", QuoteString(hostname), ">/dev/null || {",
+            fail(
+                f"server_hostname: {host.name} can't resolve {hostname}, the name of a balancer "
+                "that runs elsewhere; enter it into DNS, or set balancer_host to its address"
+            ), "; }",
+        )  # fmt: skip
+
+
+@operation()
+def registry_noted(plan: Plan) -> Generator[StringCommand]:
+    """Write the note of the registry that a host serves. After a change of the registry's name or
+    port, the engine's CA for the previous one is removed.
+
+    + plan: the run's plan
+    """
+    wanted = note(plan)
+    found = ask_each(Files, [wanted.path]).get(wanted.path)
+    if found and not found.differs(wanted):
+        host.noop(f"{wanted.path} is as it has to be")
+        return
+    before = ownership.read_note(plan.machines[host.name])
+    if before and before.registry not in (plan.topology.registry, *plan.registries):
+        yield remove_ca(host_engine().trust(before.registry))
+    yield files.write(wanted)
+
+
+def note(plan: Plan) -> ManagedFile:
+    """Return the note of the registry that a host serves."""
+    return ownership.note(plan.topology, plan.credentials, plan.settings.lab_name)
+
+
+def remove_ca(path: str) -> StringCommand:
+    """Return a command that removes a CA file of the engine's, and its folder if that is empty."""
+    folder = QuoteString(str(PurePosixPath(path).parent))
+    return StringCommand("rm -f", QuoteString(path), "; rmdir", folder, "2>/dev/null || :")
+
+
+@operation()
+def authority_trusted(machine: Machine, authority: Path) -> Generator[StringCommand]:
+    """Let the whole host trust a CA, for downloads through a proxy that intercepts TLS.
+
+    + machine: the host
+    + authority: the CA's PEM file on this machine
+    """
+    pem = authority.read_text()
+    if machine.debian_family:
+        anchor = "/usr/local/share/ca-certificates/quaylab-company.crt"
+        update = "update-ca-certificates"
+    else:
+        anchor = "/etc/pki/ca-trust/source/anchors/quaylab-company.crt"
+        update = "update-ca-trust"
+    # One line of its content is enough to identify a certificate.
+    line = pem.partition("-----BEGIN CERTIFICATE-----")[2].split()[1]
+    if ask(BundleHolds, bundle=machine.ca_bundle, line=line):
+        host.noop("the company's CA is trusted")
+        return
+    yield files.write(ManagedFile(anchor, pem))
+    yield StringCommand(f"{update} >/dev/null 2>&1")

@@ -1,0 +1,194 @@
+"""A Ceph cluster of several hosts, deployed by cephadm."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from pyinfra import host
+from pyinfra.api import QuoteString, StringCommand, operation
+
+from facts.ceph import AUTHORIZED_KEYS, Ceph, Cephadm, CephadmState
+from facts.engines import host_engine
+from operations.runtime.commands import apt_install, fail, quoted
+from operations.runtime.observation import ask
+from quaylab.paths import CEPH_NOTE, VAR
+from quaylab.plan import Plan
+from quaylab.services import ceph, cephadm
+from quaylab.services.object_store import gateway_port
+
+
+@operation()
+def prepared(plan: Plan) -> Generator[StringCommand]:
+    """Install what cephadm needs on a host, and authorize the SSH key of the cluster's manager.
+
+    + plan: the run's plan
+    """
+    found = _state(plan)
+    missing = [name for name in cephadm.PACKAGES if name not in found.packages]
+    if missing:
+        words = quoted(*missing)
+        if plan.machines[host.name].debian_family:
+            yield apt_install(words)
+        else:
+            yield StringCommand(
+                "dnf install --quiet --assumeyes", words, "&& systemctl enable --now chronyd"
+            )
+    if not found.authorized:
+        keys = AUTHORIZED_KEYS
+        yield StringCommand(
+            f'umask 077; mkdir -p "$(dirname {keys})" &&',
+            # An editor may have left the last line without its end.
+            f'{{ test -z "$(tail -c 1 {keys} 2>/dev/null)" || echo >>{keys}; }} && echo',
+            QuoteString(cephadm.public_key(plan.credentials)), f">>{keys}",
+        )  # fmt: skip
+    if not missing and found.authorized:
+        host.noop("packages and key are there")
+
+
+@operation()
+def bootstrapped(plan: Plan) -> Generator[StringCommand]:
+    """Bootstrap the cluster on its first host; start over where a killed run left half of it.
+
+    + plan: the run's plan
+    """
+    found = _state(plan)
+    fsid = ceph.cluster_id(plan.credentials)
+    if not found.made:
+        if found.begun:
+            yield StringCommand(
+                f"! {_has_osds(fsid)} || {{",
+                fail(
+                    f"ceph: {host.name} has OSDs of this cluster, which began on another host; put "
+                    f"that one first in group `ceph` (if it is {host.name}, its note is lost: "
+                    f"write {fsid} to {CEPH_NOTE})"
+                ), "; }",
+            )  # fmt: skip
+            # The bootstrap never ended, so there is no OSD, and nothing is lost.
+            yield StringCommand(_remove_cluster(plan, fsid), ">/dev/null")
+        command = cephadm.bootstrap(plan.settings, fsid, plan.topology.addresses[host.name])
+        yield StringCommand(
+            "said=$(", quoted(*command), '2>&1 ) || { printf "%s\\n" "$said" | tail -n 15 >&2;',
+            f"exit 1; }}; mkdir -p {VAR} && echo {fsid} >{CEPH_NOTE}",
+        )  # fmt: skip
+    elif not found.running:
+        yield StringCommand(f"systemctl start ceph-{fsid}.target")
+    else:
+        host.noop(f"cluster {fsid} is there")
+
+
+@operation()
+def applied(plan: Plan) -> Generator[StringCommand]:
+    """Declare the cluster's hosts and services to cephadm.
+
+    + plan: the run's plan
+
+    Tasks call it on every Ceph host: once all are prepared, the first one declares them.
+    """
+    if host.name != ceph.admin_host(plan.topology):
+        host.noop("declared on the first host")
+        return
+    left_out = [name for name in plan.topology.hosts["ceph"] if name not in plan.machines]
+    if left_out:
+        host.noop(f"not without all of its hosts; left out are {', '.join(left_out)}")
+        return
+    wanted = cephadm.specifications(plan.settings, plan.topology, plan.credentials, plan.machines)
+    shell = ceph.shell(plan.settings, plan.topology, host_engine())
+    state = ask(Ceph, shell=shell) if _state(plan).made else None
+    changed = cephadm.names_to_apply(wanted, state.declared if state else ())
+    if not changed:
+        host.noop("hosts and services are as they have to be")
+        return
+    command = [quoted(*shell, "ceph", "orch", "apply", "-i", "-"), ">/dev/null 2>&1"]
+    if state and state.daemons.get("rgw") and cephadm.GATEWAYS in changed:
+        # They read their certificate when they start, and cephadm restarts none for it.
+        restart = quoted(*shell, "ceph", "orch", "restart", cephadm.GATEWAYS)
+        command += ["&&", restart, ">/dev/null 2>&1"]
+    yield StringCommand(*command, _stdin=cephadm.render(wanted))
+
+
+@operation()
+def serving(plan: Plan) -> Generator[StringCommand]:
+    """Wait until the gateway answers, which needs OSDs.
+
+    + plan: the run's plan
+    """
+    if host.name != ceph.admin_host(plan.topology):
+        host.noop("waited for on the first host")
+        return
+    shell = ceph.shell(plan.settings, plan.topology, host_engine())
+    state = ask(Ceph, shell=shell) if _state(plan).made else None
+    if state and state.daemons.get("rgw") and state.daemons.get("osd"):
+        host.noop(f"{state.health}: {', '.join(f'{n} {k}' for k, n in state.daemons.items())}")
+        return
+    status = " ".join((*shell, "ceph", "status"))
+    timeout = plan.settings.health_timeout
+    address = f"{plan.topology.addresses[host.name]}/{gateway_port(plan.settings)}"
+    yield StringCommand(
+        f"end=$(($(date +%s) + {timeout}));",
+        # The gateway listens once it has read its pools.
+        "until timeout 5 bash -c", QuoteString(f"</dev/tcp/{address}"),
+        "2>/dev/null; do",
+        'if test "$(date +%s)" -ge "$end"; then',
+        f"{status} 2>/dev/null | head -n 12 >&2;",
+        fail(f"Ceph's gateway does not answer (health_timeout: {timeout} s); has it OSDs?"),
+        "; fi; sleep 2; done",
+    )  # fmt: skip
+
+
+@operation()
+def stopped(plan: Plan) -> Generator[StringCommand]:
+    """Stop a host's daemons; their data stays.
+
+    + plan: the run's plan
+    """
+    if _state(plan).running:
+        fsid = ceph.cluster_id(plan.credentials)
+        # The units too: the target doesn't stop a unit that is just restarting.
+        yield StringCommand(f"systemctl stop ceph-{fsid}.target 'ceph-{fsid}@*'")
+    else:
+        host.noop("no daemon of the cluster runs")
+
+
+@operation()
+def removed(plan: Plan) -> Generator[StringCommand]:
+    """Remove a host's daemons, its OSDs with all their data, and the manager's key. It is final.
+
+    + plan: the run's plan
+    """
+    found = _state(plan)
+    fsid = ceph.cluster_id(plan.credentials)
+    if found.authorized:
+        keys = AUTHORIZED_KEYS
+        yield StringCommand(
+            "umask 077; { grep --invert-match --fixed-strings --line-regexp",
+            QuoteString(cephadm.public_key(plan.credentials)), f"{keys} >{keys}.new ||",
+            # 1: no other key is left.
+            f"test $? = 1; }} && mv {keys}.new {keys}",
+        )  # fmt: skip
+    if found.begun:
+        # Zapping lists all disks, which needs a working LVM; a host without an OSD is spared that.
+        zap = f"$(! {_has_osds(fsid)} || echo --zap-osds)"
+        yield StringCommand(_remove_cluster(plan, fsid), f"{zap} >/dev/null && rm -f {CEPH_NOTE}")
+    elif not found.authorized:
+        host.noop("nothing of the cluster is there")
+
+
+def _has_osds(fsid: str) -> str:
+    """Return a shell test: whether this host has OSDs of the cluster."""
+    return f"ls -d /var/lib/ceph/{fsid}/osd.* >/dev/null 2>&1"
+
+
+def _remove_cluster(plan: Plan, fsid: str) -> StringCommand:
+    # cephadm's own default image may be out of reach here.
+    image = plan.settings.ceph_image
+    return quoted("cephadm", "--image", image, "rm-cluster", "--force", "--fsid", fsid)
+
+
+def _state(plan: Plan) -> CephadmState:
+    state: CephadmState = ask(
+        Cephadm,
+        fsid=ceph.cluster_id(plan.credentials),
+        key=cephadm.public_key(plan.credentials),
+        note=CEPH_NOTE,
+    )
+    return state

@@ -1,0 +1,135 @@
+"""Quay's database: extension, character set and rights, on our server or an external one."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Generator
+
+from pyinfra import host
+from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
+from pyinfra.api.command import PyinfraCommand
+
+from facts.database import Database, DatabaseState
+from facts.engines import host_engine
+from operations.hosts import reach
+from operations.runtime.commands import complain, fail
+from operations.runtime.observation import Question, ask, question
+from operations.runtime.phases import postpone
+from operations.services import patroni
+from quaylab.clients.probes import Unreachable
+from quaylab.database_login import Step
+from quaylab.model import container_name
+from quaylab.plan import Plan
+
+
+@operation()
+def prepared(plan: Plan) -> Generator[StringCommand]:
+    """Give Quay's database what Quay needs, on a server of ours.
+
+    + plan: the run's plan
+
+    With PostgreSQL that is pg_trgm, and a role without superuser rights; with MySQL it is latin1.
+    """
+    settings = plan.settings
+    database = plan.workload("database", host.name)
+    container = database.container.name
+    if plan.topology.members and not patroni.leads_here():
+        if not postpone("asked when the run has brought the database up"):
+            host.noop("another member leads")
+        return
+    state: DatabaseState | None = ask(Database, **state_arguments(plan))
+    if (
+        state is None
+        and plan.was_deployed(host.name)
+        and postpone("asked when the run has brought the database up")
+    ):
+        return
+    if settings.database_engine == "mysql":
+        # Quay's widest column, VARCHAR(60535), doesn't fit into a row of utf8mb4.
+        if state and state.character_set == "latin1":
+            host.noop("the character set is latin1")
+        else:
+            statement = f"ALTER DATABASE {settings.database_name} CHARACTER SET latin1"
+            yield _mysql(container, statement)
+        return
+    if state and "pg_trgm" not in state.extensions:
+        yield fail(
+            f"the image {database.image.reference} has no pg_trgm, which Quay needs; take "
+            "one with PostgreSQL's contrib modules (postgresql_image)"
+        )
+    if state and (installed := state.extensions.get("pg_trgm")):
+        host.noop(f"pg_trgm {installed} is installed")
+    else:
+        yield _postgresql(
+            container, settings.database_name, "CREATE EXTENSION IF NOT EXISTS pg_trgm"
+        )
+    if state and state.role_superuser:
+        statement = f'ALTER ROLE "{settings.database_user}" NOSUPERUSER'
+        yield _postgresql(container, settings.database_name, statement)
+
+
+def state_arguments(plan: Plan) -> dict[str, str]:
+    """Return the arguments of the fact Database for a database host."""
+    settings = plan.settings
+    return {
+        "container": container_name("database"),
+        "engine": settings.database_engine,
+        "database": settings.database_name,
+        "user": settings.database_user,
+    }
+
+
+def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
+    """Return what a run without changes asks a database host: facts, and paths of files."""
+    containers = plan.machines[host].state.containers
+    if host not in plan.topology.hosts["database"] or container_name("database") not in containers:
+        return [], []
+    return [question(Database, **state_arguments(plan))], []
+
+
+@operation()
+def external_database_present(plan: Plan) -> Generator[PyinfraCommand]:
+    """Create Quay's role, its database and pg_trgm on an external server.
+
+    + plan: the run's plan
+
+    The administrator is only needed while the database refuses Quay's own credentials.
+    """
+    try:
+        answer = reach.database(host, plan)
+    except Unreachable as error:
+        if plan.administrator is None:
+            yield fail(str(error))  # it answered when the run began, and is gone since
+            return
+    else:
+        host.noop(f"the database {answer}")
+        return
+    try:
+        steps = reach.missing_steps(host, plan)
+    except Unreachable as error:
+        yield fail(str(error))
+        return
+    for step in steps:
+        yield FunctionCommand(_execute_step, (plan, step), {})
+
+
+def _execute_step(state: State, host: Host, plan: Plan, step: Step) -> bool:
+    try:
+        reach.execute_step(host, plan, step)
+    except Unreachable as error:
+        return complain(host, f"database_admin: can't {step.purpose}: {error}")
+    return True
+
+
+def _postgresql(container: str, database: str, statement: str) -> StringCommand:
+    client = f'psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --dbname={database} --command="$0"'
+    return _run(container, client, statement)
+
+
+def _mysql(container: str, statement: str) -> StringCommand:
+    return _run(container, 'mysql --user=root --execute="$0"', statement)
+
+
+def _run(container: str, client: str, statement: str) -> StringCommand:
+    # Through bash: RHEL 7's rhscl images have their clients on the PATH of bash only.
+    return StringCommand(host_engine().execute_bash(container, shlex.quote(client), statement))

@@ -1,0 +1,338 @@
+"""The database on several hosts: members are replaced one at a time, while another one leads."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+
+from pyinfra import host, inventory
+from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
+from pyinfra.api.command import PyinfraCommand
+from pyinfra.context import ctx_host
+
+from facts.containers import Engine, Succeeds
+from facts.engines import host_engine
+from facts.files import Files
+from facts.patroni import Patroni, PatroniState
+from operations.engines import containers
+from operations.runtime.commands import complain, connector_arguments, fact_of
+from operations.runtime.observation import Question, ask, question
+from operations.runtime.phases import postpone
+from quaylab.plan import Plan
+from quaylab.services import patroni, patroni_config
+from quaylab.services.base import exec_with_environment, member_name
+from quaylab.services.patroni import CONTAINER
+from quaylab.services.postgresql import PostgreSQL
+
+CONTROL = f"patronictl -c {patroni_config.CONFIGURATION}"
+REFUSES_PASSWORD = exec_with_environment(PostgreSQL.refuses_password)
+# Seconds for a switchover, and for a member to load its files.
+SWITCHOVER, RELOAD = 60, 30
+
+
+@operation()
+def as_specified(plan: Plan) -> Generator[PyinfraCommand]:
+    """Bring this host's member to its specification. If it leads, another one takes over first.
+
+    + plan: the run's plan
+    """
+    workload = plan.workload(patroni.DATABASE, host.name)
+    engine = ask(Engine)
+    change = containers.needed_change(engine, workload.container)
+    if change is None:
+        host.noop(f"{CONTAINER} runs as specified and is healthy")
+        return
+    if containers.interruption(engine, workload.container, change):
+        yield FunctionCommand(hand_over, (plan,), {})
+    yield from containers.running._inner(workload=workload, timeout=plan.settings.health_timeout)
+    yield FunctionCommand(await_member, (plan,), {})
+    # The next members log in with these.
+    yield FunctionCommand(_set_roles, (), {})
+
+
+@operation()
+def roles_present(plan: Plan) -> Generator[StringCommand]:
+    """Give the roles their passwords on the leader, before any member logs in with new ones.
+
+    + plan: the run's plan
+    """
+    found = _ask_own()
+    if found is None and postpone("asked when the run has started the member"):
+        return
+    if found is None or not found.leads:
+        host.noop("no member leads here")
+        return
+    is_current = found.loaded == patroni.wanted_digest(plan.context, host.name)
+    if is_current and not ask(Succeeds, container=CONTAINER, command=REFUSES_PASSWORD):
+        host.noop("the roles have their passwords")
+        return
+    yield StringCommand(host_engine().execute(CONTAINER, "set-roles"))
+
+
+@operation()
+def loaded(plan: Plan) -> Generator[PyinfraCommand]:
+    """Have Patroni and PostgreSQL load their present files; no connection is closed.
+
+    + plan: the run's plan
+    """
+    found, wanted = _ask_own(), patroni.wanted_digest(plan.context, host.name)
+    if found is None and postpone("asked when the run has started the member"):
+        return
+    if found and found.loaded == wanted:
+        host.noop("the member runs with its present files")
+        return
+    yield StringCommand(host_engine().reload(CONTAINER))
+    yield FunctionCommand(_await_loaded, (wanted,), {})
+
+
+@operation()
+def settings_kept(plan: Plan) -> Generator[StringCommand]:
+    """Keep the cluster's settings in etcd as specified: a member's file has them for the first
+    start only. What others have set besides stays.
+
+    + plan: the run's plan
+    """
+    found = _ask_own()
+    if found is None and postpone("asked when the run has started the member"):
+        return
+    if found is None or not found.leads:
+        host.noop("another member leads")
+        return
+    changes = patroni_config.changes(patroni_config.dynamic_settings(), found.settings)
+    if not changes:
+        host.noop("the cluster has its settings")
+        return
+    patch = (
+        f"printf %s {shlex.quote(json.dumps(changes))} | {CONTROL} edit-config --force --apply -"
+    )
+    yield StringCommand(host_engine().execute(CONTAINER, patch))
+
+
+@operation()
+def synchronous(plan: Plan) -> Generator[FunctionCommand]:
+    """Wait until a second member has everything that the leader acknowledges: writes wait for it.
+
+    + plan: the run's plan
+    """
+    found = _ask_own()
+    if found is None and postpone("asked when the run has started the member"):
+        return
+    if found and found.leader and found.successor:
+        host.noop(f"{found.leader} leads, {found.successor} is synchronous")
+        return
+    yield FunctionCommand(await_successor, (plan,), {})
+
+
+@operation()
+def leads(plan: Plan, place: str) -> Generator[FunctionCommand]:
+    """Make a host's member the leader, by a switchover if another one leads.
+
+    It may lose the last writes: it is for a database whose content is replaced.
+
+    + plan: the run's plan
+    + place: the host
+    """
+    if host.name != place:
+        host.noop(f"{place} shall lead")
+        return
+    found = _ask_own()
+    if found is None and postpone("asked when the run has started the member"):
+        return
+    if found and found.leads:
+        host.noop(f"{place} leads")
+        return
+    yield FunctionCommand(_take_over, (plan,), {})
+
+
+def in_order(plan: Plan) -> tuple[str, ...]:
+    """Return the connected members in the order in which a run works on them: the founder before
+    those that copy its data; else the leader last, so that one switchover is enough."""
+    connected = [name for name in plan.topology.members if name in plan.machines]
+    states = {name: state_of(plan, name) for name in connected}
+    known = next((state for state in states.values() if state), None)
+    if known is None:
+        return tuple(connected)
+    return tuple(sorted(connected, key=lambda name: member_name(name) == known.leader))
+
+
+def leader_last(plan: Plan, names: Iterable[str]) -> tuple[str, ...]:
+    """Return hosts in an order for what interrupts them: the one that leads the database last."""
+    last = leader(plan) if plan.topology.members else None
+    return tuple(sorted(names, key=lambda name: name == last))
+
+
+def state_of(plan: Plan, name: str) -> PatroniState | None:
+    """Return what a connected host's member tells; None if it runs none."""
+    if CONTAINER not in plan.machines[name].containers:
+        return None
+    with ctx_host.use(inventory.get_host(name)):
+        return _ask_own()
+
+
+def leader(plan: Plan) -> str | None:
+    """Return the connected host that has the database now: the only one, or whose member leads."""
+    hosts = [name for name in plan.topology.database.hosts if name in plan.machines]
+    if not plan.topology.members:
+        return next(iter(hosts), None)
+    for name in hosts:
+        found: PatroniState | None = fact_of(inventory.get_host(name), Patroni, container=CONTAINER)
+        if found:
+            return next((each for each in hosts if member_name(each) == found.leader), None)
+    return None
+
+
+def leads_here() -> bool:
+    """Whether the current host's member leads."""
+    found = _ask_own()
+    return bool(found and found.leads)
+
+
+def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
+    """Return what a run without changes asks a member."""
+    if host not in plan.topology.members or CONTAINER not in plan.machines[host].state.containers:
+        return [], []
+    return [
+        question(Patroni, container=CONTAINER),
+        question(Succeeds, container=CONTAINER, command=REFUSES_PASSWORD),
+    ], []
+
+
+def _ask_own() -> PatroniState | None:
+    found: PatroniState | None = ask(Patroni, container=CONTAINER)
+    return found
+
+
+def _now(host: Host) -> PatroniState | None:
+    found: PatroniState | None = host.get_fact(Patroni, container=CONTAINER)
+    return found
+
+
+def _wait(host: Host, check: Callable[[PatroniState], bool], seconds: int) -> PatroniState | None:
+    """Wait until a member tells what is wanted; None if it doesn't in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = _now(host)
+        if found and check(found):
+            return found
+        time.sleep(0.5)
+    return None
+
+
+def hand_over(state: State, host: Host, plan: Plan) -> bool:
+    """Have another member lead if this one does."""
+    found = _now(host)
+    if found is None or not found.leads:
+        return True
+    ready = _wait(host, lambda at: at.successor is not None, SWITCHOVER)
+    if ready is None:
+        return complain(
+            host,
+            f"{host.name} leads the database, and no other member can take over: "
+            f"{_members(_now(host))}; repair these first",
+        )
+    # patronictl shows the leader the password of its present file. That is the wanted one only if a
+    # run has written it: a reboot, for example, writes none.
+    wanted = patroni.wanted_digest(plan.context, host.name)
+    has_others = found.loaded != wanted and _has_wanted_files(host, plan)
+    if has_others and _publishes_wanted_ports(host, plan):
+        command = StringCommand(host_engine().reload(CONTAINER))
+        host.run_shell_command(command, **connector_arguments(host))
+        if not _await_loaded(state, host, wanted):
+            return False
+    return _switch(host, ("switchover", "--leader", found.name), str(ready.successor))
+
+
+def _has_wanted_files(host: Host, plan: Plan) -> bool:
+    """Whether a member's files, of which Patroni's has a digest of all, are as specified."""
+    (wanted,) = (
+        file
+        for file in plan.workload(patroni.DATABASE, host.name).files
+        if file.path.endswith(patroni_config.FILE)
+    )
+    found = host.get_fact(Files, paths=[wanted.path]).get(wanted.path)
+    return bool(found and found.sha256 == wanted.sha256)
+
+
+def _publishes_wanted_ports(host: Host, plan: Plan) -> bool:
+    """Whether the running member has the ports of its files: else others would lose it."""
+    found = host.get_fact(Engine).containers[CONTAINER]
+    wanted = plan.workload(patroni.DATABASE, host.name).container.ports
+    return bool(found.ports == {str(port) for port in wanted})
+
+
+def _take_over(state: State, host: Host, plan: Plan) -> bool:
+    """Have this host's member lead."""
+    found = _wait(host, lambda at: at.successor is not None and at.leader is not None, SWITCHOVER)
+    if found is None:
+        return complain(host, f"{host.name} can't lead: {_members(_now(host))}; repair these first")
+    if found.leads:
+        return True
+    # Patroni switches over to the synchronous member only. What another one lacks is lost, but
+    # whoever has it lead replaces everything anyway.
+    is_synchronous = found.own and found.own.is_synchronous
+    how = ("switchover", "--leader", str(found.leader)) if is_synchronous else ("failover",)
+    return _switch(host, how, found.name)
+
+
+def _switch(host: Host, how: Sequence[str], after: str) -> bool:
+    command = f"{CONTROL} {shlex.join([*how, '--candidate', after, '--force'])}"
+    done, output = host.run_shell_command(
+        StringCommand(host_engine().execute(CONTAINER, command)), **connector_arguments(host)
+    )
+    if done and _wait(host, lambda at: at.leader == after, SWITCHOVER):
+        return True
+    last = (output.output.splitlines() or ["no answer"])[-1]
+    return complain(host, f"{after} does not take over: {last}")
+
+
+def _set_roles(state: State, host: Host) -> bool:
+    """Make the roles if this host's member leads; the others copy them."""
+    found = _now(host)
+    if found is None or not found.leads:
+        return True
+    done, output = host.run_shell_command(
+        StringCommand(host_engine().execute(CONTAINER, "set-roles")), **connector_arguments(host)
+    )
+    # One line: a longer text could quote a statement.
+    reason = (output.stderr_lines or ["no answer"])[0]
+    return done or complain(host, f"the database's roles can't be made: {reason}")
+
+
+def await_member(state: State, host: Host, plan: Plan) -> bool:
+    seconds = plan.settings.health_timeout
+    if _wait(host, lambda at: bool(at.own and (at.own.leads or at.own.follows)), seconds):
+        return True
+    return complain(
+        host,
+        f"{host.name} neither leads nor follows the database after {seconds} s: "
+        f"{_members(_now(host))}; see: {host_engine().logs(CONTAINER)}",
+    )
+
+
+def _await_loaded(state: State, host: Host, wanted: str) -> bool:
+    if _wait(host, lambda at: at.loaded == wanted, RELOAD):
+        return True
+    return complain(
+        host,
+        f"Patroni on {host.name} did not load {patroni_config.FILE} within {RELOAD} s; see: "
+        f"{host_engine().logs(CONTAINER)}",
+    )
+
+
+def await_successor(state: State, host: Host, plan: Plan) -> bool:
+    seconds = plan.settings.health_timeout
+    if _wait(host, lambda at: bool(at.leader and at.successor), seconds):
+        return True
+    return complain(
+        host,
+        f"no member of the database has what the leader has, after {seconds} s, so writes wait: "
+        f"{_members(_now(host))}",
+    )
+
+
+def _members(found: PatroniState | None) -> str:
+    if found is None:
+        return "Patroni or etcd does not answer"
+    return ", ".join(f"{name} {member}" for name, member in found.members.items())

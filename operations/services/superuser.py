@@ -1,0 +1,92 @@
+"""Quay's first user, and what it does to show that the registry works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from pyinfra.api import Host
+
+from operations.credentials import save
+from operations.runtime.commands import complain
+from quaylab.clients.registry import Registry, RegistryError
+from quaylab.plan import Plan
+
+VERIFICATION = "quaylab-verification-"
+# Opens a client of the registry.
+Open = Callable[[], AbstractContextManager[Registry]]
+
+
+def refusal(open_registry: Open) -> str | None:
+    """Return why the registry doesn't answer; None if it does, and is well."""
+    try:
+        with open_registry() as quay:
+            health = quay.health("instance")
+    except RegistryError as error:
+        return str(error)
+    return None if health.ok else f"failing: {health.failing}"
+
+
+def is_known(plan: Plan, open_registry: Open) -> bool | None:
+    """Return whether Quay has its superuser; None if it can't be asked."""
+    try:
+        with open_registry() as quay:
+            return _is_superuser(quay, plan)
+    except RegistryError:
+        return None
+
+
+def _is_superuser(quay: Registry, plan: Plan) -> bool:
+    password = plan.credentials.superuser_password.get_secret_value()
+    return quay.sign_in(plan.settings.quay_superuser, password) and quay.is_superuser()
+
+
+def create(host: Host, plan: Plan, open_registry: Open, is_refused: bool) -> bool:
+    """Create the superuser, or set its password. ``is_refused``: Quay just refused the new one."""
+    user = plan.settings.quay_superuser
+    password = plan.credentials.superuser_password.get_secret_value()
+    try:
+        with open_registry() as quay:
+            is_created = quay.initialize(user, password, plan.settings.quay_superuser_email)
+            if is_created:
+                signed_in = quay.sign_in(user, password)
+            else:
+                # After each wrong password Quay locks the user out for twice as long.
+                signed_in = not is_refused and _sign_in(quay, plan)
+            if signed_in and quay.is_superuser():
+                return save(host, plan.store, plan.credentials.with_confirmed_password())
+    except RegistryError as error:
+        return complain(host, f"Quay on {host.name}: {error}")
+    if is_created:
+        return complain(host, f"quay_superuser: Quay created {user}, but not as a superuser")
+    return complain(
+        host,
+        f"superuser_password: Quay has users, but {user} can't sign in as a superuser with a "
+        f"password in {plan.store.path}; give the one that Quay has as "
+        "QUAYLAB_SUPERUSER_PASSWORD",
+    )
+
+
+def _sign_in(quay: Registry, plan: Plan) -> bool:
+    """Sign in with the password that Quay has, and change it to the wanted one."""
+    wanted = plan.credentials.superuser_password.get_secret_value()
+    for password in plan.credentials.superuser_passwords:
+        if quay.sign_in(plan.settings.quay_superuser, password):
+            if password != wanted:
+                quay.change_password(wanted)
+            return True
+    return False
+
+
+def round_trip(host: Host, plan: Plan, open_registry: Open) -> bool:
+    """Log in, push, pull and delete an image."""
+    user = plan.settings.quay_superuser
+    password = plan.credentials.superuser_password.get_secret_value()
+    try:
+        with open_registry() as quay:
+            quay.round_trip(user, password, VERIFICATION)
+            quay.sign_in(user, password)
+            quay.delete_repositories(user, VERIFICATION)
+    except RegistryError as error:
+        return complain(host, f"Quay on {host.name}: {error}")
+    return True

@@ -1,0 +1,177 @@
+"""A cluster of several hosts, operation by operation."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from facts.ceph import Ceph, Cephadm, CephadmState, CephState
+from operations.services import cephadm as operations
+from quaylab import plan
+from quaylab.paths import CEPH_NOTE
+from quaylab.plan import Plan
+from quaylab.scripts.ceph_report import service
+from quaylab.secrets.credentials import Store
+from quaylab.services import ceph, cephadm
+from tests.unit.fake_host import FakeHost, stdin, text
+from tests.unit.samples import host, machine
+from tests.unit.shell import Shell
+
+NAMES = ("ceph0", "ceph1", "ceph2")
+NOTHING = Cephadm.default()
+DONE = CephadmState(frozenset(cephadm.PACKAGES), True, True, True, True)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Plan:
+    hosts = [host("quay.example.com", address="192.168.254.10")]
+    hosts += [host(name, ["ceph"], address=f"192.168.254.2{name[-1]}") for name in NAMES]
+    machines = {each.name: machine(hostname=each.name) for each in hosts}
+    return plan.make(hosts, machines, Store("quaylab", tmp_path))
+
+
+def _applied(lab: Plan) -> CephState:
+    wanted = cephadm.specifications(lab.settings, lab.topology, lab.credentials, lab.machines)
+    daemons = {"mon": 3, "osd": 3, "rgw": 3}
+    return CephState("HEALTH_OK", (), "18.2.7", daemons, {}, {}, [*map(service, wanted)])
+
+
+def _on(state: CephadmState, lab: Plan | None = None, name: str = "ceph0") -> FakeHost:
+    return FakeHost({Cephadm: state, Ceph: _applied(lab) if lab else None}, name)
+
+
+def test_new_host_gets_packages_and_key(lab: Plan) -> None:
+    install, authorize = _on(NOTHING).shell(operations.prepared, plan=lab)
+    assert "cephadm lvm2 chrony" in install
+    assert cephadm.public_key(lab.credentials) in authorize
+
+
+@pytest.mark.parametrize(
+    ("before", "others"),
+    [
+        (None, ""),
+        ("", ""),
+        ("ssh-rsa AAAA admin\n", "ssh-rsa AAAA admin\n"),
+        ("ssh-rsa AAAA admin", "ssh-rsa AAAA admin\n"),
+    ],
+    ids=["no file", "empty", "a key", "a key without a line's end"],
+)
+def test_key_is_added_and_removed_as_a_line_of_its_own(
+    lab: Plan,
+    shell: Shell,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: str | None,
+    others: str,
+) -> None:
+    keys = tmp_path / "ssh" / "authorized_keys"
+    monkeypatch.setattr(operations, "AUTHORIZED_KEYS", keys)
+    if before is not None:
+        keys.parent.mkdir()
+        keys.write_text(before)
+    bare = dataclasses.replace(DONE, authorized=False)
+    (authorize,) = _on(bare).shell(operations.prepared, plan=lab)
+    assert shell.run(authorize).returncode == 0
+    assert keys.read_text() == f"{others}{cephadm.public_key(lab.credentials)}\n"
+    prepared = dataclasses.replace(NOTHING, authorized=True)
+    (forget,) = _on(prepared).shell(operations.removed, plan=lab)
+    assert shell.run(forget).returncode == 0
+    assert keys.read_text() == others
+    assert keys.stat().st_mode & 0o777 == 0o600
+
+
+def test_new_cluster_is_bootstrapped_and_recorded(lab: Plan) -> None:
+    (command,) = _on(NOTHING).shell(operations.bootstrapped, plan=lab)
+    assert "bootstrap --fsid" in command
+    assert command.endswith(f">{CEPH_NOTE}")
+
+
+def test_incomplete_cluster_is_bootstrapped_again(lab: Plan) -> None:
+    half = dataclasses.replace(NOTHING, begun=True)
+    guard, remove, bootstrap = _on(half).shell(operations.bootstrapped, plan=lab)
+    assert "exit 1" in guard
+    assert "rm-cluster --force --fsid" in remove
+    assert "bootstrap" in bootstrap
+
+
+@pytest.mark.parametrize("daemon", ["osd.0", "mon.ceph0"])
+def test_cluster_with_osds_is_never_bootstrapped_again(
+    lab: Plan, shell: Shell, tmp_path: Path, daemon: str
+) -> None:
+    half = dataclasses.replace(NOTHING, begun=True)
+    guard = _on(half).shell(operations.bootstrapped, plan=lab)[0]
+    fsid = ceph.cluster_id(lab.credentials)
+    (tmp_path / fsid / daemon).mkdir(parents=True)
+    result = shell.run(guard.replace("/var/lib/ceph", str(tmp_path)))
+    assert result.returncode == (1 if daemon == "osd.0" else 0)
+    assert result.stderr.startswith("ceph: ceph0 has OSDs of this cluster") == bool(
+        result.returncode
+    )
+
+
+def test_stopped_cluster_is_started(lab: Plan) -> None:
+    stopped = dataclasses.replace(DONE, running=False)
+    (command,) = _on(stopped).shell(operations.bootstrapped, plan=lab)
+    assert command == f"systemctl start ceph-{ceph.cluster_id(lab.credentials)}.target"
+
+
+def test_specifications_go_through_standard_input(lab: Plan) -> None:
+    (command,) = _on(NOTHING).operate(operations.applied, plan=lab)
+    assert "orch apply -i -" in text(command)
+    assert "PRIVATE KEY" in stdin(command)
+    assert "PRIVATE KEY" not in text(command)
+
+
+def test_gateways_with_another_certificate_start_again(lab: Plan) -> None:
+    """They read it at their start."""
+    found = _applied(lab)
+    renewed = lab.credentials.model_copy(update={"ceph_certificate": "another"})
+    changed = dataclasses.replace(lab, credentials=renewed)
+    (command,) = FakeHost({Cephadm: DONE, Ceph: found}, "ceph0").shell(
+        operations.applied, plan=changed
+    )
+    assert "orch apply -i - >/dev/null 2>&1 && " in command
+    assert command.endswith("ceph orch restart rgw.quaylab >/dev/null 2>&1")
+    # None runs before there is an OSD.
+    without = dataclasses.replace(found, daemons={"mon": 3})
+    (command,) = FakeHost({Cephadm: DONE, Ceph: without}, "ceph0").shell(
+        operations.applied, plan=changed
+    )
+    assert "restart" not in command
+
+
+def test_other_hosts_leave_it_to_the_first(lab: Plan) -> None:
+    other = _on(NOTHING, name="ceph1")
+    assert other.operate(operations.applied, plan=lab) == []
+    assert other.operate(operations.serving, plan=lab) == []
+
+
+def test_nothing_is_applied_without_all_hosts(lab: Plan) -> None:
+    machines = {name: each for name, each in lab.machines.items() if name != "ceph2"}
+    first = _on(DONE)
+    part = dataclasses.replace(lab, machines=machines)
+    assert first.operate(operations.applied, plan=part) == []
+    assert "ceph2" in first.noops[0]
+
+
+@pytest.mark.parametrize("name", ["prepared", "bootstrapped", "applied", "serving"])
+def test_second_run_changes_nothing(lab: Plan, name: str) -> None:
+    first = _on(DONE, lab)
+    assert first.operate(getattr(operations, name), plan=lab) == []
+    assert first.noops
+
+
+def test_gateway_without_osds_is_reported(lab: Plan) -> None:
+    (command,) = _on(NOTHING).shell(operations.serving, plan=lab)
+    assert "has it OSDs?" in command
+    assert "/dev/tcp/192.168.254.20/7480" in command
+
+
+def test_teardown_stops_and_purge_removes(lab: Plan) -> None:
+    (stop,) = _on(DONE).shell(operations.stopped, plan=lab)
+    assert stop.startswith("systemctl stop ceph-")
+    _, remove = _on(DONE).shell(operations.removed, plan=lab)
+    assert "--zap-osds" in remove
+    assert _on(NOTHING).operate(operations.removed, plan=lab) == []

@@ -1,0 +1,471 @@
+"""A host that is new, or has lost its data, joins etcd's members; no other is ever announced."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pyinfra.api import FunctionCommand, StringCommand
+from pyinfra.api.exceptions import DeployError
+from pyinfra.api.facts import FactBase
+from pyinfra.connectors.util import CommandOutput, OutputLine
+
+from facts.containers import Engine
+from facts.etcd import Etcd, EtcdMember
+from operations.services import etcd
+from quaylab.engines import DOCKER
+from quaylab.engines.state import NOTHING, FoundVolume
+from quaylab.plan import Plan
+from quaylab.secrets.credentials import Store
+from tests.unit import clustered
+from tests.unit.clustered import ADDRESSES, HOSTS, ONE, THREE, TWO
+from tests.unit.fake_host import FakeHost, text
+from tests.unit.states import engine, state
+
+CONTAINER = "quaylab-etcd"
+CHANGE = re.compile(r"etcdctl member (remove|add) (\S+?)(?: --peer-urls=([^\s']+))?'?$")
+OLD = EtcdMember("01d", "old.example.com", "https://192.168.254.99:2380")
+NEVER = EtcdMember("0e4", "", "https://192.168.254.98:2380")
+UNHEALTHY = "Error: etcdserver: unhealthy cluster"
+
+
+def _url(name: str) -> str:
+    return f"https://{ADDRESSES[name]}:2380"
+
+
+class EtcdHost(FakeHost):
+    """A host whose etcd knows the site's ``members``; it is ``silent`` while it doesn't run."""
+
+    def __init__(self, site: Site, name: str) -> None:
+        super().__init__({}, name)
+        self.site = site
+        self.silent = False
+
+    def get_fact(self, fact: type[FactBase[Any]], *values: Any, **arguments: Any) -> Any:
+        if fact is Engine:
+            return self.site.engines[self.name]
+        assert fact is Etcd
+        assert arguments == {"container": CONTAINER}
+        if self.silent or not self.site.has_majority:
+            return None
+        return tuple(self.site.members)
+
+    def run_shell_command(self, command: object, **arguments: Any) -> tuple[bool, CommandOutput]:
+        line = text(command)
+        assert line.startswith(f"docker exec {CONTAINER} sh -c ")
+        found = CHANGE.search(line)
+        assert found
+        how, what, url = found.groups()
+        self.site.events.append(
+            " ".join(each for each in (f"{self.name}:", how, what, url) if each)
+        )
+        if how in self.site.refused:
+            lines = ["{warning}", self.site.refused[how]]
+            return False, CommandOutput([OutputLine("stderr", each) for each in lines])
+        if how == "remove":
+            self.site.members = [each for each in self.site.members if each.id != what]
+        else:
+            self.site.members.append(EtcdMember("new", "", url))
+        return True, CommandOutput([])
+
+
+class Site:
+    """Three hosts on which etcd runs as specified."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.members = [
+            EtcdMember(f"id{at}", name, _url(name)) for at, name in enumerate(HOSTS[:3])
+        ]
+        self.has_majority = True
+        # Why a change of the members is refused, by "add" or "remove".
+        self.refused: dict[str, str] = {}
+        self.events: list[str] = []
+        self.engines = {
+            name: engine(plan.workload("etcd", name).container, (CONTAINER,))
+            for name in plan.machines
+        }
+        self.volumes = {name: (FoundVolume(CONTAINER, {}),) for name in plan.machines}
+        self.plan = self.begun(plan)
+        self.hosts = {name: EtcdHost(self, name) for name in plan.machines}
+
+    def begun(self, plan: Plan) -> Plan:
+        """Return the plan of a run that found the hosts as they are."""
+        machines = {
+            name: dataclasses.replace(
+                found, state=self.engines[name], volumes=self.volumes.get(name, ())
+            )
+            for name, found in plan.machines.items()
+        }
+        return dataclasses.replace(plan, machines=machines)
+
+    def lose(self, name: str) -> None:
+        """Have a host be as a new one; etcd's members still know its former one."""
+        self.engines[name] = NOTHING
+        self.volumes.pop(name, None)
+        self.hosts[name].silent = True
+        self.plan = self.begun(self.plan)
+
+    def renew(self, name: str) -> None:
+        """Have a host be a new one of which etcd knows nothing."""
+        self.lose(name)
+        self.members = [each for each in self.members if each.name != name]
+
+    def change(self, name: str, **changes: Any) -> None:
+        """Have a host's container differ from its specification."""
+        wanted = self.plan.workload("etcd", name).container
+        found = {CONTAINER: state(wanted, **changes)}
+        self.engines[name] = dataclasses.replace(self.engines[name], containers=found)
+        self.plan = self.begun(self.plan)
+
+    def leave_out(self, name: str) -> None:
+        """Have a host take no part in the run."""
+        machines = {each: found for each, found in self.plan.machines.items() if each != name}
+        self.plan = dataclasses.replace(self.plan, machines=machines)
+
+    def commands(self, name: str, operation: Any = etcd.as_specified) -> list[str]:
+        """Return what each command of an operation does, in a word or two."""
+        words = []
+        for command in self.hosts[name].operate(operation, plan=self.plan):
+            if isinstance(command, FunctionCommand):
+                words.append(command.function.__name__)
+                continue
+            assert isinstance(command, StringCommand)
+            line = text(command).replace(DOCKER.run_words, "docker run")
+            known = ("volume create", "docker rm", "docker run", "docker start", "restarts()")
+            words.append(next((each for each in known if each in line), line))
+        return words
+
+    def announce(self, name: str) -> bool:
+        command, *_ = self.hosts[name].operate(etcd.as_specified, plan=self.plan)
+        assert isinstance(command, FunctionCommand)
+        return self.hosts[name].call(command)
+
+    def noop(self, name: str) -> str:
+        (found,) = self.hosts[name].noops
+        return found
+
+    @property
+    def complaint(self) -> str:
+        (found,) = (line for host in self.hosts.values() for line in host.messages)
+        return found
+
+
+@pytest.fixture
+def site(store: Store, monkeypatch: pytest.MonkeyPatch) -> Site:
+    site = Site(clustered.made(store))
+    monkeypatch.setattr(etcd, "inventory", SimpleNamespace(get_host=site.hosts.__getitem__))
+    monkeypatch.setattr(etcd, "inventory_arguments", lambda host: {})
+    return site
+
+
+NEW_NETWORK = DOCKER.create_network
+STARTED = [NEW_NETWORK, "volume create", "docker rm", "docker run", "restarts()"]
+
+# --- members that don't run ---
+
+
+def test_members_that_run_are_not_started(site: Site) -> None:
+    for name in HOSTS[:3]:
+        assert site.commands(name, etcd.started) == []
+        assert site.noop(name) == f"{CONTAINER} runs"
+
+
+def test_all_members_of_a_new_cluster_are_started_at_once(site: Site) -> None:
+    for name in HOSTS[:3]:
+        site.renew(name)
+    assert [site.commands(name, etcd.started) for name in HOSTS[:3]] == [STARTED] * 3
+
+
+def test_a_stopped_member_is_started_with_the_others(site: Site) -> None:
+    site.change(TWO, state="exited")
+    assert site.commands(TWO, etcd.started) == ["docker start", "restarts()"]
+
+
+def test_a_member_with_another_specification_is_replaced_only_in_its_turn(site: Site) -> None:
+    site.change(TWO, digest="other")
+    assert site.commands(TWO, etcd.started) == []
+    assert site.commands(TWO) == ["docker rm", "docker run", "restarts()"]
+
+
+@pytest.mark.parametrize("lose", [Site.lose, Site.renew], ids=["data lost", "new"])
+def test_a_host_that_joins_is_not_started_with_the_others(site: Site, lose: Any) -> None:
+    """It would found a cluster of its own."""
+    lose(site, TWO)
+    assert site.commands(TWO, etcd.started) == []
+    assert site.noop(TWO) == "it joins the others"
+
+
+# --- members as specified ---
+
+
+def test_a_member_that_runs_as_specified_is_left_alone(site: Site) -> None:
+    for name in HOSTS[:3]:
+        assert site.commands(name) == []
+        assert site.noop(name) == f"{CONTAINER} runs as specified and is healthy"
+    assert site.events == []
+
+
+@pytest.mark.parametrize("lose", [Site.lose, Site.renew], ids=["data lost", "new"])
+@pytest.mark.parametrize("name", HOSTS[:3])
+def test_a_host_without_data_is_announced_before_it_starts(
+    site: Site, lose: Any, name: str
+) -> None:
+    lose(site, name)
+    assert site.commands(name) == ["_announce", *STARTED]
+
+
+def test_an_empty_volume_is_no_data(site: Site) -> None:
+    """A killed run has made it."""
+    site.lose(TWO)
+    site.volumes[TWO] = (FoundVolume(CONTAINER, {}, empty=True),)
+    site.plan = site.begun(site.plan)
+    assert site.commands(TWO)[0] == "_announce"
+
+
+def test_another_services_volume_is_no_data_of_etcds(site: Site) -> None:
+    site.lose(TWO)
+    site.volumes[TWO] = (FoundVolume("quaylab-database", {}),)
+    site.plan = site.begun(site.plan)
+    assert site.commands(TWO)[0] == "_announce"
+
+
+def test_a_new_cluster_whose_first_run_was_killed_announces_nobody(site: Site) -> None:
+    """The first host has data, but alone it is no majority."""
+    for name in (TWO, THREE):
+        site.renew(name)
+    site.has_majority = False
+    for name in (TWO, THREE):
+        assert site.commands(name, etcd.started) == STARTED
+        assert site.commands(name) == STARTED
+
+
+def test_in_a_first_run_members_that_it_has_started_are_not_announced(site: Site) -> None:
+    """When the run began, nobody had data."""
+    before = {name: clustered.report(name) for name in HOSTS[:3]}
+    site.plan = dataclasses.replace(site.plan, machines=before)
+    for name in HOSTS[:3]:
+        assert site.commands(name) == []
+
+
+def test_one_that_the_run_has_started_is_not_announced_among_members_with_data(site: Site) -> None:
+    """As after a first run that was killed: the last host came up, and now all are a majority."""
+    site.volumes.pop(THREE)
+    site.plan = site.begun(site.plan)
+    assert site.commands(THREE) == []
+
+
+# --- announcing ---
+
+
+def test_a_new_host_is_added(site: Site) -> None:
+    site.renew(TWO)
+    assert site.announce(TWO)
+    assert site.events == [f"{ONE}: add {TWO} {_url(TWO)}"]
+
+
+def test_a_host_that_has_lost_its_data_takes_its_own_place(site: Site) -> None:
+    """etcd would refuse it as the former member: it could vote twice."""
+    site.lose(TWO)
+    assert site.announce(TWO)
+    assert site.events == [f"{ONE}: remove id1", f"{ONE}: add {TWO} {_url(TWO)}"]
+    assert [each.id for each in site.members] == ["id0", "id2", "new"]
+
+
+def test_a_host_that_a_killed_run_has_announced_is_not_announced_again(site: Site) -> None:
+    site.renew(TWO)
+    site.members.append(EtcdMember("new", "", _url(TWO)))
+    assert site.announce(TWO)
+    assert site.events == []
+
+
+def test_a_run_that_was_killed_after_it_removed_the_former_member_is_finished(site: Site) -> None:
+    site.lose(TWO)
+    site.members = [each for each in site.members if each.name != TWO]
+    assert site.announce(TWO)
+    assert site.events == [f"{ONE}: add {TWO} {_url(TWO)}"]
+
+
+def test_a_member_that_does_not_answer_is_not_told(site: Site) -> None:
+    site.renew(TWO)
+    site.hosts[ONE].silent = True
+    assert site.announce(TWO)
+    assert site.events == [f"{THREE}: add {TWO} {_url(TWO)}"]
+
+
+def test_a_member_that_takes_no_part_is_not_told(site: Site) -> None:
+    site.renew(TWO)
+    site.leave_out(ONE)
+    assert site.announce(TWO)
+    assert site.events == [f"{THREE}: add {TWO} {_url(TWO)}"]
+
+
+def test_a_majority_that_is_lost_meanwhile(site: Site) -> None:
+    site.renew(TWO)
+    command, *_ = site.hosts[TWO].operate(etcd.as_specified, plan=site.plan)
+    site.has_majority = False
+    assert not site.hosts[TWO].call(command)
+    assert site.complaint == ("no member of etcd answers; a majority of its members has to run")
+
+
+def test_a_refusal_names_the_former_member_that_is_in_the_way(site: Site) -> None:
+    site.renew(TWO)
+    site.members.append(OLD)
+    site.refused = {"add": UNHEALTHY}
+    assert not site.announce(TWO)
+    assert site.complaint == (
+        f"etcd takes no new member: {UNHEALTHY}; old.example.com is a member still, and in no "
+        "group: have it forgotten first, by tasks/forget_member.py --data forget=old.example.com"
+    )
+
+
+def test_a_refusal_names_a_former_member_that_never_started_by_its_address(site: Site) -> None:
+    site.renew(TWO)
+    site.members.append(NEVER)
+    site.refused = {"add": UNHEALTHY}
+    assert not site.announce(TWO)
+    assert site.complaint.endswith("tasks/forget_member.py --data forget=192.168.254.98")
+
+
+@pytest.mark.parametrize("former", [(), (EtcdMember("new", "", _url(THREE)),)], ids=str)
+def test_a_refusal_without_a_former_member(site: Site, former: tuple[EtcdMember, ...]) -> None:
+    """One without a name has been announced for a host, and is not in the way."""
+    site.renew(TWO)
+    site.members += former
+    site.refused = {"add": UNHEALTHY}
+    assert not site.announce(TWO)
+    assert site.complaint == f"etcd takes no new member: {UNHEALTHY}"
+
+
+def test_a_member_that_cannot_be_removed_is_not_added(site: Site) -> None:
+    site.lose(TWO)
+    site.refused = {"remove": UNHEALTHY}
+    assert not site.announce(TWO)
+    assert site.events == [f"{ONE}: remove id1"]
+    assert site.complaint == f"etcd takes no new member: {UNHEALTHY}"
+
+
+# --- forgetting ---
+
+
+def _forgotten(site: Site, member: str) -> list[str]:
+    return site.hosts[ONE].shell(etcd.forgotten, member=member)
+
+
+def test_a_member_is_forgotten(site: Site) -> None:
+    site.members.append(OLD)
+    (command,) = _forgotten(site, OLD.name)
+    assert command.startswith(f"docker exec {CONTAINER} sh -c ")
+    assert command.endswith("etcdctl member remove 01d'")
+
+
+def test_who_is_no_member_is_not_forgotten(site: Site) -> None:
+    (command,) = _forgotten(site, OLD.name)
+    assert f"forget: {OLD.name} is no member; members are {ONE}, {THREE}, {TWO}'" in command
+    assert command.endswith("exit 1")
+
+
+def test_one_that_never_started_is_forgotten_by_its_address(site: Site) -> None:
+    """It would have told its name when it started."""
+    site.members.append(NEVER)
+    (command,) = _forgotten(site, "four.example.com")
+    assert "the one at 192.168.254.98 has never started" in command
+    assert "--data forget=192.168.254.98" in command
+    assert command.endswith("exit 1")
+    (command,) = _forgotten(site, "192.168.254.98")
+    assert command.endswith("etcdctl member remove 0e4'")
+
+
+def test_one_that_has_started_is_not_forgotten_by_its_address(site: Site) -> None:
+    """It has a name, which says more."""
+    site.members.append(OLD)
+    (command,) = _forgotten(site, "192.168.254.99")
+    assert f"members are {OLD.name}, {ONE}, {THREE}, {TWO}'" in command
+
+
+def test_without_a_majority_nobody_is_forgotten(site: Site) -> None:
+    site.has_majority = False
+    (command,) = _forgotten(site, OLD.name)
+    assert "forget: etcd does not answer; a majority of its members has to run" in command
+    assert command.endswith("exit 1")
+
+
+def test_while_planning_nobody_is_forgotten(site: Site) -> None:
+    site.hosts[ONE].executing = False
+    assert _forgotten(site, OLD.name) == []
+    assert site.noop(ONE) == "asked when the run comes to it"
+
+
+def _forget(store: Store, name: str | None, number: int = 3) -> str:
+    hosts = clustered.inventory(number, forget=name)
+    return etcd.member_to_forget(clustered.made(store, hosts))
+
+
+@pytest.mark.parametrize(
+    ("name", "member"),
+    [("old.example.com", "old.example.com"), ("node4", "node4"), ("@ssh/node4", "_ssh_node4")],
+)
+def test_the_member_to_forget(store: Store, name: str, member: str) -> None:
+    assert _forget(store, name) == member
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (None, "forget: not set; name the lost host: --data forget=HOST"),
+        (TWO, f"forget: {TWO} is in group `database`; take it out of the inventory first"),
+        (ADDRESSES[TWO], f"forget: {ADDRESSES[TWO]} is the address of a host in group `database`"),
+    ],
+    ids=["not set", "a member", "a member's address"],
+)
+def test_who_is_not_forgotten(store: Store, name: str | None, message: str) -> None:
+    with pytest.raises(DeployError, match=re.escape(message)):
+        _forget(store, name)
+
+
+def test_a_single_database_has_nobody_to_forget(lab: Plan) -> None:
+    with pytest.raises(DeployError, match="forget: group `database` has no cluster"):
+        etcd.member_to_forget(lab)
+
+
+def test_a_host_is_not_forgotten_by_its_name_as_a_member_either(site: Site) -> None:
+    """The names differ if a host's has characters that HAProxy does not take."""
+    topology = site.plan.topology
+    hosts = {**topology.hosts, "database": ("@ssh/one", "@ssh/two", "@ssh/three")}
+    plan = dataclasses.replace(
+        site.plan,
+        topology=dataclasses.replace(topology, hosts=hosts),
+        settings=site.plan.settings.model_copy(update={"forget": "_ssh_two"}),
+    )
+    with pytest.raises(DeployError, match="forget: _ssh_two is in group `database`"):
+        etcd.member_to_forget(plan)
+
+
+@pytest.mark.parametrize(
+    ("silent", "place"), [((), ONE), ((ONE,), TWO), ((ONE, TWO), THREE)], ids=str
+)
+def test_who_answers_has_a_member_forgotten(
+    site: Site, silent: tuple[str, ...], place: str
+) -> None:
+    for name in silent:
+        site.hosts[name].silent = True
+    assert etcd.answering(site.plan) == place
+
+
+def test_a_new_first_host_is_not_asked(site: Site) -> None:
+    """It has come in the place of the lost one, and has no etcd yet."""
+    site.renew(ONE)
+    assert etcd.answering(site.plan) == TWO
+
+
+def test_a_first_host_that_takes_no_part_is_not_asked(site: Site) -> None:
+    site.leave_out(ONE)
+    assert etcd.answering(site.plan) == TWO
+
+
+def test_nobody_answers(site: Site) -> None:
+    site.has_majority = False
+    with pytest.raises(DeployError, match="forget: etcd does not answer; a majority of its"):
+        etcd.answering(site.plan)

@@ -1,0 +1,180 @@
+"""keepalived: installed, run with its present configuration, and removed."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from facts.keepalived import AddressInUse, Keepalived, KeepalivedState
+from operations.services import keepalived
+from quaylab.plan import Plan
+from quaylab.problems import Refusal
+from quaylab.secrets.credentials import Store
+from quaylab.services.keepalived import CONFIGURATION, PENDING, files
+from tests.unit import balanced
+from tests.unit.balanced import BALANCERS, VIRTUAL
+from tests.unit.fake_host import FakeHost
+from tests.unit.fronted import running
+from tests.unit.samples import machine
+from tests.unit.shell import Shell
+
+LB1, LB2, _ = BALANCERS
+NOTHING = Keepalived.default()
+TEST = f"keepalived --config-test --use-file={CONFIGURATION} >/dev/null"
+UNIT = "quaylab-keepalived.service"
+
+
+@pytest.fixture
+def lab(store: Store) -> Plan:
+    """The plan of two balancers with a virtual address, in place of one host's."""
+    return balanced.made(store, virtual_address=VIRTUAL)
+
+
+def _host(state: KeepalivedState = NOTHING) -> FakeHost:
+    return FakeHost({Keepalived: state}, LB1)
+
+
+# --- the package ---
+
+
+def test_it_is_installed_once() -> None:
+    host = _host(dataclasses.replace(NOTHING, installed=True))
+    assert host.shell(keepalived.installed, machine=machine()) == []
+    assert host.noops == ["keepalived is there"]
+
+
+def test_debians_package() -> None:
+    (command,) = _host().shell(keepalived.installed, machine=machine())
+    assert "apt-get install" in command
+    assert " keepalived " in command
+
+
+def test_selinux_lets_it_ask_haproxy(shell: Shell) -> None:
+    allow, install = _host().shell(keepalived.installed, machine=machine(os_id="rhel"))
+    assert install == "yum install --quiet --assumeyes keepalived"
+    shell.stub("setsebool", "")
+    for is_enabled in (False, True):
+        shell.stub("selinuxenabled", f"exit {0 if is_enabled else 1}")
+        assert shell.run(allow).returncode == 0
+        asked = "setsebool -P keepalived_connect_any on" in shell.calls
+        assert asked is is_enabled
+
+
+# --- running ---
+
+
+def _running(lab: Plan, **changes: Any) -> tuple[list[str], FakeHost]:
+    configuration, *_ = files(lab.context, LB1)
+    state = KeepalivedState(True, True, False, True, True, False, configuration.sha256)
+    host = _host(dataclasses.replace(state, **changes))
+    return host.shell(keepalived.running, plan=lab), host
+
+
+def test_it_is_left_alone_if_it_runs_with_its_configuration(lab: Plan) -> None:
+    commands, host = _running(lab)
+    assert commands == []
+    assert host.noops == ["keepalived runs with its present configuration"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"active": False, "enabled": False, "loaded": ""},
+        {"active": False},
+        {"outdated": True},
+        {"outdated": True, "loaded": "other"},
+    ],
+    ids=["first run", "stopped", "another unit", "another unit and configuration"],
+)
+def test_it_is_started_again(lab: Plan, changes: dict[str, Any]) -> None:
+    test, start, wait = _running(lab, **changes)[0]
+    assert "systemctl is-active --quiet" in wait
+    assert test == TEST
+    assert start == (
+        f"systemctl daemon-reload && systemctl enable --quiet {UNIT} && systemctl restart {UNIT}"
+    )
+
+
+@pytest.mark.parametrize("changes", [{"loaded": "other"}, {"loaded": ""}, {"enabled": False}])
+def test_a_reload_moves_no_address(lab: Plan, changes: dict[str, Any]) -> None:
+    test, reload = _running(lab, **changes)[0]
+    assert test == TEST
+    assert reload == f"systemctl enable --quiet {UNIT} && systemctl reload {UNIT}"
+
+
+def test_without_a_virtual_address_its_unit_is_removed() -> None:
+    host = _host(dataclasses.replace(NOTHING, installed=True))
+    assert host.shell(keepalived.absent) == []
+    assert host.noops == ["no unit of ours is there"]
+    (command,) = _host(dataclasses.replace(NOTHING, present=True)).shell(keepalived.absent)
+    assert command.startswith(f"systemctl disable --now --quiet {UNIT} && rm -f ")
+    assert "rm -rf /etc/quaylab/keepalived && systemctl daemon-reload" in command
+    assert "apt" not in command, "the package stays"
+
+
+# --- before HAProxy ---
+
+
+def test_the_address_is_held_before_haproxy_runs(lab: Plan) -> None:
+    (command,) = _host().shell(keepalived.unchecked, plan=lab)
+    assert command == f"touch {PENDING}"
+    host = _host(dataclasses.replace(NOTHING, pending=True))
+    assert host.shell(keepalived.unchecked, plan=lab) == []
+    (command,) = host.shell(keepalived.checked)
+    assert command == f"rm -f {PENDING}"
+
+
+def test_where_haproxy_runs_it_is_asked(lab: Plan) -> None:
+    host = _host()
+    assert host.shell(keepalived.unchecked, plan=running(lab, LB1, "balancer")) == []
+    assert host.shell(keepalived.checked) == []
+    assert host.noops == ["HAProxy runs", "it holds the address only while HAProxy is well"]
+
+
+def test_an_address_is_free_until_a_balancer_holds_it(lab: Plan, store: Store) -> None:
+    assert keepalived.is_free(lab)
+    assert not keepalived.is_free(running(lab, LB2, "balancer", VIRTUAL))
+    assert not keepalived.is_free(balanced.made(store)), "there is none"
+
+
+# --- an address of others ---
+
+
+def _check(plan: Plan, answers: bool, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
+    host = FakeHost({AddressInUse: answers}, LB1)
+    monkeypatch.setattr(keepalived, "inventory", SimpleNamespace(get_host={LB1: host}.get))
+    keepalived.check_address(plan)
+    return host
+
+
+def test_another_machines_address_is_refused(lab: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Refusal) as refused:
+        _check(lab, True, monkeypatch)
+    assert refused.value.problems == (
+        f"virtual_address: another machine in the network of {LB1} has {VIRTUAL}; choose a free "
+        "address",
+    )
+
+
+def test_a_free_address(lab: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _check(lab, False, monkeypatch).asked == [{"address": VIRTUAL}]
+
+
+@pytest.mark.parametrize("case", ["no address", "ours", "one takes no part", "none takes part"])
+def test_nobody_is_asked(
+    lab: Plan, store: Store, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    machines = dict(lab.machines)
+    if case == "no address":
+        lab = balanced.made(store)
+    elif case == "ours":
+        held = (*machines[LB2].networks, ("eth0", f"{VIRTUAL}/32"))
+        machines[LB2] = dataclasses.replace(machines[LB2], networks=held)
+    else:
+        away = (LB1,) if case == "one takes no part" else (LB1, LB2)
+        machines = {name: found for name, found in machines.items() if name not in away}
+    host = _check(dataclasses.replace(lab, machines=machines), True, monkeypatch)
+    assert host.asked == []

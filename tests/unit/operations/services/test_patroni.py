@@ -1,0 +1,702 @@
+"""Members of the database's cluster are replaced one at a time, and the leader only after another
+one has taken over."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shlex
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pyinfra.api import FunctionCommand, StringCommand
+from pyinfra.api.facts import FactBase
+from pyinfra.connectors.util import CommandOutput, OutputLine
+
+from facts.containers import Engine, Succeeds
+from facts.files import Files
+from facts.patroni import Member, Patroni, PatroniState
+from operations.engines import containers
+from operations.runtime.observation import question
+from operations.services import patroni
+from quaylab.engines import DOCKER
+from quaylab.engines.state import NOTHING
+from quaylab.model import FileState
+from quaylab.plan import Plan
+from quaylab.secrets.credentials import Store
+from quaylab.services import patroni_config
+from quaylab.services.patroni import wanted_digest
+from tests.unit import clustered
+from tests.unit.clustered import HOSTS, ONE, THREE, TWO
+from tests.unit.fake_host import FakeHost, text
+from tests.unit.states import engine, state
+
+CONTAINER = "quaylab-database"
+LEADER = Member("leader", "running", None)
+SYNCHRONOUS = Member("sync_standby", "streaming", 0)
+REPLICA = Member("replica", "streaming", 0)
+STARTING = Member("replica", "starting", None)
+SWITCH = re.compile(r"(?P<how>switchover|failover)( --leader (?P<before>\S+))? --candidate (\S+) ")
+
+
+class MemberHost(FakeHost):
+    """A host with a member; None instead of its site's ``members``: Patroni or etcd is down."""
+
+    def __init__(self, site: Site, name: str) -> None:
+        super().__init__({}, name)
+        self.site = site
+        self.loaded = ""
+        # The digest of the file that it loads when it is told to; empty: it does not.
+        self.loads = wanted_digest(site.plan.context, name)
+        self.has_wanted_files = True
+
+    def get_fact(self, fact: type[FactBase[Any]], *values: Any, **arguments: Any) -> Any:
+        if fact is Engine:
+            return self.site.engines[self.name]
+        if fact is Files:
+            files = self.site.plan.workload("database", self.name).files
+            written = {file.path: FileState(26, 0, 0o400, file.sha256) for file in files}
+            return {path: written[path] for path in arguments["paths"] if self.has_wanted_files}
+        if fact is Succeeds:
+            assert arguments["container"] == CONTAINER
+            return self.site.refuses_password
+        assert fact is Patroni
+        assert arguments == {"container": CONTAINER}
+        if self.site.members is None or self.name in self.site.silent:
+            return None
+        members = dict(self.site.members)
+        return PatroniState(self.name, self.loaded, members, self.site.settings)
+
+    def run_shell_command(self, command: object, **arguments: Any) -> tuple[bool, CommandOutput]:
+        line = text(command)
+        if line == f"{DOCKER.reload(CONTAINER)}":
+            self.site.events.append(f"{self.name}: reload")
+            self.loaded = self.loads or self.loaded
+            return True, CommandOutput([])
+        assert line.startswith(f"docker exec {CONTAINER} ")
+        if "set-roles" in line:
+            self.site.events.append(f"{self.name}: set-roles")
+            if not self.site.refusal:
+                return True, CommandOutput([])
+            lines = self.site.refusal.splitlines()
+            return False, CommandOutput([OutputLine("stderr", each) for each in lines])
+        found = SWITCH.search(line)
+        assert found and self.site.members
+        self.site.events.append(f"{self.name}: {found[0].strip()}")
+        if self.site.refusal:
+            return True, CommandOutput([OutputLine("stdout", self.site.refusal)])
+        before, after = self.site.leader, found[4]
+        self.site.members.update({before: SYNCHRONOUS, after: LEADER})
+        return True, CommandOutput([OutputLine("stdout", "Successfully switched over")])
+
+
+class Site:
+    """Three hosts with a cluster, of which each member runs as specified; the first one leads."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.members: dict[str, Member] | None = {ONE: LEADER, TWO: SYNCHRONOUS, THREE: REPLICA}
+        self.settings: dict[str, Any] = patroni_config.dynamic_settings()
+        self.silent: set[str] = set()
+        self.refuses_password = False
+        self.refusal = ""
+        self.events: list[str] = []
+        self.slept = 0.0
+        # Called with each look at the clock.
+        self.later: Callable[[], object] = lambda: None
+        self.engines = {
+            name: engine(plan.workload("database", name).container, (CONTAINER,))
+            for name in plan.machines
+        }
+        self.plan = self.begun(plan)
+        self.hosts = {name: MemberHost(self, name) for name in plan.machines}
+        for name, host in self.hosts.items():
+            host.loaded = wanted_digest(plan.context, name)
+
+    @property
+    def leader(self) -> str:
+        assert self.members
+        return next(name for name, member in self.members.items() if member.leads)
+
+    def begun(self, plan: Plan) -> Plan:
+        """Return the plan of a run that found the engines as they are."""
+        machines = {
+            name: dataclasses.replace(
+                found,
+                state=self.engines[name],
+                containers={each: {} for each in self.engines[name].containers},
+            )
+            for name, found in plan.machines.items()
+        }
+        return dataclasses.replace(plan, machines=machines)
+
+    def change(self, name: str, **changes: Any) -> None:
+        """Have a host's container differ from its specification."""
+        wanted = self.plan.workload("database", name).container
+        found = {CONTAINER: state(wanted, **changes)}
+        self.engines[name] = dataclasses.replace(self.engines[name], containers=found)
+        self.plan = self.begun(self.plan)
+
+    def empty(self) -> None:
+        """Have no host run anything yet."""
+        self.engines = dict.fromkeys(self.engines, NOTHING)
+        self.members = None
+        self.plan = self.begun(self.plan)
+
+    def lead(self, name: str) -> None:
+        assert self.members
+        self.members = {**dict.fromkeys(self.members, REPLICA), name: LEADER}
+        self.members[next(each for each in self.members if each != name)] = SYNCHRONOUS
+
+    def commands(self, name: str, operation: Any = patroni.as_specified, **more: Any) -> list[Any]:
+        return self.hosts[name].operate(operation, plan=self.plan, **more)
+
+    def call(self, name: str, function: Any, *arguments: Any) -> bool:
+        command = FunctionCommand(function, arguments or (self.plan,), {})
+        return self.hosts[name].call(command)
+
+    @property
+    def complaint(self) -> str:
+        (found,) = (line for host in self.hosts.values() for line in host.messages)
+        return found
+
+
+@pytest.fixture
+def site(store: Store, monkeypatch: pytest.MonkeyPatch) -> Site:
+    site = Site(clustered.made(store))
+
+    def sleep(seconds: float) -> None:
+        site.slept += seconds
+        site.later()
+
+    clock = SimpleNamespace(monotonic=lambda: site.slept, sleep=sleep)
+    monkeypatch.setattr(patroni, "time", clock)
+    monkeypatch.setattr(patroni, "inventory", SimpleNamespace(get_host=site.hosts.__getitem__))
+    return site
+
+
+def _steps(commands: list[Any]) -> list[str]:
+    """Return what each command does, in a word or two."""
+    words = []
+    for command in commands:
+        if isinstance(command, FunctionCommand):
+            words.append(command.function.__name__)
+            continue
+        assert isinstance(command, StringCommand)
+        line = text(command).replace(DOCKER.run_words, "docker run")
+        known = ("docker rm", "docker run", "docker start", "restarts()", "set-roles", "HUP")
+        words.append(next((each for each in known if each in line), line))
+    return words
+
+
+# --- the order of members ---
+
+
+@pytest.mark.parametrize(
+    ("leader", "order"),
+    [(ONE, (TWO, THREE, ONE)), (TWO, (ONE, THREE, TWO)), (THREE, (ONE, TWO, THREE))],
+)
+def test_the_leader_comes_last(site: Site, leader: str, order: tuple[str, ...]) -> None:
+    site.lead(leader)
+    assert patroni.in_order(site.plan) == order
+
+
+def test_the_founder_of_a_new_cluster_comes_first(site: Site) -> None:
+    site.empty()
+    assert patroni.in_order(site.plan) == HOSTS[:3]
+
+
+def test_a_single_database_founds_the_cluster_before_others_copy_it(site: Site) -> None:
+    """It has no Patroni that could be asked."""
+    site.members = None
+    assert patroni.in_order(site.plan) == HOSTS[:3]
+
+
+def test_a_member_that_does_not_answer_is_no_reason_to_forget_the_leader(site: Site) -> None:
+    site.silent = {ONE}
+    site.lead(TWO)
+    assert patroni.in_order(site.plan) == (ONE, THREE, TWO)
+
+
+def test_only_connected_members_are_worked_on(site: Site) -> None:
+    machines = {name: found for name, found in site.plan.machines.items() if name != TWO}
+    plan = dataclasses.replace(site.plan, machines=machines)
+    assert patroni.in_order(plan) == (THREE, ONE)
+
+
+@pytest.mark.parametrize("name", HOSTS[:3])
+def test_all_hosts_see_the_same_order(site: Site, name: str) -> None:
+    with site.hosts[name].current():
+        assert patroni.in_order(site.plan) == (TWO, THREE, ONE)
+
+
+# --- who leads ---
+
+
+def test_the_leaders_host(site: Site) -> None:
+    site.lead(THREE)
+    assert patroni.leader(site.plan) == THREE
+
+
+def test_no_leader_is_known(site: Site) -> None:
+    site.members = None
+    assert patroni.leader(site.plan) is None
+
+
+def test_a_leader_that_takes_no_part(site: Site) -> None:
+    machines = {name: found for name, found in site.plan.machines.items() if name != ONE}
+    assert patroni.leader(dataclasses.replace(site.plan, machines=machines)) is None
+
+
+def test_a_single_database_leads(lab: Plan) -> None:
+    assert patroni.leader(lab) == "quay.example.com"
+
+
+# --- members as specified ---
+
+
+def test_a_member_that_runs_as_specified_is_left_alone(site: Site) -> None:
+    for name in HOSTS[:3]:
+        assert site.commands(name) == []
+        assert site.hosts[name].noops == [f"{CONTAINER} runs as specified and is healthy"]
+
+
+@pytest.mark.parametrize("name", HOSTS[:3])
+def test_a_member_is_replaced_after_another_one_leads(site: Site, name: str) -> None:
+    """Whether it leads then is known only when it is its turn."""
+    site.change(name, digest="other")
+    assert _steps(site.commands(name)) == [
+        "hand_over",
+        "docker rm",
+        "docker run",
+        "restarts()",
+        "await_member",
+        "_set_roles",
+    ]
+
+
+def test_a_stopped_member_has_nothing_to_hand_over(site: Site) -> None:
+    site.change(TWO, state="exited")
+    assert _steps(site.commands(TWO)) == [
+        "docker start",
+        "restarts()",
+        "await_member",
+        "_set_roles",
+    ]
+
+
+def test_a_new_member_gets_its_volume(site: Site) -> None:
+    site.empty()
+    lines = site.commands(ONE)
+    assert "hand_over" not in _steps(lines)
+    assert any(
+        "docker volume create" in text(each) for each in lines if isinstance(each, StringCommand)
+    )
+    assert _steps(lines)[-2:] == ["await_member", "_set_roles"]
+
+
+def test_a_replica_hands_nothing_over(site: Site) -> None:
+    assert site.call(TWO, patroni.hand_over)
+    assert site.events == []
+
+
+def test_the_leader_hands_over_to_the_synchronous_member(site: Site) -> None:
+    assert site.call(ONE, patroni.hand_over)
+    assert site.events == [f"{ONE}: switchover --leader {ONE} --candidate {TWO}"]
+    assert site.leader == TWO
+
+
+def test_a_successor_is_waited_for(site: Site) -> None:
+    """For example while a member that was just replaced catches up."""
+    site.members = {ONE: LEADER, TWO: REPLICA, THREE: STARTING}
+
+    def later() -> None:
+        if site.slept > 10 and site.leader == ONE:
+            site.members = {ONE: LEADER, TWO: REPLICA, THREE: SYNCHRONOUS}
+
+    site.later = later
+    assert site.call(ONE, patroni.hand_over)
+    assert site.leader == THREE
+    assert 10 < site.slept < 12
+
+
+def test_a_leader_without_a_successor_is_not_replaced(site: Site) -> None:
+    site.members = {ONE: LEADER, TWO: Member("replica", "streaming", 2 * 1024**2), THREE: STARTING}
+    assert not site.call(ONE, patroni.hand_over)
+    assert site.complaint == (
+        f"{ONE} leads the database, and no other member can take over: {ONE} leads, {TWO} replica, "
+        f"streaming, 2.0 MiB behind, {THREE} replica, starting; repair these first"
+    )
+    assert site.events == []
+    assert patroni.SWITCHOVER <= site.slept < patroni.SWITCHOVER + 2
+
+
+def test_a_switchover_that_patroni_refuses(site: Site) -> None:
+    site.refusal = "Switchover failed, details: 412, no good candidates have been found"
+    assert not site.call(ONE, patroni.hand_over)
+    assert site.complaint == f"{TWO} does not take over: {site.refusal}"
+
+
+def test_the_leader_loads_its_files_before_it_hands_over(site: Site) -> None:
+    """patronictl shows it the password in its present file."""
+    site.hosts[ONE].loaded = "older"
+    assert site.call(ONE, patroni.hand_over)
+    assert site.events == [
+        f"{ONE}: reload",
+        f"{ONE}: switchover --leader {ONE} --candidate {TWO}",
+    ]
+
+
+def test_a_leader_with_other_ports_hands_over_without_loading(site: Site) -> None:
+    """With its present file it would tell the others ports that nobody publishes yet."""
+    site.change(ONE, ports=frozenset({"192.168.254.51:5433:5432", "192.168.254.51:8008:8008"}))
+    site.hosts[ONE].loaded = "older"
+    assert site.call(ONE, patroni.hand_over)
+    assert site.events == [f"{ONE}: switchover --leader {ONE} --candidate {TWO}"]
+
+
+def test_files_that_no_run_has_written_are_not_waited_for(site: Site) -> None:
+    """A reboot hands over as well, for example before the first run of a newer Quaylab."""
+    site.hosts[ONE].loaded, site.hosts[ONE].has_wanted_files = "older", False
+    assert site.call(ONE, patroni.hand_over)
+    assert site.events == [f"{ONE}: switchover --leader {ONE} --candidate {TWO}"]
+
+
+def test_a_leader_that_does_not_load_its_files_stays(site: Site) -> None:
+    site.hosts[ONE].loaded, site.hosts[ONE].loads = "older", ""
+    assert not site.call(ONE, patroni.hand_over)
+    assert site.events == [f"{ONE}: reload"]
+    assert site.complaint.startswith(f"Patroni on {ONE} did not load patroni.yml within 30 s")
+
+
+def test_a_replica_loads_nothing_before_it_is_replaced(site: Site) -> None:
+    site.hosts[TWO].loaded = "older"
+    assert site.call(TWO, patroni.hand_over)
+    assert site.events == []
+
+
+def test_a_member_whose_patroni_is_down_hands_nothing_over(site: Site) -> None:
+    """It has given up the lead, or will."""
+    site.members = None
+    assert site.call(ONE, patroni.hand_over)
+    assert site.events == []
+
+
+def test_one_switchover_is_enough_to_replace_all_members(site: Site) -> None:
+    for name in HOSTS[:3]:
+        site.change(name, digest="other")
+    for name in patroni.in_order(site.plan):
+        functions = [each for each in site.commands(name) if isinstance(each, FunctionCommand)]
+        assert all(site.hosts[name].call(each) for each in functions)
+    assert site.events == [f"{ONE}: switchover --leader {ONE} --candidate {TWO}"]
+
+
+@pytest.mark.parametrize("member", [LEADER, SYNCHRONOUS, REPLICA, Member("replica", "running", 5)])
+def test_a_member_that_leads_or_follows_is_there(site: Site, member: Member) -> None:
+    assert site.members
+    site.members[TWO] = member
+    assert site.call(TWO, patroni.await_member)
+    assert site.slept == 0
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        (None, "Patroni or etcd does not answer"),
+        ({ONE: LEADER, TWO: STARTING}, f"{ONE} leads, {TWO} replica, starting"),
+        ({ONE: LEADER}, f"{ONE} leads"),
+    ],
+    ids=["no answer", "starting", "unknown"],
+)
+def test_a_member_that_does_not_come(
+    site: Site, members: dict[str, Member] | None, words: str
+) -> None:
+    site.members = members
+    assert not site.call(TWO, patroni.await_member)
+    seconds = site.plan.settings.health_timeout
+    assert site.complaint == (
+        f"{TWO} neither leads nor follows the database after {seconds} s: {words}; see: docker "
+        f"logs {CONTAINER}"
+    )
+    assert seconds <= site.slept < seconds + 2
+
+
+# --- passwords of the roles ---
+
+
+def _roles(site: Site, name: str = ONE) -> list[str]:
+    return _steps(site.commands(name, patroni.roles_present))
+
+
+def test_roles_with_their_passwords_are_left_alone(site: Site) -> None:
+    assert _roles(site) == []
+    assert site.hosts[ONE].noops == ["the roles have their passwords"]
+
+
+def test_a_refused_password_is_set_on_the_leader(site: Site) -> None:
+    site.refuses_password = True
+    assert _roles(site) == ["set-roles"]
+    assert _roles(site, TWO) == []
+    assert site.hosts[TWO].noops == ["no member leads here"]
+
+
+def test_without_etcd_nobody_sets_passwords(site: Site) -> None:
+    """PostgreSQL may be in recovery then, and would refuse to after half a minute."""
+    site.members = None
+    assert _roles(site) == []
+    assert site.hosts[ONE].noops == ["no member leads here"]
+
+
+@pytest.mark.parametrize(("leader", "events"), [(TWO, [f"{TWO}: set-roles"]), (ONE, [])])
+def test_a_started_member_makes_the_roles_if_it_leads(
+    site: Site, leader: str, events: list[str]
+) -> None:
+    """As the founder does, whose data the others copy."""
+    site.change(TWO, digest="other")
+    *_, make = site.commands(TWO)
+    site.lead(leader)
+    assert site.hosts[TWO].call(make)
+    assert site.events == events
+
+
+def test_roles_that_cannot_be_made(site: Site) -> None:
+    site.change(ONE, digest="other")
+    *_, make = site.commands(ONE)
+    site.refusal = "ERROR: role is reserved\nSTATEMENT: ALTER ROLE quay PASSWORD 'secret'"
+    assert not site.hosts[ONE].call(make)
+    assert site.complaint == "the database's roles can't be made: ERROR: role is reserved"
+
+
+def test_passwords_that_are_not_loaded_are_set(site: Site) -> None:
+    """Those of replication and rewind can't be tried."""
+    site.hosts[ONE].loaded = "older"
+    assert _roles(site) == ["set-roles"]
+
+
+@pytest.mark.parametrize("name", HOSTS[:3])
+def test_before_the_first_start_nobody_sets_passwords(site: Site, name: str) -> None:
+    """The operation comes before the members are started; the founder makes the roles then."""
+    site.empty()
+    assert _roles(site, name) == []
+    assert site.hosts[name].noops == ["no member leads here"]
+
+
+# --- files ---
+
+
+def test_files_that_are_loaded_are_not_loaded_again(site: Site) -> None:
+    assert site.commands(ONE, patroni.loaded) == []
+    assert site.hosts[ONE].noops == ["the member runs with its present files"]
+
+
+@pytest.mark.parametrize("loaded", ["", "older"], ids=["none of ours", "older"])
+def test_other_files_are_loaded_without_a_restart(site: Site, loaded: str) -> None:
+    host = site.hosts[TWO]
+    host.loaded = loaded
+    reload, wait = site.commands(TWO, patroni.loaded)
+    assert text(reload) == f"docker kill --signal=HUP {CONTAINER} >/dev/null"
+
+    def later() -> None:
+        if site.slept > 5:
+            host.loaded = wanted_digest(site.plan.context, TWO)
+
+    site.later = later
+    assert host.call(wait)
+
+
+def test_each_member_loads_files_of_its_own(site: Site) -> None:
+    site.hosts[TWO].loaded = wanted_digest(site.plan.context, ONE)
+    assert _steps(site.commands(TWO, patroni.loaded)) == ["HUP", "_await_loaded"]
+
+
+def test_files_that_patroni_does_not_load(site: Site) -> None:
+    site.hosts[TWO].loaded = "older"
+    _, wait = site.commands(TWO, patroni.loaded)
+    assert not site.hosts[TWO].call(wait)
+    assert site.complaint == (
+        f"Patroni on {TWO} did not load patroni.yml within 30 s; see: docker logs {CONTAINER}"
+    )
+
+
+def test_a_member_without_etcd_loads_where_it_is(site: Site) -> None:
+    """Its file may have etcd's old port."""
+    site.members = None
+    assert _steps(site.commands(TWO, patroni.loaded)) == ["HUP", "_await_loaded"]
+
+
+# --- settings in etcd ---
+
+
+def test_the_clusters_settings_are_left_alone(site: Site) -> None:
+    site.settings = {**site.settings, "maximum_lag_on_failover": 1048576}
+    assert site.commands(ONE, patroni.settings_kept) == []
+    assert site.hosts[ONE].noops == ["the cluster has its settings"]
+
+
+def test_only_what_differs_is_set(site: Site) -> None:
+    site.settings = {**site.settings, "ttl": 30, "pause": True}
+    (command,) = site.commands(ONE, patroni.settings_kept)
+    words = shlex.split(text(command))
+    assert words[:3] == ["docker", "exec", CONTAINER]
+    patch, _, control = words[-1].partition(" | ")
+    assert json.loads(shlex.split(patch)[-1]) == {"ttl": 20}
+    assert control == ("patronictl -c /etc/quaylab/patroni.yml edit-config --force --apply -")
+
+
+def test_the_leader_alone_sets_them(site: Site) -> None:
+    site.settings = {}
+    for name in (TWO, THREE):
+        assert site.commands(name, patroni.settings_kept) == []
+        assert site.hosts[name].noops == ["another member leads"]
+
+
+# --- a second member with every write ---
+
+
+@pytest.mark.parametrize("name", HOSTS[:3])
+def test_a_synchronous_member_is_there(site: Site, name: str) -> None:
+    assert site.commands(name, patroni.synchronous) == []
+    assert site.hosts[name].noops == [f"{ONE} leads, {TWO} is synchronous"]
+
+
+def test_a_synchronous_member_is_waited_for(site: Site) -> None:
+    site.members = {ONE: LEADER, TWO: REPLICA, THREE: REPLICA}
+    (wait,) = site.commands(ONE, patroni.synchronous)
+    site.later = lambda: site.lead(ONE) if site.slept > 20 else None
+    assert site.hosts[ONE].call(wait)
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({ONE: LEADER, TWO: STARTING}, f"{ONE} leads, {TWO} replica, starting"),
+        (None, "Patroni or etcd does not answer"),
+    ],
+    ids=["none", "no answer"],
+)
+def test_no_synchronous_member(site: Site, members: dict[str, Member] | None, words: str) -> None:
+    site.members = members
+    assert not site.call(ONE, patroni.await_successor)
+    seconds = site.plan.settings.health_timeout
+    assert site.complaint == (
+        f"no member of the database has what the leader has, after {seconds} s, so writes wait: "
+        f"{words}"
+    )
+
+
+# --- a chosen leader ---
+
+
+def _leads(site: Site, place: str) -> list[Any]:
+    return [each for name in HOSTS[:3] for each in site.commands(name, patroni.leads, place=place)]
+
+
+def test_the_member_that_shall_lead_leads(site: Site) -> None:
+    assert _leads(site, ONE) == []
+    assert [each.noops for each in site.hosts.values()] == [
+        [f"{ONE} leads"],
+        [f"{ONE} shall lead"],
+        [f"{ONE} shall lead"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("place", "how"), [(TWO, f"switchover --leader {ONE}"), (THREE, "failover")]
+)
+def test_another_member_takes_over(site: Site, place: str, how: str) -> None:
+    """Patroni switches over to the synchronous member only."""
+    (command,) = _leads(site, place)
+    assert site.hosts[place].call(command)
+    assert site.events == [f"{place}: {how} --candidate {place}"]
+    assert site.leader == place
+
+
+def test_a_member_that_leads_meanwhile_is_left_alone(site: Site) -> None:
+    (command,) = _leads(site, TWO)
+    site.lead(TWO)
+    assert site.hosts[TWO].call(command)
+    assert site.events == []
+
+
+def test_a_cluster_in_which_nobody_can_lead(site: Site) -> None:
+    (command,) = _leads(site, TWO)
+    site.members = {ONE: LEADER, TWO: STARTING}
+    assert not site.hosts[TWO].call(command)
+    assert site.complaint == (
+        f"{TWO} can't lead: {ONE} leads, {TWO} replica, starting; repair these first"
+    )
+
+
+# --- planning ---
+
+ASKED_LATER = "asked when the run has started the member"
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [patroni.roles_present, patroni.loaded, patroni.settings_kept, patroni.synchronous],
+    ids=lambda each: each._inner.__name__,
+)
+def test_while_planning_a_member_that_does_not_run_is_not_asked(site: Site, operation: Any) -> None:
+    site.empty()
+    site.hosts[ONE].executing = False
+    assert site.commands(ONE, operation) == []
+    assert site.hosts[ONE].noops == [ASKED_LATER]
+
+
+def test_a_healthy_cluster_is_planned_without_a_change(site: Site) -> None:
+    for name in HOSTS[:3]:
+        site.hosts[name].executing = False
+        for operation in (
+            patroni.as_specified,
+            patroni.roles_present,
+            patroni.loaded,
+            patroni.settings_kept,
+            patroni.synchronous,
+        ):
+            assert site.commands(name, operation) == []
+
+
+def test_members_are_asked_with_all_other_facts(site: Site) -> None:
+    wanted = [
+        question(Patroni, container=CONTAINER),
+        question(Succeeds, container=CONTAINER, command=patroni.REFUSES_PASSWORD),
+    ]
+    assert patroni.questions(site.plan, TWO) == (wanted, [])
+    site.empty()
+    assert patroni.questions(site.plan, TWO) == ([], [])
+
+
+def test_a_single_database_is_not_asked_for_its_patroni(lab: Plan) -> None:
+    assert patroni.questions(lab, "quay.example.com") == ([], [])
+
+
+def test_no_password_is_on_a_command_line(site: Site) -> None:
+    secrets = [
+        value.get_secret_value()
+        for key, value in site.plan.credentials
+        if key.endswith("_password") and value
+    ]
+    site.refuses_password, site.settings = True, {}
+    site.hosts[ONE].loaded = "older"
+    for operation in (
+        patroni.as_specified,
+        patroni.roles_present,
+        patroni.loaded,
+        patroni.settings_kept,
+    ):
+        for command in site.commands(ONE, operation):
+            if isinstance(command, StringCommand):
+                assert not [each for each in secrets if each in text(command)]
+
+
+# --- what runs ---
+
+
+def test_containers_that_run_are_not_started(site: Site) -> None:
+    workloads = [site.plan.workload("database", ONE)]
+    host = site.hosts[ONE]
+    assert host.shell(containers.started, workloads=workloads, timeout=60) == []
+    assert host.noops == [f"{CONTAINER} run"]
