@@ -1,5 +1,7 @@
 """pyinfra's own configuration, read before it connects."""
 
+import atexit
+import gc
 import sys
 
 import click
@@ -9,6 +11,11 @@ from pyinfra.api.exceptions import PyinfraError
 
 # pyinfra has Python keep no compiled modules. With those of Quaylab a run takes 0.2 s less.
 sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
+
+# Nearly all objects of a run live until its end. To look for garbage among them takes a fifth of a
+# run without changes, a half of that when Python ends.
+gc.set_threshold(100_000)
+atexit.register(gc.freeze)
 
 from operations.runtime.guard import guard  # noqa: E402
 

@@ -33,7 +33,7 @@ PACKAGES = (
     *("psycopg2", "pydantic.main", "pymysql", "redis", "rich.console", "urllib3", "yaml"),
 )
 # Only for runs in this folder: in another one Quaylab finds its root by where it was imported from.
-OWN = ("operations.runtime.guard", "operations.runtime.run")
+OWN = ("operations.runtime.guard", "operations.runtime.planning", "operations.runtime.run")
 LARGEST = 1 << 20  # bytes of a request: arguments and environment
 
 

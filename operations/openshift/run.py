@@ -14,7 +14,8 @@ from operations import credentials
 from operations.openshift import inquiry, kubectl, objects
 from operations.openshift.kubectl import ClusterError
 from operations.runtime.commands import ask_at_terminal, host_inputs, refusals
-from operations.runtime.run import Purpose, is_dry, reports
+from operations.runtime.purpose import Purpose
+from operations.runtime.reports import is_dry, reports
 from operations.services import external_services
 from quaylab import plan as plans
 from quaylab.openshift import refusals as refused

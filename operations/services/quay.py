@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import urllib3
-from pyinfra import host, state
+from pyinfra import host, inventory, state
 from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 from urllib3.exceptions import HTTPError
@@ -34,6 +35,7 @@ from quaylab.plan import Plan
 from quaylab.services import quay_connections
 from quaylab.services.quay_nodes import Node
 from quaylab.upgrade.schema_version import note
+from quaylab.versions import is_legacy
 
 MIGRATION = "quaylab-migration"
 VERIFIED = f"{VAR}/verified"
@@ -142,11 +144,7 @@ def superuser_present(plan: Plan) -> Generator[FunctionCommand]:
     """
     is_refused = False
     if not plan.credentials.superuser_passwords_before:
-        known = (
-            None
-            if _is_still_down(plan)
-            else superuser.is_known(plan, partial(registry, host, plan, _node(host, plan)))
-        )
+        known = None if _is_still_down(plan) else _knows_superuser(host, plan)
         if known:
             host.noop(f"{plan.settings.quay_superuser} is there and a superuser")
             return
@@ -247,6 +245,34 @@ def health_line(host: Host, plan: Plan) -> str:
         raise RegistryError(f"/health/endtoend of {plan.topology.url}: failing: {health.failing}")
     servers = [answer.server for answer in answers.values()]
     return f"{', '.join([*servers, *health.services])} healthy"
+
+
+def anticipated(plan: Plan) -> list[Callable[[], object]]:
+    """Return questions to Quay that a run without changes asks at its end, to be asked while the
+    hosts answer others. There are none if the run has anything to do with a container."""
+    leader = plan.topology.leader
+    due = (
+        plan.engine_of(name).due(machine.state, each.container)
+        for name, machine in plan.machines.items()
+        for each in plan.workloads_of(name)
+    )
+    if is_legacy(plan.version) or leader not in plan.machines or any(due):
+        return []
+    return [
+        partial(each, inventory.get_host(leader), plan) for each in (_good_health, _knows_superuser)
+    ]
+
+
+def _good_health(host: Host, plan: Plan) -> str | None:
+    """Return the health; None if it is bad: the run asks again when it comes to it."""
+    with suppress(RegistryError, Unreachable):
+        return health_line(host, plan)
+    return None
+
+
+def _knows_superuser(host: Host, plan: Plan) -> bool | None:
+    open_registry = partial(registry, host, plan, _node(host, plan))
+    return recall(host, "superuser", lambda: superuser.is_known(plan, open_registry))
 
 
 def _health(host: Host, plan: Plan) -> Health:

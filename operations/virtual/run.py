@@ -11,7 +11,7 @@ from pyinfra.api import State
 from pyinfra.context import ctx_host, ctx_state
 
 from operations.runtime.commands import host_inputs, refusals
-from operations.runtime.run import locked
+from operations.runtime.reports import lock, reports
 from operations.virtual.hypervisor import report
 from quaylab.checks import host_reports
 from quaylab.hosts.machine import Machine
@@ -53,7 +53,8 @@ def begin(removes: bool = False) -> VirtualRun:
 def _make(removes: bool) -> VirtualRun:
     hosts = host_inputs(inventory)
     settings, host_settings = load(hosts)
-    store, machines = locked(settings.lab_name)
+    store, started = lock(settings.lab_name)
+    machines = reports(started)
     lab = build(settings, host_settings, hosts)
     machine = machines[lab.hypervisor]
     refuse(host_reports.hypervisor_problems(lab.hypervisor, machine))

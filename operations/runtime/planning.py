@@ -1,0 +1,138 @@
+"""The plan of a run: made from what its hosts report, and refused before any of them is changed."""
+
+from __future__ import annotations
+
+import gevent
+from pyinfra import inventory
+
+from facts import engines
+from facts.containers import Engine, Succeeds
+from facts.docker import Daemon
+from facts.firewall import Firewall
+from facts.images import Images
+from facts.machine import EngineInfo
+from facts.podman import Podman
+from facts.storage import Storage
+from facts.trust import Name
+from operations.engines import containers, move
+from operations.hosts import trust
+from operations.runtime import observation
+from operations.runtime.commands import ask_at_terminal, fact_of
+from operations.runtime.observation import question
+from operations.runtime.purpose import Purpose
+from operations.services import (
+    balancers,
+    database,
+    external_services,
+    keepalived,
+    move_blobs,
+    nodes,
+    patroni,
+    quay,
+)
+from quaylab import plan as plans
+from quaylab.checks import fetched_images
+from quaylab.checks.fetched_images import ImageState
+from quaylab.engines import DOCKER
+from quaylab.hosts.disks import Disks
+from quaylab.hosts.machine import Machine
+from quaylab.plan import Plan
+from quaylab.secrets.credentials import Store
+from quaylab.settings.loading import HostInput
+
+
+def plan_of(
+    purpose: Purpose, hosts: list[HostInput], machines: dict[str, Machine], store: Store
+) -> Plan:
+    """Return the plan of a run, with the answers that its operations need for certain.
+
+    Args:
+        hosts: the inventory.
+        machines: the hosts' reports.
+
+    Raises:
+        Refusal: with all problems at once.
+    """
+    plan = plans.make(
+        hosts,
+        machines,
+        store,
+        ask=ask_at_terminal(),
+        rotate=purpose is Purpose.ROTATE,
+        deploys=purpose.deploys,
+        moves_engine=purpose is Purpose.MOVE_ENGINE,
+    )
+    for name in plan.machines:
+        engines.use(inventory.get_host(name), plan.engine_of(name))
+    if not purpose.deploys:
+        return plan
+    moves = purpose is Purpose.MOVE
+    plans.refuse_unfit(plan, _disks(plan), _images(plan), moves_blobs=moves)
+    if purpose is Purpose.MOVE_ENGINE:
+        # Nothing is observed beforehand: its operations ask two engines.
+        move.refuse_unfit(plan)
+        move.announce_interruptions(plan)
+        return plan
+    keepalived.check_address(plan)
+    plan = external_services.check(plan)
+    facts = [gevent.spawn(_observe, plan, name) for name in plan.machines]
+    health = [gevent.spawn(ask) for ask in quay.anticipated(plan)]
+    gevent.joinall(facts, raise_error=True)
+    gevent.joinall(health, raise_error=True)
+    (move_blobs if moves else containers).announce_interruptions(plan)
+    return plan
+
+
+def _observe(plan: Plan, name: str) -> None:
+    """Ask a host in one command all that the operations of a run without changes need."""
+    machine, host = plan.machines[name], inventory.get_host(name)
+    workloads = plan.workloads_of(name)
+    images = fetched_images.from_report(machine, (each.image.reference for each in workloads))
+    observation.begin(
+        host, {Engine: machine.state, EngineInfo: machine.engine}, {Images: images or {}}
+    )
+    if name not in plan.topology.engine_hosts():
+        return
+    engine = plan.engine_of(name)
+    questions = [
+        question(Daemon if engine is DOCKER else Podman),
+        question(Firewall),
+        question(Name, hostname=plan.topology.hostname, mark=trust.MARK),
+    ]
+    paths = [trust.note(plan).path, engine.trust(plan.topology.registry)]
+    for each in workloads:
+        paths += [file.path for file in each.files]
+        running = each.container.name in machine.state.containers
+        if running and each.password_refused:
+            questions.append(
+                question(Succeeds, container=each.container.name, command=each.password_refused)
+            )
+    for operations in (balancers, database, nodes, patroni, quay):
+        more_questions, more_paths = operations.questions(plan, name)
+        questions += more_questions
+        paths += more_paths
+    observation.prepare(host, questions, paths)
+
+
+def _disks(plan: Plan) -> dict[str, Disks]:
+    """Return the reports of the disks of all hosts with disks in their settings."""
+    found = {}
+    for name, storages in plan.storages.items():
+        if name in plan.machines:
+            host = inventory.get_host(name)
+            paths = [each.path for each in storages if each.path]
+            found[name] = fact_of(host, Storage, paths=paths)
+    return found
+
+
+def _images(plan: Plan) -> dict[str, dict[str, ImageState]]:
+    """Return the state of the images that the hosts' containers use, by host and image."""
+    found = {}
+    for name, machine in plan.machines.items():
+        references = [image.reference for image in plan.images_of(name)]
+        states = fetched_images.from_report(machine, references)
+        if states is None:
+            host = inventory.get_host(name)
+            states = fact_of(host, Images, references=references)
+        found[name] = states
+    return found
