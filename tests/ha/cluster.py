@@ -9,9 +9,24 @@ from tests.machine.machines import Machine, wait_until
 
 DATABASE = "quaylab-database"
 ETCD_HEALTH = (
-    "docker inspect --format '{{.State.Health.Status}} {{.State.Health.FailingStreak}}' "
-    "quaylab-etcd"
+    "inspect --format '{{.State.Health.Status}} {{.State.Health.FailingStreak}}' quaylab-etcd"
 )
+
+
+def inside(machine: Machine, command: str) -> str:
+    """Return the command that runs another one in the database's container."""
+    return f"{machine.engine} exec {DATABASE} {command}"
+
+
+def answer(machine: Machine, command: str) -> list[str]:
+    """Return what a machine answers to a fact's command, which is for Docker outside of a run."""
+    asked = command.replace("docker exec", f"{machine.engine} exec")
+    return machine.run(asked, check=False).stdout.splitlines()
+
+
+def _etcd_is_well(machine: Machine) -> bool:
+    found = machine.run(f"{machine.engine} {ETCD_HEALTH}", check=False).stdout
+    return found.split() == ["healthy", "0"]
 
 
 @dataclass(frozen=True)
@@ -20,8 +35,7 @@ class Cluster:
 
     def state(self, machine: Machine) -> PatroniState | None:
         fact = Patroni()
-        command = fact.command(container=DATABASE).get_raw_value()
-        return fact.process(machine.run(command, check=False).stdout.splitlines())
+        return fact.process(answer(machine, fact.command(container=DATABASE).get_raw_value()))
 
     @property
     def leader(self) -> Machine:
@@ -33,10 +47,7 @@ class Cluster:
         well when the engine last asked: after two failures in a row it still says "healthy"."""
         states = self._states()
         return (
-            all(
-                machine.run(ETCD_HEALTH, check=False).stdout.split() == ["healthy", "0"]
-                for machine in self.machines
-            )
+            all(map(_etcd_is_well, self.machines))
             and len(states) == len(self.machines)
             and len({state.leader for state in states}) == 1
             and all(state.leader and state.successor for state in states)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from tests.ha.cluster import Cluster
 from tests.ha.load import Counts, Load
+from tests.machine import engines
 from tests.machine.conftest import images, machine_factory, operator
 from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
-from tests.machine.machines import Machine, MachineFactory, Operator
+from tests.machine.machines import ImageName, Machine, MachineFactory, Operator
 from tests.machine.s3_store import KEYS, Store, s3_store
 
 __all__ = ["images", "machine_factory", "operator"]
@@ -20,9 +21,29 @@ __all__ = ["images", "machine_factory", "operator"]
 NAMES = ("one", "two", "three")
 
 
+# The packaged images that a machine with Podman gets beforehand.
+NEEDED = ("patroni", "postgresql", "etcd", "redis", "haproxy", "quay", "quay-before")
+
+
+@pytest.fixture(
+    scope="session",
+    params=["docker", pytest.param("podman", marks=[pytest.mark.podman, pytest.mark.long])],
+)
+def engine(request: pytest.FixtureRequest) -> ImageName:
+    """The engine of all machines; with --all everything runs for both."""
+    name: ImageName = request.param
+    return name
+
+
 @pytest.fixture(scope="session")
-def machines(machine_factory: MachineFactory) -> Iterator[list[Machine]]:
-    machines = machine_factory.together(NAMES)
+def machines(
+    machine_factory: MachineFactory, engine: ImageName, images: dict[str, str]
+) -> Iterator[list[Machine]]:
+    with ThreadPoolExecutor() as pool:
+        made = pool.map(
+            lambda name: engines.machine(machine_factory, name, engine, images, NEEDED), NAMES
+        )
+    machines = list(made)
     yield machines
     for machine in machines:
         machine.destroy()
@@ -41,11 +62,6 @@ def address(machines: list[Machine]) -> str:
     return f"{network}.250"
 
 
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("ha")
-
-
 @dataclass(frozen=True)
 class Growth:
     """What clients saw of a registry before and while it grew from one machine to three."""
@@ -61,7 +77,8 @@ def growth(
     store: Store,
     address: str,
     operator: Operator,
-    folder: Path,
+    engine: ImageName,
+    tmp_path_factory: pytest.TempPathFactory,
     monkeypatch_session: pytest.MonkeyPatch,
 ) -> Iterator[tuple[Deployment, Growth]]:
     """A registry on one machine, which then grows to three that play every part."""
@@ -76,7 +93,9 @@ def growth(
         "storage_port": store.port,
         "storage_ca": str(store.ca),
         "storage_proxy": True,
+        **engines.settings(engine),
     }
+    folder = tmp_path_factory.mktemp("ha")
     groups = dict.fromkeys(("quay", "database", "redis"), machines[:1])
     lab = Deployment.of(operator, folder, groups, **settings)
     lab.run().check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from facts.balancer import Balancer
+from tests.ha.cluster import answer
 from tests.ha.load import Counts, Load
 from tests.machine.machines import Machine, wait_until
 
@@ -13,7 +14,7 @@ GAP = 10
 
 def kill_container(machine: Machine, name: str) -> None:
     """Kill its first process. After `docker kill` the engine would not start it again."""
-    machine.run(f"kill -KILL $(docker inspect --format '{{{{.State.Pid}}}}' {name})")
+    machine.run(f"kill -KILL $({machine.engine} inspect --format '{{{{.State.Pid}}}}' {name})")
 
 
 def assert_unnoticed(counts: Counts, load: Load) -> None:
@@ -54,6 +55,5 @@ def is_whole(machines: list[Machine]) -> bool:
 def servers(machine: Machine) -> str:
     """Return what a balancer says of the nodes, by the fact that a run uses."""
     fact = Balancer()
-    output = machine.run(fact.command(container="quaylab-balancer"), check=False).stdout
-    state = fact.process(output.splitlines())
+    state = fact.process(answer(machine, fact.command(container="quaylab-balancer")))
     return ", ".join(f"{name} {server}" for name, server in state.servers.items()) if state else ""

@@ -7,15 +7,16 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.ha.cluster import DATABASE, Cluster
+from tests.ha.cluster import DATABASE, Cluster, inside
 from tests.ha.conftest import Growth
 from tests.ha.faults import GAP, is_whole, kill_container
 from tests.ha.load import Counts, Load
+from tests.machine import engines
 from tests.machine.deployment import Deployment
 from tests.machine.machines import Machine, wait_until
 from tests.machine.s3_store import KEYS
 
-PSQL = f"docker exec {DATABASE} psql --no-psqlrc --tuples-only --no-align --dbname=quay --command="
+PSQL = "psql --no-psqlrc --tuples-only --no-align --dbname=quay --command="
 # Seconds. Patroni notices a lost leader after 20, and etcd's own election comes before that if it
 # led there as well; 29 were measured.
 GAP_WITHOUT_LEADER = 45
@@ -54,19 +55,20 @@ def test_a_changed_password_needs_no_other_container(
 
 
 def _started(cluster: Cluster) -> list[str]:
-    command = f"docker inspect --format '{{{{.State.StartedAt}}}}' {DATABASE} quaylab-etcd"
-    return [machine.run(command).stdout for machine in cluster.machines]
+    command = f"inspect --format '{{{{.State.StartedAt}}}}' {DATABASE} quaylab-etcd"
+    return [machine.run(f"{machine.engine} {command}").stdout for machine in cluster.machines]
 
 
 def test_a_stopped_member_and_changed_settings_are_seen_and_mended(
     deployed: Deployment, cluster: Cluster
 ) -> None:
     replica = next(each for each in cluster.machines if each != cluster.leader)
-    replica.run(f"docker stop {DATABASE}")
+    replica.run(engines.stop(replica.engine, DATABASE))
     configuration = "/etc/quaylab/patroni.yml"
     edit = "edit-config --force --set loop_wait=9"
-    cluster.leader.run(f"docker exec {DATABASE} patronictl -c {configuration} {edit}")
-    cluster.leader.run(f"{PSQL}\"ALTER ROLE quay PASSWORD 'by-hand'\"")
+    leader = cluster.leader
+    leader.run(inside(leader, f"patronictl -c {configuration} {edit}"))
+    leader.run(inside(leader, f"{PSQL}\"ALTER ROLE quay PASSWORD 'by-hand'\""))
     planned = deployed.run("deploy.py", "--dry").planned()
     changed = deployed.run().changed()
     assert set(planned) <= set(changed)
@@ -82,7 +84,7 @@ def test_a_stopped_member_and_changed_settings_are_seen_and_mended(
 
 def _server(leader: Machine) -> None:
     """PostgreSQL's first process alone; Patroni goes on."""
-    leader.run(f"docker exec {DATABASE} sh -c 'kill -KILL $(head -1 $PGDATA/postmaster.pid)'")
+    leader.run(inside(leader, "sh -c 'kill -KILL $(head -1 $PGDATA/postmaster.pid)'"))
 
 
 def _patroni(leader: Machine) -> None:
@@ -152,12 +154,13 @@ def test_a_leader_without_network_accepts_nothing(
         load.await_pull()
         with cut.without_carrier():
             time.sleep(2)
-            write = f"timeout 20 {PSQL}'CREATE TABLE written_alone ()'"
-            assert cut.run(write, check=False).returncode
+            write = inside(cut, f"{PSQL}'CREATE TABLE written_alone ()'")
+            assert cut.run(f"timeout 20 {write}", check=False).returncode
             load.await_push(GAP_WITHOUT_LEADER)
     cluster.await_whole()
     assert cluster.leader != cut
-    tables = cluster.leader.run(f"{PSQL}\"SELECT to_regclass('written_alone') IS NULL\"")
+    leader = cluster.leader
+    tables = leader.run(inside(leader, f"{PSQL}\"SELECT to_regclass('written_alone') IS NULL\""))
     assert tables.stdout.strip() == "t"
     _assert_nothing_lost(counts, load, GAP_WITHOUT_LEADER)
     assert deployed.run().changed() == []
@@ -206,9 +209,10 @@ def test_all_machines_lose_power_at_once(
 def test_an_emptied_machine_joins_again(deployed: Deployment, cluster: Cluster, load: Load) -> None:
     """Its disk was lost: etcd and the database are copied from the others by a run."""
     emptied = next(each for each in cluster.machines if each != cluster.leader)
-    names = f"{DATABASE} quaylab-etcd"
     with load.running() as counts:
-        emptied.run(f"docker rm --force --volumes {names} && docker volume rm {names}")
+        for name in (DATABASE, "quaylab-etcd"):
+            emptied.run(engines.remove(emptied.engine, name))
+            emptied.run(f"{emptied.engine} volume rm {name}")
         deployed.run().check()
         cluster.await_whole()
     _assert_nothing_lost(counts, load, GAP)
@@ -223,7 +227,7 @@ def test_a_member_that_never_started_is_forgotten_by_its_address(
     network = cluster.leader.address.rpartition(".")[0]
     address = f"{network}.240"
     listing = "set -a; . /etc/quaylab/environment; . /etc/quaylab/members; etcdctl member"
-    etcd = f"docker exec quaylab-etcd bash -c '{listing} "
+    etcd = f"{cluster.leader.engine} exec quaylab-etcd bash -c '{listing} "
     cluster.leader.run(f"{etcd} add four --peer-urls=https://{address}:2380'")
     refused = deployed.run("tasks/forget_member.py", "--data", "forget=four")
     assert f"the one at {address} has never started" in refused.output

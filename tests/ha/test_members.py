@@ -14,7 +14,11 @@ from tests.ha.load import Load
 from tests.machine.deployment import Deployment
 from tests.machine.machines import Machine, wait_until
 
-pytestmark = pytest.mark.long
+# What is done to a container by hand here differs from engine to engine; what it shows does not.
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.parametrize("engine", ["docker"], indirect=True, scope="session"),
+]
 
 PSQL = f"docker exec {DATABASE} psql --no-psqlrc --command="
 CONTROL = f"docker exec {DATABASE} patronictl -c /etc/quaylab/patroni.yml"

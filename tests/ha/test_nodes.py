@@ -20,9 +20,7 @@ from tests.ha.load import Load
 from tests.machine.deployment import Deployment
 from tests.machine.machines import Machine, wait_until
 
-ASK = (
-    "docker exec quaylab-balancer /etc/quaylab/balancer/ask-haproxy /run/haproxy-admin.sock {} 2>&1"
-)
+ASK = "exec quaylab-balancer /etc/quaylab/balancer/ask-haproxy /run/haproxy-admin.sock"
 
 
 def test_second_run_changes_nothing(deployed: Deployment) -> None:
@@ -49,7 +47,7 @@ def test_reload_keeps_connections_and_what_others_drained(
     upgraded: Deployment, machines: list[Machine], load: Load
 ) -> None:
     drained = machines[1]
-    drained.run(ASK.format("set server quay/three state drain"))
+    drained.run(f"{drained.engine} {ASK} set server quay/three state drain 2>&1")
     with load.running() as counts:
         changed = upgraded.run("deploy.py", "--data", "quay_http_port=8080").changed()
     assert_unnoticed(counts, load)
@@ -58,7 +56,7 @@ def test_reload_keeps_connections_and_what_others_drained(
         "tasks/quay.py | Write HAProxy's configuration",
     ]
     assert "three drained" in servers(drained)
-    drained.run(ASK.format("set server quay/three state ready"))
+    drained.run(f"{drained.engine} {ASK} set server quay/three state ready 2>&1")
     assert upgraded.run().changed()
     assert upgraded.run().changed() == []
 

@@ -6,19 +6,23 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.ha.conftest import NEEDED
 from tests.ha.load import Load
+from tests.machine import engines
 from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
-from tests.machine.machines import MachineFactory, Operator
+from tests.machine.machines import ImageName, MachineFactory, Operator
 
 
 @pytest.fixture(scope="module")
 def single(
     machine_factory: MachineFactory,
     operator: Operator,
+    engine: ImageName,
+    images: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Deployment]:
     """A registry of one container, without a balancer."""
-    machine = machine_factory("single", "stocked")
+    machine = engines.machine(machine_factory, "single", engine, images, NEEDED)
     groups = {group: [machine] for group in ("quay", "database", "redis")}
     single = Deployment.of(
         operator,
@@ -27,6 +31,7 @@ def single(
         quay_version="v3.15.1",
         quay_workers=1,
         minimum_memory_mb=512,
+        **engines.settings(engine),
     )
     single.run().check()
     yield single

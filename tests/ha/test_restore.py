@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.ha.cluster import DATABASE, Cluster
+from tests.ha.cluster import Cluster, inside
 from tests.ha.faults import is_whole
 from tests.ha.load import Load, RequestFailed
 from tests.machine.deployment import Deployment
@@ -86,6 +86,6 @@ def _make_asynchronous(cluster: Cluster, member: Machine) -> None:
         if state.name not in (state.leader, state.successor):
             return
         command = f"switchover --leader {state.leader} --candidate {state.successor} --force"
-        member.run(f"docker exec {DATABASE} patronictl -c /etc/quaylab/patroni.yml {command}")
+        member.run(inside(member, f"patronictl -c /etc/quaylab/patroni.yml {command}"))
         cluster.await_whole()
     pytest.fail(f"{member.name} is synchronous after four switchovers")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from quaylab.images import base_image
@@ -19,13 +21,21 @@ def settings(engine: str) -> dict[str, str]:
 
 
 def machine(
-    factory: MachineFactory, name: str, engine: ImageName, images: dict[str, str]
+    factory: MachineFactory,
+    name: str,
+    engine: ImageName,
+    images: dict[str, str],
+    needed: Iterable[str] = IMAGE_OF.values(),
 ) -> Machine:
-    """Return a machine with this engine, which has the packaged images of a registry."""
+    """Return a machine with this engine, which has the packaged images of a registry.
+
+    Args:
+        needed: the keys of ``images`` that a machine gets if loading all of them would take long.
+    """
     if engine == "docker":
         return factory(name, "stocked")
     made = factory(name, engine)
-    made.load_images([base_image().reference, *(images[each] for each in IMAGE_OF.values())])
+    made.load_images([base_image().reference, *(images[each] for each in needed)])
     return made
 
 
@@ -33,6 +43,11 @@ def stop(engine: str, name: str) -> str:
     """Return the command that stops a container so that it stays so: systemd starts one of Podman's
     again that ended without it. It is then removed, as after `docker rm`."""
     return f"systemctl stop {name}" if engine == "podman" else f"docker stop {name}"
+
+
+def start(engine: str, name: str) -> str:
+    """Return the command that starts a container that :func:`stop` has stopped."""
+    return f"systemctl start {name}" if engine == "podman" else f"docker start {name}"
 
 
 def repeated_after_a_restart(engine: str) -> list[str]:
