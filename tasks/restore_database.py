@@ -44,7 +44,7 @@ if place and plan.topology.members:
         local.include("tasks/etcd.py")
         local.include("tasks/database.py")
 
-    patroni.leads(name="Have the database led where the dump is", plan=plan, place=place)
+    patroni.leading(name="Have the database led where the dump is", plan=plan, place=place)
 elif host.name in plan.topology.hosts["database"]:
     server = plan.workload("database", host.name)
 

@@ -97,7 +97,7 @@ def started(workloads: Sequence[Workload], timeout: int) -> Generator[StringComm
     engine = ask(Engine)
     stopped = [each for each in workloads if not is_running(engine, each.container)]
     if not stopped:
-        host.noop(f"{', '.join(each.container.name for each in workloads)} run")
+        host.noop(f"already running: {', '.join(each.container.name for each in workloads)}")
     for workload in stopped:
         yield from running._inner(workload=workload, timeout=timeout)
 

@@ -32,11 +32,9 @@ def started(plan: Plan) -> Generator[StringCommand]:
     if _joins(plan):
         host.noop("it joins the others")
         return
-    workload = plan.workload(etcd.NAME, host.name)
-    if containers.is_running(ask(Engine), workload.container):
-        host.noop(f"{CONTAINER} runs")
-        return
-    yield from containers.running._inner(workload=workload, timeout=plan.settings.health_timeout)
+    yield from containers.started._inner(
+        workloads=[plan.workload(etcd.NAME, host.name)], timeout=plan.settings.health_timeout
+    )
 
 
 @operation()

@@ -59,7 +59,7 @@ def roles_present(plan: Plan) -> Generator[StringCommand]:
     + plan: the run's plan
     """
     found = _ask_own()
-    if found is None and postpone("asked when the run has started the member"):
+    if _is_to_start(found):
         return
     if found is None or not found.leads:
         host.noop("no member leads here")
@@ -78,7 +78,7 @@ def loaded(plan: Plan) -> Generator[PyinfraCommand]:
     + plan: the run's plan
     """
     found, wanted = _ask_own(), patroni.wanted_digest(plan.context, host.name)
-    if found is None and postpone("asked when the run has started the member"):
+    if _is_to_start(found):
         return
     if found and found.loaded == wanted:
         host.noop("the member runs with its present files")
@@ -95,7 +95,7 @@ def settings_kept(plan: Plan) -> Generator[StringCommand]:
     + plan: the run's plan
     """
     found = _ask_own()
-    if found is None and postpone("asked when the run has started the member"):
+    if _is_to_start(found):
         return
     if found is None or not found.leads:
         host.noop("another member leads")
@@ -117,7 +117,7 @@ def synchronous(plan: Plan) -> Generator[FunctionCommand]:
     + plan: the run's plan
     """
     found = _ask_own()
-    if found is None and postpone("asked when the run has started the member"):
+    if _is_to_start(found):
         return
     if found and found.leader and found.successor:
         host.noop(f"{found.leader} leads, {found.successor} is synchronous")
@@ -126,7 +126,7 @@ def synchronous(plan: Plan) -> Generator[FunctionCommand]:
 
 
 @operation()
-def leads(plan: Plan, place: str) -> Generator[FunctionCommand]:
+def leading(plan: Plan, place: str) -> Generator[FunctionCommand]:
     """Make a host's member the leader, by a switchover if another one leads.
 
     It may lose the last writes: it is for a database whose content is replaced.
@@ -138,7 +138,7 @@ def leads(plan: Plan, place: str) -> Generator[FunctionCommand]:
         host.noop(f"{place} shall lead")
         return
     found = _ask_own()
-    if found is None and postpone("asked when the run has started the member"):
+    if _is_to_start(found):
         return
     if found and found.leads:
         host.noop(f"{place} leads")
@@ -202,6 +202,12 @@ def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
 def _ask_own() -> PatroniState | None:
     found: PatroniState | None = ask(Patroni, container=CONTAINER)
     return found
+
+
+def _is_to_start(found: PatroniState | None) -> bool:
+    """Whether the run is only planned, and the member, which doesn't run yet, has to be asked when
+    the run has started it."""
+    return found is None and postpone("asked when the run has started the member")
 
 
 def _now(host: Host) -> PatroniState | None:

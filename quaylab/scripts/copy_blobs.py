@@ -117,8 +117,8 @@ def digest(chunks: Iterable[bytes]) -> str:
     return sha256.hexdigest()
 
 
-class Record:
-    """What was verified: of each file size and time, and the ETag of its object."""
+class VerifiedFiles:
+    """The files that were verified: size and time of each, and the ETag of its object."""
 
     def __init__(self, path: str, place: str) -> None:
         self.known: dict[str, tuple[File, str]] = {}
@@ -244,14 +244,14 @@ def _bundle(authorities: list[str]) -> str:
     return bundle.name
 
 
-class Copy:
+class CopyTask:
     """The copy of all files of a task."""
 
     def __init__(self, task: dict[str, Any]) -> None:
         self._source: str = task["source"]
         self._is_last: bool = task["is_last"]
         self._store = Store(task)
-        self._record = Record(task["record"], task["place"])
+        self._verified = VerifiedFiles(task["record"], task["place"])
         self._there: dict[str, Stored] = {}
         self._left: deque[File] = deque()
         # Of a pass: what is done, and names by what went wrong.
@@ -302,7 +302,7 @@ class Copy:
                 print(f"{len(others)} further objects are there, no longer or never in the volume")
 
     def _is_verified(self, file: File) -> bool:
-        return self._record.has(file, self._there.get(self._store.key(file.name)))
+        return self._verified.has(file, self._there.get(self._store.key(file.name)))
 
     def _work(self) -> None:
         """Copy files, beside others who do the same, until none is left or one fails."""
@@ -346,7 +346,7 @@ class Copy:
         found, etag = self._store.read(key)
         if found != wanted or look(self._source, file.name) != file:
             return False
-        self._record.add(file, etag)
+        self._verified.add(file, etag)
         return True
 
     def _problems(self) -> Iterator[str]:
@@ -378,7 +378,7 @@ def _names(names: list[str]) -> str:
 
 def main() -> int:
     try:
-        Copy(json.load(sys.stdin)).run()
+        CopyTask(json.load(sys.stdin)).run()
     except (Problem, BotoCoreError, ClientError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""A Docker client on a machine of its own, like that of any user of the registry."""
+"""A container client on a machine of its own, like that of any user of the registry."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ class RegistryClient:
 
     machine: Shell
     registry: str
+    engine: str = "docker"
 
     def know(self, address: str) -> None:
         """Make the machine resolve the registry's name, as DNS would."""
@@ -22,11 +23,11 @@ class RegistryClient:
         wait_until(self._is_found, f"the engine finds {hostname}")  # it caches /etc/hosts for 5 s
 
     def _is_found(self) -> bool:
-        pulled = self.machine.run(f"docker pull {self.registry}/no/image", check=False)
+        pulled = self.machine.run(f"{self.engine} pull {self.registry}/no/image", check=False)
         return "no such host" not in pulled.stderr
 
     def trust(self, ca: str) -> None:
-        """Save the CA where Docker looks for it."""
+        """Save the CA where Docker looks for it, and Podman too."""
         self.machine.run(
             f"mkdir -p {self._certificates}; cat >{self._certificates}/ca.crt", input=ca
         )
@@ -35,20 +36,21 @@ class RegistryClient:
         self.machine.run(f"rm -r {self._certificates}")
 
     def login(self, user: str, password: str) -> subprocess.CompletedProcess[str]:
-        command = f"docker login --username {user} --password-stdin {self.registry}"
+        command = f"{self.engine} login --username {user} --password-stdin {self.registry}"
         return self.machine.run(command, check=False, input=password)
 
     def push(self, image: str, name: str) -> None:
         """Push a local image as ``name``, and remove that tag here."""
         target = f"{self.registry}/{name}"
-        self.machine.run(f"docker tag {image} {target} && docker push {target}")
-        self.machine.run(f"docker image rm {target}")
+        self.machine.run(f"{self.engine} tag {image} {target} && {self.engine} push {target}")
+        self.machine.run(f"{self.engine} image rm {target}")
 
     def pull(self, name: str) -> str:
         """Pull ``name`` again; return the image's id."""
         target = f"{self.registry}/{name}"
-        self.machine.run(f"docker image rm {target} || :; docker pull {target}")
-        return self.machine.run(f"docker image inspect --format '{{{{.Id}}}}' {target}").stdout
+        self.machine.run(f"{self.engine} image rm {target} || :; {self.engine} pull {target}")
+        inspect = f"{self.engine} image inspect --format '{{{{.Id}}}}' {target}"
+        return self.machine.run(inspect).stdout
 
     @property
     def _certificates(self) -> str:

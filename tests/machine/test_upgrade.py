@@ -15,10 +15,13 @@ import pytest
 from quaylab.paths import SCHEMA_NOTE
 from quaylab.upgrade.dumps import DIRECTORY as DUMPS
 from quaylab.versions import NEWEST, NEWEST_ON_MYSQL
+from tests.machine import engines
 from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
-from tests.machine.machines import Machine, MachineFactory, Operator, wait_until
+from tests.machine.machines import ImageName, Machine, MachineFactory, Operator, wait_until
 from tests.machine.packaged import BEFORE
 from tests.machine.registry_client import RegistryClient
+
+pytestmark = [engines.FOR_BOTH, pytest.mark.long_with_podman]
 
 OLD, NEW = "v3.16.5", NEWEST
 TO_OLD, TO_NEW = (("--data", f"quay_version={version}") for version in (OLD, NEW))
@@ -81,12 +84,16 @@ class Load:
 def lab(
     machine_factory: MachineFactory,
     operator: Operator,
+    engine: ImageName,
+    images: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Deployment]:
     """One machine with Quay in its old version."""
-    machine = machine_factory("upgrade", "stocked")
+    needed = ("postgresql", "redis", "quay-mysql", "quay")
+    machine = engines.machine(machine_factory, "upgrade", engine, images, needed)
     groups = {part: [machine] for part in ("quay", "database", "redis")}
-    lab = Deployment.of(operator, tmp_path_factory.mktemp("upgrade"), groups)
+    folder = tmp_path_factory.mktemp("upgrade")
+    lab = Deployment.of(operator, folder, groups, **engines.settings(engine))
     lab.run("deploy.py", *TO_OLD).check()
     yield lab
     lab.forget()
@@ -110,16 +117,16 @@ def load(lab: Deployment, machine_factory: MachineFactory) -> Iterator[Load]:
 
 
 def _sql(machine: Machine, statement: str) -> str:
-    psql = "docker exec quaylab-database psql --no-align --tuples-only --quiet --dbname=quay"
-    return machine.run(f"{psql} --command={shlex.quote(statement)}").stdout.strip()
+    psql = "exec quaylab-database psql --no-align --tuples-only --quiet --dbname=quay"
+    return machine.run(f"{machine.engine} {psql} --command={shlex.quote(statement)}").stdout.strip()
 
 
 @contextmanager
 def _locked(machine: Machine, table: str, mode: str) -> Iterator[None]:
     """Lock a table: whatever conflicts with the lock's mode must wait."""
     lock = f"BEGIN; LOCK TABLE {table} IN {mode} MODE; SELECT pg_sleep(600)"
-    psql = "docker exec --detach quaylab-database psql --dbname=quay"
-    machine.run(f"{psql} --command={shlex.quote(lock)}")
+    psql = "exec --detach quaylab-database psql --dbname=quay"
+    machine.run(f"{machine.engine} {psql} --command={shlex.quote(lock)}")
     sleeping = "FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
     wait_until(lambda: _sql(machine, f"SELECT count(*) {sleeping}") == "1", "the table is locked")
     yield
@@ -138,7 +145,7 @@ def _dumps(machine: Machine) -> list[dict[str, Any]]:
 def _node(machine: Machine) -> str:
     """Return the node's container id, its version, and whether it runs."""
     form = '{{.Id}} {{index .Config.Labels "io.quaylab.version"}} {{.State.Running}}'
-    return machine.run(f"docker inspect --format '{form}' quaylab-quay").stdout.strip()
+    return machine.run(f"{machine.engine} inspect --format '{form}' quaylab-quay").stdout.strip()
 
 
 @pytest.mark.parametrize(
@@ -174,7 +181,7 @@ def test_upgrade_under_load_killed_twice(lab: Deployment, machine: Machine, load
     assert _dumps(machine) == []
     load.wait_for_more()
 
-    migration = "docker ps --quiet --filter name=quaylab-migration"
+    migration = f"{machine.engine} ps --quiet --filter name=quaylab-migration"
     with _locked(machine, "tag", "SHARE"):
         lab.kill("deploy.py", *TO_NEW, when=lambda: _has_output(machine, migration))
         assert len(_dumps(machine)) == 1
@@ -258,14 +265,17 @@ def test_failing_migration_leaves_the_old_version_serving(
 def test_mysql_is_dumped_checked_and_restored(
     machine_factory: MachineFactory,
     operator: Operator,
+    engine: ImageName,
+    images: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    machine = machine_factory("mysql", "stocked")
+    needed = ("mariadb", "redis", "quay-before", "quay-mysql")
+    machine = engines.machine(machine_factory, "mysql", engine, images, needed)
     groups = {part: [machine] for part in ("quay", "database", "redis")}
-    folder = tmp_path_factory.mktemp("mysql")
-    lab = Deployment.of(operator, folder, groups, database_engine="mysql")
+    settings = {"database_engine": "mysql", **engines.settings(engine)}
+    lab = Deployment.of(operator, tmp_path_factory.mktemp("mysql"), groups, **settings)
     lab.run("deploy.py", "--data", f"quay_version={BEFORE}").check()
-    sql = "docker exec quaylab-database mysql --user=root quay --execute="
+    sql = f"{machine.engine} exec quaylab-database mysql --user=root quay --execute="
     before = machine.run(f"{sql}'CHECKSUM TABLE account'").stdout
     lab.run().check()
     (dump,) = _dumps(machine)

@@ -590,7 +590,9 @@ def test_no_synchronous_member(site: Site, members: dict[str, Member] | None, wo
 
 
 def _leads(site: Site, place: str) -> list[Any]:
-    return [each for name in HOSTS[:3] for each in site.commands(name, patroni.leads, place=place)]
+    return [
+        each for name in HOSTS[:3] for each in site.commands(name, patroni.leading, place=place)
+    ]
 
 
 def test_the_member_that_shall_lead_leads(site: Site) -> None:
