@@ -107,7 +107,7 @@ def deployed(lab: Deployment) -> Deployment:
 def client(deployed: Deployment, images: dict[str, str]) -> RegistryClient:
     """A registry client on Ceph's machine, which knows the registry, with a small image to push."""
     machine = deployed.machines["ceph"]
-    client = RegistryClient(machine, HOSTNAME, machine.engine)
+    client = RegistryClient(machine, HOSTNAME)
     layer, text = io.BytesIO(), b"something to push\n"
     with tarfile.open(fileobj=layer, mode="w") as archive:
         entry = tarfile.TarInfo("pushed")

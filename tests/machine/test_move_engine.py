@@ -1,16 +1,18 @@
-"""A registry's data goes from Docker to Podman on one machine, with kills, and the way back."""
+"""A registry's data goes from Docker to Podman, with kills, and the way back."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.machine.deployment import ADMIN
+from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
 from tests.machine.drifting import DATABASE, PUSHED, QUAY, REDIS, VERIFY, Deployed, Registry
-from tests.machine.machines import Machine
+from tests.machine.machines import Machine, MachineFactory, Operator
 from tests.machine.observed import IMAGE_OF, rows
+from tests.machine.registry_client import RegistryClient
 
 pytestmark = pytest.mark.podman
 TASK, PURGE = "tasks/move_engine.py", "tasks/purge_engine.py"
@@ -156,3 +158,37 @@ def test_back_to_docker(registry: Registry) -> None:
     registry.lab.run(PURGE, "--data", "purge_engine=podman").check()
     assert machine.run(OURS.format(engine="podman"), check=False).stdout == ""
     registry.lab.verify()
+
+
+@pytest.mark.long
+def test_a_registry_on_two_hosts(
+    machine_factory: MachineFactory,
+    operator: Operator,
+    images: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """The database's host is moved last; Quay's goes on when both are."""
+    front, back, other = (machine_factory(each, "stocked") for each in ("front", "back", "other"))
+    lab = Deployment.of(operator, tmp_path, {"quay": [front], "database": [back], "redis": [back]})
+    lab.run().check()
+    client = RegistryClient(other, HOSTNAME)
+    client.know(front.address)
+    client.trust(lab.ca)
+    assert client.login(ADMIN, lab.password).returncode == 0
+    client.push(images["redis"], PUSHED)
+    pushed, data = client.pull(PUSHED), rows(back)
+    moved = [host for name, host in lab.run(TASK, *TO_PODMAN).changed() if "Move " in name]
+    assert set(moved) == {"front", "back"}
+    lab.run("deploy.py", *TO_PODMAN).check()
+    assert lab.run().changed() == []
+    assert rows(_with_podman(back)) == data
+    assert client.pull(PUSHED) == pushed
+    assert front.run("docker ps --quiet").stdout == back.run("docker ps --quiet").stdout == ""
+    lab.run(PURGE, "--data", "purge_engine=docker").check()
+    for machine in (front, back):
+        assert machine.run(OURS.format(engine="docker"), check=False).stdout == ""
+    assert lab.run().changed() == []
+    lab.verify()
+    lab.forget()
+    for machine in (front, back, other):
+        machine.destroy()
