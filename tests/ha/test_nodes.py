@@ -73,6 +73,10 @@ def _killed_keepalived(machine: Machine) -> None:
     machine.run("pkill -KILL keepalived")
 
 
+def _killed_router(machine: Machine) -> None:
+    kill_container(machine, "quaylab-router")
+
+
 # A lost machine, below, takes its node with it, and moves the address.
 @pytest.mark.parametrize(
     "fault",
@@ -80,6 +84,7 @@ def _killed_keepalived(machine: Machine) -> None:
         pytest.param(_killed_node, marks=pytest.mark.long),
         _killed_haproxy,
         pytest.param(_killed_keepalived, marks=pytest.mark.long),
+        pytest.param(_killed_router, marks=pytest.mark.long),
     ],
 )
 def test_a_killed_daemon_is_not_missed(
