@@ -133,14 +133,14 @@ def recall(host: Host, name: str, ask_now: Callable[[], T]) -> T:
 
     Args:
         name: the answer's name in the host's cache.
-        ask_now: asks the question if the answer is not in the cache.
+        ask_now: asks the question if the answer is not in the cache. None is not kept.
     """
     cache = _cache_of(host)
-    if cache is None:
-        return ask_now()
-    if name not in cache.answers:
-        cache.answers[name] = ask_now()
-    answer: T = cache.answers[name]
+    answer: T | None = cache.answers.get(name) if cache else None
+    if answer is None:
+        answer = ask_now()
+        if cache and answer is not None:
+            cache.answers[name] = answer
     return answer
 
 

@@ -240,9 +240,7 @@ def health_line(host: Host, plan: Plan) -> str:
         RegistryError: the registry doesn't answer, or its end-to-end health is bad.
     """
     answers = reach.services(host, plan)
-    health = recall(host, "health", lambda: _health(host, plan))
-    if not health.ok:
-        raise RegistryError(f"/health/endtoend of {plan.topology.url}: failing: {health.failing}")
+    health = recall(host, "health", lambda: _good_health(host, plan))
     servers = [answer.server for answer in answers.values()]
     return f"{', '.join([*servers, *health.services])} healthy"
 
@@ -258,16 +256,13 @@ def anticipated(plan: Plan) -> list[Callable[[], object]]:
     )
     if is_legacy(plan.version) or leader not in plan.machines or any(due):
         return []
-    return [
-        partial(each, inventory.get_host(leader), plan) for each in (_good_health, _knows_superuser)
-    ]
+    host = inventory.get_host(leader)
+    return [partial(_anticipate_health, host, plan), partial(_knows_superuser, host, plan)]
 
 
-def _good_health(host: Host, plan: Plan) -> str | None:
-    """Return the health; None if it is bad: the run asks again when it comes to it."""
-    with suppress(RegistryError, Unreachable):
-        return health_line(host, plan)
-    return None
+def _anticipate_health(host: Host, plan: Plan) -> None:
+    with suppress(RegistryError, Unreachable):  # the run asks again when it comes to it
+        health_line(host, plan)
 
 
 def _knows_superuser(host: Host, plan: Plan) -> bool | None:
@@ -275,9 +270,12 @@ def _knows_superuser(host: Host, plan: Plan) -> bool | None:
     return recall(host, "superuser", lambda: superuser.is_known(plan, open_registry))
 
 
-def _health(host: Host, plan: Plan) -> Health:
+def _good_health(host: Host, plan: Plan) -> Health:
     with registry(host, plan) as quay:
-        return quay.health()
+        health = quay.health()
+    if not health.ok:
+        raise RegistryError(f"/health/endtoend of {plan.topology.url}: failing: {health.failing}")
+    return health
 
 
 def _is_still_down(plan: Plan) -> bool:

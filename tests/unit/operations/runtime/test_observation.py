@@ -200,6 +200,13 @@ def test_an_answer_of_a_service_is_remembered_by_its_name(asked: Any) -> None:
     assert observation.recall(asked, "Redis", lambda: "7.2") == "7.2"
 
 
+def test_an_answer_that_is_not_known_yet_is_asked_again(asked: Any) -> None:
+    _begin(asked)
+    assert observation.recall(asked, "superuser", lambda: None) is None
+    assert observation.recall(asked, "superuser", lambda: False) is False
+    assert observation.recall(asked, "superuser", lambda: True) is False
+
+
 def test_a_failure_is_not_remembered(asked: Any) -> None:
     def silent() -> str:
         raise ConnectionError

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from facts.network import UnreachableTargets
 from operations import credentials
 from operations.services import dumps, quay, superuser
 from quaylab import plan
+from quaylab.engines.docker import Docker
 from quaylab.engines.state import FoundVolume as Volume
 from quaylab.model import FileState, ManagedFile
 from quaylab.paths import SCHEMA_NOTE
@@ -388,6 +390,23 @@ def test_a_failed_push_is_reported_in_one_line(site: Site, monkeypatch: pytest.M
         _failure(verify, host)
         == f"Quay on {NAME}: PUT /v2/{VERIFICATION}/manifests/verify: HTTP 500"
     )
+
+
+@pytest.mark.parametrize(("due", "asked"), [(None, 2), ("start", 0), ("replace", 0)])
+def test_health_and_superuser_are_asked_early_if_no_container_is_due(
+    site: Site, monkeypatch: pytest.MonkeyPatch, due: str | None, asked: int
+) -> None:
+    """A bad answer, as of a Quay that is about to start, is no failure then."""
+    site.quay.force("GET /health/endtoend", 503, {"data": {"services": {"redis": False}}})
+    host, lab = site.host(), site.lab()
+    monkeypatch.setattr(Docker, "due", lambda *arguments: due)
+    monkeypatch.setattr(quay, "inventory", SimpleNamespace(get_host={NAME: host}.get))
+    questions = quay.anticipated(lab)
+    for ask in questions:
+        ask()
+    assert len(questions) == asked
+    assert bool(site.quay.seen) is bool(asked)
+    assert host.messages == []
 
 
 def test_bad_health_is_reported_in_one_line(site: Site) -> None:
