@@ -35,6 +35,8 @@ def test_an_upgrade_is_undone_wherever_the_dump_is(
 
 
 @pytest.mark.long
+# The page's commands are Docker's.
+@pytest.mark.parametrize("engine", ["docker"], indirect=True, scope="session")
 def test_another_major_version_by_the_commands_of_the_page(
     upgraded: Deployment, machines: list[Machine], cluster: Cluster, load: Load
 ) -> None:
