@@ -25,8 +25,8 @@ def saved(plan: Plan) -> Generator[FunctionCommand]:
 
     + plan: the run's plan
 
-    Tasks call it first and on every host, so that all hosts wait until the file is written: hosts
-    wait for each other at an operation that is planned for all of them.
+    Tasks call it first and on every host, so that no host's next operation comes before the file is
+    written (see operations/runtime/barrier.py).
     """
     if plan.store.is_saved(plan.credentials):
         host.noop(f"{plan.store.path} is up to date")

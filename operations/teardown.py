@@ -22,7 +22,7 @@ from quaylab.checks import ownership
 from quaylab.model import NETWORK, PATH_LABEL, container_name
 from quaylab.paths import ETC, VAR
 from quaylab.plan import Plan, refuse_teardown
-from quaylab.services import balancer, ingress
+from quaylab.services import SERVICES
 
 
 def check_owner(plan: Plan) -> None:
@@ -48,13 +48,14 @@ def containers(plan: Plan) -> Generator[StringCommand]:
     if blob_copy.CONTAINER in plan.machines[host.name].containers:
         # Of a killed run; it would keep the network and the volume.
         yield StringCommand(host_engine().remove_at_once(blob_copy.CONTAINER))
-    ours = [
-        container_name(service)
-        for service in (balancer.NAME, ingress.NAME)
-        if is_former(plan, service, host.name)
+    former = [
+        container_name(each.name)
+        for each in reversed(SERVICES)
+        if is_former(plan, each.name, host.name)
     ]
-    ours += [node.container for node in former_nodes_of(plan, host.name)]
-    ours += [each.container.name for each in reversed(plan.workloads_of(host.name))]
+    former += [node.container for node in former_nodes_of(plan, host.name)]
+    wanted = [each.container.name for each in reversed(plan.workloads_of(host.name))]
+    ours = list(dict.fromkeys([*former, *wanted]))
     for name in ours:
         if name in engine.containers:
             yield StringCommand(host_engine().remove(name))

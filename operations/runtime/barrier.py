@@ -1,4 +1,4 @@
-"""A point of the run at which hosts wait for each other."""
+"""A point in the order of a run's operations."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pyinfra.api import StringCommand, operation
 
 @operation()
 def reached() -> Generator[StringCommand]:
-    """Wait until every host has reached this point. It changes nothing.
+    """Have all operations before this one, on every host, executed before those after it.
 
-    pyinfra keeps the order of operations on each host. Hosts with different operations run side by
-    side, and wait for each other at an operation that is planned for all of them.
+    pyinfra keeps the order of operations on each host, and executes one operation after the other
+    on all hosts that have it. Which of two hosts' different operations comes first is fixed only by
+    an operation that both have, such as this one, which changes nothing.
     """
     host.noop("all hosts are here")
     yield from ()

@@ -45,8 +45,8 @@ def user_present(plan: Plan) -> Generator[StringCommand]:
 
     + plan: the run's plan
 
-    Tasks call it on every host, so that Quay's host waits for it: hosts wait for each other at an
-    operation that is planned for all of them.
+    Tasks call it on every host, so that on Quay's host what needs the user comes after it (see
+    operations/runtime/barrier.py).
     """
     if host.name != ceph.admin_host(plan.topology):
         host.noop("Ceph is administered on another host")

@@ -58,6 +58,19 @@ def test_what_a_former_balancer_has_is_removed(store: Store, service: str) -> No
     assert first.startswith(f"docker stop quaylab-{service} ")
 
 
+@pytest.mark.parametrize("service", ["database", "redis"])
+def test_the_container_of_a_service_that_has_left_the_host_is_removed(
+    lab: Plan, service: str
+) -> None:
+    found = {each.container.name: state(each.container) for each in lab.workloads_of(NAME)}
+    engine = EngineState(found, {"quaylab": "n1"}, (), {})
+    left = dataclasses.replace(lab.topology, hosts={**lab.topology.hosts, service: ()})
+    lab = dataclasses.replace(lab, topology=left, machines={NAME: machine(state=engine)})
+    commands = FakeHost({Engine: engine}).shell(teardown.containers, plan=lab)
+    removed = {command.split()[2] for command in commands[:-1]}
+    assert removed == {"quaylab-quay", "quaylab-redis", "quaylab-database"}
+
+
 def test_an_empty_host_needs_nothing(lab: Plan) -> None:
     host = FakeHost()
     assert host.shell(teardown.containers, plan=lab) == []

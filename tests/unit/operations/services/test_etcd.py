@@ -170,7 +170,7 @@ STARTED = [NEW_NETWORK, "volume create", "docker rm", "docker run", "restarts()"
 def test_members_that_run_are_not_started(site: Site) -> None:
     for name in HOSTS[:3]:
         assert site.commands(name, etcd.started) == []
-        assert site.noop(name) == f"{CONTAINER} runs"
+        assert site.noop(name) == f"already running: {CONTAINER}"
 
 
 def test_all_members_of_a_new_cluster_are_started_at_once(site: Site) -> None:

@@ -238,7 +238,7 @@ def _nodes_of(plan: Plan) -> dict[str, Any]:
 
 def test_nodes_that_run_are_not_started(site: Site) -> None:
     assert site.hosts[QUAY1].shell(containers.started, **_nodes_of(site.plan)) == []
-    assert site.hosts[QUAY1].noops == ["quaylab-quay run"]
+    assert site.hosts[QUAY1].noops == ["already running: quaylab-quay"]
 
 
 def test_all_containers_of_a_new_host_are_started(make: Callable[..., Site]) -> None:

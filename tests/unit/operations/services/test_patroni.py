@@ -701,4 +701,4 @@ def test_containers_that_run_are_not_started(site: Site) -> None:
     workloads = [site.plan.workload("database", ONE)]
     host = site.hosts[ONE]
     assert host.shell(containers.started, workloads=workloads, timeout=60) == []
-    assert host.noops == [f"{CONTAINER} run"]
+    assert host.noops == [f"already running: {CONTAINER}"]
