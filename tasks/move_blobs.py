@@ -8,6 +8,7 @@ run the task again to complete it.
 
 from pyinfra import host, local
 
+from operations import next_command
 from operations.engines import images
 from operations.hosts import files
 from operations.runtime.run import Purpose, begin
@@ -46,4 +47,6 @@ if host.name == plan.topology.leader:
 
     move_blobs.forgotten(name="Remove the record of the copy")
 
-    move_blobs.next_command_printed(name="Print the next command")
+    next_command.printed(
+        name="Print the next command", done="The blobs are in the store, and Quay is stopped."
+    )

@@ -8,6 +8,7 @@ until tasks/purge_engine.py. After a killed run, run the task again to complete 
 
 from pyinfra import host
 
+from operations import next_command
 from operations.engines import move
 from operations.runtime.run import Purpose, begin
 
@@ -24,4 +25,7 @@ for name in host.loop(move.in_order(plan)):  # type: ignore[no-untyped-call]
         move.moved(name=f"Move {name}", plan=plan)
 
 if host.name == plan.topology.leader:
-    move.next_command_printed(name="Print the next command", plan=plan)
+    next_command.printed(
+        name="Print the next command",
+        done=f"The data is in {move.target(plan).title}, which runs everything.",
+    )

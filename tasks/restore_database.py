@@ -8,7 +8,7 @@ elsewhere is restored with its provider's tools; this task only notes its versio
 
 from pyinfra import host, local
 
-from operations import credentials
+from operations import credentials, next_command
 from operations.engines import containers, images
 from operations.hosts import files
 from operations.runtime.run import Purpose, begin
@@ -62,4 +62,8 @@ if host.name in plan.topology.quay:
     files.present(name="Record the schema's version", files=[schema_version.note(version or "")])
 
 if host.name == plan.topology.leader:
-    dumps.next_command_printed(name="Print the next command", plan=plan, version=version)
+    next_command.printed(
+        name="Print the next command",
+        done=dumps.after_restoring(plan, version),
+        data={"quay_version": version or "VERSION"},
+    )

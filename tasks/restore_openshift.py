@@ -4,7 +4,7 @@
 until the deploy that the run prints as its last line. After a killed run, run the task again.
 """
 
-from operations import credentials
+from operations import credentials, next_command
 from operations.openshift import objects, restoring, workloads
 from operations.openshift.run import begin
 from operations.runtime.run import Purpose
@@ -36,4 +36,9 @@ objects.applied(
     objects=[description.note(plan.registry.context, version)],
 )
 
-restoring.next_command_printed(name="Print the next command", version=version)
+next_command.printed(
+    name="Print the next command",
+    done=f"The database has the schema of {version}; Quay is stopped.",
+    deploy="tasks/openshift.py",
+    data={"quay_version": version},
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator
 from datetime import datetime, timezone
 
@@ -10,7 +9,6 @@ from pyinfra import host, inventory, logger
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.context import ctx_host
-from rich.console import Console
 
 from facts import engines
 from facts.balancer import Withdrawn
@@ -20,13 +18,11 @@ from operations.engines import containers, docker, images, podman
 from operations.hosts import files
 from operations.runtime.commands import fail, one_at_a_time
 from operations.runtime.observation import ask, ask_each
-from operations.runtime.phases import postpone
 from operations.services import nodes, patroni
 from quaylab import engine_move
 from quaylab.checks import engine_choice
 from quaylab.engine_move import is_moved, target
 from quaylab.engines import PODMAN, ContainerEngine
-from quaylab.next_command import next_command
 from quaylab.plan import Plan
 from quaylab.services.quay_nodes import Node
 
@@ -186,21 +182,6 @@ def _start(plan: Plan) -> Generator[PyinfraCommand]:
         for node in _nodes(plan):
             if is_changed or ask(Withdrawn, path=nodes.note(node)):
                 yield FunctionCommand(nodes.put_back, (plan, node), {})
-
-
-@operation()
-def next_command_printed(plan: Plan) -> Generator[StringCommand]:
-    """Print what to do after the data was moved. It changes nothing.
-
-    + plan: the run's plan
-    """
-    if postpone("printed when the run comes to it"):
-        return
-    deploy = next_command(sys.argv[1:], "deploy.py")
-    done = f"The data is in {target(plan).title}, which runs everything."
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"{done} Next:\n  {deploy}")
-    host.noop("the next command was printed")
-    yield from ()
 
 
 def in_order(plan: Plan) -> tuple[str, ...]:

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Generator
-
-from pyinfra import host
-from pyinfra.api import StringCommand, operation
-from rich.console import Console
-
 from operations.runtime.commands import refusals
-from operations.runtime.phases import postpone
-from quaylab.next_command import next_command
 from quaylab.openshift.layout import runs_here
 from quaylab.openshift.plan import ClusterPlan
 from quaylab.problems import refuse
@@ -47,18 +38,3 @@ def chosen_dump(plan: ClusterPlan) -> tuple[str, str]:
                 ]
             )
     return name, version
-
-
-@operation()
-def next_command_printed(version: str) -> Generator[StringCommand]:
-    """Print what to do after a database was restored. It changes nothing.
-
-    + version: the Quay version of the database's schema
-    """
-    if postpone("printed when the run comes to it"):
-        return
-    deploy = next_command(sys.argv[1:], "tasks/openshift.py", quay_version=version)
-    done = f"The database has the schema of {version}; Quay is stopped."
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"{done} Next:\n  {deploy}")
-    host.noop("the next command was printed")
-    yield from ()

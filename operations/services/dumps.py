@@ -11,7 +11,6 @@ from datetime import datetime, timezone
 from pyinfra import host, inventory
 from pyinfra.api import QuoteString, StringCommand, operation
 from pyinfra.context import ctx_host
-from rich.console import Console
 
 from facts.dumps import Dumps
 from facts.engines import host_engine
@@ -179,22 +178,11 @@ def restored(plan: Plan, place: str | None, dump: Dump | None) -> Generator[Stri
     yield _clean_up(plan)
 
 
-@operation()
-def next_command_printed(plan: Plan, version: str | None) -> Generator[StringCommand]:
-    """Print what to do after a database was restored. It changes nothing.
-
-    + plan: the run's plan
-    + version: the Quay version of the database's schema; None if it is unknown
-    """
-    if postpone("printed when the run comes to it"):
-        return
-    deploy = next_command(sys.argv[1:], "deploy.py", quay_version=version or "VERSION")
-    done = f"The database has the schema of {version or 'the dump'}; Quay is stopped."
+def after_restoring(plan: Plan, version: str | None) -> str:
+    """Say what is left to do after a database of this version was restored; None: it is unknown."""
     if plan.topology.database.is_elsewhere:
-        done = f"Quay is stopped. Restore your own backup of {version} now."
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"{done} Next:\n  {deploy}")
-    host.noop("the next command was printed")
-    yield from ()
+        return f"Quay is stopped. Restore your own backup of {version} now."
+    return f"The database has the schema of {version or 'the dump'}; Quay is stopped."
 
 
 def choose_dump(plan: Plan) -> tuple[str | None, Dump | None]:

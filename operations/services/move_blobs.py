@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator
 
 from pyinfra import host, inventory, logger
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
-from rich.console import Console
 
 from facts.containers import Engine
 from facts.engines import host_engine
@@ -16,10 +14,8 @@ from facts.files import Paths
 from operations.engines import containers
 from operations.runtime.commands import complain, connector_arguments
 from operations.runtime.observation import ask
-from operations.runtime.phases import postpone
 from operations.services.nodes import containers_on
 from quaylab import blob_copy
-from quaylab.next_command import next_command
 from quaylab.plan import Plan
 
 INTERRUPTION = (
@@ -101,15 +97,3 @@ def forgotten() -> Generator[StringCommand]:
         host.noop("no record is there")
         return
     yield StringCommand(f"rm -rf {blob_copy.FOLDER}")
-
-
-@operation()
-def next_command_printed() -> Generator[StringCommand]:
-    """Print what to do after the blobs were moved. It changes nothing."""
-    if postpone("printed when the run comes to it"):
-        return
-    deploy = next_command(sys.argv[1:], "deploy.py")
-    done = "The blobs are in the store, and Quay is stopped."
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"{done} Next:\n  {deploy}")
-    host.noop("the next command was printed")
-    yield from ()

@@ -223,22 +223,6 @@ def test_a_node_that_a_killed_run_has_drained_is_put_back(store: Store) -> None:
     assert back.function is nodes.put_back
 
 
-def test_the_next_command(
-    moving: Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["-y", "site.py", "tasks/move_engine.py", "--data", "container_engine=podman"]
-    monkeypatch.setattr("sys.argv", ["pyinfra", *words])
-    planned = FakeHost()
-    planned.executing = False
-    assert planned.operate(move.next_command_printed, plan=moving) == []
-    assert capsys.readouterr().err == ""
-    assert FakeHost().operate(move.next_command_printed, plan=moving) == []
-    assert capsys.readouterr().err == (
-        "The data is in Podman, which runs everything. Next:\n"
-        "  pyinfra -y site.py deploy.py --data container_engine=podman\n"
-    )
-
-
 def test_sizes_of_volumes(shell: Shell, tmp_path: Any) -> None:
     (tmp_path / "file").write_bytes(bytes(100_000))
     shell.stub("docker", f"echo {tmp_path}")

@@ -318,21 +318,3 @@ def test_other_hosts_restore_nothing(upgrading: Plan, name: str) -> None:
     host = FakeHost(name=name)
     assert host.shell(dumps.intact, place=NAME, dump=dump) == []
     assert host.shell(dumps.restored, plan=upgrading, place=NAME, dump=dump) == []
-
-
-@pytest.mark.parametrize(
-    ("version", "setting"), [("v3.16.5", "quay_version=v3.16.5"), (None, "quay_version=VERSION")]
-)
-def test_next_command_is_printed(
-    upgrading: Plan,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    version: str | None,
-    setting: str,
-) -> None:
-    monkeypatch.setattr("sys.argv", ["pyinfra", "inventory.py", dumps.RESTORE])
-    with ctx_state.use(SimpleNamespace(is_executing=True)):
-        assert FakeHost().operate(dumps.next_command_printed, plan=upgrading, version=version) == []
-    printed = capsys.readouterr()
-    assert printed.out == ""  # stdout is for --json
-    assert printed.err.splitlines()[-1] == f"  pyinfra inventory.py deploy.py --data {setting}"

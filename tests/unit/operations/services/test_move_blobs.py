@@ -172,21 +172,6 @@ def test_the_record_is_removed(moving: Plan) -> None:
     assert FakeHost().shell(move_blobs.forgotten) == []
 
 
-def test_the_next_command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["pyinfra", "-y", "inventories/site/inventory.py", "tasks/move_blobs.py"]
-    monkeypatch.setattr("sys.argv", words)
-    planned = FakeHost()
-    planned.executing = False
-    assert planned.operate(move_blobs.next_command_printed) == []
-    assert capsys.readouterr().err == ""
-    assert FakeHost().operate(move_blobs.next_command_printed) == []
-    assert capsys.readouterr().err.endswith(
-        "Next:\n  pyinfra -y inventories/site/inventory.py deploy.py\n"
-    )
-
-
 def test_only_our_volume_is_moved(store: Store) -> None:
     plan.refuse_unfit(_plan(store), moves_blobs=True)
     with pytest.raises(Refusal, match="move them there by tasks/move_blobs"):
