@@ -77,12 +77,12 @@ def running(workload: Workload, timeout: int) -> Generator[StringCommand]:
             # A file with a time in the future would cause a restart in every run.
             yield StringCommand("touch", quoted(*(path for path, _ in wanted.files)))
         yield StringCommand(host_engine().change(wanted, change))
-    is_aside = workload.starts_aside and change not in ("wait", "update")
-    if is_aside:
+    has_low_shares = workload.starts_with_low_shares and change not in ("wait", "update")
+    if has_low_shares:
         yield StringCommand(host_engine().set_shares(wanted.name, LOW_SHARES))
     if wanted.health:
         yield StringCommand(host_engine().wait_until_healthy(wanted, timeout))
-    if is_aside:
+    if has_low_shares:
         yield StringCommand(host_engine().set_shares(wanted.name, NORMAL_SHARES))
 
 

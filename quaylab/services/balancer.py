@@ -24,8 +24,7 @@ from quaylab.paths import ETC, SCRIPTS
 from quaylab.services import haproxy_config, keepalived
 from quaylab.services.base import Audience, Context, Groups, Port, Service, Workload
 from quaylab.services.quay_nodes import nodes
-from quaylab.settings.types import Address, ImageName, Section, is_ip_address
-from quaylab.settings.types import Port as PortNumber
+from quaylab.settings.types import Address, ImageName, PortNumber, Section, is_ip_address
 
 if TYPE_CHECKING:
     from quaylab.hosts.machine import Machine
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 NAME = "balancer"
 DIRECTORY = f"{ETC}/{NAME}"
 # The version that Debian 13 packages.
-PACKAGED = "3.0"
+DEBIAN_VERSION = "3.0"
 # Sends a command to the admin socket.
 ASK = "ask-haproxy"
 INTERRUPTION = (
@@ -197,7 +196,7 @@ def _port(number: int, address: str, setting: str, audience: Audience) -> Port:
 def image(settings: Settings) -> Image:
     """Return HAProxy's image."""
     if settings.image_source == "packages":
-        return packaged_image("haproxy", PACKAGED)
+        return packaged_image("haproxy", DEBIAN_VERSION)
     return Image(settings.balancer_image, settings.image_source)
 
 

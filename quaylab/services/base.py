@@ -126,7 +126,7 @@ class Workload:
         interruption: what clients notice while the container is replaced or restarted.
         before_stop: a shell command that makes the interruption shorter, run inside the container
             before it is stopped.
-        starts_aside: whether others serve while it starts, and need the processors more.
+        starts_with_low_shares: whether others serve while it starts, and need the processors more.
     """
 
     service: str
@@ -137,7 +137,7 @@ class Workload:
     password_refused: str = ""
     interruption: str = ""
     before_stop: str = ""
-    starts_aside: bool = False
+    starts_with_low_shares: bool = False
 
 
 @dataclass(frozen=True)
@@ -254,17 +254,17 @@ class BackingService(Service):
     def outside_port(self, settings: Settings) -> int:
         raise NotImplementedError
 
-    def listen(self, settings: Settings) -> str | None:
+    def listen_address(self, settings: Settings) -> str | None:
         """The address to listen on that is set; None: the narrowest at which Quay reaches it."""
         raise NotImplementedError
 
-    def number_problems(self, settings: Settings, number: int) -> Iterator[str]:
+    def host_count_problems(self, settings: Settings, number: int) -> Iterator[str]:
         """Yield why it can't run on so many hosts."""
         raise NotImplementedError
 
     def placement_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
         hosts, external = groups[self.name], self.external_address(settings)
-        listen = self.listen(settings)
+        listen = self.listen_address(settings)
         if external and hosts:
             yield (
                 f"{self.name}_host: {external} runs elsewhere, but group `{self.name}` has "
@@ -276,7 +276,7 @@ class BackingService(Service):
                 f"{self.name}_host to one that runs elsewhere"
             )
         elif len(hosts) > 1:
-            yield from self.number_problems(settings, len(hosts))
+            yield from self.host_count_problems(settings, len(hosts))
             if listen:
                 yield (
                     f"{self.name}_listen: {listen}, but each of {len(hosts)} hosts listens at an "
@@ -295,7 +295,7 @@ class BackingService(Service):
                 address(host)
             # The same name on all of Quay's hosts, so that their bundles are the same.
             return Endpoint(hosts, container_name(ROUTER), inside, LOOPBACK, port, None)
-        (host,), listen = hosts, self.listen(settings)
+        (host,), listen = hosts, self.listen_address(settings)
         if list(groups["quay"]) == [host]:
             # Both on one host: Quay uses the container's name on the internal network. The port is
             # published on loopback for the operator and for our own probes.
@@ -318,7 +318,7 @@ class BackingService(Service):
                 ),
                 f"{self.name}_port",
                 Audience.QUAY if len(hosts) == 1 else self.audience_of_several,
-                f"{self.name}_listen" if self.listen(settings) else "address",
+                f"{self.name}_listen" if self.listen_address(settings) else "address",
             ),
         )
 
@@ -332,7 +332,7 @@ class CompanionService(Service):
     def placement_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
         if hosts := groups[self.name]:
             yield (
-                f"{self.name}: {hosts[0]} is in group `{self.name}`, which has no hosts; "
+                f"{self.name}: {hosts[0]} is in group `{self.name}`, which takes no hosts; "
                 f"{self.title} runs {self.where}: leave the group out"
             )
 

@@ -39,8 +39,7 @@ from quaylab.services.base import (
     volume_labels,
 )
 from quaylab.services.object_store import RADOSGW_PORT, gateway_port
-from quaylab.settings.types import HostPath, ImageName, Section
-from quaylab.settings.types import Port as PortNumber
+from quaylab.settings.types import HostPath, ImageName, PortNumber, Section
 
 if TYPE_CHECKING:
     from quaylab.hosts.machine import Machine
@@ -56,7 +55,7 @@ STATE = "/var/lib/ceph/lab"
 USER = "quay"
 SWIFT_USER = f"{USER}:swift"
 # The version that Debian 13 packages.
-PACKAGED = "18.2.7"
+DEBIAN_VERSION = "18.2.7"
 GIB = 1024**3
 
 
@@ -211,7 +210,7 @@ def shell(settings: Settings, topology: Topology, engine: ContainerEngine) -> tu
 def image(settings: Settings) -> Image:
     """Return the image of Ceph's daemons."""
     if settings.image_source == "packages":
-        return packaged_image("ceph", PACKAGED)
+        return packaged_image("ceph", DEBIAN_VERSION)
     return Image(settings.ceph_image, settings.image_source)
 
 

@@ -44,10 +44,10 @@ from quaylab.settings.types import (
     HostPath,
     Identifier,
     LocalFile,
+    PortNumber,
     Section,
     Version,
 )
-from quaylab.settings.types import Port as PortNumber
 
 if TYPE_CHECKING:
     from quaylab.hosts.machine import Machine
@@ -130,7 +130,7 @@ class Database(BackingService):
     def outside_port(self, settings: Settings) -> int:
         return settings.database_port or engine(settings).port
 
-    def listen(self, settings: Settings) -> str | None:
+    def listen_address(self, settings: Settings) -> str | None:
         return settings.database_listen
 
     def setting_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
@@ -165,7 +165,7 @@ class Database(BackingService):
             credentials, topology.hostname, member_certificate.names(topology)
         )
 
-    def number_problems(self, settings: Settings, number: int) -> Iterator[str]:
+    def host_count_problems(self, settings: Settings, number: int) -> Iterator[str]:
         if settings.database_engine != "postgresql":
             yield (
                 f"database: {number} hosts in group `database`, but {settings.database_engine} "

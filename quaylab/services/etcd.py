@@ -31,8 +31,7 @@ from quaylab.services.base import (
     member_name,
     volume_labels,
 )
-from quaylab.settings.types import ImageName, Section
-from quaylab.settings.types import Port as PortNumber
+from quaylab.settings.types import ImageName, PortNumber, Section
 
 if TYPE_CHECKING:
     from quaylab.settings.loading import Settings
@@ -42,7 +41,7 @@ CONTAINER = container_name(NAME)
 # etcdctl in a member's container, with its certificate.
 ETCDCTL = f"{etcd_config.VARIABLES}; etcdctl"
 # The version that Debian 13 packages.
-PACKAGED = "3.5"
+DEBIAN_VERSION = "3.5"
 
 
 class EtcdSettings(Section):
@@ -118,7 +117,7 @@ class Etcd(CompanionService):
 def image(settings: Settings) -> Image:
     """Return etcd's image, with a shell for its start and its health check."""
     if settings.image_source == "packages":
-        return packaged_image(NAME, PACKAGED)
+        return packaged_image(NAME, DEBIAN_VERSION)
     return derived_image(NAME, database.image(settings), {"ETCD": settings.etcd_image})
 
 

@@ -21,7 +21,7 @@ from quaylab.settings.types import (
     Identifier,
     Line,
     LocalFile,
-    Port,
+    PortNumber,
     Region,
     Section,
     Url,
@@ -61,7 +61,7 @@ class ObjectStoreSettings(Section):
         description="The object store's end point; None: AWS's of storage_region, Google's, or "
         "that of group `ceph`",
     )
-    storage_port: Port | None = Field(
+    storage_port: PortNumber | None = Field(
         description="Its port; None: 443, without TLS 80, and 7480 in group `ceph`"
     )
     storage_tls: bool = Field(description="Whether it is reached over TLS, which is verified")
@@ -183,8 +183,8 @@ class ObjectStore(Service):
         ceph, wanted = groups["ceph"], kind(settings, groups)
         if hosts := groups[self.name]:
             yield (
-                f"{self.name}: {hosts[0]} is in group `{self.name}`, which has no hosts; put it in "
-                "group `ceph`, or name an external store in storage_host"
+                f"{self.name}: {hosts[0]} is in group `{self.name}`, which takes no hosts; "
+                "put it in group `ceph`, or name an external store in storage_host"
             )
         if ceph and settings.storage_host:
             yield (

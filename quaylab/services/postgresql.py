@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from quaylab.services.database_engine import DatabaseEngine
-from quaylab.settings.types import ImageName, Port, Section, is_ip_address
+from quaylab.settings.types import ImageName, PortNumber, Section, is_ip_address
 
 if TYPE_CHECKING:
     from quaylab.settings.loading import Settings
@@ -18,7 +18,7 @@ class PostgreSQLSettings(Section):
     """PostgreSQL."""
 
     postgresql_image: ImageName = Field(description="PostgreSQL's image")
-    patroni_port: Port = Field(
+    patroni_port: PortNumber = Field(
         description="With several database hosts: port of Patroni's API, which tells who leads"
     )
 

@@ -35,19 +35,19 @@ from quaylab.services.base import (
     volume_labels,
 )
 from quaylab.services.object_store import MOUNT, kind
-from quaylab.services.quay_nodes import MOST, Node, nodes
+from quaylab.services.quay_nodes import MAX_CONTAINERS, Node, nodes
 from quaylab.settings.plain_data import ConfigKeys
 from quaylab.settings.types import (
     Email,
     HostName,
     HostPath,
     LocalFile,
+    PortNumber,
     Repository,
     Section,
     UserName,
     Version,
 )
-from quaylab.settings.types import Port as PortNumber
 from quaylab.versions import is_legacy, problems, quay_version
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class QuaySettings(Section):
     )
     quay_instances: int = Field(
         ge=1,
-        le=MOST,
+        le=MAX_CONTAINERS,
         description="Quay containers on each Quay host; behind a balancer two of them let an "
         "upgrade of one host lose no request",
     )
@@ -260,7 +260,7 @@ class Quay(Service):
                 ),
                 interruption="" if self._is_replaced_unnoticed(context) else INTERRUPTION,
                 before_stop=STOP_PROGRAMS,
-                starts_aside=bool(context.topology.balancers or settings.balancer_host),
+                starts_with_low_shares=bool(context.topology.balancers or settings.balancer_host),
             )
             for node in all_nodes
             if node.host == host

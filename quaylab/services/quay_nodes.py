@@ -39,7 +39,7 @@ class Node:
 
 
 # The most containers of Quay's that a host may have.
-MOST = 4
+MAX_CONTAINERS = 4
 
 
 def nodes(settings: Settings, topology: Topology) -> tuple[Node, ...]:
@@ -60,5 +60,5 @@ def former_nodes(settings: Settings, topology: Topology, host: str) -> tuple[Nod
     address = topology.addresses.get(host, LOOPBACK)
     return tuple(
         Node(host, instance, address, settings.quay_node_port + instance - 1)
-        for instance in range(len(present) + 1, MOST + 1)
+        for instance in range(len(present) + 1, MAX_CONTAINERS + 1)
     )

@@ -27,7 +27,7 @@ from quaylab.services.base import (
     run_with_environment,
 )
 from quaylab.services.tls_elsewhere import authority_problems
-from quaylab.settings.types import Address, ImageName, LocalFile, Port, Section
+from quaylab.settings.types import Address, ImageName, LocalFile, PortNumber, Section
 
 if TYPE_CHECKING:
     from quaylab.settings.loading import Settings
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 PORT = 6379
 UID = 1001
 # The most hosts.
-MOST = 5
+MAX_HOSTS = 5
 # The version that Debian 13 packages.
-PACKAGED = "8.0"
+DEBIAN_VERSION = "8.0"
 # Succeeds only if Redis refuses its own password. Without redis-cli: older ones accept a password
 # as an argument only.
 REFUSES_PASSWORD = (
@@ -57,7 +57,7 @@ class RedisSettings(Section):
     redis_host: Address | None = Field(
         description="Address of an external Redis, instead of group `redis`"
     )
-    redis_port: Port = Field(description="Port of Redis")
+    redis_port: PortNumber = Field(description="Port of Redis")
     redis_ca: LocalFile | None = Field(
         description="With redis_host: the CAs (PEM) on this machine that sign its certificate, for "
         "TLS with chain and name verified; None: without TLS",
@@ -83,13 +83,14 @@ class Redis(BackingService):
     def outside_port(self, settings: Settings) -> int:
         return settings.redis_port
 
-    def listen(self, settings: Settings) -> str | None:
+    def listen_address(self, settings: Settings) -> str | None:
         return settings.redis_listen
 
-    def number_problems(self, settings: Settings, number: int) -> Iterator[str]:
-        if number > MOST:
+    def host_count_problems(self, settings: Settings, number: int) -> Iterator[str]:
+        if number > MAX_HOSTS:
             yield (
-                f"redis: {number} hosts in group `redis`, and more than {MOST} gain nothing; keep 3"
+                f"redis: {number} hosts in group `redis`, and more than {MAX_HOSTS} gain nothing; "
+                "keep 3"
             )
 
     def setting_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
@@ -132,5 +133,5 @@ class Redis(BackingService):
 def image(settings: Settings) -> Image:
     """Return Redis' image."""
     if settings.image_source == "packages":
-        return packaged_image("redis", PACKAGED)
+        return packaged_image("redis", DEBIAN_VERSION)
     return Image(settings.redis_image, settings.image_source)

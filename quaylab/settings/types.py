@@ -79,7 +79,7 @@ HOST = r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,
 # Characters that need no quoting in a shell, unit, XML or YAML.
 _PATH = "[A-Za-z0-9._~%+@=,:-]+"
 QUERY = "[A-Za-z0-9._~%+@=,:/?&-]+"
-Port = Annotated[int, Field(ge=1, le=65535)]
+PortNumber = Annotated[int, Field(ge=1, le=65535)]
 Size = Annotated[str, form(r"^[1-9][0-9]{0,5}[km]$", "10m")]
 FULL_NAME = re.compile(rf"^{_LABEL}(\.{_LABEL})+$")
 HostName = Annotated[str, form(FULL_NAME.pattern, "quay.example.com"), Field(max_length=253)]

@@ -15,7 +15,7 @@ from tests.unit.samples import DEFAULTS, HOST_DEFAULTS, host, settings
 NO_FILE = "no such file on this machine"
 
 # A bad value of every key, and a part of its message.
-BAD: dict[str, tuple[Any, str]] = {
+INVALID_VALUES: dict[str, tuple[Any, str]] = {
     "lab_name": ("My Lab", "for example quaylab"),
     "server_hostname": ("quay", "for example quay.example.com"),
     "quay_https_port": (0, "greater than or equal to 1"),
@@ -159,21 +159,21 @@ def test_defaults_are_settings() -> None:
 
 
 def test_table_has_every_setting() -> None:
-    assert set(BAD) == set(FIELDS)
+    assert set(INVALID_VALUES) == set(FIELDS)
 
 
-@pytest.mark.parametrize("key", BAD)
+@pytest.mark.parametrize("key", INVALID_VALUES)
 def test_bad_value_is_refused_with_key_and_remedy(key: str) -> None:
-    value, remedy = BAD[key]
+    value, remedy = INVALID_VALUES[key]
     (problem,) = _problems(host("quay.example.com", **{key: value}))
     assert problem.removeprefix("quay.example.com: ").startswith(key)
     assert remedy in problem
     assert (FIELDS[key].description or "") in problem
 
 
-@pytest.mark.parametrize("key", sorted(set(BAD) - SECRET))
+@pytest.mark.parametrize("key", sorted(set(INVALID_VALUES) - SECRET))
 def test_bad_value_is_shown(key: str) -> None:
-    value, _ = BAD[key]
+    value, _ = INVALID_VALUES[key]
     (problem,) = _problems(host("quay.example.com", **{key: value}))
     assert repr(value) in problem
 

@@ -48,13 +48,14 @@ def test_no_etcd_with_a_database_elsewhere() -> None:
     [
         (
             "etcd",
-            "etcd: one.example.com is in group `etcd`, which has no hosts; etcd runs on the hosts "
-            "of group `database` if there are several: leave the group out",
+            "etcd: one.example.com is in group `etcd`, which takes no hosts; etcd runs on the "
+            "hosts of group `database` if there are several: leave the group out",
         ),
         (
             "router",
-            "router: one.example.com is in group `router`, which has no hosts; The router runs on "
-            "the hosts of group `quay` if database or Redis has several hosts: leave the group out",
+            "router: one.example.com is in group `router`, which takes no hosts; The router runs "
+            "on the hosts of group `quay` if database or Redis has several hosts: leave the group "
+            "out",
         ),
     ],
 )

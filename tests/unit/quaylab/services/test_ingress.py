@@ -74,7 +74,9 @@ def test_nobody_is_put_into_its_group() -> None:
     hosts = [*inventory(), host("in.example.com", ["ingress"], address="192.168.254.99")]
     groups = {name: [each.name for each in hosts if name in each.groups] for name in BY_NAME}
     (problem,) = BY_NAME["ingress"].placement_problems(run().settings, groups)
-    assert problem.startswith("ingress: in.example.com is in group `ingress`, which has no hosts;")
+    assert problem.startswith(
+        "ingress: in.example.com is in group `ingress`, which takes no hosts;"
+    )
 
 
 # --- its port, and the gateways' ---
