@@ -1,4 +1,4 @@
-"""Who plays which part. By default this machine plays every part.
+"""Which host runs which service. By default this machine runs all of them.
 
 To spread the parts, name other machines with their SSH settings and, if commands need it, `_sudo`;
 `address` is where the other hosts reach a machine (by default ssh_hostname):

@@ -133,7 +133,7 @@ def _tcp_proxy(service: str, name: str, plan: Plan) -> str:
     if found is None:
         raise RegistryError("HAProxy does not answer; ./lab up brings it back")
     if lost := [each for each, members in found.items() if not members]:
-        raise RegistryError(f"nobody serves: {', '.join(lost)}")
+        raise RegistryError(f"no server is up: {', '.join(lost)}")
     return ", ".join(f"{each} at {', '.join(members)}" for each, members in found.items())
 
 

@@ -129,8 +129,8 @@ def is_running(engine: EngineState, wanted: Container) -> bool:
 
 
 def is_former(plan: Plan, service: str, name: str) -> bool:
-    """Whether a connected host had a service's container of ours when the run began, and is none of
-    its hosts any more."""
+    """Whether a connected host had a service's container of ours when the run began, and is no
+    longer one of its hosts."""
     found = plan.machines[name].state.containers.get(container_name(service))
     return bool(found and found.digest and name not in plan.topology.hosts[service])
 

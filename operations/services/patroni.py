@@ -135,7 +135,7 @@ def leading(plan: Plan, place: str) -> Generator[FunctionCommand]:
     + place: the host
     """
     if host.name != place:
-        host.noop(f"{place} shall lead")
+        host.noop(f"{place} is to lead")
         return
     found = _ask_own()
     if _is_to_start(found):

@@ -97,7 +97,7 @@ def _ports(
     }
     taken = machine.listening - machine.published
     if DIGEST_LABEL in machine.containers.get(container_name("balancer"), {}):
-        # A balancer of ours, which is removed if it is none any more. Nobody knows its ports.
+        # A balancer of ours, removed if this host is no longer one. Its ports aren't known.
         taken = frozenset()
     first: dict[int, str] = {}
     for service, port in ports:

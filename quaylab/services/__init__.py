@@ -21,7 +21,7 @@ from quaylab.services.quay import Quay, QuaySecrets, QuaySettings
 from quaylab.services.redis import Redis, RedisSecrets, RedisSettings
 from quaylab.services.router import Router
 
-# In the order in which they start: each comes after those that it uses.
+# In the order in which they start, but for the balancer, which starts after Quay.
 SERVICES: tuple[Service, ...] = (
     Ceph(),
     Ingress(),

@@ -23,7 +23,7 @@ from quaylab.services.patroni_config import Ports
 if TYPE_CHECKING:
     from quaylab.settings.loading import Settings
 
-INTERRUPTION = "Quay on this host is without database and Redis for a few seconds"
+INTERRUPTION = "Quay on this host can't reach database and Redis for a few seconds"
 
 
 class Router(CompanionService):

@@ -15,9 +15,9 @@ CONFIGURATION = f"{ETC}/{FILE}"
 # and no name is needed here.
 UID = 99
 HEALTH_PORT = 8404
-# HAProxy's own: whether one of those behind it serves is none of its health.
+# HAProxy's own health, which says nothing about the servers behind it.
 HEALTH = f"bash -c 'exec 3<>/dev/tcp/127.0.0.1/{HEALTH_PORT}'"
-# Prints its state of each one behind it as CSV.
+# Prints the state of each server behind it as CSV.
 STATISTICS = (
     f"bash -c 'exec 3<>/dev/tcp/127.0.0.1/{HEALTH_PORT} && "
     r'printf "GET /stats;csv HTTP/1.0\r\n\r\n" >&3 && cat <&3'

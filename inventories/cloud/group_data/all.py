@@ -11,7 +11,8 @@ server_hostname = "registry.example.com"
 # https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem.
 database_host = "quay.abc123.eu-central-1.rds.amazonaws.com"
 database_ca = "~/certificates/global-bundle.pem"
-# Creates Quay's role and database there, with QUAYLAB_DATABASE_ADMIN_PASSWORD: docs/external-services.md.
+# Creates Quay's role and database there, with QUAYLAB_DATABASE_ADMIN_PASSWORD; see
+# docs/external-services.md.
 # database_admin = "postgres"
 
 # ElastiCache with a password and TLS, not as a cluster: Quay uses one address.

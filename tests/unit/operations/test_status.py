@@ -158,7 +158,7 @@ def test_a_router_that_does_not_answer(site: Site) -> None:
 )
 def test_a_router_that_leads_nowhere(site: Site, lost: tuple[str, ...], words: str) -> None:
     site.hosts[TWO].facts[Router] = {**SERVING, **{name: [] for name in lost}}
-    assert site.lines()[f"Router, {TWO}"] == f"nobody serves: {words}"
+    assert site.lines()[f"Router, {TWO}"] == f"no server is up: {words}"
     assert site.broken == f"Router, {TWO}"
 
 
@@ -174,7 +174,7 @@ def test_a_host_that_takes_no_part(site: Site) -> None:
     ("gateways", "answer"),
     [
         (["ceph1", "ceph3"], "gateways at ceph1, ceph3"),
-        ([], "nobody serves: gateways"),
+        ([], "no server is up: gateways"),
     ],
 )
 def test_each_ingress_with_the_gateways_that_answer(

@@ -599,8 +599,8 @@ def test_the_member_that_shall_lead_leads(site: Site) -> None:
     assert _leads(site, ONE) == []
     assert [each.noops for each in site.hosts.values()] == [
         [f"{ONE} leads"],
-        [f"{ONE} shall lead"],
-        [f"{ONE} shall lead"],
+        [f"{ONE} is to lead"],
+        [f"{ONE} is to lead"],
     ]
 
 

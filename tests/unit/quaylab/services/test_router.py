@@ -107,7 +107,9 @@ def test_it_is_haproxy_as_nobody_in_particular() -> None:
     assert not found.container.privileged
     assert not found.container.host_network
     assert found.volume is None
-    assert found.interruption == "Quay on this host is without database and Redis for a few seconds"
+    assert (
+        found.interruption == "Quay on this host can't reach database and Redis for a few seconds"
+    )
 
 
 def test_the_image_is_the_balancers() -> None:
