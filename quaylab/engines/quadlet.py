@@ -180,7 +180,9 @@ podman image inspect --format 'sha256:{{.Id}}{{range .RepoDigests}} {{.}}{{end}}
         return (
             f"{{ folder=$(mktemp -d) && tar -C $folder -xf {context} && "
             # Docker's format, as an image of the other one has no health check.
-            "podman build --quiet --format=docker --pull=never "
+            # Without cached layers: one is reused also if it was made with another value of an
+            # argument that only ENV and LABEL use (buildah's issue 5501).
+            "podman build --quiet --format=docker --pull=never --layers=false "
             f"--tag {shlex.quote(full_name(image))} {options} $folder >/dev/null; "
             "built=$?; rm -rf $folder; (exit $built); }"
         )

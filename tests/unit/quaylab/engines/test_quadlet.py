@@ -246,6 +246,7 @@ def test_a_build_starts_from_images_with_full_names(host: Shell, tmp_path: Path)
     (call,) = host.calls
     assert "--build-arg=BASE=docker.io/quaylab/base:1 --build-arg=QUAY_VERSION=v3.18.0" in call
     assert "--tag docker.io/quaylab/quay:1" in call
+    assert "--layers=false" in call
 
 
 def test_an_image_that_is_there_is_not_built_again(host: Shell, tmp_path: Path) -> None:
