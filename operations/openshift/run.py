@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
-from weakref import WeakKeyDictionary
 
 from pyinfra import inventory, logger
-from pyinfra.api import Host, State
-from pyinfra.context import ctx_state
+from pyinfra.api import Host
 
 from operations import credentials
 from operations.openshift import inquiry, kubectl, objects
 from operations.openshift.kubectl import ClusterError
 from operations.runtime.commands import ask_at_terminal, host_inputs, refusals
+from operations.runtime.once import OncePerRun
 from operations.runtime.purpose import Purpose
 from operations.runtime.reports import is_dry, reports
 from operations.services import external_services
@@ -32,8 +30,7 @@ from quaylab.upgrade import schema_version
 
 RESTORE = "tasks/restore_openshift.py"
 
-_lock = threading.Lock()
-_runs: WeakKeyDictionary[State, ClusterPlan] = WeakKeyDictionary()
+_runs: OncePerRun[ClusterPlan] = OncePerRun()
 
 
 def begin(purpose: Purpose = Purpose.DEPLOY) -> ClusterPlan:
@@ -44,14 +41,14 @@ def begin(purpose: Purpose = Purpose.DEPLOY) -> ClusterPlan:
 
     Raises ``DeployError`` with all problems at once.
     """
-    current: State = ctx_state.get()  # type: ignore[no-untyped-call]
-    with _lock, refusals():
-        plan = _runs.get(current)
-        if plan is None:
-            plan = _runs[current] = _make(purpose)
-            if purpose.deploys:
-                credentials.saved(name="Save the credentials", plan=plan.registry)
-    return plan
+
+    def prepare() -> ClusterPlan:
+        plan = _make(purpose)
+        if purpose.deploys:
+            credentials.saved(name="Save the credentials", plan=plan.registry)
+        return plan
+
+    return _runs.get(prepare)
 
 
 def begin_part(method: str) -> ClusterPlan:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from pyinfra import host, inventory
-from pyinfra.api import State
-from pyinfra.context import ctx_state
 
 from operations import credentials
-from operations.runtime.commands import host_inputs, refusals
+from operations.runtime.commands import host_inputs
+from operations.runtime.once import OncePerRun
 from operations.runtime.purpose import Purpose
 from operations.runtime.reports import lock, reports
 from quaylab.openshift.layout import GROUP
@@ -33,9 +30,7 @@ class _Run:
     begun: set[str] = field(default_factory=set)
 
 
-# pyinfra loads a deploy file for all hosts at once; the first of them makes the run's plan.
-_lock = threading.Lock()
-_runs: WeakKeyDictionary[State, _Run] = WeakKeyDictionary()
+_runs: OncePerRun[_Run] = OncePerRun()
 
 
 def begin(purpose: Purpose = Purpose.DEPLOY) -> Plan:
@@ -49,11 +44,7 @@ def begin(purpose: Purpose = Purpose.DEPLOY) -> Plan:
 
     Raises ``DeployError`` with all problems at once, which pyinfra prints as they are.
     """
-    current: State = ctx_state.get()  # type: ignore[no-untyped-call]
-    with _lock, refusals():
-        run = _runs.get(current)
-        if run is None:
-            run = _runs[current] = _Run(purpose, _make(purpose))
+    run = _runs.get(lambda: _Run(purpose, _make(purpose)))
     if host.name not in run.begun:
         run.begun.add(host.name)
         if run.purpose.deploys:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 from pyinfra import inventory
-from pyinfra.api import State
-from pyinfra.context import ctx_host, ctx_state
+from pyinfra.context import ctx_host
 
-from operations.runtime.commands import host_inputs, refusals
+from operations.runtime.commands import host_inputs
+from operations.runtime.once import OncePerRun
 from operations.runtime.reports import lock, reports
 from operations.virtual.hypervisor import report
 from quaylab.checks import host_reports
@@ -32,8 +30,7 @@ class VirtualRun:
     store: Store
 
 
-_lock = threading.Lock()
-_runs: WeakKeyDictionary[State, VirtualRun] = WeakKeyDictionary()
+_runs: OncePerRun[VirtualRun] = OncePerRun()
 
 
 def begin(removes: bool = False) -> VirtualRun:
@@ -43,11 +40,7 @@ def begin(removes: bool = False) -> VirtualRun:
 
     Raises ``DeployError`` with all problems at once.
     """
-    current: State = ctx_state.get()  # type: ignore[no-untyped-call]
-    with _lock, refusals():
-        if current not in _runs:
-            _runs[current] = _make(removes)
-    return _runs[current]
+    return _runs.get(lambda: _make(removes))
 
 
 def _make(removes: bool) -> VirtualRun:
