@@ -257,7 +257,11 @@ def anticipated(plan: Plan) -> list[Callable[[], object]]:
     if is_legacy(plan.version) or leader not in plan.machines or any(due):
         return []
     host = inventory.get_host(leader)
-    return [partial(_anticipate_health, host, plan), partial(_knows_superuser, host, plan)]
+    questions: list[Callable[[], object]] = [partial(_anticipate_health, host, plan)]
+    # Of several passwords one is wrong, and after each wrong one Quay locks the user out.
+    if not plan.credentials.superuser_passwords_before:
+        questions.append(partial(_knows_superuser, host, plan))
+    return questions
 
 
 def _anticipate_health(host: Host, plan: Plan) -> None:
