@@ -19,10 +19,16 @@ from operations.runtime.observation import ask
 from operations.services.nodes import former_nodes_of
 from quaylab import blob_copy
 from quaylab.checks import ownership
-from quaylab.model import NETWORK, PATH_LABEL, container_name
+from quaylab.model import DIGEST_LABEL, NETWORK, PATH_LABEL, container_name
 from quaylab.paths import ETC, VAR
 from quaylab.plan import Plan, refuse_teardown
 from quaylab.services import SERVICES
+
+
+def concerns(plan: Plan) -> bool:
+    """Whether the current host has a service of the registry, or a container of one that left it."""
+    labels = plan.machines[host.name].containers.values()
+    return host.name in plan.topology.engine_hosts() or any(DIGEST_LABEL in each for each in labels)
 
 
 def check_owner(plan: Plan) -> None:
@@ -48,15 +54,12 @@ def containers(plan: Plan) -> Generator[StringCommand]:
     if blob_copy.CONTAINER in plan.machines[host.name].containers:
         # Of a killed run; it would keep the network and the volume.
         yield StringCommand(host_engine().remove_at_once(blob_copy.CONTAINER))
-    former = [
-        container_name(each.name)
-        for each in reversed(SERVICES)
-        if is_former(plan, each.name, host.name)
-    ]
-    former += [node.container for node in former_nodes_of(plan, host.name)]
-    wanted = [each.container.name for each in reversed(plan.workloads_of(host.name))]
-    ours = list(dict.fromkeys([*former, *wanted]))
-    for name in ours:
+    ours = [node.container for node in former_nodes_of(plan, host.name)]
+    for service in reversed(SERVICES):
+        ours += [each.container.name for each in plan.workloads_for(service.name, host.name)]
+        if is_former(plan, service.name, host.name):
+            ours.append(container_name(service.name))
+    for name in dict.fromkeys(ours):
         if name in engine.containers:
             yield StringCommand(host_engine().remove(name))
     if NETWORK in engine.networks:

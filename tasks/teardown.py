@@ -16,7 +16,7 @@ plan = begin(Purpose.RECOVER)
 teardown.check_owner(plan)
 members = plan.topology.hosts["ceph"]
 
-if host.name in plan.topology.engine_hosts():
+if teardown.concerns(plan):
     keepalived.absent(name="Give up the virtual address")
 
     teardown.containers(name="Remove containers and network", plan=plan)

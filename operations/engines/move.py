@@ -23,6 +23,7 @@ from quaylab import engine_move
 from quaylab.checks import engine_choice
 from quaylab.engine_move import is_moved, target
 from quaylab.engines import PODMAN, ContainerEngine
+from quaylab.model import DIGEST_LABEL
 from quaylab.plan import Plan
 from quaylab.services.quay_nodes import Node
 
@@ -118,14 +119,16 @@ def _stop(plan: Plan) -> Generator[PyinfraCommand]:
 
     Another host leads the database before, and the balancers leave Quay's nodes out.
     """
-    before, found = plan.engine_of(host.name), plan.machines[host.name].state.containers
+    before, machine = plan.engine_of(host.name), plan.machines[host.name]
+    found = machine.state.containers
     for node in _nodes(plan):
         yield FunctionCommand(nodes.withdraw, (plan, node), {})
     if host.name in plan.topology.members:
         yield FunctionCommand(patroni.hand_over, (plan,), {})
     workloads = {each.container.name: each for each in reversed(plan.workloads_of(host.name))}
     # Those that this run would not start as well.
-    others = sorted(name for name, each in found.items() if each.digest and name not in workloads)
+    ours = (name for name, labels in machine.containers.items() if DIGEST_LABEL in labels)
+    others = sorted(name for name in ours if name not in workloads)
     for name in (*(name for name in workloads if name in found), *others):
         workload = workloads.get(name)
         if workload and workload.before_stop and found[name].state == "running":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+
 import gevent
 from pyinfra import inventory
 
@@ -40,6 +43,9 @@ from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
 from quaylab.settings.loading import HostInput
 
+# Seconds in which Quay has to answer questions that are asked early.
+PATIENCE = 5
+
 
 def plan_of(
     purpose: Purpose, hosts: list[HostInput], machines: dict[str, Machine], store: Store
@@ -76,11 +82,18 @@ def plan_of(
     keepalived.check_address(plan)
     plan = external_services.check(plan)
     facts = [gevent.spawn(_observe, plan, name) for name in plan.machines]
-    health = [gevent.spawn(ask) for ask in quay.anticipated(plan)]
+    early = [gevent.spawn(_ask_early, ask) for ask in quay.early_questions(plan)]
     gevent.joinall(facts, raise_error=True)
-    gevent.joinall(health, raise_error=True)
+    gevent.joinall(early, timeout=PATIENCE)
+    gevent.killall(early)
     (move_blobs if moves else containers).announce_interruptions(plan)
     return plan
+
+
+def _ask_early(ask: Callable[[], object]) -> None:
+    """Ask what the run asks again if there is no answer yet, and then reports the reason."""
+    with suppress(Exception):
+        ask()
 
 
 def _observe(plan: Plan, name: str) -> None:

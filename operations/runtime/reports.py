@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 import gevent
 from paramiko import SSHException
@@ -28,6 +29,16 @@ def is_dry() -> bool:
     """Whether the run only shows what it would do: it writes nothing then, and takes no lock.
     pyinfra has no attribute that says so."""
     return "--dry" in sys.argv
+
+
+def executes_at_once() -> bool:
+    """Whether the run executes its operations without a question to the user before."""
+    return not is_dry() and not {"-y", "--yes"}.isdisjoint(sys.argv)
+
+
+def deploys_quay() -> bool:
+    """Whether the run includes tasks/quay.py."""
+    return any(Path(word).name in ("deploy.py", "quay.py") for word in sys.argv)
 
 
 def lock(

@@ -16,7 +16,7 @@ from operations.hosts import files
 from operations.runtime.commands import complain, connector_arguments
 from operations.runtime.observation import Question, ask, question
 from operations.services import balancers
-from quaylab.model import ManagedFile
+from quaylab.model import DIGEST_LABEL, ManagedFile
 from quaylab.paths import VAR
 from quaylab.plan import Plan
 from quaylab.services.base import Workload
@@ -75,11 +75,11 @@ def former_removed(plan: Plan) -> Generator[PyinfraCommand]:
 
 def former_nodes_of(plan: Plan, host: str) -> list[Node]:
     """Return the nodes that a connected host had when the run began, and that are not wanted."""
-    found = plan.machines[host].state.containers
+    found = plan.machines[host].containers
     return [
         node
         for node in former_nodes(plan.settings, plan.topology, host)
-        if node.container in found and found[node.container].digest
+        if DIGEST_LABEL in found.get(node.container, {})
     ]
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from contextlib import suppress
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import urllib3
 from pyinfra import host, inventory, state
@@ -24,6 +24,7 @@ from operations.hosts.reach import registry, tunnel
 from operations.runtime.commands import complain, fail
 from operations.runtime.observation import Question, ask, ask_each, question, recall
 from operations.runtime.phases import postpone
+from operations.runtime.reports import deploys_quay, executes_at_once
 from operations.services import dumps, superuser
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import Health, RegistryError
@@ -39,6 +40,8 @@ from quaylab.versions import is_legacy
 
 MIGRATION = "quaylab-migration"
 VERIFIED = f"{VAR}/verified"
+# Hosts whose Quay has refused the superuser's password in this run: it is not tried again.
+_refusing: WeakSet[Host] = WeakSet()
 # Seconds: a balancer of a cloud asks its nodes every 30 s or so, and wants two good answers.
 FRONT_TIMEOUT = 90
 
@@ -245,33 +248,37 @@ def health_line(host: Host, plan: Plan) -> str:
     return f"{', '.join([*servers, *health.services])} healthy"
 
 
-def anticipated(plan: Plan) -> list[Callable[[], object]]:
+def early_questions(plan: Plan) -> list[Callable[[], object]]:
     """Return questions to Quay that a run without changes asks at its end, to be asked while the
-    hosts answer others. There are none if the run has anything to do with a container."""
+    hosts answer others.
+
+    There are none if the run has anything to do with a container, or if it stops at pyinfra's
+    prompt: the answers would be old after that.
+    """
     leader = plan.topology.leader
     due = (
         plan.engine_of(name).due(machine.state, each.container)
         for name, machine in plan.machines.items()
         for each in plan.workloads_of(name)
     )
-    if is_legacy(plan.version) or leader not in plan.machines or any(due):
+    if is_legacy(plan.version) or leader not in plan.machines or not executes_at_once() or any(due):
         return []
     host = inventory.get_host(leader)
-    questions: list[Callable[[], object]] = [partial(_anticipate_health, host, plan)]
+    questions: list[Callable[[], object]] = [partial(health_line, host, plan)]
     # Of several passwords one is wrong, and after each wrong one Quay locks the user out.
-    if not plan.credentials.superuser_passwords_before:
+    if deploys_quay() and not plan.credentials.superuser_passwords_before:
         questions.append(partial(_knows_superuser, host, plan))
     return questions
 
 
-def _anticipate_health(host: Host, plan: Plan) -> None:
-    with suppress(RegistryError, Unreachable):  # the run asks again when it comes to it
-        health_line(host, plan)
-
-
 def _knows_superuser(host: Host, plan: Plan) -> bool | None:
+    if host in _refusing:
+        return False
     open_registry = partial(registry, host, plan, _node(host, plan))
-    return recall(host, "superuser", lambda: superuser.is_known(plan, open_registry))
+    known = recall(host, "superuser", lambda: superuser.is_known(plan, open_registry))
+    if known is False:
+        _refusing.add(host)
+    return known
 
 
 def _good_health(host: Host, plan: Plan) -> Health:
@@ -296,9 +303,11 @@ def _node(host: Host, plan: Plan) -> Node:
 
 
 def _create_superuser(state: State, host: Host, plan: Plan, is_refused: bool) -> bool:
-    return superuser.create(
-        host, plan, partial(registry, host, plan, _node(host, plan)), is_refused
-    )
+    open_registry = partial(registry, host, plan, _node(host, plan))
+    done = superuser.create(host, plan, open_registry, is_refused)
+    if done:
+        _refusing.discard(host)
+    return done
 
 
 def _round_trip(state: State, host: Host, plan: Plan) -> bool:

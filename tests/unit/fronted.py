@@ -8,6 +8,7 @@ from typing import Any
 from quaylab import plan
 from quaylab.engines.state import EngineState
 from quaylab.hosts.machine import Machine
+from quaylab.model import DIGEST_LABEL
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Credentials, Store
 from quaylab.services import BY_NAME
@@ -84,9 +85,13 @@ def made(store: Store, **data: Any) -> Plan:
 
 def running(lab: Plan, name: str, service: str, *held: str) -> Plan:
     """Return the plan for when a host's container ran already, and it held these addresses."""
-    state: EngineState = states.engine(lab.workload(service, name).container)
+    container = lab.workload(service, name).container
+    state: EngineState = states.engine(container)
     found = lab.machines[name]
-    changed = dataclasses.replace(found, state=state, own_addresses=found.own_addresses | {*held})
+    labels = {container.name: {DIGEST_LABEL: container.digest}}
+    changed = dataclasses.replace(
+        found, state=state, containers=labels, own_addresses=found.own_addresses | {*held}
+    )
     return dataclasses.replace(lab, machines={**lab.machines, name: changed})
 
 

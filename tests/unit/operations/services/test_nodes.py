@@ -22,6 +22,7 @@ from operations.runtime.observation import question
 from operations.services import balancers, nodes
 from quaylab.engines import DOCKER
 from quaylab.engines.state import EngineState
+from quaylab.model import DIGEST_LABEL
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
 from quaylab.services.quay_nodes import Node
@@ -132,10 +133,14 @@ class Site:
 
     def begun(self, plan: Plan) -> Plan:
         """Return the plan of a run that found the engines as they are."""
-        machines = {
-            name: dataclasses.replace(found, state=self.engines.get(name, found.state))
-            for name, found in plan.machines.items()
-        }
+        machines = {}
+        for name, found in plan.machines.items():
+            engine = self.engines.get(name, found.state)
+            labels = {
+                container: {DIGEST_LABEL: state.digest} if state.digest else {}
+                for container, state in engine.containers.items()
+            }
+            machines[name] = dataclasses.replace(found, state=engine, containers=labels)
         return dataclasses.replace(plan, machines=machines)
 
     def change(self, name: str, **changes: Any) -> None:

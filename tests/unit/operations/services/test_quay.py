@@ -392,21 +392,45 @@ def test_a_failed_push_is_reported_in_one_line(site: Site, monkeypatch: pytest.M
     )
 
 
-@pytest.mark.parametrize(("due", "asked"), [(None, 2), ("start", 0), ("replace", 0)])
-def test_health_and_superuser_are_asked_early_if_no_container_is_due(
-    site: Site, monkeypatch: pytest.MonkeyPatch, due: str | None, asked: int
+@pytest.mark.parametrize(
+    ("words", "due", "asked"),
+    [
+        (["-y", "deploy.py"], None, 2),
+        (["-y", "tasks/quay.py"], None, 2),
+        (["-y", "tasks/redis.py"], None, 1),
+        (["deploy.py"], None, 0),
+        (["-y", "--dry", "deploy.py"], None, 0),
+        (["-y", "deploy.py"], "start", 0),
+        (["-y", "deploy.py"], "replace", 0),
+    ],
+    ids=["deploy", "Quay", "Redis", "prompt", "dry", "stopped", "changed"],
+)
+def test_health_and_superuser_are_asked_early_if_the_answers_serve(
+    site: Site, monkeypatch: pytest.MonkeyPatch, words: list[str], due: str | None, asked: int
 ) -> None:
-    """A bad answer, as of a Quay that is about to start, is no failure then."""
-    site.quay.force("GET /health/endtoend", 503, {"data": {"services": {"redis": False}}})
-    host, lab = site.host(), site.lab()
+    monkeypatch.setattr("sys.argv", ["pyinfra", *words])
     monkeypatch.setattr(Docker, "due", lambda *arguments: due)
-    monkeypatch.setattr(quay, "inventory", SimpleNamespace(get_host={NAME: host}.get))
-    questions = quay.anticipated(lab)
+    monkeypatch.setattr(quay, "inventory", SimpleNamespace(get_host={NAME: site.host()}.get))
+    questions = quay.early_questions(site.lab())
     for ask in questions:
         ask()
     assert len(questions) == asked
     assert bool(site.quay.seen) is bool(asked)
-    assert host.messages == []
+
+
+def test_a_password_that_was_refused_early_is_not_tried_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.quay.users[USER] = "another"
+    host, lab = site.host(), site.lab()
+    monkeypatch.setattr("sys.argv", ["pyinfra", "-y", "deploy.py"])
+    monkeypatch.setattr(Docker, "due", lambda *arguments: None)
+    monkeypatch.setattr(quay, "inventory", SimpleNamespace(get_host={NAME: host}.get))
+    for ask in quay.early_questions(lab):
+        ask()
+    (command,) = host.operate(quay.superuser_present, plan=lab)
+    assert "can't sign in as a superuser" in _failure(command, host)
+    assert site.quay.seen.count("POST /api/v1/signin") == 1
 
 
 def test_bad_health_is_reported_in_one_line(site: Site) -> None:
