@@ -26,7 +26,7 @@ from quaylab.services import SERVICES
 
 
 def concerns(plan: Plan) -> bool:
-    """Whether the current host has a service of the registry, or a container of one that left it."""
+    """Whether the current host has a service of ours, or a container of one that has left it."""
     labels = plan.machines[host.name].containers.values()
     return host.name in plan.topology.engine_hosts() or any(DIGEST_LABEL in each for each in labels)
 

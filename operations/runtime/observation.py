@@ -1,8 +1,8 @@
 """A cache of facts, which is valid until the run changes something.
 
-pyinfra asks each fact while it plans an operation and again while it executes it, and each question
-takes a round trip. Here one command asks a host all the facts that a run needs for certain. The
-answers are used until an operation has executed a command.
+pyinfra asks each fact when an operation is executed, and without -y also when it is planned; each
+question takes a round trip. Here one command asks a host all the facts that a run needs for
+certain. The answers are used until an operation has executed a command.
 """
 
 from __future__ import annotations

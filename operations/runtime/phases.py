@@ -1,4 +1,4 @@
-"""Planning and execution: pyinfra calls an operation once for each.
+"""Planning and execution: without -y, pyinfra calls an operation once for each.
 
 While a run is planned, an operation decides from facts what it would change. Some answers exist
 only later: a service that this run starts can't be asked yet, and a check or a printed summary
