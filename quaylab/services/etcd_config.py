@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from quaylab.endpoints import netloc
+from quaylab.model import LOOPBACK
 from quaylab.paths import ETC
 from quaylab.services import member_certificate
 
@@ -16,11 +17,13 @@ DATA = "/var/lib/quaylab-etcd"
 MEMBERS = "members"
 # Reads the variables of both files.
 VARIABLES = f"set -a; . {ETC}/environment; . {ETC}/{MEMBERS}"
-# Succeeds only while a majority of the members agrees. Not by --endpoints: etcdctl refuses the
-# option beside the variable.
+# Succeeds only while a majority of the members agrees. It asks the member itself inside its
+# container, whose address is in no certificate: at its published address a container doesn't reach
+# itself where Podman runs and the kernel has br_netfilter, as on hosts that have Docker as well.
+# Not by --endpoints: etcdctl refuses the option beside the variable.
 HEALTH = (
-    f"bash -c 'set -a; . {ETC}/environment; "
-    "ETCDCTL_ENDPOINTS=$ETCD_ADVERTISE_CLIENT_URLS etcdctl endpoint health'"
+    f"bash -c 'set -a; . {ETC}/environment; ETCDCTL_ENDPOINTS=https://{LOOPBACK}:{CLIENT_PORT} "
+    "etcdctl --insecure-skip-tls-verify endpoint health'"
 )
 
 

@@ -119,7 +119,10 @@ def test_it_keeps_its_data_in_a_volume() -> None:
 
 
 def test_its_health_is_the_majoritys() -> None:
-    assert "etcdctl endpoint health" in workload("etcd", _run()).container.health
+    """Asked inside the container: some hosts don't lead it back to itself by its own address."""
+    health = workload("etcd", _run()).container.health
+    assert "ETCDCTL_ENDPOINTS=https://127.0.0.1:2379 etcdctl " in health
+    assert health.endswith(" endpoint health'")
 
 
 def test_files_are_etcds_alone() -> None:
