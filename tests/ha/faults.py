@@ -5,6 +5,8 @@ from __future__ import annotations
 from facts.balancer import Balancer
 from tests.ha.cluster import answer
 from tests.ha.load import Counts, Load
+from tests.machine import engines
+from tests.machine.deployment import Deployment
 from tests.machine.machines import Machine, wait_until
 
 # Seconds in which no client may be without an answer when a node, a balancer or a machine is lost:
@@ -33,6 +35,13 @@ def assert_survived(counts: Counts, load: Load) -> None:
     assert counts.pulls
     assert counts.gap <= GAP
     assert load.lost(counts) == []
+
+
+def assert_nothing_left(lab: Deployment) -> None:
+    """Assert that a run after containers have restarted finds nothing to do but what a restart
+    with this engine always leaves."""
+    changed = [name for name, _ in lab.run().changed()]
+    assert {*changed} <= {*engines.repeated_after_a_restart(lab.machines["quay"].engine)}
 
 
 def holder(machines: list[Machine], address: str, not_on: Machine | None = None) -> Machine:

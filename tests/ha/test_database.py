@@ -9,7 +9,7 @@ import pytest
 
 from tests.ha.cluster import DATABASE, Cluster, inside
 from tests.ha.conftest import Growth
-from tests.ha.faults import GAP, is_whole, kill_container
+from tests.ha.faults import GAP, assert_nothing_left, is_whole, kill_container
 from tests.ha.load import Counts, Load
 from tests.machine import engines
 from tests.machine.deployment import Deployment
@@ -118,7 +118,7 @@ def test_a_killed_daemon_of_the_leader_loses_nothing(
         load.await_push(gap)
     cluster.await_whole()
     _assert_nothing_lost(counts, load, gap)
-    assert deployed.run().changed() == []
+    assert_nothing_left(deployed)
 
 
 def test_a_killed_redis_is_not_missed(deployed: Deployment, cluster: Cluster, load: Load) -> None:
@@ -143,7 +143,7 @@ def test_the_leaders_machine_is_lost(deployed: Deployment, cluster: Cluster, loa
     lost.start()
     cluster.await_whole()
     _assert_nothing_lost(counts, load, GAP_WITHOUT_LEADER)
-    assert deployed.run().changed() == []
+    assert_nothing_left(deployed)
 
 
 def test_a_leader_without_network_accepts_nothing(
@@ -185,7 +185,7 @@ def test_two_lost_machines_stop_the_registry_and_lose_nothing(
     cluster.await_whole()
     wait_until(lambda: is_whole(cluster.machines), "all nodes are in service", timeout=120)
     assert load.lost(before) == []
-    assert deployed.run().changed() == []
+    assert_nothing_left(deployed)
 
 
 @pytest.mark.long
@@ -202,7 +202,7 @@ def test_all_machines_lose_power_at_once(
     wait_until(lambda: is_whole(cluster.machines), "all nodes are in service", timeout=120)
     assert counts.pushed
     assert load.lost(counts) == []
-    assert deployed.run().changed() == []
+    assert_nothing_left(deployed)
 
 
 @pytest.mark.long

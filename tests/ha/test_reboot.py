@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.ha.cluster import Cluster
-from tests.ha.faults import is_whole
+from tests.ha.faults import assert_nothing_left, is_whole
 from tests.ha.load import Load
 from tests.machine.deployment import Deployment
 from tests.machine.machines import Machine, run, wait_until
@@ -33,7 +33,7 @@ def test_machines_reboot_one_after_the_other(
     assert counts.pulls
     assert load.lost(counts) == []
     wait_until(lambda: is_whole(machines), "all nodes are in service again", timeout=120)
-    assert upgraded.run().changed() == []
+    assert_nothing_left(upgraded)
 
 
 def _boot(machine: Machine) -> str:
