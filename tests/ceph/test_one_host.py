@@ -24,7 +24,8 @@ from tests.machine.machines import ImageName, Machine, MachineFactory, Operator,
 from tests.machine.registry_client import RegistryClient
 from tests.machine.watch import Watch
 
-pytestmark = [engines.FOR_BOTH, pytest.mark.long_with_podman]
+# Podman's seccomp profile refuses what Debian's Ceph needs, so a run with both is refused.
+pytestmark = pytest.mark.parametrize("engine", ["docker"], indirect=True, scope="module")
 
 SHELL = ("exec", "--interactive", "quaylab-ceph")
 BUCKET = "quay-storage"
