@@ -19,7 +19,7 @@ from operations.runtime.observation import ask
 from operations.services.nodes import former_nodes_of
 from quaylab import blob_copy
 from quaylab.checks import ownership
-from quaylab.model import DIGEST_LABEL, NETWORK, PATH_LABEL, container_name
+from quaylab.model import NETWORK, PATH_LABEL, container_name
 from quaylab.paths import ETC, VAR
 from quaylab.plan import Plan, refuse_teardown
 from quaylab.services import SERVICES
@@ -27,8 +27,8 @@ from quaylab.services import SERVICES
 
 def concerns(plan: Plan) -> bool:
     """Whether the current host has a service of ours, or a container of one that has left it."""
-    labels = plan.machines[host.name].containers.values()
-    return host.name in plan.topology.engine_hosts() or any(DIGEST_LABEL in each for each in labels)
+    own = plan.machines[host.name].own_containers
+    return host.name in plan.topology.engine_hosts() or bool(own)
 
 
 def check_owner(plan: Plan) -> None:

@@ -13,7 +13,6 @@ from operations.runtime.commands import fail, quoted
 from operations.runtime.observation import ask
 from quaylab.engines.state import EngineState
 from quaylab.model import (
-    DIGEST_LABEL,
     LOW_SHARES,
     NETWORK,
     NORMAL_SHARES,
@@ -132,8 +131,8 @@ def is_running(engine: EngineState, wanted: Container) -> bool:
 def is_former(plan: Plan, service: str, name: str) -> bool:
     """Whether a connected host had a service's container of ours when the run began, and is no
     longer one of its hosts."""
-    labels = plan.machines[name].containers.get(container_name(service), {})
-    return DIGEST_LABEL in labels and name not in plan.topology.hosts[service]
+    own = plan.machines[name].own_containers
+    return container_name(service) in own and name not in plan.topology.hosts[service]
 
 
 @operation()

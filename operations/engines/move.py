@@ -23,7 +23,6 @@ from quaylab import engine_move
 from quaylab.checks import engine_choice
 from quaylab.engine_move import is_moved, target
 from quaylab.engines import PODMAN, ContainerEngine
-from quaylab.model import DIGEST_LABEL
 from quaylab.plan import Plan
 from quaylab.services.quay_nodes import Node
 
@@ -127,8 +126,7 @@ def _stop(plan: Plan) -> Generator[PyinfraCommand]:
         yield FunctionCommand(patroni.hand_over, (plan,), {})
     workloads = {each.container.name: each for each in reversed(plan.workloads_of(host.name))}
     # Those that this run would not start as well.
-    ours = (name for name, labels in machine.containers.items() if DIGEST_LABEL in labels)
-    others = sorted(name for name in ours if name not in workloads)
+    others = sorted(machine.own_containers - workloads.keys())
     for name in (*(name for name in workloads if name in found), *others):
         workload = workloads.get(name)
         if workload and workload.before_stop and found[name].state == "running":

@@ -16,7 +16,7 @@ from operations.hosts import files
 from operations.runtime.commands import complain, connector_arguments
 from operations.runtime.observation import Question, ask, question
 from operations.services import balancers
-from quaylab.model import DIGEST_LABEL, ManagedFile
+from quaylab.model import ManagedFile
 from quaylab.paths import VAR
 from quaylab.plan import Plan
 from quaylab.services.base import Workload
@@ -75,12 +75,9 @@ def former_removed(plan: Plan) -> Generator[PyinfraCommand]:
 
 def former_nodes_of(plan: Plan, host: str) -> list[Node]:
     """Return the nodes that a connected host had when the run began, and that are not wanted."""
-    found = plan.machines[host].containers
-    return [
-        node
-        for node in former_nodes(plan.settings, plan.topology, host)
-        if DIGEST_LABEL in found.get(node.container, {})
-    ]
+    own = plan.machines[host].own_containers
+    nodes = former_nodes(plan.settings, plan.topology, host)
+    return [node for node in nodes if node.container in own]
 
 
 def containers_on(plan: Plan, host: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from quaylab import __version__
 from quaylab.hosts.machine import Machine
-from quaylab.model import CREDENTIALS_LABEL, DIGEST_LABEL, ManagedFile
+from quaylab.model import CREDENTIALS_LABEL, ManagedFile
 from quaylab.paths import REGISTRY_NOTE, STORAGE_NOTE
 from quaylab.secrets.credentials import Credentials, Store
 from quaylab.services.base import Workload
@@ -51,7 +51,7 @@ def owners(machine: Machine) -> dict[str, list[str]]:
     note = read_note(machine)
     for name, labels in machine.containers.items():
         # Containers from before this label belong to the owner of the note.
-        default = note.fingerprint if note and DIGEST_LABEL in labels else None
+        default = note.fingerprint if note and name in machine.own_containers else None
         if owner := labels.get(CREDENTIALS_LABEL, default):
             found.setdefault(owner, []).append(f"container {name}")
     return found
@@ -59,12 +59,9 @@ def owners(machine: Machine) -> dict[str, list[str]]:
 
 def foreign_containers(machine: Machine, workloads: Iterable[Workload]) -> list[str]:
     """Return containers with the names of ours that Quaylab has not made."""
+    foreign = machine.containers.keys() - machine.own_containers
     names = [workload.container.name for workload in workloads]
-    return [
-        name
-        for name in names
-        if name in machine.containers and DIGEST_LABEL not in machine.containers[name]
-    ]
+    return [name for name in names if name in foreign]
 
 
 def problems(name: str, machine: Machine, credentials: Credentials, store: Store) -> Iterator[str]:

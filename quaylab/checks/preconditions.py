@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from quaylab.engines import BY_NAME, DOCKER
 from quaylab.hosts.machine import Machine
-from quaylab.model import DIGEST_LABEL, container_name
+from quaylab.model import container_name
 from quaylab.services.base import Port, Workload
 from quaylab.settings.loading import Settings
 
@@ -96,7 +96,7 @@ def _ports(
         if workload.container.host_network and workload.container.name not in machine.containers
     }
     taken = machine.listening - machine.published
-    if DIGEST_LABEL in machine.containers.get(container_name("balancer"), {}):
+    if container_name("balancer") in machine.own_containers:
         # A balancer of ours, removed if this host is no longer one. Its ports aren't known.
         taken = frozenset()
     first: dict[int, str] = {}

@@ -30,8 +30,7 @@ class EngineReport:
     def ours(self) -> list[str]:
         """The names of what Quaylab has made in the engine."""
         volumes = [each.name for each in self.volumes if CREDENTIALS_LABEL in each.labels]
-        containers = [name for name, labels in self.containers.items() if DIGEST_LABEL in labels]
-        return sorted({*volumes, *containers})
+        return sorted({*volumes, *_own(self.containers)})
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,11 @@ class Machine:
     engines: Mapping[str, EngineReport] = field(default_factory=dict)
     container_engine: str = DOCKER.name
 
+    @property
+    def own_containers(self) -> frozenset[str]:
+        """The names of the containers that Quaylab has made, also of stopped ones."""
+        return _own(self.containers)
+
     def using(self, name: str) -> Machine:
         """Return the host with what one of its engines reports."""
         report = self.engines.get(name)
@@ -143,3 +147,7 @@ class Machine:
     @property
     def os_major(self) -> int:
         return int(self.os_version.split(".")[0] or 0)
+
+
+def _own(containers: Mapping[str, Mapping[str, str]]) -> frozenset[str]:
+    return frozenset(name for name, labels in containers.items() if DIGEST_LABEL in labels)
