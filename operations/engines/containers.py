@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 from pyinfra import host, inventory, logger
 from pyinfra.api import QuoteString, StringCommand, operation
@@ -107,14 +107,21 @@ def announce_interruptions(plan: Plan) -> None:
 
     It is printed before anything is changed, and before a user is asked to agree.
     """
+    for name, workload, change in due_changes(plan):
+        wanted = workload.container
+        how = interruption(plan.machines[name].state, wanted, change)
+        if how and workload.interruption:
+            notice = f"{wanted.name} will be {how}: {workload.interruption}"
+            inventory.get_host(name).log_styled(notice, fg="yellow", log_func=logger.warning)
+
+
+def due_changes(plan: Plan) -> Iterator[tuple[str, Workload, str]]:
+    """Yield each change that a container needs, with its host and its workload, as the hosts were
+    when the run began."""
     for name, machine in plan.machines.items():
         for workload in plan.workloads_of(name):
-            wanted = workload.container
-            change = plan.engine_of(name).due(machine.state, wanted)
-            how = interruption(machine.state, wanted, change)
-            if how and workload.interruption:
-                notice = f"{wanted.name} will be {how}: {workload.interruption}"
-                inventory.get_host(name).log_styled(notice, fg="yellow", log_func=logger.warning)
+            if change := plan.engine_of(name).due(machine.state, workload.container):
+                yield name, workload, change
 
 
 def interruption(engine: EngineState, wanted: Container, change: str | None) -> str | None:

@@ -18,7 +18,7 @@ from facts.containers import Engine
 from facts.engines import host_engine
 from facts.files import Files
 from facts.network import UnreachableTargets
-from operations.engines.containers import needed_change, network_and_volume
+from operations.engines.containers import due_changes, needed_change, network_and_volume
 from operations.hosts import files, reach
 from operations.hosts.reach import registry, tunnel
 from operations.runtime.commands import complain, fail
@@ -256,12 +256,9 @@ def early_questions(plan: Plan) -> list[Callable[[], object]]:
     prompt: the answers would be old after that.
     """
     leader = plan.topology.leader
-    due = (
-        plan.engine_of(name).due(machine.state, each.container)
-        for name, machine in plan.machines.items()
-        for each in plan.workloads_of(name)
-    )
-    if is_legacy(plan.version) or leader not in plan.machines or not executes_at_once() or any(due):
+    if is_legacy(plan.version) or leader not in plan.machines or not executes_at_once():
+        return []
+    if any(due_changes(plan)):
         return []
     host = inventory.get_host(leader)
     questions: list[Callable[[], object]] = [partial(health_line, host, plan)]
