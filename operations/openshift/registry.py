@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -19,7 +18,7 @@ from operations.runtime.observation import recall
 from operations.runtime.phases import postpone
 from operations.services import superuser
 from quaylab.clients.probes import Unreachable
-from quaylab.clients.registry import Health, Registry, RegistryError
+from quaylab.clients.registry import Registry, RegistryError
 from quaylab.openshift import front
 from quaylab.openshift.objects import DIGEST
 from quaylab.openshift.operator.state import current_version
@@ -40,16 +39,14 @@ def reachable(plan: ClusterPlan) -> Generator[FunctionCommand]:
 
 def _await_front(state: State, host: Host, plan: ClusterPlan) -> bool:
     timeout = plan.registry.settings.health_timeout
-    end = time.monotonic() + timeout
-    while reason := superuser.refusal(partial(opened, host, plan)):
-        if time.monotonic() > end:
-            return complain(
-                host,
-                f"Quay's pods are ready, but {plan.registry.topology.url} doesn't answer from "
-                f"{host.name} within {timeout} s: {reason}",
-            )
-        time.sleep(1)
-    return True
+    reason = superuser.await_answer(partial(opened, host, plan), timeout, pause=1)
+    if reason is None:
+        return True
+    return complain(
+        host,
+        f"Quay's pods are ready, but {plan.registry.topology.url} doesn't answer from "
+        f"{host.name} within {timeout} s: {reason}",
+    )
 
 
 @contextmanager
@@ -168,10 +165,5 @@ def health_line(host: Host, plan: ClusterPlan) -> str:
     Raises:
         RegistryError: the registry doesn't answer, or its end-to-end health is bad.
     """
-    with opened(host, plan) as client:
-        health: Health = client.health()
-    if not health.ok:
-        raise RegistryError(
-            f"/health/endtoend of {plan.registry.topology.url}: failing: {health.failing}"
-        )
+    health = superuser.good_health(plan.registry, partial(opened, host, plan))
     return f"{', '.join(health.services)} healthy"

@@ -11,9 +11,10 @@ from operations import credentials
 from operations.openshift import inquiry, kubectl, objects
 from operations.openshift.kubectl import ClusterError
 from operations.runtime.commands import ask_at_terminal, host_inputs, refusals
+from operations.runtime.invocation import is_dry
 from operations.runtime.once import OncePerRun
 from operations.runtime.purpose import Purpose
-from operations.runtime.reports import is_dry, reports
+from operations.runtime.reports import reports
 from operations.services import external_services
 from quaylab import plan as plans
 from quaylab.openshift import refusals as refused

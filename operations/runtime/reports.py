@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 
 import gevent
 from paramiko import SSHException
@@ -17,28 +15,13 @@ from pyinfra.context import ctx_host
 from facts.machine import Machine as MachineFact
 from operations.runtime import host_locks
 from operations.runtime.commands import inventory_arguments
+from operations.runtime.invocation import is_dry
 from operations.runtime.purpose import Purpose
 from quaylab import locks
 from quaylab.checks import host_reports
 from quaylab.hosts.machine import Machine
 from quaylab.problems import refuse
 from quaylab.secrets.credentials import Store
-
-
-def is_dry() -> bool:
-    """Whether the run only shows what it would do: it writes nothing then, and takes no lock.
-    pyinfra has no attribute that says so."""
-    return "--dry" in sys.argv
-
-
-def executes_at_once() -> bool:
-    """Whether the run executes its operations without a question to the user before."""
-    return not is_dry() and not {"-y", "--yes"}.isdisjoint(sys.argv)
-
-
-def deploys_quay() -> bool:
-    """Whether the run includes tasks/quay.py."""
-    return any(Path(word).name in ("deploy.py", "quay.py") for word in sys.argv)
 
 
 def lock(

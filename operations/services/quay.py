@@ -22,12 +22,12 @@ from operations.engines.containers import due_changes, needed_change, network_an
 from operations.hosts import files, reach
 from operations.hosts.reach import registry, tunnel
 from operations.runtime.commands import complain, fail
+from operations.runtime.invocation import executes_at_once, includes_quay
 from operations.runtime.observation import Question, ask, ask_each, question, recall
 from operations.runtime.phases import postpone
-from operations.runtime.reports import deploys_quay, executes_at_once
 from operations.services import dumps, superuser
 from quaylab.clients.probes import Unreachable
-from quaylab.clients.registry import Health, RegistryError
+from quaylab.clients.registry import RegistryError
 from quaylab.engines.log_summary import SUMMARY
 from quaylab.engines.state import EngineState
 from quaylab.model import LOOPBACK, NETWORK, ManagedFile
@@ -175,21 +175,19 @@ def balanced(plan: Plan) -> Generator[FunctionCommand]:
 
 
 def _await_front(state: State, host: Host, plan: Plan) -> bool:
-    end = time.monotonic() + FRONT_TIMEOUT
-    while reason := superuser.refusal(partial(registry, host, plan)):
-        if time.monotonic() > end:
-            addresses = plan.topology.addresses
-            nodes = ", ".join(
-                f"{addresses.get(node.host, node.address)}:{node.port}" for node in plan.nodes
-            )
-            return complain(
-                host,
-                f"the nodes are healthy, but the registry doesn't answer at the balancer, "
-                f"{plan.topology.front}:{plan.topology.https_port}, within {FRONT_TIMEOUT} s: "
-                f"{reason}; look at what the balancer says of {nodes}",
-            )
-        time.sleep(0.5)
-    return True
+    reason = superuser.await_answer(partial(registry, host, plan), FRONT_TIMEOUT, pause=0.5)
+    if reason is None:
+        return True
+    addresses = plan.topology.addresses
+    nodes = ", ".join(
+        f"{addresses.get(node.host, node.address)}:{node.port}" for node in plan.nodes
+    )
+    return complain(
+        host,
+        f"the nodes are healthy, but the registry doesn't answer at the balancer, "
+        f"{plan.topology.front}:{plan.topology.https_port}, within {FRONT_TIMEOUT} s: "
+        f"{reason}; look at what the balancer says of {nodes}",
+    )
 
 
 @operation()
@@ -243,7 +241,8 @@ def health_line(host: Host, plan: Plan) -> str:
         RegistryError: the registry doesn't answer, or its end-to-end health is bad.
     """
     answers = reach.services(host, plan)
-    health = recall(host, "health", lambda: _good_health(host, plan))
+    open_registry = partial(registry, host, plan)
+    health = recall(host, "health", lambda: superuser.good_health(plan, open_registry))
     servers = [answer.server for answer in answers.values()]
     return f"{', '.join([*servers, *health.services])} healthy"
 
@@ -263,7 +262,7 @@ def early_questions(plan: Plan) -> list[Callable[[], object]]:
     host = inventory.get_host(leader)
     questions: list[Callable[[], object]] = [partial(health_line, host, plan)]
     # Of several passwords one is wrong, and after each wrong one Quay locks the user out.
-    if deploys_quay() and not plan.credentials.superuser_passwords_before:
+    if includes_quay() and not plan.credentials.superuser_passwords_before:
         questions.append(partial(_knows_superuser, host, plan))
     return questions
 
@@ -276,14 +275,6 @@ def _knows_superuser(host: Host, plan: Plan) -> bool | None:
     if known is False:
         _refusing.add(host)
     return known
-
-
-def _good_health(host: Host, plan: Plan) -> Health:
-    with registry(host, plan) as quay:
-        health = quay.health()
-    if not health.ok:
-        raise RegistryError(f"/health/endtoend of {plan.topology.url}: failing: {health.failing}")
-    return health
 
 
 def _is_still_down(plan: Plan) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
@@ -9,7 +10,7 @@ from pyinfra.api import Host
 
 from operations.credentials import save
 from operations.runtime.commands import complain
-from quaylab.clients.registry import Registry, RegistryError
+from quaylab.clients.registry import Health, Registry, RegistryError
 from quaylab.plan import Plan
 
 VERIFICATION = "quaylab-verification-"
@@ -25,6 +26,29 @@ def refusal(open_registry: Open) -> str | None:
     except RegistryError as error:
         return str(error)
     return None if health.ok else f"failing: {health.failing}"
+
+
+def await_answer(open_registry: Open, seconds: float, pause: float) -> str | None:
+    """Wait until the registry answers and is well; return why it isn't after so many seconds."""
+    end = time.monotonic() + seconds
+    while reason := refusal(open_registry):
+        if time.monotonic() > end:
+            return reason
+        time.sleep(pause)
+    return None
+
+
+def good_health(plan: Plan, open_registry: Open) -> Health:
+    """Return the registry's end-to-end health.
+
+    Raises:
+        RegistryError: it doesn't answer, or its health is bad.
+    """
+    with open_registry() as quay:
+        health = quay.health()
+    if not health.ok:
+        raise RegistryError(f"/health/endtoend of {plan.topology.url}: failing: {health.failing}")
+    return health
 
 
 def is_known(plan: Plan, open_registry: Open) -> bool | None:
