@@ -7,7 +7,6 @@ import json
 import tarfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,16 +17,12 @@ from facts.ceph import Ceph, CephState
 from quaylab.clients.registry import Registry, RegistryError
 from quaylab.model import DIGEST_LABEL
 from quaylab.services.ceph import SWIFT_USER
-from tests.machine import engines
 from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
-from tests.machine.machines import ImageName, Machine, MachineFactory, Operator, wait_until
+from tests.machine.machines import Machine, MachineFactory, Operator, wait_until
 from tests.machine.registry_client import RegistryClient
 from tests.machine.watch import Watch
 
-# Podman's seccomp profile refuses what Debian's Ceph needs, so a run with both is refused.
-pytestmark = pytest.mark.parametrize("engine", ["docker"], indirect=True, scope="module")
-
-SHELL = ("exec", "--interactive", "quaylab-ceph")
+SHELL = ("docker", "exec", "--interactive", "quaylab-ceph")
 BUCKET = "quay-storage"
 
 
@@ -42,7 +37,7 @@ def timed(what: str) -> Iterator[None]:
 def memory(machine: Machine, container: str) -> str:
     """Return the memory of a container's processes."""
     pages = machine.run(
-        f"{machine.engine} top {container} -o pid,rss,comm | "
+        f"docker top {container} -o pid,rss,comm | "
         "awk 'NR > 1 { sum += $2 } END { print int(sum / 1024) }'"
     ).stdout
     return f"{pages.strip()} MB resident"
@@ -50,7 +45,7 @@ def memory(machine: Machine, container: str) -> str:
 
 def state(machine: Machine) -> CephState:
     fact = Ceph()
-    said = machine.run(str(fact.command(shell=(machine.engine, *SHELL)).get_raw_value())).stdout
+    said = machine.run(str(fact.command(shell=SHELL).get_raw_value())).stdout
     found = fact.process(said.splitlines())
     assert found, "Ceph does not answer"
     return found
@@ -60,26 +55,14 @@ def state(machine: Machine) -> CephState:
 def lab(
     machine_factory: MachineFactory,
     operator: Operator,
-    engine: ImageName,
-    images: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Deployment]:
-    needed = {"objects": ["ceph"], "quay": ["postgresql", "redis", "quay"]}
-    with timed("two machines"), ThreadPoolExecutor() as pool:
-        objects, quay = pool.map(
-            lambda name: engines.machine(machine_factory, name, engine, images, needed[name]),
-            needed,
-        )
+    with timed("two machines"):
+        objects, quay = machine_factory.together(["objects", "quay"])
     groups = {"ceph": [objects], "quay": [quay], "database": [quay], "redis": [quay]}
     folder = tmp_path_factory.mktemp("ceph")
     lab = Deployment.of(
-        operator,
-        folder,
-        groups,
-        ceph_quota_gb=5,
-        ceph_swift=True,
-        storage_proxy=True,
-        **engines.settings(engine),
+        operator, folder, groups, ceph_quota_gb=5, ceph_swift=True, storage_proxy=True
     )
     yield lab
     lab.forget()
@@ -114,7 +97,7 @@ def client(deployed: Deployment, images: dict[str, str]) -> RegistryClient:
         entry = tarfile.TarInfo("pushed")
         entry.size = len(text)
         archive.addfile(entry, io.BytesIO(text))
-    machine.run(f"{machine.engine} import - small", input=layer.getvalue())
+    machine.run("docker import - small", input=layer.getvalue())
     assert client.login(ADMIN, deployed.password).returncode == 0
     return client
 
@@ -163,9 +146,11 @@ def test_second_run_changes_nothing(deployed: Deployment) -> None:
 
 
 def test_user_has_the_quota(deployed: Deployment) -> None:
-    ceph = deployed.machines["ceph"]
-    command = f"{ceph.engine} {' '.join(SHELL)} radosgw-admin user info --uid=quay"
-    output = ceph.run(command).stdout
+    output = (
+        deployed.machines["ceph"]
+        .run(f"{' '.join(SHELL)} radosgw-admin user info --uid=quay")
+        .stdout
+    )
     quota = json.loads(output)["user_quota"]
     assert quota["enabled"]
     assert quota["max_size"] == 5 * 1024**3
@@ -181,8 +166,7 @@ def test_pushed_blobs_are_in_the_bucket(
         assert client.pull(f"{ADMIN}/small:1")
     stored = s3.list_objects_v2(Bucket=BUCKET)["Contents"]
     assert len(stored) >= before + 2, "layer and configuration"
-    quay = deployed.machines["quay"]
-    on_quay = quay.run(f"{quay.engine} volume ls --quiet").stdout.split()
+    on_quay = deployed.machines["quay"].run("docker volume ls --quiet").stdout.split()
     assert "quaylab-quay-storage" not in on_quay
 
 
@@ -214,10 +198,10 @@ def test_registry_reports_a_stopped_gateway_and_recovers_by_itself(
 ) -> None:
     ceph = deployed.machines["ceph"]
     assert endtoend(deployed)
-    ceph.run(engines.stop(ceph.engine, "quaylab-ceph"))
+    ceph.run("docker stop quaylab-ceph")
     with timed("endtoend while Ceph is down"):
         assert not endtoend(deployed)
-    ceph.run(engines.start(ceph.engine, "quaylab-ceph"))
+    ceph.run("docker start quaylab-ceph")
     with timed("recovery"):
         wait_until(lambda: endtoend(deployed), "Quay is well again", timeout=120)
     assert client.pull(f"{ADMIN}/small:1")
@@ -242,8 +226,7 @@ def test_everything_is_back_after_a_reboot(deployed: Deployment, client: Registr
 def test_removed_container_comes_back_with_its_objects(
     deployed: Deployment, client: RegistryClient
 ) -> None:
-    ceph = deployed.machines["ceph"]
-    ceph.run(engines.remove(ceph.engine, "quaylab-ceph"))
+    deployed.machines["ceph"].run("docker rm --force --volumes quaylab-ceph")
     changed = deployed.run().changed()
     assert [name.rpartition(" | ")[2] for name, _ in changed] == ["Run Ceph"]
     assert client.pull(f"{ADMIN}/small:1")
@@ -266,11 +249,10 @@ def test_rotation_changes_the_keys(
 
 def test_teardown_keeps_the_data_and_purge_removes_it(deployed: Deployment) -> None:
     ceph = deployed.machines["ceph"]
-    ours = f"{ceph.engine} ps --all --quiet --filter label={DIGEST_LABEL}"
+    ours = f"docker ps --all --quiet --filter label={DIGEST_LABEL}"
     assert ceph.run(ours).stdout
     deployed.run("tasks/teardown.py").check()
     assert ceph.run(ours).stdout == ""
-    volumes = f"{ceph.engine} volume ls --quiet"
-    assert "quaylab-ceph" in ceph.run(volumes).stdout
+    assert "quaylab-ceph" in ceph.run("docker volume ls --quiet").stdout
     deployed.run("tasks/teardown.py", "--data", f"purge={HOSTNAME}").check()
-    assert "quaylab-ceph" not in ceph.run(volumes).stdout
+    assert "quaylab-ceph" not in ceph.run("docker volume ls --quiet").stdout

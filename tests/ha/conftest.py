@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -39,11 +38,9 @@ def engine(request: pytest.FixtureRequest) -> ImageName:
 def machines(
     machine_factory: MachineFactory, engine: ImageName, images: dict[str, str]
 ) -> Iterator[list[Machine]]:
-    with ThreadPoolExecutor() as pool:
-        made = pool.map(
-            lambda name: engines.machine(machine_factory, name, engine, images, NEEDED), NAMES
-        )
-    machines = list(made)
+    machines = machine_factory.together(
+        NAMES, lambda name: engines.machine(machine_factory, name, engine, images, NEEDED)
+    )
     yield machines
     for machine in machines:
         machine.destroy()

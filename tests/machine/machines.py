@@ -413,10 +413,12 @@ class MachineFactory:
         self._operator.trust(machine, host_keys.splitlines())
         return machine
 
-    def together(self, names: Iterable[str]) -> list[Machine]:
-        """Return stocked machines, made at the same time."""
+    def together(
+        self, names: Iterable[str], make: Callable[[str], Machine] | None = None
+    ) -> list[Machine]:
+        """Return machines that are made at the same time: stocked ones, or as ``make`` does."""
         with ThreadPoolExecutor() as pool:
-            return list(pool.map(lambda name: self(name, "stocked"), names))
+            return list(pool.map(make or (lambda name: self(name, "stocked")), names))
 
     def close(self) -> None:
         """Remove every machine, volume and network of the session, also of its other factories."""
