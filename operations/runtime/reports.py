@@ -43,7 +43,8 @@ def lock(
 
 
 def reports(started: Mapping[str, Iterable[str]]) -> dict[str, Machine]:
-    """Return the reports of all connected hosts, which are asked at the same time.
+    """Return the reports of all connected hosts, which are asked at the same time, in the order of
+    the inventory: the run's operations follow it, and pyinfra itself keeps the hosts in a set.
 
     Args:
         started: where the report's command runs already, the lines from which
@@ -52,7 +53,8 @@ def reports(started: Mapping[str, Iterable[str]]) -> dict[str, Machine]:
     Raises:
         Refusal: a host reports nothing.
     """
-    hosts: list[Host] = list(state.inventory.get_active_hosts())
+    connected = state.inventory.get_active_hosts()
+    hosts: list[Host] = [host for host in state.inventory if host in connected]
     jobs = [gevent.spawn(_report, host, started.get(host.name, ())) for host in hosts]
     gevent.joinall(jobs)
     answers = {host.name: job.get() for host, job in zip(hosts, jobs, strict=True)}
