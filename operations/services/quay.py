@@ -12,6 +12,7 @@ import urllib3
 from pyinfra import host, inventory, state
 from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
+from pyinfra.context import ctx_host
 from urllib3.exceptions import HTTPError
 
 from facts.containers import Engine
@@ -147,7 +148,9 @@ def superuser_present(plan: Plan) -> Generator[FunctionCommand]:
     """
     is_refused = False
     if not plan.credentials.superuser_passwords_before:
-        known = None if _is_still_down(plan) else _knows_superuser(host, plan)
+        # The host itself: pyinfra's `host` stands for each in turn, and is remembered as any.
+        current: Host = ctx_host.get()  # type: ignore[no-untyped-call]
+        known = None if _is_still_down(plan) else _knows_superuser(current, plan)
         if known:
             host.noop(f"{plan.settings.quay_superuser} is there and a superuser")
             return

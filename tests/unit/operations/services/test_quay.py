@@ -418,6 +418,14 @@ def test_health_and_superuser_are_asked_early_if_the_answers_serve(
     assert bool(site.quay.seen) is bool(asked)
 
 
+def test_a_refusal_is_remembered_of_the_host_itself(site: Site) -> None:
+    """pyinfra's `host` would be taken for any other one."""
+    site.quay.users[USER] = "another"
+    host = site.host()
+    host.operate(quay.superuser_present, plan=site.lab())
+    assert id(host) in map(id, quay._refusing)
+
+
 def test_a_password_that_was_refused_early_is_not_tried_again(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
