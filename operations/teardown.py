@@ -25,7 +25,7 @@ from quaylab.plan import Plan, refuse_teardown
 from quaylab.services import SERVICES
 
 
-def concerns(plan: Plan) -> bool:
+def is_needed(plan: Plan) -> bool:
     """Whether the current host has a service of ours, or a container of one that has left it."""
     own = plan.machines[host.name].own_containers
     return host.name in plan.topology.engine_hosts() or bool(own)

@@ -44,7 +44,7 @@ if place and plan.topology.members:
         local.include("tasks/etcd.py")
         local.include("tasks/database.py")
 
-    patroni.leading(name="Have the database led where the dump is", plan=plan, place=place)
+    patroni.made_leader(name="Have the database led where the dump is", plan=plan, place=place)
 elif host.name in plan.topology.hosts["database"]:
     server = plan.workload("database", host.name)
 
@@ -64,6 +64,6 @@ if host.name in plan.topology.quay:
 if host.name == plan.topology.leader:
     next_command.printed(
         name="Print the next command",
-        done=dumps.after_restoring(plan, version),
+        done=dumps.restored_message(plan, version),
         data={"quay_version": version or "VERSION"},
     )

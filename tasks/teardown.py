@@ -16,7 +16,7 @@ plan = begin(Purpose.RECOVER)
 teardown.check_owner(plan)
 members = plan.topology.hosts["ceph"]
 
-if teardown.concerns(plan):
+if teardown.is_needed(plan):
     keepalived.absent(name="Give up the virtual address")
 
     teardown.containers(name="Remove containers and network", plan=plan)

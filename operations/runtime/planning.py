@@ -47,7 +47,7 @@ from quaylab.settings.loading import HostInput
 PATIENCE = 5
 
 
-def plan_of(
+def make_plan(
     purpose: Purpose, hosts: list[HostInput], machines: dict[str, Machine], store: Store
 ) -> Plan:
     """Return the plan of a run, with the answers that its operations need for certain.

@@ -24,7 +24,7 @@ from quaylab.problems import refuse
 from quaylab.secrets.credentials import Store
 
 
-def lock(
+def lock_run(
     lab_name: str, purpose: Purpose = Purpose.DEPLOY
 ) -> tuple[Store, dict[str, Iterator[str]]]:
     """Lock the credentials and the hosts for this run, unless it only looks at them.

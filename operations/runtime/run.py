@@ -11,7 +11,7 @@ from operations import credentials
 from operations.runtime.commands import host_inputs
 from operations.runtime.once import OncePerRun
 from operations.runtime.purpose import Purpose
-from operations.runtime.reports import lock, reports
+from operations.runtime.reports import lock_run, reports
 from quaylab.openshift.layout import GROUP
 from quaylab.problems import refuse
 from quaylab.settings.loading import load
@@ -61,8 +61,8 @@ def _make(purpose: Purpose) -> Plan:
         if GROUP in each.groups
     )
     settings, _ = load(hosts)
-    store, started = lock(settings.lab_name, purpose)
+    store, started = lock_run(settings.lab_name, purpose)
     # Imported while the locked hosts prepare their reports, which takes about as long.
-    from operations.runtime.planning import plan_of
+    from operations.runtime.planning import make_plan
 
-    return plan_of(purpose, hosts, reports(started), store)
+    return make_plan(purpose, hosts, reports(started), store)

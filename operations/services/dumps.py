@@ -178,7 +178,7 @@ def restored(plan: Plan, place: str | None, dump: Dump | None) -> Generator[Stri
     yield _clean_up(plan)
 
 
-def after_restoring(plan: Plan, version: str | None) -> str:
+def restored_message(plan: Plan, version: str | None) -> str:
     """Say what is left to do after a database of this version was restored; None: it is unknown."""
     if plan.topology.database.is_elsewhere:
         return f"Quay is stopped. Restore your own backup of {version} now."

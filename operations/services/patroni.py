@@ -126,7 +126,7 @@ def synchronous(plan: Plan) -> Generator[FunctionCommand]:
 
 
 @operation()
-def leading(plan: Plan, place: str) -> Generator[FunctionCommand]:
+def made_leader(plan: Plan, place: str) -> Generator[FunctionCommand]:
     """Make a host's member the leader, by a switchover if another one leads.
 
     It may lose the last writes: it is for a database whose content is replaced.

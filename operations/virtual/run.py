@@ -9,7 +9,7 @@ from pyinfra.context import ctx_host
 
 from operations.runtime.commands import host_inputs
 from operations.runtime.once import OncePerRun
-from operations.runtime.reports import lock, reports
+from operations.runtime.reports import lock_run, reports
 from operations.virtual.hypervisor import report
 from quaylab.checks import host_reports
 from quaylab.hosts.machine import Machine
@@ -46,7 +46,7 @@ def begin(removes: bool = False) -> VirtualRun:
 def _make(removes: bool) -> VirtualRun:
     hosts = host_inputs(inventory)
     settings, host_settings = load(hosts)
-    store, started = lock(settings.lab_name)
+    store, started = lock_run(settings.lab_name)
     machines = reports(started)
     lab = build(settings, host_settings, hosts)
     machine = machines[lab.hypervisor]

@@ -244,7 +244,7 @@ def _bundle(authorities: list[str]) -> str:
     return bundle.name
 
 
-class CopyTask:
+class BlobCopy:
     """The copy of all files of a task."""
 
     def __init__(self, task: dict[str, Any]) -> None:
@@ -378,7 +378,7 @@ def _names(names: list[str]) -> str:
 
 def main() -> int:
     try:
-        CopyTask(json.load(sys.stdin)).run()
+        BlobCopy(json.load(sys.stdin)).run()
     except (Problem, BotoCoreError, ClientError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

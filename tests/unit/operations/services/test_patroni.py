@@ -591,7 +591,7 @@ def test_no_synchronous_member(site: Site, members: dict[str, Member] | None, wo
 
 def _leads(site: Site, place: str) -> list[Any]:
     return [
-        each for name in HOSTS[:3] for each in site.commands(name, patroni.leading, place=place)
+        each for name in HOSTS[:3] for each in site.commands(name, patroni.made_leader, place=place)
     ]
 
 

@@ -16,7 +16,7 @@ import urllib3
 from moto.server import ThreadedMotoServer
 
 from quaylab.scripts import copy_blobs
-from quaylab.scripts.copy_blobs import CopyTask, Problem, Store, key
+from quaylab.scripts.copy_blobs import BlobCopy, Problem, Store, key
 from tests.unit.quaylab.small_store import Answer, Request, certificate, small_store
 
 HERE, BUCKET, PATH = "127.0.0.1", "quay-storage", "/datastorage/registry"
@@ -116,7 +116,7 @@ def test_a_key_is_the_one_that_quays_driver_looks_for(path: str, expected: str) 
 
 
 def test_everything_but_unfinished_pushes_is_copied(task: dict[str, Any], client: Any) -> None:
-    CopyTask(task).run()
+    BlobCopy(task).run()
     contents = {_name(content): content for content in LAYERS}
     contents["userfiles/a file"] = b"what a user has sent"
     assert _objects(client) == {
@@ -127,11 +127,11 @@ def test_everything_but_unfinished_pushes_is_copied(task: dict[str, Any], client
 def test_it_is_encrypted_at_rest_as_by_quays_driver_for_s3_alone(
     task: dict[str, Any], client: Any
 ) -> None:
-    CopyTask(task).run()
+    BlobCopy(task).run()
     name = key(PATH, _name(LAYERS[0]))
     assert client.head_object(Bucket=BUCKET, Key=name)["ServerSideEncryption"] == "AES256"
     other = {**task, "is_s3": False, "path": "/other", "place": "default radosgw here"}
-    CopyTask(other).run()
+    BlobCopy(other).run()
     name = key("/other", _name(LAYERS[0]))
     assert "ServerSideEncryption" not in client.head_object(Bucket=BUCKET, Key=name)
 
@@ -139,10 +139,10 @@ def test_it_is_encrypted_at_rest_as_by_quays_driver_for_s3_alone(
 def test_a_second_run_copies_only_what_is_new(
     task: dict[str, Any], source: Path, written: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    CopyTask(task).run()
+    BlobCopy(task).run()
     written.clear()
     _write(source, _name(b"pushed meanwhile"), b"pushed meanwhile")
-    CopyTask({**task, "is_last": True}).run()
+    BlobCopy({**task, "is_last": True}).run()
     assert written == [key(PATH, _name(b"pushed meanwhile"))]
     *_, first, last = capsys.readouterr().out.splitlines()
     assert first == "1 files to copy, 0.00 GB; 5 are verified"
@@ -152,28 +152,28 @@ def test_a_second_run_copies_only_what_is_new(
 def test_what_is_there_already_is_read_and_not_sent_again(
     task: dict[str, Any], written: list[str]
 ) -> None:
-    CopyTask(task).run()
+    BlobCopy(task).run()
     Path(task["record"]).unlink()
     written.clear()
-    CopyTask({**task, "is_last": True}).run()
+    BlobCopy({**task, "is_last": True}).run()
     assert written == []
 
 
 def test_the_record_of_another_store_does_not_count(
     task: dict[str, Any], client: Any, written: list[str]
 ) -> None:
-    CopyTask(task).run()
+    BlobCopy(task).run()
     client.create_bucket(Bucket="another")
-    CopyTask({**task, "bucket": "another", "place": "default s3 another"}).run()
+    BlobCopy({**task, "bucket": "another", "place": "default s3 another"}).run()
     assert len(written) == 10
 
 
 def test_a_record_that_ends_in_half_a_line(task: dict[str, Any], written: list[str]) -> None:
-    CopyTask(task).run()
+    BlobCopy(task).run()
     record = Path(task["record"])
     record.write_text(record.read_text()[:-20])
     written.clear()
-    CopyTask(task).run()
+    BlobCopy(task).run()
     assert written == [], "one is read again, the others are known"
     assert len(record.read_text().splitlines()) == 6
 
@@ -182,22 +182,22 @@ def test_a_record_that_ends_in_half_a_line(task: dict[str, Any], written: list[s
 def test_an_object_that_was_changed_after_it_was_verified(
     task: dict[str, Any], client: Any, content: bytes | None
 ) -> None:
-    CopyTask(task).run()
+    BlobCopy(task).run()
     name = key(PATH, _name(LAYERS[0]))
     if content:
         client.put_object(Bucket=BUCKET, Key=name, Body=content)
     else:
         client.delete_object(Bucket=BUCKET, Key=name)
-    CopyTask({**task, "is_last": True}).run()
+    BlobCopy({**task, "is_last": True}).run()
     assert _objects(client)[name] == LAYERS[0]
 
 
 def test_a_file_without_a_digest_that_has_changed(
     task: dict[str, Any], source: Path, client: Any
 ) -> None:
-    CopyTask(task).run()
+    BlobCopy(task).run()
     _write(source, "userfiles/a file", b"what a user HAS sent")
-    CopyTask({**task, "is_last": True}).run()
+    BlobCopy({**task, "is_last": True}).run()
     assert _objects(client)[key(PATH, "userfiles/a file")] == b"what a user HAS sent"
 
 
@@ -212,7 +212,7 @@ def test_a_large_file_is_sent_in_parts(
     left = [key(PATH, _name(content)), "of another"]
     for name in left:
         client.create_multipart_upload(Bucket=BUCKET, Key=name)
-    CopyTask(task).run()
+    BlobCopy(task).run()
     assert _objects(client)[left[0]] == content
     assert client.head_object(Bucket=BUCKET, Key=left[0])["ETag"].endswith('-3"')
     (other,) = client.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
@@ -225,7 +225,7 @@ def test_a_damaged_blob_is_named_and_not_sent(
     name = _name(LAYERS[0])
     _write(source, name, b"a lajer")
     with pytest.raises(Problem, match=f"^{name}: damaged in the volume"):
-        CopyTask(task).run()
+        BlobCopy(task).run()
     assert key(PATH, name) not in _objects(client)
     assert len(_objects(client)) == 4, "the others are copied"
 
@@ -241,9 +241,9 @@ def test_a_store_that_gives_back_another_content(
 
     monkeypatch.setattr(Store, "read", falsified)
     with pytest.raises(Problem, match="userfiles/a file: the store gave back another content"):
-        CopyTask(task).run()
+        BlobCopy(task).run()
     monkeypatch.undo()
-    CopyTask({**task, "is_last": True}).run()
+    BlobCopy({**task, "is_last": True}).run()
 
 
 @pytest.mark.parametrize("is_last", [False, True], ids=["Quay serves", "Quay is stopped"])
@@ -257,7 +257,7 @@ def test_a_file_that_vanishes_while_it_is_copied(
         return read(self)
 
     monkeypatch.setattr(Store, "listing", and_remove)
-    copy = CopyTask({**task, "is_last": is_last})
+    copy = BlobCopy({**task, "is_last": is_last})
     if is_last:
         with pytest.raises(Problem, match="userfiles/a file: changed although Quay is stopped"):
             copy.run()
@@ -269,23 +269,23 @@ def test_passes_go_on_while_they_take_long(
     task: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(copy_blobs, "QUICK", 0)
-    CopyTask(task).run()
+    BlobCopy(task).run()
     passes = [line for line in capsys.readouterr().out.splitlines() if "to copy" in line]
     assert len(passes) == copy_blobs.MOST_PASSES
-    CopyTask({**task, "is_last": True}).run()
+    BlobCopy({**task, "is_last": True}).run()
     assert capsys.readouterr().out.count("to copy") == 1
 
 
 def test_no_blob_at_all(task: dict[str, Any], tmp_path: Path) -> None:
-    CopyTask({**task, "source": str(tmp_path / "nothing"), "is_last": True}).run()
+    BlobCopy({**task, "source": str(tmp_path / "nothing"), "is_last": True}).run()
 
 
 def test_objects_that_the_volume_does_not_have_stay(
     task: dict[str, Any], source: Path, client: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    CopyTask(task).run()
+    BlobCopy(task).run()
     (source / _name(LAYERS[0])).unlink()
-    CopyTask({**task, "is_last": True}).run()
+    BlobCopy({**task, "is_last": True}).run()
     assert key(PATH, _name(LAYERS[0])) in _objects(client)
     assert "1 further objects are there" in capsys.readouterr().out
 
@@ -293,7 +293,7 @@ def test_objects_that_the_volume_does_not_have_stay(
 def test_a_link_is_no_file_of_quays(task: dict[str, Any], source: Path) -> None:
     (source / "pipe").symlink_to("/dev/null")
     with pytest.raises(Problem, match="pipe in the volume is no regular file"):
-        CopyTask(task).run()
+        BlobCopy(task).run()
 
 
 def test_a_store_that_fails_ends_it_in_one_line(
