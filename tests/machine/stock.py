@@ -75,4 +75,7 @@ def load(folder: Path, references: Iterable[str]) -> None:
     finally:
         engine.terminate()
         engine.wait(timeout=60)
+        # dockerd mounts its data on itself, and leaves that if the mount is no longer shared, as
+        # after mmdebstrap; nothing could be linked across it.
+        run("umount", "--quiet", str(folder / "root"), check=False)
     archive.unlink()
