@@ -42,7 +42,7 @@ from tests.machine.drifting import (
     shell,
     starts,
 )
-from tests.machine.machines import Machine
+from tests.machine.machines import Machine, wait_until
 from tests.machine.observed import containers, rows
 
 DAEMON = "/etc/docker/daemon.json"
@@ -303,6 +303,8 @@ def test_an_engine_that_does_not_start_is_reported_with_the_reason(registry: Reg
 def test_rules_flushed_from_iptables(registry: Registry) -> None:
     """The engine restores them when it starts; only with live-restore containers keep running."""
     machine = registry.machine
+    # A run would also wait for one that is still starting, after the test before.
+    wait_until(lambda: _are_healthy(machine), "all containers are healthy")
     flush = "iptables -F; iptables -t nat -F"
     machine.run(flush)
     assert registry.planned() == [START]
@@ -410,6 +412,12 @@ def test_nothing_is_left_to_do_afterwards(registry: Registry) -> None:
     assert registry.planned() == []
     assert registry.changed() == []
     registry.lab.verify()
+
+
+def _are_healthy(machine: Machine) -> bool:
+    return all(
+        each["State"]["Health"]["Status"] == "healthy" for each in containers(machine).values()
+    )
 
 
 def _relabel(machine: Machine, labels: dict[str, str]) -> None:
