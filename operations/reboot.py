@@ -13,7 +13,7 @@ from pyinfra.connectors.local import LocalConnector
 
 from facts.engines import host_engine
 from operations.runtime.commands import complain, connector_arguments, refusals
-from operations.services import nodes, patroni
+from operations.services import keepalived, nodes, patroni
 from quaylab.plan import Plan
 from quaylab.problems import refuse
 
@@ -29,8 +29,9 @@ TIMEOUT = 900
 
 @operation(is_idempotent=False)
 def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
-    """Reboot a machine: first another one leads the database and the balancers leave its nodes out;
-    at the end its services are healthy and its nodes get requests again.
+    """Reboot a machine: first another one leads the database, the balancers leave its nodes out,
+    and another one holds the address; at the end its services are healthy and its nodes get
+    requests again.
 
     + plan: the run's plan
     """
@@ -39,6 +40,8 @@ def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
         yield FunctionCommand(patroni.hand_over, (plan,), {})
     for node in mine:
         yield FunctionCommand(nodes.withdraw, (plan, node), {})
+    if plan.settings.virtual_address and host.name in plan.topology.balancers:
+        yield FunctionCommand(keepalived.hand_over, (plan,), {})
     yield FunctionCommand(_reboot, (), {})
     for workload in plan.workloads_of(host.name):
         if workload.container.health:

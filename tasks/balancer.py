@@ -29,6 +29,9 @@ for name in host.loop(plan.topology.balancers):  # type: ignore[no-untyped-call]
 
         files.present(name="Write HAProxy's configuration", files=haproxy.files)
 
+        if plan.settings.virtual_address:
+            keepalived.handed_over(name="Have another balancer hold the address", plan=plan)
+
         containers.running(
             name="Run HAProxy", workload=haproxy, timeout=plan.settings.health_timeout
         )

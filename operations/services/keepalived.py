@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 
 from pyinfra import host, inventory
-from pyinfra.api import StringCommand, operation
+from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
+from facts.containers import Engine
 from facts.keepalived import AddressInUse, Keepalived, KeepalivedState
-from operations.runtime.commands import apt_install, fact_of, fail
+from operations.engines import containers
+from operations.runtime.commands import (
+    apt_install,
+    complain,
+    connector_arguments,
+    fact_of,
+    fail,
+    inventory_arguments,
+)
 from operations.runtime.observation import ask
 from operations.services import balancers
+from operations.services.connection_hold import new_connections_held
 from quaylab.hosts.machine import Machine
 from quaylab.plan import Plan
 from quaylab.problems import refuse
+from quaylab.services import balancer
 from quaylab.services.keepalived import (
     CONFIGURATION,
     DIRECTORY,
@@ -23,6 +35,9 @@ from quaylab.services.keepalived import (
     UNIT_FILE,
     files,
 )
+
+# Seconds in which another balancer takes the address over.
+TAKE_OVER = 15
 
 
 @operation()
@@ -72,6 +87,19 @@ def running(plan: Plan) -> Generator[StringCommand]:
 
 
 @operation()
+def handed_over(plan: Plan) -> Generator[FunctionCommand]:
+    """Have another balancer hold the address while this one's HAProxy is replaced.
+
+    + plan: the run's plan
+    """
+    wanted, engine = plan.workload(balancer.NAME, host.name).container, ask(Engine)
+    if containers.interruption(engine, wanted, containers.needed_change(engine, wanted)):
+        yield FunctionCommand(hand_over, (plan,), {})
+    else:
+        host.noop("HAProxy is not interrupted")
+
+
+@operation()
 def unchecked(plan: Plan) -> Generator[StringCommand]:
     """Let this balancer hold the address before its HAProxy runs.
 
@@ -104,6 +132,39 @@ def absent() -> Generator[StringCommand]:
         f"systemctl disable --now --quiet {UNIT} && rm -f {UNIT_FILE} {LOADED} {PENDING} && "
         f"rm -rf {DIRECTORY} && systemctl daemon-reload"
     )
+
+
+def hand_over(state: State, host: Host, plan: Plan) -> bool:
+    """Have another balancer hold the virtual address if this one does; clients' new connections
+    wait meanwhile."""
+    others = [each for each in balancers.connected(plan) if each.name != host.name]
+    if not (others and _holds(host, plan)):
+        return True
+    with new_connections_held(plan):
+        _control(host, "stop")
+        is_taken, end = False, time.monotonic() + TAKE_OVER
+        while not is_taken and time.monotonic() < end:
+            time.sleep(0.2)
+            is_taken = any(_holds(each, plan) for each in others)
+        # It never takes the address from another one.
+        _control(host, "start")
+    return is_taken or complain(
+        host,
+        f"{host.name} holds the virtual address, and no other balancer takes it over; repair "
+        "these first",
+    )
+
+
+def _holds(each: Host, plan: Plan) -> bool:
+    """Whether a balancer holds the virtual address now."""
+    command = f"ip -oneline address show to {plan.settings.virtual_address} | grep --quiet ."
+    done, _ = each.run_shell_command(StringCommand(command), **inventory_arguments(each))
+    return done
+
+
+def _control(host: Host, verb: str) -> None:
+    command = StringCommand(f"systemctl {verb} {UNIT}")
+    host.run_shell_command(command, **connector_arguments(host))
 
 
 def is_free(plan: Plan) -> bool:

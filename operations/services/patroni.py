@@ -16,10 +16,13 @@ from facts.containers import Engine, Succeeds
 from facts.engines import host_engine
 from facts.files import Files
 from facts.patroni import Patroni, PatroniState
+from facts.router import Router
 from operations.engines import containers
 from operations.runtime.commands import complain, connector_arguments, fact_of
 from operations.runtime.observation import Question, ask, question
 from operations.runtime.phases import postpone
+from operations.services.connection_hold import new_connections_held
+from quaylab.model import container_name
 from quaylab.plan import Plan
 from quaylab.services import patroni, patroni_config
 from quaylab.services.base import exec_with_environment, member_name
@@ -28,8 +31,9 @@ from quaylab.services.postgresql import PostgreSQL
 
 CONTROL = f"patronictl -c {patroni_config.CONFIGURATION}"
 REFUSES_PASSWORD = exec_with_environment(PostgreSQL.refuses_password)
-# Seconds for a switchover, and for a member to load its files.
-SWITCHOVER, RELOAD = 60, 30
+ROUTER = container_name("router")
+# Seconds for a switchover, for routers to notice it, and for a member to load its files.
+SWITCHOVER, NOTICE, RELOAD = 60, 15, 30
 
 
 @operation()
@@ -227,7 +231,7 @@ def _wait(host: Host, check: Callable[[PatroniState], bool], seconds: int) -> Pa
 
 
 def hand_over(state: State, host: Host, plan: Plan) -> bool:
-    """Have another member lead if this one does."""
+    """Have another member lead if this one does; clients' new connections wait meanwhile."""
     found = _now(host)
     if found is None or not found.leads:
         return True
@@ -247,7 +251,21 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
         host.run_shell_command(command, **connector_arguments(host))
         if not _await_loaded(state, host, wanted):
             return False
-    return _switch(host, ("switchover", "--leader", found.name), str(ready.successor))
+    with new_connections_held(plan):
+        done = _switch(host, ("switchover", "--leader", found.name), str(ready.successor))
+        return done and _await_routers(plan, str(ready.successor))
+
+
+def _await_routers(plan: Plan, leader: str) -> bool:
+    """Wait until all routers lead Quay to the member that leads; True also if one does not yet."""
+    end = time.monotonic() + NOTICE
+    for name in plan.topology.hosts["router"]:
+        while name in plan.machines and time.monotonic() < end:
+            router = fact_of(inventory.get_host(name), Router, container=ROUTER)
+            if router is None or router.get("database") == [leader]:
+                break
+            time.sleep(0.2)
+    return True
 
 
 def _has_wanted_files(host: Host, plan: Plan) -> bool:

@@ -20,6 +20,7 @@ OPTIONS = ("--data=server_hostname=registry.example.com", "--data=virtual_addres
 BALANCERS = [
     "Get HAProxy's image",
     "Write HAProxy's configuration",
+    "Have another balancer hold the address",
     "Run HAProxy",
     "Load HAProxy's configuration",
     "Install keepalived",
@@ -27,6 +28,7 @@ BALANCERS = [
     "Run keepalived",
     "Hold the address only where HAProxy is well",
 ]
+HAPROXY = ("Get HAProxy's image", "Write HAProxy's configuration", "Run HAProxy")
 NODES_START = "Start Quay where it does not run"
 # The superuser is made over SSH or on @local only, so a run on fake hosts ends here.
 END = "Create the superuser"
@@ -94,7 +96,7 @@ def test_nodes_come_before_balancers_on_other_hosts(project: Project) -> None:
     inventory = project.inventory(**_hosts())
     result = project.run("--dry", "--json", inventory, "deploy.py", *OPTIONS)
     assert result.code == 0, result.output
-    positions = [result.plan.index(name) for name in (NODES_START, END, *BALANCERS[:3])]
+    positions = [result.plan.index(name) for name in (NODES_START, END, *HAPROXY)]
     assert positions == sorted(positions)
 
 
@@ -104,7 +106,7 @@ def test_nodes_come_before_the_balancer_on_their_host(project: Project) -> None:
     inventory = project.inventory(**dict.fromkeys(("balancer", "quay", "database", "redis"), one))
     result = project.run("--dry", "--json", inventory, "deploy.py", "--data=quay_instances=2")
     assert result.code == 0, result.output
-    order = (NODES_START, END, *BALANCERS[:3], "Verify: log in, push, pull, delete")
+    order = (NODES_START, END, *HAPROXY, "Verify: log in, push, pull, delete")
     positions = [result.plan.index(name) for name in order]
     assert positions == sorted(positions)
 
@@ -270,6 +272,51 @@ def test_a_node_that_cannot_be_drained_is_not_replaced(project: Project) -> None
     assert f"HAProxy on @fake/lb1 refuses to drain {NODES[0]}" in result.output
     assert "Traceback" not in result.output
     assert _replaced(result) == []
+
+
+# A fake host always answers the same: with this each look finds another boot. What keepalived is
+# told is printed.
+REBOOT = """\
+import itertools
+from pyinfra import local
+from operations import reboot
+from operations.services import keepalived
+numbers = itertools.count()
+reboot._boot = lambda host: str(next(numbers))
+keepalived.TAKE_OVER = 1
+keepalived._control = lambda host, verb: print(f"keepalived: {verb} {host.name}")
+local.include("tasks/reboot.py")
+"""
+VERBS = ("stop", "start")
+
+
+@pytest.mark.parametrize(
+    ("holders", "told", "rebooted"),
+    [
+        (("lb1", "lb2", "lb3"), ["lb1", "lb2", "lb3"], ["lb1", "lb2", "lb3"]),
+        (("lb2",), ["lb2"], ["lb1"]),
+        ((), [], ["lb1", "lb2", "lb3"]),
+    ],
+)
+def test_an_address_moves_before_its_machine_reboots(
+    project: Project, holders: tuple[str, ...], told: list[str], rebooted: list[str]
+) -> None:
+    """A machine whose address nobody takes over is not rebooted."""
+    hosts = _running_hosts(project, tuple(NODES))
+    for name, data in hosts["balancer"]:
+        holds = name.rpartition("/")[2] in holders
+        data["fake_responses"]["address show to"] = {"stdout": "", "success": holds}
+    (project.path / "reboot.py").write_text(REBOOT)
+    inventory = project.inventory(**hosts)
+    result = project.run("-y", "-vv", inventory, "reboot.py", *OPTIONS, "--limit=balancer")
+    assert "Traceback" not in result.output
+    said = [line for line in result.output.splitlines() if line.startswith("keepalived: ")]
+    assert said == [f"keepalived: {verb} @fake/{each}" for each in told for verb in VERBS]
+    refusals = [name for name in LB if f"@fake/{name} holds the virtual address" in result.output]
+    assert refusals == [name for name in holders if name not in rebooted]
+    assert result.code == bool(refusals)
+    begun = [each.rpartition("/")[2] for each in result.operations if each.startswith("Reboot")]
+    assert begun == [*rebooted, *refusals]
 
 
 # --- refusals ---

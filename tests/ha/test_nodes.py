@@ -62,6 +62,20 @@ def test_reload_keeps_connections_and_what_others_drained(
     assert upgraded.run().changed() == []
 
 
+@pytest.mark.long
+def test_every_container_is_replaced_and_nobody_notices(
+    upgraded: Deployment, cluster: Cluster, machines: list[Machine], load: Load
+) -> None:
+    """New connections wait while the database's leader and the address move."""
+    with load.running() as counts:
+        changed = upgraded.run("deploy.py", "--data", "container_log_files=4").changed()
+    assert_unnoticed(counts, load)
+    replaced = [name for name, _ in changed if "balancer.py | Run HAProxy" in name]
+    assert len(replaced) == len(machines)
+    upgraded.run().check()
+    cluster.await_whole()
+
+
 def _killed_node(machine: Machine) -> None:
     kill_container(machine, "quaylab-quay")
 

@@ -7,9 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pyinfra.api import FunctionCommand
 
+from facts.containers import Engine
 from facts.keepalived import AddressInUse, Keepalived, KeepalivedState
 from operations.services import keepalived
+from quaylab.engines.state import NOTHING as NOTHING_RUNS
 from quaylab.plan import Plan
 from quaylab.problems import Refusal
 from quaylab.secrets.credentials import Store
@@ -20,6 +23,7 @@ from tests.unit.fake_host import FakeHost
 from tests.unit.fronted import running
 from tests.unit.samples import machine
 from tests.unit.shell import Shell
+from tests.unit.states import engine
 
 LB1, LB2, _ = BALANCERS
 NOTHING = Keepalived.default()
@@ -35,6 +39,30 @@ def lab(store: Store) -> Plan:
 
 def _host(state: KeepalivedState = NOTHING) -> FakeHost:
     return FakeHost({Keepalived: state}, LB1)
+
+
+# --- the address moves ---
+
+
+@pytest.mark.parametrize(
+    ("found", "moves"),
+    [
+        ({}, False),
+        ({"digest": "of another specification"}, True),
+        ({"digest": "of another specification", "state": "exited"}, False),
+        (None, False),
+    ],
+)
+def test_the_address_moves_before_a_running_haproxy_is_replaced(
+    lab: Plan, found: dict[str, Any] | None, moves: bool
+) -> None:
+    wanted = lab.workload("balancer", LB1).container
+    present = NOTHING_RUNS if found is None else engine(wanted, **found)
+    host = FakeHost({Engine: present}, LB1)
+    commands = host.operate(keepalived.handed_over, plan=lab)
+    functions = [each.function for each in commands if isinstance(each, FunctionCommand)]
+    assert functions == [keepalived.hand_over] * moves
+    assert host.noops == ["HAProxy is not interrupted"] * (not moves)
 
 
 # --- the package ---

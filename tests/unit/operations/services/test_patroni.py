@@ -7,7 +7,8 @@ import dataclasses
 import json
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +20,7 @@ from pyinfra.connectors.util import CommandOutput, OutputLine
 from facts.containers import Engine, Succeeds
 from facts.files import Files
 from facts.patroni import Member, Patroni, PatroniState
+from facts.router import Router
 from operations.engines import containers
 from operations.runtime.observation import question
 from operations.services import patroni
@@ -63,6 +65,9 @@ class MemberHost(FakeHost):
         if fact is Succeeds:
             assert arguments["container"] == CONTAINER
             return self.site.refuses_password
+        if fact is Router:
+            assert self.site.holds_connections
+            return self.site.routed
         assert fact is Patroni
         assert arguments == {"container": CONTAINER}
         if self.site.members is None or self.name in self.site.silent:
@@ -86,6 +91,8 @@ class MemberHost(FakeHost):
         found = SWITCH.search(line)
         assert found and self.site.members
         self.site.events.append(f"{self.name}: {found[0].strip()}")
+        # Only where another one's data replaces this one's, nobody is spared.
+        assert self.site.holds_connections or found["how"] == "failover" or found[4] == self.name
         if self.site.refusal:
             return True, CommandOutput([OutputLine("stdout", self.site.refusal)])
         before, after = self.site.leader, found[4]
@@ -102,6 +109,9 @@ class Site:
         self.silent: set[str] = set()
         self.refuses_password = False
         self.refusal = ""
+        self.holds_connections = False
+        # Where all routers lead; None: none runs.
+        self.routed: dict[str, list[str]] | None = None
         self.events: list[str] = []
         self.slept = 0.0
         # Called with each look at the clock.
@@ -171,6 +181,13 @@ def site(store: Store, monkeypatch: pytest.MonkeyPatch) -> Site:
         site.slept += seconds
         site.later()
 
+    @contextmanager
+    def held(plan: Plan) -> Iterator[None]:
+        site.holds_connections = True
+        yield
+        site.holds_connections = False
+
+    monkeypatch.setattr(patroni, "new_connections_held", held)
     clock = SimpleNamespace(monotonic=lambda: site.slept, sleep=sleep)
     monkeypatch.setattr(patroni, "time", clock)
     monkeypatch.setattr(patroni, "inventory", SimpleNamespace(get_host=site.hosts.__getitem__))
@@ -306,6 +323,25 @@ def test_the_leader_hands_over_to_the_synchronous_member(site: Site) -> None:
     assert site.call(ONE, patroni.hand_over)
     assert site.events == [f"{ONE}: switchover --leader {ONE} --candidate {TWO}"]
     assert site.leader == TWO
+
+
+def test_new_connections_wait_until_all_routers_lead_to_the_successor(site: Site) -> None:
+    site.routed = {"database": [ONE]}
+
+    def notice() -> None:
+        if site.slept >= 3:
+            site.routed = {"database": [TWO]}
+
+    site.later = notice
+    assert site.call(ONE, patroni.hand_over)
+    assert 3 <= site.slept < 4
+    assert not site.holds_connections
+
+
+def test_a_router_that_does_not_follow_is_not_waited_for(site: Site) -> None:
+    site.routed = {"database": []}
+    assert site.call(ONE, patroni.hand_over)
+    assert patroni.NOTICE <= site.slept < patroni.NOTICE + 1
 
 
 def test_a_successor_is_waited_for(site: Site) -> None:

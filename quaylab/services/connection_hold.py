@@ -1,0 +1,63 @@
+"""Clients' new connections wait while the database or the virtual address moves to another machine.
+
+A balancer's machine drops the packet that opens a connection. The client's kernel sends it again
+after 1, 3 and 7 seconds, so the client notices a pause; a connection that is cut is a failed
+request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Seconds: open connections have PATIENCE to end; after LONGEST new ones are let in, even if the run
+# was killed.
+PATIENCE, LONGEST = 5, 60
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A hold, as commands for a balancer's shell. Without iptables there is none.
+
+    Args:
+        ports: the ports of HAProxy that clients use.
+        address: the address that clients use; None: any of the machine's.
+        name: what to call it; another one at the same time has another name.
+    """
+
+    ports: tuple[int, ...]
+    address: str | None
+    name: str
+
+    @property
+    def begin(self) -> str:
+        # In the background, so that it ends also if nobody comes back.
+        end = f"nohup sh -c 'sleep {LONGEST}; {self.end}' </dev/null >/dev/null 2>&1 &"
+        return (
+            f"! command -v iptables >/dev/null || {{ iptables --wait --insert INPUT {self._match} "
+            f"&& {{ {end} }}; }}"
+        )
+
+    @property
+    def end(self) -> str:
+        """One that has ended is no error."""
+        return f"iptables --wait --delete INPUT {self._match} 2>/dev/null || :"
+
+    @property
+    def wait(self) -> str:
+        """Wait until the connections that are open have ended."""
+        ports = " or ".join(f"sport = :{port}" for port in self.ports)
+        address = f" and src {self.address}" if self.address else ""
+        established = f"ss --no-header --tcp state established '( {ports} ){address}'"
+        return (
+            f"end=$(($(date +%s) + {PATIENCE})); "
+            f'until test -z "$({established})" || test "$(date +%s)" -ge $end; do sleep 0.1; done'
+        )
+
+    @property
+    def _match(self) -> str:
+        destination = f"--destination {self.address} " if self.address else ""
+        return (
+            f"{destination}--protocol tcp --syn "
+            f"--match multiport --dports {','.join(map(str, self.ports))} "
+            f"--match comment --comment quaylab-hold-{self.name} --jump DROP"
+        )

@@ -1,0 +1,79 @@
+"""Held connections: the commands, in a real shell with stubs for iptables and ss."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from quaylab.services import connection_hold
+from quaylab.services.connection_hold import Hold
+from tests.unit.shell import Shell
+
+ADDRESS = "192.0.2.100"
+HOLD = Hold((443, 80), ADDRESS, "1f")
+RULE = (
+    f"INPUT --destination {ADDRESS} --protocol tcp --syn --match multiport --dports 443,80 "
+    "--match comment --comment quaylab-hold-1f --jump DROP"
+)
+INSERTED, DELETED = f"iptables --wait --insert {RULE}", f"iptables --wait --delete {RULE}"
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    shell = Shell(tmp_path)
+    shell.stub("iptables", "")
+    return shell
+
+
+def test_a_hold_drops_only_what_opens_a_connection_to_the_registrys_ports(shell: Shell) -> None:
+    shell.stub("nohup", "")  # what ends it by itself
+    assert shell.run(HOLD.begin).returncode == 0
+    assert [call for call in shell.calls if call.startswith("iptables")] == [INSERTED]
+
+
+def test_without_one_address_it_is_for_all_of_the_machine(shell: Shell) -> None:
+    shell.stub("nohup", "")
+    shell.run(Hold((443, 80), None, "1f").begin)
+    assert INSERTED.replace(f"--destination {ADDRESS} ", "") in shell.calls
+
+
+def test_it_ends_by_itself(shell: Shell) -> None:
+    shell.stub("sleep", "")
+    assert shell.run(HOLD.begin).returncode == 0
+    end = time.monotonic() + 10
+    while DELETED not in shell.calls and time.monotonic() < end:
+        time.sleep(0.05)
+    assert shell.calls == [INSERTED, f"sleep {connection_hold.LONGEST}", DELETED]
+
+
+def test_one_that_has_ended_may_be_ended_again(shell: Shell) -> None:
+    shell.stub("iptables", "echo 'Bad rule' >&2; exit 1")
+    done = shell.run(HOLD.end)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert shell.calls == [DELETED]
+
+
+def test_without_iptables_there_is_none(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    done = shell.run(f"PATH=/nowhere; {HOLD.begin}; {HOLD.end}")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_open_connections_have_time_to_end(shell: Shell, tmp_path: Path) -> None:
+    remaining = tmp_path / "remaining"
+    remaining.write_text("one\ntwo\n")
+    shell.stub("ss", f"cat {remaining}; sed -i 1d {remaining}")
+    assert shell.run(HOLD.wait).returncode == 0
+    ports = "( sport = :443 or sport = :80 )"
+    assert shell.calls == [f"ss --no-header --tcp state established {ports} and src {ADDRESS}"] * 3
+
+
+def test_those_that_never_end_are_not_waited_for(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_hold, "PATIENCE", 2)
+    shell.stub("ss", "echo one")
+    assert shell.run(HOLD.wait).returncode == 0
+    assert len(shell.calls) > 3
