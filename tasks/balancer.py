@@ -21,7 +21,7 @@ if containers.is_former(plan, "ingress", host.name):
     containers.absent(name="Remove a former ingress", container=container_name("ingress"))
 
 # One after the other: while one is replaced, clients use the others.
-for name in host.loop(plan.topology.balancers):  # type: ignore[no-untyped-call]
+for name in host.loop(keepalived.holder_last(plan, plan.topology.balancers)):  # type: ignore[no-untyped-call]
     if host.name == name:
         haproxy = plan.workload("balancer", name)
 
@@ -30,7 +30,9 @@ for name in host.loop(plan.topology.balancers):  # type: ignore[no-untyped-call]
         files.present(name="Write HAProxy's configuration", files=haproxy.files)
 
         if plan.settings.virtual_address:
-            keepalived.handed_over(name="Have another balancer hold the address", plan=plan)
+            keepalived.handed_over(
+                name="Have another balancer hold the address", plan=plan, workload=haproxy
+            )
 
         containers.running(
             name="Run HAProxy", workload=haproxy, timeout=plan.settings.health_timeout

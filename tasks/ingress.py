@@ -17,13 +17,18 @@ plan = begin()
 balancers = plan.topology.hosts["ingress"]
 
 # One after the other: while one is replaced, the others lead to the gateways.
-for name in host.loop(balancers):  # type: ignore[no-untyped-call]
+for name in host.loop(keepalived.holder_last(plan, balancers)):  # type: ignore[no-untyped-call]
     if host.name == name:
         ingress = plan.workload("ingress", name)
 
         images.present(name="Get HAProxy's image", images=[ingress.image], settings=plan.settings)
 
         files.present(name="Write the ingress' configuration", files=ingress.files)
+
+        if plan.settings.virtual_address:
+            keepalived.handed_over(
+                name="Have another balancer hold the address", plan=plan, workload=ingress
+            )
 
         containers.running(
             name="Run the ingress", workload=ingress, timeout=plan.settings.health_timeout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 
 from pyinfra import host, inventory
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
@@ -25,7 +25,7 @@ from operations.services.connection_hold import new_connections_held
 from quaylab.hosts.machine import Machine
 from quaylab.plan import Plan
 from quaylab.problems import refuse
-from quaylab.services import balancer
+from quaylab.services.base import Workload
 from quaylab.services.keepalived import (
     CONFIGURATION,
     DIRECTORY,
@@ -87,16 +87,17 @@ def running(plan: Plan) -> Generator[StringCommand]:
 
 
 @operation()
-def handed_over(plan: Plan) -> Generator[FunctionCommand]:
-    """Have another balancer hold the address while this one's HAProxy is replaced.
+def handed_over(plan: Plan, workload: Workload) -> Generator[FunctionCommand]:
+    """Have another balancer hold the address while a container of this one is replaced.
 
     + plan: the run's plan
+    + workload: the container to which clients are led by the address
     """
-    wanted, engine = plan.workload(balancer.NAME, host.name).container, ask(Engine)
+    wanted, engine = workload.container, ask(Engine)
     if containers.interruption(engine, wanted, containers.needed_change(engine, wanted)):
         yield FunctionCommand(hand_over, (plan,), {})
     else:
-        host.noop("HAProxy is not interrupted")
+        host.noop(f"{wanted.name} is not interrupted")
 
 
 @operation()
@@ -165,6 +166,15 @@ def _holds(each: Host, plan: Plan) -> bool:
 def _control(host: Host, verb: str) -> None:
     command = StringCommand(f"systemctl {verb} {UNIT}")
     host.run_shell_command(command, **connector_arguments(host))
+
+
+def holder_last(plan: Plan, names: Iterable[str]) -> tuple[str, ...]:
+    """Return balancers in an order for what interrupts them: last the one that held the virtual
+    address when the run began, so that another one can take it over."""
+    address, machines = plan.settings.virtual_address, plan.machines
+    return tuple(
+        sorted(names, key=lambda name: name in machines and address in machines[name].own_addresses)
+    )
 
 
 def is_free(plan: Plan) -> bool:

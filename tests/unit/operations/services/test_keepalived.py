@@ -56,13 +56,21 @@ def _host(state: KeepalivedState = NOTHING) -> FakeHost:
 def test_the_address_moves_before_a_running_haproxy_is_replaced(
     lab: Plan, found: dict[str, Any] | None, moves: bool
 ) -> None:
-    wanted = lab.workload("balancer", LB1).container
+    workload = lab.workload("balancer", LB1)
+    wanted = workload.container
     present = NOTHING_RUNS if found is None else engine(wanted, **found)
     host = FakeHost({Engine: present}, LB1)
-    commands = host.operate(keepalived.handed_over, plan=lab)
+    commands = host.operate(keepalived.handed_over, plan=lab, workload=workload)
     functions = [each.function for each in commands if isinstance(each, FunctionCommand)]
     assert functions == [keepalived.hand_over] * moves
-    assert host.noops == ["HAProxy is not interrupted"] * (not moves)
+    assert host.noops == [f"{wanted.name} is not interrupted"] * (not moves)
+
+
+def test_the_balancer_with_the_address_is_the_last_one(lab: Plan) -> None:
+    holder = dataclasses.replace(lab.machines[LB1], own_addresses=frozenset({VIRTUAL}))
+    held = dataclasses.replace(lab, machines={**lab.machines, LB1: holder})
+    assert keepalived.holder_last(held, (LB1, LB2)) == (LB2, LB1)
+    assert keepalived.holder_last(lab, (LB1, LB2)) == (LB1, LB2)
 
 
 # --- the package ---
