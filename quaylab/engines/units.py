@@ -99,6 +99,8 @@ def _container(container: Container) -> Iterator[str]:
     ]
     if container.privileged:
         arguments.append("--privileged")
+    if container.unconfined:
+        arguments.append("--security-opt=seccomp=unconfined")
     if container.health:
         arguments += [
             f"--health-cmd={container.health}",

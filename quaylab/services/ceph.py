@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, SecretStr
 
-from quaylab.engines import DOCKER, PODMAN, ContainerEngine
+from quaylab.engines import PODMAN, ContainerEngine
 from quaylab.images import Image, packaged_image
 from quaylab.model import (
     LOOPBACK,
@@ -136,6 +136,8 @@ class Ceph(Service):
         if not runs_in_container(context.topology.hosts["ceph"]):
             return ()
         settings, name = context.settings, CONTAINER
+        machine = context.machines.get(host)
+        engine = machine.container_engine if machine else None
         wanted, files = image(settings), _files(context)
         volume = Volume(
             self.name,
@@ -170,20 +172,12 @@ class Ceph(Service):
             # It stops its daemons one by one, those with data last.
             stop_timeout=60,
             devices=block_devices(settings),
+            # Podman 5.4's profile denies io_pgetevents, which an OSD of Debian's needs.
+            unconfined=settings.image_source == "packages" and engine == PODMAN.name,
         )
         return (Workload(self.name, wanted, files, volume, container),)
 
     def problems(self, context: Context) -> Iterator[str]:
-        hosts = context.topology.hosts[self.name]
-        machine = context.machines.get(hosts[0]) if runs_in_container(hosts) else None
-        packaged = context.settings.image_source == "packages"
-        if machine and machine.container_engine == PODMAN.name and packaged:
-            # Measured with Podman 5.4: the OSD ends with "Operation not permitted".
-            yield (
-                f"container_engine: {hosts[0]} uses Podman, whose seccomp profile refuses "
-                "io_pgetevents, and Ceph of Debian's packages needs it; set it to "
-                f"{DOCKER.name} for this host, or use an object store that runs elsewhere"
-            )
         yield from cephadm.problems(context, cluster_id(context.credentials))
 
     def data_note(self, quay: Machine) -> str | None:

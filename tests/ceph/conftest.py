@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.machine.conftest import images, machine_factory, operator
+from tests.machine.conftest import engine, images, machine_factory, operator
 
-__all__ = ["images", "machine_factory", "operator"]
+__all__ = ["engine", "images", "machine_factory", "operator"]

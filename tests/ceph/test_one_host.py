@@ -17,12 +17,15 @@ from facts.ceph import Ceph, CephState
 from quaylab.clients.registry import Registry, RegistryError
 from quaylab.model import DIGEST_LABEL
 from quaylab.services.ceph import SWIFT_USER
+from tests.machine import engines
 from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
-from tests.machine.machines import Machine, MachineFactory, Operator, wait_until
+from tests.machine.machines import ImageName, Machine, MachineFactory, Operator, wait_until
 from tests.machine.registry_client import RegistryClient
 from tests.machine.watch import Watch
 
-SHELL = ("docker", "exec", "--interactive", "quaylab-ceph")
+pytestmark = [engines.FOR_BOTH, pytest.mark.long_with_podman]
+
+SHELL = ("exec", "--interactive", "quaylab-ceph")
 BUCKET = "quay-storage"
 
 
@@ -37,7 +40,7 @@ def timed(what: str) -> Iterator[None]:
 def memory(machine: Machine, container: str) -> str:
     """Return the memory of a container's processes."""
     pages = machine.run(
-        f"docker top {container} -o pid,rss,comm | "
+        f"{machine.engine} top {container} -o pid,rss,comm | "
         "awk 'NR > 1 { sum += $2 } END { print int(sum / 1024) }'"
     ).stdout
     return f"{pages.strip()} MB resident"
@@ -45,7 +48,7 @@ def memory(machine: Machine, container: str) -> str:
 
 def state(machine: Machine) -> CephState:
     fact = Ceph()
-    said = machine.run(str(fact.command(shell=SHELL).get_raw_value())).stdout
+    said = machine.run(str(fact.command(shell=(machine.engine, *SHELL)).get_raw_value())).stdout
     found = fact.process(said.splitlines())
     assert found, "Ceph does not answer"
     return found
@@ -55,14 +58,26 @@ def state(machine: Machine) -> CephState:
 def lab(
     machine_factory: MachineFactory,
     operator: Operator,
+    engine: ImageName,
+    images: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Deployment]:
+    needed = {"objects": ["ceph"], "quay": ["postgresql", "redis", "quay"]}
     with timed("two machines"):
-        objects, quay = machine_factory.together(["objects", "quay"])
+        objects, quay = machine_factory.together(
+            needed,
+            lambda name: engines.machine(machine_factory, name, engine, images, needed[name]),
+        )
     groups = {"ceph": [objects], "quay": [quay], "database": [quay], "redis": [quay]}
     folder = tmp_path_factory.mktemp("ceph")
     lab = Deployment.of(
-        operator, folder, groups, ceph_quota_gb=5, ceph_swift=True, storage_proxy=True
+        operator,
+        folder,
+        groups,
+        ceph_quota_gb=5,
+        ceph_swift=True,
+        storage_proxy=True,
+        **engines.settings(engine),
     )
     yield lab
     lab.forget()
@@ -97,7 +112,7 @@ def client(deployed: Deployment, images: dict[str, str]) -> RegistryClient:
         entry = tarfile.TarInfo("pushed")
         entry.size = len(text)
         archive.addfile(entry, io.BytesIO(text))
-    machine.run("docker import - small", input=layer.getvalue())
+    machine.run(f"{machine.engine} import - small", input=layer.getvalue())
     assert client.login(ADMIN, deployed.password).returncode == 0
     return client
 
@@ -146,11 +161,9 @@ def test_second_run_changes_nothing(deployed: Deployment) -> None:
 
 
 def test_user_has_the_quota(deployed: Deployment) -> None:
-    output = (
-        deployed.machines["ceph"]
-        .run(f"{' '.join(SHELL)} radosgw-admin user info --uid=quay")
-        .stdout
-    )
+    ceph = deployed.machines["ceph"]
+    command = f"{ceph.engine} {' '.join(SHELL)} radosgw-admin user info --uid=quay"
+    output = ceph.run(command).stdout
     quota = json.loads(output)["user_quota"]
     assert quota["enabled"]
     assert quota["max_size"] == 5 * 1024**3
@@ -166,7 +179,8 @@ def test_pushed_blobs_are_in_the_bucket(
         assert client.pull(f"{ADMIN}/small:1")
     stored = s3.list_objects_v2(Bucket=BUCKET)["Contents"]
     assert len(stored) >= before + 2, "layer and configuration"
-    on_quay = deployed.machines["quay"].run("docker volume ls --quiet").stdout.split()
+    quay = deployed.machines["quay"]
+    on_quay = quay.run(f"{quay.engine} volume ls --quiet").stdout.split()
     assert "quaylab-quay-storage" not in on_quay
 
 
@@ -198,10 +212,10 @@ def test_registry_reports_a_stopped_gateway_and_recovers_by_itself(
 ) -> None:
     ceph = deployed.machines["ceph"]
     assert endtoend(deployed)
-    ceph.run("docker stop quaylab-ceph")
+    ceph.run(engines.stop(ceph.engine, "quaylab-ceph"))
     with timed("endtoend while Ceph is down"):
         assert not endtoend(deployed)
-    ceph.run("docker start quaylab-ceph")
+    ceph.run(engines.start(ceph.engine, "quaylab-ceph"))
     with timed("recovery"):
         wait_until(lambda: endtoend(deployed), "Quay is well again", timeout=120)
     assert client.pull(f"{ADMIN}/small:1")
@@ -226,7 +240,8 @@ def test_everything_is_back_after_a_reboot(deployed: Deployment, client: Registr
 def test_removed_container_comes_back_with_its_objects(
     deployed: Deployment, client: RegistryClient
 ) -> None:
-    deployed.machines["ceph"].run("docker rm --force --volumes quaylab-ceph")
+    ceph = deployed.machines["ceph"]
+    ceph.run(engines.remove(ceph.engine, "quaylab-ceph"))
     changed = deployed.run().changed()
     assert [name.rpartition(" | ")[2] for name, _ in changed] == ["Run Ceph"]
     assert client.pull(f"{ADMIN}/small:1")
@@ -249,10 +264,11 @@ def test_rotation_changes_the_keys(
 
 def test_teardown_keeps_the_data_and_purge_removes_it(deployed: Deployment) -> None:
     ceph = deployed.machines["ceph"]
-    ours = f"docker ps --all --quiet --filter label={DIGEST_LABEL}"
+    ours = f"{ceph.engine} ps --all --quiet --filter label={DIGEST_LABEL}"
     assert ceph.run(ours).stdout
     deployed.run("tasks/teardown.py").check()
     assert ceph.run(ours).stdout == ""
-    assert "quaylab-ceph" in ceph.run("docker volume ls --quiet").stdout
+    volumes = f"{ceph.engine} volume ls --quiet"
+    assert "quaylab-ceph" in ceph.run(volumes).stdout
     deployed.run("tasks/teardown.py", "--data", f"purge={HOSTNAME}").check()
-    assert "quaylab-ceph" not in ceph.run("docker volume ls --quiet").stdout
+    assert "quaylab-ceph" not in ceph.run(volumes).stdout

@@ -48,17 +48,6 @@ def test_the_users_keys_are_not_printed(lab: Result, shared_project: Project) ->
         assert credentials[key] not in lab.output
 
 
-def test_with_podman_a_packaged_ceph_is_refused(project: Project) -> None:
-    options = ("--data=image_source=packages", "--data=container_engine=podman")
-    result = project.run("-y", project.inventory(**PARTS, ceph=CEPH), "deploy.py", *options)
-    assert result.code != 0
-    assert (
-        "container_engine: @fake/ceph uses Podman, whose seccomp profile refuses" in result.output
-    )
-    assert "nothing was changed" in result.output
-    assert result.commands("ceph") == []
-
-
 def test_too_little_memory_and_two_hosts_are_refused(project: Project) -> None:
     inventory = project.inventory(
         **PARTS, ceph=[*CEPH, fake("ceph2", ssh_hostname="192.168.254.21")]

@@ -45,6 +45,11 @@ def stop(engine: str, name: str) -> str:
     return f"systemctl stop {name}" if engine == "podman" else f"docker stop {name}"
 
 
+def start(engine: str, name: str) -> str:
+    """Return the command that starts a container that :func:`stop` has stopped."""
+    return f"systemctl start {name}" if engine == "podman" else f"docker start {name}"
+
+
 def repeated_after_a_restart(engine: str) -> list[str]:
     """Return the operations that a run repeats after a reboot: Podman's containers are new ones, so
     Quay is verified again."""

@@ -1,4 +1,4 @@
-"""A Docker client on a machine of its own, like that of any user of the registry."""
+"""A container client on a machine of its own, like that of any user of the registry."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ class RegistryClient:
         wait_until(self._is_found, f"the engine finds {hostname}")  # it caches /etc/hosts for 5 s
 
     def _is_found(self) -> bool:
-        pulled = self.machine.run(f"docker pull {self.registry}/no/image", check=False)
-        return "no such host" not in pulled.stderr
+        return "no such host" not in self._run(f"pull {self.registry}/no/image", check=False).stderr
 
     def trust(self, ca: str) -> None:
-        """Save the CA where Docker looks for it."""
+        """Save the CA where Docker looks for it, and Podman too."""
         self.machine.run(
             f"mkdir -p {self._certificates}; cat >{self._certificates}/ca.crt", input=ca
         )
@@ -35,20 +34,27 @@ class RegistryClient:
         self.machine.run(f"rm -r {self._certificates}")
 
     def login(self, user: str, password: str) -> subprocess.CompletedProcess[str]:
-        command = f"docker login --username {user} --password-stdin {self.registry}"
-        return self.machine.run(command, check=False, input=password)
+        command = f"login --username {user} --password-stdin {self.registry}"
+        return self._run(command, check=False, input=password)
 
     def push(self, image: str, name: str) -> None:
         """Push a local image as ``name``, and remove that tag here."""
         target = f"{self.registry}/{name}"
-        self.machine.run(f"docker tag {image} {target} && docker push {target}")
-        self.machine.run(f"docker image rm {target}")
+        self._run(f"tag {image} {target}")
+        self._run(f"push {target}")
+        self._run(f"image rm {target}")
 
     def pull(self, name: str) -> str:
         """Pull ``name`` again; return the image's id."""
         target = f"{self.registry}/{name}"
-        self.machine.run(f"docker image rm {target} || :; docker pull {target}")
-        return self.machine.run(f"docker image inspect --format '{{{{.Id}}}}' {target}").stdout
+        self._run(f"image rm {target}", check=False)
+        self._run(f"pull {target}")
+        return self._run(f"image inspect --format '{{{{.Id}}}}' {target}").stdout
+
+    def _run(
+        self, words: str, check: bool = True, input: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return self.machine.run(f"{self.machine.engine} {words}", check=check, input=input)
 
     @property
     def _certificates(self) -> str:

@@ -167,7 +167,7 @@ def test_a_registry_on_two_hosts(
     images: dict[str, str],
     tmp_path: Path,
 ) -> None:
-    """Both are moved in one run, and Quay reaches its services again."""
+    """The database's host is moved last; Quay's goes on when both are."""
     front, back, other = (machine_factory(each, "stocked") for each in ("front", "back", "other"))
     lab = Deployment.of(operator, tmp_path, {"quay": [front], "database": [back], "redis": [back]})
     lab.run().check()

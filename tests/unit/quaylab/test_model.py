@@ -54,6 +54,7 @@ OTHERS: dict[str, Any] = {
     "host_network": True,
     "capabilities": ("NET_ADMIN",),
     "user": "root",
+    "unconfined": True,
 }
 
 

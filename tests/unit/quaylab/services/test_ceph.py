@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -20,14 +21,16 @@ from quaylab.problems import Refusal
 from quaylab.scripts import ceph_report
 from quaylab.secrets import certificates
 from quaylab.secrets.credentials import Credentials
-from quaylab.services import ceph
+from quaylab.services import BY_NAME, ceph
 from quaylab.services.base import Workload
 from quaylab.topology import Topology
 from tests.unit.samples import (
     CREDENTIALS,
     build,
     certified,
+    context,
     host,
+    machine,
     settings,
     with_storage_keys,
     with_swift_password,
@@ -100,6 +103,23 @@ def test_cluster_is_the_same_for_the_same_credentials() -> None:
 def test_memory_is_bounded() -> None:
     found = _workload(ceph_osd_memory_mb=2048)
     assert f"osd_memory_target = {2 * 1024**3}" in _file(found, "ceph.conf")
+
+
+@pytest.mark.parametrize(
+    ("engine", "source", "expected"),
+    [
+        ("podman", "packages", True),
+        ("podman", "registry", False),
+        ("docker", "packages", False),
+    ],
+)
+def test_podmans_filter_of_system_calls_is_off_for_debians_ceph_alone(
+    engine: str, source: str, expected: bool
+) -> None:
+    found = context(_where(), _credentials(), image_source=source)
+    machines = {"ceph0": machine(container_engine=engine)}
+    (only,) = BY_NAME["ceph"].workloads(dataclasses.replace(found, machines=machines), "ceph0")
+    assert only.container.unconfined is expected
 
 
 def test_osds_are_block_devices_files_or_one_in_the_volume(tmp_path: Path) -> None:
