@@ -35,7 +35,7 @@ def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
 
     + plan: the run's plan
     """
-    mine = [node for node in plan.nodes if node.host == host.name and plan.is_balanced]
+    mine = nodes.drainable(plan, host.name)
     if host.name in plan.topology.members:
         yield FunctionCommand(patroni.hand_over, (plan,), {})
     for node in mine:

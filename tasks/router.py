@@ -2,10 +2,11 @@
 
 from pyinfra import host
 
-from operations.engines import containers, images
+from operations.engines import images
 from operations.hosts import files
 from operations.runtime import barrier
 from operations.runtime.run import begin
+from operations.services import nodes
 
 plan = begin()
 routers = plan.topology.hosts["router"]
@@ -13,7 +14,7 @@ routers = plan.topology.hosts["router"]
 if routers:
     barrier.reached(name="Wait until database and Redis run")
 
-# One after the other: Quay on the other hosts goes on meanwhile.
+# One after the other: Quay's nodes on the other hosts serve meanwhile.
 for name in host.loop(routers):  # type: ignore[no-untyped-call]
     if host.name == name:
         router = plan.workload("router", name)
@@ -22,6 +23,4 @@ for name in host.loop(routers):  # type: ignore[no-untyped-call]
 
         files.present(name="Write the router's configuration", files=router.files)
 
-        containers.running(
-            name="Run the router", workload=router, timeout=plan.settings.health_timeout
-        )
+        nodes.router_as_specified(name="Run the router", plan=plan, router=router)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from pyinfra.api import StringCommand
+from pyinfra.api import Host, StringCommand
 
 from operations.runtime.commands import inventory_arguments
 from operations.services import balancers
@@ -18,17 +18,26 @@ from quaylab.services.connection_hold import Hold
 def new_connections_held(plan: Plan) -> Iterator[None]:
     """Hold clients' new connections at the connected balancers during the block, which begins when
     the open ones have ended."""
-    settings = plan.settings
+    settings, name = plan.settings, secrets.token_hex(4)
     ports = (settings.quay_https_port, settings.quay_http_port)
-    hold = Hold(ports, settings.virtual_address, secrets.token_hex(4))
+    holds = {
+        each: Hold(
+            ports,
+            settings.virtual_address,
+            name,
+            balancers.checks_command(each, plan.nodes, "disable"),
+            balancers.checks_command(each, plan.nodes, "enable"),
+        )
+        for each in balancers.connected(plan)
+    }
     try:
-        _run_on_balancers(plan, hold.begin)
-        _run_on_balancers(plan, hold.wait)
+        _run({each: hold.begin for each, hold in holds.items()})
+        _run({each: hold.wait for each, hold in holds.items()})
         yield
     finally:
-        _run_on_balancers(plan, hold.end)
+        _run({each: hold.end for each, hold in holds.items()})
 
 
-def _run_on_balancers(plan: Plan, command: str) -> None:
-    for each in balancers.connected(plan):
+def _run(commands: Mapping[Host, str]) -> None:
+    for each, command in commands.items():
         each.run_shell_command(StringCommand(command), **inventory_arguments(each))

@@ -61,6 +61,24 @@ def as_specified(plan: Plan, node: Node) -> Generator[PyinfraCommand]:
 
 
 @operation()
+def router_as_specified(plan: Plan, router: Workload) -> Generator[PyinfraCommand]:
+    """Bring a host's router, by which its nodes reach database and Redis, to its specification
+    while the nodes of other hosts serve.
+
+    + plan: the run's plan
+    + router: the router on this host
+    """
+    wanted, engine = router.container, ask(Engine)
+    change = containers.needed_change(engine, wanted)
+    drained = drainable(plan, host.name) if containers.interruption(engine, wanted, change) else []
+    for node in drained:
+        yield FunctionCommand(withdraw, (plan, node), {})
+    yield from containers.running._inner(workload=router, timeout=plan.settings.health_timeout)
+    for node in drained:
+        yield FunctionCommand(put_back, (plan, node), {})
+
+
+@operation()
 def former_removed(plan: Plan) -> Generator[PyinfraCommand]:
     """Remove the containers of a host that are no nodes any more, after draining: `quay_instances`
     is lower now, or the host has left the group `quay`.
@@ -78,6 +96,13 @@ def former_nodes_of(plan: Plan, host: str) -> list[Node]:
     own = plan.machines[host].own_containers
     nodes = former_nodes(plan.settings, plan.topology, host)
     return [node for node in nodes if node.container in own]
+
+
+def drainable(plan: Plan, host: str) -> list[Node]:
+    """Return a host's nodes behind balancers, if others are elsewhere to which requests can go."""
+    if not plan.is_balanced or all(node.host == host for node in plan.nodes):
+        return []
+    return [node for node in plan.nodes if node.host == host]
 
 
 def containers_on(plan: Plan, host: str) -> list[str]:

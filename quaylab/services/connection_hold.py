@@ -7,6 +7,7 @@ request.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 # Seconds: open connections have PATIENCE to end; after LONGEST new ones are let in, even if the run
@@ -22,25 +23,34 @@ class Hold:
         ports: the ports of HAProxy that clients use.
         address: the address that clients use; None: any of the machine's.
         name: what to call it; another one at the same time has another name.
+        stop_checks: the shell command after which HAProxy takes its nodes for as well as they are:
+            they say that they are ill while the database moves.
+        resume_checks: the one after which it asks them again.
     """
 
     ports: tuple[int, ...]
     address: str | None
     name: str
+    stop_checks: str
+    resume_checks: str
 
     @property
     def begin(self) -> str:
-        # In the background, so that it ends also if nobody comes back.
-        end = f"nohup sh -c 'sleep {LONGEST}; {self.end}' </dev/null >/dev/null 2>&1 &"
+        end = shlex.quote(f"sleep {LONGEST}; {self.end}")
         return (
-            f"! command -v iptables >/dev/null || {{ iptables --wait --insert INPUT {self._match} "
-            f"&& {{ {end} }}; }}"
+            f"! command -v iptables >/dev/null || {{ iptables --wait --insert INPUT {self._match}; "
+            f"{self.stop_checks} >/dev/null 2>&1; "
+            # In the background, so that it ends also if nobody comes back.
+            f"nohup sh -c {end} </dev/null >/dev/null 2>&1 & }}"
         )
 
     @property
     def end(self) -> str:
         """One that has ended is no error."""
-        return f"iptables --wait --delete INPUT {self._match} 2>/dev/null || :"
+        return (
+            f"iptables --wait --delete INPUT {self._match} 2>/dev/null; "
+            f"{self.resume_checks} >/dev/null 2>&1; :"
+        )
 
     @property
     def wait(self) -> str:

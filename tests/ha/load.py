@@ -70,8 +70,11 @@ class Load:
         self.counts = Counts()
 
     @contextmanager
-    def running(self) -> Iterator[Counts]:
-        """Run the clients during the block; at its end they finish what they are at."""
+    def running(self, probe_timeout: float = PROBE_TIMEOUT) -> Iterator[Counts]:
+        """Run the clients during the block; at its end they finish what they are at.
+
+        + probe_timeout: seconds that the probe waits for an answer
+        """
         self._stop.clear()
         self._runs += 1
         self.counts = Counts()
@@ -79,7 +82,7 @@ class Load:
         threads = [
             threading.Thread(target=self._work, args=(number,)) for number in range(self._clients)
         ]
-        threads.append(threading.Thread(target=self._probe))
+        threads.append(threading.Thread(target=self._probe, args=(probe_timeout,)))
         for thread in threads:
             thread.start()
         try:
@@ -181,11 +184,11 @@ class Load:
         with self._lock:
             self.counts.pulls += 1
 
-    def _probe(self) -> None:
+    def _probe(self, timeout: float) -> None:
         last = time.monotonic()
         while not self._stop.wait(0.1):
             try:
-                with self._connection(timeout=PROBE_TIMEOUT) as client:
+                with self._connection(timeout) as client:
                     self._answer(client, "GET", "/v2/", {}, None, 401)
                 answered = True
             except RequestFailed:

@@ -17,7 +17,7 @@ from tests.ha.faults import (
     kill_container,
     servers,
 )
-from tests.ha.load import Load
+from tests.ha.load import TIMEOUT, Load
 from tests.machine.deployment import Deployment
 from tests.machine.machines import Machine, wait_until
 
@@ -67,7 +67,7 @@ def test_every_container_is_replaced_and_nobody_notices(
     upgraded: Deployment, cluster: Cluster, machines: list[Machine], load: Load
 ) -> None:
     """New connections wait while the database's leader and the address move."""
-    with load.running() as counts:
+    with load.running(TIMEOUT) as counts:
         changed = upgraded.run("deploy.py", "--data", "container_log_files=4").changed()
     assert_unnoticed(counts, load)
     replaced = [name for name, _ in changed if "balancer.py | Run HAProxy" in name]

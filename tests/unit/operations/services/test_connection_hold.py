@@ -13,7 +13,7 @@ from operations.services.connection_hold import new_connections_held
 from quaylab.plan import Plan
 
 
-@dataclass
+@dataclass(eq=False)
 class Recorder:
     """A host that notes the commands that it is to run."""
 

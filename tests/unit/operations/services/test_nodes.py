@@ -234,6 +234,31 @@ def _steps(commands: list[Any]) -> list[str]:
     return words
 
 
+# --- the router, by which nodes reach database and Redis ---
+
+
+@pytest.mark.parametrize(
+    ("quays", "found", "steps"),
+    [
+        (2, {"digest": "another"}, ["withdraw", "docker run", "put_back"]),
+        (2, {"state": "exited"}, []),
+        (2, {}, []),
+        # Requests can go to no other host.
+        (1, {"digest": "another"}, ["docker run"]),
+    ],
+)
+def test_a_hosts_nodes_are_drained_while_its_router_is_replaced(
+    make: Callable[..., Site], quays: int, found: dict[str, Any], steps: list[str]
+) -> None:
+    site = make(quays)
+    # Any container will do for the router's.
+    router = site.plan.workload("quay", QUAY1)
+    site.change(QUAY1, **found)
+    commands = site.hosts[QUAY1].operate(nodes.router_as_specified, plan=site.plan, router=router)
+    known = ("withdraw", "docker run", "put_back")
+    assert [step for step in _steps(commands) if step in known] == steps
+
+
 # --- nodes that don't run ---
 
 

@@ -12,7 +12,8 @@ from quaylab.services.connection_hold import Hold
 from tests.unit.shell import Shell
 
 ADDRESS = "192.0.2.100"
-HOLD = Hold((443, 80), ADDRESS, "1f")
+CHECKS = ("docker exec 'disable health'", "docker exec 'enable health'")
+HOLD = Hold((443, 80), ADDRESS, "1f", *CHECKS)
 RULE = (
     f"INPUT --destination {ADDRESS} --protocol tcp --syn --match multiport --dports 443,80 "
     "--match comment --comment quaylab-hold-1f --jump DROP"
@@ -24,18 +25,19 @@ INSERTED, DELETED = f"iptables --wait --insert {RULE}", f"iptables --wait --dele
 def shell(tmp_path: Path) -> Shell:
     shell = Shell(tmp_path)
     shell.stub("iptables", "")
+    shell.stub("docker", "")
     return shell
 
 
 def test_a_hold_drops_only_what_opens_a_connection_to_the_registrys_ports(shell: Shell) -> None:
     shell.stub("nohup", "")  # what ends it by itself
     assert shell.run(HOLD.begin).returncode == 0
-    assert [call for call in shell.calls if call.startswith("iptables")] == [INSERTED]
+    assert shell.calls[:2] == [INSERTED, "docker exec disable health"]
 
 
 def test_without_one_address_it_is_for_all_of_the_machine(shell: Shell) -> None:
     shell.stub("nohup", "")
-    shell.run(Hold((443, 80), None, "1f").begin)
+    shell.run(Hold((443, 80), None, "1f", *CHECKS).begin)
     assert INSERTED.replace(f"--destination {ADDRESS} ", "") in shell.calls
 
 
@@ -43,16 +45,22 @@ def test_it_ends_by_itself(shell: Shell) -> None:
     shell.stub("sleep", "")
     assert shell.run(HOLD.begin).returncode == 0
     end = time.monotonic() + 10
-    while DELETED not in shell.calls and time.monotonic() < end:
+    while len(shell.calls) < 5 and time.monotonic() < end:
         time.sleep(0.05)
-    assert shell.calls == [INSERTED, f"sleep {connection_hold.LONGEST}", DELETED]
+    assert shell.calls == [
+        INSERTED,
+        "docker exec disable health",
+        f"sleep {connection_hold.LONGEST}",
+        DELETED,
+        "docker exec enable health",
+    ]
 
 
 def test_one_that_has_ended_may_be_ended_again(shell: Shell) -> None:
     shell.stub("iptables", "echo 'Bad rule' >&2; exit 1")
     done = shell.run(HOLD.end)
     assert (done.returncode, done.stderr) == (0, "")
-    assert shell.calls == [DELETED]
+    assert shell.calls == [DELETED, "docker exec enable health"]
 
 
 def test_without_iptables_there_is_none(tmp_path: Path) -> None:
