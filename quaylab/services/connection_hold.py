@@ -17,7 +17,8 @@ PATIENCE, LONGEST = 5, 60
 
 @dataclass(frozen=True)
 class Hold:
-    """A hold, as commands for a balancer's shell. Without iptables there is none.
+    """A hold, as commands for a balancer's shell. It is a rule of iptables, which Docker needs, or
+    else a table of nftables, which Podman needs; without both there is no hold.
 
     Args:
         ports: the ports of HAProxy that clients use.
@@ -38,18 +39,18 @@ class Hold:
     def begin(self) -> str:
         end = shlex.quote(f"sleep {LONGEST}; {self.end}")
         return (
-            f"! command -v iptables >/dev/null || {{ iptables --wait --insert INPUT {self._match}; "
-            f"{self.stop_checks} >/dev/null 2>&1; "
+            f"{{ iptables --wait --insert {self._rule} || nft {shlex.quote(self._table)}; }} "
+            f"2>/dev/null && {{ {self.stop_checks} >/dev/null 2>&1; "
             # In the background, so that it ends also if nobody comes back.
-            f"nohup sh -c {end} </dev/null >/dev/null 2>&1 & }}"
+            f"nohup sh -c {end} </dev/null >/dev/null 2>&1 & }} || :"
         )
 
     @property
     def end(self) -> str:
         """One that has ended is no error."""
         return (
-            f"iptables --wait --delete INPUT {self._match} 2>/dev/null; "
-            f"{self.resume_checks} >/dev/null 2>&1; :"
+            f"{{ iptables --wait --delete {self._rule} || nft delete table {self._name}; }} "
+            f"2>/dev/null; {self.resume_checks} >/dev/null 2>&1; :"
         )
 
     @property
@@ -64,10 +65,23 @@ class Hold:
         )
 
     @property
-    def _match(self) -> str:
+    def _rule(self) -> str:
         destination = f"--destination {self.address} " if self.address else ""
         return (
-            f"{destination}--protocol tcp --syn "
+            f"INPUT {destination}--protocol tcp --syn "
             f"--match multiport --dports {','.join(map(str, self.ports))} "
             f"--match comment --comment quaylab-hold-{self.name} --jump DROP"
         )
+
+    @property
+    def _table(self) -> str:
+        destination = f"ip daddr {self.address} " if self.address else ""
+        return (
+            f"table {self._name} {{ chain input {{ type filter hook input priority -1; "
+            f"{destination}tcp dport {{ {', '.join(map(str, self.ports))} }} "
+            "tcp flags & (fin | syn | rst | ack) == syn drop; }; }"
+        )
+
+    @property
+    def _name(self) -> str:
+        return f"inet quaylab-hold-{self.name}"

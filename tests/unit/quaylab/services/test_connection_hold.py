@@ -57,16 +57,37 @@ def test_it_ends_by_itself(shell: Shell) -> None:
 
 
 def test_one_that_has_ended_may_be_ended_again(shell: Shell) -> None:
-    shell.stub("iptables", "echo 'Bad rule' >&2; exit 1")
+    for name in ("iptables", "nft"):
+        shell.stub(name, "echo 'no such rule' >&2; exit 1")
     done = shell.run(HOLD.end)
     assert (done.returncode, done.stderr) == (0, "")
-    assert shell.calls == [DELETED, "docker exec enable health"]
+    assert shell.calls[0] == DELETED
+    assert shell.calls[-1] == "docker exec enable health"
 
 
-def test_without_iptables_there_is_none(tmp_path: Path) -> None:
-    shell = Shell(tmp_path)
-    done = shell.run(f"PATH=/nowhere; {HOLD.begin}; {HOLD.end}")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+def test_nftables_without_iptables(shell: Shell) -> None:
+    shell.stub("iptables", "exit 1")
+    shell.stub("nohup", "")
+    shell.stub("nft", "")
+    shell.run(HOLD.begin)
+    table = "inet quaylab-hold-1f"
+    assert shell.calls[1:3] == [
+        f"nft table {table} {{ chain input {{ type filter hook input priority -1; "
+        f"ip daddr {ADDRESS} tcp dport {{ 443, 80 }} "
+        "tcp flags & (fin | syn | rst | ack) == syn drop; }; }",
+        "docker exec disable health",
+    ]
+    shell.run(HOLD.end)
+    assert f"nft delete table {table}" in shell.calls
+
+
+def test_without_both_there_is_no_hold(shell: Shell) -> None:
+    for name in ("iptables", "nft"):
+        shell.stub(name, "exit 1")
+    for command in (HOLD.begin, HOLD.end):
+        done = shell.run(command)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert "docker exec disable health" not in shell.calls
 
 
 def test_open_connections_have_time_to_end(shell: Shell, tmp_path: Path) -> None:
