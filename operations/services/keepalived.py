@@ -141,19 +141,26 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
     others = [each for each in balancers.connected(plan) if each.name != host.name]
     if not (others and _holds(host, plan)):
         return True
-    with new_connections_held(plan):
-        _control(host, "stop")
-        is_taken, end = False, time.monotonic() + TAKE_OVER
-        while not is_taken and time.monotonic() < end:
-            time.sleep(0.2)
-            is_taken = any(_holds(each, plan) for each in others)
-        # It never takes the address from another one.
-        _control(host, "start")
+    is_taken = False
+    if any(map(_is_ready, others)):
+        with new_connections_held(plan):
+            _control(host, "stop")
+            end = time.monotonic() + TAKE_OVER
+            while not is_taken and time.monotonic() < end:
+                time.sleep(0.2)
+                is_taken = any(_holds(each, plan) for each in others)
+            # It never takes the address from another one.
+            _control(host, "start")
     return is_taken or complain(
         host,
         f"{host.name} holds the virtual address, and no other balancer takes it over; repair "
         "these first",
     )
+
+
+def _is_ready(each: Host) -> bool:
+    """Whether a balancer can hold the address: keepalived and HAProxy run there."""
+    return balancers.state_of(each) is not None and fact_of(each, Keepalived).active
 
 
 def _holds(each: Host, plan: Plan) -> bool:

@@ -291,21 +291,25 @@ VERBS = ("stop", "start")
 
 
 @pytest.mark.parametrize(
-    ("holders", "told", "rebooted"),
+    ("holders", "active", "told", "rebooted"),
     [
-        (("lb1", "lb2", "lb3"), ["lb1", "lb2", "lb3"], ["lb1", "lb2", "lb3"]),
-        (("lb2",), ["lb2"], ["lb1"]),
-        ((), [], ["lb1", "lb2", "lb3"]),
+        (("lb1", "lb2", "lb3"), True, ["lb1", "lb2", "lb3"], ["lb1", "lb2", "lb3"]),
+        # Nobody takes it over.
+        (("lb2",), True, ["lb2"], ["lb1"]),
+        # Nobody could.
+        (("lb2",), False, [], ["lb1"]),
+        ((), True, [], ["lb1", "lb2", "lb3"]),
     ],
 )
 def test_an_address_moves_before_its_machine_reboots(
-    project: Project, holders: tuple[str, ...], told: list[str], rebooted: list[str]
+    project: Project, holders: tuple[str, ...], active: bool, told: list[str], rebooted: list[str]
 ) -> None:
     """A machine whose address nobody takes over is not rebooted."""
     hosts = _running_hosts(project, tuple(NODES))
     for name, data in hosts["balancer"]:
         holds = name.rpartition("/")[2] in holders
         data["fake_responses"]["address show to"] = {"stdout": "", "success": holds}
+        data["fake_responses"]["command -v keepalived"] = "active" if active else ""
     (project.path / "reboot.py").write_text(REBOOT)
     inventory = project.inventory(**hosts)
     result = project.run("-y", "-vv", inventory, "reboot.py", *OPTIONS, "--limit=balancer")
