@@ -13,7 +13,7 @@ from pyinfra.connectors.local import LocalConnector
 
 from facts.engines import host_engine
 from operations.runtime.commands import complain, connector_arguments, refusals
-from operations.services import keepalived, nodes, patroni
+from operations.services import nodes, patroni, virtual_address
 from quaylab.plan import Plan
 from quaylab.problems import refuse
 
@@ -41,7 +41,7 @@ def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
     for node in mine:
         yield FunctionCommand(nodes.withdraw, (plan, node), {})
     if plan.settings.virtual_address and host.name in plan.topology.balancers:
-        yield FunctionCommand(keepalived.hand_over, (plan,), {})
+        yield FunctionCommand(virtual_address.give_away, (plan,), {})
     yield FunctionCommand(_reboot, (), {})
     for workload in plan.workloads_of(host.name):
         if workload.container.health:

@@ -6,7 +6,7 @@ from operations.engines import containers, images
 from operations.hosts import files
 from operations.runtime import barrier
 from operations.runtime.run import begin
-from operations.services import balancers, keepalived
+from operations.services import balancers, keepalived, virtual_address
 from quaylab.model import container_name
 from quaylab.services.keepalived import files as keepalived_files
 
@@ -21,7 +21,7 @@ if containers.is_former(plan, "ingress", host.name):
     containers.absent(name="Remove a former ingress", container=container_name("ingress"))
 
 # One after the other: while one is replaced, clients use the others.
-for name in host.loop(keepalived.holder_last(plan, plan.topology.balancers)):  # type: ignore[no-untyped-call]
+for name in host.loop(virtual_address.holder_last(plan, plan.topology.balancers)):  # type: ignore[no-untyped-call]
     if host.name == name:
         haproxy = plan.workload("balancer", name)
 
@@ -29,14 +29,7 @@ for name in host.loop(keepalived.holder_last(plan, plan.topology.balancers)):  #
 
         files.present(name="Write HAProxy's configuration", files=haproxy.files)
 
-        if plan.settings.virtual_address:
-            keepalived.handed_over(
-                name="Have another balancer hold the address", plan=plan, workload=haproxy
-            )
-
-        containers.running(
-            name="Run HAProxy", workload=haproxy, timeout=plan.settings.health_timeout
-        )
+        virtual_address.container_as_specified(name="Run HAProxy", plan=plan, workload=haproxy)
 
         balancers.loaded(name="Load HAProxy's configuration", plan=plan)
 

@@ -6,18 +6,18 @@ address from here on, although their HAProxy starts only after Quay.
 
 from pyinfra import host
 
-from operations.engines import containers, images
+from operations.engines import images
 from operations.hosts import files
 from operations.runtime import barrier
 from operations.runtime.run import begin
-from operations.services import keepalived, object_storage
+from operations.services import keepalived, object_storage, virtual_address
 from quaylab.services.keepalived import files as keepalived_files
 
 plan = begin()
 balancers = plan.topology.hosts["ingress"]
 
 # One after the other: while one is replaced, the others lead to the gateways.
-for name in host.loop(keepalived.holder_last(plan, balancers)):  # type: ignore[no-untyped-call]
+for name in host.loop(virtual_address.holder_last(plan, balancers)):  # type: ignore[no-untyped-call]
     if host.name == name:
         ingress = plan.workload("ingress", name)
 
@@ -25,16 +25,9 @@ for name in host.loop(keepalived.holder_last(plan, balancers)):  # type: ignore[
 
         files.present(name="Write the ingress' configuration", files=ingress.files)
 
-        if plan.settings.virtual_address:
-            keepalived.handed_over(
-                name="Have another balancer hold the address", plan=plan, workload=ingress
-            )
+        virtual_address.container_as_specified(name="Run the ingress", plan=plan, workload=ingress)
 
-        containers.running(
-            name="Run the ingress", workload=ingress, timeout=plan.settings.health_timeout
-        )
-
-if host.name in balancers and keepalived.is_free(plan):
+if host.name in balancers and virtual_address.is_free(plan):
     keepalived.installed(name="Install keepalived", machine=plan.machines[host.name])
 
     files.present(

@@ -27,11 +27,11 @@ from operations.services import (
     balancers,
     database,
     external_services,
-    keepalived,
     move_blobs,
     nodes,
     patroni,
     quay,
+    virtual_address,
 )
 from quaylab import plan as plans
 from quaylab.checks import fetched_images
@@ -79,7 +79,7 @@ def make_plan(
         move.refuse_unfit(plan)
         move.announce_interruptions(plan)
         return plan
-    keepalived.check_address(plan)
+    virtual_address.check_address(plan)
     plan = external_services.check(plan)
     facts = [gevent.spawn(_observe, plan, name) for name in plan.machines]
     early = [gevent.spawn(_ask_early, ask) for ask in quay.early_questions(plan)]

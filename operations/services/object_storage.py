@@ -12,7 +12,7 @@ from operations.engines.containers import is_running
 from operations.hosts import reach
 from operations.runtime.commands import complain, fail
 from operations.runtime.phases import postpone
-from operations.services import keepalived
+from operations.services import virtual_address
 from quaylab.clients.probes import Unreachable
 from quaylab.plan import Plan
 from quaylab.services import ingress
@@ -32,7 +32,7 @@ def reachable(plan: Plan) -> Generator[FunctionCommand]:
         for name in connected
     )
     # One that takes no part may hold the address.
-    if ran and (len(connected) < len(balancers) or not keepalived.is_free(plan)):
+    if ran and (len(connected) < len(balancers) or not virtual_address.is_free(plan)):
         host.noop("the ingress runs")
         return
     yield FunctionCommand(_await_answer, (plan,), {})
