@@ -13,7 +13,7 @@ from tests.machine.registry_client import RegistryClient
 from tests.machine.watch import Watch
 
 ALONE = ("engine", "quay", "verify")
-pytestmark = engines.FOR_BOTH
+pytestmark = [engines.FOR_BOTH, pytest.mark.long_with_podman]
 PARTS = ("database", "redis", "quay")
 
 
@@ -74,7 +74,6 @@ def test_dry_run_plans_nothing(deployed: Deployment) -> None:
     assert deployed.run("deploy.py", "--dry").planned() == []
 
 
-@pytest.mark.long_with_podman
 # The second run includes each task, and tests/deploy plans each alone.
 @pytest.mark.parametrize(
     "task", [pytest.param(each, marks=[] if each in ALONE else pytest.mark.long) for each in TASKS]
