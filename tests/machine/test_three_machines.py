@@ -164,7 +164,6 @@ def test_rotation_changes_every_password_and_loses_nothing(
     assert deployed.run().changed() == []
 
 
-@pytest.mark.long_with_podman
 def test_lost_credentials_are_read_back_from_the_host(
     deployed: Deployment, client: RegistryClient
 ) -> None:
