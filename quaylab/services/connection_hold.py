@@ -39,10 +39,10 @@ class Hold:
     def begin(self) -> str:
         end = shlex.quote(f"sleep {LONGEST}; {self.end}")
         return (
+            # First of all, so that it ends also if the run is killed at any moment.
+            f"nohup sh -c {end} </dev/null >/dev/null 2>&1 & "
             f"{{ iptables --wait --insert {self._rule} || nft {shlex.quote(self._table)}; }} "
-            f"2>/dev/null && {{ {self.stop_checks} >/dev/null 2>&1; "
-            # In the background, so that it ends also if nobody comes back.
-            f"nohup sh -c {end} </dev/null >/dev/null 2>&1 & }} || :"
+            f"2>/dev/null && {self.stop_checks} >/dev/null 2>&1; :"
         )
 
     @property
