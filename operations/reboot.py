@@ -29,19 +29,19 @@ TIMEOUT = 900
 
 @operation(is_idempotent=False)
 def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
-    """Reboot a machine: first another one leads the database, the balancers leave its nodes out,
-    and another one holds the address; at the end its services are healthy and its nodes get
-    requests again.
+    """Reboot a machine: first another one holds the address and leads the database, and the
+    balancers leave its nodes out; at the end its services are healthy and its nodes get requests
+    again.
 
     + plan: the run's plan
     """
     mine = nodes.drainable(plan, host.name)
+    if host.name in plan.topology.balancers:
+        yield FunctionCommand(virtual_address.given_away, (plan,), {})
     if host.name in plan.topology.members:
         yield FunctionCommand(patroni.hand_over, (plan,), {})
     for node in mine:
         yield FunctionCommand(nodes.withdraw, (plan, node), {})
-    if plan.settings.virtual_address and host.name in plan.topology.balancers:
-        yield FunctionCommand(virtual_address.give_away, (plan,), {})
     yield FunctionCommand(_reboot, (), {})
     for workload in plan.workloads_of(host.name):
         if workload.container.health:

@@ -61,10 +61,10 @@ class Mount:
     read_only: bool = False
 
 
-# The owner and the interval of health checks: a change of them replaces no container.
-NOT_IN_THE_DIGEST = {"owner", "health_interval"}
+# A change of these replaces no container; the last one counts with Podman only.
+NOT_IN_THE_DIGEST = {"owner", "health_interval", "seccomp_unconfined"}
 # Fields that were added later: they count only where they are set, so that older digests hold.
-COUNTED_IF_SET = {"host_network", "capabilities", "user", "unconfined"}
+COUNTED_IF_SET = {"host_network", "capabilities", "user"}
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class Container:
     ``files`` are path and sha256 of each mounted configuration file, so a changed file changes the
     digest. ``owner`` is the fingerprint of the registry's credentials, ``health`` a shell command
     run inside. ``stop_timeout`` and ``health_interval`` are in seconds. A container with
-    ``host_network`` publishes no ports. ``user`` replaces the image's. One that is ``unconfined``
-    may make all system calls, also those that the engine's seccomp profile denies.
+    ``host_network`` publishes no ports. ``user`` replaces the image's. One that is
+    ``seccomp_unconfined`` goes without Podman's seccomp profile, which denies more than Docker's.
     """
 
     name: str
@@ -97,7 +97,7 @@ class Container:
     host_network: bool = False
     capabilities: tuple[str, ...] = ()
     user: str = ""
-    unconfined: bool = False
+    seccomp_unconfined: bool = False
 
     @property
     def digest(self) -> str:

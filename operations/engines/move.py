@@ -18,7 +18,7 @@ from operations.engines import containers, docker, images, podman
 from operations.hosts import files
 from operations.runtime.commands import fail, one_at_a_time
 from operations.runtime.observation import ask, ask_each
-from operations.services import nodes, patroni
+from operations.services import nodes, patroni, virtual_address
 from quaylab import engine_move
 from quaylab.checks import engine_choice
 from quaylab.engine_move import is_moved, target
@@ -116,10 +116,13 @@ def moved(plan: Plan) -> Generator[PyinfraCommand]:
 def _stop(plan: Plan) -> Generator[PyinfraCommand]:
     """Stop and remove what runs in the engine that has the data: a reboot would start it again.
 
-    Another host leads the database before, and the balancers leave Quay's nodes out.
+    Another host holds the address and leads the database before, and the balancers leave Quay's
+    nodes out.
     """
     before, machine = plan.engine_of(host.name), plan.machines[host.name]
     found = machine.state.containers
+    if host.name in plan.topology.balancers:
+        yield FunctionCommand(virtual_address.given_away_if_possible, (plan,), {})
     for node in _nodes(plan):
         yield FunctionCommand(nodes.withdraw, (plan, node), {})
     if host.name in plan.topology.members:

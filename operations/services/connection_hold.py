@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+import gevent
+from paramiko import SSHException
 from pyinfra.api import Host, StringCommand
 
 from operations.runtime.commands import inventory_arguments
@@ -39,5 +41,11 @@ def new_connections_held(plan: Plan) -> Iterator[None]:
 
 
 def _run(commands: Mapping[Host, str]) -> None:
-    for each, command in commands.items():
+    """Run a command on each host, on all at once. One that can't be reached is left out: there the
+    hold ends by itself."""
+    gevent.joinall([gevent.spawn(_try, each, command) for each, command in commands.items()])
+
+
+def _try(each: Host, command: str) -> None:
+    with suppress(OSError, EOFError, SSHException):
         each.run_shell_command(StringCommand(command), **inventory_arguments(each))

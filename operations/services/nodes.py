@@ -69,13 +69,15 @@ def router_as_specified(plan: Plan, router: Workload) -> Generator[PyinfraComman
     + router: the router on this host
     """
     wanted, engine = router.container, ask(Engine)
+    mine = drainable(plan, host.name)
     change = containers.needed_change(engine, wanted)
-    drained = drainable(plan, host.name) if containers.interruption(engine, wanted, change) else []
-    for node in drained:
-        yield FunctionCommand(withdraw, (plan, node), {})
+    is_interrupted = containers.interruption(engine, wanted, change) and mine
+    if is_interrupted:
+        yield FunctionCommand(_withdraw_if_others_serve, (plan, mine), {})
     yield from containers.running._inner(workload=router, timeout=plan.settings.health_timeout)
-    for node in drained:
-        yield FunctionCommand(put_back, (plan, node), {})
+    if is_interrupted:
+        for node in mine:
+            yield FunctionCommand(put_back, (plan, node), {})
 
 
 @operation()
@@ -134,6 +136,16 @@ def _workload(plan: Plan, node: Node) -> Workload:
         if each.container.name == node.container
     )
     return found
+
+
+def _withdraw_if_others_serve(state: State, host: Host, plan: Plan, mine: list[Node]) -> bool:
+    """Drain a host's nodes, unless no balancer has another one: this run may repair those."""
+    states = [balancers.state_of(each) for each in balancers.connected(plan)]
+    others = {node.name for node in plan.nodes} - {node.name for node in mine}
+    if not all(any(_serves(at, name) for name in others) for at in states if at):
+        logger.warning(f"{host.name} is not drained, because no other host's Quay serves")
+        return True
+    return all(withdraw(state, host, plan, node) for node in mine)
 
 
 def withdraw(state: State, host: Host, plan: Plan, node: Node) -> bool:

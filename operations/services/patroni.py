@@ -253,11 +253,13 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
             return False
     with new_connections_held(plan):
         done = _switch(host, ("switchover", "--leader", found.name), str(ready.successor))
-        return done and _await_routers(plan, str(ready.successor))
+        if done:
+            _await_routers(plan, str(ready.successor))
+        return done
 
 
-def _await_routers(plan: Plan, leader: str) -> bool:
-    """Wait until all routers lead Quay to the member that leads; True also if one does not yet."""
+def _await_routers(plan: Plan, leader: str) -> None:
+    """Wait until all routers lead Quay to the member that leads, some seconds at most."""
     end = time.monotonic() + NOTICE
     for name in plan.topology.hosts["router"]:
         while name in plan.machines and time.monotonic() < end:
@@ -265,7 +267,6 @@ def _await_routers(plan: Plan, leader: str) -> bool:
             if router is None or router.get("database") == [leader]:
                 break
             time.sleep(0.2)
-    return True
 
 
 def _has_wanted_files(host: Host, plan: Plan) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable
 
-from pyinfra import inventory
+from pyinfra import inventory, logger
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 
@@ -26,46 +26,62 @@ from quaylab.problems import refuse
 from quaylab.services.base import Workload
 from quaylab.services.keepalived import UNIT
 
-# Seconds in which another balancer takes the address over.
-TAKE_OVER = 15
+# Seconds in which another balancer takes the address over; else this one has it again.
+TAKE_OVER = 6
 
 
 @operation()
 def container_as_specified(plan: Plan, workload: Workload) -> Generator[PyinfraCommand]:
     """Bring a balancer's container to its specification. If it has to be interrupted, another
-    balancer holds the address before.
+    balancer holds the address before, unless there is none that can: this run may repair it.
 
     + plan: the run's plan
     + workload: a container that clients reach by the address
     """
     wanted, engine = workload.container, ask(Engine)
     change = containers.needed_change(engine, wanted)
-    if plan.settings.virtual_address and containers.interruption(engine, wanted, change):
-        yield FunctionCommand(give_away, (plan,), {})
+    if containers.interruption(engine, wanted, change):
+        yield FunctionCommand(given_away_if_possible, (plan,), {})
     yield from containers.running._inner(workload=workload, timeout=plan.settings.health_timeout)
 
 
-def give_away(state: State, host: Host, plan: Plan) -> bool:
-    """Have another balancer hold the virtual address if this one does; clients' new connections
-    wait meanwhile."""
-    others = [each for each in balancers.connected(plan) if each.name != host.name]
-    if not (others and _holds(host, plan)):
-        return True
-    is_taken = False
-    if any(map(_is_ready, others)):
-        with new_connections_held(plan):
-            _tell_keepalived(host, "stop")
-            end = time.monotonic() + TAKE_OVER
-            while not is_taken and time.monotonic() < end:
-                time.sleep(0.2)
-                is_taken = any(_holds(each, plan) for each in others)
-            # It never takes the address from another one.
-            _tell_keepalived(host, "start")
-    return is_taken or complain(
+def given_away_if_possible(state: State, host: Host, plan: Plan) -> bool:
+    """Have another balancer hold the virtual address if this one does and another one can."""
+    if not _gave_away(host, plan):
+        logger.warning(f"{host.name} keeps the virtual address, because no other balancer takes it")
+    return True
+
+
+def given_away(state: State, host: Host, plan: Plan) -> bool:
+    """Have another balancer hold the virtual address if this one does, or complain."""
+    return _gave_away(host, plan) or complain(
         host,
         f"{host.name} holds the virtual address, and no other balancer takes it over; repair "
         "these first",
     )
+
+
+def _gave_away(host: Host, plan: Plan) -> bool:
+    """Move the address to another balancer; clients' new connections wait meanwhile. Return whether
+    this one is without it."""
+    names = plan.topology.balancers
+    if not plan.settings.virtual_address or host.name not in names or not _holds(host, plan):
+        return True
+    others = [each for each in balancers.connected(plan) if each.name != host.name]
+    are_all_known = len(others) == len(names) - 1
+    if are_all_known and not any(map(_is_ready, others)):
+        return False
+    with new_connections_held(plan):
+        # It begins as a backup, and takes the address from nobody.
+        restart = StringCommand(f"systemctl restart {UNIT}")
+        host.run_shell_command(restart, **connector_arguments(host))
+        end = time.monotonic() + TAKE_OVER
+        while time.monotonic() < end:
+            if any(_holds(each, plan) for each in others):
+                return True
+            time.sleep(0.2)
+        # One that takes no part in the run may have it.
+        return not are_all_known and not _holds(host, plan)
 
 
 def _is_ready(each: Host) -> bool:
@@ -78,11 +94,6 @@ def _holds(each: Host, plan: Plan) -> bool:
     command = f"ip -oneline address show to {plan.settings.virtual_address} | grep --quiet ."
     done, _ = each.run_shell_command(StringCommand(command), **inventory_arguments(each))
     return done
-
-
-def _tell_keepalived(host: Host, verb: str) -> None:
-    command = StringCommand(f"systemctl {verb} {UNIT}")
-    host.run_shell_command(command, **connector_arguments(host))
 
 
 def holder_last(plan: Plan, names: Iterable[str]) -> tuple[str, ...]:

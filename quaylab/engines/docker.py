@@ -160,8 +160,6 @@ class Docker(ContainerEngine):
             ]
         if container.privileged:
             arguments.append("--privileged")
-        if container.unconfined:
-            arguments.append("--security-opt=seccomp=unconfined")
         if container.user:
             arguments.append(f"--user={container.user}")
         arguments += [f"--cap-add={capability}" for capability in container.capabilities]

@@ -99,7 +99,7 @@ def _container(container: Container) -> Iterator[str]:
     ]
     if container.privileged:
         arguments.append("--privileged")
-    if container.unconfined:
+    if container.seccomp_unconfined:
         arguments.append("--security-opt=seccomp=unconfined")
     if container.health:
         arguments += [

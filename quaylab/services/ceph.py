@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, SecretStr
 
-from quaylab.engines import PODMAN, ContainerEngine
+from quaylab.engines import ContainerEngine
 from quaylab.images import Image, packaged_image
 from quaylab.model import (
     LOOPBACK,
@@ -136,8 +136,6 @@ class Ceph(Service):
         if not runs_in_container(context.topology.hosts["ceph"]):
             return ()
         settings, name = context.settings, CONTAINER
-        machine = context.machines.get(host)
-        engine = machine.container_engine if machine else None
         wanted, files = image(settings), _files(context)
         volume = Volume(
             self.name,
@@ -173,7 +171,7 @@ class Ceph(Service):
             stop_timeout=60,
             devices=block_devices(settings),
             # Podman 5.4's profile denies io_pgetevents, which an OSD of Debian's needs.
-            unconfined=settings.image_source == "packages" and engine == PODMAN.name,
+            seccomp_unconfined=settings.image_source == "packages",
         )
         return (Workload(self.name, wanted, files, volume, container),)
 

@@ -1,7 +1,7 @@
 """Clients' new connections wait while the database or the virtual address moves to another machine.
 
 A balancer's machine drops the packet that opens a connection. The client's kernel sends it again
-after 1, 3 and 7 seconds, so the client notices a pause; a connection that is cut is a failed
+after a second and more, so the client notices a pause; a connection that is cut is a failed
 request.
 """
 
@@ -37,10 +37,12 @@ class Hold:
 
     @property
     def begin(self) -> str:
-        end = shlex.quote(f"sleep {LONGEST}; {self.end}")
+        # First of all, so that it ends also if the run is killed at any moment.
+        end = shlex.quote(f"{self._release} && {self.resume_checks}")
+        later = shlex.quote(f"sleep {LONGEST}; {self._release} && {self.resume_checks}")
         return (
-            # First of all, so that it ends also if the run is killed at any moment.
-            f"nohup sh -c {end} </dev/null >/dev/null 2>&1 & "
+            f"{{ systemd-run --quiet --collect --unit={self._unit} --on-active={LONGEST} sh -c "
+            f"{end} 2>/dev/null || {{ nohup sh -c {later} </dev/null >/dev/null 2>&1 & }}; }}; "
             f"{{ iptables --wait --insert {self._rule} || nft {shlex.quote(self._table)}; }} "
             f"2>/dev/null && {self.stop_checks} >/dev/null 2>&1; :"
         )
@@ -49,8 +51,8 @@ class Hold:
     def end(self) -> str:
         """One that has ended is no error."""
         return (
-            f"{{ iptables --wait --delete {self._rule} || nft delete table {self._name}; }} "
-            f"2>/dev/null; {self.resume_checks} >/dev/null 2>&1; :"
+            f"{self._release}; {self.resume_checks} >/dev/null 2>&1; "
+            f"systemctl stop {self._unit}.timer 2>/dev/null; :"
         )
 
     @property
@@ -65,23 +67,35 @@ class Hold:
         )
 
     @property
+    def _release(self) -> str:
+        """Fails if there is no hold."""
+        return (
+            f"{{ iptables --wait --delete {self._rule} || nft delete table {self._table_name}; }} "
+            "2>/dev/null"
+        )
+
+    @property
     def _rule(self) -> str:
         destination = f"--destination {self.address} " if self.address else ""
         return (
             f"INPUT {destination}--protocol tcp --syn "
             f"--match multiport --dports {','.join(map(str, self.ports))} "
-            f"--match comment --comment quaylab-hold-{self.name} --jump DROP"
+            f"--match comment --comment {self._unit} --jump DROP"
         )
 
     @property
     def _table(self) -> str:
         destination = f"ip daddr {self.address} " if self.address else ""
         return (
-            f"table {self._name} {{ chain input {{ type filter hook input priority -1; "
+            f"table {self._table_name} {{ chain input {{ type filter hook input priority -1; "
             f"{destination}tcp dport {{ {', '.join(map(str, self.ports))} }} "
             "tcp flags & (fin | syn | rst | ack) == syn drop; }; }"
         )
 
     @property
-    def _name(self) -> str:
-        return f"inet quaylab-hold-{self.name}"
+    def _table_name(self) -> str:
+        return f"inet {self._unit}"
+
+    @property
+    def _unit(self) -> str:
+        return f"quaylab-hold-{self.name}"

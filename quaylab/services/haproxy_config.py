@@ -75,6 +75,8 @@ defaults
     # another Quay that starts, a healthy one needed more than 5 s on two processors.
     timeout check 15s
     timeout http-request 30s
+    # Idle connections end while new ones are held (connection_hold.py).
+    timeout http-keep-alive 3s
     timeout queue 10s
     # As long as Quay's nginx waits for its registry.
     timeout client 2000s

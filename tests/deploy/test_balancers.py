@@ -272,8 +272,7 @@ def test_a_node_that_cannot_be_drained_is_not_replaced(project: Project) -> None
     assert _replaced(result) == []
 
 
-# A fake host always answers the same: with this each look finds another boot. What keepalived is
-# told is printed.
+# A fake host always answers the same: with this each look finds another boot.
 REBOOT = """\
 import itertools
 from pyinfra import local
@@ -282,25 +281,22 @@ from operations.services import virtual_address
 numbers = itertools.count()
 reboot._boot = lambda host: str(next(numbers))
 virtual_address.TAKE_OVER = 1
-virtual_address._tell_keepalived = lambda host, verb: print(f"keepalived: {verb} {host.name}")
 local.include("tasks/reboot.py")
 """
-VERBS = ("stop", "start")
 
 
 @pytest.mark.parametrize(
-    ("holders", "active", "told", "rebooted"),
+    ("holders", "active", "rebooted"),
     [
-        (("lb1", "lb2", "lb3"), True, ["lb1", "lb2", "lb3"], ["lb1", "lb2", "lb3"]),
-        # Nobody takes it over.
-        (("lb2",), True, ["lb2"], ["lb1"]),
-        # Nobody could.
-        (("lb2",), False, [], ["lb1"]),
-        ((), True, [], ["lb1", "lb2", "lb3"]),
+        (("lb1", "lb2", "lb3"), True, ["lb1", "lb2", "lb3"]),
+        # Nobody takes it over, or nobody could.
+        (("lb2",), True, ["lb1"]),
+        (("lb2",), False, ["lb1"]),
+        ((), True, ["lb1", "lb2", "lb3"]),
     ],
 )
 def test_an_address_moves_before_its_machine_reboots(
-    project: Project, holders: tuple[str, ...], active: bool, told: list[str], rebooted: list[str]
+    project: Project, holders: tuple[str, ...], active: bool, rebooted: list[str]
 ) -> None:
     """A machine whose address nobody takes over is not rebooted."""
     hosts = _running_hosts(project, tuple(NODES))
@@ -312,8 +308,6 @@ def test_an_address_moves_before_its_machine_reboots(
     inventory = project.inventory(**hosts)
     result = project.run("-y", "-vv", inventory, "reboot.py", *OPTIONS, "--limit=balancer")
     assert "Traceback" not in result.output
-    said = [line for line in result.output.splitlines() if line.startswith("keepalived: ")]
-    assert said == [f"keepalived: {verb} @fake/{each}" for each in told for verb in VERBS]
     refusals = [name for name in LB if f"@fake/{name} holds the virtual address" in result.output]
     assert refusals == [name for name in holders if name not in rebooted]
     assert result.code == bool(refusals)

@@ -54,7 +54,6 @@ OTHERS: dict[str, Any] = {
     "host_network": True,
     "capabilities": ("NET_ADMIN",),
     "user": "root",
-    "unconfined": True,
 }
 
 

@@ -240,7 +240,7 @@ def _steps(commands: list[Any]) -> list[str]:
 @pytest.mark.parametrize(
     ("quays", "found", "steps"),
     [
-        (2, {"digest": "another"}, ["withdraw", "docker run", "put_back"]),
+        (2, {"digest": "another"}, ["_withdraw_if_others_serve", "docker run", "put_back"]),
         (2, {"state": "exited"}, []),
         (2, {}, []),
         # Requests can go to no other host.
@@ -255,8 +255,29 @@ def test_a_hosts_nodes_are_drained_while_its_router_is_replaced(
     router = site.plan.workload("quay", QUAY1)
     site.change(QUAY1, **found)
     commands = site.hosts[QUAY1].operate(nodes.router_as_specified, plan=site.plan, router=router)
-    known = ("withdraw", "docker run", "put_back")
+    known = ("_withdraw_if_others_serve", "docker run", "put_back")
     assert [step for step in _steps(commands) if step in known] == steps
+
+
+@pytest.mark.parametrize("others", [SERVING, DRAINED, DOWN])
+def test_a_host_is_drained_only_if_another_ones_node_serves(
+    make: Callable[..., Site], others: Server
+) -> None:
+    """Else the run would stop before it repairs those."""
+    site = make()
+    mine = nodes.drainable(site.plan, QUAY1)
+    other = {node.name: others for node in site.plan.nodes if node not in mine}
+    for each in site.balancers.values():
+        assert each.servers
+        each.servers.update(other)
+    command = FunctionCommand(nodes._withdraw_if_others_serve, (site.plan, mine), {})
+    assert site.hosts[QUAY1].call(command)
+    is_drained = others is SERVING
+    for each in site.balancers.values():
+        assert each.servers
+        assert all(each.servers[node.name].drained is is_drained for node in mine)
+    warning = f"{QUAY1} is not drained, because no other host's Quay serves"
+    assert site.warnings == [warning] * (not is_drained)
 
 
 # --- nodes that don't run ---

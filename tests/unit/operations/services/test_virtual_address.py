@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pyinfra.api import FunctionCommand
+from pyinfra.connectors.util import CommandOutput
 
+from facts.balancer import BalancerState
 from facts.containers import Engine
-from facts.keepalived import AddressInUse
-from operations.services import virtual_address
+from facts.keepalived import AddressInUse, Keepalived
+from operations.services import balancers, virtual_address
 from quaylab.engines.state import NOTHING as NOTHING_RUNS
 from quaylab.plan import Plan
 from quaylab.problems import Refusal
 from quaylab.secrets.credentials import Store
+from quaylab.services.keepalived import UNIT
 from tests.unit import balanced
 from tests.unit.balanced import BALANCERS, VIRTUAL
-from tests.unit.fake_host import FakeHost
+from tests.unit.fake_host import FakeHost, text
 from tests.unit.fronted import running
 from tests.unit.states import engine
 
@@ -53,7 +58,7 @@ def test_the_address_moves_before_a_running_haproxy_is_replaced(
     operation = virtual_address.container_as_specified
     commands = host.operate(operation, plan=lab, workload=workload)
     functions = [each.function for each in commands if isinstance(each, FunctionCommand)]
-    assert functions == [virtual_address.give_away] * moves
+    assert functions == [virtual_address.given_away_if_possible] * moves
 
 
 def test_the_balancer_with_the_address_is_the_last_one(lab: Plan) -> None:
@@ -67,6 +72,106 @@ def test_an_address_is_free_until_a_balancer_holds_it(lab: Plan, store: Store) -
     assert virtual_address.is_free(lab)
     assert not virtual_address.is_free(running(lab, LB2, "balancer", VIRTUAL))
     assert not virtual_address.is_free(balanced.made(store)), "there is none"
+
+
+class AddressHost(FakeHost):
+    """A balancer, whose keepalived gives the address to the site's heir when it starts anew."""
+
+    def __init__(self, site: Site, name: str) -> None:
+        super().__init__({Keepalived: dataclasses.replace(Keepalived.default(), active=True)}, name)
+        self.site = site
+
+    def run_shell_command(self, command: object, **arguments: Any) -> tuple[bool, CommandOutput]:
+        if "address show to" in text(command):
+            return self.site.holder == self.name, CommandOutput([])
+        assert text(command) == f"systemctl restart {UNIT}"
+        assert self.site.holds_connections
+        self.site.holder = self.site.heir
+        return True, CommandOutput([])
+
+
+class Site:
+    """Two balancers, of which the first one holds the address."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.holder, self.heir = LB1, LB2
+        self.holds_connections = False
+        self.slept = 0.0
+        self.warnings: list[str] = []
+        self.hosts = {name: AddressHost(self, name) for name in (LB1, LB2)}
+
+    def call(self, function: Any, name: str = LB1) -> bool:
+        return self.hosts[name].call(FunctionCommand(function, (self.plan,), {}))
+
+
+@pytest.fixture
+def site(lab: Plan, monkeypatch: pytest.MonkeyPatch) -> Site:
+    site = Site(lab)
+
+    @contextmanager
+    def held(plan: Plan) -> Iterator[None]:
+        site.holds_connections = True
+        yield
+        site.holds_connections = False
+
+    def sleep(seconds: float) -> None:
+        site.slept += seconds
+
+    clock = SimpleNamespace(monotonic=lambda: site.slept, sleep=sleep)
+    monkeypatch.setattr(virtual_address, "time", clock)
+    monkeypatch.setattr(virtual_address, "new_connections_held", held)
+    monkeypatch.setattr(virtual_address, "inventory_arguments", lambda host: {})
+    monkeypatch.setattr(virtual_address, "logger", SimpleNamespace(warning=site.warnings.append))
+    monkeypatch.setattr(balancers, "inventory", SimpleNamespace(get_host=site.hosts.get))
+    monkeypatch.setattr(balancers, "state_of", lambda host: BalancerState("", {}))
+    return site
+
+
+KEPT = f"{LB1} holds the virtual address, and no other balancer takes it over; repair these first"
+
+
+def test_another_balancer_takes_the_address_over(site: Site) -> None:
+    assert site.call(virtual_address.given_away)
+    assert site.holder == LB2
+    assert not site.holds_connections
+
+
+def test_a_balancer_without_the_address_gives_nothing_away(site: Site) -> None:
+    assert site.call(virtual_address.given_away, LB2)
+    assert site.holder == LB1
+
+
+def test_nobody_takes_it_over(site: Site) -> None:
+    site.heir = LB1
+    assert not site.call(virtual_address.given_away)
+    assert site.hosts[LB1].messages == [KEPT]
+    assert virtual_address.TAKE_OVER <= site.slept < virtual_address.TAKE_OVER + 1
+    # What may repair the others goes on.
+    assert site.call(virtual_address.given_away_if_possible)
+    assert len(site.warnings) == 1
+
+
+@pytest.mark.parametrize("lack", ["keepalived", "haproxy"])
+def test_it_is_kept_if_no_other_balancer_is_ready(
+    site: Site, monkeypatch: pytest.MonkeyPatch, lack: str
+) -> None:
+    if lack == "keepalived":
+        site.hosts[LB2].facts[Keepalived] = Keepalived.default()
+    else:
+        monkeypatch.setattr(balancers, "state_of", lambda host: None)
+    assert not site.call(virtual_address.given_away)
+    assert site.holder == LB1
+    assert site.slept == 0
+
+
+def test_one_that_takes_no_part_may_take_it_over(site: Site) -> None:
+    """As with --limit: it can't be asked, and this one is without the address."""
+    machines = {name: found for name, found in site.plan.machines.items() if name != LB2}
+    site.plan = dataclasses.replace(site.plan, machines=machines)
+    assert site.call(virtual_address.given_away)
+    site.holder = site.heir = LB1
+    assert not site.call(virtual_address.given_away)
 
 
 # --- an address of others ---

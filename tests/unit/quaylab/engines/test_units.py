@@ -69,7 +69,6 @@ def test_everything_that_docker_gets_is_in_the_unit() -> None:
     wanted = dataclasses.replace(
         CONTAINER,
         privileged=True,
-        unconfined=True,
         user="1001",
         capabilities=("NET_ADMIN",),
         devices=("/dev/a",),

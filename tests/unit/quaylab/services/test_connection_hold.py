@@ -13,6 +13,7 @@ from tests.unit.shell import Shell
 
 ADDRESS = "192.0.2.100"
 CHECKS = ("docker exec 'disable health'", "docker exec 'enable health'")
+STOPPED, RESUMED = "docker exec disable health", "docker exec enable health"
 HOLD = Hold((443, 80), ADDRESS, "1f", *CHECKS)
 RULE = (
     f"INPUT --destination {ADDRESS} --protocol tcp --syn --match multiport --dports 443,80 "
@@ -24,8 +25,10 @@ INSERTED, DELETED = f"iptables --wait --insert {RULE}", f"iptables --wait --dele
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
     shell = Shell(tmp_path)
-    shell.stub("iptables", "")
-    shell.stub("docker", "")
+    for name in ("iptables", "docker", "systemctl"):
+        shell.stub(name, "")
+    # Without systemd: else it would be this machine's.
+    shell.stub("systemd-run", "exit 1")
     return shell
 
 
@@ -33,11 +36,11 @@ def _begun(shell: Shell, hold: Hold) -> list[str]:
     """Begin a hold; return the calls without those of what ends it by itself."""
     shell.stub("nohup", "")
     assert shell.run(hold.begin).returncode == 0
-    return [call for call in shell.calls if not call.startswith("nohup")]
+    return [call for call in shell.calls if not call.startswith(("nohup", "systemd-run"))]
 
 
 def test_a_hold_drops_only_what_opens_a_connection_to_the_registrys_ports(shell: Shell) -> None:
-    assert _begun(shell, HOLD) == [INSERTED, "docker exec disable health"]
+    assert _begun(shell, HOLD) == [INSERTED, STOPPED]
 
 
 def test_without_one_address_it_is_for_all_of_the_machine(shell: Shell) -> None:
@@ -48,14 +51,28 @@ def test_without_one_address_it_is_for_all_of_the_machine(shell: Shell) -> None:
 def test_it_ends_by_itself(shell: Shell) -> None:
     shell.stub("sleep", "")
     assert shell.run(HOLD.begin).returncode == 0
+    ends = (f"sleep {connection_hold.LONGEST}", DELETED, RESUMED)
     end = time.monotonic() + 10
-    while len(shell.calls) < 5 and time.monotonic() < end:
+    while RESUMED not in shell.calls and time.monotonic() < end:
         time.sleep(0.05)
-    sleep = f"sleep {connection_hold.LONGEST}"
-    begun, ended = [INSERTED, "docker exec disable health"], [DELETED, "docker exec enable health"]
-    # It runs beside the hold.
-    assert sorted(shell.calls) == sorted([*begun, sleep, *ended])
-    assert [call for call in shell.calls if call in (sleep, *ended)] == [sleep, *ended]
+    assert [call for call in shell.calls if call in ends] == [*ends]
+
+
+def test_systemd_ends_it_where_it_runs(shell: Shell) -> None:
+    """Then it survives the session of the run. The stub's time is over at once."""
+    shell.stub("systemd-run", 'for last; do :; done; sh -c "$last"')
+    assert shell.run(HOLD.begin).returncode == 0
+    assert f"--unit=quaylab-hold-1f --on-active={connection_hold.LONGEST} sh -c" in shell.calls[0]
+    assert shell.calls[1:] == [DELETED, RESUMED, INSERTED, STOPPED]
+
+
+def test_what_ends_it_later_resumes_nothing_if_it_has_ended(shell: Shell) -> None:
+    """Another hold may have begun, during which HAProxy is not to ask the nodes."""
+    shell.stub("systemd-run", 'for last; do :; done; sh -c "$last"')
+    for name in ("iptables", "nft"):
+        shell.stub(name, "exit 1")
+    shell.run(HOLD.begin)
+    assert RESUMED not in shell.calls
 
 
 def test_one_that_has_ended_may_be_ended_again(shell: Shell) -> None:
@@ -63,8 +80,12 @@ def test_one_that_has_ended_may_be_ended_again(shell: Shell) -> None:
         shell.stub(name, "echo 'no such rule' >&2; exit 1")
     done = shell.run(HOLD.end)
     assert (done.returncode, done.stderr) == (0, "")
-    assert shell.calls[0] == DELETED
-    assert shell.calls[-1] == "docker exec enable health"
+    assert shell.calls == [
+        DELETED,
+        "nft delete table inet quaylab-hold-1f",
+        RESUMED,
+        "systemctl stop quaylab-hold-1f.timer",
+    ]
 
 
 def test_nftables_without_iptables(shell: Shell) -> None:
@@ -75,7 +96,7 @@ def test_nftables_without_iptables(shell: Shell) -> None:
         f"nft table {table} {{ chain input {{ type filter hook input priority -1; "
         f"ip daddr {ADDRESS} tcp dport {{ 443, 80 }} "
         "tcp flags & (fin | syn | rst | ack) == syn drop; }; }",
-        "docker exec disable health",
+        STOPPED,
     ]
     shell.run(HOLD.end)
     assert f"nft delete table {table}" in shell.calls
@@ -87,7 +108,7 @@ def test_without_both_there_is_no_hold(shell: Shell) -> None:
     for command in (HOLD.begin, HOLD.end):
         done = shell.run(command)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert "docker exec disable health" not in shell.calls
+    assert STOPPED not in shell.calls
 
 
 def test_open_connections_have_time_to_end(shell: Shell, tmp_path: Path) -> None:
