@@ -67,6 +67,9 @@ vrrp_instance registry {{
     virtual_router_id {settings.virtual_router_id}
     priority {PRIORITY - topology.balancers.index(host)}
     advert_int 1
+    # Linux takes no other owner of an address within a second: clients and routers that have just
+    # asked would go on to the former one, until they are told again after 5 s.
+    garp_master_delay 1
     unicast_src_ip {topology.addresses[host]}
     unicast_peer {{
 {peers}
