@@ -11,8 +11,8 @@ import shlex
 from dataclasses import dataclass
 
 # Seconds: open connections have PATIENCE to end; after LONGEST new ones are let in, even if the run
-# was killed.
-PATIENCE, LONGEST = 5, 60
+# was killed: many clients wait for 30 s. A move takes up to 6 after the open ones have ended.
+PATIENCE, LONGEST = 5, 20
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tests.ha.cluster import Cluster
-from tests.ha.faults import is_whole
+from tests.ha.faults import GAP, is_whole
 from tests.ha.load import Load
 from tests.machine.deployment import Deployment
 from tests.machine.machines import Machine, wait_until
@@ -49,6 +49,8 @@ def test_a_killed_run_is_finished_by_the_next(
     wait_until(lambda: is_whole(machines), "all nodes are in service again", timeout=120)
     assert deployed.run().changed() == []
     assert counts.pulls
+    # What a killed run holds, it holds for 20 s.
+    assert counts.gap <= 3 * GAP
     assert load.lost(counts) == []
 
 
