@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import ssl
 import threading
 import time
@@ -63,7 +64,8 @@ class Load:
         self._user = user
         self._clients = clients
         self._stop = threading.Event()
-        # How often the clients have run: each time they push to repositories of their own.
+        # Each load pushes to repositories of its own, also each time that its clients run.
+        self._name = secrets.token_hex(3)
         self._runs = 0
         self._last_push = 0.0
         self._lock = threading.Lock()
@@ -141,7 +143,7 @@ class Load:
         count = 0
         while not self._stop.is_set():
             count += 1
-            name = f"{self._user}/load-{self._runs}-{number}"
+            name = f"{self._user}/load-{self._name}-{self._runs}-{number}"
             if self._tried_twice(self._push, name, count):
                 self._tried_twice(self._pull, name, count)
 
