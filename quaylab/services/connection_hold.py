@@ -41,8 +41,9 @@ class Hold:
         end = shlex.quote(f"{self._release} && {self.resume_checks}")
         later = shlex.quote(f"sleep {LONGEST}; {self._release} && {self.resume_checks}")
         return (
-            f"{{ systemd-run --quiet --collect --unit={self._unit} --on-active={LONGEST} sh -c "
-            f"{end} 2>/dev/null || {{ nohup sh -c {later} </dev/null >/dev/null 2>&1 & }}; }}; "
+            # Else systemd may be up to a minute late.
+            f"{{ systemd-run --quiet --collect --unit={self._unit} --on-active={LONGEST} "
+            f"--timer-property=AccuracySec=1s sh -c {end} 2>/dev/null || {{ nohup sh -c {later} </dev/null >/dev/null 2>&1 & }}; }}; "
             f"{{ iptables --wait --insert {self._rule} || nft {shlex.quote(self._table)}; }} "
             f"2>/dev/null && {self.stop_checks} >/dev/null 2>&1; :"
         )

@@ -62,7 +62,8 @@ def test_systemd_ends_it_where_it_runs(shell: Shell) -> None:
     """Then it survives the session of the run. The stub's time is over at once."""
     shell.stub("systemd-run", 'for last; do :; done; sh -c "$last"')
     assert shell.run(HOLD.begin).returncode == 0
-    assert f"--unit=quaylab-hold-1f --on-active={connection_hold.LONGEST} sh -c" in shell.calls[0]
+    options = f"--unit=quaylab-hold-1f --on-active={connection_hold.LONGEST} "
+    assert f"{options}--timer-property=AccuracySec=1s sh -c" in shell.calls[0]
     assert shell.calls[1:] == [DELETED, RESUMED, INSERTED, STOPPED]
 
 
