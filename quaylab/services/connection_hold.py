@@ -37,13 +37,9 @@ class Hold:
 
     @property
     def begin(self) -> str:
-        # First of all, so that it ends also if the run is killed at any moment.
-        end = shlex.quote(f"{self._release} && {self.resume_checks}")
-        later = shlex.quote(f"sleep {LONGEST}; {self._release} && {self.resume_checks}")
         return (
-            # Else systemd may be up to a minute late.
-            f"{{ systemd-run --quiet --collect --unit={self._unit} --on-active={LONGEST} "
-            f"--timer-property=AccuracySec=1s sh -c {end} 2>/dev/null || {{ nohup sh -c {later} </dev/null >/dev/null 2>&1 & }}; }}; "
+            # First of all, so that it ends also if the run is killed at any moment.
+            f"{{ {self._timer} 2>/dev/null || {self._sleeper}; }}; "
             f"{{ iptables --wait --insert {self._rule} || nft {shlex.quote(self._table)}; }} "
             f"2>/dev/null && {self.stop_checks} >/dev/null 2>&1; :"
         )
@@ -66,6 +62,21 @@ class Hold:
             f"end=$(($(date +%s) + {PATIENCE})); "
             f'until test -z "$({established})" || test "$(date +%s)" -ge $end; do sleep 0.1; done'
         )
+
+    @property
+    def _timer(self) -> str:
+        """It survives the run's session. Without the accuracy it may be a minute late."""
+        end = shlex.quote(f"{self._release} && {self.resume_checks}")
+        return (
+            f"systemd-run --quiet --collect --unit={self._unit} --on-active={LONGEST} "
+            f"--timer-property=AccuracySec=1s sh -c {end}"
+        )
+
+    @property
+    def _sleeper(self) -> str:
+        """What serves without systemd."""
+        end = shlex.quote(f"sleep {LONGEST}; {self._release} && {self.resume_checks}")
+        return f"{{ nohup sh -c {end} </dev/null >/dev/null 2>&1 & }}"
 
     @property
     def _release(self) -> str:
