@@ -122,8 +122,10 @@ def set_state(each: Host, node: Node, state: str) -> bool:
 def checks_command(each: Host, nodes: Iterable[Node], verb: str) -> str:
     """Return the shell command by which a balancer's HAProxy stops asking the nodes for their
     health, or asks again: ``disable`` or ``enable``."""
-    told = (balancer.ask(f"{verb} health {haproxy_config.BACKEND}/{node.name}") for node in nodes)
-    return engine_of(each).execute(CONTAINER, "; ".join(told))
+    commands = (
+        balancer.ask(f"{verb} health {haproxy_config.BACKEND}/{node.name}") for node in nodes
+    )
+    return engine_of(each).execute(CONTAINER, "; ".join(commands))
 
 
 def wait(each: Host, check: Callable[[BalancerState], bool], seconds: int) -> bool:
