@@ -233,6 +233,8 @@ def test_everything_is_back_after_a_reboot(deployed: Deployment, client: Registr
     with timed("reboot"):
         ceph.reboot()
         wait_until(lambda: endtoend(deployed), "Quay is well again", timeout=180)
+    # Podman keeps a login until a reboot.
+    assert client.login(ADMIN, deployed.password).returncode == 0
     assert client.pull(f"{ADMIN}/small:1")
     assert deployed.run().changed() == []
 
