@@ -91,6 +91,9 @@ class Cephadm(FactBase[CephadmState]):
             "! command -v cephadm >/dev/null || echo package cephadm;",
             "! command -v lvcreate >/dev/null || echo package lvm2;",
             "! command -v chronyd >/dev/null || echo package chrony;",
+            # Docker has its own.
+            "{ command -v podman && ! command -v catatonit && "
+            "! test -e /usr/libexec/podman/catatonit; } >/dev/null || echo package catatonit;",
             "! grep --quiet --fixed-strings --line-regexp", QuoteString(key),
             f"{AUTHORIZED_KEYS} 2>/dev/null || echo authorized;",
             f"test ! -e {note} || echo made; test ! -d /var/lib/ceph/{fsid} || echo begun;",

@@ -29,8 +29,9 @@ PUBLIC_KEY = f"{KEY}.pub"
 SERVICE = "quaylab"
 # The gateways' name for Ceph.
 GATEWAYS = f"rgw.{SERVICE}"
-# What cephadm needs on a host besides its engine: LVM and a synchronised clock.
-PACKAGES = ("cephadm", "lvm2", "chrony")
+# What cephadm needs on a host besides its engine: LVM, a synchronised clock, and with Podman the
+# first process of its containers, which Debian's package of Podman only recommends.
+PACKAGES = ("cephadm", "lvm2", "chrony", "catatonit")
 Specification = dict[str, Any]
 
 

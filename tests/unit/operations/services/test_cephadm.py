@@ -44,7 +44,7 @@ def _on(state: CephadmState, lab: Plan | None = None, name: str = "ceph0") -> Fa
 
 def test_new_host_gets_packages_and_key(lab: Plan) -> None:
     install, authorize = _on(NOTHING).shell(operations.prepared, plan=lab)
-    assert "cephadm lvm2 chrony" in install
+    assert "cephadm lvm2 chrony catatonit" in install
     assert cephadm.public_key(lab.credentials) in authorize
 
 
