@@ -14,21 +14,18 @@ from typing import Any
 import pytest
 
 from tests.ceph.test_one_host import timed
-from tests.machine import engines
 from tests.machine.deployment import Deployment
-from tests.machine.machines import LABEL, ImageName, Machine, MachineFactory, Operator
-
-pytestmark = [engines.FOR_BOTH, pytest.mark.long_with_podman]
+from tests.machine.machines import LABEL, Machine, MachineFactory, Operator
 
 # cephadm asks for higher limits than a container may have.
-CLIENT = """\
+DOCKER = """\
 #!/bin/sh
 for word; do
     shift
     case $word in nofile=*) word=nofile=20000 ;; esac
     set -- "$@" "$word"
 done
-exec /usr/bin/{engine} "$@"
+exec /usr/bin/docker "$@"
 """
 UNITS = "/etc/systemd/system/ceph-.service.d"
 NAMES = ["ceph1", "ceph2", "ceph3"]
@@ -43,19 +40,14 @@ STEPS = {
 def lab(
     machine_factory: MachineFactory,
     operator: Operator,
-    engine: ImageName,
     images: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("cephadm")
     with timed("three machines"):
-        machines = machine_factory.together(
-            NAMES,
-            lambda name: engines.machine(machine_factory, name, engine, images, ["cephadm"]),
-        )
-        client = f"/usr/local/bin/{engine}"
+        machines = machine_factory.together(NAMES)
         for machine in machines:
-            machine.run(f"cat >{client}; chmod 755 {client}", input=CLIENT.format(engine=engine))
+            machine.run("cat >/usr/local/bin/docker; chmod 755 /usr/local/bin/docker", input=DOCKER)
             machine.run(
                 f"mkdir -p {UNITS}; cat >{UNITS}/limits.conf",
                 input="[Service]\nLimitNOFILE=20000\n",
@@ -73,7 +65,6 @@ def lab(
         # Never "all that is unused": a privileged container sees its host's disks.
         ceph_osd_devices=("/dev/quaylab-none",),
         health_timeout=10,
-        **engines.settings(engine),
     )
     yield lab
     lab.forget()
@@ -82,8 +73,7 @@ def lab(
 
 
 def _ceph(machine: Machine, *command: str) -> Any:
-    images = machine.run(f"{machine.engine} images --quiet {LABEL}/cephadm").stdout
-    image = images.split()[0]
+    image = machine.run(f"docker images --quiet {LABEL}/cephadm").stdout.split()[0]
     asked = f"cephadm --image {image} shell -- ceph {' '.join(command)} --format=json 2>/dev/null"
     return json.loads(machine.run(asked).stdout)
 
@@ -120,7 +110,7 @@ def test_cluster_is_bootstrapped_and_configured_once(lab: Deployment) -> None:
 def test_teardown_stops_the_daemons_and_purge_removes_them(lab: Deployment) -> None:
     first = lab.machines["ceph"]
     lab.run("tasks/teardown.py").check()
-    assert "ceph-" not in first.run(f"{first.engine} ps --format '{{{{.Names}}}}'").stdout
+    assert "ceph-" not in first.run("docker ps --format '{{.Names}}'").stdout
     assert first.run("ls /var/lib/ceph").stdout
     lab.run("tasks/teardown.py", "--data", "purge=quay.quaylab.test").check()
     assert not first.run("ls /var/lib/ceph/*/mon* 2>/dev/null", check=False).stdout
