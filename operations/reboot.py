@@ -35,9 +35,9 @@ def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
 
     + plan: the run's plan
     """
-    mine = nodes.drainable(plan, host.name)
+    mine = nodes.drainable_nodes(plan, host.name)
     if host.name in plan.topology.balancers:
-        yield FunctionCommand(virtual_address.given_away, (plan,), {})
+        yield FunctionCommand(virtual_address.fail_over, (plan,), {})
     if host.name in plan.topology.members:
         yield FunctionCommand(patroni.hand_over, (plan,), {})
     for node in mine:

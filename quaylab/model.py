@@ -61,7 +61,8 @@ class Mount:
     read_only: bool = False
 
 
-# A change of these replaces no container; the last one counts with Podman only.
+# A change of these replaces no container. The last one matters to Podman alone, and a digest is the
+# same for both engines.
 NOT_IN_THE_DIGEST = {"owner", "health_interval", "seccomp_unconfined"}
 # Fields that were added later: they count only where they are set, so that older digests hold.
 COUNTED_IF_SET = {"host_network", "capabilities", "user"}

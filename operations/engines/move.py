@@ -122,7 +122,7 @@ def _stop(plan: Plan) -> Generator[PyinfraCommand]:
     before, machine = plan.engine_of(host.name), plan.machines[host.name]
     found = machine.state.containers
     if host.name in plan.topology.balancers:
-        yield FunctionCommand(virtual_address.given_away_if_possible, (plan,), {})
+        yield FunctionCommand(virtual_address.fail_over_if_possible, (plan,), {})
     for node in _nodes(plan):
         yield FunctionCommand(nodes.withdraw, (plan, node), {})
     if host.name in plan.topology.members:

@@ -119,7 +119,7 @@ def set_state(each: Host, node: Node, state: str) -> bool:
     return done and not output.stdout.strip()
 
 
-def checks_command(each: Host, nodes: Iterable[Node], verb: str) -> str:
+def health_checks_command(each: Host, nodes: Iterable[Node], verb: str) -> str:
     """Return the shell command by which a balancer's HAProxy stops asking the nodes for their
     health, or asks again: ``disable`` or ``enable``."""
     commands = (

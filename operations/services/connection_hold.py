@@ -27,8 +27,8 @@ def new_connections_held(plan: Plan) -> Iterator[None]:
             ports,
             settings.virtual_address,
             name,
-            balancers.checks_command(each, plan.nodes, "disable"),
-            balancers.checks_command(each, plan.nodes, "enable"),
+            balancers.health_checks_command(each, plan.nodes, "disable"),
+            balancers.health_checks_command(each, plan.nodes, "enable"),
         )
         for each in balancers.connected(plan)
     }

@@ -8,10 +8,7 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
 from facts.keepalived import Keepalived, KeepalivedState
-from operations.runtime.commands import (
-    apt_install,
-    fail,
-)
+from operations.runtime.commands import apt_install, fail
 from operations.runtime.observation import ask
 from operations.services import balancers
 from quaylab.hosts.machine import Machine

@@ -69,15 +69,14 @@ def router_as_specified(plan: Plan, router: Workload) -> Generator[PyinfraComman
     + router: the router on this host
     """
     wanted, engine = router.container, ask(Engine)
-    mine = drainable(plan, host.name)
     change = containers.needed_change(engine, wanted)
-    is_interrupted = containers.interruption(engine, wanted, change) and mine
-    if is_interrupted:
+    is_interrupted = containers.interruption(engine, wanted, change)
+    mine = drainable_nodes(plan, host.name) if is_interrupted else []
+    if mine:
         yield FunctionCommand(_withdraw_if_others_serve, (plan, mine), {})
     yield from containers.running._inner(workload=router, timeout=plan.settings.health_timeout)
-    if is_interrupted:
-        for node in mine:
-            yield FunctionCommand(put_back, (plan, node), {})
+    for node in mine:
+        yield FunctionCommand(put_back, (plan, node), {})
 
 
 @operation()
@@ -100,7 +99,7 @@ def former_nodes_of(plan: Plan, host: str) -> list[Node]:
     return [node for node in nodes if node.container in own]
 
 
-def drainable(plan: Plan, host: str) -> list[Node]:
+def drainable_nodes(plan: Plan, host: str) -> list[Node]:
     """Return a host's nodes behind balancers, if others are elsewhere to which requests can go."""
     if not plan.is_balanced or all(node.host == host for node in plan.nodes):
         return []

@@ -25,13 +25,12 @@ from operations.services.connection_hold import new_connections_held
 from quaylab.model import container_name
 from quaylab.plan import Plan
 from quaylab.services import patroni, patroni_config
-from quaylab.services.base import exec_with_environment, member_name
+from quaylab.services.base import ROUTER, exec_with_environment, member_name
 from quaylab.services.patroni import CONTAINER
 from quaylab.services.postgresql import PostgreSQL
 
 CONTROL = f"patronictl -c {patroni_config.CONFIGURATION}"
 REFUSES_PASSWORD = exec_with_environment(PostgreSQL.refuses_password)
-ROUTER = container_name("router")
 # Seconds for a switchover, for routers to notice it, and for a member to load its files.
 SWITCHOVER, NOTICE, RELOAD = 60, 15, 30
 
@@ -261,9 +260,9 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
 def _await_routers(plan: Plan, leader: str) -> None:
     """Wait until all routers lead Quay to the member that leads, some seconds at most."""
     end = time.monotonic() + NOTICE
-    for name in plan.topology.hosts["router"]:
+    for name in plan.topology.hosts[ROUTER]:
         while name in plan.machines and time.monotonic() < end:
-            router = fact_of(inventory.get_host(name), Router, container=ROUTER)
+            router = fact_of(inventory.get_host(name), Router, container=container_name(ROUTER))
             if router is None or router.get("database") == [leader]:
                 break
             time.sleep(0.2)

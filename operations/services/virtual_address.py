@@ -41,34 +41,33 @@ def container_as_specified(plan: Plan, workload: Workload) -> Generator[PyinfraC
     wanted, engine = workload.container, ask(Engine)
     change = containers.needed_change(engine, wanted)
     if containers.interruption(engine, wanted, change):
-        yield FunctionCommand(given_away_if_possible, (plan,), {})
+        yield FunctionCommand(fail_over_if_possible, (plan,), {})
     yield from containers.running._inner(workload=workload, timeout=plan.settings.health_timeout)
 
 
-def given_away_if_possible(state: State, host: Host, plan: Plan) -> bool:
+def fail_over_if_possible(state: State, host: Host, plan: Plan) -> bool:
     """Have another balancer hold the virtual address if this one does and another one can."""
-    if not _gave_away(host, plan):
+    if not _moved_away(host, plan):
         logger.warning(f"{host.name} keeps the virtual address, because no other balancer takes it")
     return True
 
 
-def given_away(state: State, host: Host, plan: Plan) -> bool:
+def fail_over(state: State, host: Host, plan: Plan) -> bool:
     """Have another balancer hold the virtual address if this one does, or complain."""
-    return _gave_away(host, plan) or complain(
+    return _moved_away(host, plan) or complain(
         host,
         f"{host.name} holds the virtual address, and no other balancer takes it over; repair "
         "these first",
     )
 
 
-def _gave_away(host: Host, plan: Plan) -> bool:
+def _moved_away(host: Host, plan: Plan) -> bool:
     """Move the address to another balancer; clients' new connections wait meanwhile. Return whether
     this one is without it."""
-    names = plan.topology.balancers
-    if not plan.settings.virtual_address or host.name not in names or not _holds(host, plan):
+    if not plan.settings.virtual_address or not _holds(host, plan):
         return True
     others = [each for each in balancers.connected(plan) if each.name != host.name]
-    are_all_known = len(others) == len(names) - 1
+    are_all_known = len(others) == len(plan.topology.balancers) - 1
     if are_all_known and not any(map(_is_ready, others)):
         return False
     with new_connections_held(plan):
@@ -99,19 +98,19 @@ def _holds(each: Host, plan: Plan) -> bool:
 def holder_last(plan: Plan, names: Iterable[str]) -> tuple[str, ...]:
     """Return balancers in an order for what interrupts them: last the one that held the virtual
     address when the run began, so that another one can take it over."""
-    address, machines = plan.settings.virtual_address, plan.machines
-    return tuple(
-        sorted(names, key=lambda name: name in machines and address in machines[name].own_addresses)
-    )
+    return tuple(sorted(names, key=lambda name: _held(name, plan)))
 
 
 def is_free(plan: Plan) -> bool:
     """Whether there is a virtual address, and no connected balancer held it when the run began."""
-    address = plan.settings.virtual_address
-    connected = [name for name in plan.topology.balancers if name in plan.machines]
-    return address is not None and not any(
-        address in plan.machines[name].own_addresses for name in connected
-    )
+    has_address = plan.settings.virtual_address is not None
+    return has_address and not any(_held(name, plan) for name in plan.topology.balancers)
+
+
+def _held(name: str, plan: Plan) -> bool:
+    """Whether a balancer is connected, and held the virtual address when the run began."""
+    machine = plan.machines.get(name)
+    return machine is not None and plan.settings.virtual_address in machine.own_addresses
 
 
 def check_address(plan: Plan) -> None:

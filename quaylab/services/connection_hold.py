@@ -66,17 +66,21 @@ class Hold:
     @property
     def _timer(self) -> str:
         """It survives the run's session. Without the accuracy it may be a minute late."""
-        end = shlex.quote(f"{self._release} && {self.resume_checks}")
         return (
             f"systemd-run --quiet --collect --unit={self._unit} --on-active={LONGEST} "
-            f"--timer-property=AccuracySec=1s sh -c {end}"
+            f"--timer-property=AccuracySec=1s sh -c {shlex.quote(self._late_end)}"
         )
 
     @property
     def _sleeper(self) -> str:
         """What serves without systemd."""
-        end = shlex.quote(f"sleep {LONGEST}; {self._release} && {self.resume_checks}")
+        end = shlex.quote(f"sleep {LONGEST}; {self._late_end}")
         return f"{{ nohup sh -c {end} </dev/null >/dev/null 2>&1 & }}"
+
+    @property
+    def _late_end(self) -> str:
+        """If the run has ended the hold, another one may have begun, whose checks stay stopped."""
+        return f"{self._release} && {self.resume_checks}"
 
     @property
     def _release(self) -> str:

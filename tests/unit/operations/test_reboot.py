@@ -193,7 +193,7 @@ def test_the_machine_on_which_pyinfra_runs_is_refused_before_any_is_rebooted(sit
 def test_a_machine_hands_over_before_and_serves_after_its_reboot(site: Site, name: str) -> None:
     """Whether it leads is known only when it is its turn."""
     steps = _steps(site, name)
-    assert steps[:4] == ["given_away", "hand_over", "withdraw", "_reboot"]
+    assert steps[:4] == ["fail_over", "hand_over", "withdraw", "_reboot"]
     assert sorted(steps[4:-3]) == sorted(f"wait {part}" for part in PARTS)
     assert steps[-3:] == ["await_member", "await_successor", "put_back"]
 
@@ -208,7 +208,7 @@ def test_a_machine_with_several_nodes_withdraws_all_of_them(store: Store, use: A
 def test_a_machine_hands_over_only_what_it_does(store: Store, use: Any) -> None:
     site = use(balanced.made(store))
     assert _steps(site, balanced.DATA) == ["_reboot", "wait database", "wait redis"]
-    assert _steps(site, balanced.BALANCERS[0]) == ["given_away", "_reboot", "wait balancer"]
+    assert _steps(site, balanced.BALANCERS[0]) == ["fail_over", "_reboot", "wait balancer"]
     assert _steps(site, balanced.QUAYS[0]) == ["withdraw", "_reboot", "wait quay", "put_back"]
 
 

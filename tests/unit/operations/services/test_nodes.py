@@ -265,7 +265,7 @@ def test_a_host_is_drained_only_if_another_ones_node_serves(
 ) -> None:
     """Else the run would stop before it repairs those."""
     site = make()
-    mine = nodes.drainable(site.plan, QUAY1)
+    mine = nodes.drainable_nodes(site.plan, QUAY1)
     other = {node.name: others for node in site.plan.nodes if node not in mine}
     for each in site.balancers.values():
         assert each.servers

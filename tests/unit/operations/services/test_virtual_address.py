@@ -58,7 +58,7 @@ def test_the_address_moves_before_a_running_haproxy_is_replaced(
     operation = virtual_address.container_as_specified
     commands = host.operate(operation, plan=lab, workload=workload)
     functions = [each.function for each in commands if isinstance(each, FunctionCommand)]
-    assert functions == [virtual_address.given_away_if_possible] * moves
+    assert functions == [virtual_address.fail_over_if_possible] * moves
 
 
 def test_the_balancer_with_the_address_is_the_last_one(lab: Plan) -> None:
@@ -132,23 +132,23 @@ KEPT = f"{LB1} holds the virtual address, and no other balancer takes it over; r
 
 
 def test_another_balancer_takes_the_address_over(site: Site) -> None:
-    assert site.call(virtual_address.given_away)
+    assert site.call(virtual_address.fail_over)
     assert site.holder == LB2
     assert not site.holds_connections
 
 
 def test_a_balancer_without_the_address_gives_nothing_away(site: Site) -> None:
-    assert site.call(virtual_address.given_away, LB2)
+    assert site.call(virtual_address.fail_over, LB2)
     assert site.holder == LB1
 
 
 def test_nobody_takes_it_over(site: Site) -> None:
     site.heir = LB1
-    assert not site.call(virtual_address.given_away)
+    assert not site.call(virtual_address.fail_over)
     assert site.hosts[LB1].messages == [KEPT]
     assert virtual_address.TAKE_OVER <= site.slept < virtual_address.TAKE_OVER + 1
     # What may repair the others goes on.
-    assert site.call(virtual_address.given_away_if_possible)
+    assert site.call(virtual_address.fail_over_if_possible)
     assert len(site.warnings) == 1
 
 
@@ -160,7 +160,7 @@ def test_it_is_kept_if_no_other_balancer_is_ready(
         site.hosts[LB2].facts[Keepalived] = Keepalived.default()
     else:
         monkeypatch.setattr(balancers, "state_of", lambda host: None)
-    assert not site.call(virtual_address.given_away)
+    assert not site.call(virtual_address.fail_over)
     assert site.holder == LB1
     assert site.slept == 0
 
@@ -169,9 +169,9 @@ def test_one_that_takes_no_part_may_take_it_over(site: Site) -> None:
     """As with --limit: it can't be asked, and this one is without the address."""
     machines = {name: found for name, found in site.plan.machines.items() if name != LB2}
     site.plan = dataclasses.replace(site.plan, machines=machines)
-    assert site.call(virtual_address.given_away)
+    assert site.call(virtual_address.fail_over)
     site.holder = site.heir = LB1
-    assert not site.call(virtual_address.given_away)
+    assert not site.call(virtual_address.fail_over)
 
 
 # --- an address of others ---
