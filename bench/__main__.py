@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import os
-import platform
 import sys
 import tempfile
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 from bench import shell
 from bench.ansible import Ansible
-from bench.measure import Goal, Sample, Series, table, update_page
+from bench.measure import GOALS, Goal, Sample, Series, conditions, table, update_page
 from bench.site import NAGLE, NODELAY, Lab, Site, site
 
 PAGE = Path(__file__).parent / "README.md"
@@ -117,7 +114,7 @@ def main() -> None:
     wanted = options.only or ["a", "b", "c"]
     # As on a user's machine, where Python keeps the modules that it has compiled.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    conditions = _conditions(options.repetitions)
+    measured_on = conditions(options.repetitions)
     with tempfile.TemporaryDirectory(prefix="bench-") as name, site(Path(name)) as built:
         bench = Bench(built, options.repetitions)
         for lab in built.labs.values():
@@ -129,21 +126,11 @@ def main() -> None:
             measured.append(bench.first_run())
         if "c" in wanted:
             measured.append(bench.against_ansible(Path(name) / "ansible"))
-    goals = table(["goal", "wanted", "found", ""], [goal.cells for goal in bench.goals])
-    report = "\n".join([conditions, goals, *measured])
+    goals = table(GOALS, [goal.cells for goal in bench.goals])
+    report = "\n".join([measured_on, goals, *measured])
     print(report)
     if not options.print:
         update_page(report, PAGE)
-
-
-def _conditions(repetitions: int) -> str:
-    """Describe the machine. The load is read first, before the bench adds its own."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("pyinfra", "paramiko"))
-    load = os.getloadavg()[0]
-    return (
-        f"{datetime.date.today()}, {os.cpu_count()} cores, load {load:.1f} before, Python "
-        f"{platform.python_version()}, {packages}; medians of {repetitions}.\n"
-    )
 
 
 if __name__ == "__main__":

@@ -1,14 +1,18 @@
-"""Samples, their medians and tables. Nothing here touches a machine."""
+"""Samples, their medians and tables. Nothing here touches a measured machine."""
 
 from __future__ import annotations
 
+import datetime
+import os
+import platform
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
-START = "<!-- made by: python -m bench -->"
-END = "<!-- end -->"
+START, END = "<!-- measured -->", "<!-- end -->"
+GOALS = ("goal", "wanted", "found", "")
 
 
 @dataclass(frozen=True)
@@ -69,3 +73,13 @@ def update_page(report: str, page: Path) -> None:
     before, _, rest = page.read_text().partition(START)
     _, _, after = rest.partition(END)
     page.write_text(f"{before}{START}\n{report}{END}{after}")
+
+
+def conditions(repetitions: int) -> str:
+    """Describe this machine. Call it before the bench adds its own load."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("pyinfra", "paramiko"))
+    load = os.getloadavg()[0]
+    return (
+        f"{datetime.date.today()}, {os.cpu_count()} cores, load {load:.1f} before, Python "
+        f"{platform.python_version()}, {packages}; medians of {repetitions}.\n"
+    )

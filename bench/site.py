@@ -130,6 +130,33 @@ class Site:
 @contextmanager
 def site(folder: Path) -> Iterator[Site]:
     """Create machines with the images on them, and nothing deployed."""
+    with machine_factory(folder) as (operator, factory):
+        alone = factory("alone", "stocked")
+        members = {part: factory(part, "stocked") for part in PARTS}
+        # They have no part, so they need no engine.
+        idle = [factory(f"idle-{number}", "bare") for number in range(1, IDLE + 1)]
+        for machine in (alone, *members.values(), *idle):
+            log_sessions(machine)
+        spread: dict[str, Sequence[Machine]] = {part: [members[part]] for part in PARTS}
+        apart = list(members.values())
+        # The lab's name: three and ten hosts are one registry, apart from those of other benches.
+        name = f"bench-{os.getpid()}"
+        built = Site(
+            lab(operator, folder, f"{name}-one", {part: [alone] for part in PARTS}, [alone]),
+            lab(operator, folder / "3", f"{name}-more", spread, apart),
+            lab(operator, folder / "10", f"{name}-more", {**spread, "idle": idle}, apart + idle),
+        )
+        try:
+            yield built
+        finally:
+            for each in built.labs.values():
+                each.deployment.forget()
+
+
+@contextmanager
+def machine_factory(folder: Path) -> Iterator[tuple[Operator, MachineFactory]]:
+    """Return an operator and a factory of machines with the images on them, which are removed at
+    the end."""
     home = folder / "operator"
     home.mkdir()
     # As ./lab installs it: the tests' own packages slow down the start of pyinfra.
@@ -137,26 +164,7 @@ def site(folder: Path) -> Iterator[Site]:
     operator = Operator(home, str(python))
     factory = MachineFactory(operator, volume(build_all().values()))
     try:
-        alone = factory("alone", "stocked")
-        members = {part: factory(part, "stocked") for part in PARTS}
-        # They have no part, so they need no engine.
-        idle = [factory(f"idle-{number}", "bare") for number in range(1, IDLE + 1)]
-        for machine in (alone, *members.values(), *idle):
-            _log_sessions(machine)
-        spread: dict[str, Sequence[Machine]] = {part: [members[part]] for part in PARTS}
-        apart = list(members.values())
-        # The lab's name: three and ten hosts are one registry, apart from those of other benches.
-        name = f"bench-{os.getpid()}"
-        built = Site(
-            _lab(operator, folder, f"{name}-one", {part: [alone] for part in PARTS}, [alone]),
-            _lab(operator, folder / "3", f"{name}-more", spread, apart),
-            _lab(operator, folder / "10", f"{name}-more", {**spread, "idle": idle}, apart + idle),
-        )
-        try:
-            yield built
-        finally:
-            for lab in built.labs.values():
-                lab.deployment.forget()
+        yield operator, factory
     finally:
         factory.close()
 
@@ -170,17 +178,18 @@ def virtual_environment(folder: Path, *packages: str) -> Path:
     return python
 
 
-def _lab(
+def lab(
     operator: Operator,
     folder: Path,
     name: str,
     groups: Mapping[str, Sequence[Machine]],
     machines: Sequence[Machine],
+    **settings: Any,
 ) -> Lab:
-    return Lab(Deployment.of(operator, folder / name, groups), machines, operator)
+    return Lab(Deployment.of(operator, folder / name, groups, **settings), machines, operator)
 
 
-def _log_sessions(machine: Machine) -> None:
+def log_sessions(machine: Machine) -> None:
     """Let sshd log every command that it runs."""
     machine.run("echo 'LogLevel VERBOSE' >/etc/ssh/sshd_config.d/bench.conf; systemctl reload ssh")
 

@@ -24,7 +24,6 @@ from quaylab.checks import engine_choice
 from quaylab.engine_move import is_moved, target
 from quaylab.engines import PODMAN, ContainerEngine
 from quaylab.plan import Plan
-from quaylab.services.quay_nodes import Node
 
 INTERRUPTION = "until its volumes are copied and compared"
 
@@ -117,13 +116,13 @@ def _stop(plan: Plan) -> Generator[PyinfraCommand]:
     """Stop and remove what runs in the engine that has the data: a reboot would start it again.
 
     Another host holds the address and leads the database before, and the balancers leave Quay's
-    nodes out.
+    nodes out if others have some.
     """
     before, machine = plan.engine_of(host.name), plan.machines[host.name]
     found = machine.state.containers
     if host.name in plan.topology.balancers:
         yield FunctionCommand(virtual_address.fail_over_if_possible, (plan,), {})
-    for node in _nodes(plan):
+    for node in nodes.drainable_nodes(plan, host.name):
         yield FunctionCommand(nodes.withdraw, (plan, node), {})
     if host.name in plan.topology.members:
         yield FunctionCommand(patroni.hand_over, (plan,), {})
@@ -183,7 +182,7 @@ def _start(plan: Plan) -> Generator[PyinfraCommand]:
         if is_changed and host.name in plan.topology.members:
             yield FunctionCommand(patroni.await_member, (plan,), {})
             yield FunctionCommand(patroni.await_successor, (plan,), {})
-        for node in _nodes(plan):
+        for node in nodes.drainable_nodes(plan, host.name):
             if is_changed or ask(Withdrawn, path=nodes.note(node)):
                 yield FunctionCommand(nodes.put_back, (plan, node), {})
 
@@ -197,10 +196,6 @@ def in_order(plan: Plan) -> tuple[str, ...]:
 def _use(state: State, host: Host, engine: ContainerEngine) -> bool:
     engines.use(host, engine)
     return True
-
-
-def _nodes(plan: Plan) -> list[Node]:
-    return [node for node in plan.nodes if node.host == host.name and plan.is_balanced]
 
 
 def _sizes(plan: Plan, name: str) -> tuple[int, int]:

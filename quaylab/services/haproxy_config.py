@@ -123,7 +123,7 @@ backend {BACKEND}
     http-check expect status 200
     # Keepalive asks only on connections without data under way: this is for the others.
     default-server tcp-ut 5s
-    default-server check inter 1s fastinter 500ms downinter 2s fall 2 rise 2
+    default-server check inter 1s fastinter 500ms downinter 1s fall 2 rise 2
 {servers}
 """
     return text.replace("DIGEST", digest(text, *certificates), 1)

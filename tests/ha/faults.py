@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from facts.balancer import Balancer
-from tests.ha.cluster import answer
+from tests.ha.cluster import DATABASE, answer, inside
 from tests.ha.load import Counts, Load
 from tests.machine import engines
 from tests.machine.deployment import Deployment
@@ -17,6 +17,19 @@ GAP = 10
 def kill_container(machine: Machine, name: str) -> None:
     """Kill its first process. After `docker kill` the engine would not start it again."""
     machine.run(f"kill -KILL $({machine.engine} inspect --format '{{{{.State.Pid}}}}' {name})")
+
+
+def kill_postgresql(machine: Machine) -> None:
+    """Kill PostgreSQL's first process alone; Patroni goes on."""
+    machine.run(inside(machine, "sh -c 'kill -KILL $(head -1 $PGDATA/postmaster.pid)'"))
+
+
+def kill_patroni(machine: Machine) -> None:
+    kill_container(machine, DATABASE)
+
+
+def kill_keepalived(machine: Machine) -> None:
+    machine.run("pkill -KILL keepalived")
 
 
 def assert_unnoticed(counts: Counts, load: Load) -> None:

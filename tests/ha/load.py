@@ -9,7 +9,7 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import urllib3
@@ -38,21 +38,23 @@ class Counts:
     # Pushes that the registry acknowledged: the manifest's digest by repository and tag.
     pushed: dict[str, str] = field(default_factory=dict)
     pulls: int = 0
-    # The longest time in seconds in which no probe got an answer, and in which no push ended well.
+    # The longest time in seconds in which no probe got an answer, and in which the registry
+    # acknowledged no write.
     gap: float = 0
-    gap_of_pushes: float = 0
+    gap_of_writes: float = 0
 
     def __str__(self) -> str:
         return (
             f"{self.requests} requests, {len(self.failed_requests)} failed; {len(self.pushed)} "
             f"pushes acknowledged, {self.pulls} pulls; {len(self.failed_operations)} operations "
-            f"failed twice; longest gap {self.gap:.1f} s, of pushes {self.gap_of_pushes:.1f} s"
+            f"failed twice; longest gap {self.gap:.1f} s, of writes {self.gap_of_writes:.1f} s"
             + "".join(f"\n    {each}" for each in self.failed_requests[:20])
         )
 
 
 class Load:
-    """Some clients in threads, and a probe that asks ten times a second."""
+    """Some clients in threads, a probe that asks ten times a second, and one that writes twice a
+    second. The first client keeps its connection, as one that pulls many layers does."""
 
     def __init__(
         self, address: str, registry: str, ca: str, user: str, password: str, clients: int = 3
@@ -67,7 +69,6 @@ class Load:
         # Each load pushes to repositories of its own, also each time that its clients run.
         self._name = secrets.token_hex(3)
         self._runs = 0
-        self._last_push = 0.0
         self._lock = threading.Lock()
         self.counts = Counts()
 
@@ -80,11 +81,11 @@ class Load:
         self._stop.clear()
         self._runs += 1
         self.counts = Counts()
-        self._last_push = time.monotonic()
         threads = [
             threading.Thread(target=self._work, args=(number,)) for number in range(self._clients)
         ]
         threads.append(threading.Thread(target=self._probe, args=(probe_timeout,)))
+        threads.append(threading.Thread(target=self._probe_writes, args=(probe_timeout,)))
         for thread in threads:
             thread.start()
         try:
@@ -93,7 +94,6 @@ class Load:
             self._stop.set()
             for thread in threads:
                 thread.join()
-            self._note_push()
 
     def await_pull(self) -> None:
         """Wait until a client has pushed and pulled, so that all are at work."""
@@ -106,27 +106,26 @@ class Load:
         while time.monotonic() < end and len(self.counts.pushed) < wanted:
             time.sleep(0.2)
 
-    def _note_push(self) -> None:
-        now = time.monotonic()
-        self.counts.gap_of_pushes = max(self.counts.gap_of_pushes, now - self._last_push)
-        self._last_push = now
-
     def lost(self, counts: Counts) -> list[str]:
         """Return the acknowledged pushes that can't be pulled with the same content now."""
-        return [name for name, pushed in counts.pushed.items() if not self._has(name, pushed)]
-
-    def _has(self, name: str, pushed: str) -> bool:
         with self._connection() as client:
-            repository, _, tag = name.rpartition(":")
-            bearer = self._token(client, repository)
-            # Without it Quay converts the manifest to another format.
-            headers = {**bearer, "Accept": MANIFEST}
-            manifest = self._send(client, "GET", f"/v2/{repository}/manifests/{tag}", headers)
-            layers = json.loads(manifest)["layers"]
-            return digest(manifest) == pushed and all(
-                digest(self._blob(client, f"/v2/{repository}/blobs/{each}", bearer)) == each
-                for each in (layer["digest"] for layer in layers)
-            )
+            return [
+                name
+                for name, pushed in counts.pushed.items()
+                if not self._has(client, name, pushed)
+            ]
+
+    def _has(self, client: urllib3.HTTPSConnectionPool, name: str, pushed: str) -> bool:
+        repository, _, tag = name.rpartition(":")
+        bearer = self._token(client, repository)
+        # Without it Quay converts the manifest to another format.
+        headers = {**bearer, "Accept": MANIFEST}
+        manifest = self._send(client, "GET", f"/v2/{repository}/manifests/{tag}", headers)
+        layers = json.loads(manifest)["layers"]
+        return digest(manifest) == pushed and all(
+            digest(self._blob(client, f"/v2/{repository}/blobs/{each}", bearer)) == each
+            for each in (layer["digest"] for layer in layers)
+        )
 
     def _blob(
         self, client: urllib3.HTTPSConnectionPool, path: str, headers: dict[str, str]
@@ -141,19 +140,26 @@ class Load:
 
     def _work(self, number: int) -> None:
         count = 0
-        while not self._stop.is_set():
-            count += 1
-            name = f"{self._user}/load-{self._name}-{self._runs}-{number}"
-            if self._tried_twice(self._push, name, count):
-                self._tried_twice(self._pull, name, count)
+        with self._connection() as kept:
+            while not self._stop.is_set():
+                count += 1
+                name = f"{self._user}/load-{self._name}-{self._runs}-{number}"
+                client = None if number else kept
+                if self._tried_twice(self._push, name, count, client):
+                    self._tried_twice(self._pull, name, count, client)
 
     def _tried_twice(
-        self, operation: Callable[[str, int], None], repository: str, count: int
+        self,
+        operation: Callable[[urllib3.HTTPSConnectionPool, str, int], None],
+        repository: str,
+        count: int,
+        kept: urllib3.HTTPSConnectionPool | None,
     ) -> bool:
         reasons = []
         for _ in range(2):
             try:
-                operation(repository, count)
+                with nullcontext(kept) if kept else self._connection() as client:
+                    operation(client, repository, count)
             except RequestFailed as error:
                 reasons.append(str(error))
                 time.sleep(PATIENCE)
@@ -163,43 +169,62 @@ class Load:
             self.counts.failed_operations.append(f"{repository}:{count}: {'; '.join(reasons)}")
         return False
 
-    def _push(self, repository: str, count: int) -> None:
+    def _push(self, client: urllib3.HTTPSConnectionPool, repository: str, count: int) -> None:
         # Another layer each time: blobs that are known are not stored again.
         image = sample_image(f"{repository} {count} {time.monotonic_ns()}\n")
-        with self._connection() as client:
-            bearer = self._token(client, repository)
-            for blob in (image.layer, image.configuration):
-                place = self._location(client, f"/v2/{repository}/blobs/uploads/", bearer)
-                joint = "&" if "?" in place else "?"
-                self._send(client, "PUT", f"{place}{joint}digest={digest(blob)}", bearer, blob, 201)
-            path = f"/v2/{repository}/manifests/{count}"
-            headers = {**bearer, "Content-Type": MANIFEST}
-            self._send(client, "PUT", path, headers, image.manifest, 201)
+        bearer = self._token(client, repository)
+        for blob in (image.layer, image.configuration):
+            place = self._location(client, f"/v2/{repository}/blobs/uploads/", bearer)
+            joint = "&" if "?" in place else "?"
+            self._send(client, "PUT", f"{place}{joint}digest={digest(blob)}", bearer, blob, 201)
+        path = f"/v2/{repository}/manifests/{count}"
+        headers = {**bearer, "Content-Type": MANIFEST}
+        self._send(client, "PUT", path, headers, image.manifest, 201)
         with self._lock:
             self.counts.pushed[f"{repository}:{count}"] = digest(image.manifest)
-            self._note_push()
 
-    def _pull(self, repository: str, count: int) -> None:
+    def _pull(self, client: urllib3.HTTPSConnectionPool, repository: str, count: int) -> None:
         name = f"{repository}:{count}"
-        if not self._has(name, self.counts.pushed[name]):
+        if not self._has(client, name, self.counts.pushed[name]):
             raise RequestFailed(f"{name} came back changed")
         with self._lock:
             self.counts.pulls += 1
 
     def _probe(self, timeout: float) -> None:
-        last = time.monotonic()
-        while not self._stop.wait(0.1):
+        def ask(client: urllib3.HTTPSConnectionPool) -> None:
+            self._answer(client, "GET", "/v2/", {}, None, 401)
+
+        self.counts.gap = self._longest_gap(ask, 0.1, timeout)
+
+    def _probe_writes(self, timeout: float) -> None:
+        """Begin uploads, which Quay's database remembers."""
+        repository = f"{self._user}/load-{self._name}-{self._runs}-begun"
+        bearer: dict[str, str] = {}
+
+        def begin(client: urllib3.HTTPSConnectionPool) -> None:
+            bearer.update(bearer or self._token(client, repository))
+            self._location(client, f"/v2/{repository}/blobs/uploads/", bearer)
+
+        self.counts.gap_of_writes = self._longest_gap(begin, 0.5, timeout)
+
+    def _longest_gap(
+        self,
+        request: Callable[[urllib3.HTTPSConnectionPool], None],
+        pause: float,
+        timeout: float,
+    ) -> float:
+        """Repeat a request, each time on a new connection, until the clients stop; return the
+        longest time in seconds in which none was answered well."""
+        longest, last = 0.0, time.monotonic()
+        while not self._stop.wait(pause):
             try:
                 with self._connection(timeout) as client:
-                    self._answer(client, "GET", "/v2/", {}, None, 401)
-                answered = True
+                    request(client)
             except RequestFailed:
-                answered = False
+                continue
             now = time.monotonic()
-            if answered:
-                self.counts.gap = max(self.counts.gap, now - last)
-                last = now
-        self.counts.gap = max(self.counts.gap, time.monotonic() - last)
+            longest, last = max(longest, now - last), now
+        return max(longest, time.monotonic() - last)
 
     @property
     def _host(self) -> dict[str, str]:

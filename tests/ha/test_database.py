@@ -9,7 +9,14 @@ import pytest
 
 from tests.ha.cluster import DATABASE, Cluster, inside
 from tests.ha.conftest import Growth
-from tests.ha.faults import GAP, assert_nothing_left, is_whole, kill_container
+from tests.ha.faults import (
+    GAP,
+    assert_nothing_left,
+    is_whole,
+    kill_container,
+    kill_patroni,
+    kill_postgresql,
+)
 from tests.ha.load import Counts, Load
 from tests.machine import engines
 from tests.machine.deployment import Deployment
@@ -82,15 +89,6 @@ def test_a_stopped_member_and_changed_settings_are_seen_and_mended(
     assert state and state.settings["loop_wait"] == 5
 
 
-def _server(leader: Machine) -> None:
-    """PostgreSQL's first process alone; Patroni goes on."""
-    leader.run(inside(leader, "sh -c 'kill -KILL $(head -1 $PGDATA/postmaster.pid)'"))
-
-
-def _patroni(leader: Machine) -> None:
-    kill_container(leader, DATABASE)
-
-
 def _etcd(leader: Machine) -> None:
     kill_container(leader, "quaylab-etcd")
 
@@ -98,9 +96,9 @@ def _etcd(leader: Machine) -> None:
 @pytest.mark.parametrize(
     ("fault", "gap"),
     [
-        (_server, 2 * GAP),
+        (kill_postgresql, 2 * GAP),
         # The loss of its machine shows the same.
-        pytest.param(_patroni, GAP_WITHOUT_LEADER, marks=pytest.mark.long),
+        pytest.param(kill_patroni, GAP_WITHOUT_LEADER, marks=pytest.mark.long),
         (_etcd, GAP),
     ],
 )
@@ -242,5 +240,5 @@ def test_a_member_that_never_started_is_forgotten_by_its_address(
 def _assert_nothing_lost(counts: Counts, load: Load, gap: int) -> None:
     print(f"{counts}")
     assert counts.pulls
-    assert counts.gap_of_pushes <= gap
+    assert counts.gap_of_writes <= gap
     assert load.lost(counts) == []

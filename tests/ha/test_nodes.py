@@ -15,6 +15,7 @@ from tests.ha.faults import (
     holder,
     is_whole,
     kill_container,
+    kill_keepalived,
     servers,
 )
 from tests.ha.load import TIMEOUT, Load
@@ -84,10 +85,6 @@ def _killed_haproxy(machine: Machine) -> None:
     kill_container(machine, "quaylab-balancer")
 
 
-def _killed_keepalived(machine: Machine) -> None:
-    machine.run("pkill -KILL keepalived")
-
-
 def _killed_router(machine: Machine) -> None:
     kill_container(machine, "quaylab-router")
 
@@ -98,7 +95,7 @@ def _killed_router(machine: Machine) -> None:
     [
         pytest.param(_killed_node, marks=pytest.mark.long),
         _killed_haproxy,
-        pytest.param(_killed_keepalived, marks=pytest.mark.long),
+        pytest.param(kill_keepalived, marks=pytest.mark.long),
         pytest.param(_killed_router, marks=pytest.mark.long),
     ],
 )

@@ -195,18 +195,29 @@ def test_all_is_started_in_the_other_engine(moving: Plan) -> None:
     assert not [each for each in commands if "docker " in each]
 
 
+def _with_another_host(plan: Plan, group: str) -> Plan:
+    hosts = {**plan.topology.hosts, group: (NAME, "other.example.com")}
+    return dataclasses.replace(plan, topology=dataclasses.replace(plan.topology, hosts=hosts))
+
+
 def test_nodes_are_drained_before_and_put_back_at_the_end(store: Store) -> None:
     made = _plan(store, EngineReport(volumes=(OWN,)), balancer_host="lb.example.com")
-    steps = _steps(made)
+    steps = _steps(_with_another_host(made, "quay"))
     assert steps["stop"][0].function is nodes.withdraw
     assert steps["start"][-1].function is nodes.put_back
 
 
+def test_a_host_with_all_nodes_is_moved_without_draining_them(store: Store) -> None:
+    """No other node could answer what it is asked, so a drain would be refused."""
+    made = _plan(store, EngineReport(volumes=(OWN,)), balancer_host="lb.example.com")
+    steps = _steps(made)
+    assert steps["stop"] == []
+    assert not [each for each in steps["start"] if isinstance(each, FunctionCommand)]
+
+
 def test_the_database_is_led_elsewhere_meanwhile(store: Store) -> None:
     made = _plan(store, EngineReport(volumes=(OWN,)))
-    hosts = {**made.topology.hosts, "database": (NAME, "other.example.com")}
-    topology = dataclasses.replace(made.topology, hosts=hosts)
-    steps = _steps(dataclasses.replace(made, topology=topology))
+    steps = _steps(_with_another_host(made, "database"))
     assert steps["stop"][0].function is patroni.hand_over
     ends = [each.function for each in steps["start"][-2:]]
     assert ends == [patroni.await_member, patroni.await_successor]
@@ -215,6 +226,7 @@ def test_the_database_is_led_elsewhere_meanwhile(store: Store) -> None:
 def test_a_node_that_a_killed_run_has_drained_is_put_back(store: Store) -> None:
     kept, there = EngineReport(volumes=(OWN,)), EngineReport(volumes=(OWN,))
     made = _plan(store, kept, there, DONE, balancer_host="lb.example.com")
+    made = _with_another_host(made, "quay")
     facts: dict[Any, Any] = {Engine: _running(made)}
     assert FakeHost(facts, NAME).operate(move.moved, plan=made) == []
     host = FakeHost({**facts, Withdrawn: ["lb"]}, NAME)

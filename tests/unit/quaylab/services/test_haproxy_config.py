@@ -68,7 +68,7 @@ def test_a_lost_node_is_noticed_and_another_one_asked(line: str) -> None:
         "option httpchk",
         "http-check send meth GET uri /health/instance ver HTTP/1.1 hdr Host registry.example.com",
         "http-check expect status 200",
-        "default-server check inter 1s fastinter 500ms downinter 2s fall 2 rise 2",
+        "default-server check inter 1s fastinter 500ms downinter 1s fall 2 rise 2",
     ],
 )
 def test_nodes_are_asked_for_their_own_health(line: str) -> None:
