@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import statistics
 import sys
 import tempfile
@@ -20,7 +19,6 @@ import pytest
 
 from bench.measure import GOALS, Goal, conditions, table, update_page
 from bench.site import Lab, lab, log_sessions, machine_factory
-from quaylab.services.etcd_config import VARIABLES
 from tests.ha.cluster import Cluster, inside
 from tests.ha.faults import (
     holder,
@@ -41,7 +39,6 @@ NAMES = ("one", "two", "three")
 WATCHED = 15
 # Seconds in which writes must be back; nothing takes that long, and the goals are lower.
 LONGEST = 60
-ETCD = "quaylab-etcd"
 
 
 @dataclass(frozen=True)
@@ -67,19 +64,6 @@ class Site:
     def await_whole(self) -> None:
         self.cluster.await_whole()
         wait_until(lambda: is_whole(self.machines), "all nodes are in service", timeout=180)
-
-    def have_etcd_lead(self, on: Callable[[Machine], bool]) -> None:
-        """Have etcd's leader on a machine of which this is true."""
-        machine = next(filter(on, self.machines))
-        rows = _etcdctl(machine, "member list")
-        wanted = next(identity for identity, _, name, *_ in rows if name == machine.name)
-        if wanted not in self._etcd_leaders():
-            _etcdctl(machine, f"move-leader {wanted}")
-        assert self._etcd_leaders() == [wanted]
-
-    def _etcd_leaders(self) -> list[str]:
-        rows = _etcdctl(self.machines[0], "endpoint status")
-        return [identity for _, identity, _, _, leads, *_ in rows if leads == "true"]
 
 
 @dataclass(frozen=True)
@@ -141,12 +125,6 @@ def _lost(machine: Machine) -> Iterator[None]:
         machine.start()
 
 
-def _lose_leader(site: Site, with_etcd: bool) -> AbstractContextManager[None]:
-    leader = site.cluster.leader
-    site.have_etcd_lead(lambda machine: (machine == leader) is with_etcd)
-    return _lost(leader)
-
-
 def _follower(site: Site) -> Machine:
     """Have the address on a machine that does not lead the database, and return that one."""
     return holder(site.machines, site.address, not_on=site.cluster.leader)
@@ -164,8 +142,7 @@ FAULTS = (
     Fault("the database is switched over by hand", 4, _switch_over, True),
     Fault("PostgreSQL is killed", 5, _kill(kill_postgresql, _leader), True),
     Fault("Patroni is killed", 25, _kill(kill_patroni, _leader), True),
-    Fault("the leader's machine is lost", 25, partial(_lose_leader, with_etcd=False), True),
-    Fault("the same, with etcd's leader", 25, partial(_lose_leader, with_etcd=True), True),
+    Fault("the leader's machine is lost", 25, lambda site: _lost(_leader(site)), True),
     Fault("the leader is cut off", 25, lambda site: _leader(site).without_carrier(), True),
 )
 
@@ -247,13 +224,6 @@ def site(folder: Path) -> Iterator[Site]:
                 yield Site(built, address)
             finally:
                 built.deployment.forget()
-
-
-def _etcdctl(machine: Machine, command: str) -> list[list[str]]:
-    """Return the cells of etcdctl's answer, which asks all members."""
-    script = shlex.quote(f"{VARIABLES}; etcdctl {command}")
-    answer = machine.run(f"docker exec {ETCD} bash -c {script}").stdout
-    return [line.split(", ") for line in answer.splitlines()]
 
 
 def _memory(machine: Machine) -> str:

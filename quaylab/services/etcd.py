@@ -18,7 +18,7 @@ from quaylab.model import (
     digests,
 )
 from quaylab.paths import ETC
-from quaylab.services import database, etcd_config, member_certificate
+from quaylab.services import database, etcd_config, member_certificate, patroni_config
 from quaylab.services.base import (
     Audience,
     CompanionService,
@@ -132,6 +132,7 @@ def _environment(context: Context, host: str) -> ManagedFile:
         member_name(host),
         addresses[member_name(host)],
         token=context.credentials.fingerprint,
+        leader_key=patroni_config.LEADER_KEY,
         client_port=settings.etcd_port,
         peer_port=settings.etcd_peer_port,
     )

@@ -32,10 +32,12 @@ def environment(
     address: str,
     *,
     token: str,
+    leader_key: str,
     client_port: int = CLIENT_PORT,
     peer_port: int = PEER_PORT,
 ) -> dict[str, str]:
-    """Return the variables of a member's environment file, for etcd and etcdctl; none is secret.
+    """Return the variables of a member's environment file, for etcd, etcdctl and lead-elsewhere;
+    none is secret.
 
     Whether the member is one of a new cluster is not among them: run-etcd finds that out, so the
     file is the same in every run.
@@ -44,6 +46,7 @@ def environment(
         name: the member's name.
         address: the member's address.
         token: a text that no other cluster has, so that members never meet a stranger's.
+        leader_key: the key at which Patroni keeps the name of the member that leads the database.
         client_port: the port at which the hosts publish etcd for clients.
         peer_port: the port at which they publish it for other members.
     """
@@ -66,6 +69,7 @@ def environment(
         "ETCD_PEER_CERT_FILE": member_certificate.CERTIFICATE_PATH,
         "ETCD_PEER_KEY_FILE": member_certificate.KEY_PATH,
         "ETCD_PEER_CLIENT_CERT_AUTH": "true",
+        "DATABASE_LEADER_KEY": leader_key,
         "ETCDCTL_CACERT": member_certificate.AUTHORITY_PATH,
         "ETCDCTL_CERT": member_certificate.CERTIFICATE_PATH,
         "ETCDCTL_KEY": member_certificate.KEY_PATH,

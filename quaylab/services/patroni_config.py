@@ -17,6 +17,8 @@ from quaylab.services.postgresql import PostgreSQL
 API_PORT = 8008
 DATABASE_PORT = PostgreSQL.port
 SCOPE = "quaylab"
+# Where etcd has the name of the member that leads.
+LEADER_KEY = f"/service/{SCOPE}/leader"
 FILE = "patroni.yml"
 CONFIGURATION = f"{ETC}/{FILE}"
 # A member's tag with the digest of the files that its Patroni has loaded.

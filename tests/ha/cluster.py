@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from facts.patroni import Patroni, PatroniState
+from quaylab.services.etcd import ETCDCTL
 from tests.machine.machines import Machine, wait_until
 
-DATABASE = "quaylab-database"
+DATABASE, ETCD = "quaylab-database", "quaylab-etcd"
 ETCD_HEALTH = (
-    "inspect --format '{{.State.Health.Status}} {{.State.Health.FailingStreak}}' quaylab-etcd"
+    f"inspect --format '{{{{.State.Health.Status}}}} {{{{.State.Health.FailingStreak}}}}' {ETCD}"
 )
 
 
-def inside(machine: Machine, command: str) -> str:
-    """Return the command that runs another one in the database's container."""
-    return f"{machine.engine} exec {DATABASE} {command}"
+def inside(machine: Machine, command: str, container: str = DATABASE) -> str:
+    """Return the command that runs another one in a container, by default the database's."""
+    return f"{machine.engine} exec {container} {command}"
 
 
 def answer(machine: Machine, command: str) -> list[str]:
     """Return what a machine answers to a fact's command, which is for Docker outside of a run."""
     asked = command.replace("docker exec", f"{machine.engine} exec")
     return machine.run(asked, check=False).stdout.splitlines()
+
+
+def etcdctl(machine: Machine, command: str) -> list[list[str]]:
+    """Return the cells of etcdctl's answer, which asks all members."""
+    script = inside(machine, f"bash -c {shlex.quote(f'{ETCDCTL} {command}')}", container=ETCD)
+    return [line.split(", ") for line in machine.run(script).stdout.splitlines()]
 
 
 def _etcd_is_well(machine: Machine) -> bool:
@@ -42,9 +50,17 @@ class Cluster:
         name = next(filter(None, (state.leader for state in self._states())), None)
         return next(machine for machine in self.machines if machine.name == name)
 
+    @property
+    def etcd_leader(self) -> Machine | None:
+        """The machine whose member leads etcd; none during an election."""
+        rows = etcdctl(self.machines[0], "endpoint status")
+        places = [endpoint for endpoint, _, _, _, leads, *_ in rows if leads == "true"]
+        return next((each for each in self.machines if f"//{each.address}:" in str(places)), None)
+
     def is_whole(self) -> bool:
-        """Whether all members agree on one leader, one has everything that it has, and etcd was
-        well when the engine last asked: after two failures in a row it still says "healthy"."""
+        """Whether all members agree on one leader, one has everything that it has, another one
+        leads etcd, and etcd was well when the engine last asked: after two failures in a row it
+        still says "healthy"."""
         states = self._states()
         return (
             all(map(_etcd_is_well, self.machines))
@@ -52,6 +68,7 @@ class Cluster:
             and len({state.leader for state in states}) == 1
             and all(state.leader and state.successor for state in states)
             and all(state.own and (state.own.leads or state.own.follows) for state in states)
+            and self.etcd_leader not in (None, self.leader)
         )
 
     def _states(self) -> list[PatroniState]:

@@ -16,6 +16,7 @@ def _environment(
         name,
         MEMBERS[name],
         token="quaylab-1",
+        leader_key="/service/quaylab/leader",
         client_port=client_port,
         peer_port=peer_port,
     )
