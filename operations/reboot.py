@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator
 
 from paramiko import SSHException
@@ -13,6 +12,7 @@ from pyinfra.connectors.local import LocalConnector
 
 from facts.engines import host_engine
 from operations.runtime.commands import complain, connector_arguments, refusals
+from operations.runtime.waiting import wait
 from operations.services import nodes, patroni, virtual_address
 from quaylab.plan import Plan
 from quaylab.problems import refuse
@@ -76,14 +76,17 @@ def _reboot(state: State, host: Host) -> bool:
         return complain(host, f"{host.name} does not tell since when it runs: {BOOT}")
     host.run_shell_command(StringCommand(REBOOT), **connector_arguments(host))
     host.disconnect()
-    end = time.monotonic() + TIMEOUT
-    while time.monotonic() < end:
-        time.sleep(1)
+
+    def is_back() -> bool:
         host.connect(show_errors=False)
         if host.connected and _boot(host) not in (before, None):
             return True
         host.disconnect()
-    return complain(host, f"{host.name} does not come back within {TIMEOUT} s; look at its console")
+        return False
+
+    return wait(is_back, TIMEOUT, pause=1) or complain(
+        host, f"{host.name} does not come back within {TIMEOUT} s; look at its console"
+    )
 
 
 def _boot(host: Host) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Callable, Generator, Iterable
 
 from pyinfra import host, inventory
@@ -16,6 +15,7 @@ from operations.engines.containers import is_running
 from operations.runtime.commands import fact_of, inventory_arguments
 from operations.runtime.observation import Question, ask, question
 from operations.runtime.phases import postpone
+from operations.runtime.waiting import wait
 from quaylab.model import container_name
 from quaylab.plan import Plan
 from quaylab.services import balancer, haproxy_config, keepalived
@@ -128,13 +128,11 @@ def health_checks_command(each: Host, nodes: Iterable[Node], verb: str) -> str:
     return engine_of(each).execute(CONTAINER, "; ".join(commands))
 
 
-def wait(each: Host, check: Callable[[BalancerState], bool], seconds: int) -> bool:
+def await_state(each: Host, check: Callable[[BalancerState], bool], seconds: int) -> bool:
     """Wait until a balancer's state is as wanted; True as well if HAProxy doesn't run there."""
-    end = time.monotonic() + seconds
-    while True:
+
+    def is_wanted() -> bool:
         state = state_of(each)
-        if state is None or check(state):
-            return True
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.5)
+        return state is None or check(state)
+
+    return wait(is_wanted, seconds)

@@ -159,7 +159,7 @@ def withdraw(state: State, host: Host, plan: Plan, node: Node) -> bool:
             continue
         others = [name for name in found.servers if name != node.name]
         # One that has just started is seen after some seconds.
-        if others and not balancers.wait(each, _another_serves(node.name), balancers.NOTICE):
+        if others and not balancers.await_state(each, _another_serves(node.name), balancers.NOTICE):
             states = ", ".join(f"{name} is {found.servers[name]}" for name in others)
             return complain(
                 host,
@@ -178,7 +178,7 @@ def withdraw(state: State, host: Host, plan: Plan, node: Node) -> bool:
             return complain(host, f"HAProxy on {each.name} refuses to drain {node.name}")
     for each in knowing:
         seconds = plan.settings.health_timeout
-        if not balancers.wait(each, lambda at: _is_idle(at, node.name), seconds):
+        if not balancers.await_state(each, lambda at: _is_idle(at, node.name), seconds):
             logger.warning(
                 f"{node.name} still answers requests of {each.name} after {seconds} s; they are cut"
             )
@@ -194,7 +194,7 @@ def put_back(state: State, host: Host, plan: Plan, node: Node) -> bool:
             continue
         if not balancers.set_state(each, node, "ready"):
             return complain(host, f"HAProxy on {each.name} refuses to use {node.name}")
-        if not balancers.wait(each, lambda at: _serves(at, node.name), balancers.NOTICE):
+        if not balancers.await_state(each, lambda at: _serves(at, node.name), balancers.NOTICE):
             return complain(
                 host,
                 f"{node.name} is healthy, but {each.name} does not see it at "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator
+from operator import not_
 
 from pyinfra import host
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
@@ -12,6 +12,7 @@ from operations.engines.containers import is_running
 from operations.hosts import reach
 from operations.runtime.commands import complain, fail
 from operations.runtime.phases import postpone
+from operations.runtime.waiting import wait
 from operations.services import virtual_address
 from quaylab.clients.probes import Unreachable
 from quaylab.plan import Plan
@@ -39,16 +40,15 @@ def reachable(plan: Plan) -> Generator[FunctionCommand]:
 
 
 def _await_answer(state: State, host: Host, plan: Plan) -> bool:
-    end = time.monotonic() + plan.settings.health_timeout
-    while True:
+    def refusal() -> str | None:
         try:
             reach.find_bucket(host, plan)
         except Unreachable as error:
-            if time.monotonic() > end:
-                return complain(host, str(error))
-        else:
-            return True
-        time.sleep(2)
+            return str(error)
+        return None
+
+    reason = wait(refusal, plan.settings.health_timeout, until=not_, pause=2)
+    return reason is None or complain(host, reason)
 
 
 @operation()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-import time
 from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
 
 from pyinfra import host, inventory
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
@@ -21,6 +21,7 @@ from operations.engines import containers
 from operations.runtime.commands import complain, connector_arguments, fact_of
 from operations.runtime.observation import Question, ask, question
 from operations.runtime.phases import postpone
+from operations.runtime.waiting import wait
 from operations.services.connection_hold import new_connections_held
 from quaylab.model import container_name
 from quaylab.plan import Plan
@@ -220,13 +221,8 @@ def _now(host: Host) -> PatroniState | None:
 
 def _wait(host: Host, check: Callable[[PatroniState], bool], seconds: int) -> PatroniState | None:
     """Wait until a member tells what is wanted; None if it doesn't in time."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = _now(host)
-        if found and check(found):
-            return found
-        time.sleep(0.5)
-    return None
+    found = wait(partial(_now, host), seconds, until=lambda at: at is not None and check(at))
+    return found if found and check(found) else None
 
 
 def hand_over(state: State, host: Host, plan: Plan) -> bool:
@@ -259,13 +255,16 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
 
 def _await_routers(plan: Plan, leader: str) -> None:
     """Wait until all routers lead Quay to the member that leads, some seconds at most."""
-    end = time.monotonic() + NOTICE
-    for name in plan.topology.hosts[ROUTER]:
-        while name in plan.machines and time.monotonic() < end:
-            router = fact_of(inventory.get_host(name), Router, container=container_name(ROUTER))
-            if router is None or router.get("database") == [leader]:
-                break
-            time.sleep(0.2)
+    routers = [name for name in plan.topology.hosts[ROUTER] if name in plan.machines]
+
+    def all_lead_there() -> bool:
+        states = (
+            fact_of(inventory.get_host(name), Router, container=container_name(ROUTER))
+            for name in routers
+        )
+        return all(state is None or state.get("database") == [leader] for state in states)
+
+    wait(all_lead_there, NOTICE, pause=0.2)
 
 
 def _has_wanted_files(host: Host, plan: Plan) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
@@ -26,6 +25,7 @@ from operations.runtime.commands import complain, fail
 from operations.runtime.invocation import executes_at_once, includes_quay
 from operations.runtime.observation import Question, ask, ask_each, question, recall
 from operations.runtime.phases import postpone
+from operations.runtime.waiting import wait
 from operations.services import dumps, superuser
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
@@ -318,12 +318,9 @@ def wizard_reachable(plan: Plan) -> Generator[FunctionCommand]:
 
 
 def _await_wizard(state: State, host: Host, plan: Plan) -> bool:
-    end = time.monotonic() + plan.settings.health_timeout
-    while time.monotonic() < end:
-        if _wizard_answers(host, plan):
-            return True
-        time.sleep(1)
     seconds = plan.settings.health_timeout
+    if wait(partial(_wizard_answers, host, plan), seconds, pause=1):
+        return True
     log = host_engine().logs("quaylab-quay")
     return complain(host, f"Quay's /setup does not answer after {seconds} s; see: {log}")
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
+from operator import not_
 
 from pyinfra.api import Host
 
 from operations.credentials import save
 from operations.runtime.commands import complain
+from operations.runtime.waiting import wait
 from quaylab.clients.registry import Health, Registry, RegistryError
 from quaylab.plan import Plan
 
@@ -30,12 +32,7 @@ def refusal(open_registry: Open) -> str | None:
 
 def await_answer(open_registry: Open, seconds: float, pause: float) -> str | None:
     """Wait until the registry answers and is well; return why it isn't after so many seconds."""
-    end = time.monotonic() + seconds
-    while reason := refusal(open_registry):
-        if time.monotonic() > end:
-            return reason
-        time.sleep(pause)
-    return None
+    return wait(partial(refusal, open_registry), seconds, until=not_, pause=pause)
 
 
 def good_health(plan: Plan, open_registry: Open) -> Health:

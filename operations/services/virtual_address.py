@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Iterable
 
 from pyinfra import inventory, logger
@@ -19,6 +18,7 @@ from operations.runtime.commands import (
     inventory_arguments,
 )
 from operations.runtime.observation import ask
+from operations.runtime.waiting import wait
 from operations.services import balancers
 from operations.services.connection_hold import new_connections_held
 from quaylab.plan import Plan
@@ -74,11 +74,8 @@ def _moved_away(host: Host, plan: Plan) -> bool:
         # It begins as a backup, and takes the address from nobody.
         restart = StringCommand(f"systemctl restart {UNIT}")
         host.run_shell_command(restart, **connector_arguments(host))
-        end = time.monotonic() + TAKE_OVER
-        while time.monotonic() < end:
-            if any(_holds(each, plan) for each in others):
-                return True
-            time.sleep(0.2)
+        if wait(lambda: any(_holds(each, plan) for each in others), TAKE_OVER, pause=0.2):
+            return True
         # One that takes no part in the run may have it.
         return not are_all_known and not _holds(host, plan)
 

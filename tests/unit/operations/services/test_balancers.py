@@ -13,6 +13,7 @@ from pyinfra.connectors.util import CommandOutput, OutputLine
 
 from facts.balancer import Balancer, BalancerState, Server
 from facts.keepalived import Keepalived
+from operations.runtime import waiting
 from operations.runtime.observation import question
 from operations.services import balancers
 from quaylab.engines import DOCKER
@@ -208,14 +209,14 @@ def test_only_balancers_that_take_part_are_asked(
     ],
     ids=["not running", "as wanted", "never"],
 )
-def test_wait(
+def test_await_state(
     monkeypatch: pytest.MonkeyPatch, state: BalancerState | None, done: bool, seconds: int
 ) -> None:
     slept = [0.0]
     clock = SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append)
-    monkeypatch.setattr(balancers, "time", clock)
+    monkeypatch.setattr(waiting, "time", clock)
     host = FakeHost({Balancer: state}, LB1)
-    found = balancers.wait(host, lambda at: at.servers["quay1"].in_service, 3)  # type: ignore[arg-type]
+    found = balancers.await_state(host, lambda at: at.servers["quay1"].in_service, 3)  # type: ignore[arg-type]
     assert found is done
     assert seconds <= sum(slept) <= seconds + 1
 

@@ -18,6 +18,7 @@ from pyinfra.connectors.util import CommandOutput
 from facts.balancer import Balancer, BalancerState, Server, Withdrawn
 from facts.containers import Engine
 from operations.engines import containers
+from operations.runtime import waiting
 from operations.runtime.observation import question
 from operations.services import balancers, nodes
 from quaylab.engines import DOCKER
@@ -199,7 +200,7 @@ def make(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Site]:
 
         clock = SimpleNamespace(monotonic=lambda: site.slept, sleep=sleep)
         hosts = SimpleNamespace(get_host={**site.balancers, **site.hosts}.__getitem__)
-        monkeypatch.setattr(balancers, "time", clock)
+        monkeypatch.setattr(waiting, "time", clock)
         monkeypatch.setattr(balancers, "inventory", hosts)
         monkeypatch.setattr(balancers, "inventory_arguments", lambda host: {})
         monkeypatch.setattr(nodes, "logger", SimpleNamespace(warning=site.warnings.append))

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from operations.hosts import reach
+from operations.runtime import waiting
 from operations.services import object_storage
 from operations.services import quay as quay_operations
 from quaylab.clients.registry import RegistryError
@@ -200,7 +201,7 @@ def test_on_a_first_run_the_gateways_are_waited_for(
 ) -> None:
     slept = [0.0]
     clock = SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append)
-    monkeypatch.setattr(object_storage, "time", clock)
+    monkeypatch.setattr(waiting, "time", clock)
 
     def find_bucket(host: FakeHost, plan: Plan) -> None:
         if sum(slept) < 9 or not answers:

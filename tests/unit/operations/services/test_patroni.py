@@ -22,6 +22,7 @@ from facts.files import Files
 from facts.patroni import Member, Patroni, PatroniState
 from facts.router import Router
 from operations.engines import containers
+from operations.runtime import waiting
 from operations.runtime.observation import question
 from operations.services import patroni
 from quaylab.engines import DOCKER
@@ -189,7 +190,7 @@ def site(store: Store, monkeypatch: pytest.MonkeyPatch) -> Site:
 
     monkeypatch.setattr(patroni, "new_connections_held", held)
     clock = SimpleNamespace(monotonic=lambda: site.slept, sleep=sleep)
-    monkeypatch.setattr(patroni, "time", clock)
+    monkeypatch.setattr(waiting, "time", clock)
     monkeypatch.setattr(patroni, "inventory", SimpleNamespace(get_host=site.hosts.__getitem__))
     return site
 

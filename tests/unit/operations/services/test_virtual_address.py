@@ -15,6 +15,7 @@ from pyinfra.connectors.util import CommandOutput
 from facts.balancer import BalancerState
 from facts.containers import Engine
 from facts.keepalived import AddressInUse, Keepalived
+from operations.runtime import waiting
 from operations.services import balancers, virtual_address
 from quaylab.engines.state import NOTHING as NOTHING_RUNS
 from quaylab.plan import Plan
@@ -119,7 +120,7 @@ def site(lab: Plan, monkeypatch: pytest.MonkeyPatch) -> Site:
         site.slept += seconds
 
     clock = SimpleNamespace(monotonic=lambda: site.slept, sleep=sleep)
-    monkeypatch.setattr(virtual_address, "time", clock)
+    monkeypatch.setattr(waiting, "time", clock)
     monkeypatch.setattr(virtual_address, "new_connections_held", held)
     monkeypatch.setattr(virtual_address, "inventory_arguments", lambda host: {})
     monkeypatch.setattr(virtual_address, "logger", SimpleNamespace(warning=site.warnings.append))
