@@ -65,7 +65,7 @@ class Balancer(FactBase[BalancerState | None]):
     def command(self, container: str) -> str:
         questions = ("show info", f"show servers state {BACKEND}", f"show stat {BACKEND} 4 -1")
         script = "; ".join(f"{ask(question)}; echo" for question in questions)
-        return f"{host_engine().execute(container, script)} 2>/dev/null || :"
+        return host_engine().answer(container, script)
 
     @staticmethod
     def default() -> BalancerState | None:

@@ -93,7 +93,7 @@ class Patroni(FactBase[PatroniState | None]):
 
     def command(self, container: str) -> StringCommand:
         script = shlex.join(["python3", "-c", inspect.getsource(patroni_report)])
-        return StringCommand(host_engine().execute(container, script), "2>/dev/null || :")
+        return StringCommand(host_engine().answer(container, script))
 
     @staticmethod
     def default() -> PatroniState | None:

@@ -17,7 +17,7 @@ class Router(FactBase[dict[str, list[str]] | None]):
     """
 
     def command(self, container: str) -> str:
-        return f"{host_engine().execute(container, STATISTICS)} 2>/dev/null || :"
+        return host_engine().answer(container, STATISTICS)
 
     @staticmethod
     def default() -> dict[str, list[str]] | None:

@@ -145,6 +145,15 @@ class ContainerEngine(ABC):
         """Run a shell command in a container."""
         return f"{self.name} exec {name} sh -c {shlex.quote(script)}"
 
+    def answer(self, name: str, script: str) -> str:
+        """Print what a shell command in a container prints; nothing if it fails, or can't be run.
+
+        An engine may write its own error to standard output, Docker for example while the container
+        starts.
+        """
+        command = self.execute(name, script)
+        return f"answer=$({command} 2>/dev/null) && printf '%s\\n' \"$answer\" || :"
+
     def execute_words(self, name: str) -> tuple[str, ...]:
         """Return the words before a command in a container that reads standard input."""
         return (self.name, "exec", "--interactive", name)
