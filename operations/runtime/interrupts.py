@@ -9,6 +9,7 @@ from typing import NoReturn
 from pyinfra import logger
 from pyinfra.api import State
 from pyinfra.api.state import BaseStateCallback
+from pyinfra.context import ctx_state
 
 
 class Interrupts(BaseStateCallback):
@@ -25,6 +26,10 @@ class Interrupts(BaseStateCallback):
         if not cls.received:
             logger.error("Interrupted: the next run finishes what this one began")
         cls.received = True
+        state = ctx_state.get() if ctx_state.isset() else None  # type: ignore[no-untyped-call]
+        if state and state.initialised:
+            # An operation that waits keeps its place in the pool, by which pyinfra disconnects.
+            state.pool.kill(block=False)
         sys.exit(128 + signum)
 
     @staticmethod

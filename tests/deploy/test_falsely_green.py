@@ -192,6 +192,32 @@ def test_an_interrupted_run(project: Project, times: int) -> None:
     assert "Traceback" not in output
 
 
+def test_an_interrupted_wait_ends_at_once(project: Project) -> None:
+    """An operation that waits would block pyinfra's pool, by which it disconnects."""
+    inventory = project.inventory(quay=ONE)
+    waits = "import time\nfrom pyinfra.operations import python\npython.call(time.sleep, 600)\n"
+    (project.path / "waits.py").write_text(waits)
+    with subprocess.Popen(
+        [sys.executable, "-m", "pyinfra", "-y", inventory, "waits.py"],
+        cwd=project.path,
+        env={**os.environ, "PYINFRA_FAKE_DELAY": "0", "PYINFRA_PROGRESS": "off"},
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if "Starting operation" in line:
+                break
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(timeout=20) == 128 + signal.SIGINT
+        finally:
+            process.kill()
+        assert "Traceback" not in process.stderr.read()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
