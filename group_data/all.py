@@ -237,7 +237,7 @@ openshift_operator = "quay-operator"
 openshift_exposure = None
 # Pods of Quay; None: 2, with the blobs in a volume 1.
 openshift_replicas = None
-# MB of memory of each pod of Quay.
+# MB of memory of each pod of Quay; with one worker it uses 2200.
 openshift_memory_mb = 4096
 # Storage class of the volumes; None: the cluster's default.
 openshift_storage_class = None

@@ -112,7 +112,7 @@ INVALID_VALUES: dict[str, tuple[Any, str]] = {
     "openshift_operator": ("Quay", "for example fast-ssd"),
     "openshift_exposure": ("nodeport", "'route', 'ingress' or 'loadbalancer'"),
     "openshift_replicas": (0, "greater than or equal to 1"),
-    "openshift_memory_mb": (512, "greater than or equal to 2048"),
+    "openshift_memory_mb": (512, "greater than or equal to 3072"),
     "openshift_storage_class": ("Fast", "for example fast-ssd"),
     "openshift_database_gb": (0, "greater than or equal to 1"),
     "openshift_blobs_gb": (0, "greater than or equal to 1"),
