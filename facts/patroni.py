@@ -18,6 +18,8 @@ from quaylab.scripts import patroni_report
 from quaylab.services.patroni_config import TAG
 
 MIB = 1024**2
+# Patroni's words for them: with one that is named, and with any of several (quorum).
+SYNCHRONOUS = ("sync_standby", "quorum_standby")
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,13 @@ class Member:
 
     @property
     def is_synchronous(self) -> bool:
-        """Whether it has everything that the leader has acknowledged."""
-        return self.role == "sync_standby" and self.state == "streaming"
+        """Whether it is one of those of which the leader waits for one before it acknowledges."""
+        return self.role in SYNCHRONOUS and self.state == "streaming"
 
     def __str__(self) -> str:
         if self.leads:
             return "leads"
-        kind = "synchronous" if self.role == "sync_standby" else self.role
+        kind = "synchronous" if self.role in SYNCHRONOUS else self.role
         lag = f", {self.lag / MIB:.1f} MiB behind" if self.lag else ""
         return f"{kind}, {self.state}{lag}"
 
@@ -81,8 +83,10 @@ class PatroniState:
 
     @property
     def successor(self) -> str | None:
-        """The name of a member that can lead without losing anything."""
-        return next((name for name, each in self.members.items() if each.is_synchronous), None)
+        """The name of the member that a switchover can make the leader: of those that are
+        synchronous the one that lacks least. The leader waits for it before it steps down."""
+        candidates = {name: each for name, each in self.members.items() if each.is_synchronous}
+        return min(candidates, key=lambda name: candidates[name].lag or 0, default=None)
 
 
 class Patroni(FactBase[PatroniState | None]):

@@ -63,9 +63,10 @@ def dynamic_settings(max_connections: int = 300) -> Configuration:
         "ttl": 20,
         "loop_wait": 5,
         "retry_timeout": 5,
-        # What Quay was told is written exists on two members. Strict: even if one is left; it then
+        # What Quay was told is written exists on two members, the leader and any other: so writes
+        # go on at once if one of those that follow is lost. Strict: even if one is left; it then
         # waits until a second one is there.
-        "synchronous_mode": True,
+        "synchronous_mode": "quorum",
         "synchronous_mode_strict": True,
         # Without a majority of etcd the leader goes on while it reaches every other member.
         "failsafe_mode": True,

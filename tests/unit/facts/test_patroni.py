@@ -76,6 +76,7 @@ def test_the_leaders_own_answer() -> None:
         ("leader", "starting", False, False, False),
         ("leader", "stopping", False, False, False),
         ("sync_standby", "streaming", False, True, True),
+        ("quorum_standby", "streaming", False, True, True),
         # It has everything no more, but Patroni has not noticed yet.
         ("sync_standby", "running", False, True, False),
         ("replica", "streaming", False, True, False),
@@ -100,6 +101,7 @@ def test_roles_and_states(
         (Member("leader", "running", None), "leads"),
         (Member("leader", "starting", None), "leader, starting"),
         (Member("sync_standby", "streaming", 0), "synchronous, streaming"),
+        (Member("quorum_standby", "streaming", 0), "synchronous, streaming"),
         (Member("replica", "streaming", 3 * 1024**2), "replica, streaming, 3.0 MiB behind"),
         (Member("replica", "start failed", None), "replica, start failed"),
     ],
