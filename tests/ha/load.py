@@ -9,8 +9,10 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import urllib3
 from urllib3.exceptions import HTTPError
@@ -20,8 +22,10 @@ from tests.machine.machines import wait_until
 
 # Seconds until a client gives a request up, and until it tries a failed operation again.
 TIMEOUT, PATIENCE = 30, 5
-# Seconds that the probe waits: a busy machine may need more than one. A gap is measured no finer.
+# Seconds that a probe waits: a busy machine may need more than one.
 PROBE_TIMEOUT = 3
+# Requests of a probe that wait at the same time, at most.
+WAITING = 10
 
 
 class RequestFailed(Exception):
@@ -213,18 +217,27 @@ class Load:
         pause: float,
         timeout: float,
     ) -> float:
-        """Repeat a request, each time on a new connection, until the clients stop; return the
-        longest time in seconds in which none was answered well."""
-        longest, last = 0.0, time.monotonic()
-        while not self._stop.wait(pause):
+        """Send a request after each pause, each on a new connection, until the clients stop; return
+        the longest time in seconds in which none was answered well. One without an answer keeps no
+        other one from being sent, but for some that wait at the same time."""
+        answered = [time.monotonic()]
+        places = threading.Semaphore(WAITING)
+
+        def send() -> None:
             try:
-                with self._connection(timeout) as client:
+                with suppress(RequestFailed), self._connection(timeout) as client:
                     request(client)
-            except RequestFailed:
-                continue
-            now = time.monotonic()
-            longest, last = max(longest, now - last), now
-        return max(longest, time.monotonic() - last)
+                    answered.append(time.monotonic())
+            finally:
+                places.release()
+
+        with ThreadPoolExecutor(WAITING) as pool:
+            while not self._stop.wait(pause):
+                if places.acquire(blocking=False):
+                    pool.submit(send)
+            end = time.monotonic()
+        times = [*sorted(each for each in answered if each < end), end]
+        return max(after - before for before, after in pairwise(times))
 
     @property
     def _host(self) -> dict[str, str]:
