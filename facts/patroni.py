@@ -121,7 +121,9 @@ class Patroni(FactBase[PatroniState | None]):
                 settings=report["config"],
             )
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise FactProcessError(f"Patroni's answer can't be read: {error}") from error
+            raise FactProcessError(
+                f"Patroni's answer can't be read: {error}: {text[:200]!r}"
+            ) from error
 
 
 def _lag(value: object) -> int | None:

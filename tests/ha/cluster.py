@@ -23,7 +23,9 @@ def inside(machine: Machine, command: str, container: str = DATABASE) -> str:
 def answer(machine: Machine, command: str) -> list[str]:
     """Return what a machine answers to a fact's command, which is for Docker outside of a run."""
     asked = command.replace("docker exec", f"{machine.engine} exec")
-    return machine.run(asked, check=False).stdout.splitlines()
+    done = machine.run(asked, check=False)
+    # A failure's text is that of the engine in which the machine itself is a container.
+    return [] if done.returncode else done.stdout.splitlines()
 
 
 def etcdctl(machine: Machine, command: str) -> list[list[str]]:
