@@ -59,9 +59,9 @@ def dynamic_settings(max_connections: int = 300) -> Configuration:
     """
     return {
         # A dead leader is noticed after ttl seconds. Patroni accepts no less than 20, and no
-        # loop_wait + 2 * retry_timeout above it.
+        # loop_wait + 2 * retry_timeout above it. A PostgreSQL that died is noticed after loop_wait.
         "ttl": 20,
-        "loop_wait": 5,
+        "loop_wait": 3,
         "retry_timeout": 5,
         # What Quay was told is written exists on two members, the leader and any other: so writes
         # go on at once if one of those that follow is lost. Strict: even if one is left; it then

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from quaylab.services.patroni_config import changes, dynamic_settings
 from tests.ha.cluster import DATABASE, Cluster, etcdctl, inside
 from tests.ha.conftest import Growth
 from tests.ha.faults import (
@@ -86,7 +87,7 @@ def test_a_stopped_member_and_changed_settings_are_seen_and_mended(
     }
     assert deployed.run().changed() == []
     state = cluster.state(cluster.leader)
-    assert state and state.settings["loop_wait"] == 5
+    assert state and changes(dynamic_settings(), state.settings) == {}
 
 
 def test_another_member_leads_etcd_than_the_database(cluster: Cluster) -> None:
