@@ -47,6 +47,7 @@ def assert_survived(counts: Counts, load: Load) -> None:
     assert counts.failed_operations == []
     assert counts.pulls
     assert counts.gap <= GAP
+    assert counts.gap_of_writes <= GAP
     assert load.lost(counts) == []
 
 

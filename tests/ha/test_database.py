@@ -25,9 +25,8 @@ from tests.machine.machines import Machine, wait_until
 from tests.machine.s3_store import KEYS
 
 PSQL = "psql --no-psqlrc --tuples-only --no-align --dbname=quay --command="
-# Seconds. Patroni notices a lost leader after 20, and etcd's own election comes before that if it
-# led there as well; 29 were measured.
-GAP_WITHOUT_LEADER = 45
+# Seconds. Patroni notices a lost leader after 20; 23 were measured.
+GAP_WITHOUT_LEADER = 35
 
 
 def test_growth_from_one_machine_keeps_every_image(growth: tuple[Deployment, Growth]) -> None:
