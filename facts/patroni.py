@@ -83,10 +83,8 @@ class PatroniState:
 
     @property
     def successor(self) -> str | None:
-        """The name of the member that a switchover can make the leader: of those that are
-        synchronous the one that lacks least. The leader waits for it before it steps down."""
-        candidates = {name: each for name, each in self.members.items() if each.is_synchronous}
-        return min(candidates, key=lambda name: candidates[name].lag or 0, default=None)
+        """The name of a member that can lead: the leader steps down when it has everything."""
+        return next((name for name, each in self.members.items() if each.is_synchronous), None)
 
 
 class Patroni(FactBase[PatroniState | None]):

@@ -230,8 +230,7 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
     found = _now(host)
     if found is None or not found.leads:
         return True
-    ready = _wait(host, lambda at: at.successor is not None, SWITCHOVER)
-    if ready is None:
+    if _wait(host, lambda at: at.successor is not None, SWITCHOVER) is None:
         return complain(
             host,
             f"{host.name} leads the database, and no other member can take over: "
@@ -247,10 +246,17 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
         if not _await_loaded(state, host, wanted):
             return False
     with new_connections_held(plan):
-        done = _switch(host, ("switchover", "--leader", found.name), str(ready.successor))
-        if done:
-            _await_routers(plan, str(ready.successor))
-        return done
+        # Not to a member that is named: that one would lead even if this machine were lost
+        # meanwhile, and another one had more.
+        leader = _switch(
+            host,
+            ("switchover", "--leader", found.name),
+            lambda at: at != found.name,
+            "no other member takes over",
+        )
+        if leader:
+            _await_routers(plan, leader)
+        return leader is not None
 
 
 def _await_routers(plan: Plan, leader: str) -> None:
@@ -296,18 +302,27 @@ def _take_over(state: State, host: Host, plan: Plan) -> bool:
     # whoever has it lead replaces everything anyway.
     is_synchronous = found.own and found.own.is_synchronous
     how = ("switchover", "--leader", str(found.leader)) if is_synchronous else ("failover",)
-    return _switch(host, how, found.name)
+    words = (*how, "--candidate", found.name)
+    failure = f"{found.name} does not take over"
+    return _switch(host, words, lambda at: at == found.name, failure) is not None
 
 
-def _switch(host: Host, how: Sequence[str], after: str) -> bool:
-    command = f"{CONTROL} {shlex.join([*how, '--candidate', after, '--force'])}"
+def _switch(
+    host: Host, how: Sequence[str], is_wanted: Callable[[str], bool], failure: str
+) -> str | None:
+    """Have another member lead, and return its name; complain of the failure, and return None, if
+    no wanted one does."""
+    command = f"{CONTROL} {shlex.join([*how, '--force'])}"
     done, output = host.run_shell_command(
         StringCommand(host_engine().execute(CONTAINER, command)), **connector_arguments(host)
     )
-    if done and _wait(host, lambda at: at.leader == after, SWITCHOVER):
-        return True
+    if done:
+        found = _wait(host, lambda at: at.leader is not None and is_wanted(at.leader), SWITCHOVER)
+        if found:
+            return found.leader
     last = (output.output.splitlines() or ["no answer"])[-1]
-    return complain(host, f"{after} does not take over: {last}")
+    complain(host, f"{failure}: {last}")
+    return None
 
 
 def _set_roles(state: State, host: Host) -> bool:

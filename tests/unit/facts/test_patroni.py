@@ -57,21 +57,13 @@ def test_members_with_their_roles() -> None:
     assert not found.leads
 
 
-def test_the_successor_is_the_one_that_lacks_least() -> None:
-    def change(report: dict[str, Any]) -> None:
-        for member, lag in zip(report["cluster"]["members"], (64, None, 8), strict=True):
-            if member["role"] != "leader":
-                member.update(role="quorum_standby", lag=lag)
-
-    assert _process(_with(change)).successor == "two"
-
-
 def test_the_clusters_settings_are_compared_with_the_wanted_ones() -> None:
     """The recorded cluster is older than these settings."""
     wanted = patroni_config.dynamic_settings()
     found = _process(RECORDED).settings
     assert patroni_config.changes(wanted, found) == {
         "failsafe_mode": True,
+        "loop_wait": 3,
         "synchronous_mode": "quorum",
     }
 
