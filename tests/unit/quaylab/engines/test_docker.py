@@ -170,3 +170,22 @@ def test_images_are_built_with_their_arguments(shell: Shell, tmp_path: object) -
     (call,) = shell.calls
     wanted = "docker build --tag quaylab/redis:8 --build-arg=http_proxy=http://a b -"
     assert call == wanted
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("printf 'one\\ntwo\\n'", ["one", "two"]),
+        ("echo 'OCI runtime exec failed: exec failed'; exit 126", []),
+        ("echo half; exit 1", []),
+    ],
+    ids=["answer", "engine's error", "failure"],
+)
+def test_only_a_good_answer_of_a_container_is_printed(
+    shell: Shell, script: str, expected: list[str]
+) -> None:
+    """Docker writes its own error to standard output, for example while a container starts."""
+    shell.stub("docker", script)
+    found = shell.run(DOCKER.answer("quaylab-database", "patronictl list"))
+    assert found.returncode == 0
+    assert found.stdout.splitlines() == expected
