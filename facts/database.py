@@ -12,6 +12,7 @@ from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
 from facts.engines import host_engine
+from quaylab.engines.base import good_answer
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Database(FactBase[DatabaseState | None]):
             query = " ".join(MYSQL.format(database=database).split())
             client = 'mysql --user=root --skip-column-names --raw --execute="$0"'
         command = host_engine().execute_bash(container, shlex.quote(client), query)
-        return StringCommand(command, "2>/dev/null || :")  # it may not run yet
+        return StringCommand(good_answer(command))  # it may not run yet
 
     @staticmethod
     def default() -> DatabaseState | None:

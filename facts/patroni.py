@@ -17,6 +17,7 @@ from facts.engines import host_engine
 from quaylab.scripts import patroni_report
 from quaylab.services.patroni_config import TAG
 
+# Also Patroni's maximum_lag_on_failover.
 MIB = 1024**2
 # Patroni's words for them: with one that is named, and with any of several (quorum).
 SYNCHRONOUS = ("sync_standby", "quorum_standby")
@@ -41,13 +42,19 @@ class Member:
 
     @property
     def is_synchronous(self) -> bool:
-        """Whether it is one of those of which the leader waits for one before it acknowledges."""
-        return self.role in SYNCHRONOUS and self.state == "streaming"
+        """Whether it is one of those of which the leader waits for one before it acknowledges, and
+        lacks so little that the leader can hand over to it."""
+        return self.counts and self.state == "streaming" and (self.lag or 0) <= MIB
+
+    @property
+    def counts(self) -> bool:
+        """Whether Patroni counts on it: all such members are asked before one of them leads."""
+        return self.role in SYNCHRONOUS
 
     def __str__(self) -> str:
         if self.leads:
             return "leads"
-        kind = "synchronous" if self.role in SYNCHRONOUS else self.role
+        kind = "synchronous" if self.counts else self.role
         lag = f", {self.lag / MIB:.1f} MiB behind" if self.lag else ""
         return f"{kind}, {self.state}{lag}"
 
@@ -83,8 +90,14 @@ class PatroniState:
 
     @property
     def successor(self) -> str | None:
-        """The name of a member that can lead: the leader steps down when it has everything."""
+        """The name of a member to which the leader can hand over."""
         return next((name for name, each in self.members.items() if each.is_synchronous), None)
+
+    @property
+    def can_hand_over(self) -> bool:
+        """Whether another member would lead if the leader stepped down."""
+        counting = [each for each in self.members.values() if each.counts]
+        return bool(counting) and all(each.is_synchronous for each in counting)
 
 
 class Patroni(FactBase[PatroniState | None]):

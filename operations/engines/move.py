@@ -182,8 +182,9 @@ def _start(plan: Plan) -> Generator[PyinfraCommand]:
         if is_changed and host.name in plan.topology.members:
             yield FunctionCommand(patroni.await_member, (plan,), {})
             yield FunctionCommand(patroni.await_successor, (plan,), {})
-        for node in nodes.drainable_nodes(plan, host.name):
-            if is_changed or ask(Withdrawn, path=nodes.note(node)):
+        drained = nodes.drainable_nodes(plan, host.name) if is_changed else []
+        for node in nodes.balanced_nodes(plan, host.name):
+            if node in drained or ask(Withdrawn, path=nodes.note(node)):
                 yield FunctionCommand(nodes.put_back, (plan, node), {})
 
 

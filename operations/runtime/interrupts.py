@@ -16,7 +16,8 @@ class Interrupts(BaseStateCallback):
     """Ctrl-C ends the run with the exit status that a shell expects.
 
     Python raises the exit wherever it is; in a greenlet or a destructor it may be lost. In that
-    case the run ends before its next operation.
+    case the run ends with its operation, which pyinfra takes for done. What an operation holds
+    ends by itself (connection_hold.py).
     """
 
     received = False
@@ -36,3 +37,5 @@ class Interrupts(BaseStateCallback):
     def operation_start(state: State, op_hash: str) -> None:
         if Interrupts.received:
             sys.exit(128 + signal.SIGINT)
+
+    operation_end = operation_start

@@ -18,7 +18,7 @@ def wait(
 ) -> T:
     """Ask until the answer is as wanted, or the time is over; return the last answer.
 
-    + seconds: after them nothing is asked any more
+    + seconds: for how long; the last question comes at most a pause later
     + until: whether an answer is as wanted
     + pause: seconds between two questions
     """

@@ -101,9 +101,13 @@ def former_nodes_of(plan: Plan, host: str) -> list[Node]:
 
 def drainable_nodes(plan: Plan, host: str) -> list[Node]:
     """Return a host's nodes behind balancers, if others are elsewhere to which requests can go."""
-    if not plan.is_balanced or all(node.host == host for node in plan.nodes):
-        return []
-    return [node for node in plan.nodes if node.host == host]
+    mine = balanced_nodes(plan, host)
+    return mine if len(mine) < len(plan.nodes) else []
+
+
+def balanced_nodes(plan: Plan, host: str) -> list[Node]:
+    """Return a host's nodes, if they are behind balancers."""
+    return [node for node in plan.nodes if node.host == host and plan.is_balanced]
 
 
 def containers_on(plan: Plan, host: str) -> list[str]:
@@ -119,8 +123,7 @@ def removes_nodes(plan: Plan) -> bool:
 
 def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
     """Return what a run without changes asks a host of Quay's."""
-    nodes = [node for node in plan.nodes if node.host == host and plan.is_balanced]
-    return [question(Withdrawn, path=note(node)) for node in nodes], []
+    return [question(Withdrawn, path=note(node)) for node in balanced_nodes(plan, host)], []
 
 
 def note(node: Node) -> str:

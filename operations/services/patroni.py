@@ -32,6 +32,8 @@ from quaylab.services.postgresql import PostgreSQL
 
 CONTROL = f"patronictl -c {patroni_config.CONFIGURATION}"
 REFUSES_PASSWORD = exec_with_environment(PostgreSQL.refuses_password)
+# patronictl ends well even so.
+REFUSED = "failed, details:"
 # Seconds for a switchover, for routers to notice it, and for a member to load its files.
 SWITCHOVER, NOTICE, RELOAD = 60, 15, 30
 
@@ -245,6 +247,8 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
         host.run_shell_command(command, **connector_arguments(host))
         if not _await_loaded(state, host, wanted):
             return False
+    # All that Patroni counts on have to answer; it counts on a lost one for 20 s.
+    _wait(host, lambda at: at.can_hand_over, SWITCHOVER)
     with new_connections_held(plan):
         # Not to a member that is named: that one would lead even if this machine were lost
         # meanwhile, and another one had more.
@@ -298,8 +302,8 @@ def _take_over(state: State, host: Host, plan: Plan) -> bool:
         return complain(host, f"{host.name} can't lead: {_members(_now(host))}; repair these first")
     if found.leads:
         return True
-    # Patroni switches over to the synchronous member only. What another one lacks is lost, but
-    # whoever has it lead replaces everything anyway.
+    # Patroni switches over to synchronous members only. What another one lacks is lost, but whoever
+    # has it lead replaces everything anyway.
     is_synchronous = found.own and found.own.is_synchronous
     how = ("switchover", "--leader", str(found.leader)) if is_synchronous else ("failover",)
     words = (*how, "--candidate", found.name)
@@ -316,7 +320,7 @@ def _switch(
     done, output = host.run_shell_command(
         StringCommand(host_engine().execute(CONTAINER, command)), **connector_arguments(host)
     )
-    if done:
+    if done and REFUSED not in output.stdout:
         found = _wait(host, lambda at: at.leader is not None and is_wanted(at.leader), SWITCHOVER)
         if found:
             return found.leader

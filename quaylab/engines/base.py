@@ -25,6 +25,16 @@ from quaylab.model import (
 )
 
 
+def good_answer(command: str) -> str:
+    """Return a command that prints what another one prints if that succeeds, else nothing.
+
+    An engine may write its own error to standard output, Docker for example while a container
+    starts.
+    """
+    printed = 'test -n "$answer" && printf \'%s\\n\' "$answer"'
+    return f"answer=$({command} 2>/dev/null) && {printed} || :"
+
+
 class ContainerEngine(ABC):
     """A container engine.
 
@@ -146,13 +156,8 @@ class ContainerEngine(ABC):
         return f"{self.name} exec {name} sh -c {shlex.quote(script)}"
 
     def answer(self, name: str, script: str) -> str:
-        """Print what a shell command in a container prints; nothing if it fails, or can't be run.
-
-        An engine may write its own error to standard output, Docker for example while the container
-        starts.
-        """
-        command = self.execute(name, script)
-        return f"answer=$({command} 2>/dev/null) && printf '%s\\n' \"$answer\" || :"
+        """Print what a shell command in a container prints; nothing if it fails or can't be run."""
+        return good_answer(self.execute(name, script))
 
     def execute_words(self, name: str) -> tuple[str, ...]:
         """Return the words before a command in a container that reads standard input."""

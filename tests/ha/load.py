@@ -25,7 +25,7 @@ TIMEOUT, PATIENCE = 30, 5
 # Seconds that a probe waits: a busy machine may need more than one.
 PROBE_TIMEOUT = 3
 # Requests of a probe that wait at the same time, at most.
-WAITING = 10
+WAITING = 40
 
 
 class RequestFailed(Exception):

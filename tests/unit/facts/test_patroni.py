@@ -82,6 +82,7 @@ def test_the_leaders_own_answer() -> None:
         ("sync_standby", "streaming", False, True, True),
         ("quorum_standby", "streaming", False, True, True),
         # It has everything no more, but Patroni has not noticed yet.
+        ("quorum_standby", "stopped", False, False, False),
         ("sync_standby", "running", False, True, False),
         ("replica", "streaming", False, True, False),
         ("replica", "running", False, True, False),
@@ -97,6 +98,31 @@ def test_roles_and_states(
     """Patroni's words: its REST API's documentation, "/cluster"."""
     member = Member(role, state, 0)
     assert (member.leads, member.follows, member.is_synchronous) == (leads, follows, synchronous)
+
+
+@pytest.mark.parametrize(
+    ("others", "can"),
+    [
+        (
+            [Member("quorum_standby", "streaming", 0), Member("quorum_standby", "streaming", 9)],
+            True,
+        ),
+        ([Member("quorum_standby", "streaming", 0), Member("replica", "stopped", None)], True),
+        # As long as Patroni counts on it, all have to answer.
+        ([Member("quorum_standby", "streaming", 0), Member("quorum_standby", "stopped", 0)], False),
+        (
+            [Member("quorum_standby", "streaming", 0), Member("sync_standby", "streaming", 2**30)],
+            False,
+        ),
+        ([Member("replica", "streaming", 0), Member("replica", "streaming", 0)], False),
+    ],
+)
+def test_whether_the_leader_can_hand_over(others: list[Member], can: bool) -> None:
+    members = dict(enumerate([Member("leader", "running", None), *others]))
+    assert (
+        PatroniState("0", "", {str(at): each for at, each in members.items()}, {}).can_hand_over
+        is can
+    )
 
 
 @pytest.mark.parametrize(

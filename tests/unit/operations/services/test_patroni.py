@@ -364,6 +364,21 @@ def test_a_successor_is_waited_for(site: Site) -> None:
     assert 10 < site.slept < 12
 
 
+def test_all_that_patroni_counts_on_are_waited_for(site: Site) -> None:
+    """One that lacks much would keep the other one from leading."""
+    behind, caught_up = (Member("quorum_standby", "streaming", lag) for lag in (64 * 1024**2, 0))
+    site.members = {ONE: LEADER, TWO: SYNCHRONOUS, THREE: behind}
+
+    def later() -> None:
+        if site.slept > 10 and site.leader == ONE:
+            site.members = {ONE: LEADER, TWO: SYNCHRONOUS, THREE: caught_up}
+
+    site.later = later
+    assert site.call(ONE, patroni.hand_over)
+    assert site.leader == TWO
+    assert 10 < site.slept < 12
+
+
 def test_a_leader_without_a_successor_is_not_replaced(site: Site) -> None:
     site.members = {ONE: LEADER, TWO: Member("replica", "streaming", 2 * 1024**2), THREE: STARTING}
     assert not site.call(ONE, patroni.hand_over)
@@ -379,6 +394,7 @@ def test_a_switchover_that_patroni_refuses(site: Site) -> None:
     site.refusal = "Switchover failed, details: 412, no good candidates have been found"
     assert not site.call(ONE, patroni.hand_over)
     assert site.complaint == f"no other member takes over: {site.refusal}"
+    assert site.slept < 1
 
 
 def test_the_leader_loads_its_files_before_it_hands_over(site: Site) -> None:
