@@ -321,7 +321,7 @@ def test_members_are_replaced_one_after_the_other_and_the_leader_last(
     result = _second(project, leader, database={DIGEST_LABEL: "older"})
     assert result.code == 1
     assert _started(result.output, "database") == order[:2]
-    assert "does not take over: Switchover failed" in result.output
+    assert "no other member takes over: Switchover failed" in result.output
     assert "Traceback" not in result.output
     assert "Run Redis" not in result.operations
 
@@ -508,7 +508,7 @@ def test_machines_reboot_one_after_the_other_and_the_leader_last(
     result = _reboot(project, BOOTS, leader)
     assert result.code == 1
     assert _reboots(result) == order
-    assert "does not take over: Switchover failed" in result.output
+    assert "no other member takes over: Switchover failed" in result.output
     assert "Traceback" not in result.output
 
 
