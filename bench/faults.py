@@ -19,7 +19,7 @@ import pytest
 
 from bench.measure import GOALS, Goal, conditions, table, update_page
 from bench.site import Lab, lab, log_sessions, machine_factory
-from tests.ha.cluster import Cluster, inside
+from tests.ha.cluster import Cluster
 from tests.ha.faults import (
     holder,
     is_whole,
@@ -31,10 +31,9 @@ from tests.ha.faults import (
 from tests.ha.load import Counts, Load
 from tests.machine.deployment import ADMIN, HOSTNAME
 from tests.machine.machines import Machine, run, wait_until
-from tests.machine.s3_store import KEYS, s3_store
+from tests.machine.s3_store import ENVIRONMENT, s3_store
 
 PAGE = Path(__file__).with_suffix(".md")
-NAMES = ("one", "two", "three")
 # Seconds for which the clients go on after a fault that the database does not notice.
 WATCHED = 15
 # Seconds in which writes must be back; nothing takes that long, and the goals are lower.
@@ -68,23 +67,23 @@ class Site:
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens while ``strike`` is entered, and the longest time in seconds without an
+    """What happens while ``inject`` is entered, and the longest time in seconds without an
     acknowledged write that the goals allow."""
 
     title: str
     goal: float
-    strike: Callable[[Site], AbstractContextManager[None]]
+    inject: Callable[[Site], AbstractContextManager[None]]
     is_the_databases: bool = False
 
 
 def _kill(
     kill: Callable[[Machine], None], place: Callable[[Site], Machine]
 ) -> Callable[[Site], AbstractContextManager[None]]:
-    def strike(site: Site) -> AbstractContextManager[None]:
+    def inject(site: Site) -> AbstractContextManager[None]:
         kill(place(site))
         return nullcontext()
 
-    return strike
+    return inject
 
 
 def _container(service: str) -> Callable[[Machine], None]:
@@ -107,12 +106,8 @@ def _holder(site: Site) -> Machine:
     return holder(site.machines, site.address)
 
 
-def _switch_over(site: Site) -> nullcontext[None]:
-    state = site.cluster.state(site.cluster.leader)
-    assert state
-    control = "patronictl -c /etc/quaylab/patroni.yml switchover --force"
-    options = f"--leader {state.leader} --candidate {state.successor}"
-    site.cluster.leader.run(inside(site.cluster.leader, f"{control} {options}"))
+def _switch_over(site: Site) -> AbstractContextManager[None]:
+    site.cluster.switch_over()
     return nullcontext()
 
 
@@ -151,7 +146,7 @@ def measure(site: Site, faults: Iterable[Fault], repetitions: int) -> str:
     """Return a table of the goals, and one of what clients noticed."""
     goals, rows = [], []
     for fault in faults:
-        found = [_strike(site, fault) for _ in range(repetitions)]
+        found = [_inject(site, fault) for _ in range(repetitions)]
         gaps = [each.gap_of_writes for each in found]
         goals.append(Goal(f"{fault.title}: longest gap, s", max(gaps), fault.goal))
         rows.append(
@@ -169,11 +164,11 @@ def measure(site: Site, faults: Iterable[Fault], repetitions: int) -> str:
     return f"{table(GOALS, [goal.cells for goal in goals])}\n{noticed}"
 
 
-def _strike(site: Site, fault: Fault) -> Counts:
+def _inject(site: Site, fault: Fault) -> Counts:
     site.await_whole()
     with ExitStack() as ended, site.load.running() as counts:
         site.load.await_pull()
-        ended.enter_context(fault.strike(site))
+        ended.enter_context(fault.inject(site))
         time.sleep(WATCHED)
         if fault.is_the_databases:
             site.load.await_push(LONGEST)
@@ -199,11 +194,11 @@ def first_and_second_run(site: Site) -> str:
 def site(folder: Path) -> Iterator[Site]:
     """Create three machines, and deploy nothing."""
     with machine_factory(folder) as (operator, factory), pytest.MonkeyPatch.context() as patch:
-        machines = factory.together(NAMES, lambda name: factory(name, "stocked"))
+        machines = factory.together(("one", "two", "three"))
         for machine in machines:
             log_sessions(machine)
-        for key, value in KEYS.items():
-            patch.setenv(f"QUAYLAB_STORAGE_{key.upper()}_KEY", value)
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
         network, _, _ = machines[0].address.rpartition(".")
         address = f"{network}.250"
         with s3_store(machines[0], folder) as store:
@@ -211,10 +206,7 @@ def site(folder: Path) -> Iterator[Site]:
                 "quay_version": "v3.18.0",
                 "quay_workers": 1,
                 "minimum_memory_mb": 512,
-                "storage": "s3",
-                "storage_host": store.address,
-                "storage_port": store.port,
-                "storage_ca": str(store.ca),
+                **store.settings,
                 "storage_proxy": True,
                 "virtual_address": address,
             }

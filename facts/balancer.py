@@ -65,7 +65,7 @@ class Balancer(FactBase[BalancerState | None]):
     def command(self, container: str) -> str:
         questions = ("show info", f"show servers state {BACKEND}", f"show stat {BACKEND} 4 -1")
         script = "; ".join(f"{ask(question)}; echo" for question in questions)
-        return host_engine().answer(container, script)
+        return host_engine().output_of(container, script)
 
     @staticmethod
     def default() -> BalancerState | None:

@@ -12,7 +12,7 @@ from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
 from facts.engines import host_engine
-from quaylab.engines.base import good_answer
+from quaylab.engines.base import successful_output
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Database(FactBase[DatabaseState | None]):
             query = " ".join(MYSQL.format(database=database).split())
             client = 'mysql --user=root --skip-column-names --raw --execute="$0"'
         command = host_engine().execute_bash(container, shlex.quote(client), query)
-        return StringCommand(good_answer(command))  # it may not run yet
+        return StringCommand(successful_output(command))  # it may not run yet
 
     @staticmethod
     def default() -> DatabaseState | None:

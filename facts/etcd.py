@@ -40,7 +40,7 @@ class Etcd(FactBase[tuple[EtcdMember, ...] | None]):
 
     def command(self, container: str) -> StringCommand:
         listing = f"{ETCDCTL} --command-timeout=5s member list"
-        return StringCommand(host_engine().answer(container, listing))
+        return StringCommand(host_engine().output_of(container, listing))
 
     @staticmethod
     def default() -> tuple[EtcdMember, ...] | None:

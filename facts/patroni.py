@@ -44,17 +44,17 @@ class Member:
     def is_synchronous(self) -> bool:
         """Whether it is one of those of which the leader waits for one before it acknowledges, and
         lacks so little that the leader can hand over to it."""
-        return self.counts and self.state == "streaming" and (self.lag or 0) <= MIB
+        return self.is_voter and self.state == "streaming" and (self.lag or 0) <= MIB
 
     @property
-    def counts(self) -> bool:
-        """Whether Patroni counts on it: all such members are asked before one of them leads."""
+    def is_voter(self) -> bool:
+        """Whether Patroni counts on it: all voters are asked before one of them leads."""
         return self.role in SYNCHRONOUS
 
     def __str__(self) -> str:
         if self.leads:
             return "leads"
-        kind = "synchronous" if self.counts else self.role
+        kind = "synchronous" if self.is_voter else self.role
         lag = f", {self.lag / MIB:.1f} MiB behind" if self.lag else ""
         return f"{kind}, {self.state}{lag}"
 
@@ -94,10 +94,10 @@ class PatroniState:
         return next((name for name, each in self.members.items() if each.is_synchronous), None)
 
     @property
-    def can_hand_over(self) -> bool:
+    def can_switch_over(self) -> bool:
         """Whether another member would lead if the leader stepped down."""
-        counting = [each for each in self.members.values() if each.counts]
-        return bool(counting) and all(each.is_synchronous for each in counting)
+        voters = [each for each in self.members.values() if each.is_voter]
+        return bool(voters) and all(each.is_synchronous for each in voters)
 
 
 class Patroni(FactBase[PatroniState | None]):
@@ -108,7 +108,7 @@ class Patroni(FactBase[PatroniState | None]):
 
     def command(self, container: str) -> StringCommand:
         script = shlex.join(["python3", "-c", inspect.getsource(patroni_report)])
-        return StringCommand(host_engine().answer(container, script))
+        return StringCommand(host_engine().output_of(container, script))
 
     @staticmethod
     def default() -> PatroniState | None:

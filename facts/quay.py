@@ -33,7 +33,7 @@ class Quay(FactBase[QuayState | None]):
         command = f"curl --silent --insecure {HEALTH_URL}"
         return StringCommand(
             host_engine().label(container, VERSION_LABEL), "2>/dev/null &&",
-            host_engine().answer(container, command),
+            host_engine().output_of(container, command),
         )  # fmt: skip
 
     @staticmethod

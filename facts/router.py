@@ -17,7 +17,7 @@ class Router(FactBase[dict[str, list[str]] | None]):
     """
 
     def command(self, container: str) -> str:
-        return host_engine().answer(container, STATISTICS)
+        return host_engine().output_of(container, STATISTICS)
 
     @staticmethod
     def default() -> dict[str, list[str]] | None:

@@ -248,7 +248,7 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
         if not _await_loaded(state, host, wanted):
             return False
     # All that Patroni counts on have to answer; it counts on a lost one for 20 s.
-    _wait(host, lambda at: at.can_hand_over, SWITCHOVER)
+    _wait(host, lambda at: at.can_switch_over, SWITCHOVER)
     with new_connections_held(plan):
         # Not to a member that is named: that one would lead even if this machine were lost
         # meanwhile, and another one had more.

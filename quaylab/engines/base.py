@@ -25,14 +25,14 @@ from quaylab.model import (
 )
 
 
-def good_answer(command: str) -> str:
+def successful_output(command: str) -> str:
     """Return a command that prints what another one prints if that succeeds, else nothing.
 
     An engine may write its own error to standard output, Docker for example while a container
     starts.
     """
-    printed = 'test -n "$answer" && printf \'%s\\n\' "$answer"'
-    return f"answer=$({command} 2>/dev/null) && {printed} || :"
+    printed = 'test -n "$output" && printf \'%s\\n\' "$output"'
+    return f"output=$({command} 2>/dev/null) && {printed} || :"
 
 
 class ContainerEngine(ABC):
@@ -155,9 +155,9 @@ class ContainerEngine(ABC):
         """Run a shell command in a container."""
         return f"{self.name} exec {name} sh -c {shlex.quote(script)}"
 
-    def answer(self, name: str, script: str) -> str:
+    def output_of(self, name: str, script: str) -> str:
         """Print what a shell command in a container prints; nothing if it fails or can't be run."""
-        return good_answer(self.execute(name, script))
+        return successful_output(self.execute(name, script))
 
     def execute_words(self, name: str) -> tuple[str, ...]:
         """Return the words before a command in a container that reads standard input."""

@@ -7,6 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
 
 import pytest
 
@@ -167,26 +170,36 @@ def test_a_given_password_for_some_of_the_hosts(
     assert project.run("-y", inventory, "tasks/database.py", "--limit", "database").code == 0
 
 
-@pytest.mark.parametrize("times", [1, 2])
-def test_an_interrupted_run(project: Project, times: int) -> None:
-    inventory = project.inventory(quay=ONE, database=ONE, redis=ONE)
-    environment = {**os.environ, "PYINFRA_FAKE_DELAY": "3", "PYINFRA_PROGRESS": "off"}
+@contextmanager
+def _run_until(
+    text: str, project: Project, *arguments: str, delay: int
+) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+    """Run pyinfra until it prints a text, with seconds of delay on each host; yield the process and
+    the rest of its output."""
     with subprocess.Popen(
-        [sys.executable, "-m", "pyinfra", "-y", inventory, "deploy.py"],
+        [sys.executable, "-m", "pyinfra", "-y", *arguments],
         cwd=project.path,
-        env=environment,
+        env={**os.environ, "PYINFRA_FAKE_DELAY": str(delay), "PYINFRA_PROGRESS": "off"},
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         assert process.stderr
         for line in process.stderr:
-            if "Loading: deploy.py" in line:
+            if text in line:
                 break
+        yield process, process.stderr
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_interrupted_run(project: Project, times: int) -> None:
+    inventory = project.inventory(quay=ONE, database=ONE, redis=ONE)
+    begun = _run_until("Loading: deploy.py", project, inventory, "deploy.py", delay=3)
+    with begun as (process, printed):
         for _ in range(times):
             time.sleep(0.5)
             process.send_signal(signal.SIGINT)
-        output = process.stderr.read()
+        output = printed.read()
     # The signal itself if the second one comes while Python ends; a shell shows 130 for both.
     assert process.returncode in (128 + signal.SIGINT, -signal.SIGINT)
     assert "Traceback" not in output
@@ -197,25 +210,15 @@ def test_an_interrupted_wait_ends_at_once(project: Project) -> None:
     inventory = project.inventory(quay=ONE)
     waits = "import time\nfrom pyinfra.operations import python\npython.call(time.sleep, 600)\n"
     (project.path / "waits.py").write_text(waits)
-    with subprocess.Popen(
-        [sys.executable, "-m", "pyinfra", "-y", inventory, "waits.py"],
-        cwd=project.path,
-        env={**os.environ, "PYINFRA_FAKE_DELAY": "0", "PYINFRA_PROGRESS": "off"},
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr
-        for line in process.stderr:
-            if "Starting operation" in line:
-                break
+    begun = _run_until("Starting operation", project, inventory, "waits.py", delay=0)
+    with begun as (process, printed):
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         try:
             assert process.wait(timeout=20) == 128 + signal.SIGINT
         finally:
             process.kill()
-        assert "Traceback" not in process.stderr.read()
+        assert "Traceback" not in printed.read()
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from facts.patroni import Patroni, PatroniState
 from quaylab.services.etcd import ETCDCTL
+from quaylab.services.patroni_config import CONFIGURATION
 from tests.machine.machines import Machine, wait_until
 
+CONTROL = f"patronictl -c {CONFIGURATION}"
 DATABASE, ETCD = "quaylab-database", "quaylab-etcd"
 ETCD_HEALTH = (
     f"inspect --format '{{{{.State.Health.Status}}}} {{{{.State.Health.FailingStreak}}}}' {ETCD}"
@@ -57,7 +59,16 @@ class Cluster:
         """The machine whose member leads etcd; none during an election."""
         rows = etcdctl(self.machines[0], "endpoint status")
         places = [endpoint for endpoint, _, _, _, leads, *_ in rows if leads == "true"]
-        return next((each for each in self.machines if f"//{each.address}:" in str(places)), None)
+        found = (each for each in self.machines for at in places if f"//{each.address}:" in at)
+        return next(found, None)
+
+    def switch_over(self, candidate: str | None = None) -> None:
+        """Have another member lead, by default one to which Patroni would hand over."""
+        leader = self.leader
+        state = self.state(leader)
+        assert state
+        options = f"--leader {leader.name} --candidate {candidate or state.successor} --force"
+        leader.run(inside(leader, f"{CONTROL} switchover {options}"))
 
     def is_whole(self) -> bool:
         """Whether all members agree on one leader, one has everything that it has, another one

@@ -13,7 +13,7 @@ from tests.machine import engines
 from tests.machine.conftest import images, machine_factory, operator
 from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
 from tests.machine.machines import ImageName, Machine, MachineFactory, Operator
-from tests.machine.s3_store import KEYS, Store, s3_store
+from tests.machine.s3_store import ENVIRONMENT, Store, s3_store
 
 __all__ = ["images", "machine_factory", "operator"]
 
@@ -79,16 +79,13 @@ def growth(
     monkeypatch_session: pytest.MonkeyPatch,
 ) -> Iterator[tuple[Deployment, Growth]]:
     """A registry on one machine, which then grows to three that play every part."""
-    for key, value in KEYS.items():
-        monkeypatch_session.setenv(f"QUAYLAB_STORAGE_{key.upper()}_KEY", value)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch_session.setenv(name, value)
     settings = {
         "quay_version": "v3.15.1",
         "quay_workers": 1,
         "minimum_memory_mb": 512,
-        "storage": "s3",
-        "storage_host": store.address,
-        "storage_port": store.port,
-        "storage_ca": str(store.ca),
+        **store.settings,
         "storage_proxy": True,
         **engines.settings(engine),
     }

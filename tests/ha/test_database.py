@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from quaylab.services.patroni_config import changes, dynamic_settings
-from tests.ha.cluster import DATABASE, Cluster, etcdctl, inside
+from tests.ha.cluster import CONTROL, DATABASE, Cluster, etcdctl, inside
 from tests.ha.conftest import Growth
 from tests.ha.faults import (
     GAP,
@@ -71,10 +71,9 @@ def test_a_stopped_member_and_changed_settings_are_seen_and_mended(
 ) -> None:
     replica = next(each for each in cluster.machines if each != cluster.leader)
     replica.run(engines.stop(replica.engine, DATABASE))
-    configuration = "/etc/quaylab/patroni.yml"
     edit = "edit-config --force --set loop_wait=9"
     leader = cluster.leader
-    leader.run(inside(leader, f"patronictl -c {configuration} {edit}"))
+    leader.run(inside(leader, f"{CONTROL} {edit}"))
     leader.run(inside(leader, f"{PSQL}\"ALTER ROLE quay PASSWORD 'by-hand'\""))
     planned = deployed.run("deploy.py", "--dry").planned()
     changed = deployed.run().changed()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.ha.cluster import DATABASE, Cluster
+from tests.ha.cluster import CONTROL, DATABASE, Cluster, inside
 from tests.ha.faults import GAP, is_whole, kill_postgresql
 from tests.ha.load import Load
 from tests.machine.deployment import Deployment
@@ -21,7 +21,6 @@ pytestmark = [
 ]
 
 PSQL = f"docker exec {DATABASE} psql --no-psqlrc --command="
-CONTROL = f"docker exec {DATABASE} patronictl -c /etc/quaylab/patroni.yml"
 VOLUME = f"/var/lib/docker/volumes/{DATABASE}/_data"
 SMALL, FILL, OLD = "/mnt/small", "/mnt/small/fill", "/mnt/old"
 # MB of a small disk beside the data: the write-ahead log keeps up to 128 of them for replicas.
@@ -61,7 +60,7 @@ def _write_on(cluster: Cluster) -> None:
 
 def _have_lead(cluster: Cluster, member: Machine) -> None:
     if cluster.leader != member:
-        member.run(f"{CONTROL} failover --candidate {member.name} --force")
+        member.run(inside(member, f"{CONTROL} failover --candidate {member.name} --force"))
         wait_until(lambda: cluster.leader == member, f"{member.name} leads", timeout=60)
     cluster.await_whole()
 
@@ -104,8 +103,7 @@ def test_a_member_with_old_data_follows_and_does_not_lead(
     cluster.await_whole()
     with load.running() as counts:
         time.sleep(5)
-        switch = f"switchover --leader {before.leader} --candidate {before.successor} --force"
-        old.run(f"{CONTROL} {switch}")
+        cluster.switch_over(before.successor)
         load.await_push(GAP)
         old.run(f"docker stop {DATABASE}")
         old.run(f"find {VOLUME} -mindepth 1 -delete && cp --archive {OLD}/. {VOLUME}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.ha.cluster import Cluster, inside
+from tests.ha.cluster import Cluster
 from tests.ha.faults import is_whole
 from tests.ha.load import Load, RequestFailed
 from tests.machine.deployment import Deployment
@@ -21,10 +21,7 @@ def test_an_upgrade_is_undone_wherever_the_dump_is(
     """Even on a member that doesn't lead. What was pushed before the upgrade is there."""
     place = next(machine for machine in machines if _dumps(machine))
     if cluster.leader == place:
-        state = cluster.state(place)
-        assert state
-        command = f"switchover --leader {state.leader} --candidate {state.successor} --force"
-        place.run(inside(place, f"patronictl -c /etc/quaylab/patroni.yml {command}"))
+        cluster.switch_over()
         cluster.await_whole()
     upgraded.run("tasks/restore_database.py").check()
     assert cluster.leader == place

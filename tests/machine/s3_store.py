@@ -19,6 +19,8 @@ from tests.machine.machines import Machine
 from tests.unit.quaylab.small_store import certificate
 
 KEYS = {"access": "AKIAIOSFODNN7EXAMPLE", "secret": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}
+# What gives a run the keys.
+ENVIRONMENT = {f"QUAYLAB_STORAGE_{key.upper()}_KEY": value for key, value in KEYS.items()}
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,16 @@ class Store:
     address: str
     port: int
     ca: Path
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of a registry with its blobs here."""
+        return {
+            "storage": "s3",
+            "storage_host": self.address,
+            "storage_port": self.port,
+            "storage_ca": str(self.ca),
+        }
 
     def client(self, service: str) -> Any:
         return boto3.client(

@@ -9,7 +9,7 @@ import pytest
 from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
 from tests.machine.machines import Machine, MachineFactory, Operator
 from tests.machine.registry_client import RegistryClient
-from tests.machine.s3_store import KEYS, Store, s3_store
+from tests.machine.s3_store import ENVIRONMENT, KEYS, Store, s3_store
 
 TASK = "tasks/move_blobs.py"
 VOLUME = "/var/lib/docker/volumes/quaylab-quay-storage/_data/registry"
@@ -75,20 +75,16 @@ def pushed(client: RegistryClient, images: dict[str, str]) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def to_store(store: Store) -> tuple[str, ...]:
     """The settings of the store, as arguments."""
-    values = {
-        "storage": "s3",
-        "storage_host": store.address,
-        "storage_port": store.port,
-        "storage_ca": store.ca,
-    }
-    return tuple(word for key, value in values.items() for word in ("--data", f"{key}={value}"))
+    return tuple(
+        word for key, value in store.settings.items() for word in ("--data", f"{key}={value}")
+    )
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _keys() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment:
-        for key, value in KEYS.items():
-            environment.setenv(f"QUAYLAB_STORAGE_{key.upper()}_KEY", value)
+        for name, value in ENVIRONMENT.items():
+            environment.setenv(name, value)
         yield
 
 

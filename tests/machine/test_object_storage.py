@@ -36,13 +36,8 @@ def lab(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Deployment]:
     groups = {part: [machine] for part in ("database", "redis", "quay")}
-    settings = {
-        "storage": "s3",
-        "storage_host": store.address,
-        "storage_port": store.port,
-        "storage_ca": str(store.ca),
-    }
-    lab = Deployment.of(operator, tmp_path_factory.mktemp("objects"), groups, **settings)
+    folder = tmp_path_factory.mktemp("objects")
+    lab = Deployment.of(operator, folder, groups, **store.settings)
     yield lab
     lab.forget()
 

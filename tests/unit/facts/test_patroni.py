@@ -117,12 +117,10 @@ def test_roles_and_states(
         ([Member("replica", "streaming", 0), Member("replica", "streaming", 0)], False),
     ],
 )
-def test_whether_the_leader_can_hand_over(others: list[Member], can: bool) -> None:
-    members = dict(enumerate([Member("leader", "running", None), *others]))
-    assert (
-        PatroniState("0", "", {str(at): each for at, each in members.items()}, {}).can_hand_over
-        is can
-    )
+def test_whether_the_leader_can_switch_over(others: list[Member], can: bool) -> None:
+    members = [Member("leader", "running", None), *others]
+    state = PatroniState("0", "", {str(at): each for at, each in enumerate(members)}, {})
+    assert state.can_switch_over is can
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ from tests.unit.states import engine, state
 CONTAINER = "quaylab-database"
 LEADER = Member("leader", "running", None)
 SYNCHRONOUS = Member("sync_standby", "streaming", 0)
+BEHIND = Member("quorum_standby", "streaming", 64 * 1024**2)
 REPLICA = Member("replica", "streaming", 0)
 STARTING = Member("replica", "starting", None)
 SWITCH = re.compile(
@@ -350,32 +351,29 @@ def test_a_router_that_does_not_follow_is_not_waited_for(site: Site) -> None:
     assert patroni.NOTICE <= site.slept < patroni.NOTICE + 1
 
 
-def test_a_successor_is_waited_for(site: Site) -> None:
-    """For example while a member that was just replaced catches up."""
-    site.members = {ONE: LEADER, TWO: REPLICA, THREE: STARTING}
+@pytest.mark.parametrize(
+    ("second", "third", "leader"),
+    [
+        # For example while a member that was just replaced catches up.
+        (REPLICA, (STARTING, SYNCHRONOUS), THREE),
+        # A voter that lacks much would keep the other one from leading.
+        (SYNCHRONOUS, (BEHIND, Member("quorum_standby", "streaming", 0)), TWO),
+    ],
+    ids=["no successor", "a voter is behind"],
+)
+def test_others_are_waited_for(
+    site: Site, second: Member, third: tuple[Member, Member], leader: str
+) -> None:
+    before, after = third
+    site.members = {ONE: LEADER, TWO: second, THREE: before}
 
     def later() -> None:
         if site.slept > 10 and site.leader == ONE:
-            site.members = {ONE: LEADER, TWO: REPLICA, THREE: SYNCHRONOUS}
+            site.members = {ONE: LEADER, TWO: second, THREE: after}
 
     site.later = later
     assert site.call(ONE, patroni.hand_over)
-    assert site.leader == THREE
-    assert 10 < site.slept < 12
-
-
-def test_all_that_patroni_counts_on_are_waited_for(site: Site) -> None:
-    """One that lacks much would keep the other one from leading."""
-    behind, caught_up = (Member("quorum_standby", "streaming", lag) for lag in (64 * 1024**2, 0))
-    site.members = {ONE: LEADER, TWO: SYNCHRONOUS, THREE: behind}
-
-    def later() -> None:
-        if site.slept > 10 and site.leader == ONE:
-            site.members = {ONE: LEADER, TWO: SYNCHRONOUS, THREE: caught_up}
-
-    site.later = later
-    assert site.call(ONE, patroni.hand_over)
-    assert site.leader == TWO
+    assert site.leader == leader
     assert 10 < site.slept < 12
 
 

@@ -181,11 +181,11 @@ def test_images_are_built_with_their_arguments(shell: Shell, tmp_path: object) -
     ],
     ids=["answer", "engine's error", "failure"],
 )
-def test_only_a_good_answer_of_a_container_is_printed(
+def test_only_the_output_of_a_success_is_printed(
     shell: Shell, script: str, expected: list[str]
 ) -> None:
     """Docker writes its own error to standard output, for example while a container starts."""
     shell.stub("docker", script)
-    found = shell.run(DOCKER.answer("quaylab-database", "patronictl list"))
+    found = shell.run(DOCKER.output_of("quaylab-database", "patronictl list"))
     assert found.returncode == 0
     assert found.stdout.splitlines() == expected
