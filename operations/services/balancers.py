@@ -112,20 +112,26 @@ def state_of(each: Host) -> BalancerState | None:
 
 def set_state(each: Host, node: Node, state: str) -> bool:
     """Give a node an administrative state in a balancer: ``drain`` or ``ready``."""
-    command = balancer.ask(f"set server {haproxy_config.BACKEND}/{node.name} state {state}")
-    script = StringCommand(engine_of(each).execute(CONTAINER, command))
+    command = f"set server {haproxy_config.BACKEND}/{node.name} state {state}"
+    script = StringCommand(_execute(each, [command]))
     done, output = each.run_shell_command(script, **inventory_arguments(each))
     # HAProxy says nothing if it does as it is told, and ends well in any case.
     return done and not output.stdout.strip()
 
 
-def health_checks_command(each: Host, nodes: Iterable[Node], verb: str) -> str:
-    """Return the shell command by which a balancer's HAProxy stops asking the nodes for their
-    health, or asks again: ``disable`` or ``enable``."""
-    commands = (
-        balancer.ask(f"{verb} health {haproxy_config.BACKEND}/{node.name}") for node in nodes
-    )
-    return engine_of(each).execute(CONTAINER, "; ".join(commands))
+def hold_commands(each: Host, nodes: Iterable[Node]) -> tuple[str, str]:
+    """Return the shell commands by which a balancer's HAProxy takes part in a hold of new
+    connections, and ends it: it closes each open one with its next answer, and asks no node for its
+    health, since all say that they are ill while the database moves."""
+    held, names = haproxy_config.HELD, [f"{haproxy_config.BACKEND}/{node.name}" for node in nodes]
+    begin = (f"add acl {held} held", *(f"disable health {name}" for name in names))
+    end = (f"clear acl {held}", *(f"enable health {name}" for name in names))
+    return _execute(each, begin), _execute(each, end)
+
+
+def _execute(each: Host, commands: Iterable[str]) -> str:
+    """Return the shell command that gives a balancer's HAProxy several commands."""
+    return engine_of(each).execute(CONTAINER, "; ".join(map(balancer.ask, commands)))
 
 
 def await_state(each: Host, check: Callable[[BalancerState], bool], seconds: int) -> bool:

@@ -27,8 +27,7 @@ def new_connections_held(plan: Plan) -> Iterator[None]:
             ports,
             settings.virtual_address,
             name,
-            balancers.health_checks_command(each, plan.nodes, "disable"),
-            balancers.health_checks_command(each, plan.nodes, "enable"),
+            *balancers.hold_commands(each, plan.nodes),
         )
         for each in balancers.connected(plan)
     }

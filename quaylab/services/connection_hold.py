@@ -2,7 +2,8 @@
 
 A balancer's machine drops the packet that opens a connection. The client's kernel sends it again
 after a second and more, so the client notices a pause; a connection that is cut is a failed
-request.
+request. HAProxy answers requests on open connections, and closes each with its next answer, so that
+a client that keeps its connection opens another one.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ class Hold:
         ports: the ports of HAProxy that clients use.
         address: the address that clients use; None: any of the machine's.
         name: what to call it; another one at the same time has another name.
-        stop_checks: the shell command after which HAProxy takes its nodes for as well as they are:
-            they say that they are ill while the database moves.
-        resume_checks: the one after which it asks them again.
+        begin_in_haproxy: the shell command by which HAProxy takes part: it closes each open
+            connection with its next answer.
+        end_in_haproxy: the one by which it keeps connections again.
     """
 
     ports: tuple[int, ...]
     address: str | None
     name: str
-    stop_checks: str
-    resume_checks: str
+    begin_in_haproxy: str
+    end_in_haproxy: str
 
     @property
     def begin(self) -> str:
@@ -41,14 +42,14 @@ class Hold:
             # First of all, so that it ends also if the run is killed at any moment.
             f"{{ {self._timer} 2>/dev/null || {self._sleeper}; }}; "
             f"{{ iptables --wait --insert {self._rule} || nft {shlex.quote(self._table)}; }} "
-            f"2>/dev/null && {self.stop_checks} >/dev/null 2>&1; :"
+            f"2>/dev/null && {self.begin_in_haproxy} >/dev/null 2>&1; :"
         )
 
     @property
     def end(self) -> str:
         """One that has ended is no error."""
         return (
-            f"{self._release}; {self.resume_checks} >/dev/null 2>&1; "
+            f"{self._release}; {self.end_in_haproxy} >/dev/null 2>&1; "
             f"systemctl stop {self._unit}.timer 2>/dev/null; :"
         )
 
@@ -79,8 +80,8 @@ class Hold:
 
     @property
     def _late_end(self) -> str:
-        """If the run has ended the hold, another one may have begun, whose checks stay stopped."""
-        return f"{self._release} && {self.resume_checks}"
+        """If the hold has ended, another one may have begun, in which HAProxy takes part."""
+        return f"{self._release} && {self.end_in_haproxy}"
 
     @property
     def _release(self) -> str:

@@ -18,6 +18,8 @@ SOCKET, STATES = "/run/haproxy-admin.sock", "/run/haproxy-states"
 # The balancer's own health and metrics, on its host's loopback only.
 HEALTH = "/healthy"
 BACKEND = "quay"
+# A list that has an entry while new connections are held (connection_hold.py), and is else empty.
+HELD = "virt@held"
 # Manifests are small. One that fits can be sent to another node if the first one fails.
 BUFFER = 65536
 
@@ -96,6 +98,8 @@ frontend https
     # Set, never appended to: Quay believes what this header says.
     http-request set-header X-Forwarded-For %[src]
     http-request set-header X-Forwarded-Proto https
+    # While new connections are held, each answer is the last one of its connection.
+    http-after-response set-header Connection close if {{ str(held) -f {HELD} }}
     default_backend {BACKEND}
 
 frontend http

@@ -58,7 +58,7 @@ class Counts:
 
 class Load:
     """Some clients in threads, a probe that asks ten times a second, and one that writes twice a
-    second. The first client keeps its connection if wanted, as one that pulls many layers does."""
+    second. The first client keeps its connection, as one that pulls many layers does."""
 
     def __init__(
         self, address: str, registry: str, ca: str, user: str, password: str, clients: int = 3
@@ -77,18 +77,16 @@ class Load:
         self.counts = Counts()
 
     @contextmanager
-    def running(self, probe_timeout: float = PROBE_TIMEOUT, keeps: bool = True) -> Iterator[Counts]:
+    def running(self, probe_timeout: float = PROBE_TIMEOUT) -> Iterator[Counts]:
         """Run the clients during the block; at its end they finish what they are at.
 
         + probe_timeout: seconds that the probe waits for an answer
-        + keeps: whether the first client keeps its connection
         """
         self._stop.clear()
         self._runs += 1
         self.counts = Counts()
         threads = [
-            threading.Thread(target=self._work, args=(number, keeps and number == 0))
-            for number in range(self._clients)
+            threading.Thread(target=self._work, args=(number,)) for number in range(self._clients)
         ]
         threads.append(threading.Thread(target=self._probe, args=(probe_timeout,)))
         threads.append(threading.Thread(target=self._probe_writes, args=(probe_timeout,)))
@@ -144,13 +142,13 @@ class Load:
         assert location.netloc == self._registry
         return self._send(client, "GET", location.request_uri, {})
 
-    def _work(self, number: int, keeps: bool) -> None:
+    def _work(self, number: int) -> None:
         count = 0
         with self._connection() as kept:
             while not self._stop.is_set():
                 count += 1
                 name = f"{self._user}/load-{self._name}-{self._runs}-{number}"
-                client = kept if keeps else None
+                client = kept if number == 0 else None
                 if self._tried_twice(self._push, name, count, client):
                     self._tried_twice(self._pull, name, count, client)
 

@@ -68,9 +68,9 @@ def test_reload_keeps_connections_and_what_others_drained(
 def test_every_container_is_replaced_and_nobody_notices(
     upgraded: Deployment, cluster: Cluster, machines: list[Machine], load: Load
 ) -> None:
-    """New connections wait while the database's leader and the address move. A request may fail
-    that is under way then, and a client that keeps its connection sends one at any time."""
-    with load.running(TIMEOUT, keeps=False) as counts:
+    """New connections wait while the database's leader and the address move, and HAProxy ends those
+    that clients keep."""
+    with load.running(TIMEOUT) as counts:
         changed = upgraded.run("deploy.py", "--data", "container_log_files=4").changed()
     assert_unnoticed(counts, load)
     replaced = [name for name, _ in changed if "balancer.py | Run HAProxy" in name]

@@ -22,7 +22,7 @@ def test_machines_reboot_one_after_the_other(
     """No request fails: new connections wait while the database's leader and the address move. The
     machine that leads is the last."""
     leader, before = cluster.leader, [_boot(machine) for machine in machines]
-    with _switched_on_again(machines), load.running(TIMEOUT, keeps=False) as counts:
+    with _switched_on_again(machines), load.running(TIMEOUT) as counts:
         changed = upgraded.run("tasks/reboot.py").changed()
     assert_unnoticed(counts, load)
     assert [host for _, host in changed][-1] == leader.name

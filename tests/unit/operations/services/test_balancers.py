@@ -221,6 +221,18 @@ def test_await_state(
     assert seconds <= sum(slept) <= seconds + 1
 
 
+def test_hold_commands(store: Store) -> None:
+    """What begins a hold is taken back by what ends it."""
+    plan = balanced.made(store)
+    begin, end = balancers.hold_commands(FakeHost({}, LB1), plan.nodes[:1])  # type: ignore[arg-type]
+    server = "quay/quay1.example.com"
+    for script, commands in (
+        (begin, ("add acl virt@held held", f"disable health {server}")),
+        (end, ("clear acl virt@held", f"enable health {server}")),
+    ):
+        assert script == DOCKER.execute(CONTAINER, "; ".join(map(balancer.ask, commands)))
+
+
 @pytest.mark.parametrize(
     ("ok", "answer", "done"),
     [(True, [], True), (True, ["No such server."], False), (False, [], False)],

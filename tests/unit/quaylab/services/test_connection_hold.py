@@ -12,9 +12,8 @@ from quaylab.services.connection_hold import Hold
 from tests.unit.shell import Shell
 
 ADDRESS = "192.0.2.100"
-CHECKS = ("docker exec 'disable health'", "docker exec 'enable health'")
-STOPPED, RESUMED = "docker exec disable health", "docker exec enable health"
-HOLD = Hold((443, 80), ADDRESS, "1f", *CHECKS)
+BEGUN, ENDED = "docker exec begin", "docker exec end"
+HOLD = Hold((443, 80), ADDRESS, "1f", BEGUN, ENDED)
 RULE = (
     f"INPUT --destination {ADDRESS} --protocol tcp --syn --match multiport --dports 443,80 "
     "--match comment --comment quaylab-hold-1f --jump DROP"
@@ -40,20 +39,20 @@ def _begun(shell: Shell, hold: Hold) -> list[str]:
 
 
 def test_a_hold_drops_only_what_opens_a_connection_to_the_registrys_ports(shell: Shell) -> None:
-    assert _begun(shell, HOLD) == [INSERTED, STOPPED]
+    assert _begun(shell, HOLD) == [INSERTED, BEGUN]
 
 
 def test_without_one_address_it_is_for_all_of_the_machine(shell: Shell) -> None:
-    begun = _begun(shell, Hold((443, 80), None, "1f", *CHECKS))
+    begun = _begun(shell, Hold((443, 80), None, "1f", BEGUN, ENDED))
     assert begun[0] == INSERTED.replace(f"--destination {ADDRESS} ", "")
 
 
 def test_it_ends_by_itself(shell: Shell) -> None:
     shell.stub("sleep", "")
     assert shell.run(HOLD.begin).returncode == 0
-    ends = (f"sleep {connection_hold.LONGEST}", DELETED, RESUMED)
+    ends = (f"sleep {connection_hold.LONGEST}", DELETED, ENDED)
     end = time.monotonic() + 10
-    while RESUMED not in shell.calls and time.monotonic() < end:
+    while ENDED not in shell.calls and time.monotonic() < end:
         time.sleep(0.05)
     assert [call for call in shell.calls if call in ends] == [*ends]
 
@@ -64,16 +63,16 @@ def test_systemd_ends_it_where_it_runs(shell: Shell) -> None:
     assert shell.run(HOLD.begin).returncode == 0
     options = f"--unit=quaylab-hold-1f --on-active={connection_hold.LONGEST} "
     assert f"{options}--timer-property=AccuracySec=1s sh -c" in shell.calls[0]
-    assert shell.calls[1:] == [DELETED, RESUMED, INSERTED, STOPPED]
+    assert shell.calls[1:] == [DELETED, ENDED, INSERTED, BEGUN]
 
 
-def test_what_ends_it_later_resumes_nothing_if_it_has_ended(shell: Shell) -> None:
-    """Another hold may have begun, during which HAProxy is not to ask the nodes."""
+def test_what_ends_it_later_tells_haproxy_nothing_if_it_has_ended(shell: Shell) -> None:
+    """Another hold may have begun, in which HAProxy takes part."""
     shell.stub("systemd-run", 'for last; do :; done; sh -c "$last"')
     for name in ("iptables", "nft"):
         shell.stub(name, "exit 1")
     shell.run(HOLD.begin)
-    assert RESUMED not in shell.calls
+    assert ENDED not in shell.calls
 
 
 def test_one_that_has_ended_may_be_ended_again(shell: Shell) -> None:
@@ -84,7 +83,7 @@ def test_one_that_has_ended_may_be_ended_again(shell: Shell) -> None:
     assert shell.calls == [
         DELETED,
         "nft delete table inet quaylab-hold-1f",
-        RESUMED,
+        ENDED,
         "systemctl stop quaylab-hold-1f.timer",
     ]
 
@@ -97,7 +96,7 @@ def test_nftables_without_iptables(shell: Shell) -> None:
         f"nft table {table} {{ chain input {{ type filter hook input priority -1; "
         f"ip daddr {ADDRESS} tcp dport {{ 443, 80 }} "
         "tcp flags & (fin | syn | rst | ack) == syn drop; }; }",
-        STOPPED,
+        BEGUN,
     ]
     shell.run(HOLD.end)
     assert f"nft delete table {table}" in shell.calls
@@ -109,7 +108,7 @@ def test_without_both_there_is_no_hold(shell: Shell) -> None:
     for command in (HOLD.begin, HOLD.end):
         done = shell.run(command)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert STOPPED not in shell.calls
+    assert BEGUN not in shell.calls
 
 
 def test_open_connections_have_time_to_end(shell: Shell, tmp_path: Path) -> None:

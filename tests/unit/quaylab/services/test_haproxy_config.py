@@ -95,6 +95,11 @@ def test_a_client_cannot_forge_its_address() -> None:
     assert "add-header" not in text
 
 
+def test_while_new_connections_are_held_each_answer_ends_its_connection() -> None:
+    closing = "http-after-response set-header Connection close if { str(held) -f virt@held }"
+    assert closing in _section("frontend https")
+
+
 def test_only_what_changes_nothing_or_is_a_manifest_is_sent_twice() -> None:
     lines = _section("backend quay")
     assert "acl manifest path_reg ^/v2/.+/manifests/[^/]+$" in lines
