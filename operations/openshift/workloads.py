@@ -147,14 +147,8 @@ def _job_reasons(host: Host, plan: ClusterPlan, found: Workloads, name: str) -> 
     """Return why a job has failed, or does not go on; why it gets no pod, only events say."""
     if found.job_state(name) != "waiting":
         return found.job_reasons(name)
-    of_job = f"--field-selector=involvedObject.uid={found.jobs[name]['metadata']['uid']}"
-    try:
-        events = kubectl.parsed(
-            kubectl.ask(host, plan.access, "get", "events", of_job, "--output=json")
-        )
-    except ClusterError:
-        return []
-    return [Reason(name, each["message"], True) for each in events if each["type"] == "Warning"]
+    of_job = f"involvedObject.uid={found.jobs[name]['metadata']['uid']}"
+    return [Reason(name, message, True) for message in _warnings(host, plan, of_job)]
 
 
 def _await(
@@ -194,12 +188,29 @@ def _runs(found: Workloads, job: str) -> bool:
 
 
 def explained(host: Host, plan: ClusterPlan, known: Sequence[Reason]) -> list[str]:
-    """Return reasons of pods, and the last lines of their containers' logs."""
+    """Return reasons of pods, what their last failed probe found, and the last lines of their
+    containers' logs."""
     lines = list(dict.fromkeys(map(str, known)))
     for pod, container in dict.fromkeys((each.pod, each.container) for each in known):
         if container:
+            of_probes = f"involvedObject.name={pod},reason=Unhealthy"
+            lines += _warnings(host, plan, of_probes)[-1:]
             lines += [f"  | {line}" for line in _log(host, plan, pod, container)]
     return lines
+
+
+def _warnings(host: Host, plan: ClusterPlan, selector: str) -> list[str]:
+    """Return what the cluster's events warn of, the newest last.
+
+    Args:
+        selector: a field selector, which chooses events.
+    """
+    words = ("--sort-by=.lastTimestamp", f"--field-selector=type=Warning,{selector}")
+    try:
+        answer = kubectl.ask(host, plan.access, "get", "events", *words, "--output=json")
+    except ClusterError:
+        return []
+    return [each["message"] for each in kubectl.parsed(answer)]
 
 
 def _log(host: Host, plan: ClusterPlan, pod: str, container: str) -> list[str]:

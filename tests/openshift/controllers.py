@@ -14,6 +14,7 @@ from tests.openshift.api import Api
 from tests.openshift.storage import Manifest, now
 
 ADDRESS = "127.0.0.1"
+UNHEALTHY = "Readiness probe failed: HTTP probe failed with statuscode: 502"
 REFUSED = 'pods "%s-" is forbidden: unable to validate against any security context constraint'
 
 
@@ -85,7 +86,7 @@ class Controllers:
         if fault == "scc":
             # Of a job's refused pods, only events tell.
             manifest["status"] = {"double": fault}
-            self._event(namespace, manifest, f"Error creating: {REFUSED % name}")
+            self._event(namespace, manifest, "FailedCreate", f"Error creating: {REFUSED % name}")
             return
         self._pod(namespace, f"jobs/{name}", manifest["spec"]["template"], fault or "done")
         ended = {"fails": "Failed", "": "Complete"}.get(fault)
@@ -101,16 +102,22 @@ class Controllers:
         chosen = template["spec"].get("securityContext", {}).keys() & {"fsGroup", "runAsUser"}
         return "scc" if chosen and "security.openshift.io/v1" in self.api.kinds else ""
 
-    def _event(self, namespace: str, of: Manifest, message: str) -> None:
+    def _event(self, namespace: str, of: Manifest, reason: str, message: str) -> None:
         self._number += 1
+        metadata = of["metadata"]
         event = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{of['metadata']['name']}.{self._number}"},
-            "involvedObject": {"kind": of["kind"], "uid": of["metadata"]["uid"]},
+            "metadata": {"name": f"{metadata['name']}.{self._number}"},
+            "involvedObject": {
+                "kind": of["kind"],
+                "name": metadata["name"],
+                "uid": metadata.get("uid"),
+            },
             "type": "Warning",
-            "reason": "FailedCreate",
+            "reason": reason,
             "message": message,
+            "lastTimestamp": now(),
         }
         self.api.add("events", event, namespace)
 
@@ -138,6 +145,8 @@ class Controllers:
             "status": _status(container, state),
         }
         self.api.add("pods", pod, namespace)
+        if state == "starting":
+            self._event(namespace, pod, "Unhealthy", UNHEALTHY)
 
     def _exposure(self, plural: str, manifest: Manifest) -> None:
         spec = manifest["spec"]

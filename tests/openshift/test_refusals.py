@@ -160,6 +160,14 @@ def test_the_deploy_of_machines_is_refused(site: Site) -> None:
                 "not scheduled: 0/3 nodes are available: 3 Insufficient",
             ],
         ),
+        (
+            "starting",
+            [
+                "quay runs and is not ready",
+                "Readiness probe failed: HTTP probe failed with statuscode: 502",
+                "| FATAL: the schema is older",
+            ],
+        ),
     ],
 )
 def test_pods_that_do_not_run(site: Site, fault: str, lines: list[str]) -> None:
