@@ -39,6 +39,7 @@ printf 'cpus %s\n' "$(nproc)"
 printf 'memory_kb %s\n' "$(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)"
 printf 'epoch %s\n' "$(date +%s)"
 printf 'fips %s\n' "$(cat /proc/sys/crypto/fips_enabled 2>/dev/null)"
+if test -e /sys/fs/cgroup/cgroup.controllers; then echo cgroup_v2 yes; fi
 df -Plm 2>/dev/null | while read -r _ _ _ free _ mount; do
   case $free in [0-9]*) printf 'free %s %s\n' "$free" "$mount" ;; esac
 done
@@ -63,7 +64,7 @@ ip -o -4 address show scope global 2>/dev/null |
     printf 'own_address %s\n' "${address%/*}"
     printf 'network %s %s\n' "$link" "$address"
     case $link in
-      docker*|podman*|br-*|veth*|virbr*) ;;
+      docker*|podman*|cni-*|br-*|veth*|virbr*) ;;
       *) printf 'address %s\n' "${address%/*}" ;;
     esac
   done
@@ -122,6 +123,7 @@ class Machine(FactBase[machine.Machine | None]):
                 memory_mb=int(one("memory_kb")) // 1024,
                 systemd=one("systemd") == "yes",
                 fips=one("fips") == "1",
+                cgroup_v2=one("cgroup_v2") == "yes",
                 addresses=tuple(values.get("address", [])),
                 own_addresses=frozenset(values.get("own_address", [])),
                 networks=tuple(split_first(line) for line in values.get("network", [])),
@@ -157,7 +159,10 @@ class EngineInfo(FactBase[Engine | None]):
         return None
 
     def process(self, output: list[str]) -> Engine | None:
-        return host_engine().reported(output)
+        try:
+            return host_engine().reported(output)
+        except ValueError as error:
+            raise FactProcessError(f"the engine's report can't be read: {error}") from error
 
 
 def _section(output: list[str], engine: ContainerEngine) -> list[str]:

@@ -13,6 +13,8 @@ from quaylab.settings.loading import Settings
 
 # The task that moves the data, and the one that removes what it has left.
 MOVE, PURGE = "tasks/move_engine.py", "tasks/purge_engine.py"
+# The first releases with Podman 4.9. RHEL has it in all that get updates.
+NEW_ENOUGH = {"debian": 13, "ubuntu": 24}
 
 
 class EngineNote(NamedTuple):
@@ -91,6 +93,11 @@ def problems(name: str, machine: Machine) -> Iterator[str]:
                 f"and this run uses {chosen.title}; set it to {other}, or move the data first: "
                 f"{MOVE}"
             )
+        elif machine.registry and report.is_silent and not machine.engines[chosen.name].ours:
+            yield (
+                f"container_engine: {name} serves a registry of which {chosen.title} has nothing, "
+                f"and {BY_NAME[other].title}, which may have its data, does not answer; start it"
+            )
     if chosen is PODMAN:
         yield from unfit_for_podman(name, machine)
 
@@ -100,10 +107,21 @@ def unfit_for_podman(name: str, machine: Machine) -> Iterator[str]:
     reasons = {
         "runs no systemd, which starts Podman's containers": not machine.systemd,
         "runs RHEL 7, which has no Podman 4.9": machine.is_rhel_7,
+        f"runs {machine.os_id} {machine.os_version}, whose Podman is older than 4.9": (
+            machine.os_id in NEW_ENOUGH
+            and machine.os_major < NEW_ENOUGH[machine.os_id]
+            and not machine.has_engine(PODMAN.name)
+        ),
     }
     for reason, holds in reasons.items():
         if holds:
             yield f"container_engine: {name} {reason}; set it to {DOCKER.name}"
+    if not machine.cgroup_v2:
+        yield (
+            f"container_engine: {name} is on cgroup v1, with which Quadlet makes no services; "
+            f"set it to {DOCKER.name}, or switch to v2 there and reboot: "
+            "grubby --update-kernel=ALL --args=systemd.unified_cgroup_hierarchy=1"
+        )
 
 
 def move_problems(name: str, machine: Machine, settings: Settings) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,8 @@ INFO = f"""\
 if command -v podman >/dev/null 2>&1; then
     printf 'version %s\\n' "$(podman --version 2>/dev/null)"
     if info=$(timeout 60 podman info --format '{{{{json .}}}}' 2>&1); then
+        # Warnings stand before it.
+        info=$(printf '%s\\n' "$info" | grep '^{{')
         printf 'info %s\\n' "$info"
         root=$(printf '%s' "$info" | sed -n 's/.*"graphRoot":"\\([^"]*\\)".*/\\1/p')
         printf 'filesystem %s\\n' "$(stat --file-system --format=%T "$root" 2>/dev/null)"
@@ -36,7 +39,7 @@ if command -v podman >/dev/null 2>&1; then
 fi
 """
 _LABELS = "".join(f'|{{{{index .Config.Labels "{label}"}}}}' for label in REPORTED_LABELS)
-_PROPERTIES = "LoadState,ActiveState,NeedDaemonReload,CPUWeight"
+_PROPERTIES = "LoadState,ActiveState,NeedDaemonReload,CPUWeight,FragmentPath,Restart"
 # As Docker's. A stopped container does not exist, so its unit is reported, with our labels in it.
 OBJECTS = f"""\
 if command -v podman >/dev/null 2>&1; then
@@ -68,7 +71,11 @@ if command -v podman >/dev/null 2>&1; then
         name=$(basename "$unit" .container)
         labels=$(for label in {" ".join(REPORTED_LABELS)}; do
             printf '|%s' "$(sed -n "s/^Label=\\"$label=\\(.*\\)\\"$/\\1/p" "$unit")"; done)
-        printf 'unit %s%s|%s\\n' "$name" "$labels" \
+        sum=$(sed -n 's/^{units.CHECKSUM}//p' "$unit") edited=
+        test -z "$sum" ||
+            test "$sum" = "$(sed '/^{units.CHECKSUM}/d' "$unit" | sha256sum | cut -d ' ' -f 1)" ||
+            edited=$(stat --format=%Y "$unit")
+        printf 'unit %s%s|%s|%s\\n' "$name" "$labels" "$edited" \
             "$(systemctl show --property={_PROPERTIES} "$name.service" | tr '\\n' ' ')"
     done
     # Before the first unit there may be no folder for them.
@@ -81,11 +88,13 @@ fi
 @dataclass(frozen=True)
 class Unit:
     """A unit of ours, with the ``labels`` in it. It ``is_kept`` if systemd has read the present
-    file and may start it."""
+    file and may start it. ``edited`` is when somebody else has written the file, in seconds since
+    the epoch; None: nobody has."""
 
     labels: Mapping[str, str]
     is_kept: bool
     shares: int
+    edited: float | None
 
 
 def report(output: Sequence[str]) -> Engine | None:
@@ -103,8 +112,8 @@ def report(output: Sequence[str]) -> Engine | None:
 
 
 def _problems(version: str, info: Mapping[str, Any], values: Mapping[str, str]) -> list[str]:
-    """Return why Quaylab can't use this Podman."""
-    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+    """Return why Quaylab can't use this Podman. Without a version it can't even tell that."""
+    if version and tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         return [
             f"Podman {version}, and {oldest} or newer is needed: update it, or set "
@@ -118,11 +127,6 @@ def _problems(version: str, info: Mapping[str, Any], values: Mapping[str, str]) 
         found.append(
             "rootless, so clients' addresses would be lost and the registry's ports can't be "
             "bound; run it as the host's root"
-        )
-    if host["cgroupVersion"] != "v2":
-        found.append(
-            "on cgroup v1, with which Quadlet makes no services; switch to v2 there and reboot: "
-            "grubby --update-kernel=ALL --args=systemd.unified_cgroup_hierarchy=1"
         )
     if "quadlet" not in values:
         found.append(f"without Quadlet, as {GENERATOR} is not there; install the whole package")
@@ -178,20 +182,26 @@ def objects(output: Sequence[str]) -> Objects:
 
 
 def _unit(line: str) -> tuple[str, Unit]:
-    name, *labels, text = line.split("|")
+    name, *labels, edited, text = line.split("|")
     properties = dict(word.split("=", 1) for word in text.split() if "=" in word)
     weight = properties.get("CPUWeight", "")
     return name, Unit(
         {key: value for key, value in zip(REPORTED_LABELS, labels, strict=True) if value},
-        properties["LoadState"] == "loaded" and properties["NeedDaemonReload"] == "no",
+        properties["LoadState"] == "loaded"
+        and properties["NeedDaemonReload"] == "no"
+        and properties["FragmentPath"] == units.generated(name)
+        and properties["Restart"] == RESTART_POLICY,
         int(weight) * NORMAL_SHARES // NORMAL_WEIGHT if weight.isdigit() else 0,
+        float(edited) if edited else None,
     )
 
 
 def _container(item: dict[str, Any], unit: Unit | None) -> dict[str, Any]:
     config = _config(item["Config"])
-    if config["Labels"].get("PODMAN_SYSTEMD_UNIT") != units.service(item["Name"]):
-        # Somebody started it by hand, and systemd knows nothing of it.
+    is_systemds = config["Labels"].get("PODMAN_SYSTEMD_UNIT") == units.service(item["Name"])
+    started = inspected.seconds(item["State"]["StartedAt"])
+    if not is_systemds or (unit and unit.edited and unit.edited < started):
+        # Somebody started it by hand, or edited its unit before systemd started it.
         config = {**config, "Labels": {}}
     health = item["State"].get("Health") or {}
     ports = {
@@ -200,8 +210,7 @@ def _container(item: dict[str, Any], unit: Unit | None) -> dict[str, Any]:
     }
     return {
         **item,
-        # Without a network Podman leaves the key out.
-        "NetworkSettings": {"Networks": item["NetworkSettings"].get("Networks") or {}},
+        "NetworkSettings": {"Networks": _networks(item["NetworkSettings"])},
         "Image": f"sha256:{item['Image']}",
         "Config": {**config, "Image": item["ImageName"]},
         "State": {**item["State"], "Health": health if health.get("Status") else None},
@@ -210,6 +219,15 @@ def _container(item: dict[str, Any], unit: Unit | None) -> dict[str, Any]:
             "RestartPolicy": {"Name": RESTART_POLICY if unit and unit.is_kept else ""},
             "CpuShares": unit.shares if unit else 0,
         },
+    }
+
+
+def _networks(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a container's networks. Without one Podman leaves the key out, and before 5.4 it gives
+    a network's name as its id."""
+    return {
+        name: {**each, "NetworkID": "" if each["NetworkID"] == name else each["NetworkID"]}
+        for name, each in (settings.get("Networks") or {}).items()
     }
 
 

@@ -25,6 +25,7 @@ from quaylab.model import (
     DIGEST_LABEL,
     LOW_SHARES,
     NORMAL_SHARES,
+    RESTART_POLICY,
     Container,
     Mount,
     Volume,
@@ -195,8 +196,10 @@ podman image inspect --format 'sha256:{{.Id}}{{range .RepoDigests}} {{.}}{{end}}
 def _place(container: Container) -> str:
     """Put a container's unit in its place, once the generator has accepted it, and tell systemd."""
     name, text = container.name, shlex.quote(units.unit(container))
-    path = units.path(name)
+    path, service = units.path(name), units.service(name)
     refused = f"Podman's generator refuses the unit of {name}; nothing was replaced"
+    wanted = f"FragmentPath={units.generated(name)} Restart={RESTART_POLICY} "
+    changed = f"somebody has changed {service}; take that back: systemctl revert {service}; found: "
     return (
         "folder=$(mktemp -d) && "
         f"printf %s {text} >$folder/{name}.container && "
@@ -204,8 +207,13 @@ def _place(container: Container) -> str:
         "rm -r $folder; test $accepted = 0 || "
         f"{{ printf '%s\\n' \"$said\" {shlex.quote(refused)} >&2; exit 1; }}; "
         f"install -d {units.FOLDER} && printf %s {text} >{path}.new && mv -f {path}.new {path} && "
-        f"systemctl unmask --quiet {units.service(name)} 2>/dev/null && "
-        "systemctl daemon-reload"
+        f"systemctl unmask --quiet {service} 2>/dev/null && "
+        f"systemctl unmask --quiet --runtime {service} 2>/dev/null && "
+        "systemctl daemon-reload && "
+        # A service or a drop-in of that name in systemd's own folders precedes ours.
+        f"found=$(systemctl show --property=FragmentPath,Restart {service} | sort | tr '\\n' ' ') "
+        f'&& {{ test "$found" = {shlex.quote(wanted)} || '
+        f'{{ echo {shlex.quote(changed)}"$found" >&2; exit 1; }}; }}'
     )
 
 

@@ -19,10 +19,13 @@ from quaylab.model import (
     Container,
     Mount,
 )
-from quaylab.paths import ETC, VAR
 
 # Where the generator looks for an administrator's units.
 FOLDER = "/etc/containers/systemd"
+# Where it puts the services that it makes.
+SERVICES = "/run/systemd/generator"
+# Begins the last line of a unit: by it a run sees whether somebody else has written the file.
+CHECKSUM = "# sha256 of the lines above: "
 # Seconds before systemd starts a container again that has ended, and what it grants a stop beyond
 # the container's own time.
 RESTART_PAUSE, STOP_MARGIN = 2, 30
@@ -39,9 +42,18 @@ def service(name: str) -> str:
     return f"{name}.service"
 
 
+def generated(name: str) -> str:
+    """Return the path of the service that the generator makes of a container's unit."""
+    return f"{SERVICES}/{service(name)}"
+
+
 def sha256(container: Container) -> str:
     """Return the checksum of a container's unit."""
-    return hashlib.sha256(unit(container).encode()).hexdigest()
+    return _sha256(unit(container))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def unit(container: Container) -> str:
@@ -64,7 +76,8 @@ def unit(container: Container) -> str:
         "Install": ["WantedBy=multi-user.target"],
     }
     parts = ("\n".join([f"[{name}]", *lines]) for name, lines in sections.items())
-    return "# Quaylab writes this file in each run.\n" + "\n\n".join(parts) + "\n"
+    text = "# Quaylab writes this file in each run.\n" + "\n\n".join(parts) + "\n"
+    return f"{text}{CHECKSUM}{_sha256(text)}\n"
 
 
 def _container(container: Container) -> Iterator[str]:
@@ -115,11 +128,11 @@ def bind(mount: Mount) -> str:
     """Return a mount as Podman is to be given it.
 
     With z the engine labels the content for containers if SELinux enforces. It does so at each
-    start of a container, file by file, so only for our own small folders: volumes have their labels
-    by themselves.
+    start of a container, file by file, so only for what has a path, our own small folders and the
+    files of OSDs: volumes have their labels by themselves.
     """
     options = ["ro"] if mount.read_only else []
-    if mount.source.startswith((f"{ETC}/", f"{VAR}/")):
+    if mount.source.startswith("/"):
         options.append("z")
     return ":".join([mount.source, mount.target, *([",".join(options)] if options else [])])
 

@@ -32,6 +32,11 @@ class EngineReport:
         volumes = [each.name for each in self.volumes if CREDENTIALS_LABEL in each.labels]
         return sorted({*volumes, *_own(self.containers)})
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether the engine is installed and does not answer."""
+        return self.engine is not None and self.engine.version is None and not self.engine.is_shim
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -62,6 +67,8 @@ class Machine:
     clock_ahead: float = 0
     # Whether the kernel is in FIPS mode, in which old cryptography is refused.
     fips: bool = False
+    # Whether systemd uses the kernel's second version of control groups alone.
+    cgroup_v2: bool = True
     # The note of the database's schema, on Quay's hosts; see upgrade/schema_version.py.
     schema: str | None = None
     # The note of the place of the blobs, on Quay's hosts; see checks/blob_location.py.
@@ -97,6 +104,10 @@ class Machine:
         report = self.engines.get(name)
         found = {each.name: getattr(report, each.name) for each in fields(EngineReport) if report}
         return replace(self, container_engine=name, **found)
+
+    def has_engine(self, name: str) -> bool:
+        """Whether an engine is installed."""
+        return name in self.engines and self.engines[name].engine is not None
 
     def owned_volumes(self, fingerprint: str) -> list[FoundVolume]:
         """Return the volumes of the registry with this fingerprint of its credentials."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import posixpath
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,6 +31,10 @@ def form(pattern: str, example: str) -> Any:
 def _check_path(path: str) -> str:
     if ".." in path.split("/"):
         raise ValueError("must not hold '..'")
+    # SELinux's rules, for example, know a path in one way of writing only.
+    canonical = f"/{posixpath.normpath(path).lstrip('/')}"
+    if path != canonical:
+        raise ValueError(f"must be written as {canonical}")
     if any(len(name) > 255 for name in path.split("/")):
         raise ValueError("holds a name of more than 255 characters, which no file system takes")
     return path

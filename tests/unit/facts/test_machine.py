@@ -191,14 +191,16 @@ def test_this_machine(shell: Shell) -> None:
         "ip",
         "echo '2: eth0    inet 192.0.2.7/24 scope global eth0'\n"
         "echo '3: br-lan    inet 192.0.2.8/24 scope global br-lan'\n"
-        "echo '4: docker0    inet 172.17.0.1/16 scope global docker0'",
+        "echo '4: docker0    inet 172.17.0.1/16 scope global docker0'\n"
+        "echo '5: cni-podman1    inet 10.89.0.1/24 scope global cni-podman1'",
     )
     shell.stub("docker", "case $1 in --version) echo 'Docker version 27' ;; *) exit 1 ;; esac")
     found = Machine().process(shell.lines(Machine().command()))
     assert found.cpus > 0
     assert found.memory_mb > 0
     assert found.addresses == ("192.0.2.7",)
-    assert found.own_addresses == {"192.0.2.7", "192.0.2.8", "172.17.0.1"}
+    assert found.own_addresses == {"192.0.2.7", "192.0.2.8", "172.17.0.1", "10.89.0.1"}
+    assert found.cgroup_v2 is Path("/sys/fs/cgroup/cgroup.controllers").exists()
     assert found.engine == Engine(None, None, None)
 
 

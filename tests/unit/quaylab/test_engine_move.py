@@ -81,6 +81,17 @@ def test_a_volume_is_copied_with_all_that_it_has(shell: Shell, copy: tuple[Path,
     assert "volume inspect --format {{.Mountpoint}} quaylab-database" in shell.calls[0]
 
 
+def test_a_copy_gets_the_labels_of_its_place(shell: Shell, copy: tuple[Path, Path]) -> None:
+    """Also one that a killed run has left without them."""
+    shell.stub("restorecon", "")
+    _copy(shell)
+    shell.stub("selinuxenabled", "")
+    for _ in range(2):
+        shell.log.unlink()
+        assert _copy(shell) == ""
+        assert shell.calls[-1] == f"restorecon -RF {copy[1]}"
+
+
 def test_an_equal_copy_is_not_made_again(shell: Shell, copy: tuple[Path, Path]) -> None:
     _copy(shell)
     shell.stub("cp", "exit 1")

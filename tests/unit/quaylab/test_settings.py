@@ -255,6 +255,12 @@ def test_path_with_two_dots_is_refused(key: str) -> None:
     assert problem.startswith(f"{key}: '/srv/../etc': must not hold '..'")
 
 
+@pytest.mark.parametrize("path", ["/srv//quay", "//srv/quay", "/srv/./quay"])
+def test_a_path_is_written_in_one_way_only(path: str) -> None:
+    (problem,) = _problems(host("quay.example.com", quay_storage_path=path))
+    assert "must be written as /srv/quay" in problem
+
+
 @pytest.mark.parametrize(
     "key", ["_sudo", "ssh_user", "ssh_hostname", "fake_responses", "docker_identifier"]
 )

@@ -187,10 +187,37 @@ def test_a_move_needs_the_setting() -> None:
     )
 
 
+@pytest.mark.parametrize(("chosen", "other"), [("docker", "podman"), ("podman", "docker")])
+def test_data_may_be_in_an_engine_that_does_not_answer(chosen: str, other: str) -> None:
+    """Else a second registry would be made beside it."""
+    serving: dict[str, Any] = {other: SILENT, "registry": "owner quay.example.com lab"}
+    (problem,) = engine_choice.problems("quay", _machine(**serving).using(chosen))
+    assert problem.endswith("which may have its data, does not answer; start it")
+    for harmless in ({chosen: CONTAINER}, {"registry": None}, {other: SHIM}):
+        found = _machine(**{**serving, **harmless}).using(chosen)
+        assert [*engine_choice.problems("quay", found)] == []
+
+
 def test_things_of_others_in_another_engine_are_no_problem() -> None:
     assert [*engine_choice.problems("quay", _machine(podman=FOREIGN).using("docker"))] == []
 
 
-def test_podman_without_systemd_is_refused() -> None:
-    (problem,) = engine_choice.problems("quay", _machine(systemd=False).using("podman"))
-    assert problem.startswith("container_engine: quay runs no systemd")
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"systemd": False}, "runs no systemd, which starts"),
+        ({"os_id": "ubuntu", "os_version": "22.04"}, "runs ubuntu 22.04, whose Podman is older"),
+        ({"os_version": "12"}, "runs debian 12, whose Podman is older than 4.9; set it to docker"),
+        ({"cgroup_v2": False}, "is on cgroup v1, with which Quadlet makes no services; set it to"),
+    ],
+)
+def test_a_host_that_can_not_use_podman(changes: dict[str, Any], reason: str) -> None:
+    """Also before it has one: nothing is installed in vain."""
+    (problem,) = engine_choice.problems("quay", _machine(**changes).using("podman"))
+    assert problem.startswith(f"container_engine: quay {reason}")
+
+
+def test_a_newer_podman_from_elsewhere() -> None:
+    podman = EngineReport(Engine("5.4.2", "/var/lib/containers/storage", None))
+    found = _machine(podman=podman, os_version="12").using("podman")
+    assert [*engine_choice.problems("quay", found)] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from tests.unit.shell import Shell
 AARDVARK = "/usr/lib/podman/aardvark-dns"
 INFO: dict[str, Any] = {
     "host": {
-        "cgroupVersion": "v2",
         "networkBackend": "netavark",
         "networkBackendInfo": {"dns": {"path": AARDVARK, "version": "aardvark-dns 1.14.0"}},
         "security": {"rootless": False},
@@ -64,12 +64,6 @@ def test_no_podman() -> None:
     ("lines", "info", "version", "reason"),
     [
         (["quadlet"], INFO, "4.3.1", "Podman 4.3.1, and 4.9 or newer is needed"),
-        (
-            ["quadlet"],
-            _host(cgroupVersion="v1"),
-            "4.9.4",
-            "grubby --update-kernel=ALL --args=systemd.unified_cgroup_hierarchy=1",
-        ),
         ([], INFO, "5.4.2", "without Quadlet"),
         (["quadlet"], _host(networkBackendInfo=NO_AARDVARK), "5.4.2", "without aardvark-dns"),
         (
@@ -81,7 +75,7 @@ def test_no_podman() -> None:
         (["quadlet"], _host(security={"rootless": True}), "5.4.2", "rootless, so clients'"),
         (["quadlet", "filesystem nfs"], INFO, "5.4.2", "keeping its storage on NFS"),
     ],
-    ids=["too old", "cgroup v1", "no Quadlet", "no names", "no names on RHEL 8", "rootless", "NFS"],
+    ids=["too old", "no Quadlet", "no names", "no names on RHEL 8", "rootless", "NFS"],
 )
 def test_a_podman_that_is_refused(
     lines: list[str], info: dict[str, Any], version: str, reason: str
@@ -92,9 +86,9 @@ def test_a_podman_that_is_refused(
 
 
 def test_all_reasons_are_told_at_once() -> None:
-    found = _report("filesystem nfs", info=_host(cgroupVersion="v1"))
+    found = _report("filesystem nfs", info=_host(security={"rootless": True}))
     assert found.unsupported
-    for reason in ("cgroup v1", "without Quadlet", "on NFS"):
+    for reason in ("rootless", "without Quadlet", "on NFS"):
         assert reason in found.unsupported
 
 
@@ -109,6 +103,28 @@ def test_a_podman_that_can_not_work_tells_why(shell: Shell) -> None:
     assert found and found.unsupported
     assert found.version is None
     assert 'default OCI runtime "crun" not found' in found.unsupported
+
+
+def test_a_podman_that_warns(shell: Shell) -> None:
+    """As of cgroup v1, or of its old database."""
+    info = json.dumps(INFO, separators=(",", ":"))
+    shell.stub(
+        "podman",
+        "case $1 in --version) echo podman version 5.4.2 ;; "
+        "*) echo 'level=warning msg=\"Using cgroups-v1\"' >&2; "
+        f"echo '{info}'; echo 'level=warning' >&2 ;; esac",
+    )
+    found = report(shell.lines(podman_report.INFO))
+    assert found
+    assert (found.version, found.root_directory) == ("5.4.2", "/var/lib/containers/storage")
+
+
+def test_a_podman_that_can_not_even_tell_its_version(shell: Shell) -> None:
+    """As with a containers.conf that it can't read."""
+    shell.stub("podman", "echo 'Error: containers.conf: toml: line 1' >&2; exit 125")
+    found = report(shell.lines(podman_report.INFO))
+    assert found and found.unsupported
+    assert "not able to work: Error: containers.conf: toml: line 1" in found.unsupported
 
 
 # --- objects ---
@@ -154,11 +170,19 @@ IMAGE = {
     "RepoDigests": [f"{CONTAINER.image}@sha256:1"],
     "Config": {"Env": ["PATH=/bin"]},
 }
-KEPT = "LoadState=loaded ActiveState=active NeedDaemonReload=no CPUWeight=[not set]"
+KEPT = (
+    "LoadState=loaded ActiveState=active NeedDaemonReload=no CPUWeight=[not set] "
+    f"FragmentPath={units.generated(CONTAINER.name)} Restart=always"
+)
+# In which the container was started.
+STARTED = 1795755601.5
 
 
 def _lines(
-    item: dict[str, Any] | None = None, unit: str | None = KEPT, written: bool = True
+    item: dict[str, Any] | None = None,
+    unit: str | None = KEPT,
+    written: bool = True,
+    edited: float | None = None,
 ) -> list[str]:
     lines = [
         f"named {CONTAINER.name}|{CONTAINER.digest}|owner",
@@ -166,7 +190,7 @@ def _lines(
         *(f"file 0 {sha256}  {path}" for path, sha256 in CONTAINER.files),
     ]
     if unit is not None:
-        lines.append(f"unit {CONTAINER.name}|{CONTAINER.digest}|owner|{unit}")
+        lines.append(f"unit {CONTAINER.name}|{CONTAINER.digest}|owner|{edited or ''}|{unit}")
         if written:
             lines.append(f"file 0 {units.sha256(CONTAINER)}  {units.path(CONTAINER.name)}")
     return lines
@@ -181,26 +205,46 @@ def test_a_container_that_runs_as_specified_needs_nothing() -> None:
     assert PODMAN.due(state, CONTAINER) is None
     found = state.containers[CONTAINER.name]
     assert found.environment == {"WORKER_COUNT": "2", "PATH": "/bin"}
-    assert found.started == 1795755601.5
+    assert found.started == STARTED
     assert not found.image_was_retagged
 
 
 @pytest.mark.parametrize(
     "unit",
     [
-        "LoadState=masked ActiveState=active NeedDaemonReload=no CPUWeight=[not set]",
-        "LoadState=loaded ActiveState=active NeedDaemonReload=yes CPUWeight=[not set]",
-        "LoadState=not-found ActiveState=active NeedDaemonReload=no CPUWeight=[not set]",
-        "LoadState=loaded ActiveState=active NeedDaemonReload=no CPUWeight=6",
+        KEPT.replace("loaded", "masked"),
+        KEPT.replace("NeedDaemonReload=no", "NeedDaemonReload=yes"),
+        KEPT.replace("loaded", "not-found"),
+        KEPT.replace("[not set]", "6"),
+        KEPT.replace(units.SERVICES, "/etc/systemd/system"),
+        KEPT.replace("always", "no"),
         None,
     ],
-    ids=["masked", "not read", "not found", "low weight", "no unit"],
+    ids=[
+        "masked",
+        "not read",
+        "not found",
+        "low weight",
+        "another service of the name",
+        "not started again",
+        "no unit",
+    ],
 )
 def test_a_unit_is_repaired_without_a_restart(unit: str | None) -> None:
     assert PODMAN.due(_state(unit=unit), CONTAINER) == "update"
 
 
-def test_an_edited_unit_is_written_again() -> None:
+@pytest.mark.parametrize(
+    ("edited", "change"),
+    [(STARTED + 1, "update"), (STARTED - 1, "replace")],
+    ids=["since", "before"],
+)
+def test_an_edited_unit_is_written_again(edited: float, change: str) -> None:
+    """A container that was started since then may be another one than specified."""
+    assert PODMAN.due(_state(written=False, edited=edited), CONTAINER) == change
+
+
+def test_a_unit_that_an_earlier_quaylab_wrote_restarts_nothing() -> None:
     assert PODMAN.due(_state(written=False), CONTAINER) == "update"
 
 
@@ -244,13 +288,18 @@ def test_a_stopped_unit_counts_as_a_container_that_does_not_run() -> None:
 
 
 def test_a_unit_of_others_has_no_labels_of_ours() -> None:
-    found = PODMAN.parse([f"unit quaylab-mirror|||{KEPT}"])
+    found = PODMAN.parse([f"unit quaylab-mirror||||{KEPT}"])
     assert found.container_labels == {"quaylab-mirror": {}}
 
 
 def test_a_container_without_a_health_check() -> None:
     item = {**ITEM, "State": {**ITEM["State"], "Health": {"Status": "", "Log": None}}}
     assert _state(item).containers[CONTAINER.name].health is None
+
+
+def test_before_5_4_podman_gives_a_networks_name_as_its_id() -> None:
+    settings = {"Networks": {"quaylab": {"NetworkID": "quaylab"}}}
+    assert PODMAN.due(_state({**ITEM, "NetworkSettings": settings}), CONTAINER) is None
 
 
 def test_a_container_off_the_network_is_replaced() -> None:
@@ -272,6 +321,22 @@ def test_a_host_without_a_folder_for_units(shell: Shell, tmp_path: Path) -> None
     assert PODMAN.parse(shell.lines(podman_report.OBJECTS.replace(units.FOLDER, f"{tmp_path}/no")))
 
 
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_a_host_sees_whether_its_unit_was_edited(
+    shell: Shell, tmp_path: Path, is_edited: bool
+) -> None:
+    text = units.unit(CONTAINER)
+    path = tmp_path / f"{CONTAINER.name}.container"
+    path.write_text(text.replace("Pull=never", "Pull=never\nUser=0") if is_edited else text)
+    os.utime(path, (STARTED - 1, STARTED - 1))
+    shell.stub("podman", ":")
+    shell.stub("systemctl", f"printf '%s\\n' {KEPT.replace('[not set]', '100')}")
+    command = podman_report.OBJECTS.replace(units.FOLDER, str(tmp_path))
+    lines = [line for line in shell.lines(command) if line.startswith("unit ")]
+    state = PODMAN.parse([*_lines(unit=None, written=False), *lines]).state
+    assert PODMAN.due(state, CONTAINER) == ("replace" if is_edited else "update")
+
+
 def test_a_hosts_volumes_and_units(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,7 +352,7 @@ def test_a_hosts_volumes_and_units(
 "volume inspect") echo '{json.dumps(volume, separators=(",", ":"))}' ;;
 esac""",
     )
-    shell.stub("systemctl", f"printf '%s\\n' {KEPT.replace(' [', '[').split(' CPU')[0]}")
+    shell.stub("systemctl", f"printf '%s\\n' {KEPT.replace('[not set]', '100')}")
     command = podman_report.OBJECTS.replace(units.FOLDER, str(tmp_path / "units"))
     found = PODMAN.parse(shell.lines(command))
     assert found.volumes == (FoundVolume("quaylab-database", {"a": "b"}),)

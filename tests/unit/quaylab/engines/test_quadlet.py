@@ -18,13 +18,15 @@ from tests.unit.shell import Shell
 from tests.unit.states import engine
 
 NAME, SERVICE = CONTAINER.name, f"{CONTAINER.name}.service"
+SHOWN = f"Restart=always\\nFragmentPath={units.generated(NAME)}\\n"
+SHOW = f"test $1 != show || printf '{SHOWN}'"
 
 
 @pytest.fixture
 def host(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     """A shell with Podman, systemd and a generator that accepts every unit."""
     shell.stub("podman", 'test "$1 $2" != "container inspect"')
-    shell.stub("systemctl", ":")
+    shell.stub("systemctl", SHOW)
     shell.stub("generator", "cat $QUADLET_UNIT_DIRS/*.container >/dev/null")
     monkeypatch.setattr(units, "FOLDER", str(tmp_path / "units"))
     monkeypatch.setattr(quadlet, "GENERATOR", "generator")
@@ -47,7 +49,9 @@ def test_a_container_is_a_unit_that_systemd_starts(host: Shell, tmp_path: Path) 
     assert calls == [
         "generator --dryrun",
         f"systemctl unmask --quiet {SERVICE}",
+        f"systemctl unmask --quiet --runtime {SERVICE}",
         "systemctl daemon-reload",
+        f"systemctl show --property=FragmentPath,Restart {SERVICE}",
         f"systemctl stop {SERVICE}",
         f"systemctl reset-failed {SERVICE}",
         f"systemctl restart {SERVICE}",
@@ -83,11 +87,25 @@ def test_a_container_of_another_is_not_replaced(host: Shell, tmp_path: Path) -> 
 
 
 def test_a_service_that_does_not_start_is_reported_with_its_messages(host: Shell) -> None:
-    host.stub("systemctl", "test $1 != restart")
+    host.stub("systemctl", f"{SHOW}; test $1 != restart")
     host.stub("journalctl", "echo 'no such image'")
     done = host.run(_replace(CONTAINER))
     assert done.returncode != 0
     assert "no such image" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("ours", "other"),
+    [(units.SERVICES, "/etc/systemd/system"), ("always", "no")],
+    ids=["another service of the name", "a drop-in"],
+)
+def test_what_precedes_the_unit_is_no_success(host: Shell, ours: str, other: str) -> None:
+    host.stub("systemctl", SHOW.replace(ours, other))
+    done = host.run(_replace(CONTAINER))
+    assert done.returncode != 0
+    assert f"somebody has changed {SERVICE}; take that back: systemctl revert" in done.stderr
+    assert other in done.stderr
+    assert f"systemctl restart {SERVICE}" not in host.calls
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import shlex
 
 import pytest
@@ -26,8 +27,10 @@ def _read(value: str) -> list[str]:
 
 
 def test_a_unit() -> None:
+    text, _, checksum = units.unit(CONTAINER).partition(units.CHECKSUM)
+    assert checksum == f"{hashlib.sha256(text.encode()).hexdigest()}\n"
     assert (
-        units.unit(CONTAINER)
+        text
         == f"""\
 # Quaylab writes this file in each run.
 [Unit]
@@ -129,8 +132,8 @@ def test_the_digest_is_that_of_the_specification() -> None:
         (Mount("/var/lib/quaylab/copied-blobs", "/copied-blobs"), ":z"),
         (Mount("quaylab-database", "/var/lib/pgsql/data"), ""),
         (Mount("quaylab-quay-storage", "/datastorage", read_only=True), ":ro"),
-        (Mount("/dev", "/dev"), ""),
+        (Mount("/srv/ceph/osd0", "/srv/ceph/osd0"), ":z"),
     ],
 )
-def test_only_our_own_folders_are_labelled_at_each_start(mount: Mount, bound: str) -> None:
+def test_volumes_are_not_labelled_at_each_start(mount: Mount, bound: str) -> None:
     assert units.bind(mount) == f"{mount.source}:{mount.target}{bound}"
