@@ -38,7 +38,8 @@ class Member:
 
     @property
     def follows(self) -> bool:
-        return self.role != "leader" and self.state in ("streaming", "running")
+        """Whether it copies what the leader writes. One that is only ``running`` does not."""
+        return self.role != "leader" and self.state == "streaming"
 
     @property
     def is_synchronous(self) -> bool:

@@ -123,7 +123,8 @@ def hold_commands(each: Host, nodes: Iterable[Node]) -> tuple[str, str]:
     """Return the shell commands by which a balancer's HAProxy takes part in a hold of new
     connections, and ends it: it closes each open one with its next answer, and asks no node for its
     health, since all say that they are ill while the database moves."""
-    held, names = haproxy_config.HELD, [f"{haproxy_config.BACKEND}/{node.name}" for node in nodes]
+    held = f"{balancer.DIRECTORY}/{haproxy_config.HELD}"
+    names = [f"{haproxy_config.BACKEND}/{node.name}" for node in nodes]
     begin = (f"add acl {held} held", *(f"disable health {name}" for name in names))
     end = (f"clear acl {held}", *(f"enable health {name}" for name in names))
     return _execute(each, begin), _execute(each, end)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
@@ -32,8 +33,8 @@ from quaylab.services.postgresql import PostgreSQL
 
 CONTROL = f"patronictl -c {patroni_config.CONFIGURATION}"
 REFUSES_PASSWORD = exec_with_environment(PostgreSQL.refuses_password)
-# patronictl ends well even so.
-REFUSED = "failed, details:"
+# patronictl ends well even so. What it doesn't know after 20 s ("status unknown") may still come.
+REFUSED = re.compile(r"failed, details: (4\d\d|503, (Switch|Fail)over failed)")
 # Seconds for a switchover, for routers to notice it, and for a member to load its files.
 SWITCHOVER, NOTICE, RELOAD = 60, 15, 30
 
@@ -320,7 +321,7 @@ def _switch(
     done, output = host.run_shell_command(
         StringCommand(host_engine().execute(CONTAINER, command)), **connector_arguments(host)
     )
-    if done and REFUSED not in output.stdout:
+    if done and not REFUSED.search(output.stdout):
         found = _wait(host, lambda at: at.leader is not None and is_wanted(at.leader), SWITCHOVER)
         if found:
             return found.leader
@@ -346,10 +347,18 @@ def await_member(state: State, host: Host, plan: Plan) -> bool:
     seconds = plan.settings.health_timeout
     if _wait(host, lambda at: bool(at.own and (at.own.leads or at.own.follows)), seconds):
         return True
+    found = _now(host)
+    remedy = f"see: {host_engine().logs(CONTAINER)}"
+    if found and found.own and found.own.state == "running":
+        # As after a long absence, when the leader has no longer what it misses.
+        again = host_engine().execute(
+            CONTAINER, f"{CONTROL} reinit {patroni_config.SCOPE} {found.name} --force"
+        )
+        remedy += f"; if it lacks what the leader has dropped, copy all of it again: {again}"
     return complain(
         host,
         f"{host.name} neither leads nor follows the database after {seconds} s: "
-        f"{_members(_now(host))}; see: {host_engine().logs(CONTAINER)}",
+        f"{_members(found)}; {remedy}",
     )
 
 

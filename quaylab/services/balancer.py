@@ -216,6 +216,7 @@ def reloadable_files(context: Context, host: str) -> tuple[ManagedFile, ...]:
     contents = {
         haproxy_config.CERTIFICATE: registry,
         haproxy_config.AUTHORITY: trusted,
+        haproxy_config.HELD: "",
         haproxy_config.CONFIGURATION: configuration,
     }
     return tuple(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 # Seconds: open connections have PATIENCE to end; after LONGEST new ones are let in, even if the run
 # was killed: many clients wait for 30 s. A move takes up to 6 after the open ones have ended.
 PATIENCE, LONGEST = 5, 20
+PREFIX = "quaylab-hold-"
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,10 @@ class Hold:
 
     @property
     def _late_end(self) -> str:
-        """If the hold has ended, another one may have begun, in which HAProxy takes part."""
-        return f"{self._release} && {self.end_in_haproxy}"
+        """Another hold may have begun since, in which HAProxy takes part."""
+        rules = "iptables --wait --list-rules INPUT; nft list tables"
+        another = f"{{ {rules}; }} 2>/dev/null | grep --quiet {PREFIX}"
+        return f"{self._release} && ! {{ {another}; }} && {self.end_in_haproxy}"
 
     @property
     def _release(self) -> str:
@@ -115,4 +118,4 @@ class Hold:
 
     @property
     def _unit(self) -> str:
-        return f"quaylab-hold-{self.name}"
+        return f"{PREFIX}{self.name}"

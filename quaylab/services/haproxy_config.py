@@ -11,15 +11,15 @@ from collections.abc import Iterable
 
 from quaylab.services.quay_nodes import Node
 
-# Its files, in the container and on the host.
+# Its files, in the container and on the host. The last one is an empty list, to which HAProxy's
+# memory adds an entry while new connections are held (connection_hold.py).
 CERTIFICATE, AUTHORITY, CONFIGURATION = "registry.pem", "trusted.pem", "haproxy.cfg"
+HELD = "held"
 # In the container, for root alone; the server states are written there before a reload.
 SOCKET, STATES = "/run/haproxy-admin.sock", "/run/haproxy-states"
 # The balancer's own health and metrics, on its host's loopback only.
 HEALTH = "/healthy"
 BACKEND = "quay"
-# A list that has an entry while new connections are held (connection_hold.py), and is else empty.
-HELD = "virt@held"
 # Manifests are small. One that fits can be sent to another node if the first one fails.
 BUFFER = 65536
 
@@ -99,7 +99,7 @@ frontend https
     http-request set-header X-Forwarded-For %[src]
     http-request set-header X-Forwarded-Proto https
     # While new connections are held, each answer is the last one of its connection.
-    http-after-response set-header Connection close if {{ str(held) -f {HELD} }}
+    http-after-response set-header Connection close if {{ str(held) -f {directory}/{HELD} }}
     default_backend {BACKEND}
 
 frontend http

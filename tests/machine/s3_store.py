@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,7 +67,14 @@ def s3_store(machine: Machine, folder: Path) -> Iterator[Store]:
     file = certificate(folder, address)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     application = DomainDispatcherApplication(create_backend_app)
-    server = make_server(address, 0, application, threaded=True, ssl_context=(str(file), str(file)))
+    server = make_server(address, 0, application, threaded=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(file)
+    # In the connection's own thread: a client that is cut off would keep all others waiting.
+    server.socket = context.wrap_socket(
+        server.socket, server_side=True, do_handshake_on_connect=False
+    )
+    server.ssl_context = context
     serving = threading.Thread(target=server.serve_forever, daemon=True)
     serving.start()
     # The machines get the certificate without its key.

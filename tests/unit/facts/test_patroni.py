@@ -83,9 +83,9 @@ def test_the_leaders_own_answer() -> None:
         ("quorum_standby", "streaming", False, True, True),
         # It has everything no more, but Patroni has not noticed yet.
         ("quorum_standby", "stopped", False, False, False),
-        ("sync_standby", "running", False, True, False),
+        ("sync_standby", "running", False, False, False),
         ("replica", "streaming", False, True, False),
-        ("replica", "running", False, True, False),
+        ("replica", "running", False, False, False),
         ("replica", "creating replica", False, False, False),
         ("replica", "in archive recovery", False, False, False),
         ("replica", "start failed", False, False, False),

@@ -225,10 +225,10 @@ def test_hold_commands(store: Store) -> None:
     """What begins a hold is taken back by what ends it."""
     plan = balanced.made(store)
     begin, end = balancers.hold_commands(FakeHost({}, LB1), plan.nodes[:1])  # type: ignore[arg-type]
-    server = "quay/quay1.example.com"
+    server, held = "quay/quay1.example.com", "/etc/quaylab/balancer/held"
     for script, commands in (
-        (begin, ("add acl virt@held held", f"disable health {server}")),
-        (end, ("clear acl virt@held", f"enable health {server}")),
+        (begin, (f"add acl {held} held", f"disable health {server}")),
+        (end, (f"clear acl {held}", f"enable health {server}")),
     ):
         assert script == DOCKER.execute(CONTAINER, "; ".join(map(balancer.ask, commands)))
 

@@ -388,11 +388,28 @@ def test_a_leader_without_a_successor_is_not_replaced(site: Site) -> None:
     assert patroni.SWITCHOVER <= site.slept < patroni.SWITCHOVER + 2
 
 
-def test_a_switchover_that_patroni_refuses(site: Site) -> None:
-    site.refusal = "Switchover failed, details: 412, no good candidates have been found"
+@pytest.mark.parametrize(
+    "details", ["412, no good candidates have been found", "503, Switchover failed"]
+)
+def test_a_switchover_that_patroni_refuses(site: Site, details: str) -> None:
+    site.refusal = f"Switchover failed, details: {details}"
     assert not site.call(ONE, patroni.hand_over)
     assert site.complaint == f"no other member takes over: {site.refusal}"
     assert site.slept < 1
+
+
+def test_a_switchover_for_which_patronictl_does_not_wait_to_its_end(site: Site) -> None:
+    """After 20 s it says that it failed, while the leader may still be writing a checkpoint."""
+    site.refusal = "Switchover failed, details: 503, Switchover status unknown"
+    members = site.members
+    assert members
+
+    def later() -> None:
+        if site.slept > 10:
+            members.update({ONE: SYNCHRONOUS, TWO: LEADER})
+
+    site.later = later
+    assert site.call(ONE, patroni.hand_over)
 
 
 def test_the_leader_loads_its_files_before_it_hands_over(site: Site) -> None:
@@ -449,7 +466,7 @@ def test_one_switchover_is_enough_to_replace_all_members(site: Site) -> None:
     assert site.events == [f"{ONE}: switchover --leader {ONE}"]
 
 
-@pytest.mark.parametrize("member", [LEADER, SYNCHRONOUS, REPLICA, Member("replica", "running", 5)])
+@pytest.mark.parametrize("member", [LEADER, SYNCHRONOUS, REPLICA])
 def test_a_member_that_leads_or_follows_is_there(site: Site, member: Member) -> None:
     assert site.members
     site.members[TWO] = member
@@ -477,6 +494,15 @@ def test_a_member_that_does_not_come(
         f"logs {CONTAINER}"
     )
     assert seconds <= site.slept < seconds + 2
+
+
+def test_a_member_that_copies_nothing_is_not_there(site: Site) -> None:
+    """Patroni runs it, and the leader has dropped what it lacks."""
+    assert site.members
+    site.members[THREE] = Member("replica", "running", 900 * 1024**2)
+    assert not site.call(THREE, patroni.await_member)
+    assert f"{THREE} replica, running, 900.0 MiB behind" in site.complaint
+    assert site.complaint.endswith(f"reinit quaylab {THREE} --force'")
 
 
 # --- passwords of the roles ---

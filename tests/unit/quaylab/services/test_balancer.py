@@ -252,6 +252,7 @@ def test_files_are_roots_alone() -> None:
         "/etc/quaylab/balancer/ask-haproxy": (0, 0o500),
         "/etc/quaylab/balancer/registry.pem": (0, 0o400),
         "/etc/quaylab/balancer/trusted.pem": (0, 0o400),
+        "/etc/quaylab/balancer/held": (0, 0o400),
         "/etc/quaylab/balancer/haproxy.cfg": (0, 0o400),
     }
 
@@ -292,7 +293,7 @@ def test_a_given_certificate_is_for_clients_alone() -> None:
     given = ServerCertificate(f"{certificate}{between.pem}", SecretStr(key), None)
     before = balanced.run()
     after = dataclasses.replace(before, certificate=given)
-    served, trusted, _ = balancer.reloadable_files(after, FIRST)
+    served, trusted, *_ = balancer.reloadable_files(after, FIRST)
     assert served.content == f"{certificate}{between.pem}\n{key}"
     assert trusted.content == before.node_certificate.trusted
 

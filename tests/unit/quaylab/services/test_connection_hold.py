@@ -18,13 +18,14 @@ RULE = (
     f"INPUT --destination {ADDRESS} --protocol tcp --syn --match multiport --dports 443,80 "
     "--match comment --comment quaylab-hold-1f --jump DROP"
 )
+LISTED = "iptables --wait --list-rules INPUT"
 INSERTED, DELETED = f"iptables --wait --insert {RULE}", f"iptables --wait --delete {RULE}"
 
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
     shell = Shell(tmp_path)
-    for name in ("iptables", "docker", "systemctl"):
+    for name in ("iptables", "nft", "docker", "systemctl"):
         shell.stub(name, "")
     # Without systemd: else it would be this machine's.
     shell.stub("systemd-run", "exit 1")
@@ -63,7 +64,17 @@ def test_systemd_ends_it_where_it_runs(shell: Shell) -> None:
     assert shell.run(HOLD.begin).returncode == 0
     options = f"--unit=quaylab-hold-1f --on-active={connection_hold.LONGEST} "
     assert f"{options}--timer-property=AccuracySec=1s sh -c" in shell.calls[0]
-    assert shell.calls[1:] == [DELETED, ENDED, INSERTED, BEGUN]
+    assert shell.calls[1:] == [DELETED, LISTED, "nft list tables", ENDED, INSERTED, BEGUN]
+
+
+@pytest.mark.parametrize("tool", ["iptables", "nft"])
+def test_what_ends_it_leaves_haproxy_to_another_hold(shell: Shell, tool: str) -> None:
+    """The run that began it was killed, and the next one holds connections as well."""
+    shell.stub("systemd-run", 'for last; do :; done; sh -c "$last"')
+    shell.stub(tool, 'case $* in *list*) echo "quaylab-hold-2e" ;; esac')
+    assert shell.run(HOLD.begin).returncode == 0
+    assert DELETED in shell.calls
+    assert ENDED not in shell.calls
 
 
 def test_what_ends_it_later_tells_haproxy_nothing_if_it_has_ended(shell: Shell) -> None:

@@ -96,8 +96,10 @@ def test_a_client_cannot_forge_its_address() -> None:
 
 
 def test_while_new_connections_are_held_each_answer_ends_its_connection() -> None:
-    closing = "http-after-response set-header Connection close if { str(held) -f virt@held }"
-    assert closing in _section("frontend https")
+    held = "{ str(held) -f /etc/quaylab/balancer/held }"
+    assert f"http-after-response set-header Connection close if {held}" in _section(
+        "frontend https"
+    )
 
 
 def test_only_what_changes_nothing_or_is_a_manifest_is_sent_twice() -> None:
