@@ -13,7 +13,7 @@ from pyinfra.connectors.local import LocalConnector
 from facts.engines import host_engine
 from operations.runtime.commands import complain, connector_arguments, refusals
 from operations.runtime.waiting import wait
-from operations.services import nodes, patroni, virtual_address
+from operations.services import cephadm, nodes, patroni, virtual_address
 from quaylab.plan import Plan
 from quaylab.problems import refuse
 
@@ -31,11 +31,13 @@ TIMEOUT = 900
 def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
     """Reboot a machine: first another one holds the address and leads the database, and the
     balancers leave its nodes out; at the end its services are healthy and its nodes get requests
-    again.
+    again. Ceph has all copies before and after.
 
     + plan: the run's plan
     """
-    mine = nodes.drainable_nodes(plan, host.name)
+    mine, is_cephs = nodes.drainable_nodes(plan, host.name), cephadm.is_host(plan, host.name)
+    if is_cephs:
+        yield FunctionCommand(cephadm.await_whole, (plan,), {})
     if host.name in plan.topology.balancers:
         yield FunctionCommand(virtual_address.fail_over, (plan,), {})
     if host.name in plan.topology.members:
@@ -48,6 +50,9 @@ def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
             yield StringCommand(
                 host_engine().wait_until_healthy(workload.container, plan.settings.health_timeout)
             )
+    if is_cephs:
+        yield cephadm.await_gateway(plan, host.name)
+        yield FunctionCommand(cephadm.await_whole, (plan,), {})
     if host.name in plan.topology.members:
         yield FunctionCommand(patroni.await_member, (plan,), {})
         yield FunctionCommand(patroni.await_successor, (plan,), {})

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator
 
-from pyinfra import host
-from pyinfra.api import QuoteString, StringCommand, operation
+from pyinfra import host, inventory
+from pyinfra.api import Host, QuoteString, State, StringCommand, operation
 
 from facts.ceph import AUTHORIZED_KEYS, Ceph, Cephadm, CephadmState
-from facts.engines import host_engine
-from operations.runtime.commands import apt_install, fail, quoted
+from facts.engines import engine_of, host_engine
+from operations.runtime.commands import (
+    apt_install,
+    complain,
+    fail,
+    inventory_arguments,
+    quoted,
+)
 from operations.runtime.observation import ask
+from operations.runtime.waiting import wait
 from quaylab.paths import CEPH_NOTE, VAR
 from quaylab.plan import Plan
 from quaylab.services import ceph, cephadm
@@ -120,10 +128,16 @@ def serving(plan: Plan) -> Generator[StringCommand]:
     if state and state.daemons.get("rgw") and state.daemons.get("osd"):
         host.noop(f"{state.health}: {', '.join(f'{n} {k}' for k, n in state.daemons.items())}")
         return
+    yield await_gateway(plan, host.name)
+
+
+def await_gateway(plan: Plan, name: str) -> StringCommand:
+    """Return the command that waits, on a host of Ceph's, until the gateway there answers."""
+    shell = ceph.shell(plan.settings, plan.topology, host_engine())
     status = " ".join((*shell, "ceph", "status"))
     timeout = plan.settings.health_timeout
-    address = f"{plan.topology.addresses[host.name]}/{gateway_port(plan.settings)}"
-    yield StringCommand(
+    address = f"{plan.topology.addresses[name]}/{gateway_port(plan.settings)}"
+    return StringCommand(
         f"end=$(($(date +%s) + {timeout}));",
         # The gateway listens once it has read its pools.
         "until timeout 5 bash -c", QuoteString(f"</dev/tcp/{address}"),
@@ -133,6 +147,40 @@ def serving(plan: Plan) -> Generator[StringCommand]:
         fail(f"Ceph's gateway does not answer (health_timeout: {timeout} s); has it OSDs?"),
         "; fi; sleep 2; done",
     )  # fmt: skip
+
+
+def await_whole(state: State, host: Host, plan: Plan) -> bool:
+    """Wait until the cluster can do without any one of its hosts: all monitors agree, all OSDs are
+    up, and every object has all its copies."""
+    admin = ceph.admin_host(plan.topology)
+    if admin is None or admin not in plan.machines:
+        return complain(host, f"Ceph is asked on {admin}, which takes no part in this run")
+    asked, timeout = inventory.get_host(admin), plan.settings.health_timeout
+    missing = wait(lambda: _missing(asked, plan), timeout, until=lambda found: found == "", pause=2)
+    return missing == "" or complain(
+        host,
+        f"Ceph can't do without {host.name}: for {timeout} s, {missing}; see on {admin}: "
+        "cephadm shell -- ceph status",
+    )
+
+
+def _missing(asked: Host, plan: Plan) -> str:
+    """Return what a cluster lacks; empty: nothing."""
+    shell = ceph.shell(plan.settings, plan.topology, engine_of(asked))
+    words = quoted(*shell, "ceph", "--connect-timeout=10", "--format=json", "status")
+    done, output = asked.run_shell_command(
+        StringCommand(words, "2>/dev/null"), **inventory_arguments(asked)
+    )
+    line = next((each for each in output.stdout_lines if each.startswith("{")), None)
+    if not done or line is None:
+        return "it does not answer"
+    return ", ".join(cephadm.missing(json.loads(line)))
+
+
+def is_host(plan: Plan, name: str) -> bool:
+    """Whether cephadm's daemons run on a host."""
+    hosts = plan.topology.hosts["ceph"]
+    return name in hosts and not ceph.runs_in_container(hosts)
 
 
 @operation()

@@ -145,6 +145,22 @@ def names_to_apply(wanted: Sequence[Specification], found: Sequence[Specificatio
     ]
 
 
+def missing(status: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a cluster lacks by its ``ceph status --format=json``: monitors, OSDs, copies."""
+    osds, groups = status["osdmap"], status["pgmap"]
+    clean = [
+        each["count"]
+        for each in groups.get("pgs_by_state", [])
+        if each["state_name"].startswith("active+clean")
+    ]
+    counts = {
+        "monitors agree": (len(status["quorum"]), status["monmap"]["num_mons"]),
+        "OSDs are up": (osds["num_up_osds"], osds["num_osds"]),
+        "placement groups have all copies": (sum(clean), groups["num_pgs"]),
+    }
+    yield from (f"{n} of {total} {words}" for words, (n, total) in counts.items() if n < total)
+
+
 def _name(specification: Specification) -> str:
     kind = specification.get("service_type", "host")
     name = specification.get("hostname") or specification.get("service_id")

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from quaylab.services import cephadm
 from tests.ceph.test_one_host import timed
 from tests.machine.deployment import Deployment
 from tests.machine.machines import LABEL, Machine, MachineFactory, Operator
@@ -96,6 +97,8 @@ def test_cluster_is_bootstrapped_and_configured_once(lab: Deployment) -> None:
     assert set(services) == {"mon", "mgr", "osd", "rgw"}
     assert services["rgw"]["placement"] == {"hosts": NAMES}
     assert services["rgw"]["spec"]["rgw_frontend_port"] == 7480
+    # Without OSDs all of them are up.
+    assert not [each for each in cephadm.missing(_ceph(first, "status")) if "OSDs" in each]
 
     with timed("planned again"):
         again = {

@@ -21,7 +21,7 @@ from operations.runtime import waiting
 from operations.services import patroni
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
-from tests.unit import balanced, clustered
+from tests.unit import balanced, clustered, fronted
 from tests.unit.clustered import HOSTS, ONE, THREE, TWO
 from tests.unit.fake_host import FakeHost, text
 from tests.unit.shell import Shell
@@ -138,6 +138,9 @@ def _steps(site: Site, name: str) -> list[str]:
             words.append(command.function.__name__)
             continue
         assert isinstance(command, StringCommand)
+        if "gateway does not answer" in text(command):
+            words.append("gateway")
+            continue
         found = WAITS.search(text(command))
         assert found
         words.append(f"wait {found[1].removeprefix(chr(39)).removeprefix('quaylab-')}")
@@ -211,6 +214,13 @@ def test_a_machine_hands_over_only_what_it_does(store: Store, use: Any) -> None:
     assert _steps(site, balanced.DATA) == ["_reboot", "wait database", "wait redis"]
     assert _steps(site, balanced.BALANCERS[0]) == ["fail_over", "_reboot", "wait balancer"]
     assert _steps(site, balanced.QUAYS[0]) == ["withdraw", "_reboot", "wait quay", "put_back"]
+
+
+def test_ceph_has_all_copies_before_and_after(store: Store, use: Any) -> None:
+    """Cephadm's daemons are no workloads of ours, and start after the machine answers."""
+    site = use(fronted.made(store))
+    steps = _steps(site, "ceph2.example.com")
+    assert steps == ["await_whole", "_reboot", "gateway", "await_whole"]
 
 
 def test_the_only_node_is_not_withdrawn(lab: Plan, use: Any) -> None:

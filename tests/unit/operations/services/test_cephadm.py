@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from pyinfra.api import FunctionCommand
 
 from facts.ceph import Ceph, Cephadm, CephadmState, CephState
+from operations.runtime import waiting
 from operations.services import cephadm as operations
 from quaylab import plan
 from quaylab.paths import CEPH_NOTE
@@ -175,3 +179,84 @@ def test_teardown_stops_and_purge_removes(lab: Plan) -> None:
     _, remove = _on(DONE).shell(operations.removed, plan=lab)
     assert "--zap-osds" in remove
     assert _on(NOTHING).operate(operations.removed, plan=lab) == []
+
+
+# --- a host's reboot ---
+
+WHOLE = {
+    "quorum": [0, 1, 2],
+    "monmap": {"num_mons": 3},
+    "osdmap": {"num_osds": 3, "num_up_osds": 3},
+    "pgmap": {
+        "num_pgs": 33,
+        "pgs_by_state": [
+            {"state_name": "active+clean", "count": 32},
+            {"state_name": "active+clean+scrubbing", "count": 1},
+        ],
+    },
+}
+DEGRADED = {
+    "quorum": [0, 1],
+    "monmap": {"num_mons": 3},
+    "osdmap": {"num_osds": 3, "num_up_osds": 2},
+    "pgmap": {
+        "num_pgs": 33,
+        "pgs_by_state": [
+            {"state_name": "active+clean", "count": 20},
+            {"state_name": "active+undersized+degraded", "count": 13},
+        ],
+    },
+}
+
+
+@pytest.fixture
+def hosts(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeHost]:
+    """Ceph's hosts; time passes while one waits."""
+    hosts = {name: FakeHost(name=name) for name in NAMES}
+    slept = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append)
+    monkeypatch.setattr(waiting, "time", clock)
+    monkeypatch.setattr(
+        operations, "inventory", SimpleNamespace(get_host=hosts.__getitem__), raising=True
+    )
+    monkeypatch.setattr(operations, "inventory_arguments", lambda host: {})
+    return hosts
+
+
+def _await_whole(lab: Plan, hosts: dict[str, FakeHost]) -> bool:
+    return hosts["ceph1"].call(FunctionCommand(operations.await_whole, (lab,), {}))
+
+
+def test_a_cluster_that_has_all_copies_can_do_without_a_host(
+    lab: Plan, hosts: dict[str, FakeHost]
+) -> None:
+    hosts["ceph0"].shell_output = (True, ["Inferring fsid", json.dumps(WHOLE)])
+    assert _await_whole(lab, hosts)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (
+            (True, [json.dumps(DEGRADED)]),
+            "2 of 3 monitors agree, 2 of 3 OSDs are up, 20 of 33 placement groups have all copies",
+        ),
+        ((True, []), "it does not answer"),
+        ((False, [json.dumps(WHOLE)]), "it does not answer"),
+    ],
+    ids=["degraded", "no answer", "failed"],
+)
+def test_a_cluster_that_needs_the_host(
+    lab: Plan, hosts: dict[str, FakeHost], answer: tuple[bool, list[str]], reason: str
+) -> None:
+    hosts["ceph0"].shell_output = answer
+    assert not _await_whole(lab, hosts)
+    (message,) = hosts["ceph1"].messages
+    assert f"Ceph can't do without ceph1: for {lab.settings.health_timeout} s, {reason}" in message
+    assert message.endswith("see on ceph0: cephadm shell -- ceph status")
+
+
+def test_ceph_is_asked_on_its_first_host(lab: Plan, hosts: dict[str, FakeHost]) -> None:
+    machines = {name: each for name, each in lab.machines.items() if name != "ceph0"}
+    assert not _await_whole(dataclasses.replace(lab, machines=machines), hosts)
+    assert "Ceph is asked on ceph0, which takes no part" in hosts["ceph1"].messages[0]
