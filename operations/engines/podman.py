@@ -59,7 +59,9 @@ def proxy_set(settings: Settings) -> Generator[StringCommand]:
         else:
             host.noop("no proxy is set")
         return
-    wanted = ManagedFile(PROXY_FILE, f"[engine]\nenv = {json.dumps(variables)}\n")
+    # Added to what the host's own containers.conf has there.
+    entries = ", ".join([*map(json.dumps, variables), "{append=true}"])
+    wanted = ManagedFile(PROXY_FILE, f"[engine]\nenv = [{entries}]\n")
     yield from files.present._inner(files=[wanted])
 
 

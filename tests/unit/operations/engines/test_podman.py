@@ -65,7 +65,8 @@ def test_the_proxy_is_in_a_file_for_podman() -> None:
     (command,) = FakeHost().operate(podman.proxy_set, settings=wanted)
     assert podman.PROXY_FILE in str(command)
     content = base64.b64decode(stdin(command)).decode()
-    assert content == f'[engine]\nenv = ["HTTPS_PROXY={PROXY}", "NO_PROXY=localhost"]\n'
+    entries = f'"HTTPS_PROXY={PROXY}", "NO_PROXY=localhost", {{append=true}}'
+    assert content == f"[engine]\nenv = [{entries}]\n"
 
 
 def test_only_our_own_proxy_is_removed() -> None:
