@@ -74,6 +74,18 @@ DRIFTS = {
         (REDIS,),
         replaced=("quaylab-redis",),
     ),
+    "a unit edited beside its labels, and its container started from it": Drift(
+        shell(
+            f"sed -i 's/^Pull=.*/&\\nPodmanArgs=--privileged/' {REDIS_UNIT}",
+            "systemctl daemon-reload",
+            "systemctl restart quaylab-redis",
+        ),
+        (REDIS,),
+        replaced=("quaylab-redis",),
+    ),
+    "services masked until the next reboot": Drift(
+        shell("systemctl mask --runtime quaylab-database quaylab-redis"), (DATABASE, REDIS)
+    ),
     "a unit and its container removed": Drift(
         shell(
             f"rm {REDIS_UNIT}; systemctl stop quaylab-redis; systemctl daemon-reload",
@@ -159,6 +171,28 @@ def test_a_unit_that_is_not_ours_is_refused(registry: Registry) -> None:
     assert registry.changed() == [REDIS]
     del before["quaylab-redis"]
     assert starts(machine).items() > before.items()
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "mkdir -p {0}.d && printf '[Service]\\nRestart=no\\n' >{0}.d/override.conf",
+        "systemctl cat quaylab-redis >{0}",
+    ],
+    ids=["a drop-in", "a service of the same name"],
+)
+def test_what_precedes_a_unit_is_told_and_left_alone(registry: Registry, override: str) -> None:
+    machine, before = registry.machine, starts(registry.machine)
+    path = "/etc/systemd/system/quaylab-redis.service"
+    machine.run(f"{override.format(path)} && systemctl daemon-reload")
+    assert registry.planned() == [REDIS]
+    refused = registry.lab.run()
+    assert refused.returncode != 0
+    assert "somebody has changed quaylab-redis.service; take that back" in refused.output
+    assert machine.run(f"ls -d {path}*").stdout
+    machine.run("systemctl revert quaylab-redis.service")
+    assert registry.changed() == []
+    assert starts(machine) == before
 
 
 def test_image_removed_while_its_container_runs(registry: Registry) -> None:
