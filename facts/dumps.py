@@ -21,7 +21,7 @@ MYSQL = (
     "mysql --user=root --skip-column-names --raw --execute=\"SELECT CONCAT('size ', "
     "CAST(COALESCE(SUM(data_length + index_length), 0) AS UNSIGNED)) "
     "FROM information_schema.tables WHERE table_schema = '{database}'; "
-    "SELECT CONCAT('revision ', version_num) FROM {database}.alembic_version\""
+    "SELECT CONCAT('revision ', version_num) FROM \\`{database}\\`.alembic_version\""
 )
 QUERIES = {"postgresql": POSTGRESQL, "mysql": MYSQL}
 

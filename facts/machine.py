@@ -27,9 +27,10 @@ from quaylab.paths import (
 SECTION = "engine"
 # One wide command instead of ten narrow ones: a fact costs a round trip.
 COMMAND = r"""
-# pyinfra reads UTF-8 only. A file without even a line's end is what a power cut left: no note.
+# pyinfra reads UTF-8 only. A file without even a line's end is what a power cut left: no note. One
+# that is longer is none of ours.
 note() {
-  test -s "$1" && LC_ALL=C tr -c '\12\40-\176' '?' <"$1"
+  test -s "$1" && head -c 4096 "$1" | LC_ALL=C tr -c '\12\40-\176' '?'
 }
 printf 'uid %s\n' "$(id -u)"
 printf 'os %s\n' "$(. /etc/os-release 2>/dev/null; echo "${ID:-}|${VERSION_ID:-}|${ID_LIKE:-}")"

@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 
 from pyinfra.api import StringCommand
-from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
 from facts.engines import host_engine
@@ -16,7 +15,8 @@ from quaylab.services.quay import HEALTH_URL
 
 @dataclass(frozen=True)
 class QuayState:
-    """A node's version, and the health of the services that ``/health/instance`` checks."""
+    """A node's version, and the health of the services that ``/health/instance`` checks, which are
+    none if it does not answer."""
 
     version: str
     services: dict[str, bool]
@@ -45,7 +45,8 @@ class Quay(FactBase[QuayState | None]):
         if not version:
             return None
         try:
-            services = json.loads("".join(answer))["data"]["services"] if answer else {}
-        except (ValueError, KeyError) as error:
-            raise FactProcessError(f"Quay's health can't be read: {error}") from error
+            services = json.loads("".join(answer))["data"]["services"]
+        except (ValueError, LookupError, TypeError):
+            # Its nginx has a page of its own for when Quay is starting, or has died behind it.
+            services = {}
         return QuayState(version, services)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pyinfra.api import QuoteString, StringCommand
@@ -35,13 +36,15 @@ class Name(FactBase[NameState]):
 
 
 class BundleHolds(FactBase[bool]):
-    """Whether a CA bundle has a line of a certificate, and so the certificate."""
+    """Whether a CA bundle has all of some certificates, given as the base64 in their PEM."""
 
-    def command(self, bundle: str, line: str) -> StringCommand:
+    def command(self, bundle: str, bodies: Iterable[str]) -> StringCommand:
         return StringCommand(
-            "if grep --quiet --fixed-strings", QuoteString(line), bundle, "2>/dev/null;",
-            "then echo yes; fi",
-        )  # fmt: skip
+            f"found=$(tr -d ' \\r\\n' <{bundle} 2>/dev/null); for body in",
+            *map(QuoteString, bodies),
+            "no-more; do test $body != no-more || echo yes;",
+            'printf %s "$found" | grep --quiet --fixed-strings -e "$body" || break; done',
+        )
 
     @staticmethod
     def default() -> bool:

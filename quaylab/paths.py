@@ -18,6 +18,8 @@ REGISTRY_NOTE = f"{VAR}/registry"
 ENGINE_NOTE = f"{VAR}/engine"
 # A file for each image that a host fetched: its identity at that time.
 IMAGE_NOTES = f"{VAR}/images"
+# Where an archive of images stands while it is loaded.
+IMAGE_ARCHIVES = f"{VAR}/image-archives"
 # On the first of several Ceph hosts: the id of the cluster that was bootstrapped there.
 CEPH_NOTE = f"{VAR}/ceph-cluster"
 

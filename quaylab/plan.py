@@ -399,9 +399,10 @@ def _assemble(
 ) -> Plan:
     given = None
     if settings.tls_certificate and settings.tls_key:
+        # A deploy has refused what is no text; a teardown, for example, needs none of it.
         given = ServerCertificate(
-            settings.tls_certificate.read_text(),
-            SecretStr(settings.tls_key.read_text()),
+            settings.tls_certificate.read_text(errors="replace"),
+            SecretStr(settings.tls_key.read_text(errors="replace")),
             None,
         )
     if given and not layout.balancers:

@@ -1,7 +1,8 @@
 """Undo an upgrade: replace the database's content by a dump from before it.
 
 What was pushed since the dump is lost. Quay is stopped until the deploy that the run prints as its
-last line. `--data restore=NAME` chooses another dump than the newest. A database that runs
+last line. `--data restore=NAME` chooses another dump than the newest, or than the one that a killed
+run has begun to restore. A database that runs
 elsewhere is restored with its provider's tools; this task only notes its version from
 `database_backup`. After a killed run, run the task again to complete it.
 """
@@ -31,7 +32,9 @@ if host.name in plan.topology.quay:
     files.present(
         name="Record that the database is being restored",
         files=[
-            schema_version.note(schema_version.restoring_note(dump.name if dump else "a backup"))
+            schema_version.note(
+                schema_version.restoring_note(dump.name if dump else schema_version.BACKUP)
+            )
         ],
     )
 

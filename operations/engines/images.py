@@ -15,7 +15,7 @@ from operations.runtime.commands import encoded, fail, one_at_a_time, quoted, re
 from operations.runtime.observation import ask_each
 from quaylab.checks.fetched_images import note, note_path, problems
 from quaylab.images import Image, base_image, context_archive
-from quaylab.paths import IMAGE_NOTES
+from quaylab.paths import IMAGE_ARCHIVES
 from quaylab.settings.loading import Settings
 
 
@@ -80,13 +80,14 @@ def _pull(image: Image, settings: Settings) -> StringCommand:
 
 def _load(missing: list[Image], settings: Settings) -> Generator[PyinfraCommand]:
     assert settings.image_archive is not None  # checked with the plan
-    archive = f"{IMAGE_NOTES}/archive.tar"
-    yield StringCommand(f"mkdir -p {IMAGE_NOTES}")
+    archive = f"{IMAGE_ARCHIVES}/archive.tar"
+    # What a killed run has left goes first.
+    yield StringCommand(f"rm -rf {IMAGE_ARCHIVES} && mkdir -p {IMAGE_ARCHIVES}")
     yield FileUploadCommand(str(settings.image_archive), archive)
     # Under a unique name, so that a killed run's command doesn't remove this run's file.
     yield StringCommand(
         f"own={archive}.$$; mv {archive} $own && {host_engine().load('$own')}; loaded=$?;",
-        "rm -f $own; exit $loaded",
+        f"rm -f $own; rmdir {IMAGE_ARCHIVES} 2>/dev/null; exit $loaded",
     )
     for image in missing:
         names = " ".join(each.reference for each in missing)

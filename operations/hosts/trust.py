@@ -18,6 +18,7 @@ from quaylab.checks import ownership
 from quaylab.hosts.machine import Machine
 from quaylab.model import ManagedFile
 from quaylab.plan import Plan
+from quaylab.secrets import certificates
 
 MARK = "# quaylab"
 
@@ -77,22 +78,21 @@ def remove_ca(path: str) -> StringCommand:
 
 @operation()
 def authority_trusted(machine: Machine, authority: Path) -> Generator[StringCommand]:
-    """Let the whole host trust a CA, for downloads through a proxy that intercepts TLS.
+    """Let the whole host trust CAs, for downloads through a proxy that intercepts TLS.
 
     + machine: the host
-    + authority: the CA's PEM file on this machine
+    + authority: the CAs' PEM file on this machine
     """
-    pem = authority.read_text()
     if machine.debian_family:
         anchor = "/usr/local/share/ca-certificates/quaylab-company.crt"
         update = "update-ca-certificates"
     else:
         anchor = "/etc/pki/ca-trust/source/anchors/quaylab-company.crt"
         update = "update-ca-trust"
-    # One line of its content is enough to identify a certificate.
-    line = pem.partition("-----BEGIN CERTIFICATE-----")[2].split()[1]
-    if ask(BundleHolds, bundle=machine.ca_bundle, line=line):
+    # Whole ones: a renewed CA has many lines of the one before.
+    bodies = [certificates.body(each) for each in certificates.read(authority)]
+    if ask(BundleHolds, bundle=machine.ca_bundle, bodies=bodies):
         host.noop("the company's CA is trusted")
         return
-    yield files.write(ManagedFile(anchor, pem))
+    yield files.write(ManagedFile(anchor, authority.read_text()))
     yield StringCommand(f"{update} >/dev/null 2>&1")

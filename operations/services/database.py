@@ -49,7 +49,7 @@ def prepared(plan: Plan) -> Generator[StringCommand]:
         if state and state.character_set == "latin1":
             host.noop("the character set is latin1")
         else:
-            statement = f"ALTER DATABASE {settings.database_name} CHARACTER SET latin1"
+            statement = f"ALTER DATABASE `{settings.database_name}` CHARACTER SET latin1"
             yield _mysql(container, statement)
         return
     if state and "pg_trgm" not in state.extensions:

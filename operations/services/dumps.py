@@ -22,10 +22,10 @@ from operations.services import patroni
 from quaylab.checks import host_reports, ownership
 from quaylab.model import ManagedFile
 from quaylab.next_command import next_command
-from quaylab.paths import VAR
+from quaylab.paths import SCHEMA_NOTE, VAR
 from quaylab.plan import Plan, foreign_data
 from quaylab.problems import refuse
-from quaylab.upgrade import dumps
+from quaylab.upgrade import dumps, schema_version
 from quaylab.upgrade.dumps import DIRECTORY, LOCK, REPLACED, SCRATCH, Dump, DumpsState, Upgrade
 from quaylab.versions import is_version
 
@@ -90,7 +90,14 @@ def made(plan: Plan) -> Generator[StringCommand]:
     if found.revision is None:
         yield fail("the database does not answer, or is empty, so it can't be dumped")
         return
-    schema = plan.schema or plan.version
+    schema = plan.schema
+    assert schema is not None  # else it was refused
+    if any(each.has_begun(schema, found.revision) for each in found.dumps):
+        yield fail(
+            f"an upgrade from {schema} has begun to change the schema, so a dump would be of no "
+            "version; deploy it to its end, or restore the dump from before it"
+        )
+        return
     yield from _make(plan, found, replace(plan.upgrade, before=schema, after=schema))
 
 
@@ -104,7 +111,14 @@ def refuse_unfit(plan: Plan) -> None:
             refuse(["database_host: it runs elsewhere; dump it by its provider's means"])
         if patroni.leader(plan) is None:
             refuse(["database: no host that takes part has it, or leads it; nothing was dumped"])
-        if plan.schema and not is_version(plan.schema):
+        if plan.schema is None:
+            refuse(
+                [
+                    f"quay: no host that takes part has a version in {SCHEMA_NOTE}, so a dump "
+                    "would be of none; leave out --limit and --exclude"
+                ]
+            )
+        elif not is_version(plan.schema):
             refuse([f"database: its schema is {plan.schema!r}, so a dump would be of no version"])
         refuse(
             problem
@@ -207,9 +221,9 @@ def choose_dump(plan: Plan) -> tuple[str | None, Dump | None]:
             return None, None
         credentials, path = plan.credentials.fingerprint, str(plan.store.path)
         places = {dump: name for name, state in reported(plan).items() for dump in state.dumps}
-        chosen = dumps.choose(
-            [*places], settings.restore, settings.database_engine, credentials, path
-        )
+        # By default the one that a killed restore has begun with.
+        name = settings.restore or schema_version.being_restored(plan.schema)
+        chosen = dumps.choose([*places], name, settings.database_engine, credentials, path)
         return places[chosen], chosen
 
 

@@ -19,6 +19,11 @@ def option_problems(options: Mapping[str, Any]) -> Iterator[str]:
         if options[name]:
             option = f"--{name.replace('_', '-')}"
             yield f"{option}: leave it out; hosts wait for each other, and one that fails stops all"
+    if options["dry"] and options["yes"]:
+        yield (
+            "--dry: pyinfra plans nothing with --yes, or with PYINFRA_YES in the environment; "
+            "leave that out"
+        )
     for item in options["data"]:
         if item.find("=") < 1:
             yield f"--data: {item} is not KEY=VALUE"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import ssl
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,6 +233,11 @@ def is_signed_by(certificate: str, ca: str) -> bool:
     """Whether a CA issued a certificate; both are PEM."""
     leaf, issuer = (x509.load_pem_x509_certificate(pem.encode()) for pem in (certificate, ca))
     return _is_issuer(issuer, leaf)
+
+
+def body(certificate: x509.Certificate) -> str:
+    """Return what stands between the lines of a PEM certificate, as one line."""
+    return b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()
 
 
 def read(file: Path) -> list[x509.Certificate]:

@@ -62,7 +62,11 @@ class Credentials(ServiceSecrets):
         former.pop(self.superuser_password, None)
         retired = tuple(former)[:RETIRED_PASSWORDS]
         return self.model_copy(
-            update={"superuser_passwords_before": (), "superuser_passwords_retired": retired}
+            update={
+                "superuser_passwords_before": (),
+                "superuser_passwords_retired": retired,
+                "rotation_begun": False,
+            }
         )
 
     def with_former_passwords(self) -> Credentials:
@@ -73,7 +77,7 @@ class Credentials(ServiceSecrets):
         return self.model_copy(update={"superuser_passwords_before": possible})
 
     def plain_values(self) -> dict[str, Any]:
-        """Return the values without SecretStr: texts, lists of texts, or None."""
+        """Return the values without SecretStr: texts, lists of texts, True or False, or None."""
         return {key: _plain(value) for key, value in self}
 
 
@@ -116,11 +120,14 @@ def with_new_passwords(
     Args:
         keys: the passwords to change; keys that encrypt data must not be among them.
     """
-    if credentials.superuser_passwords_before:
+    if credentials.rotation_begun:
         return credentials
     changes: dict[str, Any] = {key: SecretStr(SECRETS[key].make(random)) for key in keys}
     if "superuser_password" in changes:
-        changes["superuser_passwords_before"] = (credentials.superuser_password,)
+        # After a restore, for example, Quay may have an older one than the present one.
+        before = (credentials.superuser_password, *credentials.superuser_passwords_before)
+        changes["superuser_passwords_before"] = tuple(dict.fromkeys(before))
+        changes["rotation_begun"] = True
     return credentials.model_copy(update=changes)
 
 
@@ -256,7 +263,8 @@ class Store:
         return changed or bool(credentials.superuser_passwords_before)
 
     def save(self, credentials: Credentials) -> None:
-        """Replace the file atomically, and write the CA's certificate for clients beside it.
+        """Replace the file atomically, and write the CA's certificate, if there is one, for clients
+        beside it.
 
         Raises:
             OSError: a file can't be written; the old one is unchanged.
@@ -264,6 +272,9 @@ class Store:
         replace(self.path, credentials_file.dump(_values(credentials)), 0o600)
         if credentials.ca_certificate:
             replace(self.ca_path, credentials.ca_certificate, 0o644)
+        else:
+            # A CA that signs nothing here any more.
+            self.ca_path.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove the credentials file and the CA's, once the registry's data is gone."""

@@ -136,6 +136,13 @@ class Database(BackingService):
     def setting_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
         yield from authority_problems(self, settings, settings.database_ca)
         yield from engine(settings).setting_problems(settings)
+        if settings.database_host is None:
+            kind = engine(settings)
+            taken = {"database_name": kind.own_databases, "database_user": (kind.superuser,)}
+            for key, names in taken.items():
+                name = getattr(settings, key)
+                if name in names:
+                    yield f"{key}: {name} is the server's own; set another, such as quay"
         if settings.database_admin and settings.database_host is None:
             yield (
                 "database_admin: is for a database that runs elsewhere, and database_host isn't "

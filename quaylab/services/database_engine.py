@@ -25,6 +25,8 @@ class DatabaseEngine(ABC):
         scheme: the scheme of Quay's DB_URI.
         packaged: name and version of Debian 13's package, as in ``images/``.
         numbers_of_major: how many numbers of a version name the format of its data.
+        own_databases: databases that every server has for itself.
+        superuser: the user that a server of ours has besides Quay's.
     """
 
     port: ClassVar[int]
@@ -37,6 +39,8 @@ class DatabaseEngine(ABC):
     scheme: ClassVar[str]
     packaged: ClassVar[tuple[str, str]]
     numbers_of_major: ClassVar[int]
+    own_databases: ClassVar[tuple[str, ...]]
+    superuser: ClassVar[str]
 
     @abstractmethod
     def image(self, settings: Settings) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from quaylab.services.database_engine import DatabaseEngine
 from quaylab.settings.types import ImageName, Section
+
+LONGEST_USER = 32
 
 if TYPE_CHECKING:
     from quaylab.settings.loading import Settings
@@ -34,9 +37,18 @@ class MySQL(DatabaseEngine):
     packaged = ("mariadb", "11.8")
     # A minor release (8.4) can't read the data of the previous one (8.0).
     numbers_of_major = 2
+    own_databases = ("mysql", "sys", "information_schema", "performance_schema")
+    superuser = "root"
 
     def image(self, settings: Settings) -> str:
         return settings.mysql_image
+
+    def setting_problems(self, settings: Settings) -> Iterator[str]:
+        if len(settings.database_user) > LONGEST_USER:
+            yield (
+                f"database_user: {settings.database_user} has more than the {LONGEST_USER} "
+                "characters that MySQL takes; set a shorter one, such as quay"
+            )
 
     def tls(self, authority: str) -> dict[str, Any]:
         return {"ssl": {"ca": authority}}

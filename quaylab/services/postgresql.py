@@ -40,6 +40,8 @@ class PostgreSQL(DatabaseEngine):
     packaged = ("postgresql", "17")
     # A minor release (15.4) reads its major's data.
     numbers_of_major = 1
+    own_databases = ("postgres", "template0", "template1")
+    superuser = "postgres"
 
     def image(self, settings: Settings) -> str:
         return settings.postgresql_image

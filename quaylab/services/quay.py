@@ -132,6 +132,8 @@ class QuaySecrets(BaseModel):
     # Passwords that Quay may still have, the likeliest first, until the new one is confirmed: a run
     # may be killed before Quay gets a password, or before that is recorded here.
     superuser_passwords_before: tuple[SecretStr, ...] = ()
+    # Whether a rotation has begun, and Quay is not known to have the new password.
+    rotation_begun: bool = False
     # Passwords that Quay had, the latest first: a restored dump brings one of them back.
     superuser_passwords_retired: tuple[SecretStr, ...] = ()
     # Quay takes at most 63 characters.
@@ -172,7 +174,9 @@ class Quay(Service):
             )
 
     def needs(self, settings: Settings, groups: Groups) -> Iterator[Need]:
-        yield Need("superuser_password", Maker.QUAYLAB)
+        # Of Quay 2.9 no run creates or changes the user.
+        is_rotated = not is_legacy(quay_version(settings))
+        yield Need("superuser_password", Maker.QUAYLAB, is_rotated=is_rotated)
         for secret in self.secrets:
             if secret.is_permanent:
                 yield Need(secret.key, Maker.QUAYLAB, is_rotated=False)

@@ -42,6 +42,11 @@ class Dump(BaseModel):
     size: int
     sha256: str
 
+    def has_begun(self, schema: str, revision: str | None) -> bool:
+        """Whether it is from before an upgrade that has changed the schema, which is now of this
+        revision, and has not ended: the noted version is still this one."""
+        return self.before == schema != self.after and self.revision != revision
+
     @property
     def file(self) -> str:
         return f"{self.name}.dump"

@@ -11,6 +11,8 @@ from quaylab.topology import Topology
 from quaylab.versions import is_version, parse, quay_version
 
 RESTORING = "restoring "
+# What stands for a dump in the note if the database runs elsewhere.
+BACKUP = "a backup"
 # Upstream supports upgrades over at most three minor versions.
 MAX_MINOR_STEPS = 3
 
@@ -23,6 +25,12 @@ def note(schema: str) -> ManagedFile:
 def restoring_note(dump: str) -> str:
     """Return the note's text during a restore, when the database has no definite version."""
     return f"{RESTORING}{dump}"
+
+
+def being_restored(schema: str | None) -> str | None:
+    """Return the dump whose restore a note says has begun; None: none, or a backup elsewhere."""
+    name = schema.removeprefix(RESTORING) if schema and schema.startswith(RESTORING) else None
+    return None if name == BACKUP else name
 
 
 def latest(notes: Iterable[str | None]) -> str | None:

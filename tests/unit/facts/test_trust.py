@@ -32,15 +32,25 @@ def test_name(shell: Shell, tmp_path: Path, resolves: bool, lines: str, state: N
 
 
 @pytest.mark.parametrize(
-    ("line", "holds"), [("MIIB+a/b", True), ("MIIBxa/b", False), ("-no-option", False)]
+    ("bodies", "holds"),
+    [
+        (["MIIB+a/bMIIC"], True),
+        (["MIIB+a/bMIIC", "second="], True),
+        (["MIIB+a/bMIIX"], False),
+        (["MIIB+a/bMIIC", "third="], False),
+        (["-no-option"], False),
+    ],
 )
-def test_bundle(shell: Shell, tmp_path: Path, line: str, holds: bool) -> None:
+def test_bundle(shell: Shell, tmp_path: Path, bodies: list[str], holds: bool) -> None:
     bundle = tmp_path / "bundle.crt"
-    bundle.write_text("-----BEGIN CERTIFICATE-----\nMIIB+a/b\n")
-    command = BundleHolds().command(bundle=str(bundle), line=line)
+    bundle.write_text(
+        "-----BEGIN CERTIFICATE-----\r\nMIIB+a/b\r\nMIIC\r\n-----END CERTIFICATE-----\n"
+        "-----BEGIN CERTIFICATE-----\nsecond=\n-----END CERTIFICATE-----\n"
+    )
+    command = BundleHolds().command(bundle=str(bundle), bodies=bodies)
     assert BundleHolds().process(shell.lines(command)) is holds
 
 
 def test_missing_bundle_holds_nothing(shell: Shell, tmp_path: Path) -> None:
-    command = BundleHolds().command(bundle=str(tmp_path / "missing"), line="MIIB")
+    command = BundleHolds().command(bundle=str(tmp_path / "missing"), bodies=["MIIB"])
     assert BundleHolds().process(shell.lines(command)) is False

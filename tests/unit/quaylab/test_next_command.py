@@ -25,8 +25,21 @@ RESTORE = "tasks/restore_database.py"
             ["inventory.py", "deploy.py", "--data", "restore=old"],
             f"pyinfra inventory.py {RESTORE} --data restore=x",
         ),
+        (
+            ["inventory.py", "deploy.py", "--data=restore=old", "--data=lab_name=a=b"],
+            f"pyinfra inventory.py {RESTORE} --data lab_name=a=b --data restore=x",
+        ),
+        (
+            ["--ssh-password", "hunter2", "--key-password=hunter2", "inventory.py", "deploy.py"],
+            f"pyinfra --ssh-password PASSWORD --key-password PASSWORD inventory.py {RESTORE} "
+            "--data restore=x",
+        ),
+        (
+            ["inventory.py", "deploy.py", "--data", "_sudo_password=hunter2"],
+            f"pyinfra inventory.py {RESTORE} --data _sudo_password=PASSWORD --data restore=x",
+        ),
     ],
-    ids=["plain", "options stay", "its own data is replaced"],
+    ids=["plain", "options stay", "its own data is replaced", "with =", "passwords", "of sudo"],
 )
 def test_next_command(given: list[str], next_one: str) -> None:
     assert next_command(given, RESTORE, restore="x") == next_one

@@ -150,13 +150,26 @@ def test_archive_without_the_image_says_how_to_make_one(archived: Settings, shel
 def test_a_failed_load_fails_and_leaves_no_file(
     archived: Settings, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "IMAGE_NOTES", str(tmp_path))
-    (tmp_path / "archive.tar").touch()
+    monkeypatch.setattr(images, "IMAGE_ARCHIVES", str(tmp_path / "archives"))
     shell.stub("docker", "exit 3")
     image = redis.image(archived)
-    _, _, load, _ = FakeHost().operate(images.present, images=[image], settings=archived)
+    begin, _, load, _ = FakeHost().operate(images.present, images=[image], settings=archived)
+    assert shell.run(text(begin)).returncode == 0
+    (tmp_path / "archives" / "archive.tar").touch()
     assert shell.run(text(load)).returncode == 3
-    assert list(tmp_path.glob("archive*")) == []
+    assert not (tmp_path / "archives").exists()
+
+
+def test_what_a_killed_load_has_left_goes(
+    archived: Settings, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "IMAGE_ARCHIVES", str(tmp_path / "archives"))
+    (tmp_path / "archives").mkdir()
+    (tmp_path / "archives" / "archive.tar.4711").touch()
+    image = redis.image(archived)
+    begin, *_ = FakeHost().operate(images.present, images=[image], settings=archived)
+    assert shell.run(text(begin)).returncode == 0
+    assert list((tmp_path / "archives").iterdir()) == []
 
 
 # --- packages ---

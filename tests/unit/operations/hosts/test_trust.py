@@ -14,6 +14,7 @@ from operations.hosts import trust
 from quaylab.checks import ownership
 from quaylab.model import FileState, ManagedFile
 from quaylab.plan import Plan
+from tests.authority import Authority
 from tests.unit.fake_host import FakeHost, text
 from tests.unit.samples import certified, machine
 from tests.unit.shell import Shell
@@ -101,16 +102,15 @@ def test_a_trusted_company_ca_is_left_alone(authority: Path) -> None:
 
 
 @pytest.mark.parametrize("preface", ["", "Company CA\n\n", "# CA\r\n# of the company\r\n"])
-def test_the_bundle_is_searched_for_a_line_that_only_this_certificate_has(
-    tmp_path: Path, preface: str
-) -> None:
-    certificate = certified().ca_certificate or ""
+def test_the_bundle_is_searched_for_all_of_each_certificate(tmp_path: Path, preface: str) -> None:
+    """A renewed CA has most lines of the one before, and a file may have both."""
+    found = [Authority.new("Company CA").pem for _ in range(2)]
     path = tmp_path / "ca.pem"
-    path.write_text(f"{preface}{certificate}")
+    path.write_text(preface + "".join(found))
     host = FakeHost({BundleHolds: True})
     host.operate(trust.authority_trusted, machine=machine(), authority=path)
     (asked,) = host.asked
-    assert asked["line"] in certificate.splitlines()[1:-1]
+    assert asked["bodies"] == ["".join(pem.splitlines()[1:-1]) for pem in found]
 
 
 # --- the registry's note ---

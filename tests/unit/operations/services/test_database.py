@@ -78,7 +78,7 @@ def test_an_image_without_the_extension_is_reported(lab: Plan, shell: Shell) -> 
 def test_mysql_becomes_latin1(mysql_lab: Plan, charset: str | None) -> None:
     state = DatabaseState(charset, {}, None) if charset else None
     ((command,), _) = _prepare(mysql_lab, state)
-    assert "ALTER DATABASE quay CHARACTER SET latin1" in command
+    assert "ALTER DATABASE `quay` CHARACTER SET latin1" in command
 
 
 def test_mysql_with_latin1_is_left_alone(mysql_lab: Plan) -> None:

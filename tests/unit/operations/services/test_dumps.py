@@ -211,9 +211,20 @@ def test_other_hosts_dump_nothing(serving: Plan) -> None:
 def test_a_dump_that_cannot_be_made(
     serving: Plan, shell: Shell, state: DumpsState, message: str
 ) -> None:
+    assert _failure(serving, shell, state, message)
+
+
+def test_a_database_between_two_versions_is_not_dumped(serving: Plan, shell: Shell) -> None:
+    """A killed run's migration went on, and the note is still the old one."""
+    before = _dump(serving, before="v3.18.0", after="v3.19.0", revision="another")
+    message = "an upgrade from v3.18.0 has begun to change the schema"
+    assert _failure(serving, shell, _state(before), message)
+
+
+def _failure(serving: Plan, shell: Shell, state: DumpsState, message: str) -> bool:
     (command,) = FakeHost({Dumps: state}, NAME).shell(dumps.made, plan=serving)
     done = shell.run(command)
-    assert (done.returncode, message in done.stderr) == (1, True)
+    return done.returncode == 1 and message in done.stderr
 
 
 def _refused(lab: Plan, **changes: Any) -> str:
@@ -225,6 +236,8 @@ def _refused(lab: Plan, **changes: Any) -> str:
 
 def test_what_is_not_dumped(serving: Plan, store: Store) -> None:
     dumps.refuse_unfit(serving)
+    # As with --limit database.
+    assert "a dump would be of none; leave out --limit" in _refused(serving, schema=None)
     assert "'restoring v3.16.5'" in _refused(serving, schema="restoring v3.16.5")
     labels = {CREDENTIALS_LABEL: "fedcba9876543210-00000000"}
     foreign = (Volume("quaylab-database", labels),)

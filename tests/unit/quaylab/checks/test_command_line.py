@@ -17,6 +17,8 @@ GOOD = {
     "parallel": None,
     "retry": 0,
     "ssh_port": None,
+    "dry": False,
+    "yes": True,
 }
 HOSTS = [
     HostInput("quay.example.com", ("quay", "inventory"), {}),
@@ -24,7 +26,10 @@ HOSTS = [
 ]
 
 
-@pytest.mark.parametrize("changes", [{}, {"ssh_port": 2222}, {"fail_percent": 0}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"ssh_port": 2222}, {"fail_percent": 0}, {"yes": False}, {"yes": False, "dry": True}],
+)
 def test_good_options(changes: dict[str, Any]) -> None:
     assert list(option_problems(GOOD | changes)) == []
 
@@ -41,6 +46,7 @@ def test_good_options(changes: dict[str, Any]) -> None:
         ({"retry": -1}, "--retry"),
         ({"ssh_port": 0}, "--ssh-port"),
         ({"ssh_port": 70000}, "--ssh-port"),
+        ({"dry": True}, "--dry"),
     ],
 )
 def test_bad_options(changes: dict[str, Any], option: str) -> None:

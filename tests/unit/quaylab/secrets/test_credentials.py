@@ -237,7 +237,7 @@ def test_rotation_changes_passwords_and_never_a_key() -> None:
         for key, value in with_new_passwords(CREDENTIALS, PASSWORDS).plain_values().items()
         if value != CREDENTIALS.plain_values()[key]
     }
-    assert changed == {*PASSWORDS, "superuser_passwords_before"}
+    assert changed == {*PASSWORDS, "superuser_passwords_before", "rotation_begun"}
     assert changed.isdisjoint(key for key, secret in KINDS.items() if secret.is_permanent)
 
 
@@ -263,6 +263,19 @@ def test_after_a_restore_a_retired_password_may_be_valid_again() -> None:
 def test_a_rotation_in_progress_is_not_started_again() -> None:
     rotation = with_new_passwords(CREDENTIALS, PASSWORDS)
     assert with_new_passwords(rotation, PASSWORDS) == rotation
+    done = rotation.with_confirmed_password()
+    assert with_new_passwords(done, PASSWORDS).redis_password != done.redis_password
+
+
+def test_what_else_leaves_former_passwords_is_no_rotation() -> None:
+    """A restore does, and a new superuser's password that no run has given to Quay yet."""
+    restored = (
+        with_new_passwords(CREDENTIALS, PASSWORDS).with_confirmed_password().with_former_passwords()
+    )
+    assert restored.superuser_passwords_before
+    after = with_new_passwords(restored, PASSWORDS)
+    assert after.database_password != restored.database_password
+    assert after.superuser_passwords[:-1] == restored.superuser_passwords
 
 
 def test_rotation_changes_only_the_given_passwords() -> None:

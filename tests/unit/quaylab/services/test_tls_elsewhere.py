@@ -31,6 +31,16 @@ def _problems(tmp_path: Path, **changes: Any) -> list[str]:
         ({"database_ca": "CA"}, "database_ca: .* database_host isn't set"),
         ({"redis_ca": "CA"}, "redis_ca: .* redis_host isn't set"),
         ({"database_admin": "postgres"}, "database_admin: .* database_host isn't set"),
+        ({"database_name": "postgres"}, "database_name: postgres is the server's own"),
+        ({"database_user": "postgres"}, "database_user: postgres is the server's own"),
+        (
+            {"database_user": "root", "database_engine": "mysql"},
+            "database_user: root is the server's own",
+        ),
+        (
+            {"database_user": "q" * 33, "database_engine": "mysql"},
+            "database_user: q+ has more than the 32 characters",
+        ),
         (
             {"database_host": "db.example.com", "database_admin": "quay"},
             "database_admin: quay is database_user",
