@@ -47,9 +47,10 @@ if command -v lvs >/dev/null 2>&1; then
   report lvs -o vg_name,lv_name,lv_size,lv_tags | sed 's/^ */lv /'
 fi
 while read -r source target type options _; do
-  case $source in /dev/*) echo "mount $(readlink -f "$source") $target $type $options" ;; esac
+  case $source in /dev/*) source=$(readlink -f "$source") ;; esac
+  echo "mount $source $target $type $options"
 done </proc/self/mounts
-sed 's/#.*//; /^[[:space:]]*$/d; s/^/fstab /' /etc/fstab 2>/dev/null
+sed '/^[[:space:]]*#/d; /^[[:space:]]*$/d; s/^/fstab /' /etc/fstab 2>/dev/null
 for tool in vgcreate mkfs.xfs; do
   ! command -v "$tool" >/dev/null 2>&1 || echo "tool $tool"
 done
@@ -134,7 +135,7 @@ class Storage(FactBase[Disks]):
                 logical=tuple(_logical(row, names) for row in rows("lv", "|")),
                 mounts=tuple(_mount(row) for row in rows("mount")),
                 xfs=_xfs(values.get("xfs", [])),
-                fstab=tuple(FstabLine(row[0], row[1], row[3]) for row in rows("fstab")),
+                fstab=tuple(_fstab(row) for row in rows("fstab") if len(row) > 1),
                 tools=frozenset(values.get("tool", [])),
                 root=one("root"),
                 running="running" in values,
@@ -196,6 +197,12 @@ def _logical(row: list[str], names: dict[str, str]) -> LogicalVolume:
 
 def _tags(text: str) -> frozenset[str]:
     return frozenset(filter(None, text.split(",")))
+
+
+def _fstab(row: list[str]) -> FstabLine:
+    """Parse a line of fstab, whose type and options may be left out (fstab(5))."""
+    source, target, _, options = [*row, "auto", "defaults"][:4] if len(row) < 4 else row[:4]
+    return FstabLine(source, target, options)
 
 
 def _mount(row: list[str]) -> Mount:

@@ -357,7 +357,8 @@ def foreign_data(plan: Plan) -> list[str]:
 def _move_problems(plan: Plan) -> Iterator[str]:
     leader = plan.machines.get(plan.topology.leader)
     is_ours = leader is not None and any(
-        volume.name == STORAGE_VOLUME and not volume.missing
+        volume.name == STORAGE_VOLUME
+        and not (volume.missing or lost_data.is_lost(volume, may_be_empty=True))
         for volume in leader.owned_volumes(plan.credentials.fingerprint)
     )
     return blob_location.move_problems(plan.settings, plan.topology, leader, is_ours)

@@ -1,7 +1,7 @@
 """Disks for the engine's images and for Quay's blobs, mounted before the engine starts.
 
 The content of a disk is destroyed only if its setting has `wipe`. Without disks or directories in
-the settings, this task does nothing.
+the settings, the engine waits for none.
 """
 
 from pyinfra import host
@@ -43,7 +43,8 @@ if wanted:
         docker.running(name="Start the container engine", machine=machine, settings=plan.settings)
 
 # Podman's containers are started again and again until their disks are there.
-if plan.engine_of(host.name) is DOCKER and machine.systemd and (wanted or directories):
+is_ours = bool(wanted) or host.name in plan.topology.engine_hosts()
+if plan.engine_of(host.name) is DOCKER and machine.systemd and is_ours:
     storage.engine_waits_for_mounts(
         name="Make the engine wait for its disks", wanted=wanted, directories=directories
     )

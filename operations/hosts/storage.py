@@ -144,8 +144,15 @@ def engine_waits_for_mounts(
     disks = ask(StorageFact, paths=[]) if wanted else Disks()
     mounted = (storage.mount_point(disks) for storage in wanted)
     points = " ".join(dict.fromkeys([*mounted, *directories]))
-    file = ManagedFile(DROP_IN, f"[Unit]\nRequiresMountsFor={points}\n")
     found = ask_each(Files, [DROP_IN]).get(DROP_IN)
+    if not points:
+        # It may have waited for a disk that is gone since.
+        if found:
+            yield StringCommand(f"rm -f {DROP_IN} && systemctl daemon-reload")
+        else:
+            host.noop("there is no disk to wait for")
+        return
+    file = ManagedFile(DROP_IN, f"[Unit]\nRequiresMountsFor={points}\n")
     if found and not found.differs(file):
         host.noop(f"the engine waits for {points}")
     else:

@@ -18,7 +18,7 @@ from facts.podman import Podman
 from facts.storage import Storage
 from facts.trust import Name
 from operations.engines import containers, move
-from operations.hosts import trust
+from operations.hosts import storage, trust
 from operations.runtime import observation
 from operations.runtime.commands import ask_at_terminal, fact_of
 from operations.runtime.observation import question
@@ -113,6 +113,8 @@ def _observe(plan: Plan, name: str) -> None:
         question(Name, hostname=plan.topology.hostname, mark=trust.MARK),
     ]
     paths = [trust.note(plan).path, engine.trust(plan.topology.registry)]
+    if engine is DOCKER:
+        paths.append(storage.DROP_IN)
     for each in workloads:
         paths += [file.path for file in each.files]
         running = each.container.name in machine.state.containers

@@ -208,7 +208,7 @@ def removed(plan: Plan) -> Generator[StringCommand]:
     if found.authorized:
         keys = AUTHORIZED_KEYS
         yield StringCommand(
-            "umask 077; { grep --invert-match --fixed-strings --line-regexp",
+            "umask 077; { LC_ALL=C grep --text --invert-match --fixed-strings --line-regexp",
             QuoteString(cephadm.public_key(plan.credentials)), f"{keys} >{keys}.new ||",
             # 1: no other key is left.
             f"test $? = 1; }} && mv {keys}.new {keys}",

@@ -90,7 +90,8 @@ def _mark(lab: Lab) -> str:
 def _hook(lab: Lab) -> ManagedFile:
     """Return the hook that libvirt runs when a network starts: https://libvirt.org/hooks.html.
 
-    systemd-resolved forgets a link's configuration together with the link.
+    systemd-resolved forgets a link's configuration together with the link. If it doesn't answer,
+    the network starts all the same: the hook's failure would stop it.
     """
     lines = [
         "#!/bin/sh",
@@ -103,7 +104,7 @@ def _hook(lab: Lab) -> ManagedFile:
             f"  resolvectl dns {network.bridge} {network.ip_address} &&",
             f"  resolvectl domain {network.bridge} '~{network.domain}' ;;",
         ]
-    content = "\n".join([*lines, "esac", ""])
+    content = "\n".join([*lines, "esac", "exit 0", ""])
     path = f"/etc/libvirt/hooks/network.d/quaylab-{lab.settings.lab_name}"
     return ManagedFile(path, content, mode=0o755)
 

@@ -98,6 +98,9 @@ def networks(lab: Lab) -> Generator[StringCommand]:
 def pools(lab: Lab) -> Generator[StringCommand]:
     """Remove the lab's pools, with a volume group that it made or a directory that is empty.
 
+    A pool of a volume group that was there before stays, and is no longer started at boot: libvirt
+    would deactivate the group with all its volumes, also those of others.
+
     + lab: the virtual lab
     """
     hypervisor = report(lab)
@@ -107,6 +110,10 @@ def pools(lab: Lab) -> Generator[StringCommand]:
     ours = changes.lab_objects(lab, "pool", hypervisor.pools)
     for name, existing in ours.items():
         pool = found.pool(existing.xml)
+        if pool["type"] == "logical" and hypervisor.volume_groups.get(name) is False:
+            if existing.autostart:
+                yield virsh("pool-autostart", name, "--disable")
+            continue
         if existing.active:
             yield virsh("pool-destroy", name)
         if pool["type"] == "dir":

@@ -33,7 +33,7 @@ def problems(
         # A Quay host that is new has no note.
         notes = [(host, BY_NAME[volume.service].data_note(machines[host])) for host in quays]
         noted = next(((host, note) for host, note in notes if note), None)
-        if noted is None or (found and not _is_lost(found, volume)):
+        if noted is None or (found and not is_lost(found, volume.may_be_empty)):
             continue
         if volume.is_replicated and _is_elsewhere(volume, name, machines, topology):
             continue
@@ -69,16 +69,16 @@ def _is_elsewhere(
 ) -> bool:
     """Whether another connected host of a service has the same data, which will be copied."""
     return any(
-        each.name == volume.name and not _is_lost(each, volume)
+        each.name == volume.name and not is_lost(each, volume.may_be_empty)
         for host in topology.hosts[volume.service]
         if host in machines and host != name
         for each in machines[host].volumes
     )
 
 
-def _is_lost(found: Found, wanted: Volume) -> bool:
+def is_lost(found: Found, may_be_empty: bool) -> bool:
     """Whether a volume's data is missing. A registry without blobs may have an empty volume, unless
     the volume is itself a mount point, which is empty while its disk is not mounted."""
-    if wanted.may_be_empty and found.device != found.labels.get(PATH_LABEL):
+    if may_be_empty and found.device != found.labels.get(PATH_LABEL):
         return found.missing
     return found.empty

@@ -82,6 +82,12 @@ def _taken(name: str, disks: Disks, storage: Storage) -> Iterator[str]:
         device = disks.devices[path]
         if ours and members_on(device, storage, disks):
             continue
+        if device.kind == "lvm":
+            yield (
+                f"{key}: {path} of {name} is a logical volume, on which LVM makes no volume group; "
+                "name a disk or a partition, or mount the volume yourself"
+            )
+            continue
         if used := disks.use(device):
             yield f"{key}: {path} of {name} is in use: {used}; name another, or free it first"
             continue

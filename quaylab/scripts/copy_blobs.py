@@ -77,10 +77,16 @@ class Stored(NamedTuple):
 
 def files(source: str) -> dict[str, File]:
     """Return the files to copy, by name. One that vanishes meanwhile is left out."""
+    if not Path(source).is_dir():
+        raise Problem(f"{source} is no folder; is the volume's disk mounted?")
     found = {}
     for folder, folders, names in os.walk(source, onerror=_refuse_unreadable):
         if folder == source and UNFINISHED in folders:
             folders.remove(UNFINISHED)
+        for name in folders:
+            if Path(folder, name).is_symlink():
+                linked = PurePosixPath(folder, name).relative_to(source)
+                raise Problem(f"{linked} in the volume is a link; Quay makes none")
         for name in names:
             path = str(PurePosixPath(folder, name).relative_to(source))
             if file := look(source, path):

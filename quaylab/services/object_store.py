@@ -298,7 +298,10 @@ def _setting_problems(settings: Settings, kind: str) -> Iterator[str]:
             continue
         yield f"{key}: has no meaning with {kind} storage; leave it out, or set `storage`"
     if kind != "local" and settings.quay_storage_path:
-        yield "quay_storage_path: is for local storage; an object store has storage_path"
+        yield (
+            "quay_storage_path: is for local storage, and so is quay_storage; leave both out (a "
+            "disk stays mounted, with its blobs); an object store has storage_path"
+        )
     if kind != "local" and is_legacy(quay_version(settings)):
         yield (
             f"storage: {quay_version(settings)} gets its object store in its own set-up "

@@ -35,7 +35,7 @@ def pool(lab: Lab, name: str, wanted: Pool) -> str:
     target = f"/dev/{name}" if wanted.type == "lvm" else wanted.path
     if wanted.type == "lvm":
         source = SubElement(root, "source")
-        SubElement(source, "device", path=wanted.path)
+        # Without its disks: libvirt takes them for another group's under other names of theirs.
         _text(source, "name", name)
         SubElement(source, "format", type="lvm2")
     _text(SubElement(root, "target"), "path", target)

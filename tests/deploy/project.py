@@ -38,6 +38,7 @@ arch x86_64
 cpus 4
 memory_kb 8123456
 systemd yes
+cgroup_v2 yes
 address 192.168.254.10
 engine docker"""
 

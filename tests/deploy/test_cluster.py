@@ -370,7 +370,8 @@ def _forget(project: Project, etcd: Mapping[str, str], *options: str) -> Result:
     made = _made(project)
     lines = {name: _running(made, name) for name in etcd}
     inventory = _inventory(project, made, lines, etcd=etcd)
-    return project.run("-y", "-vv", inventory, "tasks/forget_member.py", *OPTIONS, *options)
+    how = () if "--dry" in options else ("-y",)
+    return project.run(*how, "-vv", inventory, "tasks/forget_member.py", *OPTIONS, *options)
 
 
 def _removals(result: Result) -> dict[str, list[str]]:

@@ -83,10 +83,10 @@ def test_the_engine_waits_for_directories_of_data(project: Project) -> None:
     assert any("quaylab-storage.conf" in command for command in result.commands("quay"))
 
 
-def test_without_disks_nothing_is_asked_or_done(project: Project) -> None:
+def test_without_disks_nothing_is_done(project: Project) -> None:
     result = _run(project, {})
     assert result.code == 0, result.output
-    assert result.operations == ["Save the credentials"]
+    assert result.operations == ["Save the credentials", "Make the engine wait for its disks"]
     assert result.commands("quay") == []
 
 

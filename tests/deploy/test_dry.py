@@ -11,10 +11,13 @@ ONE = [fake("quay")]
 TASKS = sorted(
     f"tasks/{path.name}"
     for path in (ROOT / "tasks").glob("*.py")
-    # These want a dump, a cluster, another store, and another engine: see test_upgrade.py,
-    # test_cluster.py, test_move_blobs.py and test_move_engine.py.
+    # These want a registry, a dump, a cluster, another store, and another engine: see
+    # test_upgrade.py, test_cluster.py, test_move_blobs.py and test_move_engine.py.
     if path.stem
-    not in ("restore_database", "forget_member", "move_blobs", "move_engine", "purge_engine")
+    not in (
+        *("restore_database", "dump_database", "forget_member"),
+        *("move_blobs", "move_engine", "purge_engine"),
+    )
     # Tested in tests/openshift.
     and "openshift" not in path.stem
 )

@@ -106,7 +106,7 @@ def test_podman_on_debian(project: Project) -> None:
 
 def test_a_podman_that_is_too_old_is_refused_as_soon_as_it_is_there(project: Project) -> None:
     answers = {"podman info": "version podman version 4.3.1"}
-    result = _run(project, "debian|12|", "--data=container_engine=podman", responses=answers)
+    result = _run(project, "debian|13|", "--data=container_engine=podman", responses=answers)
     # A fake host carries out no command, so it can't fail.
     refused = "its `podman` is Podman 4.3.1, and 4.9 or newer is needed"
     (refusal,) = [each for each in result.commands("quay") if refused in each]

@@ -46,7 +46,7 @@ def test_mysql(project: Project) -> None:
     database = _containers(result, "quay")["quaylab-database"]
     assert "quay.io/sclorg/mysql-80-c9s:c9s" in database
     assert "--publish=127.0.0.1:3306:3306" in database
-    assert "ALTER DATABASE quay CHARACTER SET latin1" in result.commands("quay")[-1]
+    assert "ALTER DATABASE `quay` CHARACTER SET latin1" in result.commands("quay")[-1]
 
 
 def test_three_hosts_run_one_service_each(three: Result) -> None:

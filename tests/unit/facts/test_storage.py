@@ -89,6 +89,25 @@ def test_command_reads_lvm_and_signatures(shell: Shell) -> None:
     assert "/nowhere" not in found.occupied
 
 
+def test_lines_of_fstab_that_libmount_reads_too(shell: Shell, tmp_path: Path) -> None:
+    fstab = tmp_path / "fstab"
+    fstab.write_text("# all\nsshfs#user@host:/x /mnt fuse ro 0 0\n/dev/vdb /data\nalone\n")
+    _stubbed(shell)
+    command = Storage().command(paths=[]).get_raw_value().replace("/etc/fstab", str(fstab))
+    assert Storage().process(shell.lines(command)).fstab == (
+        FstabLine("sshfs#user@host:/x", "/mnt", "ro"),
+        FstabLine("/dev/vdb", "/data", "defaults"),
+    )
+
+
+def test_mounts_of_what_is_no_device(shell: Shell) -> None:
+    """One at the place of a disk hides it."""
+    _stubbed(shell)
+    found = Storage().process(shell.lines(Storage().command(paths=[])))
+    proc = found.mount_at("/proc")
+    assert proc and proc.filesystem == "proc"
+
+
 ENGINES = {
     "none": ([], False),
     "new": (["overlay2/l/", "volumes/metadata.db", "containers/", "plugins/tmp/x/"], False),

@@ -220,6 +220,15 @@ def test_engine_waits_for_its_disks() -> None:
     assert host.noops == ["the engine waits for /var/lib/docker /srv/quay-storage"]
 
 
+def test_an_engine_without_disks_waits_for_none() -> None:
+    """It may have waited for one that was taken out of the settings, and then out of the host."""
+    facts: dict[Any, Any] = {Files: {storage.DROP_IN: FileState(0, 0, 0o644, "")}}
+    arguments: dict[str, Any] = {"wanted": (), "directories": ()}
+    (command,) = FakeHost(facts).shell(storage.engine_waits_for_mounts, **arguments)
+    assert command == f"rm -f {storage.DROP_IN} && systemctl daemon-reload"
+    assert FakeHost().shell(storage.engine_waits_for_mounts, **arguments) == []
+
+
 def test_the_engine_waits_for_a_disk_that_somebody_else_mounts() -> None:
     host = FakeHost()
     write, _ = host.operate(

@@ -15,7 +15,7 @@ from facts.files import Paths
 from operations.services import move_blobs
 from quaylab import blob_copy, plan
 from quaylab.engines.state import FoundVolume as Volume
-from quaylab.model import CREDENTIALS_LABEL
+from quaylab.model import CREDENTIALS_LABEL, PATH_LABEL
 from quaylab.plan import Plan
 from quaylab.problems import Refusal
 from quaylab.secrets.credentials import Store
@@ -29,8 +29,11 @@ NAME = "quay.example.com"
 STORE = {"storage": "radosgw", "storage_host": "rgw.example.com"}
 
 
-def _volume(**changes: Any) -> Volume:
-    return Volume(STORAGE_VOLUME, {CREDENTIALS_LABEL: CREDENTIALS.fingerprint}, **changes)
+def _volume(path: str | None = None, **changes: Any) -> Volume:
+    labels = {CREDENTIALS_LABEL: CREDENTIALS.fingerprint}
+    if path:
+        labels[PATH_LABEL] = path
+    return Volume(STORAGE_VOLUME, labels, device=path, **changes)
 
 
 def _plan(store: Store, volume: Volume | None = None, **changes: Any) -> Plan:
@@ -176,6 +179,8 @@ def test_only_our_volume_is_moved(store: Store) -> None:
     plan.refuse_unfit(_plan(store), moves_blobs=True)
     with pytest.raises(Refusal, match="move them there by tasks/move_blobs"):
         plan.refuse_unfit(_plan(store))
-    for volume in (Volume(STORAGE_VOLUME, {}), _volume(missing=True)):
+    # The volume is the mount point itself, and its disk is not mounted.
+    unmounted = _volume("/srv/quay", empty=True)
+    for volume in (Volume(STORAGE_VOLUME, {}), _volume(missing=True), unmounted):
         with pytest.raises(Refusal, match="the volume quaylab-quay-storage with the blobs is not"):
             plan.refuse_unfit(_plan(store, volume), moves_blobs=True)

@@ -126,12 +126,21 @@ def test_networks() -> None:
     assert ["net-destroy" in commands[0], "net-undefine" in commands[1]] == [True, True]
 
 
-@pytest.mark.parametrize(("tagged", "removed"), [(True, True), (False, False)])
-def test_a_volume_group_is_removed_if_we_created_it(tagged: bool, removed: bool) -> None:
-    report = dataclasses.replace(there(lab()), volume_groups={"virt-pool": tagged})
+def test_a_volume_group_is_removed_if_we_created_it() -> None:
+    report = dataclasses.replace(there(lab()), volume_groups={"virt-pool": True})
     commands = _host(report).shell(teardown.pools, lab=lab())
-    assert any("vgremove" in command for command in commands) == removed
+    assert any("vgremove" in command for command in commands)
     assert " pool-undefine " in commands[-1]
+
+
+def test_a_pool_of_a_volume_group_that_was_there_before_stays() -> None:
+    """Libvirt would deactivate all volumes in the group."""
+    report = dataclasses.replace(there(lab()), volume_groups={"virt-pool": False})
+    (command,) = _host(report).shell(teardown.pools, lab=lab())
+    assert " pool-autostart virt-pool --disable " in command
+    pool = dataclasses.replace(report.pools["virt-pool"], autostart=False)
+    stopped = dataclasses.replace(report, pools={"virt-pool": pool})
+    assert _host(stopped).shell(teardown.pools, lab=lab()) == []
 
 
 def test_a_directory_is_removed_if_it_is_empty() -> None:
@@ -210,7 +219,7 @@ def test_names_are_forgotten() -> None:
     assert commands == [f"rm -f {path}", "systemctl reload NetworkManager"]
     lines = ResolverState(hosts=(f"192.168.254.12 {VM}",))
     (command,) = _resolving(lines).shell(resolver.names_removed, lab=lab())
-    assert "grep -v" in command and VM not in command
+    assert "grep -av" in command and VM not in command
 
 
 def test_a_stopped_vm_is_not_stopped_again() -> None:

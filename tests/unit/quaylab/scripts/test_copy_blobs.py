@@ -277,7 +277,22 @@ def test_passes_go_on_while_they_take_long(
 
 
 def test_no_blob_at_all(task: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
     BlobCopy({**task, "source": str(tmp_path / "nothing"), "is_last": True}).run()
+
+
+def test_a_volume_that_is_not_there(task: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(Problem, match="is no folder; is the volume's disk mounted"):
+        BlobCopy({**task, "source": str(tmp_path / "missing"), "is_last": True}).run()
+
+
+def test_a_linked_folder_is_no_blob_of_quays(
+    task: dict[str, Any], source: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (source / "linked").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Problem, match="linked in the volume is a link"):
+        BlobCopy({**task, "is_last": True}).run()
 
 
 def test_objects_that_the_volume_does_not_have_stay(
