@@ -19,7 +19,8 @@ class UnreachableTargets(FactBase[dict[tuple[str, int], str]]):
 
     + container: the container's name
     + image: its image
-    + inside: try in the container, which has to run; else in another container of its image
+    + inside: try in the container first, which ran when the run began; then, or else, in another
+      container of its image: the last commands of a killed run may be replacing it
     + targets: the addresses and ports
     """
 
@@ -27,10 +28,14 @@ class UnreachableTargets(FactBase[dict[tuple[str, int], str]]):
         self, container: str, image: str, inside: bool, targets: Iterable[tuple[str, int]]
     ) -> StringCommand:
         words = [str(word) for target in targets for word in target]
-        return StringCommand(
-            host_engine().reach(container, image, REACH, "reach", *words, inside=inside),
-            "2>/dev/null",
+        engine, places = host_engine(), (True, False) if inside else (False,)
+        tried = " || ".join(
+            f"output=$({engine.reach(container, image, REACH, 'reach', *words, inside=place)} "
+            "2>/dev/null)"
+            for place in places
         )
+        printed = 'test -z "$output" || printf \'%s\\n\' "$output"'
+        return StringCommand(f"{{ {tried}; }} && {{ {printed}; }}")
 
     @staticmethod
     def default() -> dict[tuple[str, int], str]:

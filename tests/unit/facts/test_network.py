@@ -12,6 +12,12 @@ from tests.unit.shell import Shell
 HERE = "127.0.0.1"
 # Stubs that run the command after the container's name, or after the image's.
 INSIDE = 'case $1 in exec) shift 2; exec "$@" ;; *) exit 1 ;; esac'
+# As while a killed run's last command replaces the container.
+NO_LONGER_INSIDE = """case $1 in
+exec) echo 'OCI runtime exec failed: exec failed'; exit 126 ;;
+network) exit 0 ;;
+run) while test "$1" != quay:1; do shift; done; shift; exec bash "$@" ;;
+esac"""
 IN_ANOTHER = """case $1 in
 network) exit 0 ;;
 run) while test "$1" != quay:1; do shift; done; shift; exec bash "$@" ;;
@@ -21,8 +27,8 @@ esac"""
 
 @pytest.mark.parametrize(
     ("engine", "inside"),
-    [(INSIDE, True), (IN_ANOTHER, False)],
-    ids=["in the container", "in another container"],
+    [(INSIDE, True), (NO_LONGER_INSIDE, True), (IN_ANOTHER, False)],
+    ids=["in the container", "no longer in it", "in another container"],
 )
 def test_each_unreachable_target_has_its_reason(shell: Shell, engine: str, inside: bool) -> None:
     shell.stub("docker", engine)
@@ -34,7 +40,7 @@ def test_each_unreachable_target_has_its_reason(shell: Shell, engine: str, insid
         found = fact.process(shell.lines(fact.command("quaylab-quay", "quay:1", inside, targets)))
     assert found.pop(("nowhere.invalid", 5432))
     assert found == {(HERE, closed): "Connection refused"}
-    if not inside:
+    if engine != INSIDE:
         (run,) = [call for call in shell.calls if call.startswith("docker run ")]
         assert " --rm --network=quaylab " in run
 
