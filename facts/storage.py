@@ -201,8 +201,8 @@ def _tags(text: str) -> frozenset[str]:
 
 def _fstab(row: list[str]) -> FstabLine:
     """Parse a line of fstab, whose type and options may be left out (fstab(5))."""
-    source, target, _, options = [*row, "auto", "defaults"][:4] if len(row) < 4 else row[:4]
-    return FstabLine(source, target, options)
+    source, target, *rest = row
+    return FstabLine(source, target, rest[1] if len(rest) > 1 else "defaults")
 
 
 def _mount(row: list[str]) -> Mount:

@@ -91,12 +91,15 @@ def test_command_reads_lvm_and_signatures(shell: Shell) -> None:
 
 def test_lines_of_fstab_that_libmount_reads_too(shell: Shell, tmp_path: Path) -> None:
     fstab = tmp_path / "fstab"
-    fstab.write_text("# all\nsshfs#user@host:/x /mnt fuse ro 0 0\n/dev/vdb /data\nalone\n")
+    fstab.write_text(
+        "# all\nsshfs#user@host:/x /mnt fuse ro 0 0\n/dev/vdb /data\n/dev/vdc /more xfs\nalone\n"
+    )
     _stubbed(shell)
     command = Storage().command(paths=[]).get_raw_value().replace("/etc/fstab", str(fstab))
     assert Storage().process(shell.lines(command)).fstab == (
         FstabLine("sshfs#user@host:/x", "/mnt", "ro"),
         FstabLine("/dev/vdb", "/data", "defaults"),
+        FstabLine("/dev/vdc", "/more", "defaults"),
     )
 
 
