@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,8 +47,7 @@ class Ceph(FactBase[CephState | None]):
         return None
 
     def process(self, output: list[str]) -> CephState | None:
-        # cephadm prints messages before the command's own output.
-        line = next((line for line in output if line.startswith("{")), None)
+        line = json_line(output)
         if line is None:
             return None
         try:
@@ -67,6 +66,11 @@ class Ceph(FactBase[CephState | None]):
             )
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise FactProcessError(f"Ceph's report can't be read: {error}") from error
+
+
+def json_line(output: Iterable[str]) -> str | None:
+    """Return the object that a command of Ceph's has printed; cephadm prints messages before."""
+    return next((line for line in output if line.startswith("{")), None)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from operations.runtime.waiting import wait
 from operations.services import cephadm, nodes, patroni, virtual_address
 from quaylab.plan import Plan
 from quaylab.problems import refuse
+from quaylab.services.ceph import runs_cephadm
 
 # What is another after a reboot: the kernel's id, and when its first process began, as a machine
 # that is a container shares its kernel with others. Not the time of /proc/1, which is that of a
@@ -35,9 +36,10 @@ def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
 
     + plan: the run's plan
     """
-    mine, is_cephs = nodes.drainable_nodes(plan, host.name), cephadm.is_host(plan, host.name)
-    if is_cephs:
-        yield FunctionCommand(cephadm.await_whole, (plan,), {})
+    mine = nodes.drainable_nodes(plan, host.name)
+    has_cephadm = runs_cephadm(plan.topology, host.name)
+    if has_cephadm:
+        yield FunctionCommand(cephadm.await_clean, (plan,), {})
     if host.name in plan.topology.balancers:
         yield FunctionCommand(virtual_address.fail_over, (plan,), {})
     if host.name in plan.topology.members:
@@ -50,9 +52,9 @@ def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
             yield StringCommand(
                 host_engine().wait_until_healthy(workload.container, plan.settings.health_timeout)
             )
-    if is_cephs:
-        yield cephadm.await_gateway(plan, host.name)
-        yield FunctionCommand(cephadm.await_whole, (plan,), {})
+    if has_cephadm:
+        yield cephadm.wait_for_gateway(plan)
+        yield FunctionCommand(cephadm.await_clean, (plan,), {})
     if host.name in plan.topology.members:
         yield FunctionCommand(patroni.await_member, (plan,), {})
         yield FunctionCommand(patroni.await_successor, (plan,), {})

@@ -15,7 +15,7 @@ from quaylab.model import CREDENTIALS_LABEL, Volume
 from quaylab.paths import VAR
 from quaylab.plan import Plan
 from quaylab.problems import refuse
-from quaylab.services.ceph import runs_in_container
+from quaylab.services.ceph import runs_cephadm
 
 # The lists that a copy is compared by; the newest stay there until the data is moved.
 FOLDER = f"{VAR}/engine-copy"
@@ -113,8 +113,7 @@ def _problems(plan: Plan, name: str, sizes: Mapping[str, tuple[int, int]]) -> It
             f"quay_version: {plan.version}, and the database's schema is of "
             f"{plan.schema or 'no version'}; deploy that with {plan.engine_of(name).title} first"
         )
-    members = plan.topology.hosts["ceph"]
-    if name in members and not runs_in_container(members):
+    if runs_cephadm(plan.topology, name):
         yield (
             f"ceph: the daemons on {name} are cephadm's own containers, which are not moved; leave "
             f"its container_engine at {machine.container_engine}"

@@ -43,8 +43,8 @@ if wanted:
         docker.running(name="Start the container engine", machine=machine, settings=plan.settings)
 
 # Podman's containers are started again and again until their disks are there.
-is_ours = bool(wanted) or host.name in plan.topology.engine_hosts()
-if plan.engine_of(host.name) is DOCKER and machine.systemd and is_ours:
+runs_engine = bool(wanted) or host.name in plan.topology.engine_hosts()
+if plan.engine_of(host.name) is DOCKER and machine.systemd and runs_engine:
     storage.engine_waits_for_mounts(
         name="Make the engine wait for its disks", wanted=wanted, directories=directories
     )

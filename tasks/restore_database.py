@@ -2,9 +2,9 @@
 
 What was pushed since the dump is lost. Quay is stopped until the deploy that the run prints as its
 last line. `--data restore=NAME` chooses another dump than the newest, or than the one that a killed
-run has begun to restore. A database that runs
-elsewhere is restored with its provider's tools; this task only notes its version from
-`database_backup`. After a killed run, run the task again to complete it.
+run has begun to restore. A database that runs elsewhere is restored with its provider's tools; this
+task only notes its version from `database_backup`. After a killed run, run the task again to
+complete it.
 """
 
 from pyinfra import host, local

@@ -10,7 +10,7 @@ from operations.engines import purge
 from operations.hosts import firewall, subscription
 from operations.runtime.run import Purpose, begin
 from operations.services import ceph, cephadm, keepalived
-from quaylab.services.ceph import runs_in_container
+from quaylab.services.ceph import runs_cephadm, runs_in_container
 
 plan = begin(Purpose.RECOVER)
 teardown.check_owner(plan)
@@ -23,7 +23,7 @@ if teardown.is_needed(plan):
 
     firewall.closed(name="Remove Quaylab's firewall rules")
 
-    if host.name in members and not runs_in_container(members):
+    if runs_cephadm(plan.topology, host.name):
         cephadm.stopped(name="Stop Ceph's daemons", plan=plan)
 
         if plan.purges:

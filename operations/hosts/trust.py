@@ -90,7 +90,7 @@ def authority_trusted(machine: Machine, authority: Path) -> Generator[StringComm
         anchor = "/etc/pki/ca-trust/source/anchors/quaylab-company.crt"
         update = "update-ca-trust"
     # Whole ones: a renewed CA has many lines of the one before.
-    bodies = [certificates.body(each) for each in certificates.read(authority)]
+    bodies = [certificates.pem_body(each) for each in certificates.read(authority)]
     if ask(BundleHolds, bundle=machine.ca_bundle, bodies=bodies):
         host.noop("the company's CA is trusted")
         return

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from pyinfra import host, inventory
 from pyinfra.api import Host, QuoteString, State, StringCommand, operation
 
-from facts.ceph import AUTHORIZED_KEYS, Ceph, Cephadm, CephadmState
+from facts.ceph import AUTHORIZED_KEYS, Ceph, Cephadm, CephadmState, json_line
 from facts.engines import engine_of, host_engine
 from operations.runtime.commands import (
     apt_install,
@@ -128,15 +128,15 @@ def serving(plan: Plan) -> Generator[StringCommand]:
     if state and state.daemons.get("rgw") and state.daemons.get("osd"):
         host.noop(f"{state.health}: {', '.join(f'{n} {k}' for k, n in state.daemons.items())}")
         return
-    yield await_gateway(plan, host.name)
+    yield wait_for_gateway(plan)
 
 
-def await_gateway(plan: Plan, name: str) -> StringCommand:
-    """Return the command that waits, on a host of Ceph's, until the gateway there answers."""
+def wait_for_gateway(plan: Plan) -> StringCommand:
+    """Return the command that waits on the current host until its gateway answers."""
     shell = ceph.shell(plan.settings, plan.topology, host_engine())
     status = " ".join((*shell, "ceph", "status"))
     timeout = plan.settings.health_timeout
-    address = f"{plan.topology.addresses[name]}/{gateway_port(plan.settings)}"
+    address = f"{plan.topology.addresses[host.name]}/{gateway_port(plan.settings)}"
     return StringCommand(
         f"end=$(($(date +%s) + {timeout}));",
         # The gateway listens once it has read its pools.
@@ -149,7 +149,7 @@ def await_gateway(plan: Plan, name: str) -> StringCommand:
     )  # fmt: skip
 
 
-def await_whole(state: State, host: Host, plan: Plan) -> bool:
+def await_clean(state: State, host: Host, plan: Plan) -> bool:
     """Wait until the cluster can do without any one of its hosts: all monitors agree, all OSDs are
     up, and every object has all its copies."""
     admin = ceph.admin_host(plan.topology)
@@ -171,16 +171,10 @@ def _missing(asked: Host, plan: Plan) -> str:
     done, output = asked.run_shell_command(
         StringCommand(words, "2>/dev/null"), **inventory_arguments(asked)
     )
-    line = next((each for each in output.stdout_lines if each.startswith("{")), None)
+    line = json_line(output.stdout_lines)
     if not done or line is None:
         return "it does not answer"
-    return ", ".join(cephadm.missing(json.loads(line)))
-
-
-def is_host(plan: Plan, name: str) -> bool:
-    """Whether cephadm's daemons run on a host."""
-    hosts = plan.topology.hosts["ceph"]
-    return name in hosts and not ceph.runs_in_container(hosts)
+    return ", ".join(cephadm.status_problems(json.loads(line)))
 
 
 @operation()

@@ -92,7 +92,7 @@ def made(plan: Plan) -> Generator[StringCommand]:
         return
     schema = plan.schema
     assert schema is not None  # else it was refused
-    if any(each.has_begun(schema, found.revision) for each in found.dumps):
+    if any(each.is_before_unfinished_upgrade(schema, found.revision) for each in found.dumps):
         yield fail(
             f"an upgrade from {schema} has begun to change the schema, so a dump would be of no "
             "version; deploy it to its end, or restore the dump from before it"
@@ -222,7 +222,7 @@ def choose_dump(plan: Plan) -> tuple[str | None, Dump | None]:
         credentials, path = plan.credentials.fingerprint, str(plan.store.path)
         places = {dump: name for name, state in reported(plan).items() for dump in state.dumps}
         # By default the one that a killed restore has begun with.
-        name = settings.restore or schema_version.being_restored(plan.schema)
+        name = settings.restore or schema_version.dump_being_restored(plan.schema)
         chosen = dumps.choose([*places], name, settings.database_engine, credentials, path)
         return places[chosen], chosen
 

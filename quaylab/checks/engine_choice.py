@@ -104,13 +104,14 @@ def problems(name: str, machine: Machine) -> Iterator[str]:
 
 def unfit_for_podman(name: str, machine: Machine) -> Iterator[str]:
     """Yield why a host can't use Podman, whichever it has."""
+    podman = machine.engines.get(PODMAN.name)
     reasons = {
         "runs no systemd, which starts Podman's containers": not machine.systemd,
         "runs RHEL 7, which has no Podman 4.9": machine.is_rhel_7,
         f"runs {machine.os_id} {machine.os_version}, whose Podman is older than 4.9": (
             machine.os_id in NEW_ENOUGH
             and machine.os_major < NEW_ENOUGH[machine.os_id]
-            and not machine.has_engine(PODMAN.name)
+            and not (podman and podman.engine)
         ),
     }
     for reason, holds in reasons.items():

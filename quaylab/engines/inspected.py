@@ -150,7 +150,7 @@ def _container(item: dict[str, Any], tags: Mapping[str, dict[str, Any]]) -> Cont
         version=labels.get(VERSION_LABEL, ""),
         state=item["State"]["Status"],
         health=health["Status"] if health else None,
-        started=seconds(item["State"]["StartedAt"]),
+        started=epoch_seconds(item["State"]["StartedAt"]),
         command=tuple(item["Config"].get("Cmd") or ()),
         environment=_variables(item["Config"].get("Env")),
         # After a retagging this is another image's, which doesn't matter.
@@ -176,7 +176,7 @@ def _container(item: dict[str, Any], tags: Mapping[str, dict[str, Any]]) -> Cont
     )
 
 
-def seconds(timestamp: str) -> float:
+def epoch_seconds(timestamp: str) -> float:
     """Parse RFC 3339 with nanoseconds; Python 3.10 reads six digits only, and no Z."""
     match = TIMESTAMP.fullmatch(timestamp)
     if match is None:

@@ -189,7 +189,7 @@ def _unit(line: str) -> tuple[str, Unit]:
         {key: value for key, value in zip(REPORTED_LABELS, labels, strict=True) if value},
         properties["LoadState"] == "loaded"
         and properties["NeedDaemonReload"] == "no"
-        and properties["FragmentPath"] == units.generated(name)
+        and properties["FragmentPath"] == units.service_path(name)
         and properties["Restart"] == RESTART_POLICY,
         int(weight) * NORMAL_SHARES // NORMAL_WEIGHT if weight.isdigit() else 0,
         float(edited) if edited else None,
@@ -199,7 +199,7 @@ def _unit(line: str) -> tuple[str, Unit]:
 def _container(item: dict[str, Any], unit: Unit | None) -> dict[str, Any]:
     config = _config(item["Config"])
     is_systemds = config["Labels"].get("PODMAN_SYSTEMD_UNIT") == units.service(item["Name"])
-    started = inspected.seconds(item["State"]["StartedAt"])
+    started = inspected.epoch_seconds(item["State"]["StartedAt"])
     if not is_systemds or (unit and unit.edited and unit.edited < started):
         # Somebody started it by hand, or edited its unit before systemd started it.
         config = {**config, "Labels": {}}

@@ -198,7 +198,7 @@ def _place(container: Container) -> str:
     name, text = container.name, shlex.quote(units.unit(container))
     path, service = units.path(name), units.service(name)
     refused = f"Podman's generator refuses the unit of {name}; nothing was replaced"
-    wanted = f"FragmentPath={units.generated(name)} Restart={RESTART_POLICY} "
+    wanted = f"FragmentPath={units.service_path(name)} Restart={RESTART_POLICY} "
     changed = f"somebody has changed {service}; take that back: systemctl revert {service}; found: "
     return (
         "folder=$(mktemp -d) && "

@@ -42,7 +42,7 @@ def service(name: str) -> str:
     return f"{name}.service"
 
 
-def generated(name: str) -> str:
+def service_path(name: str) -> str:
     """Return the path of the service that the generator makes of a container's unit."""
     return f"{SERVICES}/{service(name)}"
 

@@ -105,10 +105,6 @@ class Machine:
         found = {each.name: getattr(report, each.name) for each in fields(EngineReport) if report}
         return replace(self, container_engine=name, **found)
 
-    def has_engine(self, name: str) -> bool:
-        """Whether an engine is installed."""
-        return name in self.engines and self.engines[name].engine is not None
-
     def owned_volumes(self, fingerprint: str) -> list[FoundVolume]:
         """Return the volumes of the registry with this fingerprint of its credentials."""
         return [each for each in self.volumes if each.labels.get(CREDENTIALS_LABEL) == fingerprint]

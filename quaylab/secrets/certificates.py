@@ -235,7 +235,7 @@ def is_signed_by(certificate: str, ca: str) -> bool:
     return _is_issuer(issuer, leaf)
 
 
-def body(certificate: x509.Certificate) -> str:
+def pem_body(certificate: x509.Certificate) -> str:
     """Return what stands between the lines of a PEM certificate, as one line."""
     return b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()
 

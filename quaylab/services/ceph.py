@@ -197,6 +197,12 @@ def runs_in_container(hosts: tuple[str, ...]) -> bool:
     return len(hosts) == 1
 
 
+def runs_cephadm(topology: Topology, host: str) -> bool:
+    """Whether cephadm's daemons run on a host."""
+    hosts = topology.hosts["ceph"]
+    return host in hosts and not runs_in_container(hosts)
+
+
 def admin_host(topology: Topology) -> str | None:
     """Return the host where Ceph's commands run; None if Quaylab runs no Ceph."""
     return next(iter(topology.hosts["ceph"]), None)

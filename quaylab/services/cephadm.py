@@ -145,7 +145,7 @@ def names_to_apply(wanted: Sequence[Specification], found: Sequence[Specificatio
     ]
 
 
-def missing(status: Mapping[str, Any]) -> Iterator[str]:
+def status_problems(status: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a cluster lacks by its ``ceph status --format=json``: monitors, OSDs, copies."""
     osds, groups = status["osdmap"], status["pgmap"]
     clean = [

@@ -135,9 +135,9 @@ class Database(BackingService):
 
     def setting_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
         yield from authority_problems(self, settings, settings.database_ca)
-        yield from engine(settings).setting_problems(settings)
+        kind = engine(settings)
+        yield from kind.setting_problems(settings)
         if settings.database_host is None:
-            kind = engine(settings)
             taken = {"database_name": kind.own_databases, "database_user": (kind.superuser,)}
             for key, names in taken.items():
                 name = getattr(settings, key)

@@ -10,10 +10,11 @@ from pydantic import Field
 from quaylab.services.database_engine import DatabaseEngine
 from quaylab.settings.types import ImageName, Section
 
-LONGEST_USER = 32
-
 if TYPE_CHECKING:
     from quaylab.settings.loading import Settings
+
+# Characters.
+LONGEST_USER = 32
 
 
 class MySQLSettings(Section):

@@ -42,7 +42,7 @@ class Dump(BaseModel):
     size: int
     sha256: str
 
-    def has_begun(self, schema: str, revision: str | None) -> bool:
+    def is_before_unfinished_upgrade(self, schema: str, revision: str | None) -> bool:
         """Whether it is from before an upgrade that has changed the schema, which is now of this
         revision, and has not ended: the noted version is still this one."""
         return self.before == schema != self.after and self.revision != revision

@@ -27,7 +27,7 @@ def restoring_note(dump: str) -> str:
     return f"{RESTORING}{dump}"
 
 
-def being_restored(schema: str | None) -> str | None:
+def dump_being_restored(schema: str | None) -> str | None:
     """Return the dump whose restore a note says has begun; None: none, or a backup elsewhere."""
     name = schema.removeprefix(RESTORING) if schema and schema.startswith(RESTORING) else None
     return None if name == BACKUP else name

@@ -98,7 +98,7 @@ def test_cluster_is_bootstrapped_and_configured_once(lab: Deployment) -> None:
     assert services["rgw"]["placement"] == {"hosts": NAMES}
     assert services["rgw"]["spec"]["rgw_frontend_port"] == 7480
     # Without OSDs all of them are up.
-    assert not [each for each in cephadm.missing(_ceph(first, "status")) if "OSDs" in each]
+    assert not [each for each in cephadm.status_problems(_ceph(first, "status")) if "OSDs" in each]
 
     with timed("planned again"):
         again = {

@@ -220,7 +220,7 @@ def test_ceph_has_all_copies_before_and_after(store: Store, use: Any) -> None:
     """Cephadm's daemons are no workloads of ours, and start after the machine answers."""
     site = use(fronted.made(store))
     steps = _steps(site, "ceph2.example.com")
-    assert steps == ["await_whole", "_reboot", "gateway", "await_whole"]
+    assert steps == ["await_clean", "_reboot", "gateway", "await_clean"]
 
 
 def test_the_only_node_is_not_withdrawn(lab: Plan, use: Any) -> None:

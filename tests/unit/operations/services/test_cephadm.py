@@ -223,15 +223,15 @@ def hosts(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeHost]:
     return hosts
 
 
-def _await_whole(lab: Plan, hosts: dict[str, FakeHost]) -> bool:
-    return hosts["ceph1"].call(FunctionCommand(operations.await_whole, (lab,), {}))
+def _await_clean(lab: Plan, hosts: dict[str, FakeHost]) -> bool:
+    return hosts["ceph1"].call(FunctionCommand(operations.await_clean, (lab,), {}))
 
 
 def test_a_cluster_that_has_all_copies_can_do_without_a_host(
     lab: Plan, hosts: dict[str, FakeHost]
 ) -> None:
     hosts["ceph0"].shell_output = (True, ["Inferring fsid", json.dumps(WHOLE)])
-    assert _await_whole(lab, hosts)
+    assert _await_clean(lab, hosts)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_a_cluster_that_needs_the_host(
     lab: Plan, hosts: dict[str, FakeHost], answer: tuple[bool, list[str]], reason: str
 ) -> None:
     hosts["ceph0"].shell_output = answer
-    assert not _await_whole(lab, hosts)
+    assert not _await_clean(lab, hosts)
     (message,) = hosts["ceph1"].messages
     assert f"Ceph can't do without ceph1: for {lab.settings.health_timeout} s, {reason}" in message
     assert message.endswith("see on ceph0: cephadm shell -- ceph status")
@@ -258,5 +258,5 @@ def test_a_cluster_that_needs_the_host(
 
 def test_ceph_is_asked_on_its_first_host(lab: Plan, hosts: dict[str, FakeHost]) -> None:
     machines = {name: each for name, each in lab.machines.items() if name != "ceph0"}
-    assert not _await_whole(dataclasses.replace(lab, machines=machines), hosts)
+    assert not _await_clean(dataclasses.replace(lab, machines=machines), hosts)
     assert "Ceph is asked on ceph0, which takes no part" in hosts["ceph1"].messages[0]

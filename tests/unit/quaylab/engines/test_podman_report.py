@@ -172,7 +172,7 @@ IMAGE = {
 }
 KEPT = (
     "LoadState=loaded ActiveState=active NeedDaemonReload=no CPUWeight=[not set] "
-    f"FragmentPath={units.generated(CONTAINER.name)} Restart=always"
+    f"FragmentPath={units.service_path(CONTAINER.name)} Restart=always"
 )
 # In which the container was started.
 STARTED = 1795755601.5

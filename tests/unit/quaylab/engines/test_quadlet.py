@@ -18,7 +18,7 @@ from tests.unit.shell import Shell
 from tests.unit.states import engine
 
 NAME, SERVICE = CONTAINER.name, f"{CONTAINER.name}.service"
-SHOWN = f"Restart=always\\nFragmentPath={units.generated(NAME)}\\n"
+SHOWN = f"Restart=always\\nFragmentPath={units.service_path(NAME)}\\n"
 SHOW = f"test $1 != show || printf '{SHOWN}'"
 
 
