@@ -83,6 +83,11 @@ class Result:
     stdout: str
     stderr: str
 
+    def __repr__(self) -> str:
+        """Say why a run failed: pytest shows no more than the beginning and the end of this."""
+        said = [each.strip() for each in self.stderr.splitlines() if not each.startswith("-->")]
+        return f"exit code {self.code}: {' | '.join(filter(None, said[-3:]))}"
+
     @property
     def output(self) -> str:
         return self.stdout + self.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,13 +31,6 @@ VARIABLES = {
 def docker(*arguments: str, stdin: str | None = None, check: bool = True) -> str:
     """Run the docker client; return its output."""
     return run("docker", *arguments, input=stdin, check=check).stdout.strip()
-
-
-def free_port() -> int:
-    """Return a port of this machine that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -17,7 +17,8 @@ from quaylab.openshift import quay
 from quaylab.openshift.objects import Object
 from quaylab.openshift.pods import Pods
 from tests.machine.machines import wait_until
-from tests.machine.site import Site, docker, free_port
+from tests.machine.site import Site, docker
+from tests.ports import free_port
 from tests.unit import clusters, samples
 
 # From a namespace's range; no image has such a user.

@@ -34,9 +34,9 @@ from tests.machine.site import (
     URI_PASSWORD,
     Site,
     docker,
-    free_port,
     health,
 )
+from tests.ports import free_port
 
 # The image of the last version that ran on MySQL.
 OLDER = "quay-mysql"

@@ -116,7 +116,10 @@ def serving(folder: Path, is_openshift: bool = True) -> Iterator[Api]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "api.pem")
     with Api(is_openshift) as api:
-        api.socket = context.wrap_socket(api.socket, server_side=True)
+        # In the connection's own thread: a client that is cut off would keep all others waiting.
+        api.socket = context.wrap_socket(
+            api.socket, server_side=True, do_handshake_on_connect=False
+        )
         write_kubeconfig(folder / "kubeconfig", api, folder / "api-ca.pem")
         thread = threading.Thread(target=api.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

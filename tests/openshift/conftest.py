@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.openshift.api import Api
 from tests.openshift.controllers import Controllers
 from tests.openshift.quay import Quay
 from tests.openshift.storage import Manifest
+from tests.ports import free_port
 
 NAMESPACE, HOSTNAME = "quay-enterprise", "quay.example.com"
 TASK = "tasks/openshift.py"
@@ -67,9 +67,7 @@ class Site:
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """A project with an empty cluster, whose load balancers have this machine's loopback."""
     monkeypatch.setenv("KUBECACHEDIR", str(tmp_path / "cache"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with api.serving(tmp_path) as cluster:
         controllers = Controllers(cluster)
         cluster.add(
@@ -90,7 +88,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
             "openshift_exposure": "loadbalancer",
             "server_hostname": HOSTNAME,
             "quay_https_port": port,
-            "health_timeout": 10,
+            "health_timeout": 20,
         }
         quay = Quay(cluster, port)
         controllers.ready = quay.follow

@@ -50,7 +50,10 @@ class Quay:
             context.load_cert_chain(file)
         self.server = SmallQuay(self.port, self.address)
         self.server.users = self.users
-        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        # In the connection's own thread: a client that is cut off would keep all others waiting.
+        self.server.socket = context.wrap_socket(
+            self.server.socket, server_side=True, do_handshake_on_connect=False
+        )
         threading.Thread(
             target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
         ).start()

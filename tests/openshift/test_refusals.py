@@ -156,7 +156,7 @@ def test_the_deploy_of_machines_is_refused(site: Site) -> None:
         (
             "pending",
             [
-                "does not get on within 10 s",
+                "does not get on within 20 s",
                 "not scheduled: 0/3 nodes are available: 3 Insufficient",
             ],
         ),

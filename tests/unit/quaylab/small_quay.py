@@ -62,7 +62,10 @@ def serving(credentials: Credentials, directory: Path) -> Iterator[SmallQuay]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(bundle)
     with SmallQuay() as quay:
-        quay.socket = context.wrap_socket(quay.socket, server_side=True)
+        # In the connection's own thread: a client that is cut off would keep all others waiting.
+        quay.socket = context.wrap_socket(
+            quay.socket, server_side=True, do_handshake_on_connect=False
+        )
         thread = threading.Thread(target=quay.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
