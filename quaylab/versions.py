@@ -12,6 +12,8 @@ NEWEST = "v3.18.0"
 # From v3.17.0 on a migration of Quay's uses PostgreSQL syntax and fails on MySQL
 # (measured: v3.16.5 runs on MariaDB 11.8, v3.17.4 does not migrate).
 NEWEST_ON_MYSQL = "v3.16.5"
+# The first that takes its first user by the API (v3.6), and the proxies that it trusts (v3.7).
+OLDEST = (3, 7, 0)
 MYSQL_REASON = "from v3.17.0 on Quay's own migrations work on PostgreSQL only"
 
 
@@ -49,6 +51,11 @@ def problems(settings: Settings) -> list[str]:
         found.append(f"quay_license: Quay {version} takes none; only 2.9 does: leave it out")
     if parse(version)[0] != 3:
         found.append(f"quay_version: {version} is not known; 3.x (or v2.9.1) is")
+    elif parse(version) < OLDEST:
+        found.append(
+            f"quay_version: {version} can't be set up without a browser, and believes any client's "
+            "X-Forwarded-For; set v3.7.0 or newer"
+        )
     if settings.database_engine == "mysql" and parse(version) >= (3, 17, 0):
         found.append(
             f"quay_version: {version} does not run on MySQL, {MYSQL_REASON}; set "

@@ -84,7 +84,7 @@ def create(host: Host, plan: Plan, open_registry: Open, is_refused: bool) -> boo
         host,
         f"superuser_password: Quay has users, but {user} can't sign in as a superuser with a "
         f"password in {plan.store.path}; give the one that Quay has as "
-        "QUAYLAB_SUPERUSER_PASSWORD",
+        "QUAYLAB_SUPERUSER_PASSWORD, or set quay_superuser to the user that Quay has",
     )
 
 

@@ -34,7 +34,7 @@ from quaylab.services.base import (
     run_with_environment,
     volume_labels,
 )
-from quaylab.services.database_engine import DatabaseEngine
+from quaylab.services.database_engine import MAX_CONNECTIONS, DatabaseEngine
 from quaylab.services.mysql import MySQL
 from quaylab.services.postgresql import PostgreSQL
 from quaylab.services.tls_elsewhere import authority_problems
@@ -197,6 +197,9 @@ class Database(BackingService):
     def workloads(self, context: Context, host: str) -> tuple[Workload, ...]:
         settings, credentials = context.settings, context.credentials
         wanted, kind, name = image(settings), engine(settings), container_name(self.name)
+        # One node gets on with the image's own limit, and its database is not replaced for this.
+        has_nodes = len(context.topology.quay) * settings.quay_instances > 1
+        limit = {f"{kind.prefix}_MAX_CONNECTIONS": str(MAX_CONNECTIONS)} if has_nodes else {}
         environment = environment_file(
             self.name,
             kind.uid,
@@ -204,6 +207,7 @@ class Database(BackingService):
                 f"{kind.prefix}_USER": settings.database_user,
                 f"{kind.prefix}_PASSWORD": credentials.database_password.get_secret_value(),
                 f"{kind.prefix}_DATABASE": settings.database_name,
+                **limit,
             },
         )
         volume = Volume(

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from quaylab.settings.loading import Settings
 
 
+# For several nodes of Quay: each request that is being served has a connection of its own, and the
+# images' default is 100 for all.
+MAX_CONNECTIONS = 300
+
+
 class DatabaseEngine(ABC):
     """A kind of database.
 

@@ -309,6 +309,8 @@ def _setting_problems(settings: Settings, kind: str) -> Iterator[str]:
         )
     if kind == "local" and settings.storage_path != LOCAL_PATH:
         yield "storage_path: is for object storage; a local one has quay_storage_path"
+    if kind == "radosgw":
+        yield from _radosgw_problems(settings)
     if kind == "s3":
         yield from _s3_problems(settings)
     if kind == "swift":
@@ -328,6 +330,15 @@ def _swift_problems(settings: Settings) -> Iterator[str]:
                 f"swift_options: {key} not set; with version 3 Quay does not start without "
                 f"{meaning}"
             )
+
+
+def _radosgw_problems(settings: Settings) -> Iterator[str]:
+    version = quay_version(settings)
+    if settings.storage_region and not is_legacy(version) and parse(version) < (3, 12, 0):
+        yield (
+            f"storage_region: {version} does not start with the region of a radosgw store; leave "
+            "it out, or take v3.12.0 or newer"
+        )
 
 
 def _s3_problems(settings: Settings) -> Iterator[str]:
@@ -363,9 +374,10 @@ def _end_point(settings: Settings, store: StoreEndpoint) -> dict[str, Any]:
                 **({"region_name": region} if region else {}),
             }
         case "s3":
-            # With a region Quay's driver uses AWS and no other address.
+            # With a region Quay's driver uses AWS and no other address. Quay's own check at its
+            # start knows no region, and would ask AWS's first one, which has no keys of China's.
             if settings.storage_region:
-                return {"s3_region": settings.storage_region}
+                return {"s3_region": settings.storage_region, "host": store.address}
             # Quay v3.16 checks the store at its start and knows `host` only, which means TLS.
             return {"host": store.netloc} if store.tls else {"endpoint_url": store.url}
         case "swift":

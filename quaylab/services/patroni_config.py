@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from quaylab.endpoints import netloc
 from quaylab.paths import ETC
 from quaylab.services import etcd_config, member_certificate
+from quaylab.services.database_engine import MAX_CONNECTIONS
 from quaylab.services.postgresql import PostgreSQL
 
 API_PORT = 8008
@@ -51,7 +52,7 @@ class Ports:
     etcd: int = etcd_config.CLIENT_PORT
 
 
-def dynamic_settings(max_connections: int = 300) -> Configuration:
+def dynamic_settings() -> Configuration:
     """Return what the cluster keeps in etcd and all members follow.
 
     The founder's file has it for the first start. Later only Patroni's API changes it: see
@@ -76,7 +77,7 @@ def dynamic_settings(max_connections: int = 300) -> Configuration:
             "use_pg_rewind": True,
             "use_slots": True,
             "parameters": {
-                "max_connections": max_connections,
+                "max_connections": MAX_CONNECTIONS,
                 # pg_rewind needs them or checksums, and an adopted volume has no checksums.
                 "wal_log_hints": "on",
             },
@@ -185,7 +186,8 @@ def loaded_digest(text: str) -> str:
 def changes(wanted: Configuration, found: Mapping[str, Any]) -> Configuration:
     """Return what to PATCH at the API's /config: what differs from the cluster's settings.
 
-    Settings that are only found stay: Patroni and operators have their own there.
+    Settings that are only found stay: Patroni and operators have their own there. So does a higher
+    limit of connections.
     """
     patch: Configuration = {}
     for key, value in wanted.items():
@@ -194,6 +196,8 @@ def changes(wanted: Configuration, found: Mapping[str, Any]) -> Configuration:
             inner = changes(value, present if isinstance(present, dict) else {})
             if inner:
                 patch[key] = inner
+        elif key == "max_connections" and isinstance(present, int) and present > value:
+            continue
         elif value != present:
             patch[key] = value
     return patch

@@ -58,6 +58,8 @@ DIRECTORY = f"{ETC}/quay"
 STORAGE_VOLUME = "quaylab-quay-storage"
 STANDIN = "quay-standin"
 UID = 1001
+# Where a machine at AWS asks for the keys of its role. No proxy knows them.
+INSTANCE_METADATA = "169.254.169.254"
 # Its ports inside the container.
 HTTPS_PORT, HTTP_PORT = 8443, 8080
 LAST_PORT = 65535
@@ -365,7 +367,9 @@ def bundle(context: Context, config: Mapping[str, Any]) -> dict[str, str]:
     for name, authority in (("company", settings.company_ca), ("storage", settings.storage_ca)):
         if authority:
             files[f"extra_ca_certs/{name}.crt"] = authority.read_text()
-    if context.topology.hosts["ceph"] and credentials.ca_certificate:
+    # Mirroring pushes to the registry's own address, and Ceph's gateways have the CA as well.
+    trusts_own = context.topology.hosts["ceph"] or any(map(config.get, quay_programs.MIRRORING))
+    if trusts_own and credentials.ca_certificate:
         files["extra_ca_certs/lab.crt"] = credentials.ca_certificate
     if trusted := database.authority(settings, context.topology, credentials):
         files[quay_config.DATABASE_CA] = trusted
@@ -394,6 +398,8 @@ def _proxy(context: Context) -> tuple[tuple[str, str], ...]:
     internal = [topology.hostname, topology.database.address, topology.redis.address]
     if topology.store and not topology.store.is_elsewhere:
         internal.append(topology.store.address)
+    if settings.storage_iam_role:
+        internal.append(INSTANCE_METADATA)
     no_proxy = ",".join(filter(None, ("127.0.0.1", "localhost", *internal, settings.no_proxy)))
     values = {"HTTP_PROXY": settings.http_proxy, "HTTPS_PROXY": settings.https_proxy}
     variables = tuple((name, value) for name, value in values.items() if value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # The bundle relative to Quay's working directory; Quay's own check of MySQL's CA expects this path.
 BUNDLE = "conf/stack"
+# YAML 1.2, "Core Schema": 12345678e9 is a float, 0o17 an integer.
+NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|0o[0-7]+")
 DATABASE_CA, REDIS_CA = "database.pem", "redis.pem"
 
 
@@ -157,3 +160,13 @@ class _PlainDumper(yaml.SafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+
+def _text(dumper: _PlainDumper, text: str) -> yaml.ScalarNode:
+    """Quote texts that YAML 1.2 reads as numbers, and PyYAML, which has 1.1, does not: Quay's own
+    check of the file at its start is of the first kind."""
+    style = "'" if NUMBER.fullmatch(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_PlainDumper.add_representer(str, _text)

@@ -34,5 +34,7 @@ def connections(settings: Settings, topology: Topology) -> dict[str, tuple[str, 
             url = urlsplit(proxy)
             port = url.port or DEFAULT_PORTS[url.scheme]
             found["proxy before the object store"] = (str(url.hostname), port)
-            del found["object store"]
+            # Quay's nginx, which hands out blobs with storage_proxy, uses no proxy itself.
+            if not settings.storage_proxy:
+                del found["object store"]
     return found

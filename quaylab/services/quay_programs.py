@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+MIRRORING = ("FEATURE_REPO_MIRROR", "FEATURE_ORG_MIRROR")
 # Programs that only wait if none of their features is on. Each loads all of Quay: together they
 # take two fifths of the start-up work and 1.5 GB. repomirrorworker runs only if it is set here.
 # securityscanningnotificationworker is left out: its name ends in "notificationworker", and up to
@@ -20,7 +21,7 @@ FEATURES_OF_PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "quotaregistrysizeworker": ("FEATURE_QUOTA_MANAGEMENT",),
     "quotatotalworker": ("FEATURE_QUOTA_MANAGEMENT",),
     "reconciliationworker": ("FEATURE_ENTITLEMENT_RECONCILIATION",),
-    "repomirrorworker": ("FEATURE_REPO_MIRROR", "FEATURE_ORG_MIRROR"),
+    "repomirrorworker": MIRRORING,
     "securityworker": ("FEATURE_SECURITY_SCANNER",),
     "storagereplication": ("FEATURE_STORAGE_REPLICATION",),
     "teamsyncworker": ("FEATURE_TEAM_SYNCING",),

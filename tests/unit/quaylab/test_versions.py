@@ -44,6 +44,7 @@ def test_versions_that_work(engine: str, version: str | None, source: str) -> No
         ("mysql", "v3.17.0", "registry", "migrations work on PostgreSQL only; set v3.16.5"),
         ("mysql", "v3.18.0", "packages", "migrations work on PostgreSQL only; set v3.16.5"),
         ("postgresql", "v4.0.0", "registry", "3.x (or v2.9.1) is"),
+        ("postgresql", "v3.6.2", "registry", "set v3.7.0 or newer"),
         ("postgresql", "v2.9.1", "packages", "has no stand-in; set image_source to registry"),
     ],
 )

@@ -76,6 +76,12 @@ def test_sclorgs_contract_is_followed(
     assert [str(each) for each in found.container.ports] == [port]
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_several_nodes_get_more_connections(number: int) -> None:
+    (environment,) = workload("database", quay_instances=number).files
+    assert ("POSTGRESQL_MAX_CONNECTIONS=300" in environment.content) is (number > 1)
+
+
 def test_a_database_elsewhere_has_no_published_port() -> None:
     where = build([host("quay.example.com", ["quay", "redis"])], database_host="db.example.com")
     run = context(where, database_host="db.example.com")

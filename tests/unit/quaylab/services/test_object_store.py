@@ -89,15 +89,21 @@ def _problems(**changes: Any) -> list[str]:
             {
                 **COMMON,
                 "s3_region": "eu-central-1",
+                "host": "s3.eu-central-1.amazonaws.com",
                 "s3_access_key": ACCESS,
                 "s3_secret_key": SECRET,
                 "s3_bucket": "quay-storage",
             },
         ),
         (
-            {**S3, "storage_iam_role": True},
+            {**S3, "storage_iam_role": True, "storage_region": "cn-north-1"},
             "S3Storage",
-            {**COMMON, "s3_region": "eu-central-1", "s3_bucket": "quay-storage"},
+            {
+                **COMMON,
+                "s3_region": "cn-north-1",
+                "host": "s3.cn-north-1.amazonaws.com.cn",
+                "s3_bucket": "quay-storage",
+            },
         ),
         (
             {**COMPATIBLE, "storage_port": 9000, "storage_tls": False},
@@ -201,6 +207,11 @@ def test_good_combinations(changes: dict[str, Any]) -> None:
         ({**GCS, "storage_host": "s3.example.com"}, "storage_host", "no meaning with gcs"),
         ({**GCS, "storage_iam_role": True}, "storage_iam_role", "no meaning with gcs"),
         ({**RADOSGW, "storage_iam_role": True}, "storage_iam_role", "no meaning with radosgw"),
+        (
+            {**RADOSGW, "storage_region": "eu", "quay_version": "v3.11.0"},
+            "storage_region",
+            "take v3.12.0",
+        ),
         ({**RADOSGW, "swift_auth_version": 1}, "swift_auth_version", "no meaning with radosgw"),
         ({**SWIFT, "storage_host": "swift.example.com"}, "storage_host", "no meaning with swift"),
         ({**SWIFT, "storage_proxy": True}, "storage_proxy", "no meaning with swift"),

@@ -92,9 +92,16 @@ def test_what_the_cluster_has_already_is_no_change() -> None:
 
 
 def test_only_what_differs_is_changed() -> None:
-    found = patroni_config.dynamic_settings(100)
-    assert patroni_config.changes(patroni_config.dynamic_settings(300), {**found, "ttl": 30}) == {
+    wanted, found = patroni_config.dynamic_settings(), patroni_config.dynamic_settings()
+    found["postgresql"]["parameters"]["max_connections"] = 100
+    assert patroni_config.changes(wanted, {**found, "ttl": 30}) == {
         "ttl": 20,
         "postgresql": {"parameters": {"max_connections": 300}},
     }
     assert patroni_config.changes({"a": {"b": 1}}, {"a": None}) == {"a": {"b": 1}}
+
+
+def test_a_higher_limit_of_connections_stays() -> None:
+    wanted, found = patroni_config.dynamic_settings(), patroni_config.dynamic_settings()
+    found["postgresql"]["parameters"]["max_connections"] = 1000
+    assert patroni_config.changes(wanted, found) == {}

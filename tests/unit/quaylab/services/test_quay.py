@@ -13,7 +13,7 @@ from quaylab import topology
 from quaylab.services import BY_NAME, quay
 from quaylab.services.base import Audience, Context, Groups
 from tests.unit import balanced, clustered
-from tests.unit.samples import context, host, settings, workload
+from tests.unit.samples import certified, context, host, settings, workload
 from tests.unit.states import engine
 
 
@@ -121,6 +121,22 @@ def test_its_services_are_exempt_from_the_proxy() -> None:
     assert "HTTP_PROXY" not in environment
     exempt = environment["NO_PROXY"].split(",")
     assert {"quay.example.com", "quaylab-database", "quaylab-redis", "example.org"} <= {*exempt}
+
+
+def test_keys_of_a_role_are_asked_for_without_a_proxy() -> None:
+    at_aws = {"storage": "s3", "storage_region": "eu-central-1", "storage_iam_role": True}
+    node = workload("quay", http_proxy="http://proxy.example.com:3128", **at_aws)
+    assert "169.254.169.254" in dict(node.container.environment)["NO_PROXY"].split(",")
+
+
+@pytest.mark.parametrize("feature", ["FEATURE_REPO_MIRROR", "FEATURE_ORG_MIRROR"])
+def test_mirroring_trusts_the_registrys_own_certificate(feature: str) -> None:
+    def files(**changes: Any) -> dict[str, str]:
+        found = workload("quay", credentials=certified(), **changes).files
+        return {each.path.rpartition("/")[2]: each.content for each in found}
+
+    assert "lab.crt" not in files()
+    assert files(quay_config={feature: True})["lab.crt"] == certified().ca_certificate
 
 
 def test_blobs_are_stored_in_the_given_directory() -> None:

@@ -220,6 +220,13 @@ def test_rendering_does_not_depend_on_the_order_of_keys() -> None:
     assert quay_config.render(turned) == quay_config.render(built)
 
 
+@pytest.mark.parametrize("text", ["12345678e9", "1.5E-3", ".5", "0o17", "12", "-1", "0x1F", "yes"])
+def test_texts_that_look_like_numbers_are_quoted(text: str) -> None:
+    # PyYAML reads YAML 1.1; Quay's own check of the file reads 1.2, and would see a number.
+    assert quay_config.render({"password": text}) == f"password: '{text}'\n"
+    assert quay_config.render({"password": f"{text}z"}) == f"password: {text}z\n"
+
+
 def test_rendering_has_no_yaml_references() -> None:
     text = quay_config.render(quay_config.build(settings(), one_host(), CREDENTIALS))
     assert text.count("host: quaylab-redis") == 3

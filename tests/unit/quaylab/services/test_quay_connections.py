@@ -19,6 +19,13 @@ PROXY = {"https_proxy": "http://proxy.example.com:3128"}
     [
         ({}, {}),
         (STORE, {"object store": ("s3.example.com", 443)}),
+        (
+            STORE | PROXY | {"storage_proxy": True},
+            {
+                "object store": ("s3.example.com", 443),
+                "proxy before the object store": ("proxy.example.com", 3128),
+            },
+        ),
         (STORE | PROXY, {"proxy before the object store": ("proxy.example.com", 3128)}),
         (
             STORE | {"https_proxy": "https://proxy.example.com"},
