@@ -97,6 +97,21 @@ def test_drift_is_named_and_repaired(site: Site) -> None:
     assert site.dry() == []
 
 
+def test_pods_that_started_with_another_secret_are_replaced(site: Site) -> None:
+    assert site.run().code == 0
+    _edited(site, "secrets", "quaylab-quay-bundle", {"data": {"config.yaml": "eA=="}})
+    # They may have been started again meanwhile.
+    site.controllers.pass_time()
+    assert site.dry() == ["Write secrets, claims, services and network policies", "Run Quay"]
+    # A run that is killed before it has replaced them is finished by the next.
+    site.run("-v", until="Run the database")
+    assert site.dry() == ["Run Quay"]
+    repaired = site.run()
+    assert repaired.code == 0, repaired.output
+    assert "PATCH deployments quaylab-quay" in site.api.writes
+    assert site.dry() == []
+
+
 def test_a_deployment_that_is_scaled_to_no_pods_is_broken(site: Site) -> None:
     assert site.run().code == 0
     _edited(site, "deployments", "quaylab-redis", {"spec": {"replicas": 0}})
