@@ -80,11 +80,11 @@ class Deployment:
             finally:
                 running.kill()
 
-    def verify(self) -> None:
+    def verify(self, *options: str) -> None:
         """Run the hosts' own tests, as ``./lab verify`` does."""
         run(
             *(sys.executable, "-m", "pytest", "--hosts=all", f"--inventory={self.inventory}"),
-            *("tests/hosts", "-p", "no:cacheprovider"),
+            *("tests/hosts", "-p", "no:cacheprovider", *options),
             cwd=PROJECT,
         )
 

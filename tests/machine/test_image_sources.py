@@ -137,6 +137,7 @@ def test_pulls_with_the_companys_ca_and_a_login(
     assert sorted(merged["auths"]) == ["elsewhere.example.com", MIRROR]
     assert machine.run("stat -c '%a %U' /root/.docker/config.json").stdout == "600 root\n"
     assert lab.run("deploy.py", *given).changed() == []
+    lab.verify(*given, "-k", "companys_ca or pull_secret")
 
     # The same image with another registry's digest is not another image.
     wanted, mirrored = SETTINGS["redis_image"], f"{MIRROR}/quaylab/another-redis:1"
