@@ -53,6 +53,11 @@ def test_content_goes_through_stdin_alone() -> None:
     assert base64.b64decode(stdin(command)).decode() == SECRET.content
 
 
+def test_only_root_enters_the_directory() -> None:
+    (command,) = FakeHost().shell(files.present, files=[SECRET])
+    assert command.startswith("install -d -o root -g root -m 0700 /etc/quaylab && ")
+
+
 def test_incomplete_content_replaces_nothing(tmp_path: Path, shell: Shell) -> None:
     """If the run is killed, the command's input ends early."""
     shell.stub("install", ":")
