@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import urllib3
 
+from tests.leaks import leaked
 from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
 from tests.machine.machines import Machine, MachineFactory, Operator
 from tests.machine.registry_client import RegistryClient
@@ -81,7 +82,7 @@ def deployed(lab: Deployment, store: Store) -> Deployment:
     assert ("tasks/object_storage.py | Create the bucket", "objects") in planned
     assert store.client("s3").list_buckets()["Buckets"] == [], "a dry run makes nothing"
     result = _run(lab, "-vvv", "--diff", **KEYS).check()
-    assert not [name for name, value in lab.secrets.items() if value in result.output]
+    assert leaked(lab.secrets, result.output) == []
     return lab
 
 
