@@ -7,9 +7,9 @@ import json
 import shlex
 import uuid
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 
 from quaylab.engines import ContainerEngine
 from quaylab.images import Image, packaged_image
@@ -59,12 +59,29 @@ DEBIAN_VERSION = "18.2.7"
 GIB = 1024**3
 
 
+def _as_tuple(value: object) -> object:
+    """Take a list, as --data gives one. Not a set, which has another order in each run, and not a
+    generator, which is empty after the first reading."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _check_repetition(paths: tuple[str, ...]) -> tuple[str, ...]:
+    for path in paths:
+        if paths.count(path) > 1:
+            raise ValueError(f"names {path} more than once; name it once")
+    return paths
+
+
+Devices = Annotated[
+    tuple[HostPath, ...], BeforeValidator(_as_tuple), AfterValidator(_check_repetition)
+]
+
+
 class CephSettings(Section):
     """Ceph, run here: on one host, or by cephadm on three and more."""
 
     ceph_image: ImageName = Field(description="Ceph's image, also for cephadm")
-    ceph_osd_devices: tuple[HostPath, ...] = Field(
-        strict=False,
+    ceph_osd_devices: Devices = Field(
         description="Each Ceph host's block devices or files for its OSDs; empty: on one host a "
         "file in its data, on several every unused disk",
     )

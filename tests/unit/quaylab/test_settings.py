@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +225,26 @@ def test_hosts_that_differ_in_a_run_wide_key() -> None:
 def test_an_item_of_a_list_is_named_by_its_index() -> None:
     (problem,) = _problems(host("quay.example.com", rhsm_repositories=["rhel-7-server-rpms", "*"]))
     assert problem.startswith("rhsm_repositories[1]: '*': does not have the right form")
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_list_of_devices(kind: Callable[[list[str]], object]) -> None:
+    found = settings(ceph_osd_devices=kind(["/dev/sdc", "/dev/sdb"]))
+    assert found.ceph_osd_devices == ("/dev/sdc", "/dev/sdb")
+
+
+@pytest.mark.parametrize("kind", [set, iter])
+def test_devices_without_an_order_or_for_one_reading(kind: Callable[[list[str]], object]) -> None:
+    devices = kind(["/dev/sdb", "/dev/sdc"])
+    (problem,) = _problems(host("quay.example.com", ceph_osd_devices=devices))
+    assert problem.startswith("ceph_osd_devices: ")
+    assert "a valid tuple" in problem
+
+
+def test_a_device_that_is_named_twice() -> None:
+    devices = ("/dev/sdb", "/dev/sdc", "/dev/sdb")
+    (problem,) = _problems(host("quay.example.com", ceph_osd_devices=devices))
+    assert f"{devices}: names /dev/sdb more than once; name it once" in problem
 
 
 def test_all_problems_are_reported_at_once() -> None:
