@@ -77,6 +77,13 @@ def is_ip_address(text: object) -> bool:
     return True
 
 
+def is_loopback(text: str) -> bool:
+    """Whether it is an address, or the name of one, at which a host reaches itself alone."""
+    if is_ip_address(text):
+        return ipaddress.ip_address(text).is_loopback
+    return text.lower() == "localhost"
+
+
 # A label of a DNS name, with DNS' limit of 63 characters.
 _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 # The host in a URL: a name, an IPv4 address, or an IPv6 address in brackets.

@@ -15,7 +15,7 @@ from quaylab.settings.loading import HostInput
 from tests.unit import balanced, clustered
 from tests.unit.clustered import ADDRESSES as CLUSTER
 from tests.unit.clustered import HOSTS
-from tests.unit.samples import build, host
+from tests.unit.samples import PARTS, build, host
 
 QUAY, DATABASE, REDIS = "quay.example.com", "db.example.com", "redis.example.com"
 ADDRESSES = {QUAY: "192.168.254.10", DATABASE: "192.168.254.11", REDIS: "192.168.254.12"}
@@ -106,6 +106,53 @@ def test_address_of_a_host(data: dict[str, str], reported: tuple[str, ...], addr
     hosts = [host(QUAY, ["quay", "redis"]), host(DATABASE, ["database"], **data)]
     found = build(hosts, {**REPORTED, DATABASE: reported})
     assert found.database.address == address
+
+
+@pytest.mark.parametrize("ssh_hostname", ["127.0.0.1", "::1", "0.0.0.0"])
+def test_a_forwarded_port_is_no_address_for_peers(ssh_hostname: str) -> None:
+    """As with Vagrant, where SSH reaches each machine at a port of this one."""
+    hosts = [host(QUAY, ["quay", "redis"]), host(DATABASE, ["database"], ssh_hostname=ssh_hostname)]
+    assert build(hosts, REPORTED).database.address == ADDRESSES[DATABASE]
+    (problem,) = _problems(hosts, {**REPORTED, DATABASE: ("10.0.0.3", "10.0.0.4")})
+    assert problem.startswith(f"address: {DATABASE} needs one for its peers")
+
+
+def test_the_address_of_a_host_without_peers() -> None:
+    hosts = [host(QUAY, [*PARTS, "ceph"], ssh_hostname="127.0.0.1")]
+    assert build(hosts, REPORTED).addresses == {QUAY: "127.0.0.1"}
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "0::1", "0.0.0.0", "224.0.0.5", "LocalHost"])
+def test_an_address_that_leads_no_peer_to_its_host(address: str) -> None:
+    hosts = [host(QUAY, ["quay", "redis"]), host(DATABASE, ["database"], address=address)]
+    (problem,) = _problems(hosts)
+    assert problem == (
+        f"address: {address} of {DATABASE} doesn't lead other hosts to it; set the address at which "
+        "they reach it"
+    )
+    # Nobody needs it.
+    assert build([host(QUAY), host("x.example.com", ["others"], address=address)], REPORTED)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shown"),
+    [
+        ("10.0.0.9", "10.0.0.9", "10.0.0.9"),
+        ("fd00::9", "fd00:0::9", "fd00::9"),
+        ("db.internal", "DB.internal", "db.internal"),
+    ],
+)
+def test_two_hosts_with_one_address(one: str, other: str, shown: str) -> None:
+    hosts = [
+        host(QUAY, ["quay"]),
+        host(DATABASE, ["database"], address=one),
+        host(REDIS, ["redis"], address=other),
+    ]
+    (problem,) = _problems(hosts)
+    assert problem == (
+        f"address: {shown} is that of {DATABASE} and {REDIS}; set for each host the one at which "
+        "the others reach it"
+    )
 
 
 def test_a_host_named_by_its_address() -> None:
