@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -157,6 +158,7 @@ def build(
         if service.needs_peer_address:
             for name in members[service.name]:
                 address(name)
+        problems += _shared_names(service.name, members[service.name])
     quay, balancers = members["quay"], members["balancer"]
     alone = len(hosts) == len(quay) == 1
     if balancers or not alone:
@@ -222,6 +224,16 @@ def _shared_addresses(addresses: Mapping[str, str]) -> Iterator[str]:
             yield (
                 f"address: {address} is that of {' and '.join(names)}; set for each host the one "
                 "at which the others reach it"
+            )
+
+
+def _shared_names(group: str, hosts: Sequence[str]) -> Iterator[str]:
+    """Yield hosts of a group that would have one name as its members."""
+    for one, other in itertools.combinations(hosts, 2):
+        if (name := member_name(one)) == member_name(other):
+            yield (
+                f"{group}: {one} and {other} would both be {name} as members; give one another "
+                "name in the inventory"
             )
 
 

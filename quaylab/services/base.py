@@ -33,6 +33,7 @@ from quaylab.model import (
 from quaylab.paths import ETC
 from quaylab.secrets import making
 from quaylab.secrets.passwords import ANYWHERE, Rule
+from quaylab.settings.types import is_loopback
 
 if TYPE_CHECKING:
     # Settings and credentials are composed of the services' own classes.
@@ -281,6 +282,12 @@ class BackingService(Service):
                 yield (
                     f"{self.name}_listen: {listen}, but each of {len(hosts)} hosts listens at an "
                     "address of its own; leave it out"
+                )
+        elif hosts and listen and is_loopback(listen):
+            if others := [name for name in groups["quay"] if name != hosts[0]]:
+                yield (
+                    f"{self.name}_listen: {listen} is for Quay on the same host, and {others[0]} "
+                    f"is another one than {hosts[0]}; leave it out"
                 )
 
     def endpoint(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -77,6 +78,15 @@ def test_separate_services_listen_where_their_peers_reach_them() -> None:
     assert (found.redis.listen, found.redis.probe_address) == ("0.0.0.0", ADDRESSES[REDIS])
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "0::1", "localhost"])
+@pytest.mark.parametrize("key", ["database_listen", "redis_listen"])
+def test_a_separate_service_that_listens_for_its_own_host(key: str, address: str) -> None:
+    changes = {key: address}
+    (problem,) = _problems(_three(), **changes)
+    assert problem.startswith(f"{key}: {address} is for Quay on the same host, and {QUAY} ")
+    assert build([host(QUAY)], **changes)
+
+
 def test_services_elsewhere_need_no_group() -> None:
     found = build(
         [host(QUAY, ["quay"])],
@@ -127,8 +137,8 @@ def test_an_address_that_leads_no_peer_to_its_host(address: str) -> None:
     hosts = [host(QUAY, ["quay", "redis"]), host(DATABASE, ["database"], address=address)]
     (problem,) = _problems(hosts)
     assert problem == (
-        f"address: {address} of {DATABASE} doesn't lead other hosts to it; set the address at which "
-        "they reach it"
+        f"address: {address} of {DATABASE} doesn't lead other hosts to it; set the address at "
+        "which they reach it"
     )
     # Nobody needs it.
     assert build([host(QUAY), host("x.example.com", ["others"], address=address)], REPORTED)
@@ -322,6 +332,19 @@ def test_members_have_names_that_haproxy_takes() -> None:
     hosts = [host(f"@ssh/db{number}", ["database"], address=f"10.0.0.{number}") for number in "123"]
     hosts.append(host(QUAY, ["quay", "redis"], address="10.0.0.9"))
     assert list(build(hosts).member_addresses) == ["_ssh_db1", "_ssh_db2", "_ssh_db3"]
+
+
+def test_members_whose_names_would_be_the_same() -> None:
+    hosts = clustered.inventory(parts=("database",))
+    names = ("@ssh/n_1", "@ssh/n:1")
+    hosts[:2] = [
+        dataclasses.replace(each, name=name) for each, name in zip(hosts, names, strict=False)
+    ]
+    (problem,) = _problems(hosts, **balanced.SHARED)
+    assert problem == (
+        "database: @ssh/n_1 and @ssh/n:1 would both be _ssh_n_1 as members; give one another name "
+        "in the inventory"
+    )
 
 
 def test_quay_reaches_several_hosts_at_the_router_of_its_own_host() -> None:
