@@ -160,7 +160,8 @@ class Quay(Service):
         if settings.quay_instances > 1 and not groups["balancer"]:
             yield (
                 f"quay_instances: {settings.quay_instances} containers on a host need a balancer "
-                "in front of them; put a host into group `balancer`, which may be the same one"
+                "in front of them; put a host into group `balancer`, which may be the same one; in "
+                "a cluster set openshift_replicas instead"
             )
         last = settings.quay_node_port + settings.quay_instances - 1
         if last > LAST_PORT:

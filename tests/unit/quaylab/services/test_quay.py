@@ -124,7 +124,11 @@ def test_its_services_are_exempt_from_the_proxy() -> None:
 
 
 def test_keys_of_a_role_are_asked_for_without_a_proxy() -> None:
-    at_aws: dict[str, Any] = {"storage": "s3", "storage_region": "eu-central-1", "storage_iam_role": True}
+    at_aws: dict[str, Any] = {
+        "storage": "s3",
+        "storage_region": "eu-central-1",
+        "storage_iam_role": True,
+    }
     node = workload("quay", http_proxy="http://proxy.example.com:3128", **at_aws)
     assert "169.254.169.254" in dict(node.container.environment)["NO_PROXY"].split(",")
 
@@ -201,7 +205,7 @@ def test_several_containers_on_a_host_need_a_balancer() -> None:
     (problem,) = _refused({**TWO_NODES, "quay": (NODE,)}, quay_instances=2)
     assert problem == (
         "quay_instances: 2 containers on a host need a balancer in front of them; put a host into "
-        "group `balancer`, which may be the same one"
+        "group `balancer`, which may be the same one; in a cluster set openshift_replicas instead"
     )
 
 
