@@ -138,7 +138,7 @@ class Database(BackingService):
         kind = engine(settings)
         yield from kind.setting_problems(settings)
         if settings.database_host is None:
-            taken = {"database_name": kind.own_databases, "database_user": (kind.superuser,)}
+            taken = {"database_name": kind.own_databases, "database_user": kind.own_users}
             for key, names in taken.items():
                 name = getattr(settings, key)
                 if name in names:
