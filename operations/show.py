@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from operations.runtime import inventories
 from quaylab import picture, topology
+from quaylab.checks import inventory_file
 from quaylab.openshift.layout import GROUP
 from quaylab.problems import Problems, Refusal, refuse
 from quaylab.secrets import credentials
@@ -54,9 +55,9 @@ def _context(hosts: list[HostInput]) -> Context:
     )
     settings, host_settings = load(hosts)
     groups = topology.groups(hosts)
-    problems = Problems(
-        problem for service in SERVICES for problem in service.setting_problems(settings, groups)
-    )
+    problems = Problems(inventory_file.group_problems(hosts, ()))
+    for service in SERVICES:
+        problems += service.setting_problems(settings, groups)
     refuse(problems)
     reported = {host.name: (UNKNOWN,) for host in hosts}
     layout = topology.build(settings, hosts, host_settings, reported)

@@ -266,6 +266,7 @@ class BackingService(Service):
     def placement_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
         hosts, external = groups[self.name], self.external_address(settings)
         listen = self.listen_address(settings)
+        elsewhere = [name for name in groups["quay"] if name not in hosts]
         if external and hosts:
             yield (
                 f"{self.name}_host: {external} runs elsewhere, but group `{self.name}` has "
@@ -283,12 +284,11 @@ class BackingService(Service):
                     f"{self.name}_listen: {listen}, but each of {len(hosts)} hosts listens at an "
                     "address of its own; leave it out"
                 )
-        elif hosts and listen and is_loopback(listen):
-            if others := [name for name in groups["quay"] if name != hosts[0]]:
-                yield (
-                    f"{self.name}_listen: {listen} is for Quay on the same host, and {others[0]} "
-                    f"is another one than {hosts[0]}; leave it out"
-                )
+        elif hosts and elsewhere and listen and is_loopback(listen):
+            yield (
+                f"{self.name}_listen: {listen} is for Quay on the same host, and {elsewhere[0]} is "
+                f"another one than {hosts[0]}; leave it out"
+            )
 
     def endpoint(
         self, settings: Settings, groups: Groups, address: Callable[[str], str]

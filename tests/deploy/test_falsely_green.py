@@ -63,6 +63,18 @@ def test_an_inventory_that_pyinfra_reads_as_empty(
     assert message.format(path=path) in result.output
 
 
+def test_misspelt_groups(project: Project) -> None:
+    """pyinfra would leave the balancer out, and the group's data."""
+    folder = project.path / "site"
+    (folder / "group_data").mkdir(parents=True)
+    (folder / "group_data" / "databse.py").write_text("database_port = 5433\n")
+    hosts = "quay = database = redis = ['@fake/a']\nbalancers = ['@fake/b']\n"
+    (folder / "inventory.py").write_text(hosts)
+    result = _refused(project, "site/inventory.py", "deploy.py")
+    assert "balancers: @fake/b is in this group, in which nothing runs; did you" in result.output
+    assert "databse: no host is in this group, which has data; did you mean" in result.output
+
+
 def test_an_inventory_that_does_not_exist(project: Project) -> None:
     assert "nowhere.py: no such file" in _refused(project, "nowhere.py", "deploy.py").output
     assert (
