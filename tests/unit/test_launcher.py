@@ -116,6 +116,28 @@ def test_runs_of_a_verb(folder: Path, arguments: tuple[str, ...], calls: list[st
     assert _calls(folder, *arguments) == (0, [call.format(**inventories) for call in calls])
 
 
+@pytest.mark.parametrize(
+    ("text", "has_hypervisor"),
+    [
+        ('hypervisor: list[str] = ["@local"]', True),
+        ('hypervisor, lab = ["@local"], []', True),
+        ('(lab, hypervisor) = [], ["@local"]', True),
+        ("lab = hypervisor = []", True),
+        ("hypervisor=[]", True),
+        ("hypervisors = []", False),
+        ("# hypervisor = []", False),
+        ("lab = hypervisor", False),
+        ("is_made = hypervisor == lab", False),
+        ("lab = _machines(hypervisor=1)", False),
+        ('_URI = "qemu+ssh://hypervisor/system?socket=1"', False),
+    ],
+)
+def test_an_inventory_with_a_hypervisor(folder: Path, text: str, has_hypervisor: bool) -> None:
+    (folder / "inventories" / "plain" / "inventory.py").write_text(f"{text}\n")
+    _, calls = _calls(folder, "up", "plain")
+    assert len(calls) == 1 + has_hypervisor
+
+
 def test_nothing_is_deployed_if_the_vms_could_not_be_created(folder: Path) -> None:
     code, calls = _calls(folder, "up", "lab", fails="hypervisor.py")
     assert code == 1
