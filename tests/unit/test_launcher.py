@@ -254,3 +254,48 @@ def test_an_unknown_inventory_is_refused_before_pyinfra_is_called(folder: Path, 
         "lab: there is no inventory 'nosuch'; inventories/ has: cluster lab plain\n"
     )
     assert not (folder / "calls").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("up", "--dry", "plain"),
+        ("up", "-y", "inventories/plain/inventory.py"),
+        ("status", "--data=redis_port=6380", "plain"),
+        ("down", "--data", "purge=quay.quaylab.lan", "my-site"),
+        ("show", "--mermaid", "plain"),
+        ("demo", "--limit", "quay", "plain"),
+    ],
+)
+def test_an_inventory_after_the_options_is_refused(
+    folder: Path, arguments: tuple[str, ...]
+) -> None:
+    """The default one would be deployed."""
+    for name in ("inventory.py", "inventories/demo/inventory.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("quay = []\n")
+    done = subprocess.run(
+        ["bash", "lab", *arguments], cwd=folder, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 1
+    verb, *_, late = arguments
+    assert done.stderr == (
+        f"lab: '{late}' comes too late; name the inventory right after the verb: "
+        f"./lab {verb} {late} …\n"
+    )
+    assert not (folder / "calls").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--limit", "plain", "--dry"),
+        ("--data", "redis_port=6380", "--sudo"),
+        ("--sudo-user", "me", "--data=a=b"),
+    ],
+)
+def test_options_without_an_inventory(folder: Path, options: tuple[str, ...]) -> None:
+    (folder / "inventory.py").write_text("quay = []\n")
+    yes = "" if "--dry" in options else "-y "
+    code, calls = _calls(folder, "up", *options)
+    assert (code, calls) == (0, [f"{yes}inventory.py deploy.py {' '.join(options)}"])
