@@ -396,6 +396,8 @@ def _storage(context: Context, uid: int) -> Volume:
 def _proxy(context: Context) -> tuple[tuple[str, str], ...]:
     """Return Quay's proxy variables; the registry's own services are reached without a proxy."""
     settings, topology = context.settings, context.topology
+    if settings.no_proxy == "*":
+        return ()  # Python would not understand it beside our own
     internal = [topology.hostname, topology.database.address, topology.redis.address]
     if topology.store and not topology.store.is_elsewhere:
         internal.append(topology.store.address)

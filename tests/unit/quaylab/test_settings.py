@@ -316,11 +316,43 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ("redis_host", "fd00::6"),
         ("container_log_size", "512k"),
         ("https_proxy", "https://proxy.example.com:3128/"),
+        ("no_proxy", "*"),
+        ("no_proxy", "localhost, *.example.com"),
+        ("redis_image", "redis:8"),
+        ("redis_image", "localhost:5000/a__b/c-d.e:C_9"),
+        ("quay_image", "my_team/quay"),
     ],
 )
 def test_good_values(key: str, value: str) -> None:
     settings, _ = load([host("quay.example.com", **{key: value})])
     assert getattr(settings, key) == value
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "quay.io/Sclorg/redis:7",
+        "quay.io//redis:7",
+        "quay.io/redis/:7",
+        "quay.io/-redis:7",
+        "quay.io/re...dis:7",
+        "quay..io/redis:7",
+        "quay.io:70000/redis:7",
+        "quay.io:0/redis:7",
+        "quay.io:443:443/redis:7",
+        "quay.io/redis:443/redis:7",
+    ],
+)
+def test_a_name_that_no_engine_takes_for_an_image(image: str) -> None:
+    for key, value in {"redis_image": image, "quay_image": image[:-2]}.items():
+        (problem,) = _problems(host("quay.example.com", **{key: value}))
+        assert problem.startswith(f"{key}: {value!r}: ")
+
+
+@pytest.mark.parametrize("hosts", ["*,localhost", "localhost, *", "a,*,b"])
+def test_an_asterisk_beside_others(hosts: str) -> None:
+    (problem,) = _problems(host("quay.example.com", no_proxy=hosts))
+    assert problem.startswith(f"no_proxy: {hosts!r}: has * beside others; write * alone")
 
 
 @pytest.mark.parametrize(
