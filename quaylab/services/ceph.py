@@ -91,7 +91,7 @@ class CephSettings(Section):
         description="Directory on a single Ceph host for its data; None: a named volume",
     )
     ceph_quota_gb: int | None = Field(
-        ge=1, description="GB that Quay's blobs may take up in Ceph; None: no limit"
+        ge=1, le=1048576, description="GB that Quay's blobs may take up in Ceph; None: no limit"
     )
     ceph_swift: bool = Field(
         description="Whether Quay's user in Ceph may use its Swift interface as well, as quay:swift"

@@ -125,6 +125,7 @@ class QuaySettings(Section):
     minimum_cpus: int = Field(ge=1, le=1024, description="Processors that a Quay host needs")
     minimum_memory_mb: int | None = Field(
         ge=256,
+        le=16777216,
         description="MB of memory that a Quay host needs; None: 4096, with the database on it 8192",
     )
 
@@ -155,6 +156,7 @@ class Quay(Service):
 
     def setting_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
         yield from problems(settings)
+        yield from quay_config.setting_problems(settings)
         if settings.quay_http_port == settings.quay_https_port:
             yield f"quay_http_port: {settings.quay_http_port} is quay_https_port too; take another"
         if settings.quay_instances > 1 and not groups["balancer"]:

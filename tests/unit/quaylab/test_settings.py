@@ -382,6 +382,23 @@ def test_login_in_a_bad_value_is_not_shown() -> None:
     assert "'postgresql://…@db.example.com/quay'" in problem
 
 
+@pytest.mark.parametrize(
+    "key", ["minimum_disk_mb", "minimum_memory_mb", "openshift_memory_mb", "ceph_quota_gb"]
+)
+def test_a_size_that_no_machine_has(key: str) -> None:
+    (problem,) = _problems(host("quay.example.com", **{key: 10**10}))
+    assert problem.startswith(f"{key}: {10**10}: it should be less than or equal to ")
+
+
+def test_a_key_that_is_not_unicode() -> None:
+    """As --data has it if the terminal's encoding is another one."""
+    problem, other = _problems(host("quay.example.com", **{"server\udcff": 1, "redis_port": 0}))
+    assert problem == (
+        "'server\\udcff': no such setting, and not UTF-8; group_data/all.py lists all settings"
+    )
+    assert other.startswith("redis_port: ")
+
+
 def test_number_that_is_too_long_to_be_shown() -> None:
     (problem,) = _problems(host("quay.example.com", redis_port=10**5000))
     assert problem.startswith("redis_port: a number of thousands of digits: ")
