@@ -303,7 +303,8 @@ def data_kind(settings: Settings) -> str:
 def authority(settings: Settings, topology: Topology, credentials: Credentials) -> str | None:
     """Return the CAs (PEM) for which Quay verifies the database; None: it verifies nothing."""
     if settings.database_ca:
-        return settings.database_ca.read_text()
+        # What is no text is refused, together with what a plan finds out from this.
+        return settings.database_ca.read_text(errors="replace")
     return credentials.ca_certificate if topology.members else None
 
 
