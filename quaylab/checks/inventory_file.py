@@ -80,9 +80,10 @@ def value_problems(values: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{name}: its data is a {type(data).__name__}; write it as a dict"
             for index, item in enumerate(hosts):
                 if not _is_host(item):
+                    shown = repr(item) if isinstance(item, str) else f"a {type(item).__name__}"
                     yield (
-                        f"{name}[{index}]: a {type(item).__name__} is not a host, which is a "
-                        'name or ("name", {"ssh_user": "admin"})'
+                        f"{name}[{index}]: {shown} is not a host, which is a name or "
+                        '("name", {"ssh_user": "admin"})'
                     )
 
 
@@ -112,8 +113,12 @@ def _misspelt(group: str) -> str | None:
 
 def _is_host(item: object) -> bool:
     if isinstance(item, tuple):
-        return len(item) == 2 and isinstance(item[0], str) and isinstance(item[1], dict)
-    return isinstance(item, str)
+        return len(item) == 2 and isinstance(item[1], dict) and _is_name(item[0])
+    return _is_name(item)
+
+
+def _is_name(item: object) -> bool:
+    return isinstance(item, str) and bool(item.strip())
 
 
 def _in_text(inventory: Path) -> Iterator[str]:

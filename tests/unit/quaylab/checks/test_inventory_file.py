@@ -86,6 +86,8 @@ def test_a_file_with_a_nul_names_no_line(tmp_path: Path) -> None:
         ({"ceph": list}, "ceph: a type is not a list of hosts"),
         ({"ceph": (("a", {}), ("b", {}), ("c", {}))}, "ceph: a tuple is not a list of hosts"),
         ({"ceph": [["a"]]}, "ceph[0]: a list is not a host"),
+        ({"quay": ["a", " "]}, "quay[1]: ' ' is not a host, which is a name or"),
+        ({"rack1": [("", {"x": "secret"})]}, "rack1[0]: a tuple is not a host"),
         ({"quay": [("a", ["secret"])]}, "quay[0]: a tuple is not a host"),
         ({"rack1": (["a"], "secret")}, "rack1: its data is a str; write it as a dict"),
     ],
