@@ -182,6 +182,26 @@ def test_a_given_password_for_some_of_the_hosts(
     assert project.run("-y", inventory, "tasks/database.py", "--limit", "database").code == 0
 
 
+def test_a_question_without_a_terminal(project: Project) -> None:
+    """pyinfra itself would print a traceback."""
+    inventory = project.inventory(quay=ONE, database=ONE, redis=ONE)
+    result = project.run(inventory, "tasks/images.py")
+    assert result.code == 1
+    assert "-y: nobody answers the question above, so the run ends here" in result.output
+    assert "Traceback" not in result.output
+    assert result.operations == []
+
+
+def test_a_lost_host_without_a_terminal(project: Project) -> None:
+    # Port 1 of this machine, where nobody listens.
+    away = [("away", {"ssh_hostname": "127.0.0.1", "ssh_port": 1})]
+    result = project.run(project.inventory(quay=ONE, database=away), "deploy.py", "--dry")
+    assert result.code == 1
+    assert "failed to connect, continue?" in result.output
+    assert "-y: nobody answers the question above, so the run ends here" in result.output
+    assert "Traceback" not in result.output
+
+
 @contextmanager
 def _run_until(
     text: str, project: Project, *arguments: str, delay: int

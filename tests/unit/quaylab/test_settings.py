@@ -386,13 +386,15 @@ def test_login_in_a_bad_value_is_not_shown() -> None:
     "key", ["minimum_disk_mb", "minimum_memory_mb", "openshift_memory_mb", "ceph_quota_gb"]
 )
 def test_a_size_that_no_machine_has(key: str) -> None:
-    (problem,) = _problems(host("quay.example.com", **{key: 10**10}))
+    data: dict[str, Any] = {key: 10**10}
+    (problem,) = _problems(host("quay.example.com", **data))
     assert problem.startswith(f"{key}: {10**10}: it should be less than or equal to ")
 
 
 def test_a_key_that_is_not_unicode() -> None:
     """As --data has it if the terminal's encoding is another one."""
-    problem, other = _problems(host("quay.example.com", **{"server\udcff": 1, "redis_port": 0}))
+    data: dict[str, Any] = {"server\udcff": 1, "redis_port": 0}
+    problem, other = _problems(host("quay.example.com", **data))
     assert problem == (
         "'server\\udcff': no such setting, and not UTF-8; group_data/all.py lists all settings"
     )

@@ -81,7 +81,7 @@ def test_separate_services_listen_where_their_peers_reach_them() -> None:
 @pytest.mark.parametrize("address", ["127.0.0.1", "0::1", "localhost"])
 @pytest.mark.parametrize("key", ["database_listen", "redis_listen"])
 def test_a_separate_service_that_listens_for_its_own_host(key: str, address: str) -> None:
-    changes = {key: address}
+    changes: dict[str, Any] = {key: address}
     (problem,) = _problems(_three(), **changes)
     assert problem.startswith(f"{key}: {address} is for Quay on the same host, and {QUAY} ")
     assert build([host(QUAY)], **changes)
