@@ -24,9 +24,7 @@ def option_problems(options: Mapping[str, Any]) -> Iterator[str]:
             "--dry: pyinfra plans nothing with --yes, or with PYINFRA_YES in the environment; "
             "leave that out"
         )
-    for item in options["data"]:
-        if item.find("=") < 1:
-            yield f"--data: {item} is not KEY=VALUE"
+    yield from data_problems(options["data"])
     # With a negative number pyinfra runs nothing and reports no change.
     if (options["retry"] or 0) < 0:
         yield f"--retry: {options['retry']} is not a number of retries; leave it out for none"
@@ -35,6 +33,13 @@ def option_problems(options: Mapping[str, Any]) -> Iterator[str]:
     port = options["ssh_port"]
     if port is not None and not 1 <= port <= 65535:
         yield f"--ssh-port: {port} is not a port; leave it out for 22"
+
+
+def data_problems(items: Sequence[str]) -> Iterator[str]:
+    """Yield what in --data is not an assignment."""
+    for item in items:
+        if item.find("=") < 1:
+            yield f"--data: {item} is not KEY=VALUE"
 
 
 def limit_problems(
