@@ -142,12 +142,14 @@ def test_keys_of_a_role_are_asked_for_without_a_proxy() -> None:
 
 @pytest.mark.parametrize("feature", ["FEATURE_REPO_MIRROR", "FEATURE_ORG_MIRROR"])
 def test_mirroring_trusts_the_registrys_own_certificate(feature: str) -> None:
+    credentials = certified()
+
     def files(**changes: Any) -> dict[str, str]:
-        found = workload("quay", credentials=certified(), **changes).files
+        found = workload("quay", credentials=credentials, **changes).files
         return {each.path.rpartition("/")[2]: each.content for each in found}
 
     assert "lab.crt" not in files()
-    assert files(quay_config={feature: True})["lab.crt"] == certified().ca_certificate
+    assert files(quay_config={feature: True})["lab.crt"] == credentials.ca_certificate
 
 
 def test_blobs_are_stored_in_the_given_directory() -> None:
