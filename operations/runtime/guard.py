@@ -103,6 +103,7 @@ def _check_hosts(state: State, options: dict[str, Any]) -> None:
             [
                 *(() if hosts else [f"{options['inventory']}: has no host"]),
                 *command_line.limit_problems(hosts, options, selected),
+                *command_line.action_problems(hosts, options["operations"]),
                 *inventory_file.group_problems(hosts, inventory.group_data),
                 *(line for host in hosts for line in _key_problems(host, types)),
             ]

@@ -267,6 +267,12 @@ class BackingService(Service):
         hosts, external = groups[self.name], self.external_address(settings)
         listen = self.listen_address(settings)
         elsewhere = [name for name in groups["quay"] if name not in hosts]
+        for key in (f"{self.name}_listen", *self.directories):
+            if external and (value := getattr(settings, key)):
+                yield (
+                    f"{key}: {value} is for one that Quaylab runs, and {self.name}_host is set to "
+                    f"{external}; leave out one of the two"
+                )
         if external and hosts:
             yield (
                 f"{self.name}_host: {external} runs elsewhere, but group `{self.name}` has "

@@ -101,6 +101,10 @@ class CephSettings(Section):
     )
 
 
+# Settings that are set only by somebody who wants Ceph.
+WITHOUT_DEFAULT = ("ceph_osd_devices", "ceph_data", "ceph_quota_gb", "ceph_swift")
+
+
 class CephSecrets(BaseModel):
     # The password of quay:swift, if Ceph's Swift interface is enabled.
     swift_password: SecretStr | None = None
@@ -116,6 +120,11 @@ class Ceph(Service):
     needs_peer_address = True
     secrets = (Secret("swift_password", has_variable=False),)
     directories = ("ceph_data",)
+
+    def setting_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
+        for key in WITHOUT_DEFAULT:
+            if getattr(settings, key) and not groups["ceph"]:
+                yield f"{key}: no host is in group `ceph`; put one there, or leave it out"
 
     def needs(self, settings: Settings, groups: Groups) -> Iterator[Need]:
         if settings.ceph_swift and groups["ceph"]:

@@ -87,6 +87,24 @@ def test_a_separate_service_that_listens_for_its_own_host(key: str, address: str
     assert build([host(QUAY)], **changes)
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("database", "database_listen", "10.0.0.9"),
+        ("database", "database_data", "/srv/db"),
+        ("redis", "redis_listen", "10.0.0.9"),
+    ],
+)
+def test_a_setting_of_a_service_that_runs_elsewhere(name: str, key: str, value: str) -> None:
+    changes: dict[str, Any] = {f"{name}_host": f"{name}.example.com", key: value}
+    groups = [part for part in PARTS if part != name]
+    (problem,) = _problems([host(QUAY, groups)], **changes)
+    assert problem == (
+        f"{key}: {value} is for one that Quaylab runs, and {name}_host is set to "
+        f"{name}.example.com; leave out one of the two"
+    )
+
+
 def test_services_elsewhere_need_no_group() -> None:
     found = build(
         [host(QUAY, ["quay"])],
