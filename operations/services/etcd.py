@@ -15,7 +15,6 @@ from facts.etcd import Etcd, EtcdMember
 from operations.engines import containers
 from operations.runtime.commands import complain, fact_of, fail, inventory_arguments, refusals
 from operations.runtime.observation import ask
-from operations.runtime.phases import postpone
 from quaylab.plan import Plan
 from quaylab.problems import refuse
 from quaylab.services import etcd
@@ -56,8 +55,6 @@ def forgotten(member: str) -> Generator[StringCommand]:
 
     + member: its name, or the address of one that has never started
     """
-    if postpone("asked when the run comes to it"):
-        return
     members = ask(Etcd, container=CONTAINER)
     if members is None:
         yield fail("forget: etcd does not answer; a majority of its members has to run")

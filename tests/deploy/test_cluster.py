@@ -422,11 +422,11 @@ def test_without_a_majority_nobody_is_forgotten(project: Project) -> None:
     assert "Traceback" not in result.output
 
 
-def test_a_dry_run_forgets_nobody(project: Project) -> None:
+def test_a_dry_run_says_whom_it_would_forget(project: Project) -> None:
     etcd = dict.fromkeys(HOSTS, _members(*ALL, GONE))
-    result = _forget(project, etcd, f"--data=forget={GONE}", "--dry")
+    result = _forget(project, etcd, f"--data=forget={GONE}", "--dry", "--json")
     assert result.code == 0, result.output
-    assert _removals(result) == {}
+    assert result.plan == [f"Forget {GONE}"]
 
 
 # --- another cluster in the place of one ---

@@ -131,11 +131,8 @@ def test_its_services_are_exempt_from_the_proxy() -> None:
 
 
 def test_keys_of_a_role_are_asked_for_without_a_proxy() -> None:
-    at_aws: dict[str, Any] = {
-        "storage": "s3",
-        "storage_region": "eu-central-1",
-        "storage_iam_role": True,
-    }
+    at_aws: dict[str, Any] = {"storage": "s3", "storage_region": "eu-west-1"}
+    at_aws["storage_iam_role"] = True
     node = workload("quay", http_proxy="http://proxy.example.com:3128", **at_aws)
     assert "169.254.169.254" in dict(node.container.environment)["NO_PROXY"].split(",")
 
