@@ -64,9 +64,10 @@ def action_problems(hosts: Sequence[HostInput], operations: Sequence[str]) -> It
     for key, tasks in TASKS.items():
         is_set = any(host.data.get(key) for host in hosts)
         if is_set and not {word.name for word in words} & {Path(task).name for task in tasks}:
+            takers = " or ".join(task for task in tasks if task.startswith("tasks/"))
             yield (
                 f"{key}: is set, and {' and '.join(operations)} would ignore it; leave it out, or "
-                f"run {tasks[0]}"
+                f"run {takers}"
             )
 
 
