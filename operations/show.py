@@ -1,10 +1,11 @@
 """Print who runs what in an inventory, and who connects to whom; no host is contacted.
 
-``./lab show`` calls it: python -m operations.show [--mermaid] INVENTORY [KEY=VALUE …]
+``./lab show`` calls it: python -m operations.show INVENTORY [ARGUMENTS]
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pydantic import SecretStr
 
 from operations.runtime import inventories
 from quaylab import picture, topology
+from quaylab.checks import command_line, inventory_file
 from quaylab.openshift.layout import GROUP
 from quaylab.problems import Problems, Refusal, refuse
 from quaylab.secrets import credentials
@@ -27,17 +29,28 @@ UNKNOWN = "(its own address)"
 
 def main(arguments: list[str]) -> int:
     """Print the picture; return 1 if the inventory is refused."""
-    inventory, *data = [word for word in arguments if word != "--mermaid"]
+    given = _options(arguments)
+    data = [*given.more_data, *given.data]
     try:
-        context = _context(inventories.read(Path(inventory), data))
+        refuse(command_line.data_problems(data))
+        context = _context(inventories.read(given.inventory, data))
     except (Refusal, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    if "--mermaid" in arguments:
+    if given.mermaid:
         print(picture.mermaid(context))
     else:
         print(picture.text(context, quay_version(context.settings)))
     return 0
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("./lab show", description=__doc__.partition("\n")[0])
+    parser.add_argument("inventory", type=Path, metavar="INVENTORY")
+    parser.add_argument("more_data", nargs="*", metavar="KEY=VALUE", help="the same as --data")
+    parser.add_argument("--data", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--mermaid", action="store_true", help="as a flowchart for a page")
+    return parser.parse_intermixed_args(arguments)
 
 
 def _context(hosts: list[HostInput]) -> Context:
@@ -54,9 +67,9 @@ def _context(hosts: list[HostInput]) -> Context:
     )
     settings, host_settings = load(hosts)
     groups = topology.groups(hosts)
-    problems = Problems(
-        problem for service in SERVICES for problem in service.setting_problems(settings, groups)
-    )
+    problems = Problems(inventory_file.group_problems(hosts, ()))
+    for service in SERVICES:
+        problems += service.setting_problems(settings, groups)
     refuse(problems)
     reported = {host.name: (UNKNOWN,) for host in hosts}
     layout = topology.build(settings, hosts, host_settings, reported)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import ipaddress
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from quaylab.endpoints import Endpoint, StoreEndpoint
@@ -12,7 +14,7 @@ from quaylab.problems import refuse
 from quaylab.services import SERVICES
 from quaylab.services.base import Audience, Groups, member_name
 from quaylab.settings.loading import HostInput, HostSettings, Settings
-from quaylab.settings.types import FULL_NAME, is_ip_address
+from quaylab.settings.types import FULL_NAME, is_ip_address, is_loopback
 
 DEFAULT_HOSTNAME = "quay.quaylab.lan"
 
@@ -128,8 +130,16 @@ def build(
     def address(name: str) -> str:
         """Return a host's address for its peers; without one add a problem and return loopback."""
         if name not in addresses:
-            found = _address(by_name[name], host_settings[name], reported.get(name, ()))
-            if found is None:
+            given = host_settings[name].address
+            # A host without peers may have any, such as that of a forwarded port.
+            has_peers = len(hosts) > 1
+            found = _address(by_name[name], given, reported.get(name, ()), has_peers)
+            if given and has_peers and not _is_for_peers(given):
+                problems.append(
+                    f"address: {given} of {name} doesn't lead other hosts to it; set the address "
+                    "at which they reach it"
+                )
+            elif found is None:
                 seen = ", ".join(reported.get(name, ())) or "none reported"
                 problems.append(
                     f"address: {name} needs one for its peers (found: {seen}); set `address` in "
@@ -148,12 +158,20 @@ def build(
         if service.needs_peer_address:
             for name in members[service.name]:
                 address(name)
+        problems += _shared_names(service.name, members[service.name])
     quay, balancers = members["quay"], members["balancer"]
     alone = len(hosts) == len(quay) == 1
     if balancers or not alone:
         # Worked out only if a peer needs it: without an address that would be a problem.
         for name in (*balancers, *quay):
             address(name)
+    # What a host reports may be no address yet.
+    known = {
+        name: address
+        for name, address in addresses.items()
+        if host_settings[name].address or is_ip_address(address)
+    }
+    problems += _shared_addresses(known)
     hostname = registry_name(settings, members)
     if len(balancers) > 1 and settings.server_hostname is None:
         problems.append(
@@ -174,14 +192,49 @@ def build(
     return Topology(hostname, https_port, placed, endpoints, addresses, front, leader)
 
 
-def _address(host: HostInput, settings: HostSettings, reported: tuple[str, ...]) -> str | None:
+def _address(
+    host: HostInput, given: str | None, reported: tuple[str, ...], has_peers: bool
+) -> str | None:
     """Return a host's address for its peers; None if it is not known."""
-    if settings.address:
-        return settings.address
+    if given:
+        return given
     for candidate in (host.data.get("ssh_hostname"), host.name):
-        if is_ip_address(candidate):
+        # Vagrant's ssh_hostname is 127.0.0.1, with a port of its own for each machine.
+        if is_ip_address(candidate) and (not has_peers or _is_for_peers(str(candidate))):
             return str(candidate)
     return reported[0] if len(reported) == 1 else None
+
+
+def _is_for_peers(address: str) -> bool:
+    """Whether an address or a name can lead other hosts to a host."""
+    if is_ip_address(address):
+        found = ipaddress.ip_address(address)
+        return not (found.is_loopback or found.is_unspecified or found.is_multicast)
+    return not is_loopback(address)
+
+
+def _shared_addresses(addresses: Mapping[str, str]) -> Iterator[str]:
+    """Yield the addresses that several hosts have."""
+    hosts: dict[str, list[str]] = {}
+    for name, address in addresses.items():
+        plain = str(ipaddress.ip_address(address)) if is_ip_address(address) else address.lower()
+        hosts.setdefault(plain, []).append(name)
+    for address, names in hosts.items():
+        if len(names) > 1 and _is_for_peers(address):
+            yield (
+                f"address: {address} is that of {' and '.join(names)}; set for each host the one "
+                "at which the others reach it"
+            )
+
+
+def _shared_names(group: str, hosts: Sequence[str]) -> Iterator[str]:
+    """Yield hosts of a group that would have one name as its members."""
+    for one, other in itertools.combinations(hosts, 2):
+        if (name := member_name(one)) == member_name(other):
+            yield (
+                f"{group}: {one} and {other} would both be {name} as members; give one another "
+                "name in the inventory"
+            )
 
 
 def registry_name(settings: Settings, groups: Groups) -> str:

@@ -7,7 +7,8 @@ reads nothing else if no host is left.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -19,7 +20,8 @@ from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.util import raise_if_bad_type
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.context import ctx_state
-from pyinfra_cli import inventory as pyinfra_inventory  # type: ignore[import-untyped]
+from pyinfra_cli import cli as pyinfra_cli  # type: ignore[import-untyped]
+from pyinfra_cli import inventory as pyinfra_inventory
 from pyinfra_cli.exceptions import UnexpectedExternalError  # type: ignore[import-untyped]
 from pyinfra_cli.util import exec_file  # type: ignore[import-untyped]
 
@@ -38,6 +40,7 @@ def guard() -> None:
     """
     signal.signal(signal.SIGINT, Interrupts.handle)
     pyinfra_inventory.exec_file = _exec_file
+    pyinfra_cli._do_confirm = partial(_confirm, pyinfra_cli._do_confirm)
     options = click.get_current_context().params
     _refuse(_command_line_problems(options))
     _check_hosts(ctx_state.get(), options)  # type: ignore[no-untyped-call]
@@ -71,6 +74,21 @@ def _exec_file(filename: str, **options: Any) -> Any:
     return values
 
 
+def _confirm(ask: Callable[[str], bool], question: str) -> bool:
+    """Ask as pyinfra does; end the run in one line if there is no terminal.
+
+    Args:
+        ask: pyinfra's own function, which would end in a traceback.
+    """
+    try:
+        return ask(question)
+    except EOFError:
+        raise PyinfraError(
+            "-y: nobody answers the question above, so the run ends here; with -y it asks nothing, "
+            "and ends if a host fails"
+        ) from None
+
+
 def _check_hosts(state: State, options: dict[str, Any]) -> None:
     """Wrap pyinfra's initialisation: it has no callback before it connects to the hosts."""
     initialise = state.init
@@ -85,6 +103,8 @@ def _check_hosts(state: State, options: dict[str, Any]) -> None:
             [
                 *(() if hosts else [f"{options['inventory']}: has no host"]),
                 *command_line.limit_problems(hosts, options, selected),
+                *command_line.action_problems(hosts, options["operations"]),
+                *inventory_file.group_problems(hosts, inventory.group_data),
                 *(line for host in hosts for line in _key_problems(host, types)),
             ]
         )

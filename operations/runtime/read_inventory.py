@@ -35,15 +35,35 @@ def main(inventory: str, *data: str) -> None:
         except SystemExit:
             sys.exit("ends Python; leave the exit out, or raise an error that says why")
     hosts = [
-        {"name": host.name, "groups": host.groups, "data": _plain(host.data.dict())}
+        {"name": host.name, "groups": host.groups, "data": _plain(host.name, host.data.dict())}
         for host in made
     ]
-    json.dump(hosts, sys.stdout)
+    json.dump(hosts, sys.stdout, default=_text)
 
 
-def _plain(data: dict[str, Any]) -> dict[str, Any]:
-    """Return data without functions, which some connectors take."""
-    return {key: value for key, value in data.items() if not _holds_code(value)}
+def _plain(name: str, data: dict[str, Any]) -> dict[str, Any]:
+    """Return a host's data without functions, which some connectors take, and without helpers that
+    JSON has no form for."""
+    return {key: value for key, value in data.items() if _is_plain(name, key, value)}
+
+
+def _is_plain(name: str, key: str, value: object) -> bool:
+    try:
+        if _holds_code(value):
+            return False
+        json.dumps(value, default=_text)
+    except (TypeError, ValueError, RecursionError) as error:
+        if not key.startswith("_"):
+            sys.exit(f"{key}: can't be read for {name}: {error}; write texts, numbers and lists")
+        return False
+    return True
+
+
+def _text(value: object) -> str:
+    """Return a path as text, which settings take as well."""
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"it holds a {type(value).__name__}")
 
 
 def _holds_code(value: object) -> bool:

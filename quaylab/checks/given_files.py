@@ -33,7 +33,20 @@ def problems(settings: Settings) -> list[str]:
             f"pull_secret: {settings.pull_secret} is not a config.json with logins; where Docker "
             "keeps them in a credential store, log in without one (`credsStore`)"
         )
+    if settings.quay_license and not _is_text(settings.quay_license):
+        found.append(
+            f"quay_license: {settings.quay_license} is not text in UTF-8; name the license as it "
+            "was sent to you"
+        )
     return found
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        path.read_text()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_archive(path: Path) -> bool:

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from quaylab.openshift.layout import GROUP
 from quaylab.services import BY_NAME
-from quaylab.settings.loading import HostSettings, Settings
+from quaylab.services.base import CompanionService
+from quaylab.services.object_store import ObjectStore
+from quaylab.settings.loading import HostInput, HostSettings, Settings
 
+# Hosts may be in groups of any other name too, for data of their own.
+PLACES = (
+    *("hypervisor", "lab", GROUP),
+    *(
+        name
+        for name, service in BY_NAME.items()
+        if not isinstance(service, (CompanionService, ObjectStore))
+    ),
+)
+# How similar a misspelt group is, as difflib measures it.
+SIMILAR = 0.8
 GROUPS = ("hypervisor", "lab", GROUP, *BY_NAME, "all")
 # Expressions with a literal value; that of a name or a call is known only when the file runs.
 _LITERALS = (ast.Constant, ast.Dict, ast.Set, ast.JoinedStr)
@@ -66,16 +80,45 @@ def value_problems(values: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{name}: its data is a {type(data).__name__}; write it as a dict"
             for index, item in enumerate(hosts):
                 if not _is_host(item):
+                    shown = repr(item) if isinstance(item, str) else f"a {type(item).__name__}"
                     yield (
-                        f"{name}[{index}]: a {type(item).__name__} is not a host, which is a "
-                        'name or ("name", {"ssh_user": "admin"})'
+                        f"{name}[{index}]: {shown} is not a host, which is a name or "
+                        '("name", {"ssh_user": "admin"})'
                     )
+
+
+def group_problems(hosts: Sequence[HostInput], groups_with_data: Iterable[str]) -> Iterator[str]:
+    """Yield misspelt groups, whose hosts would run nothing, or whose data no host would get."""
+    filled: dict[str, list[HostInput]] = {}
+    for host in hosts:
+        for group in host.groups:
+            filled.setdefault(group, []).append(host)
+    for group, members in filled.items():
+        # A host of a known group may be in one of a similar name as well.
+        idle = [host.name for host in members if not set(GROUPS) & set(host.groups)]
+        if idle and (near := _misspelt(group)):
+            yield (
+                f"{group}: {idle[0]} is in this group, in which nothing runs; did you mean {near}?"
+            )
+    for group in groups_with_data:
+        if group not in filled and (near := _misspelt(group)):
+            yield f"{group}: no host is in this group, which has data; did you mean {near}?"
+
+
+def _misspelt(group: str) -> str | None:
+    """Return the group that is meant; None for a known one, and for one of another name."""
+    near = difflib.get_close_matches(group, PLACES, n=1, cutoff=SIMILAR)
+    return near[0] if near and group not in GROUPS else None
 
 
 def _is_host(item: object) -> bool:
     if isinstance(item, tuple):
-        return len(item) == 2 and isinstance(item[0], str) and isinstance(item[1], dict)
-    return isinstance(item, str)
+        return len(item) == 2 and isinstance(item[1], dict) and _is_name(item[0])
+    return _is_name(item)
+
+
+def _is_name(item: object) -> bool:
+    return isinstance(item, str) and bool(item.strip())
 
 
 def _in_text(inventory: Path) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from quaylab.settings.loading import PYINFRA_KEY, HostInput
+from quaylab.settings.types import is_ip_address
 
 # An unknown key with an underscore may be a helper in a group_data file, as in pyinfra's own
 # documentation, unless it is similar to a global argument. The cutoff is difflib's.
@@ -35,6 +36,7 @@ def problems(host: HostInput, known: Collection[str]) -> Iterator[str]:
         elif key in known and value == "":
             yield f"{key}: is empty for {host.name}; leave it out"
     yield from _port(host.name, host.data)
+    yield from _target(host)
     for key, reason in UNSAFE.items():
         # Not its value, which may be a function.
         if host.data.get(key):
@@ -65,3 +67,18 @@ def _port(name: str, data: Mapping[str, Any]) -> Iterator[str]:
     # pyinfra turns 0 into 22.
     if isinstance(port, int) and not 1 <= port <= 65535:
         yield f"ssh_port: {port} is not a port of {name}; for example 22"
+
+
+def _target(host: HostInput) -> Iterator[str]:
+    """Yield why SSH would not find a host."""
+    given = host.data.get("ssh_hostname")
+    target = given if isinstance(given, str) else host.name.removeprefix("@ssh/")
+    if target.startswith("@"):  # of another connector
+        return
+    where = f"ssh_hostname: {target} of {host.name}" if given else f"{host.name}:"
+    if "@" in target:
+        yield f"{where} has a user before the @; leave it out, and set ssh_user"
+    elif ":" in target and not is_ip_address(target):
+        yield f"{where} has a port after the colon; leave it out, and set ssh_port"
+    elif not all(0 < len(label) < 64 for label in target.removesuffix(".").split(".")):
+        yield f"{where} has a part, between dots, that is not 1 to 63 characters long; correct it"

@@ -33,6 +33,7 @@ from quaylab.model import (
 from quaylab.paths import ETC
 from quaylab.secrets import making
 from quaylab.secrets.passwords import ANYWHERE, Rule
+from quaylab.settings.types import is_loopback
 
 if TYPE_CHECKING:
     # Settings and credentials are composed of the services' own classes.
@@ -265,6 +266,13 @@ class BackingService(Service):
     def placement_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
         hosts, external = groups[self.name], self.external_address(settings)
         listen = self.listen_address(settings)
+        elsewhere = [name for name in groups["quay"] if name not in hosts]
+        for key in (f"{self.name}_listen", *self.directories):
+            if external and (value := getattr(settings, key)):
+                yield (
+                    f"{key}: {value} is for one that Quaylab runs, and {self.name}_host is set to "
+                    f"{external}; leave out one of the two"
+                )
         if external and hosts:
             yield (
                 f"{self.name}_host: {external} runs elsewhere, but group `{self.name}` has "
@@ -282,6 +290,11 @@ class BackingService(Service):
                     f"{self.name}_listen: {listen}, but each of {len(hosts)} hosts listens at an "
                     "address of its own; leave it out"
                 )
+        elif hosts and elsewhere and listen and is_loopback(listen):
+            yield (
+                f"{self.name}_listen: {listen} is for Quay on the same host, and {elsewhere[0]} is "
+                f"another one than {hosts[0]}; leave it out"
+            )
 
     def endpoint(
         self, settings: Settings, groups: Groups, address: Callable[[str], str]

@@ -7,9 +7,9 @@ import json
 import shlex
 import uuid
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 
 from quaylab.engines import ContainerEngine
 from quaylab.images import Image, packaged_image
@@ -59,12 +59,29 @@ DEBIAN_VERSION = "18.2.7"
 GIB = 1024**3
 
 
+def _as_tuple(value: object) -> object:
+    """Take a list, as --data gives one. Not a set, which has another order in each run, and not a
+    generator, which is empty after the first reading."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _check_repetition(paths: tuple[str, ...]) -> tuple[str, ...]:
+    for path in paths:
+        if paths.count(path) > 1:
+            raise ValueError(f"names {path} more than once; name it once")
+    return paths
+
+
+Devices = Annotated[
+    tuple[HostPath, ...], BeforeValidator(_as_tuple), AfterValidator(_check_repetition)
+]
+
+
 class CephSettings(Section):
     """Ceph, run here: on one host, or by cephadm on three and more."""
 
     ceph_image: ImageName = Field(description="Ceph's image, also for cephadm")
-    ceph_osd_devices: tuple[HostPath, ...] = Field(
-        strict=False,
+    ceph_osd_devices: Devices = Field(
         description="Each Ceph host's block devices or files for its OSDs; empty: on one host a "
         "file in its data, on several every unused disk",
     )
@@ -74,7 +91,7 @@ class CephSettings(Section):
         description="Directory on a single Ceph host for its data; None: a named volume",
     )
     ceph_quota_gb: int | None = Field(
-        ge=1, description="GB that Quay's blobs may take up in Ceph; None: no limit"
+        ge=1, le=1048576, description="GB that Quay's blobs may take up in Ceph; None: no limit"
     )
     ceph_swift: bool = Field(
         description="Whether Quay's user in Ceph may use its Swift interface as well, as quay:swift"
@@ -82,6 +99,10 @@ class CephSettings(Section):
     ingress_port: PortNumber = Field(
         description="With several Ceph hosts and balancers: port of the gateways on the balancers"
     )
+
+
+# Settings that are set only by somebody who wants Ceph.
+WITHOUT_DEFAULT = ("ceph_osd_devices", "ceph_data", "ceph_quota_gb", "ceph_swift")
 
 
 class CephSecrets(BaseModel):
@@ -99,6 +120,11 @@ class Ceph(Service):
     needs_peer_address = True
     secrets = (Secret("swift_password", has_variable=False),)
     directories = ("ceph_data",)
+
+    def setting_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
+        for key in WITHOUT_DEFAULT:
+            if getattr(settings, key) and not groups["ceph"]:
+                yield f"{key}: no host is in group `ceph`; put one there, or leave it out"
 
     def needs(self, settings: Settings, groups: Groups) -> Iterator[Need]:
         if settings.ceph_swift and groups["ceph"]:

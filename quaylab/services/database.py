@@ -138,7 +138,7 @@ class Database(BackingService):
         kind = engine(settings)
         yield from kind.setting_problems(settings)
         if settings.database_host is None:
-            taken = {"database_name": kind.own_databases, "database_user": (kind.superuser,)}
+            taken = {"database_name": kind.own_databases, "database_user": kind.own_users}
             for key, names in taken.items():
                 name = getattr(settings, key)
                 if name in names:
@@ -303,7 +303,8 @@ def data_kind(settings: Settings) -> str:
 def authority(settings: Settings, topology: Topology, credentials: Credentials) -> str | None:
     """Return the CAs (PEM) for which Quay verifies the database; None: it verifies nothing."""
     if settings.database_ca:
-        return settings.database_ca.read_text()
+        # What is no text is refused, together with what a plan finds out from this.
+        return settings.database_ca.read_text(errors="replace")
     return credentials.ca_certificate if topology.members else None
 
 

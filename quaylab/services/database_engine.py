@@ -31,7 +31,7 @@ class DatabaseEngine(ABC):
         packaged: name and version of Debian 13's package, as in ``images/``.
         numbers_of_major: how many numbers of a version name the format of its data.
         own_databases: databases that every server has for itself.
-        superuser: the user that a server of ours has besides Quay's.
+        own_users: the users that a server of ours has besides Quay's.
     """
 
     port: ClassVar[int]
@@ -45,7 +45,7 @@ class DatabaseEngine(ABC):
     packaged: ClassVar[tuple[str, str]]
     numbers_of_major: ClassVar[int]
     own_databases: ClassVar[tuple[str, ...]]
-    superuser: ClassVar[str]
+    own_users: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def image(self, settings: Settings) -> str:

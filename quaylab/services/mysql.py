@@ -39,7 +39,7 @@ class MySQL(DatabaseEngine):
     # A minor release (8.4) can't read the data of the previous one (8.0).
     numbers_of_major = 2
     own_databases = ("mysql", "sys", "information_schema", "performance_schema")
-    superuser = "root"
+    own_users = ("root",)
 
     def image(self, settings: Settings) -> str:
         return settings.mysql_image

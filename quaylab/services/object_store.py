@@ -106,10 +106,11 @@ LOCAL_PATH = f"{MOUNT}/registry"
 # Ceph's own port for its S3 gateway.
 RADOSGW_PORT = 7480
 GOOGLE_STORAGE = "storage.googleapis.com"
-# The settings that each kind of store accepts besides bucket, path and location.
+# The settings that each kind of store accepts besides path and location.
 ALLOWED: Mapping[str, tuple[str, ...]] = {
     "local": (),
     "radosgw": (
+        "storage_bucket",
         "storage_host",
         "storage_port",
         "storage_tls",
@@ -118,6 +119,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
         "storage_proxy",
     ),
     "s3": (
+        "storage_bucket",
         "storage_host",
         "storage_port",
         "storage_tls",
@@ -126,17 +128,27 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
         "storage_proxy",
         "storage_iam_role",
     ),
-    "gcs": ("storage_proxy",),
-    "swift": ("storage_ca", "swift_auth_url", "swift_auth_version", "swift_options"),
+    "gcs": ("storage_bucket", "storage_proxy"),
+    "swift": (
+        "storage_bucket",
+        "storage_ca",
+        "swift_auth_url",
+        "swift_auth_version",
+        "swift_options",
+    ),
 }
 # Settings that every kind accepts.
-ALWAYS_ALLOWED = ("storage", "storage_bucket", "storage_path", "storage_location")
+ALWAYS_ALLOWED = ("storage", "storage_path", "storage_location")
 # The options that Quay checks at its start with version 3; Swift itself has other names for them.
 SWIFT_3_OPTIONS: Mapping[SwiftOption, str] = {
     "tenant_id": "the project's id",
     "user_domain_name": "the name of the user's domain, such as Default",
 }
-DEFAULTS: Mapping[str, object] = {"storage_tls": True, "swift_auth_version": 3}
+DEFAULTS: Mapping[str, object] = {
+    "storage_bucket": "quay-storage",
+    "storage_tls": True,
+    "swift_auth_version": 3,
+}
 # Driver, and its names for access key, secret key and bucket. With an unknown driver Quay would
 # silently store blobs in memory.
 DRIVERS = {
@@ -309,6 +321,8 @@ def _setting_problems(settings: Settings, kind: str) -> Iterator[str]:
         )
     if kind == "local" and settings.storage_path != LOCAL_PATH:
         yield "storage_path: is for object storage; a local one has quay_storage_path"
+    if settings.storage_ca and not settings.storage_tls:
+        yield "storage_ca: is for TLS, and storage_tls is False; leave out one of the two"
     if kind == "radosgw":
         yield from _radosgw_problems(settings)
     if kind == "s3":

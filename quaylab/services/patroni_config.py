@@ -13,7 +13,7 @@ from quaylab.endpoints import netloc
 from quaylab.paths import ETC
 from quaylab.services import etcd_config, member_certificate
 from quaylab.services.database_engine import MAX_CONNECTIONS
-from quaylab.services.postgresql import PostgreSQL
+from quaylab.services.postgresql import REPLICATION, REWIND, PostgreSQL
 
 API_PORT = 8008
 DATABASE_PORT = PostgreSQL.port
@@ -27,9 +27,6 @@ TAG = "quaylab"
 DATA = f"{PostgreSQL.data}/userdata"
 # Debian's and sclorg's socket; psycopg2 of PyPI would look elsewhere.
 SOCKET = "/var/run/postgresql"
-# The roles that images/patroni/roles.sql makes. No setting of Quay's role has to exclude them.
-REPLICATION = "quaylab_replication"
-REWIND = "quaylab_rewind"
 API_USER = "quaylab"
 Configuration = dict[str, Any]
 

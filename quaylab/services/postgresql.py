@@ -13,6 +13,10 @@ from quaylab.settings.types import ImageName, PortNumber, Section, is_ip_address
 if TYPE_CHECKING:
     from quaylab.settings.loading import Settings
 
+# The roles that images/patroni/roles.sql makes.
+REPLICATION = "quaylab_replication"
+REWIND = "quaylab_rewind"
+
 
 class PostgreSQLSettings(Section):
     """PostgreSQL."""
@@ -41,13 +45,19 @@ class PostgreSQL(DatabaseEngine):
     # A minor release (15.4) reads its major's data.
     numbers_of_major = 1
     own_databases = ("postgres", "template0", "template1")
-    superuser = "postgres"
+    # A single server may become the first member of several.
+    own_users = ("postgres", REPLICATION, REWIND)
 
     def image(self, settings: Settings) -> str:
         return settings.postgresql_image
 
     def setting_problems(self, settings: Settings) -> Iterator[str]:
-        host = settings.database_host
+        host, user = settings.database_host, settings.database_user
+        if user in ("public", "none") or user.startswith("pg_"):
+            yield (
+                f"database_user: {user} is a name that PostgreSQL keeps for itself; set another, "
+                "such as quay"
+            )
         if settings.database_ca and is_ip_address(host):
             yield (
                 f"database_host: {host} is an address, and the libpq in Quay's image (13) finds "

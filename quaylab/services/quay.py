@@ -125,6 +125,7 @@ class QuaySettings(Section):
     minimum_cpus: int = Field(ge=1, le=1024, description="Processors that a Quay host needs")
     minimum_memory_mb: int | None = Field(
         ge=256,
+        le=16777216,
         description="MB of memory that a Quay host needs; None: 4096, with the database on it 8192",
     )
 
@@ -155,12 +156,14 @@ class Quay(Service):
 
     def setting_problems(self, settings: Settings, groups: Groups) -> Iterator[str]:
         yield from problems(settings)
+        yield from quay_config.setting_problems(settings)
         if settings.quay_http_port == settings.quay_https_port:
             yield f"quay_http_port: {settings.quay_http_port} is quay_https_port too; take another"
         if settings.quay_instances > 1 and not groups["balancer"]:
             yield (
                 f"quay_instances: {settings.quay_instances} containers on a host need a balancer "
-                "in front of them; put a host into group `balancer`, which may be the same one"
+                "in front of them; put a host into group `balancer`, which may be the same one; in "
+                "a cluster set openshift_replicas instead"
             )
         last = settings.quay_node_port + settings.quay_instances - 1
         if last > LAST_PORT:
@@ -395,6 +398,8 @@ def _storage(context: Context, uid: int) -> Volume:
 def _proxy(context: Context) -> tuple[tuple[str, str], ...]:
     """Return Quay's proxy variables; the registry's own services are reached without a proxy."""
     settings, topology = context.settings, context.topology
+    if settings.no_proxy == "*":
+        return ()  # Python would not understand it beside our own
     internal = [topology.hostname, topology.database.address, topology.redis.address]
     if topology.store and not topology.store.is_elsewhere:
         internal.append(topology.store.address)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 BUNDLE = "conf/stack"
 # YAML 1.2, "Core Schema": 12345678e9 is a float, 0o17 an integer.
 NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|0o[0-7]+")
+# The networks of proxies that may name a client.
+TRUSTED = "TRUSTED_PROXY_CIDR"
 DATABASE_CA, REDIS_CA = "database.pem", "redis.pem"
 
 
@@ -49,10 +52,8 @@ def build(settings: Settings, topology: Topology, credentials: Credentials) -> d
     keys that it may not set. docs/quay-config.md explains each key."""
     owned = _owned(settings, topology, credentials)
     config = _defaults(topology) | settings.quay_config | owned
-    trusted = config["TRUSTED_PROXY_CIDR"]
-    if isinstance(trusted, list):
-        balancers = [f"{address}/32" for address in _balancers(settings, topology)]
-        config["TRUSTED_PROXY_CIDR"] = list(dict.fromkeys([*trusted, *balancers]))
+    balancers = [f"{address}/32" for address in _balancers(settings, topology)]
+    config[TRUSTED] = list(dict.fromkeys([*config[TRUSTED], *balancers]))
     return config
 
 
@@ -111,7 +112,7 @@ def _defaults(topology: Topology) -> dict[str, Any]:
         "CORS_ORIGIN": [topology.url],
         # Otherwise any client could forge the address in the usage logs by X-Forwarded-For.
         # The balancers' addresses are added.
-        "TRUSTED_PROXY_CIDR": [f"{LOOPBACK}/32"],
+        TRUSTED: [f"{LOOPBACK}/32"],
     }
 
 
@@ -126,6 +127,21 @@ def _balancers(settings: Settings, topology: Topology) -> tuple[str, ...]:
 def _page_token_key(secret_key: str) -> str:
     """Return a Fernet key derived from SECRET_KEY, in place of the published default."""
     return urlsafe_b64encode(hmac.digest(secret_key.encode(), b"PAGE_TOKEN_KEY", "sha256")).decode()
+
+
+def setting_problems(settings: Settings) -> Iterator[str]:
+    """Yield problems with keys of ``quay_config`` themselves."""
+    trusted = settings.quay_config.get(TRUSTED, [])
+    if not (isinstance(trusted, (list, tuple)) and all(map(_is_network, trusted))):
+        yield f'quay_config: {TRUSTED} is not a list of networks; write for example ["10.0.0.0/8"]'
+
+
+def _is_network(value: object) -> bool:
+    try:
+        ipaddress.ip_network(str(value), strict=False)
+    except ValueError:
+        return False
+    return isinstance(value, str)
 
 
 def problems(settings: Settings, topology: Topology, credentials: Credentials) -> list[str]:

@@ -18,6 +18,7 @@ class General(Section):
     )
     minimum_disk_mb: int = Field(
         ge=1024,
+        le=2**30,
         description="MB of free space that images and each kind of data need before the first run",
     )
 

@@ -34,6 +34,8 @@ PYINFRA_KEY = re.compile(
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 200
 _SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 10
+# A byte that is not UTF-8, as Python reads it from a command line.
+_NOT_UNICODE = re.compile("[\ud800-\udfff]")
 # USER:PASSWORD in an address such as postgresql://USER:PASSWORD@HOST/NAME.
 _LOGIN = re.compile(r"//[^/]*@")
 
@@ -84,7 +86,11 @@ def load(hosts: list[HostInput]) -> tuple[Settings, dict[str, HostSettings]]:
         for key, value in host.data.items():
             if PYINFRA_KEY.match(key):
                 continue
-            if key in HostSettings.model_fields:
+            if _NOT_UNICODE.search(key):
+                problems.append(
+                    f"{key!a}: no such setting, and not UTF-8; group_data/all.py lists all settings"
+                )
+            elif key in HostSettings.model_fields:
                 own[key] = value
             elif key not in common:
                 common[key], first_host[key] = value, host.name

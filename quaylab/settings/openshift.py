@@ -52,7 +52,9 @@ class OpenShift(Section):
         ge=1, le=20, description="Pods of Quay; None: 2, with the blobs in a volume 1"
     )
     openshift_memory_mb: int = Field(
-        ge=3072, description="MB of memory of each pod of Quay; with one worker it uses 2200"
+        ge=3072,
+        le=16777216,
+        description="MB of memory of each pod of Quay; with one worker it uses 2200",
     )
     openshift_storage_class: ObjectName | None = Field(
         description="Storage class of the volumes; None: the cluster's default"

@@ -15,6 +15,8 @@ from pydantic import BeforeValidator
 
 KEY = re.compile(r"[A-Z][A-Z0-9_]*")
 TYPES = (str, int, float, bool, type(None), list, tuple, dict)
+# More than anybody writes, and far less than what Python and PyYAML can follow.
+DEEPEST = 50
 
 
 def problems(value: object, where: str, parents: Set[int] = frozenset()) -> Iterator[str]:
@@ -29,10 +31,14 @@ def problems(value: object, where: str, parents: Set[int] = frozenset()) -> Iter
             f"{where} is of the type {type(value).__name__}; write a text, a number, True, False, "
             "None, a list or a dict"
         )
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        yield f"{where} is a number of more than 64 bits"
     elif isinstance(value, float) and not math.isfinite(value):
         yield f"{where} is {value}, which is not a number"
     elif id(value) in parents:
         yield f"{where} holds itself"
+    elif len(parents) > DEEPEST:
+        yield f"{where} is in more than {DEEPEST} lists and dicts"
     elif isinstance(value, dict):
         for key, item in value.items():
             if type(key) is not str:

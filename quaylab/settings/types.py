@@ -68,6 +68,20 @@ def check_url(url: str) -> str:
     return url
 
 
+def _check_registry_port(image: str) -> str:
+    port = re.search(":([0-9]+)/", image)
+    if port and not 1 <= int(port[1]) <= 65535:
+        raise ValueError(f"has port {port[1]}, which does not exist")
+    return image
+
+
+def _check_asterisk(hosts: str) -> str:
+    """Refuse what each program reads differently: Python knows `*` as the whole value only."""
+    if hosts != "*" and "*" in re.split(", ?", hosts):
+        raise ValueError("has * beside others; write * alone, which means every host")
+    return hosts
+
+
 def is_ip_address(text: object) -> bool:
     """Whether it is an IP address, not a name."""
     try:
@@ -75,6 +89,13 @@ def is_ip_address(text: object) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_loopback(text: str) -> bool:
+    """Whether it is an address, or the name of one, at which a host reaches itself alone."""
+    if is_ip_address(text):
+        return ipaddress.ip_address(text).is_loopback
+    return text.lower() == "localhost"
 
 
 # A label of a DNS name, with DNS' limit of 63 characters.
@@ -101,18 +122,23 @@ Address = Annotated[
 Identifier = Annotated[str, form(r"^[a-z_][a-z0-9_]{0,62}$", "quay")]
 # With the characters that providers use: with MySQL at Azure it was admin@server.
 Administrator = Annotated[str, form(r"^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,62}$", "postgres")]
+# As the engines read an image's name: registry, path, tag.
+_REGISTRY = rf"{_LABEL}(\.{_LABEL})*(:[0-9]{{1,5}})?"
+_PART = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*"
 ImageName = Annotated[
     str,
     form(
-        r"^[a-z0-9][a-zA-Z0-9._:/-]*:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$",
+        rf"^({_REGISTRY}/)?{_PART}(/{_PART})*:[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}$",
         "quay.io/sclorg/redis-7-c9s:c9s",
     ),
     Field(max_length=255),
+    AfterValidator(_check_registry_port),
 ]
 Repository = Annotated[
     str,
-    form(r"^[a-z0-9][a-z0-9._-]*(:[0-9]+)?(/[a-z0-9._-]+)+$", "quay.io/projectquay/quay"),
+    form(rf"^({_REGISTRY}|{_PART})(/{_PART})+$", "quay.io/projectquay/quay"),
     Field(max_length=255),
+    AfterValidator(_check_registry_port),
 ]
 Proxy = Annotated[
     str,
@@ -125,6 +151,7 @@ NoProxy = Annotated[
     str,
     form(rf"^{_UNPROXIED}(, ?{_UNPROXIED})*$", "localhost,.example.com,10.0.0.0/8"),
     Field(max_length=4000),
+    AfterValidator(_check_asterisk),
 ]
 HostPath = Annotated[
     str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -150,7 +151,10 @@ def build(
             f"hypervisor: {len(hypervisors)} hosts in group `hypervisor`; name the one that runs "
             "the VMs"
         )
-    found += problems.of_networks(settings.libvirt_bridges)
+    number_of_machines = Counter(
+        resources.network for name in members if (resources := host_settings[name].resources)
+    )
+    found += problems.of_networks(settings.libvirt_bridges, number_of_machines)
     found += problems.of_pools(settings.libvirt_pools)
     # If two networks have the same name, the first one: the problem is already reported.
     networks = {network.name: network for network in reversed(settings.libvirt_bridges)}

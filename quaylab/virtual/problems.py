@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
+from quaylab.checks import directories
 from quaylab.settings.hypervisor import Network, Pool
 from quaylab.settings.loading import HostSettings
 from quaylab.settings.reference import defaults
@@ -15,10 +16,16 @@ from quaylab.settings.virtual_machine import Resources
 
 # vdb to vdy: vda is the root disk, vdz the seed image.
 MOST_DISKS = 24
+# Of no host: this network, loopback, multicast and reserved ones.
+UNFIT = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3")))
 
 
-def of_networks(networks: Sequence[Network]) -> Iterator[str]:
-    """Yield addresses that don't fit together, and values that two networks share."""
+def of_networks(networks: Sequence[Network], machines: Mapping[str, int]) -> Iterator[str]:
+    """Yield addresses that don't fit together, and values that two networks share.
+
+    Args:
+        machines: the number of VMs in each network.
+    """
     ranges: dict[str, IPv4Network] = {}
     for index, network in enumerate(networks):
         key = f"libvirt_bridges[{index}]"
@@ -30,8 +37,18 @@ def of_networks(networks: Sequence[Network]) -> Iterator[str]:
                 "a network; for example 192.168.254.0 with 255.255.255.0"
             )
             continue
+        if network.ip_netmask != str(inside.netmask):
+            yield (
+                f"{key}.ip_netmask: {network.ip_netmask} is the inverse of a netmask; write "
+                f"{inside.netmask}"
+            )
+        if any(map(inside.overlaps, UNFIT)):
+            yield (
+                f"{key}.network: {inside} has addresses that no host can have; take a private "
+                "network, such as 192.168.254.0 with 255.255.255.0"
+            )
         ranges[f"{key} ({network.name})"] = inside
-        yield from _inside(key, network, inside)
+        yield from _inside(key, network, inside, machines.get(network.name, 0))
     for (one, first), (other, second) in itertools.combinations(ranges.items(), 2):
         if first.overlaps(second):
             yield f"{other}: {second} overlaps {first} of {one}; take another"
@@ -43,7 +60,7 @@ def of_networks(networks: Sequence[Network]) -> Iterator[str]:
                 )
 
 
-def _inside(key: str, network: Network, inside: IPv4Network) -> Iterator[str]:
+def _inside(key: str, network: Network, inside: IPv4Network, machines: int) -> Iterator[str]:
     if IPv4Address(network.broadcast) != inside.broadcast_address:
         yield (
             f"{key}.broadcast: {network.broadcast} is not that of {inside}, which is "
@@ -69,6 +86,11 @@ def _inside(key: str, network: Network, inside: IPv4Network) -> Iterator[str]:
             f"{key}.ip_address: {gateway} is the hypervisor's, and lies in the range "
             "that DHCP gives away; move one of them"
         )
+    elif (number := int(end) - int(start) + 1) < machines:
+        yield (
+            f"{key}.dhcp_end: from {start} to {end} there are {number} addresses for {machines} "
+            f"VMs in {network.name}; widen the range"
+        )
 
 
 ADDRESSES = ("ip_address", "dhcp_start", "dhcp_end")
@@ -90,6 +112,8 @@ def of_pools(pools: Sequence[Mapping[str, Pool]]) -> Iterator[str]:
                 f"libvirt_pools: {name} is of type lvm, and {pool.path} is not a device; name the "
                 "disk or partition, or take the type dir"
             )
+        if pool.type == "dir" and not device and (reason := directories.why_unfit(pool.path)):
+            yield f"libvirt_pools: {pool.path} of {name} {reason}; name another, such as /srv/vms"
         if pool.type == "dir" and device:
             yield (
                 f"libvirt_pools: {name} is of type dir, and {pool.path} is a device; name a "

@@ -56,6 +56,7 @@ def test_quay_is_configured_with_the_clouds_services(cloud: plan.Plan) -> None:
     assert arguments == {
         "s3_bucket": "example-quay-storage",
         "s3_region": "eu-central-1",
+        "host": "s3.eu-central-1.amazonaws.com",
         "storage_path": "/datastorage/registry",
     }
 

@@ -63,6 +63,18 @@ def test_an_inventory_that_pyinfra_reads_as_empty(
     assert message.format(path=path) in result.output
 
 
+def test_misspelt_groups(project: Project) -> None:
+    """pyinfra would leave the balancer out, and the group's data."""
+    folder = project.path / "site"
+    (folder / "group_data").mkdir(parents=True)
+    (folder / "group_data" / "databse.py").write_text("database_port = 5433\n")
+    hosts = "quay = database = redis = ['@fake/a']\nbalancers = ['@fake/b']\n"
+    (folder / "inventory.py").write_text(hosts)
+    result = _refused(project, "site/inventory.py", "deploy.py")
+    assert "balancers: @fake/b is in this group, in which nothing runs; did you" in result.output
+    assert "databse: no host is in this group, which has data; did you mean" in result.output
+
+
 def test_an_inventory_that_does_not_exist(project: Project) -> None:
     assert "nowhere.py: no such file" in _refused(project, "nowhere.py", "deploy.py").output
     assert (
@@ -168,6 +180,26 @@ def test_a_given_password_for_some_of_the_hosts(
     assert result.operations == []
     monkeypatch.delenv("QUAYLAB_DATABASE_PASSWORD")
     assert project.run("-y", inventory, "tasks/database.py", "--limit", "database").code == 0
+
+
+def test_a_question_without_a_terminal(project: Project) -> None:
+    """pyinfra itself would print a traceback."""
+    inventory = project.inventory(quay=ONE, database=ONE, redis=ONE)
+    result = project.run(inventory, "tasks/images.py")
+    assert result.code == 1
+    assert "-y: nobody answers the question above, so the run ends here" in result.output
+    assert "Traceback" not in result.output
+    assert result.operations == []
+
+
+def test_a_lost_host_without_a_terminal(project: Project) -> None:
+    # Port 1 of this machine, where nobody listens.
+    away = [("away", {"ssh_hostname": "127.0.0.1", "ssh_port": 1})]
+    result = project.run(project.inventory(quay=ONE, database=away), "deploy.py", "--dry")
+    assert result.code == 1
+    assert "failed to connect, continue?" in result.output
+    assert "-y: nobody answers the question above, so the run ends here" in result.output
+    assert "Traceback" not in result.output
 
 
 @contextmanager

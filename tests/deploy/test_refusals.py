@@ -32,7 +32,10 @@ def _refused(project: Project, *options: str) -> tuple[Result, list[str]]:
         ("quay_license=/nowhere", "quay_license: '/nowhere': no such file on this machine"),
         ("no_proxy=a\nExecStartPre=/bin/touch /pwned", "which is for example localhost,"),
         ('no_proxy=a"b', "no_proxy: 'a\"b': does not have the right form"),
-        ("purge=other.example.com", "purge: 'other.example.com' is not this registry's name"),
+        (
+            "purge=quay.quaylab.lan",
+            "purge: is set, and deploy.py would ignore it; leave it out, or",
+        ),
     ],
 )
 def test_bad_data_is_reported_in_one_line_and_nothing_is_done(

@@ -289,6 +289,9 @@ class Opaque:
 
 LOOP: dict[str, Any] = {"a": []}
 LOOP["a"].append(LOOP)
+DEEP: list[Any] = []
+for _ in range(3000):
+    DEEP = [DEEP]
 
 
 @pytest.mark.parametrize(
@@ -310,6 +313,9 @@ LOOP["a"].append(LOOP)
         ({"A": {1}}, "A is of the type set"),
         ({"A": {"b": {2: 1}}}, "A.b has the key 2, which is not text"),
         ({"A": LOOP}, "A.a[0] holds itself"),
+        ({"A": DEEP}, f"A{'[0]' * 51} is in more than 50 lists and dicts"),
+        ({"A": [10**5000]}, "A[0] is a number of more than 64 bits"),
+        ({"A": -(2**63) - 1}, "A is a number of more than 64 bits"),
         ({"A": len}, "A is of the type builtin_function_or_method"),
     ],
 )
@@ -331,6 +337,6 @@ def test_all_problems_of_quay_config_are_reported_without_its_passwords() -> Non
 
 
 def test_values_that_config_yaml_can_have() -> None:
-    value = {"A": {"b": [1, 1.5, True, None, "x", {"c": ("d",)}]}, "A_B2": "", "C": [[]]}
+    value = {"A": {"b": [2**63 - 1, 1.5, True, None, "x", {"c": ("d",)}]}, "A_B2": "", "C": [[]]}
     made, _ = load([host("quay.example.com", quay_config=value)])
     assert made.quay_config == value

@@ -118,6 +118,28 @@ def test_runs_of_a_verb(folder: Path, arguments: tuple[str, ...], calls: list[st
     assert _calls(folder, *arguments) == (0, [call.format(**inventories) for call in calls])
 
 
+@pytest.mark.parametrize(
+    ("text", "has_hypervisor"),
+    [
+        ('hypervisor: list[str] = ["@local"]', True),
+        ('hypervisor, lab = ["@local"], []', True),
+        ('(lab, hypervisor) = [], ["@local"]', True),
+        ("lab = hypervisor = []", True),
+        ("hypervisor=[]", True),
+        ("hypervisors = []", False),
+        ("# hypervisor = []", False),
+        ("lab = hypervisor", False),
+        ("is_made = hypervisor == lab", False),
+        ("lab = _machines(hypervisor=1)", False),
+        ('_URI = "qemu+ssh://hypervisor/system?socket=1"', False),
+    ],
+)
+def test_an_inventory_with_a_hypervisor(folder: Path, text: str, has_hypervisor: bool) -> None:
+    (folder / "inventories" / "plain" / "inventory.py").write_text(f"{text}\n")
+    _, calls = _calls(folder, "up", "plain")
+    assert len(calls) == 1 + has_hypervisor
+
+
 def test_nothing_is_deployed_if_the_vms_could_not_be_created(folder: Path) -> None:
     code, calls = _calls(folder, "up", "lab", fails="hypervisor.py")
     assert code == 1
@@ -254,3 +276,48 @@ def test_an_unknown_inventory_is_refused_before_pyinfra_is_called(folder: Path, 
         "lab: there is no inventory 'nosuch'; inventories/ has: cluster lab plain\n"
     )
     assert not (folder / "calls").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("up", "--dry", "plain"),
+        ("up", "-y", "inventories/plain/inventory.py"),
+        ("status", "--data=redis_port=6380", "plain"),
+        ("down", "--data", "purge=quay.quaylab.lan", "my-site"),
+        ("show", "--mermaid", "plain"),
+        ("demo", "--limit", "quay", "plain"),
+    ],
+)
+def test_an_inventory_after_the_options_is_refused(
+    folder: Path, arguments: tuple[str, ...]
+) -> None:
+    """The default one would be deployed."""
+    for name in ("inventory.py", "inventories/demo/inventory.py"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("quay = []\n")
+    done = subprocess.run(
+        ["bash", "lab", *arguments], cwd=folder, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 1
+    verb, *_, late = arguments
+    assert done.stderr == (
+        f"lab: '{late}' comes too late; name the inventory right after the verb: "
+        f"./lab {verb} {late} …\n"
+    )
+    assert not (folder / "calls").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--limit", "plain", "--dry"),
+        ("--data", "redis_port=6380", "--sudo"),
+        ("--sudo-user", "me", "--data=a=b"),
+    ],
+)
+def test_options_without_an_inventory(folder: Path, options: tuple[str, ...]) -> None:
+    (folder / "inventory.py").write_text("quay = []\n")
+    yes = "" if "--dry" in options else "-y "
+    code, calls = _calls(folder, "up", *options)
+    assert (code, calls) == (0, [f"{yes}inventory.py deploy.py {' '.join(options)}"])

@@ -56,6 +56,27 @@ def test_one_host_has_all_services_in_the_order_they_are_started(store: Store) -
     assert made.address_of_registry(QUAY) == LOOPBACK
 
 
+def test_a_ca_that_is_not_text_is_refused_with_the_other_problems(
+    store: Store, tmp_path: Path
+) -> None:
+    """A CA's DER, for example."""
+    (tmp_path / "ca.der").write_bytes(b"\x30\x82\xff")
+    hosts = [
+        host(
+            QUAY,
+            ["quay", "redis"],
+            database_host="db.example.com",
+            database_ca=tmp_path / "ca.der",
+            quay_config={"TESTING": True},
+        )
+    ]
+    with pytest.raises(Refusal) as refused:
+        plan.make(hosts, {QUAY: machine()}, store)
+    ca, key = refused.value.problems
+    assert ca == f"database_ca: {tmp_path}/ca.der is not a PEM certificate"
+    assert key.startswith("quay_config: TESTING is worked out")
+
+
 def test_three_hosts_have_one_service_each(store: Store) -> None:
     made = _make_three(store)
     assert _names(made, DATABASE) == ["quaylab-database"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,26 @@ def test_an_item_of_a_list_is_named_by_its_index() -> None:
     assert problem.startswith("rhsm_repositories[1]: '*': does not have the right form")
 
 
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_list_of_devices(kind: Callable[[list[str]], object]) -> None:
+    found = settings(ceph_osd_devices=kind(["/dev/sdc", "/dev/sdb"]))
+    assert found.ceph_osd_devices == ("/dev/sdc", "/dev/sdb")
+
+
+@pytest.mark.parametrize("kind", [set, iter])
+def test_devices_without_an_order_or_for_one_reading(kind: Callable[[list[str]], object]) -> None:
+    devices = kind(["/dev/sdb", "/dev/sdc"])
+    (problem,) = _problems(host("quay.example.com", ceph_osd_devices=devices))
+    assert problem.startswith("ceph_osd_devices: ")
+    assert "a valid tuple" in problem
+
+
+def test_a_device_that_is_named_twice() -> None:
+    devices = ("/dev/sdb", "/dev/sdc", "/dev/sdb")
+    (problem,) = _problems(host("quay.example.com", ceph_osd_devices=devices))
+    assert f"{devices}: names /dev/sdb more than once; name it once" in problem
+
+
 def test_all_problems_are_reported_at_once() -> None:
     problems = _problems(
         host("quay.example.com", redis_port=0, foo=1, address="a b"),
@@ -295,11 +316,43 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ("redis_host", "fd00::6"),
         ("container_log_size", "512k"),
         ("https_proxy", "https://proxy.example.com:3128/"),
+        ("no_proxy", "*"),
+        ("no_proxy", "localhost, *.example.com"),
+        ("redis_image", "redis:8"),
+        ("redis_image", "localhost:5000/a__b/c-d.e:C_9"),
+        ("quay_image", "my_team/quay"),
     ],
 )
 def test_good_values(key: str, value: str) -> None:
     settings, _ = load([host("quay.example.com", **{key: value})])
     assert getattr(settings, key) == value
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "quay.io/Sclorg/redis:7",
+        "quay.io//redis:7",
+        "quay.io/redis/:7",
+        "quay.io/-redis:7",
+        "quay.io/re...dis:7",
+        "quay..io/redis:7",
+        "quay.io:70000/redis:7",
+        "quay.io:0/redis:7",
+        "quay.io:443:443/redis:7",
+        "quay.io/redis:443/redis:7",
+    ],
+)
+def test_a_name_that_no_engine_takes_for_an_image(image: str) -> None:
+    for key, value in {"redis_image": image, "quay_image": image[:-2]}.items():
+        (problem,) = _problems(host("quay.example.com", **{key: value}))
+        assert problem.startswith(f"{key}: {value!r}: ")
+
+
+@pytest.mark.parametrize("hosts", ["*,localhost", "localhost, *", "a,*,b"])
+def test_an_asterisk_beside_others(hosts: str) -> None:
+    (problem,) = _problems(host("quay.example.com", no_proxy=hosts))
+    assert problem.startswith(f"no_proxy: {hosts!r}: has * beside others; write * alone")
 
 
 @pytest.mark.parametrize(
@@ -327,6 +380,25 @@ def test_login_in_a_bad_value_is_not_shown() -> None:
     url = "postgresql://me:hunter2@db.example.com/quay"
     (problem,) = _problems(host("quay.example.com", database_host=url))
     assert "'postgresql://…@db.example.com/quay'" in problem
+
+
+@pytest.mark.parametrize(
+    "key", ["minimum_disk_mb", "minimum_memory_mb", "openshift_memory_mb", "ceph_quota_gb"]
+)
+def test_a_size_that_no_machine_has(key: str) -> None:
+    data: dict[str, Any] = {key: 10**10}
+    (problem,) = _problems(host("quay.example.com", **data))
+    assert problem.startswith(f"{key}: {10**10}: it should be less than or equal to ")
+
+
+def test_a_key_that_is_not_unicode() -> None:
+    """As --data has it if the terminal's encoding is another one."""
+    data: dict[str, Any] = {"server\udcff": 1, "redis_port": 0}
+    problem, other = _problems(host("quay.example.com", **data))
+    assert problem == (
+        "'server\\udcff': no such setting, and not UTF-8; group_data/all.py lists all settings"
+    )
+    assert other.startswith("redis_port: ")
 
 
 def test_number_that_is_too_long_to_be_shown() -> None:

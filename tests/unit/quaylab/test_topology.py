@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from quaylab.settings.loading import HostInput
 from tests.unit import balanced, clustered
 from tests.unit.clustered import ADDRESSES as CLUSTER
 from tests.unit.clustered import HOSTS
-from tests.unit.samples import build, host
+from tests.unit.samples import PARTS, build, host
 
 QUAY, DATABASE, REDIS = "quay.example.com", "db.example.com", "redis.example.com"
 ADDRESSES = {QUAY: "192.168.254.10", DATABASE: "192.168.254.11", REDIS: "192.168.254.12"}
@@ -77,6 +78,33 @@ def test_separate_services_listen_where_their_peers_reach_them() -> None:
     assert (found.redis.listen, found.redis.probe_address) == ("0.0.0.0", ADDRESSES[REDIS])
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "0::1", "localhost"])
+@pytest.mark.parametrize("key", ["database_listen", "redis_listen"])
+def test_a_separate_service_that_listens_for_its_own_host(key: str, address: str) -> None:
+    changes: dict[str, Any] = {key: address}
+    (problem,) = _problems(_three(), **changes)
+    assert problem.startswith(f"{key}: {address} is for Quay on the same host, and {QUAY} ")
+    assert build([host(QUAY)], **changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("database", "database_listen", "10.0.0.9"),
+        ("database", "database_data", "/srv/db"),
+        ("redis", "redis_listen", "10.0.0.9"),
+    ],
+)
+def test_a_setting_of_a_service_that_runs_elsewhere(name: str, key: str, value: str) -> None:
+    changes: dict[str, Any] = {f"{name}_host": f"{name}.example.com", key: value}
+    groups = [part for part in PARTS if part != name]
+    (problem,) = _problems([host(QUAY, groups)], **changes)
+    assert problem == (
+        f"{key}: {value} is for one that Quaylab runs, and {name}_host is set to "
+        f"{name}.example.com; leave out one of the two"
+    )
+
+
 def test_services_elsewhere_need_no_group() -> None:
     found = build(
         [host(QUAY, ["quay"])],
@@ -106,6 +134,53 @@ def test_address_of_a_host(data: dict[str, str], reported: tuple[str, ...], addr
     hosts = [host(QUAY, ["quay", "redis"]), host(DATABASE, ["database"], **data)]
     found = build(hosts, {**REPORTED, DATABASE: reported})
     assert found.database.address == address
+
+
+@pytest.mark.parametrize("ssh_hostname", ["127.0.0.1", "::1", "0.0.0.0"])
+def test_a_forwarded_port_is_no_address_for_peers(ssh_hostname: str) -> None:
+    """As with Vagrant, where SSH reaches each machine at a port of this one."""
+    hosts = [host(QUAY, ["quay", "redis"]), host(DATABASE, ["database"], ssh_hostname=ssh_hostname)]
+    assert build(hosts, REPORTED).database.address == ADDRESSES[DATABASE]
+    (problem,) = _problems(hosts, {**REPORTED, DATABASE: ("10.0.0.3", "10.0.0.4")})
+    assert problem.startswith(f"address: {DATABASE} needs one for its peers")
+
+
+def test_the_address_of_a_host_without_peers() -> None:
+    hosts = [host(QUAY, [*PARTS, "ceph"], ssh_hostname="127.0.0.1")]
+    assert build(hosts, REPORTED).addresses == {QUAY: "127.0.0.1"}
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "0::1", "0.0.0.0", "224.0.0.5", "LocalHost"])
+def test_an_address_that_leads_no_peer_to_its_host(address: str) -> None:
+    hosts = [host(QUAY, ["quay", "redis"]), host(DATABASE, ["database"], address=address)]
+    (problem,) = _problems(hosts)
+    assert problem == (
+        f"address: {address} of {DATABASE} doesn't lead other hosts to it; set the address at "
+        "which they reach it"
+    )
+    # Nobody needs it.
+    assert build([host(QUAY), host("x.example.com", ["others"], address=address)], REPORTED)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shown"),
+    [
+        ("10.0.0.9", "10.0.0.9", "10.0.0.9"),
+        ("fd00::9", "fd00:0::9", "fd00::9"),
+        ("db.internal", "DB.internal", "db.internal"),
+    ],
+)
+def test_two_hosts_with_one_address(one: str, other: str, shown: str) -> None:
+    hosts = [
+        host(QUAY, ["quay"]),
+        host(DATABASE, ["database"], address=one),
+        host(REDIS, ["redis"], address=other),
+    ]
+    (problem,) = _problems(hosts)
+    assert problem == (
+        f"address: {shown} is that of {DATABASE} and {REDIS}; set for each host the one at which "
+        "the others reach it"
+    )
 
 
 def test_a_host_named_by_its_address() -> None:
@@ -275,6 +350,19 @@ def test_members_have_names_that_haproxy_takes() -> None:
     hosts = [host(f"@ssh/db{number}", ["database"], address=f"10.0.0.{number}") for number in "123"]
     hosts.append(host(QUAY, ["quay", "redis"], address="10.0.0.9"))
     assert list(build(hosts).member_addresses) == ["_ssh_db1", "_ssh_db2", "_ssh_db3"]
+
+
+def test_members_whose_names_would_be_the_same() -> None:
+    hosts = clustered.inventory(parts=("database",))
+    names = ("@ssh/n_1", "@ssh/n:1")
+    hosts[:2] = [
+        dataclasses.replace(each, name=name) for each, name in zip(hosts, names, strict=False)
+    ]
+    (problem,) = _problems(hosts, **balanced.SHARED)
+    assert problem == (
+        "database: @ssh/n_1 and @ssh/n:1 would both be _ssh_n_1 as members; give one another name "
+        "in the inventory"
+    )
 
 
 def test_quay_reaches_several_hosts_at_the_router_of_its_own_host() -> None:

@@ -47,6 +47,27 @@ def _bridge(**changes: str) -> dict[str, Any]:
     return {"libvirt_bridges": [{**BRIDGE, **changes}]}
 
 
+def _network(first_numbers: str) -> dict[str, Any]:
+    """Return a network whose addresses begin so."""
+    keys = ("network", "broadcast", "ip_address", "dhcp_start", "dhcp_end")
+    return _bridge(**{key: f"{first_numbers}.{BRIDGE[key].rpartition('.')[2]}" for key in keys})
+
+
+def test_each_vm_needs_an_address() -> None:
+    run_wide = {**_bridge(dhcp_end="192.168.254.2"), "libvirt_pools": POOLS}
+    names = [f"quay{number}.quaylab.lan" for number in (1, 2, 3)]
+    metal = host("@local", groups=["hypervisor"], **run_wide)
+    hosts = [metal, *(host(name, groups=["lab"], **run_wide, **MACHINE) for name in names)]
+    settings, host_settings = load(hosts)
+    assert len(build(settings, host_settings, hosts[:3]).machines) == 2
+    with pytest.raises(Refusal) as refused:
+        build(settings, host_settings, hosts)
+    assert refused.value.problems == (
+        "libvirt_bridges[0].dhcp_end: from 192.168.254.1 to 192.168.254.2 there are 2 addresses "
+        "for 3 VMs in quaylab; widen the range",
+    )
+
+
 def test_the_example_lab() -> None:
     made = lab()
     machine = made.machines[VM]
@@ -125,6 +146,14 @@ def test_the_password_is_not_in_repr() -> None:
             "libvirt_bridges[0].dhcp_start",
             "comes after dhcp_end, 192.168.254.10",
         ),
+        (
+            _bridge(ip_netmask="0.0.0.255"),
+            "libvirt_bridges[0].ip_netmask",
+            "is the inverse of a netmask; write 255.255.255.0",
+        ),
+        (_network("127.1.1"), "libvirt_bridges[0].network", "127.1.1.0/24 has addresses that no"),
+        (_network("224.0.1"), "libvirt_bridges[0].network", "take a private network, such as"),
+        (_network("0.0.0"), "libvirt_bridges[0].network", "take a private network, such as"),
         ({"libvirt_bridges": [BRIDGE, WIDER]}, "libvirt_bridges[1] (other)", "overlaps"),
         (
             {"libvirt_bridges": [BRIDGE, {**OTHER, "bridge": "virbr-900"}]},
@@ -150,6 +179,11 @@ def test_the_password_is_not_in_repr() -> None:
             {"libvirt_pools": [*POOLS, {"second": POOLS[0]["virt-pool"]}]},
             "libvirt_pools",
             "2 pools have the path /dev/nvme0n1p2",
+        ),
+        (
+            {"libvirt_pools": [*POOLS, {"others": {"type": "dir", "path": "/var/tmp/vms"}}]},
+            "libvirt_pools",
+            "/var/tmp/vms of others is emptied by the system; name another, such as /srv/vms",
         ),
         ({"libvirt_pools": DIR_AS_LVM}, "libvirt_pools", "is not a device"),
         (

@@ -95,7 +95,11 @@ def _move_problems(
 ) -> list[str]:
     names = groups or {"quay.example.com": ("quay", "database", "redis")}
     topology = build(
-        [host(name, its, address="10.0.0.1") for name, its in names.items()], **changes
+        [
+            host(name, its, address=f"10.0.0.{number}")
+            for number, (name, its) in enumerate(names.items(), 1)
+        ],
+        **changes,
     )
     noted = f"{CREDENTIALS.fingerprint} {before}" if before else None
     leader = machine(storage=noted, volumes=(VOLUME,) if is_ours else ())

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from quaylab.checks.command_line import limit_problems, option_problems
-from quaylab.settings.loading import HostInput
+from quaylab.checks.command_line import TASKS, action_problems, limit_problems, option_problems
+from quaylab.settings.loading import HostInput, Settings
+from tests.unit.samples import ROOT
 
 GOOD = {
     "no_wait": False,
@@ -71,3 +72,35 @@ def test_hosts_may_be_left_out_by_name() -> None:
     """`./lab down` does that with VMs; then no host may be left."""
     assert list(limit_problems(HOSTS, {"limit": []}, 0)) == []
     assert len(list(limit_problems(HOSTS, {"limit": ["quay"]}, 0))) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "operations", "task"),
+    [
+        ("purge", ["deploy.py"], "tasks/teardown.py"),
+        ("forget", ["tasks/quay.py"], "tasks/forget_member.py"),
+        ("purge_engine", ["deploy.py"], "tasks/purge_engine.py"),
+        ("reimage", ["tasks/images.py"], "tasks/hypervisor.py"),
+        ("restore", ["tasks/database.py", "tasks/quay.py"], "tasks/restore_database.py"),
+    ],
+)
+def test_a_setting_that_a_run_would_ignore(key: str, operations: list[str], task: str) -> None:
+    hosts = [*HOSTS, HostInput("redis.example.com", ("redis",), {key: "x"})]
+    (problem,) = action_problems(hosts, operations)
+    assert problem.startswith(
+        f"{key}: is set, and {' and '.join(operations)} would ignore it; leave it out, or run "
+        f"{task}"
+    )
+    assert "deploy.py" not in problem.partition(";")[2]
+    assert list(action_problems(hosts, [task])) == []
+    assert list(action_problems([*HOSTS, HostInput("a", (), {key: None})], operations)) == []
+
+
+@pytest.mark.parametrize("operations", [["my/down.py"], ["exec", "--", "true"]])
+def test_runs_that_may_take_any_setting(operations: list[str]) -> None:
+    assert list(action_problems([HostInput("a", (), {"purge": "x"})], operations)) == []
+
+
+def test_the_tasks_of_settings_exist() -> None:
+    assert [task for tasks in TASKS.values() for task in tasks if not (ROOT / task).is_file()] == []
+    assert TASKS.keys() <= Settings.model_fields.keys()

@@ -111,3 +111,11 @@ def test_image_archive_that_docker_loads(tmp_path: Path, mode: str) -> None:
         with tarfile.open(archive, mode) as made:  # type: ignore[call-overload]
             made.add(__file__, "manifest.json")
     assert given_files.problems(settings(image_source="archive", image_archive=archive)) == []
+
+
+def test_a_license_that_is_not_text(tmp_path: Path) -> None:
+    (tmp_path / "license").write_bytes(b"\xff\xfe")
+    (problem,) = _problems("quay_license", tmp_path / "license")
+    assert problem.startswith(f"quay_license: {tmp_path}/license is not text in UTF-8; ")
+    (tmp_path / "license").write_text("license")
+    assert _problems("quay_license", tmp_path / "license") == []

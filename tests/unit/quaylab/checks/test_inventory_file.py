@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from quaylab.checks.inventory_file import problems, value_problems
+from quaylab.checks.inventory_file import group_problems, problems, value_problems
+from quaylab.settings.loading import HostInput
 from tests.unit.samples import ROOT
 
 
@@ -85,6 +86,8 @@ def test_a_file_with_a_nul_names_no_line(tmp_path: Path) -> None:
         ({"ceph": list}, "ceph: a type is not a list of hosts"),
         ({"ceph": (("a", {}), ("b", {}), ("c", {}))}, "ceph: a tuple is not a list of hosts"),
         ({"ceph": [["a"]]}, "ceph[0]: a list is not a host"),
+        ({"quay": ["a", " "]}, "quay[1]: ' ' is not a host, which is a name or"),
+        ({"rack1": [("", {"x": "secret"})]}, "rack1[0]: a tuple is not a host"),
         ({"quay": [("a", ["secret"])]}, "quay[0]: a tuple is not a host"),
         ({"rack1": (["a"], "secret")}, "rack1: its data is a str; write it as a dict"),
     ],
@@ -103,3 +106,32 @@ def test_values_that_pyinfra_accepts() -> None:
         "ceph": [],
     }
     assert list(value_problems({**values, "_host": ("a", 1), "DOMAIN": "x", "sys": pytest})) == []
+
+
+QUAY = HostInput("quay", ("quay", "database", "redis", "inventory"), {})
+
+
+@pytest.mark.parametrize(
+    ("group", "meant"), [("balancers", "balancer"), ("databse", "database"), ("labs", "lab")]
+)
+def test_a_misspelt_group(group: str, meant: str) -> None:
+    others = [HostInput(name, (group, "inventory"), {}) for name in ("one", "two")]
+    (problem,) = group_problems([QUAY, *others], ["quay", group])
+    assert problem == (
+        f"{group}: one is in this group, in which nothing runs; did you mean {meant}?"
+    )
+
+
+def test_a_misspelt_file_of_group_data() -> None:
+    (problem,) = group_problems([QUAY], ["quay", "databse", "all"])
+    assert problem == "databse: no host is in this group, which has data; did you mean database?"
+
+
+@pytest.mark.parametrize("group", ["clients", "routers", "object_stores", "local", "all"])
+def test_a_group_of_another_name(group: str) -> None:
+    assert list(group_problems([QUAY, HostInput("one", (group,), {})], [group, "others"])) == []
+
+
+def test_a_group_beside_a_known_one() -> None:
+    host = HostInput("quay", ("quay", "databases"), {})
+    assert list(group_problems([host], ["databases"])) == []

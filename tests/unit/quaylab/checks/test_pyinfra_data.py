@@ -82,3 +82,30 @@ def test_arguments_that_would_hide_what_was_not_done(key: str, value: object) ->
 def test_a_number_of_hosts_with_which_nothing_would_run() -> None:
     (problem,) = problems(HostInput("bare1", ("quay",), {"_parallel": -1}), ["_parallel"])
     assert problem == "_parallel: -1 is not a number of hosts of bare1; leave it out for all"
+
+
+LONG = "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("me@bare1", "has a user before the @; leave it out, and set ssh_user"),
+        ("bare1:22", "has a port after the colon; leave it out, and set ssh_port"),
+        ("[fd00::1]:22", "has a port after the colon; leave it out, and set ssh_port"),
+        ("a..b", "has a part, between dots, that is not 1 to 63 characters long; correct it"),
+        (LONG, "has a part, between dots, that is not 1 to 63 characters long; correct it"),
+    ],
+)
+def test_a_host_that_ssh_would_not_find(target: str, message: str) -> None:
+    assert _problems(ssh_hostname=target) == [f"ssh_hostname: {target} of bare1 {message}"]
+    for name in (target, f"@ssh/{target}"):
+        assert list(problems(HostInput(name, (), {}), KNOWN)) == [f"{name}: {message}"]
+        assert list(problems(HostInput(name, (), {"ssh_hostname": "10.0.0.1"}), KNOWN)) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["bare_1", "bare1.example.com.", "10.0.0.1", "fd00::1", "@docker/debian:13", "@local"]
+)
+def test_a_host_that_can_be_found(name: str) -> None:
+    assert list(problems(HostInput(name, (), {}), KNOWN)) == []

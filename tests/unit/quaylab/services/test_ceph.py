@@ -21,7 +21,7 @@ from quaylab.problems import Refusal
 from quaylab.scripts import ceph_report
 from quaylab.secrets import certificates
 from quaylab.secrets.credentials import Credentials
-from quaylab.services import ceph
+from quaylab.services import BY_NAME, ceph
 from quaylab.services.base import Workload
 from quaylab.topology import Topology
 from tests.unit.samples import (
@@ -283,3 +283,20 @@ def test_impossible_combinations_are_refused(
 
 def test_ceph_hosts_need_an_engine() -> None:
     assert _where().engine_hosts() == ("ceph0", "quay.example.com")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("ceph_osd_devices", ("/dev/sdb",)),
+        ("ceph_data", "/srv/ceph"),
+        ("ceph_quota_gb", 5),
+        ("ceph_swift", True),
+    ],
+)
+def test_a_setting_without_a_host(key: str, value: object) -> None:
+    def problems(*hosts: str) -> list[str]:
+        return list(BY_NAME["ceph"].setting_problems(settings(**{key: value}), {"ceph": hosts}))
+
+    assert problems() == [f"{key}: no host is in group `ceph`; put one there, or leave it out"]
+    assert problems("ceph.example.com") == []

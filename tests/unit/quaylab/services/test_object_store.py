@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from quaylab.problems import Refusal
 from quaylab.secrets import adoption
 from quaylab.secrets.credentials import Credentials, Store
 from quaylab.services import BY_NAME, object_store, quay_config
+from tests.authority import Authority
 from tests.unit.samples import (
     CREDENTIALS,
     build,
@@ -204,6 +206,7 @@ def test_good_combinations(changes: dict[str, Any]) -> None:
         ({"storage_proxy": True}, "storage_proxy", "no meaning with local"),
         ({"storage_tls": False}, "storage_tls", "no meaning with local"),
         ({"storage_path": "/blobs"}, "storage_path", "is for object storage"),
+        ({"storage_bucket": "blobs"}, "storage_bucket", "no meaning with local"),
         ({**GCS, "storage_host": "s3.example.com"}, "storage_host", "no meaning with gcs"),
         ({**GCS, "storage_iam_role": True}, "storage_iam_role", "no meaning with gcs"),
         ({**RADOSGW, "storage_iam_role": True}, "storage_iam_role", "no meaning with radosgw"),
@@ -236,6 +239,13 @@ def test_bad_combinations(changes: dict[str, Any], key: str, message: str) -> No
     (problem,) = _problems(**changes)
     assert problem.startswith(f"{key}: ")
     assert message in problem
+
+
+def test_a_ca_for_a_store_without_tls(tmp_path: Path) -> None:
+    given = {**COMPATIBLE, "storage_ca": Authority.new().save(tmp_path / "ca.pem")}
+    assert _problems(**given) == []
+    (problem,) = _problems(**given, storage_tls=False)
+    assert problem == "storage_ca: is for TLS, and storage_tls is False; leave out one of the two"
 
 
 def _refused(hosts: list[Any], **changes: Any) -> tuple[str, ...]:

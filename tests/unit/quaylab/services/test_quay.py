@@ -108,8 +108,15 @@ def test_workers(memory_mb: int, given: int | None, workers: str) -> None:
     assert environment["WORKER_COUNT_UNSUPPORTED_MINIMUM"] == workers
 
 
-def test_without_a_proxy_it_has_no_proxy_variables() -> None:
-    names = dict(workload("quay", no_proxy="example.org").container.environment)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"no_proxy": "example.org"},
+        {"no_proxy": "*", "https_proxy": "http://proxy.example.com:3128"},
+    ],
+)
+def test_without_a_proxy_it_has_no_proxy_variables(changes: dict[str, str]) -> None:
+    names = dict(workload("quay", **changes).container.environment)
     assert not [name for name in names if "PROXY" in name]
 
 
@@ -204,7 +211,7 @@ def test_several_containers_on_a_host_need_a_balancer() -> None:
     (problem,) = _refused({**TWO_NODES, "quay": (NODE,)}, quay_instances=2)
     assert problem == (
         "quay_instances: 2 containers on a host need a balancer in front of them; put a host into "
-        "group `balancer`, which may be the same one"
+        "group `balancer`, which may be the same one; in a cluster set openshift_replicas instead"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -12,7 +13,7 @@ import yaml
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
-from quaylab.services import quay_config
+from quaylab.services import BY_NAME, quay_config
 from tests.authority import Authority
 from tests.unit import balanced
 from tests.unit.samples import CREDENTIALS, ROOT, build, host, one_host, settings
@@ -84,6 +85,25 @@ def test_a_balancer_elsewhere_may_name_the_client_if_its_address_is_known(
 ) -> None:
     found = _config(balancer_host=address, server_hostname="quay.example.com")
     assert found["TRUSTED_PROXY_CIDR"] == ["127.0.0.1/32", *trusted]
+
+
+@pytest.mark.parametrize(
+    "trusted", ["10.0.0.0/8", [["10.0.0.0/8"]], [10], ["proxy.example.com"], None, {"10.0.0.1": 1}]
+)
+def test_trusted_proxies_are_a_list_of_networks(trusted: object) -> None:
+    wanted = settings(quay_config={"TRUSTED_PROXY_CIDR": trusted})
+    (problem,) = BY_NAME["quay"].setting_problems(wanted, {"balancer": ()})
+    assert problem == (
+        "quay_config: TRUSTED_PROXY_CIDR is not a list of networks; write for example "
+        '["10.0.0.0/8"]'
+    )
+
+
+@pytest.mark.parametrize("trusted", [[], ("10.0.0.0/8", "fd00::/8"), ["10.0.0.5"]])
+def test_balancers_are_added_to_your_trusted_proxies(trusted: Sequence[str]) -> None:
+    found = {"quay_config": {"TRUSTED_PROXY_CIDR": trusted}, "balancer_host": "10.1.2.3"}
+    assert list(BY_NAME["quay"].setting_problems(settings(**found), {"balancer": ()})) == []
+    assert _config(**found)["TRUSTED_PROXY_CIDR"] == [*trusted, "10.1.2.3/32"]
 
 
 def test_page_tokens_have_a_key_of_their_own() -> None:

@@ -33,6 +33,12 @@ def _problems(tmp_path: Path, **changes: Any) -> list[str]:
         ({"database_admin": "postgres"}, "database_admin: .* database_host isn't set"),
         ({"database_name": "postgres"}, "database_name: postgres is the server's own"),
         ({"database_user": "postgres"}, "database_user: postgres is the server's own"),
+        ({"database_user": "quaylab_rewind"}, "database_user: quaylab_rewind is the server's own"),
+        ({"database_user": "pg_quay"}, "database_user: pg_quay is a name that PostgreSQL keeps"),
+        (
+            {"database_user": "public", "database_host": "db.example.com"},
+            "database_user: public is a name that PostgreSQL keeps",
+        ),
         (
             {"database_user": "root", "database_engine": "mysql"},
             "database_user: root is the server's own",
