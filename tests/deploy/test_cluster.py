@@ -366,6 +366,17 @@ def test_a_host_without_data_joins_the_others(project: Project, listed: tuple[st
 GONE = "_fake_gone"
 
 
+def test_a_member_in_no_group_is_refused_before_anything_is_changed(project: Project) -> None:
+    result = _third(project, *ALL[:2], GONE)
+    assert result.code == 1
+    assert (
+        f"database: {GONE} is a member and in no group; have it forgotten, by "
+        f"tasks/forget_member.py --data forget={GONE}"
+    ) in result.output
+    assert "Traceback" not in result.output
+    assert {name: result.commands(name) for name in HOSTS} == {name: [] for name in HOSTS}
+
+
 def _forget(project: Project, etcd: Mapping[str, str], *options: str) -> Result:
     made = _made(project)
     lines = {name: _running(made, name) for name in etcd}
