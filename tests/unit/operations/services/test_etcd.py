@@ -143,8 +143,14 @@ class Site:
                 continue
             assert isinstance(command, StringCommand)
             line = text(command).replace(DOCKER.run_words, "docker run")
-            known = ("volume create", "docker rm", "docker run", "docker start", "restarts()")
-            known += ("volume rm",)
+            known = (
+                "volume create",
+                "volume rm",
+                "docker rm",
+                "docker run",
+                "docker start",
+                "restarts()",
+            )
             words.append(next((each for each in known if each in line), line))
         return words
 
