@@ -638,7 +638,7 @@ def test_a_member_without_etcd_loads_where_it_is(site: Site) -> None:
 
 
 def test_the_clusters_settings_are_left_alone(site: Site) -> None:
-    site.settings = {**site.settings, "maximum_lag_on_failover": 1048576}
+    site.settings = {**site.settings, "check_timeline": True}
     assert site.commands(ONE, patroni.settings_kept) == []
     assert site.hosts[ONE].noops == ["the cluster has its settings"]
 
