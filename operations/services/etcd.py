@@ -13,9 +13,9 @@ from pyinfra.context import ctx_host
 
 from facts.containers import Engine
 from facts.engines import engine_of, host_engine
-from facts.etcd import Etcd, EtcdMember
+from facts.etcd import AnsweringEtcd, Etcd, EtcdMember
 from operations.engines import containers
-from operations.runtime.commands import complain, fail, inventory_arguments, refusals
+from operations.runtime.commands import complain, fact_of, fail, inventory_arguments, refusals
 from operations.runtime.observation import Question, ask, question
 from operations.runtime.phases import postpone
 from operations.runtime.waiting import wait
@@ -27,6 +27,8 @@ from quaylab.services.etcd import CONTAINER, ETCDCTL, JOINS
 
 # For 5 s after a member has joined, etcd takes no other one, with this reason.
 UNHEALTHY, SETTLING = "unhealthy cluster", 15
+# Seconds in which the others have to be well before a machine is rebooted.
+PATIENCE = 60
 
 
 @operation()
@@ -139,6 +141,24 @@ def answering(plan: Plan) -> str:
         if found is None:
             refuse(["forget: etcd does not answer; a majority of its members has to run"])
     return str(found)
+
+
+def keep_majority(state: State, host: Host, plan: Plan) -> bool:
+    """Complain unless a majority of the members answers without this host's."""
+    members = plan.topology.members
+    others = {etcd.client_url(plan.context, name) for name in members if name != host.name}
+    asked = [host, *(inventory.get_host(name) for name in members if name in plan.machines)]
+
+    def answering() -> set[str]:
+        answers = (fact_of(each, AnsweringEtcd, container=CONTAINER) for each in asked)
+        return others.intersection(next(filter(None, answers), ()))
+
+    found = wait(answering, PATIENCE, until=lambda urls: len(urls) > len(members) // 2)
+    return len(found) > len(members) // 2 or complain(
+        host,
+        f"{host.name} stays on: without it {len(found)} of {len(members)} members of etcd answer, "
+        "which is no majority; repair the others first",
+    )
 
 
 def unknown_members(plan: Plan) -> list[str]:

@@ -233,7 +233,7 @@ def _is_to_start(found: PatroniState | None) -> bool:
 
 
 def _now(host: Host) -> PatroniState | None:
-    found: PatroniState | None = host.get_fact(Patroni, container=CONTAINER)
+    found: PatroniState | None = fact_of(host, Patroni, container=CONTAINER)
     return found
 
 
@@ -284,6 +284,30 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
             )
         _await_routers(plan, leader)
         return True
+
+
+def keep_others(state: State, host: Host, plan: Plan) -> bool:
+    """Complain unless the database has a leader and a member that copies it without this host."""
+    members = plan.topology.members
+    asked = [host, *(inventory.get_host(name) for name in members if name in plan.machines)]
+
+    def answer() -> PatroniState | None:
+        return next(filter(None, map(_now, asked)), None)
+
+    def is_enough(found: PatroniState | None) -> bool:
+        if found is None:
+            return False
+        known = found.among(plan.topology.member_addresses).members
+        others = [each for name, each in known.items() if name != member_name(host.name)]
+        # If this one leads, one of two that follow takes over.
+        return found.leader in known and sum(each.leads or each.follows for each in others) > 1
+
+    found = wait(answer, SWITCHOVER, until=is_enough)
+    return is_enough(found) or complain(
+        host,
+        f"{host.name} stays on: without it the database has no leader with a second member: "
+        f"{_members(found)}; repair the others first",
+    )
 
 
 def _await_routers(plan: Plan, leader: str) -> None:

@@ -30,6 +30,8 @@ STORE, STORE_ADDRESS = "store", "192.168.254.60"
 TASKS = ("engine", "images", "etcd", "database", "redis", "router", "quay", "balancer")
 SERVERS = ("etcd", "database", "redis", "router")
 OPTIONS = (f"--data=server_hostname={HOSTNAME}",)
+# What etcdctl says of the members while all are well.
+WELL = "\n".join(f"https://{each}:2379 is healthy: took = 9ms" for each in HOSTS.values())
 # The superuser is made over SSH or on @local only, so a first run on fake hosts ends here.
 END = "Create the superuser"
 DATABASE = {"character_set": "UTF8", "role_superuser": False, "extensions": {"pg_trgm": "1.6"}}
@@ -107,6 +109,7 @@ def _inventory(
                 # One command that asks many facts: each is asked by itself instead.
                 "quaylab-fact": "",
                 "member list": (etcd or {}).get(name, ""),
+                "endpoint health": WELL,
                 "HTTPSConnection": _patroni(made, name, leader) if leader else "",
                 "flock --shared": (dumps or {}).get(name, ""),
                 "pg_available_extensions": json.dumps(DATABASE),

@@ -79,6 +79,8 @@ def test_the_clusters_settings_are_compared_with_the_wanted_ones() -> None:
     assert patroni_config.changes(wanted, found) == {
         "failsafe_mode": True,
         "loop_wait": 3,
+        "maximum_lag_on_failover": 1024**4,
+        "postgresql": {"parameters": {"max_slot_wal_keep_size": "8GB"}},
         "synchronous_mode": "quorum",
     }
 

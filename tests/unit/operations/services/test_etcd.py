@@ -14,7 +14,7 @@ from pyinfra.api.facts import FactBase
 from pyinfra.connectors.util import CommandOutput, OutputLine
 
 from facts.containers import Engine
-from facts.etcd import Etcd, EtcdMember
+from facts.etcd import AnsweringEtcd, Etcd, EtcdMember
 from operations.runtime import waiting
 from operations.services import etcd
 from quaylab.engines import DOCKER
@@ -49,8 +49,10 @@ class EtcdHost(FakeHost):
     def get_fact(self, fact: type[FactBase[Any]], *values: Any, **arguments: Any) -> Any:
         if fact is Engine:
             return self.site.engines[self.name]
-        assert fact is Etcd
+        assert fact in (Etcd, AnsweringEtcd)
         assert arguments == {"container": CONTAINER}
+        if fact is AnsweringEtcd:
+            return () if self.silent else self.site.well()
         if self.silent or not self.site.has_majority:
             return None
         return tuple(self.site.members)
@@ -90,6 +92,7 @@ class Site:
         # Why a change of the members is refused, by "add", "remove" or "update", and for how long.
         self.refused: dict[str, str] = {}
         self.refuses = 1000.0
+        self.well_after = 0.0
         self.slept = 0.0
         self.events: list[str] = []
         self.engines = {
@@ -99,6 +102,14 @@ class Site:
         self.volumes = {name: (FoundVolume(CONTAINER, {}),) for name in plan.machines}
         self.plan = self.begun(plan)
         self.hosts = {name: EtcdHost(self, name) for name in plan.machines}
+
+    def well(self) -> tuple[str, ...]:
+        """Return the addresses of the members that answer."""
+        return tuple(
+            f"https://{ADDRESSES[name]}:2379"
+            for name, host in self.hosts.items()
+            if not host.silent and self.slept >= self.well_after
+        )
 
     def begun(self, plan: Plan) -> Plan:
         """Return the plan of a run that found the hosts as they are."""
@@ -466,6 +477,35 @@ def test_a_member_is_not_moved_without_the_others(site: Site) -> None:
     site.has_majority = False
     assert not site.hosts[ONE].call(command)
     assert site.hosts[ONE].messages[1].startswith("no member of etcd answers; a majority of its")
+
+
+# --- reboots ---
+
+
+def _may_reboot(site: Site, name: str) -> bool:
+    return site.hosts[name].call(FunctionCommand(etcd.keep_majority, (site.plan,), {}))
+
+
+def test_a_machine_may_reboot_while_the_others_are_a_majority(site: Site) -> None:
+    """Also one whose own member does not run, and one whose others take no part in the run."""
+    site.well_after = 20
+    assert _may_reboot(site, TWO)
+    assert 20 <= site.slept < 22
+    site.hosts[TWO].silent = True
+    assert _may_reboot(site, TWO)
+    for name in (ONE, THREE):
+        site.leave_out(name)
+    site.hosts[TWO].silent = False
+    assert _may_reboot(site, TWO)
+
+
+def test_a_machine_without_which_nobody_is_a_majority_stays_on(site: Site) -> None:
+    site.hosts[ONE].silent = True
+    assert not _may_reboot(site, TWO)
+    assert site.complaint == (
+        f"{TWO} stays on: without it 1 of 3 members of etcd answer, which is no majority; repair "
+        "the others first"
+    )
 
 
 # --- members in no group ---

@@ -634,6 +634,40 @@ def test_a_member_without_etcd_loads_where_it_is(site: Site) -> None:
     assert _steps(site.commands(TWO, patroni.loaded)) == ["HUP", "_await_loaded"]
 
 
+# --- reboots ---
+
+
+@pytest.mark.parametrize("name", HOSTS[:3])
+def test_a_machine_may_reboot_while_the_others_lead_and_follow(site: Site, name: str) -> None:
+    """Also if its own Patroni does not answer."""
+    assert site.call(name, patroni.keep_others)
+    site.silent = {name}
+    assert site.call(name, patroni.keep_others)
+    assert site.slept == 0
+
+
+@pytest.mark.parametrize(
+    ("members", "name"),
+    [
+        ({ONE: LEADER, TWO: SYNCHRONOUS, THREE: STARTING}, ONE),
+        ({ONE: LEADER, TWO: SYNCHRONOUS, THREE: STARTING}, TWO),
+        ({ONE: LEADER, TWO: SYNCHRONOUS, GONE: REPLICA}, TWO),
+        ({ONE: SYNCHRONOUS, TWO: SYNCHRONOUS, THREE: SYNCHRONOUS}, TWO),
+        ({GONE: LEADER, ONE: SYNCHRONOUS, TWO: SYNCHRONOUS, THREE: SYNCHRONOUS}, TWO),
+    ],
+    ids=["it leads", "it follows", "another in no group", "no leader", "a leader in no group"],
+)
+def test_a_machine_without_which_writes_would_wait_stays_on(
+    site: Site, members: dict[str, Member], name: str
+) -> None:
+    site.members = members
+    assert not site.call(name, patroni.keep_others)
+    assert site.complaint.startswith(
+        f"{name} stays on: without it the database has no leader with a second member: "
+    )
+    assert site.complaint.endswith("; repair the others first")
+
+
 # --- settings in etcd ---
 
 
