@@ -21,7 +21,7 @@ from operations.runtime.phases import postpone
 from operations.runtime.waiting import wait
 from quaylab.plan import Plan
 from quaylab.problems import refuse
-from quaylab.services import etcd
+from quaylab.services import etcd, patroni
 from quaylab.services.base import member_name
 from quaylab.services.etcd import CONTAINER, ETCDCTL, JOINS
 
@@ -143,6 +143,29 @@ def answering(plan: Plan) -> str:
     return str(found)
 
 
+def refuse_lost_majority(plan: Plan) -> None:
+    """Refuse to start members without data beside some that are no majority: these would refuse
+    them for ever.
+
+    Raises:
+        Refusal: of a cluster that was whole, no majority is left, and hosts have no data.
+    """
+    connected = [name for name in plan.topology.members if name in plan.machines]
+    holding = [name for name in connected if _has_data(plan, name)]
+    empty = [name for name in connected if name not in holding and not _is_running(plan, name)]
+    if not (empty and holding and _was_whole(plan)):
+        return
+    # One that does not run may be started, and make a majority.
+    if all(_is_running(plan, name) for name in holding) and not _first_answer(plan):
+        refuse(
+            [
+                f"etcd: {', '.join(holding)} with its data are no majority, and "
+                f"{', '.join(empty)} have none; bring the machines back that have it, or follow "
+                "docs/high-availability.md#when-etcds-data-is-gone"
+            ]
+        )
+
+
 def keep_majority(state: State, host: Host, plan: Plan) -> bool:
     """Complain unless a majority of the members answers without this host's."""
     members = plan.topology.members
@@ -180,9 +203,8 @@ def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
 
 def _joins(plan: Plan) -> bool:
     """Whether this host has no data of a member, while others form a majority without it."""
-    if _has_data(plan, host.name) or containers.is_running(
-        ask(Engine), plan.workload(etcd.NAME, host.name).container
-    ):
+    wanted = plan.workload(etcd.NAME, host.name).container
+    if _has_data(plan, host.name) or containers.is_running(ask(Engine), wanted):
         return _has_never_joined(plan)
     return bool(_first_answer(plan))
 
@@ -225,6 +247,22 @@ def _has_data(plan: Plan, name: str) -> bool:
     machine = plan.machines.get(name)
     return machine is not None and any(
         each.name == CONTAINER and not each.empty for each in machine.volumes
+    )
+
+
+def _is_running(plan: Plan, name: str) -> bool:
+    """Whether a connected host's etcd ran when the run began."""
+    wanted = plan.workload(etcd.NAME, name).container
+    return containers.is_running(plan.machines[name].state, wanted)
+
+
+def _was_whole(plan: Plan) -> bool:
+    """Whether a cluster has been complete once: its database starts only after all of etcd."""
+    machines = [plan.machines[name] for name in plan.topology.members if name in plan.machines]
+    found = (machine.state.containers.get(patroni.CONTAINER) for machine in machines)
+    volumes = [each.name for machine in machines for each in machine.volumes]
+    return volumes.count(patroni.CONTAINER) > 1 or any(
+        each and each.command == patroni.COMMAND for each in found
     )
 
 

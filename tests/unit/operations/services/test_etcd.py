@@ -20,6 +20,7 @@ from operations.services import etcd
 from quaylab.engines import DOCKER
 from quaylab.engines.state import NOTHING, FoundVolume
 from quaylab.plan import Plan
+from quaylab.problems import Refusal
 from quaylab.secrets.credentials import Store
 from quaylab.services.base import member_name
 from tests.unit import clustered
@@ -477,6 +478,56 @@ def test_a_member_is_not_moved_without_the_others(site: Site) -> None:
     site.has_majority = False
     assert not site.hosts[ONE].call(command)
     assert site.hosts[ONE].messages[1].startswith("no member of etcd answers; a majority of its")
+
+
+# --- a majority that is lost ---
+
+
+def _lose_majority(site: Site) -> None:
+    """Have two hosts lose etcd's data alone; the third one's member does not answer."""
+    for name in (TWO, THREE):
+        site.lose(name)
+        site.volumes[name] = (FoundVolume("quaylab-database", {}),)
+    site.has_majority = False
+    site.plan = site.begun(site.plan)
+
+
+def test_members_are_not_started_beside_one_that_takes_no_other(site: Site) -> None:
+    _lose_majority(site)
+    with pytest.raises(Refusal) as refused:
+        etcd.refuse_lost_majority(site.plan)
+    assert refused.value.problems == (
+        f"etcd: {ONE} with its data are no majority, and {TWO}, {THREE} have none; bring the "
+        "machines back that have it, or follow "
+        "docs/high-availability.md#when-etcds-data-is-gone",
+    )
+
+
+def test_neither_are_new_machines_in_the_place_of_two(site: Site) -> None:
+    """Patroni has run on the third one, so the cluster was complete."""
+    _lose_majority(site)
+    for name in (TWO, THREE):
+        site.lose(name)
+    etcd.refuse_lost_majority(site.plan)  # as after a first run that was killed
+    member = site.plan.workload("database", ONE).container
+    containers = {**site.engines[ONE].containers, member.name: state(member)}
+    site.engines[ONE] = dataclasses.replace(site.engines[ONE], containers=containers)
+    site.plan = site.begun(site.plan)
+    with pytest.raises(Refusal):
+        etcd.refuse_lost_majority(site.plan)
+
+
+@pytest.mark.parametrize("what", ["answers", "stopped", "all have data", "all lost"])
+def test_a_majority_that_is_there_or_may_come_back(site: Site, what: str) -> None:
+    _lose_majority(site)
+    if what == "answers":
+        site.has_majority = True
+    if what == "stopped":
+        site.change(ONE, state="exited")
+    for name in HOSTS[:3] if what.startswith("all") else ():
+        site.volumes[name] = (FoundVolume(CONTAINER, {}, empty=what == "all lost"),)
+    site.plan = site.begun(site.plan)
+    etcd.refuse_lost_majority(site.plan)
 
 
 # --- reboots ---
