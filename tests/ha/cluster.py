@@ -32,7 +32,9 @@ def answer(machine: Machine, command: str) -> list[str]:
 
 def etcdctl(machine: Machine, command: str) -> list[list[str]]:
     """Return the cells of etcdctl's answer, which asks all members."""
-    script = inside(machine, f"bash -c {shlex.quote(f'{ETCDCTL_OF_ALL} {command}')}", container=ETCD)
+    script = inside(
+        machine, f"bash -c {shlex.quote(f'{ETCDCTL_OF_ALL} {command}')}", container=ETCD
+    )
     return [line.split(", ") for line in machine.run(script).stdout.splitlines()]
 
 
