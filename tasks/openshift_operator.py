@@ -18,3 +18,7 @@ operator.running(name="Have the operator run Quay", plan=plan)
 
 if description.exposure:
     objects.applied(name="Lead clients to Quay", plan=plan, objects=description.exposure)
+
+operator.former_parts_removed(
+    name="Remove what the operator made and looks after no more", plan=plan
+)

@@ -1,6 +1,6 @@
-"""New passwords for database, Redis and superuser, and new keys for Ceph's S3 gateway.
+"""New passwords for database, Redis and superuser, and for Quay's user in Ceph a new secret key.
 
-The keys that encrypt data stay as they are.
+The keys that encrypt data stay as they are. So does the access key of Quay's user in Ceph.
 
 After a killed run, run it again to finish the rotation.
 """

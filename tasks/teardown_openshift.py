@@ -10,11 +10,11 @@ from operations.runtime.run import Purpose
 plan = begin(Purpose.RECOVER)
 
 if plan.is_operated:
+    teardown.operator(name="Remove Quay's operator", plan=plan)
+
     teardown.operated_registry(name="Remove the QuayRegistry", plan=plan)
 
     teardown.operated_objects(name="Remove what runs of it", plan=plan)
-
-    teardown.operator(name="Remove Quay's operator", plan=plan)
 
 teardown.objects(name="Remove what runs, and what leads to it", plan=plan)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pyinfra.api import Host
@@ -12,6 +12,7 @@ from pyinfra.api import Host
 from operations.openshift.kubectl import FROM_INPUT, ClusterError, as_input, ask, parsed
 from quaylab.openshift.cluster import Access, Cluster, rights
 from quaylab.openshift.objects import (
+    BUCKET_CLAIM,
     CLAIM,
     NAMESPACE,
     OPERATOR_GROUP,
@@ -19,8 +20,9 @@ from quaylab.openshift.objects import (
     QUAY_REGISTRY,
     SERVICE_VERSION,
     SUBSCRIPTION,
+    Kind,
 )
-from quaylab.openshift.operator.description import DATABASE_PARTS
+from quaylab.openshift.operator.description import DATABASE_PARTS, PARTS
 from quaylab.openshift.operator.state import OlmObject, Package
 from quaylab.openshift.plan import ClusterPlan
 from quaylab.problems import Refusal
@@ -122,21 +124,26 @@ def with_operators(host: Host, access: Access, found: Cluster, package: str) -> 
     # All packages together are some megabytes, even without their icons.
     by_name = f"--field-selector=metadata.name={package}"
     packages = _listed(host, access, PACKAGE.argument, by_name) or []
-    claims = None
-    if found.phase == "Active":
-        label = f"--selector={','.join(f'{key}={value}' for key, value in DATABASE_PARTS.items())}"
-        claims = _listed(host, access, CLAIM.argument, label)
+
+    def has(kind: Kind, labels: Mapping[str, str]) -> bool:
+        """Whether something of the operator's is there. Unknown is not lost."""
+        if found.phase != "Active" or not found.has(kind):
+            return True
+        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        listed = _listed(host, access, kind.argument, f"--selector={selector}")
+        return listed is None or bool(listed)
+
     return dataclasses.replace(
         found,
         packages=tuple(map(Package.of, packages)),
-        olm_objects=tuple(_olm_objects(host, access)),
-        # Unknown is not lost.
-        has_database_claim=claims is None or bool(claims),
+        olm_objects=tuple(_olm_objects(host, access, found)),
+        has_database_claim=has(CLAIM, DATABASE_PARTS),
+        has_bucket_claim=has(BUCKET_CLAIM, PARTS),
     )
 
 
-def _olm_objects(host: Host, access: Access) -> Iterator[OlmObject]:
-    """Yield the groups of operators in the namespace, and the operators of Quay there."""
+def _olm_objects(host: Host, access: Access, found: Cluster) -> Iterator[OlmObject]:
+    """Yield the groups of operators in the namespace, the operators of Quay, and what they make."""
     fields = (
         "{.kind}",
         "{.metadata.name}",
@@ -144,9 +151,10 @@ def _olm_objects(host: Host, access: Access) -> Iterator[OlmObject]:
         "{.spec.customresourcedefinitions.owned[*].name}",
     )
     line = r"{'\t'}".join(fields)
+    kinds = [each for each in (OPERATOR_GROUP, SERVICE_VERSION, QUAY_REGISTRY) if found.has(each)]
     try:
         output = ask(
-            host, access, "get", f"{OPERATOR_GROUP.argument},{SERVICE_VERSION.argument}",
+            host, access, "get", ",".join(each.argument for each in kinds),
             f"--output=jsonpath={{range .items[*]}}{line}{{'\\n'}}{{end}}",
         )  # fmt: skip
     except ClusterError as error:
@@ -155,7 +163,7 @@ def _olm_objects(host: Host, access: Access) -> Iterator[OlmObject]:
         raise
     for text in output.splitlines():
         kind, name, copied_from, brings = text.split("\t")
-        if kind == OPERATOR_GROUP.name or CUSTOM_KIND in brings.split():
+        if kind != SERVICE_VERSION.name or CUSTOM_KIND in brings.split():
             yield OlmObject(kind, name, copied_from)
 
 

@@ -97,7 +97,8 @@ def existing(host: Host, access: Access, manifests: Iterable[Manifest]) -> list[
     ]
     if not names:
         return []
-    words = ("get", FROM_INPUT, "--ignore-not-found", "--output=json")
+    # With the times at which their fields were changed.
+    words = ("get", FROM_INPUT, "--ignore-not-found", "--show-managed-fields", "--output=json")
     return parsed(ask(host, access, *words, stdin=as_input(names)))
 
 
@@ -143,6 +144,12 @@ def deleted(
         "--timeout=5m",
         after=">/dev/null",
     )
+
+
+def patched(access: Access, kind: Kind, name: str, patch: Manifest) -> StringCommand:
+    """Return the call that merges a patch, which holds no secrets, into an object."""
+    words = ("patch", f"{kind.argument}/{name}", "--type=merge", f"--patch={json.dumps(patch)}")
+    return command(access, *words, after=">/dev/null")
 
 
 def restarted(access: Access, deployment: str) -> StringCommand:

@@ -25,8 +25,10 @@ from quaylab.openshift.objects import (
 )
 from quaylab.openshift.plan import ClusterPlan, verification
 
-# The cache's name for how the objects differ from their descriptions.
-DRIFT = "objects of the cluster"
+# The cache's names for the objects that are there, and for how they differ from their descriptions.
+FOUND, DRIFT = "objects that are there", "objects of the cluster"
+# How an object differs that is made, or made otherwise, by this run's description.
+NEW = MISSING, OTHERWISE = "missing", "described otherwise"
 
 
 @operation()
@@ -85,7 +87,20 @@ def observe(host: Host, plan: ClusterPlan) -> None:
     """
     observation.begin(host, {}, {})
     wanted = (*plan.description.lasting, plan.description.note)
+    recall(host, FOUND, lambda: plan.cluster.found)
     recall(host, DRIFT, lambda: _drift(host, plan, wanted, plan.cluster.found))
+
+
+def present(host: Host, plan: ClusterPlan, wanted: Iterable[Object]) -> list[Manifest]:
+    """Return those of the objects that are there.
+
+    Raises:
+        ClusterError: the cluster can't be asked.
+    """
+    known: Mapping[tuple[str, str], Manifest] | None = recall(host, FOUND, lambda: None)
+    if known is None:
+        return list(kubectl.existing(host, plan.access, map(plan.scope.manifest, wanted)))
+    return [known[each.key] for each in wanted if each.key in known]
 
 
 def drift(host: Host, plan: ClusterPlan, wanted: Iterable[Object]) -> dict[tuple[str, str], str]:
@@ -114,9 +129,9 @@ def _drift(
         return {}
     if plan.cluster.phase is None and not state.is_executing:
         # There is no namespace in which the server could rehearse.
-        return {key_of(each): "missing" for each in manifests}
+        return {key_of(each): MISSING for each in manifests}
     # The operator brings its kinds with it.
-    states = {each.key: "missing" for each in wanted if not plan.cluster.has(each.kind)}
+    states = {each.key: MISSING for each in wanted if not plan.cluster.has(each.kind)}
     manifests = [each for each in manifests if key_of(each) not in states]
     if not manifests:
         return states
@@ -125,12 +140,10 @@ def _drift(
     for each in kubectl.rehearsed(host, plan.access, manifests):
         before = known.get(key_of(each))
         if before is None:
-            states[key_of(each)] = "missing"
+            states[key_of(each)] = MISSING
         elif paths := differences(before, each):
             is_changed_here = _digest(before) != _digest(each)
-            states[key_of(each)] = (
-                "described otherwise" if is_changed_here else f"changed: {', '.join(paths)}"
-            )
+            states[key_of(each)] = OTHERWISE if is_changed_here else f"changed: {', '.join(paths)}"
     return states
 
 

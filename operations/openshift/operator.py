@@ -10,11 +10,12 @@ from pyinfra.api.command import PyinfraCommand
 
 from operations.openshift import kubectl, workloads
 from operations.openshift.kubectl import ClusterError
-from operations.openshift.objects import changes
+from operations.openshift.objects import changes, names_of
 from operations.openshift.waiting import Look, until_done
+from operations.runtime.commands import fail
 from quaylab.openshift.layout import REGISTRY
-from quaylab.openshift.objects import QUAY_REGISTRY, SERVICE_VERSION, SUBSCRIPTION
-from quaylab.openshift.operator.description import PARTS, channel
+from quaylab.openshift.objects import QUAY_REGISTRY, SERVICE_VERSION, SUBSCRIPTION, Kind
+from quaylab.openshift.operator.description import LEFT_PARTS, PARTS, channel
 from quaylab.openshift.operator.state import Installation, RegistryState, installed_version
 from quaylab.openshift.plan import ClusterPlan
 
@@ -42,6 +43,30 @@ def running(plan: ClusterPlan) -> Generator[PyinfraCommand]:
     yield from commands
     if commands or not _is_running(plan):
         yield FunctionCommand(_await_registry, (plan,), {})
+
+
+@operation()
+def former_parts_removed(plan: ClusterPlan) -> Generator[PyinfraCommand]:
+    """Remove what the operator made for components that it looks after no more: such as a route,
+    which would still lead clients to Quay. Data stays.
+
+    + plan: the run's plan
+    """
+    former: dict[Kind, list[str]] = {}
+    try:
+        for component in plan.operator.unmanaged:
+            label, kinds = LEFT_PARTS.get(component, ("", ()))
+            labels = {**PARTS, "quay-component": label}
+            former |= {
+                kind: names for kind, names in names_of(host, plan, kinds, labels).items() if names
+            }
+    except ClusterError as error:
+        yield fail(str(error))
+        return
+    if former:
+        yield kubectl.deleted(plan.access, former)
+    else:
+        host.noop("nothing of such components is there")
 
 
 def installation_of(host: Host, plan: ClusterPlan) -> Installation:

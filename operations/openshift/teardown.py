@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping
 
 from pyinfra import host
-from pyinfra.api import FunctionCommand, StringCommand, operation
+from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
+from pyinfra.api.command import PyinfraCommand
 from rich.console import Console
 
 from operations.openshift import kubectl
 from operations.openshift.kubectl import ClusterError
 from operations.openshift.objects import names_of, ours
+from operations.openshift.waiting import Look, until_done
 from operations.runtime.commands import fail
 from operations.runtime.phases import postpone
+from quaylab.openshift.layout import REGISTRY
 from quaylab.openshift.objects import (
+    DEPLOYMENT,
     KEPT,
     OPERATOR_GROUP,
     QUAY_REGISTRY,
@@ -47,10 +51,16 @@ def data(plan: ClusterPlan) -> Generator[StringCommand]:
 @operation()
 def operated_registry(plan: ClusterPlan) -> Generator[StringCommand]:
     """Remove the QuayRegistry, and leave what the operator has made of it: by default all of that
-    goes with it, data included.
+    goes with it, data included. The operator is gone by now.
 
     + plan: the run's plan
     """
+    if (QUAY_REGISTRY.name, REGISTRY) in plan.cluster.found:
+        # The operator would remove its finalizer, without which the object can't go. It is for
+        # dashboards of OpenShift's monitoring, which it does not look after here.
+        yield kubectl.patched(
+            plan.access, QUAY_REGISTRY, REGISTRY, {"metadata": {"finalizers": None}}
+        )
     yield from _removals(plan, lambda: ours(host, plan, [QUAY_REGISTRY]), cascade="orphan")
 
 
@@ -73,12 +83,56 @@ def operated_data(plan: ClusterPlan) -> Generator[StringCommand]:
 
 
 @operation()
-def operator(plan: ClusterPlan) -> Generator[StringCommand]:
-    """Remove the operator from the namespace. The kinds that it has brought to the cluster stay.
+def operator(plan: ClusterPlan) -> Generator[PyinfraCommand]:
+    """Remove the operator from the namespace, and wait for its end. The kinds that it has brought
+    to the cluster stay.
 
     + plan: the run's plan
     """
-    yield from _removals(plan, lambda: _installation(plan))
+    try:
+        pods = _operators_pods(plan)
+    except ClusterError as error:
+        yield fail(str(error))
+        return
+    removals = list(_removals(plan, lambda: _installation(plan)))
+    yield from removals
+    if removals and pods:
+        yield FunctionCommand(_await_end, (plan, pods), {})
+
+
+def _operators_pods(plan: ClusterPlan) -> list[str]:
+    """Return the selectors of the pods of the operators in the namespace, by OLM's label of their
+    Deployments.
+
+    Raises:
+        ClusterError: the cluster can't be asked.
+    """
+    output = "".join(
+        kubectl.ask(
+            host, plan.access, "get", DEPLOYMENT.argument,
+            f"--selector=olm.owner={version}", "--output=json",
+        )
+        for version in _installation(plan)[SERVICE_VERSION]
+    )  # fmt: skip
+    labels = [each["spec"]["selector"]["matchLabels"] for each in kubectl.parsed(output)]
+    return [",".join(f"{key}={value}" for key, value in each.items()) for each in labels]
+
+
+def _await_end(state: State, host: Host, plan: ClusterPlan, selectors: list[str]) -> bool:
+    """Wait until no pod of the operator is left: one that still works would make the registry's
+    objects its own again, and Kubernetes would then remove them, data included."""
+
+    def look() -> Look:
+        pods = [
+            name
+            for selector in selectors
+            for name in kubectl.ask(
+                host, plan.access, "get", "pods", f"--selector={selector}", "--output=name"
+            ).split()
+        ]
+        return Look(not pods, False, lambda: pods, len(pods))
+
+    return until_done(host, plan, look, "", "Quay's operator does not end")
 
 
 def _removals(

@@ -13,10 +13,10 @@ from pyinfra.api.command import PyinfraCommand
 from facts.openshift import Workloads as Fact
 from operations.openshift import kubectl
 from operations.openshift.kubectl import ClusterError
-from operations.openshift.objects import changes
+from operations.openshift.objects import NEW, changes, drift, present
 from operations.openshift.waiting import Look, until_done
 from operations.runtime.observation import recall
-from quaylab.openshift.objects import DEPLOYMENT, JOB, Object
+from quaylab.openshift.objects import DEPLOYMENT, JOB, SECRET, Object
 from quaylab.openshift.plan import ClusterPlan
 from quaylab.openshift.workloads import Reason, Workloads
 
@@ -41,23 +41,47 @@ def running(plan: ClusterPlan, objects: Iterable[Object]) -> Generator[PyinfraCo
         workloads.running(name="Run Redis", plan=plan, objects=description.redis)
     """
     wanted = list(objects)
-    (name,) = [each.name for each in wanted if each.kind is DEPLOYMENT]
-    found = _known_state(plan)
+    (deployment,) = [each for each in wanted if each.kind is DEPLOYMENT]
+    name, found = deployment.name, _known_state(plan)
+    is_restarted = _needs_new_pods(plan, found, deployment)
     commands = list(changes(plan, wanted))
     yield from commands
-    if not commands and found.pod_refusals(name):
-        # The cluster tries refused pods again after ever longer times, new ones at once.
+    if is_restarted:
         yield kubectl.restarted(plan.access, name)
-    if commands or not found.is_rolled_out(name):
-        yield FunctionCommand(_await_deployment, (plan, name), {})
+    if commands or is_restarted or not found.is_rolled_out(name):
+        # What became of the pods before says nothing about the new ones.
+        former = {pod["metadata"]["name"] for pod in found.pods} if commands or is_restarted else ()
+        yield FunctionCommand(_await_deployment, (plan, name, frozenset(former)), {})
+
+
+def _needs_new_pods(plan: ClusterPlan, found: Workloads, deployment: Object) -> bool:
+    """Whether a deployment's pods have to be replaced, although its description is the same.
+
+    What has failed is tried again after ever longer times, and new pods at once. And a pod may have
+    started with another content of a Secret than that of its description.
+    """
+    name = deployment.name
+    names = found.secrets_of(name)
+    used = [each for each in plan.description.lasting if each.kind is SECRET and each.name in names]
+    try:
+        is_stuck = any(each.is_final for each in found.deployment_reasons(name))
+        is_due = (
+            is_stuck
+            or bool(drift(host, plan, used))
+            or found.started_before(name, present(host, plan, used))
+        )
+        # A new description makes new pods.
+        return is_due and drift(host, plan, [deployment]).get(deployment.key) not in NEW
+    except ClusterError:
+        return False  # the next question says why
 
 
 @operation()
 def completed(
     plan: ClusterPlan, job: Object, again: bool = False, is_dump: bool = False
 ) -> Generator[PyinfraCommand]:
-    """Run a job to its end. One of a killed run is waited for; one that failed, or has no pod yet,
-    is run again.
+    """Run a job to its end. One of a killed run is waited for; one that failed, or has not started
+    yet, is run again.
 
     + plan: the run's plan
     + job: the job
@@ -80,7 +104,7 @@ def completed(
 def _is_stale(plan: ClusterPlan, found: Workloads, job: Object) -> bool:
     """Whether a dump is too old, and can be made again since the migration has not begun."""
     ended = found.jobs[job.name]["status"].get("completionTime")
-    if found.job_state(plan.template.migration.name) or not ended:
+    if found.job_state(plan.template.migration.name) not in (None, "waiting") or not ended:
         return False
     age = datetime.now(timezone.utc) - datetime.fromisoformat(ended.replace("Z", "+00:00"))
     return age.total_seconds() > FRESH
@@ -119,13 +143,16 @@ def _known_state(plan: ClusterPlan) -> Workloads:
         return Workloads({}, {}, ())  # there is no namespace yet
 
 
-def _await_deployment(state: State, host: Host, plan: ClusterPlan, name: str) -> bool:
+def _await_deployment(
+    state: State, host: Host, plan: ClusterPlan, name: str, former: frozenset[str]
+) -> bool:
+    """Wait until a deployment is rolled out; ``former`` are the pods that it replaces."""
     return _await(
         host,
         plan,
         name,
         lambda found: found.is_rolled_out(name),
-        lambda found: found.deployment_reasons(name),
+        lambda found: [each for each in found.deployment_reasons(name) if each.pod not in former],
         lambda found: found.pods_of(name),
     )
 
@@ -145,7 +172,7 @@ def _await_job(state: State, host: Host, plan: ClusterPlan, name: str) -> bool:
 
 def _job_reasons(host: Host, plan: ClusterPlan, found: Workloads, name: str) -> list[Reason]:
     """Return why a job has failed, or does not go on; why it gets no pod, only events say."""
-    if found.job_state(name) != "waiting":
+    if found.pods_of_job(name):
         return found.job_reasons(name)
     of_job = f"involvedObject.uid={found.jobs[name]['metadata']['uid']}"
     return [Reason(name, message, True) for message in _warnings(host, plan, of_job)]

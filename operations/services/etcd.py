@@ -17,7 +17,6 @@ from facts.etcd import AnsweringEtcd, Etcd, EtcdMember
 from operations.engines import containers
 from operations.runtime.commands import complain, fact_of, fail, inventory_arguments, refusals
 from operations.runtime.observation import Question, ask, question
-from operations.runtime.phases import postpone
 from operations.runtime.waiting import wait
 from quaylab.plan import Plan
 from quaylab.problems import refuse
@@ -88,8 +87,6 @@ def forgotten(member: str) -> Generator[StringCommand]:
 
     + member: its name, or its address: one that has never started has no name
     """
-    if postpone("asked when the run comes to it"):
-        return
     members = ask(Etcd, container=CONTAINER)
     if members is None:
         yield fail("forget: etcd does not answer; a majority of its members has to run")

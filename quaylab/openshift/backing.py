@@ -15,6 +15,13 @@ DATABASE, REDIS = container_name("database"), container_name("redis")
 DUMPS = "quaylab-dumps"
 # The component of pods that only use the database.
 CLIENT = "database-client"
+# A pod that is deleted gets its successor at once, while it still stops; only a changed template
+# waits for its end. Two servers on one volume destroy the data, so the second one waits for a lock,
+# which ends with the first one's last process. PostgreSQL's own lock file is no help: all servers
+# of containers have the same process ids.
+START = 'exec 9>>"$0/.quaylab-lock"; flock 9 || echo "the volume is not locked"; exec "$@"'
+# PostgreSQL's fast shutdown. By SIGTERM it would wait for Quay's connections until it is killed.
+STOP = "kill -INT 1"
 # The variables of the database's clients, by the Secret's keys.
 LOGIN = {"PGUSER": "user", "PGPASSWORD": "password", "PGDATABASE": "database"}
 
@@ -77,7 +84,7 @@ def database_deployment(context: Context, pods: Pods) -> Object:
     server = container(
         "database",
         database.image(settings).reference,
-        args=[kind.start],
+        args=[*shell(START), kind.data, kind.start],
         env=secret_environment(DATABASE, variables),
         ports=[{"name": "database", "containerPort": kind.port, "protocol": "TCP"}],
         volumeMounts=[{"name": "data", "mountPath": kind.data}],
@@ -88,9 +95,9 @@ def database_deployment(context: Context, pods: Pods) -> Object:
             "periodSeconds": 5,
             "timeoutSeconds": 5,
         },
+        lifecycle={"preStop": {"exec": {"command": shell(STOP)}}},
     )
     spec = {
-        # PostgreSQL waits for Quay's connection pool before it stops.
         "terminationGracePeriodSeconds": 60,
         "containers": [server],
         "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": DATABASE}}],
@@ -102,7 +109,7 @@ def redis_deployment(context: Context, pods: Pods) -> Object:
     server = container(
         "redis",
         redis.image(context.settings).reference,
-        args=["run-redis"],
+        args=[*redis.START],
         env=secret_environment(REDIS, {"REDIS_PASSWORD": "password"}),
         ports=[{"name": "redis", "containerPort": redis.PORT, "protocol": "TCP"}],
         # Its data may be lost.
@@ -130,7 +137,7 @@ def _deployment(
     content = {
         "spec": {
             "replicas": 1,
-            # Two servers must never have the same volume.
+            # The volume serves one pod.
             "strategy": {"type": "Recreate"},
             "progressDeadlineSeconds": context.settings.health_timeout,
             "revisionHistoryLimit": 2,

@@ -92,8 +92,9 @@ class Cluster:
         quotas: the namespace's ResourceQuotas.
         found: the objects of the description that are there, by kind and name.
         packages: Quay's operator in the catalogues that have it.
-        olm_objects: what OLM has in the namespace.
+        olm_objects: what OLM has in the namespace, and the QuayRegistries there.
         has_database_claim: whether the claim of the operator's database is there.
+        has_bucket_claim: whether that of its bucket is there.
     """
 
     server: str
@@ -106,6 +107,7 @@ class Cluster:
     packages: tuple[Package, ...] = ()
     olm_objects: tuple[OlmObject, ...] = ()
     has_database_claim: bool = False
+    has_bucket_claim: bool = False
 
     def has(self, kind: Kind) -> bool:
         """Whether the cluster's API has a kind; those of Kubernetes' core are everywhere."""
@@ -145,7 +147,7 @@ def rights(
         found += [
             Right(verb, kind.group, kind.resource, namespace)
             for kind, verbs in _of_the_operator(description).items()
-            if kind not in kinds
+            if kind not in kinds and (kind is not objects.ROUTE or cluster.has(kind))
             for verb in verbs
         ]
     if objects.ROUTE in kinds:
@@ -158,10 +160,6 @@ def rights(
 
 def _of_the_operator(description: OperatorDescription) -> dict[Kind, tuple[str, ...]]:
     """Return the rights on what OLM and the operator make: it is read, and removed at the end."""
-    unused = [
-        *([] if description.makes_bucket else [objects.BUCKET_CLAIM]),
-        *([objects.ROUTE] if description.exposure else []),
-    ]
     kinds = (objects.SERVICE_VERSION, *REMOVED_PARTS, *KEPT_PARTS)
-    used = [each for each in kinds if each not in unused]
+    used = [each for each in kinds if each is not objects.BUCKET_CLAIM or description.makes_bucket]
     return {objects.PACKAGE: ("list",), **dict.fromkeys(used, ("get", "list", "delete"))}

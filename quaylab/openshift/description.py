@@ -122,8 +122,8 @@ def _foundation(
 ) -> Iterator[Object]:
     settings = context.settings
     yield quay.service_account()
-    if logins := logins_of(settings):
-        yield quay.pull_secret(logins)
+    if settings.pull_secret:
+        yield quay.pull_secret(_needed_logins(context))
     yield quay.bundle(files)
     if has_database:
         ports = {"database": (context.topology.database.port,) * 2}
@@ -146,6 +146,19 @@ def logins_of(settings: Settings) -> dict[str, object]:
         return {}
     logins: dict[str, object] = json.loads(settings.pull_secret.read_text())["auths"]
     return logins
+
+
+def registry_of(login: str) -> str:
+    """Return the registry that an entry of a config.json is for: quay.io of https://quay.io/v1/."""
+    return login.removeprefix("https://").partition("/")[0]
+
+
+def _needed_logins(context: Context) -> dict[str, object]:
+    """Return the logins of the registries that have the images: whoever may read Secrets in the
+    namespace gets no others."""
+    needed = {image.partition("/")[0] for image in images(context)}
+    found = logins_of(context.settings)
+    return {name: login for name, login in found.items() if registry_of(name) in needed}
 
 
 def images(context: Context) -> tuple[str, ...]:

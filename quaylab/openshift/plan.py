@@ -12,7 +12,7 @@ from quaylab.openshift.layout import REGISTRY, is_operated
 from quaylab.openshift.objects import CONFIG_MAP, QUAY_REGISTRY, Object, Scope
 from quaylab.openshift.operator import description as operator
 from quaylab.openshift.operator.description import OperatorDescription
-from quaylab.openshift.operator.state import current_version
+from quaylab.openshift.operator.state import current_version, noted_version
 from quaylab.openshift.pods import Pods
 from quaylab.plan import Plan
 
@@ -45,7 +45,9 @@ class ClusterPlan:
     def schema(self) -> str | None:
         """The version of the database's schema when the run began; None: there is no database."""
         if self.is_operated:
-            return current_version(self.cluster.found.get((QUAY_REGISTRY.name, REGISTRY))) or None
+            found = self.cluster.found
+            version = current_version(found.get((QUAY_REGISTRY.name, REGISTRY)))
+            return version or noted_version(found.get((CONFIG_MAP.name, VERIFIED))) or None
         note = self.cluster.found.get((CONFIG_MAP.name, NOTE))
         return (note["data"].get("schema") or None) if note else None
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from quaylab.openshift import objects
 from quaylab.openshift.cluster import OLDEST, Cluster
-from quaylab.openshift.description import NOTE, Description, images, logins_of
+from quaylab.openshift.description import NOTE, Description, images, logins_of, registry_of
 from quaylab.openshift.objects import Object
 from quaylab.openshift.quantities import number, text
 from quaylab.services.base import Context
@@ -66,6 +68,7 @@ def problems(
     """
     settings = context.settings
     yield from foreign_problems(cluster, owner)
+    yield from _note_problems(cluster, settings.openshift_namespace, description, owner)
     yield from _storage_problems(cluster, settings, description)
     yield from _login_problems(context)
     yield from _quota_problems(cluster, description)
@@ -99,6 +102,25 @@ def method_problems(cluster: Cluster, settings: Settings, owner: str) -> Iterato
             f"{settings.openshift_namespace} was made with {before}; set it back, or make a new "
             "registry in another namespace and move this one there, as docs/openshift.md says"
         )
+
+
+def _note_problems(
+    cluster: Cluster, namespace: str, description: Description, owner: str
+) -> Iterator[str]:
+    """Yield that the note is gone without which nobody knows the schema's version: the database
+    would be migrated without a dump."""
+    note, served = description.note, cluster.found.get(description.verified.key)
+    if note.key in cluster.found or served is None:
+        return
+    image = served["spec"]["template"]["spec"]["containers"][0]["image"]
+    literals = {"schema": image.rpartition(":")[2], "storage": note.content["data"]["storage"]}
+    words = shlex.join(f"--from-literal={key}={value}" for key, value in literals.items())
+    there = f"configmap {note.name} --namespace={namespace}"
+    yield (
+        f"ConfigMap {note.name}: it is gone, and Quay is there; make it again if these are right, "
+        f"the schema's version and the place of the blobs: kubectl create {there} {words}; "
+        f"kubectl label {there} {objects.OWNER}={owner}"
+    )
 
 
 def _storage_problems(
@@ -137,9 +159,7 @@ def _storage_problems(
 
 def _login_problems(context: Context) -> Iterator[str]:
     registries = {image.partition("/")[0] for image in images(context)}
-    known = {
-        name.removeprefix("https://").partition("/")[0] for name in logins_of(context.settings)
-    }
+    known = set(map(registry_of, logins_of(context.settings)))
     if known and not known & registries:
         yield (
             f"pull_secret: {context.settings.pull_secret} has logins for {', '.join(sorted(known))}"
@@ -152,7 +172,7 @@ def _quota_problems(cluster: Cluster, description: Description) -> Iterator[str]
     """Yield what the namespace's quotas don't leave room for, of what is not there yet."""
     new = [each for each in description.lasting if each.key not in cluster.found]
     needed = _needs(new)
-    for quota in cluster.quotas:
+    for quota in filter(_counts_pods_that_stay, cluster.quotas):
         status = quota.get("status", {})
         for resource, limit in status.get("hard", {}).items():
             used = status.get("used", {}).get(resource, "0")
@@ -163,6 +183,14 @@ def _quota_problems(cluster: Cluster, description: Description) -> Iterator[str]
                     f"{resource} {text(free)} of {limit}, and the registry needs "
                     f"{text(needed[resource])}; have it raised"
                 )
+
+
+def _counts_pods_that_stay(quota: Mapping[str, Any]) -> bool:
+    """Whether a quota is about pods like the registry's: they ask for resources, and no time ends
+    them. One that names priorities may be."""
+    spec = quota.get("spec", {})
+    ours = {"NotTerminating", "NotBestEffort"}
+    return not spec.get("scopeSelector") and ours.issuperset(spec.get("scopes") or ())
 
 
 def _needs(wanted: Iterable[Object]) -> dict[str, float]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quaylab.openshift.objects import COMPONENT, CONFIGURATION
+from quaylab.openshift.objects import COMPONENT, CONFIGURATION, FIELD_MANAGER
 
 Manifest = Mapping[str, Any]
 # A container waits for one of these until somebody changes something.
@@ -74,15 +74,33 @@ class Workloads:
         return status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
 
     def job_state(self, name: str) -> str | None:
-        """Return ``Complete``, ``Failed``, ``running``, or ``waiting`` as long as it has no pod;
-        None: there is no such job."""
+        """Return ``Complete``, ``Failed``, ``running``, or ``waiting`` until a container of it has
+        started; None: there is no such job."""
         found = self.jobs.get(name)
         if found is None:
             return None
         for condition in found.get("status", {}).get("conditions") or []:
             if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
                 return str(condition["type"])
-        return "running" if any(True for _ in self._pods_of_job(name)) else "waiting"
+        return "running" if any(map(_has_started, self.pods_of_job(name))) else "waiting"
+
+    def secrets_of(self, name: str) -> frozenset[str]:
+        """Return the names of the Secrets that a deployment's pods read when they start."""
+        found = self.deployments.get(name)
+        return _secrets_of(found["spec"]["template"]["spec"]) if found else frozenset()
+
+    def started_before(self, name: str, secrets: Iterable[Manifest]) -> bool:
+        """Whether a pod of a deployment is older than the content of one of these Secrets: then it
+        was started with another one, which somebody had put there."""
+        found = self.deployments.get(name)
+        if found is None:
+            return False
+        times = [
+            pod["metadata"]["creationTimestamp"]
+            for pod in self.pods
+            if _is_of(pod, found["spec"]["template"])
+        ]
+        return bool(times) and any(written(each) > min(times) for each in secrets)
 
     def pod_refusals(self, name: str) -> list[str]:
         """Return why the cluster makes no pod of a deployment: a quota, or a constraint."""
@@ -110,10 +128,41 @@ class Workloads:
 
     def job_reasons(self, name: str) -> list[Reason]:
         """Return why a job has failed, or does not go on."""
-        return [reason for pod in self._pods_of_job(name) for reason in pod_reasons(pod)]
+        return [reason for pod in self.pods_of_job(name) for reason in pod_reasons(pod)]
 
-    def _pods_of_job(self, name: str) -> Iterator[Manifest]:
-        return (pod for pod in self.pods if pod["metadata"]["labels"].get("job-name") == name)
+    def pods_of_job(self, name: str) -> list[Manifest]:
+        return [pod for pod in self.pods if pod["metadata"]["labels"].get("job-name") == name]
+
+
+def _secrets_of(pod: Manifest) -> frozenset[str]:
+    mounted = [
+        each["secret"]["secretName"] for each in pod.get("volumes") or [] if "secret" in each
+    ]
+    read = [
+        each["valueFrom"]["secretKeyRef"]["name"]
+        for container in pod["containers"]
+        for each in container.get("env") or []
+        if "secretKeyRef" in each.get("valueFrom", {})
+    ]
+    return frozenset((*mounted, *read))
+
+
+def written(manifest: Manifest) -> str:
+    """Return when our fields of an object were last changed, as the server notes it; empty: it does
+    not say."""
+    entries = manifest["metadata"].get("managedFields") or []
+    return max((each["time"] for each in entries if each["manager"] == FIELD_MANAGER), default="")
+
+
+def _has_started(pod: Manifest) -> bool:
+    """Whether a container of a pod has ever run."""
+    status = pod.get("status", {})
+    states = (status.get("initContainerStatuses") or []) + (status.get("containerStatuses") or [])
+    return status.get("phase") in ("Running", "Succeeded", "Failed") or any(
+        kind in {**each.get("state", {}), **each.get("lastState", {})}
+        for each in states
+        for kind in ("running", "terminated")
+    )
 
 
 def _is_observed(deployment: Manifest) -> bool:

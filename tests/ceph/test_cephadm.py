@@ -15,6 +15,7 @@ import pytest
 
 from quaylab.services import cephadm
 from tests.ceph.test_one_host import timed
+from tests.leaks import leaked
 from tests.machine.deployment import Deployment
 from tests.machine.machines import LABEL, Machine, MachineFactory, Operator
 
@@ -86,9 +87,7 @@ def test_cluster_is_bootstrapped_and_configured_once(lab: Deployment) -> None:
     assert result.returncode != 0
     assert "has it OSDs?" in result.output
     assert "Traceback" not in result.output
-    secrets = lab.secrets
-    lines = [line for key in secrets.values() for line in key.splitlines() if "-----" not in line]
-    assert not [line for line in lines if line in result.output]
+    assert leaked(lab.secrets, result.output) == []
 
     hosts = _ceph(first, "orch", "host", "ls")
     assert sorted(host["hostname"] for host in hosts) == NAMES

@@ -131,7 +131,7 @@ def site(
 
 def _serve(machine: Machine, lab: Deployment, store: Store, image: str) -> None:
     """Run the double of a gateway, which comes back with its machine."""
-    certificate = lab.secrets["ceph_certificate"] + lab.secrets["ceph_certificate_key"]
+    certificate = f"{lab.credentials.ceph_certificate}{lab.secrets['ceph_certificate_key']}"
     files = {
         "tls.pem": certificate,
         "haproxy.cfg": GATEWAY.format(address=store.address, port=store.port),

@@ -17,6 +17,7 @@ from facts.ceph import Ceph, CephState
 from quaylab.clients.registry import Registry, RegistryError
 from quaylab.model import DIGEST_LABEL
 from quaylab.services.ceph import SWIFT_USER
+from tests.leaks import leaked
 from tests.machine import engines
 from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
 from tests.machine.machines import ImageName, Machine, MachineFactory, Operator, wait_until
@@ -97,7 +98,7 @@ def deployed(lab: Deployment) -> Deployment:
     private = {name: value for name, value in lab.secrets.items() if name != "storage_access_key"}
     watch.assert_no_secret(private)
     watch.assert_narrow()
-    assert not [name for name, value in lab.secrets.items() if value in result.output]
+    assert leaked(lab.secrets, result.output) == []
     print(f"\nCeph: {memory(lab.machines['ceph'], 'quaylab-ceph')}")
     return lab
 

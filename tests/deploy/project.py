@@ -67,6 +67,26 @@ def container(name: str, specification: str = "", credentials: str = "") -> str:
     return f"named {name}|{specification}|{credentials}"
 
 
+def older_quay(credentials: str) -> str:
+    """Return what an engine says of a Quay with another specification."""
+    labels = {
+        "io.quaylab.credentials": credentials,
+        "io.quaylab.specification": "older",
+        "io.quaylab.version": "v3.18.0",
+    }
+    found = {
+        "Id": "c0ffee",
+        "Image": "sha256:1",
+        "Name": "/quaylab-quay",
+        "State": {"Status": "running", "StartedAt": "2026-01-31T12:00:00.0Z"},
+        "HostConfig": {"PortBindings": {}, "RestartPolicy": {"Name": "always"}},
+        "Mounts": [],
+        "Config": {"Image": "older", "Env": [], "Cmd": [], "Labels": labels},
+        "NetworkSettings": {"Networks": {}},
+    }
+    return f"named quaylab-quay|older|{credentials}\nobject {json.dumps(found)}"
+
+
 def fake(
     name: str, reports: str = REPORT, responses: Mapping[str, Any] | None = None, **data: Any
 ) -> tuple[str, dict[str, Any]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from quaylab.secrets.credentials import Store, generate
-from tests.deploy.project import ENGINE, Project, Result, fake, report, volume
+from tests.deploy.project import ENGINE, Project, Result, fake, older_quay, report, volume
 
 LB = {f"lb{number}": f"192.168.254.2{number}" for number in (1, 2, 3)}
 QUAY = {f"quay{number}": f"192.168.254.3{number}" for number in (1, 2, 3)}
@@ -141,6 +140,11 @@ def test_all_nodes_start_at_once_and_nothing_is_drained(first: Result) -> None:
     specified = first.output.index(f"Run Quay as specified: {NODES[0]}")
     for part in first.output.split("docker run --detach --name=quaylab-quay ")[1:]:
         assert started < first.output.index(part) < specified
+    for name, node in zip(QUAY, NODES, strict=True):
+        # What drains a node would change it.
+        own = _during(first, f"Run Quay as specified: {node}")
+        assert f"[@fake/{name}] No changes" in own
+        assert "haproxy-admin.sock" not in own
 
 
 @pytest.mark.parametrize("name", LB)
@@ -199,7 +203,7 @@ def _running_hosts(project: Project, in_service: tuple[str, ...], **answers: Any
     kinds = {"quaylab-database": "postgresql-15-c9s", "quaylab-ceph": "ceph"}
     volumes = [volume(name, {**labels, "io.quaylab.data": kind}) for name, kind in kinds.items()]
     data = [_host("data", DATA, ENGINE, *volumes)]
-    running = _older_quay(credentials.fingerprint)
+    running = older_quay(credentials.fingerprint)
     drained = {"cat /var/lib/quaylab/withdrawn": "\n".join(f"@fake/{name}" for name in LB)}
     haproxy = {"show servers state quay": _haproxy(in_service)}
     return {
@@ -216,26 +220,6 @@ def _running_hosts(project: Project, in_service: tuple[str, ...], **answers: Any
     }
 
 
-def _older_quay(credentials: str) -> str:
-    """Return what an engine says of a Quay with another specification."""
-    labels = {
-        "io.quaylab.credentials": credentials,
-        "io.quaylab.specification": "older",
-        "io.quaylab.version": "v3.18.0",
-    }
-    found = {
-        "Id": "c0ffee",
-        "Image": "sha256:1",
-        "Name": "/quaylab-quay",
-        "State": {"Status": "running", "StartedAt": "2026-01-31T12:00:00.0Z"},
-        "HostConfig": {"PortBindings": {}, "RestartPolicy": {"Name": "always"}},
-        "Mounts": [],
-        "Config": {"Image": "older", "Env": [], "Cmd": [], "Labels": labels},
-        "NetworkSettings": {"Networks": {}},
-    }
-    return f"named quaylab-quay|older|{credentials}\nobject {json.dumps(found)}"
-
-
 def _haproxy(in_service: tuple[str, ...]) -> str:
     states = {name: 2 if name in in_service else 0 for name in NODES}
     lines = [
@@ -244,6 +228,11 @@ def _haproxy(in_service: tuple[str, ...]) -> str:
     ]
     rows = [f"quay,{name},0" for name in NODES]
     return "\n".join(["description: 0123456789abcdef", *lines, "# pxname,svname,scur", *rows])
+
+
+def _during(result: Result, operation: str) -> str:
+    """Return what a run prints of an operation."""
+    return result.output.split(operation)[1].split("--> Starting operation")[0]
 
 
 def _replaced(result: Result) -> list[str]:
@@ -260,9 +249,9 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Result:
 def test_nodes_are_replaced_one_after_the_other(changed: Result) -> None:
     assert _replaced(changed) == list(QUAY)
     for name, node in zip(QUAY, NODES, strict=True):
-        own = changed.output.split(f"Run Quay as specified: {node}")[1]
-        own = own.split("--> Starting operation")[0]
+        own = _during(changed, f"Run Quay as specified: {node}")
         assert own.count("docker run --detach --name=quaylab-quay ") == 1
+        assert "haproxy-admin.sock" in own
         lines = [line for line in own.splitlines() if "docker run --detach" in line]
         assert lines[0].startswith(f"[@fake/{name}]")
     assert "Traceback" not in changed.output

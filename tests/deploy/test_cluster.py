@@ -364,6 +364,20 @@ def test_a_host_without_data_joins_the_others(project: Project, listed: tuple[st
         assert not [each for each in result.commands(name) if "quaylab-etcd" in each]
 
 
+def test_no_host_without_data_is_started_beside_one_that_is_no_majority(project: Project) -> None:
+    made = _made(project)
+    inventory = _inventory(project, made, {ONE: _running(made, ONE)})
+    result = project.run(
+        "-y", "-vv", inventory, _deploy_file(project, ("engine", "etcd")), *OPTIONS
+    )
+    assert result.code == 1
+    assert "etcd: @fake/one with its data are no majority, and @fake/two, @fake/three have" in (
+        result.output
+    )
+    assert "Traceback" not in result.output
+    assert {name: result.commands(name) for name in HOSTS} == {name: [] for name in HOSTS}
+
+
 # --- a member that is lost for good ---
 
 GONE = "_fake_gone"
@@ -436,11 +450,11 @@ def test_without_a_majority_nobody_is_forgotten(project: Project) -> None:
     assert "Traceback" not in result.output
 
 
-def test_a_dry_run_forgets_nobody(project: Project) -> None:
+def test_a_dry_run_says_whom_it_would_forget(project: Project) -> None:
     etcd = dict.fromkeys(HOSTS, _members(*ALL, GONE))
-    result = _forget(project, etcd, f"--data=forget={GONE}", "--dry")
+    result = _forget(project, etcd, f"--data=forget={GONE}", "--dry", "--json")
     assert result.code == 0, result.output
-    assert _removals(result) == {}
+    assert result.plan == [f"Forget {GONE}"]
 
 
 # --- another cluster in the place of one ---

@@ -48,7 +48,7 @@ def test_a_balancer_is_added_and_then_an_upgrade_loses_no_request(single: Deploy
     """What was pushed before is still there."""
     load = _load(single)
     with load.running() as before:
-        pass
+        load.await_pull()
     inventory = single.inventory.read_text()
     quay = next(line for line in inventory.splitlines() if line.startswith("quay = "))
     single.inventory.write_text(f"{inventory}\n{quay.replace('quay', 'balancer', 1)}\n")
@@ -61,5 +61,6 @@ def test_a_balancer_is_added_and_then_an_upgrade_loses_no_request(single: Deploy
     assert counts.failed_requests == []
     assert counts.failed_operations == []
     assert counts.pulls
+    assert before.pushed and counts.pushed
     assert load.lost(before) == load.lost(counts) == []
     assert single.run("deploy.py", "--data", "quay_version=v3.18.0").changed() == []

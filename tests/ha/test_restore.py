@@ -47,7 +47,7 @@ def test_another_major_version_by_the_commands_of_the_page(
         "upgrade.md", "Another major version of PostgreSQL"
     )
     with load.running() as before:
-        pass
+        load.await_pull()
     for machine in machines:
         machine.run(stop)
     upgraded.run(dump.split()[-1]).check()
@@ -58,6 +58,7 @@ def test_another_major_version_by_the_commands_of_the_page(
     cluster.await_whole()
     upgraded.run().check()
     wait_until(lambda: is_whole(machines), "all nodes are in service", timeout=120)
+    assert before.pushed
     assert load.lost(before) == []
     with load.running() as after:
         pass

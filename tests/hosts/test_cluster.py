@@ -49,7 +49,10 @@ def test_the_router_leads_to_who_serves(router_host: Target, lab: Lab) -> None:
     assert found is not None, "HAProxy does not answer"
     topology = lab.plan.topology
     if topology.members:
+        assert len(found["database"]) == 1, "one leads, and the others take no writes"
+        assert {*found["database"]} <= {member_name(name) for name in topology.members}
+        # Nobody, if the members aren't under test.
         leaders = {_state(member).leader for member in lab.on(*topology.members)}
-        assert leaders <= set(found["database"])
+        assert leaders <= {*found["database"]}
     if len(topology.redis.hosts) > 1:
         assert found["redis"] == [member_name(topology.redis.hosts[0])]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ssl
-
 from facts.trust import BundleHolds
+from quaylab.secrets import certificates
 from tests.hosts.lab import Lab, Target
 
 
@@ -36,6 +35,5 @@ def test_trusts_the_companys_ca(company_ca_host: Target, lab: Lab) -> None:
     authority = lab.plan.settings.company_ca
     assert authority is not None  # the fixture has hosts only if it is set
     bundle = company_ca_host.machine.ca_bundle
-    # The second line of a PEM certificate is enough to tell it from others.
-    line = ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(authority.read_text())).splitlines()[2]
-    assert company_ca_host.ask(BundleHolds(), bundle=bundle, line=line)
+    bodies = [certificates.pem_body(each) for each in certificates.read(authority)]
+    assert company_ca_host.ask(BundleHolds(), bundle=bundle, bodies=bodies)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quaylab.secrets import credentials_file
-from quaylab.secrets.credentials import Store
+from quaylab.secrets.credentials import Credentials, Store
+from tests.leaks import secrets_of
 from tests.machine.machines import (
     PROJECT,
     CommandFailed,
@@ -80,26 +80,24 @@ class Deployment:
             finally:
                 running.kill()
 
-    def verify(self) -> None:
+    def verify(self, *options: str) -> None:
         """Run the hosts' own tests, as ``./lab verify`` does."""
         run(
             *(sys.executable, "-m", "pytest", "--hosts=all", f"--inventory={self.inventory}"),
-            *("tests/hosts", "-p", "no:cacheprovider"),
+            *("tests/hosts", "-p", "no:cacheprovider", *options),
             cwd=PROJECT,
         )
 
     @property
+    def credentials(self) -> Credentials:
+        """The credentials in their file."""
+        assert self.store.exists
+        return self.store.load(environment={})
+
+    @property
     def secrets(self) -> dict[str, str]:
         """The secret values of the credentials file, by key."""
-        found = credentials_file.read(self.store.path)
-        assert found
-        values, _ = found
-        certificates = ("ca_certificate", "certificate", "database_certificate")
-        public = ("checksum", "identity", *certificates)
-        # The superuser's former passwords are in the file as well.
-        former = values.pop("superuser_passwords_retired", [])
-        values |= {f"retired {number}": value for number, value in enumerate(former)}
-        return {key: value for key, value in values.items() if value and key not in public}
+        return secrets_of(self.credentials)
 
     @property
     def password(self) -> str:

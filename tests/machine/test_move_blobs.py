@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.leaks import leaked
 from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
 from tests.machine.machines import Machine, MachineFactory, Operator
 from tests.machine.registry_client import RegistryClient
@@ -190,7 +191,7 @@ def test_the_blobs_are_moved(
     pushed: dict[str, str],
 ) -> None:
     result = lab.run(TASK, "-vvv", "--diff", *to_store).check()
-    assert not [name for name, value in lab.secrets.items() if value in result.output]
+    assert leaked(lab.secrets, result.output) == []
     assert "are in the store and verified" in result.output
     assert "The blobs are in the store, and Quay is stopped. Next:\n  pyinfra " in result.output
     assert " default s3 " in machine.run(NOTE).stdout

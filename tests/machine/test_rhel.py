@@ -219,12 +219,13 @@ def test_a_generator_that_refuses_leaves_the_container_as_it_is(rhel: Rhel) -> N
 def test_a_teardown_leaves_nothing(rhel: Rhel) -> None:
     rhel.lab.run("tasks/teardown.py", "--data", f"purge={HOSTNAME}").check()
     for left in (
-        "podman ps --all --quiet",
+        "podman ps --all --format '{{.Names}}'",
         "podman volume ls --quiet",
         "firewall-cmd --list-ports",
         "firewall-cmd --permanent --list-ports",
         "semanage fcontext --list --locallist --noheading",
-        "ls /srv /etc/containers/systemd",
+        # Either may be gone.
+        "ls /srv /etc/containers/systemd 2>/dev/null || :",
     ):
-        shown = rhel.machine.run(left, check=False).stdout
+        shown = rhel.machine.run(left).stdout
         assert not [line for line in shown.split() if "quaylab" in line or "tcp" in line], left

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tests.leaks import leaked
 from tests.machine.machines import Machine
 
 FOLDER = "/root/watch"
@@ -14,7 +15,6 @@ mkdir -p {FOLDER}; cd {FOLDER}
 while test ! -e stop; do
   for process in /proc/[0-9]*; do tr '\\0' ' ' <$process/cmdline; echo; done 2>/dev/null |
     sort -u >seen; sort -u -m seen argv -o argv
-  find /etc/quaylab /tmp /var/lib/quaylab -newer start -type f 2>/dev/null >files
   find /etc/quaylab -type f -perm /077 -printf '%p %m\\n' 2>/dev/null >>wide
 done
 touch ended
@@ -28,7 +28,7 @@ class Watch:
         self._machine = machine
 
     def start(self) -> None:
-        prepare = f"rm -rf {FOLDER}; mkdir -p {FOLDER}; cd {FOLDER}; touch start argv wide"
+        prepare = f"rm -rf {FOLDER}; mkdir -p {FOLDER}; cd {FOLDER}; touch argv wide"
         self._machine.run(prepare)
         self._machine.run(f"cat >{FOLDER}/script", input=SCRIPT)
         self._machine.run(f"setsid sh {FOLDER}/script >/dev/null 2>&1 </dev/null &")
@@ -61,11 +61,7 @@ class Watch:
         seen["argv"] = self.arguments
         assert f"{engine} " in seen["argv"], "the watch saw the deploy at work"
         found = [
-            f"{name} in {place}"
-            for place, text in seen.items()
-            for name, value in secrets.items()
-            # A key has many lines; the second one identifies it.
-            if (value.splitlines()[1] if "\n" in value else value) in text
+            f"{name} in {place}" for place, text in seen.items() for name in leaked(secrets, text)
         ]
         assert not found, found
 

@@ -38,8 +38,9 @@ COMPONENTS = {
     "quay", "postgres", "clair", "redis", "horizontalpodautoscaler", "objectstorage", "route",
     "mirror", "monitoring", "tls", "clairpostgres",
 }  # fmt: skip
-# Seconds between two looks.
-INTERVAL = 0.05
+# Seconds between two looks, and how many looks an operator outlives its version.
+INTERVAL, OUTLIVES = 0.05, 20
+OPERATOR = "quay-operator-tng"
 
 
 class Operators:
@@ -51,6 +52,8 @@ class Operators:
         self.channels = dict(CHANNELS)
         self.fault: tuple[str, str] | None = None
         self.generations: dict[str, int] = {}
+        # How many looks each namespace's operator has been without a version.
+        self._looks: dict[str, int] = {}
         self._ended = threading.Event()
         api.kinds |= OLM
         self.publish(CATALOGUE)
@@ -91,6 +94,9 @@ class Operators:
                 for key in list(self.api.storage.objects):
                     if key[0] == "quayregistries" and (version := self._installed(key[1])):
                         _Reconciliation(self, key, version).run()
+                for key in list(self.api.storage.objects):
+                    if key[0] == "deployments" and key[2] == OPERATOR:
+                        self._end(key)
 
     def _objects(self, plural: str, namespace: str) -> dict[str, Manifest]:
         return {
@@ -103,10 +109,36 @@ class Operators:
 
     def _installed(self, namespace: str) -> str | None:
         """Return the version of the operator that runs in a namespace."""
-        for each in self._objects("clusterserviceversions", namespace).values():
-            if each["status"]["phase"] == "Succeeded":
-                return str(each["spec"]["version"])
-        return None
+        found = self._objects("deployments", namespace).get(OPERATOR)
+        return str(found["metadata"]["labels"]["double/version"]) if found else None
+
+    def _run(self, namespace: str, csv: str, version: str) -> None:
+        """Run the operator of an installed version, as OLM does."""
+        labels = {"name": "quay-operator-alm-owned"}
+        manifest = {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {
+                "name": OPERATOR,
+                "namespace": namespace,
+                "labels": {"olm.owner": csv, "double/version": version},
+            },
+            "spec": {
+                "replicas": 1,
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": _pod("operator", "Always")},
+            },
+        }
+        key = ("deployments", namespace, OPERATOR)
+        self.api.storage.apply(key, manifest, "olm", force=True, dry=False)
+
+    def _end(self, key: Key) -> None:
+        """End an operator some time after its version was removed."""
+        owner = self.api.storage.objects[key]["metadata"]["labels"]["olm.owner"]
+        is_owned = owner in self._objects("clusterserviceversions", key[1])
+        self._looks[key[1]] = 0 if is_owned else self._looks.get(key[1], 0) + 1
+        if self._looks[key[1]] > OUTLIVES:
+            self.api.storage.delete(key)
 
     def _install(self, key: Key) -> None:
         """Go one step towards the newest version of a Subscription's channel."""
@@ -128,6 +160,8 @@ class Operators:
             storage.set_status(key, {"currentCSV": name, "installedCSV": installed})
         elif found["status"]["phase"] in steps:
             found["status"] = {"phase": steps[found["status"]["phase"]], "message": "installing"}
+            if found["status"]["phase"] == "Succeeded":
+                self._run(namespace, name, version)
         elif installed != name:
             if installed:
                 storage.delete(("clusterserviceversions", namespace, installed))
@@ -147,6 +181,9 @@ class _Reconciliation:
         self.components = {each["kind"]: each for each in self.registry["spec"]["components"]}
 
     def run(self) -> None:
+        if "deletionTimestamp" in self.registry["metadata"]:
+            self._finalize()
+            return
         uid, generation = self.registry["metadata"]["uid"], self.registry["metadata"]["generation"]
         is_new = self._status.get("currentVersion") != self.version
         has_changed = self.operators.generations.get(uid) != generation
@@ -154,6 +191,7 @@ class _Reconciliation:
             self._check_migration()
         elif (is_new or has_changed) and self._reconcile():
             self.operators.generations[uid] = generation
+            self._status["observedGeneration"] = self.registry["metadata"]["generation"]
         self._tell_health()
 
     @property
@@ -246,9 +284,10 @@ class _Reconciliation:
         if self._is_managed("redis"):
             self._deploy("quay-redis", "redis", 1)
         if self._is_managed("objectstorage"):
-            self._own("objectbucket.io/v1alpha1", "ObjectBucketClaim", "objectbucketclaims")
+            bucket = ("objectbucket.io/v1alpha1", "ObjectBucketClaim", "objectbucketclaims")
+            self._own(*bucket, "objectstorage")
         if self._is_managed("route"):
-            self._own("route.openshift.io/v1", "Route", "routes")
+            self._own("route.openshift.io/v1", "Route", "routes", "quay-app-route")
         overrides = self.components["quay"]["overrides"]
         self._deploy("quay-app", "quay-app", 0 if upgrades else overrides["replicas"], overrides)
         if upgrades:
@@ -285,8 +324,8 @@ class _Reconciliation:
         key = (plural, self.namespace, metadata["name"])
         self.storage.apply(key, manifest, "quay-operator", force=True, dry=False)
 
-    def _own(self, version: str, kind: str, plural: str) -> None:
-        metadata = self._metadata("quay", "quay")
+    def _own(self, version: str, kind: str, plural: str, component: str) -> None:
+        metadata = self._metadata("quay", component)
         spec = {"host": "quay.example.com"}
         manifest = {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}
         self.operators.api.add(plural, manifest, self.namespace)
@@ -313,6 +352,16 @@ class _Reconciliation:
             for amounts in component.get("overrides", {}).get("resources", {}).values():
                 amounts |= {name: _shortest(amount) for name, amount in amounts.items()}
         self.registry = self.storage.replace(self.key, registry, "manager")
+
+    def _finalize(self) -> None:
+        """Let the registry go. At the worst, a look that began before the deletion ends after it,
+        and makes all parts the registry's again."""
+        uid = self.registry["metadata"]["uid"]
+        self.storage.finish(self.key, orphans=False)
+        for key, each in list(self.storage.objects.items()):
+            references = each["metadata"].get("ownerReferences") or []
+            if uid in [one["uid"] for one in references]:
+                self.storage.delete(key)
 
     # --- what it tells ---
 

@@ -120,9 +120,18 @@ class Storage:
         owners[manager] = owners.get(manager, set()) | (different & after)
         return self._store(key, live, manifest, owners, dry)
 
+    def finish(self, key: Key, orphans: bool) -> None:
+        """What the last finalizer's removal does to an object that is being deleted."""
+        self.objects[key]["metadata"]["finalizers"] = []
+        self.delete(key, orphans)
+
     def delete(self, key: Key, orphans: bool = False) -> Manifest:
-        """Delete an object, and what it owns; or leave that there, as nobody's."""
+        """Delete an object, and what it owns; or leave that there, as nobody's. An object with
+        finalizers stays until these are removed."""
         manifest = self.get(key)
+        if manifest["metadata"].get("finalizers"):
+            self.objects[key]["metadata"]["deletionTimestamp"] = now()
+            return manifest
         del self.objects[key], self.owners[key]
         for other, each in list(self.objects.items()):
             references = each["metadata"].get("ownerReferences") or []
@@ -167,12 +176,16 @@ class Storage:
         if is_changed and not dry:
             self.version += 1
             metadata["resourceVersion"] = str(self.version)
+            times = {each["manager"]: each["time"] for each in before.get("managedFields", [])}
             metadata["managedFields"] = [
                 {
                     "manager": name,
                     "operation": "Apply" if name == "quaylab" else "Update",
                     "apiVersion": result["apiVersion"],
-                    "time": now(),
+                    # When the manager's fields or their values were last changed.
+                    "time": times[name]
+                    if name in times and self._is_same(key, name, owned, live, result)
+                    else now(),
                     "fieldsType": "FieldsV1",
                     "fieldsV1": fields.fields_v1(owned),
                 }
@@ -184,6 +197,14 @@ class Storage:
             return copy.deepcopy(self.objects[key])
         metadata.setdefault("resourceVersion", before.get("resourceVersion", ""))
         return result
+
+    def _is_same(
+        self, key: Key, manager: str, owned: set[Path], live: Manifest | None, wanted: Manifest
+    ) -> bool:
+        """Whether a manager has the fields that it had, with their values."""
+        return owned == self.owners[key].get(manager) and all(
+            fields.get(live, path) == fields.get(wanted, path) for path in owned
+        )
 
     def _check_namespace(self, key: Key) -> None:
         if not key[1]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from quaylab.openshift.operator.description import PARTS
 from tests.openshift.api import OLM
 from tests.openshift.conftest import HOSTNAME, NAMESPACE, Site
 from tests.openshift.operators import CATALOGUE, Operators
@@ -19,6 +20,7 @@ OPERATIONS = [
     "Write Quay's configuration",
     "Have the operator run Quay",
     "Lead clients to Quay",
+    "Remove what the operator made and looks after no more",
     "Remove objects that are described no more",
     "Wait until the registry answers at its address",
     "Create the superuser",
@@ -45,7 +47,9 @@ def test_from_nothing_to_an_upgrade(site: Site, operators: Operators) -> None:
     site.settings["quay_version"] = "v3.17.0"
     planned = site.dry()
     assert planned == [each for each in OPERATIONS if each not in (
-        "Remove objects that are described no more", "Print the summary"
+        "Remove what the operator made and looks after no more",
+        "Remove objects that are described no more",
+        "Print the summary",
     )]  # fmt: skip
     assert site.api.writes == []
 
@@ -77,9 +81,20 @@ def test_from_nothing_to_an_upgrade(site: Site, operators: Operators) -> None:
     assert "quay-operator.v3.17.4 of channel stable-3.17 runs" in lines
     # A changed bundle reaches the pods at once.
     site.settings["quay_config"] = {"FEATURE_PROXY_CACHE": True}
+    # What the operator once made of a component that it does not look after now, and another's.
+    for name, labels in (
+        ("quaylab-quay", {**PARTS, "quay-component": "quay-app-route"}),
+        ("of-others", {}),
+    ):
+        route = {
+            "apiVersion": "route.openshift.io/v1", "kind": "Route",
+            "metadata": {"name": name, "labels": labels}, "spec": {"host": name},
+        }  # fmt: skip
+        site.api.add("routes", route, NAMESPACE)
     repaired = site.run()
     assert repaired.code == 0, repaired.output
     assert site.objects("deployments")["quaylab-quay-app"]["spec"]["replicas"] == 2
+    assert list(site.objects("routes")) == ["of-others"]
 
     site.settings["quay_version"] = "v3.18.0"
     assert "then set database_backup to v3.17.4" in site.run().output
@@ -209,6 +224,6 @@ def test_what_olm_and_the_operator_say_is_in_the_error(site: Site, operators: Op
     assert "ImagePullBackOff: Back-off pulling image" in failed.output
 
     site.controllers.faults.clear()
-    site.controllers.reconcile()
+    site.controllers.pass_time()
     mended = site.run()
     assert mended.code == 0, mended.output

@@ -17,8 +17,9 @@ from pyinfra.context import ctx_host, ctx_state
 
 class FakeHost:
     """A host with ``facts`` by class; others have their default. It collects the reasons of
-    ``noops``, logged ``messages``, and the arguments of ``asked`` facts. Its run is ``executing``,
-    or only planned."""
+    ``noops``, logged ``messages``, the arguments of ``asked`` facts, and the commands that
+    functions ``ran``, which all get ``shell_output``. Its run is ``executing``, or only
+    planned."""
 
     current_op_global_arguments: dict[str, Any] = {}  # noqa: RUF012
 
@@ -31,6 +32,7 @@ class FakeHost:
         self.noops: list[str] = []
         self.messages: list[str] = []
         self.asked: list[dict[str, Any]] = []
+        self.ran: list[str] = []
         self.connector: object = None
         self.shell_output: tuple[bool, list[str]] = (True, [])
 
@@ -46,6 +48,7 @@ class FakeHost:
         self.messages.append(message)
 
     def run_shell_command(self, command: object, **arguments: Any) -> tuple[bool, CommandOutput]:
+        self.ran.append(text(command))
         ok, lines = self.shell_output
         return ok, CommandOutput([OutputLine("stdout", line) for line in lines])
 

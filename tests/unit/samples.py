@@ -18,6 +18,7 @@ from quaylab.services import BY_NAME
 from quaylab.services.base import Context, Workload
 from quaylab.settings.loading import HostInput, HostSettings, Settings
 from quaylab.topology import Topology
+from tests.leaks import secrets_of
 
 ROOT = Path(__file__).parents[2]
 GROUP_DATA = ROOT / "group_data" / "all.py"
@@ -38,9 +39,7 @@ CREDENTIALS = Credentials(
     database_secret_key=SecretStr("database-secret-key"),
     secret_key=SecretStr("secret-key"),
 )
-SECRETS = tuple(
-    value.get_secret_value() for _, value in CREDENTIALS if isinstance(value, SecretStr)
-)
+SECRETS = secrets_of(CREDENTIALS)
 
 MACHINE = Machine(
     uid=0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 from pyinfra.api import StringCommand
@@ -29,6 +30,12 @@ class Shell:
     @property
     def calls(self) -> list[str]:
         return self.log.read_text().splitlines() if self.log.exists() else []
+
+    def await_call(self, call: str) -> None:
+        """Wait until a command in the background calls a stub like this; no longer than 10 s."""
+        end = time.monotonic() + 10
+        while call not in self.calls and time.monotonic() < end:
+            time.sleep(0.05)
 
     def run(
         self, command: StringCommand | str, stdin: str | None = None

@@ -25,6 +25,7 @@ STUB = """\
 case $1 in --version) echo stub; exit ;; esac
 shift
 echo "$*" | sed 's/^pyinfra //' >>{folder}/calls
+case "$*" in *tasks/status*) printf %s "$TABLE" ;; esac
 case "$*" in *"$FAILS"*) exit $STATUS ;; esac
 """
 FAST = "pytest --durations=20 --numprocesses=2 --dist=loadfile tests/unit tests/deploy"
@@ -64,9 +65,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _calls(
-    folder: Path, *arguments: str, fails: str = "no call", status: int = 1
+    folder: Path, *arguments: str, fails: str = "no call", status: int = 1, table: str = ""
 ) -> tuple[int, list[str]]:
     environment = {**os.environ, "HOME": str(folder), "FAILS": fails, "STATUS": str(status)}
+    environment["TABLE"] = table
     environment["PATH"] = f"{folder}/bin:{environment['PATH']}"
     done = subprocess.run(["bash", "lab", *arguments], cwd=folder, env=environment, timeout=30)
     return done.returncode, (folder / "calls").read_text().splitlines()
@@ -120,6 +122,26 @@ def test_nothing_is_deployed_if_the_vms_could_not_be_created(folder: Path) -> No
     code, calls = _calls(folder, "up", "lab", fails="hypervisor.py")
     assert code == 1
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("fails", "table", "code", "calls"),
+    [
+        ("no call", "Quay  healthy", 0, 3),
+        ("quaylab.drift", "Quay  healthy", 1, 3),
+        # Its drift is shown as well.
+        ("tasks/status.py", "Quay  not healthy", 2, 3),
+        ("tasks/status.py", "", 2, 1),
+        ("--dry", "Quay  healthy", 2, 2),
+    ],
+    ids=["well", "drifted", "broken", "refused", "not reachable"],
+)
+def test_status_of_the_registrys_status(
+    folder: Path, fails: str, table: str, code: int, calls: int
+) -> None:
+    done, called = _calls(folder, "status", "plain", fails=fails, table=table)
+    assert done == code
+    assert len(called) == calls
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,11 @@ APP = f"{REGISTRY}-quay-app"
 APP_PODS = {**PARTS, "quay-component": "quay-app"}
 # The labels of the operator's database.
 DATABASE_PARTS = {**PARTS, "quay-component": "postgres"}
+# What the operator leaves of a component that it looks after no more: its label, and its kinds.
+LEFT_PARTS: Mapping[str, tuple[str, tuple[Kind, ...]]] = {
+    "route": ("quay-app-route", (ROUTE,)),
+    "redis": ("redis", (DEPLOYMENT, SERVICE)),
+}
 # What of it is removed when the registry is taken down, and what only a purge removes.
 REMOVED_PARTS: tuple[Kind, ...] = (ROUTE, DEPLOYMENT, JOB, SERVICE, SERVICE_ACCOUNT, CONFIG_MAP)
 KEPT_PARTS: tuple[Kind, ...] = (SECRET, CLAIM, BUCKET_CLAIM)
@@ -83,6 +88,7 @@ class OperatorDescription:
         exposure: what leads clients to Quay; none, if the operator makes the route.
         configuration: the digest of the bundle, which Quay's pods bear as an annotation.
         replicas: the number of Quay's pods.
+        unmanaged: the components that the operator does not look after.
         note: written first, so that no run by another method builds over the registry.
     """
 
@@ -94,6 +100,7 @@ class OperatorDescription:
     exposure: tuple[Object, ...]
     configuration: str
     replicas: int
+    unmanaged: tuple[str, ...]
 
     @property
     def lasting(self) -> tuple[Object, ...]:
@@ -152,6 +159,7 @@ def describe(
         () if has_route else access.exposure(context, backend),
         configuration,
         replicas(context.settings, context.topology),
+        tuple(kind for kind, each in wanted.items() if not each["managed"]),
     )
 
 

@@ -19,7 +19,7 @@ from quaylab.openshift.objects import (
     SUBSCRIPTION,
 )
 from quaylab.openshift.operator.description import MANAGED, OperatorDescription, channel, release
-from quaylab.openshift.operator.state import current_version, installed_version
+from quaylab.openshift.operator.state import current_version, installed_version, noted_version
 from quaylab.openshift.plan import VERIFIED
 from quaylab.settings.loading import Settings
 from quaylab.topology import Topology
@@ -66,7 +66,14 @@ def _olm_problems(cluster: Cluster, settings: Settings) -> Iterator[str]:
     """Yield what is in the namespace that OLM would not have beside ours."""
     is_subscribed = (SUBSCRIPTION.name, settings.openshift_operator) in cluster.found
     for each in cluster.olm_objects:
-        if each.kind == OPERATOR_GROUP.name and each.name != REGISTRY:
+        if each.kind == QUAY_REGISTRY.name:
+            if each.name != REGISTRY:
+                yield (
+                    f"openshift_namespace: {settings.openshift_namespace} has the QuayRegistry "
+                    f"{each.name}, which the operator would upgrade with this one; set another "
+                    "namespace"
+                )
+        elif each.kind == OPERATOR_GROUP.name and each.name != REGISTRY:
             yield (
                 f"openshift_namespace: {settings.openshift_namespace} has the OperatorGroup "
                 f"{each.name}, and OLM takes one in a namespace; set another namespace, or remove "
@@ -120,13 +127,18 @@ def _data_problems(cluster: Cluster, description: OperatorDescription) -> Iterat
                 f"Quay look in {now[key]!r}, where nothing of it is; set it back, or copy all data "
                 f"there and put {now[key]!r} into ConfigMap {description.note.name}"
             )
-    was_verified = (CONFIG_MAP.name, VERIFIED) in cluster.found
-    if now["database"] == MANAGED and was_verified and not cluster.has_database_claim:
-        yield (
-            f"database: the {CLAIM.name} of the operator's database is gone, and with it data that "
-            f"this registry had; bring it back from a backup, or remove ConfigMap {VERIFIED} if "
-            "the data is to be lost"
-        )
+    if (CONFIG_MAP.name, VERIFIED) not in cluster.found:
+        return
+    for key, kind, is_there in (
+        ("database", CLAIM, cluster.has_database_claim),
+        ("storage", BUCKET_CLAIM, cluster.has_bucket_claim),
+    ):
+        if now[key] == MANAGED and not is_there:
+            yield (
+                f"{key}: the {kind.name} of the operator's {key} is gone, and with it data that "
+                f"this registry had; bring it back from a backup, or remove ConfigMap {VERIFIED} "
+                "if the data is to be lost"
+            )
 
 
 def _version_problems(cluster: Cluster, settings: Settings) -> Iterator[str]:
@@ -134,7 +146,8 @@ def _version_problems(cluster: Cluster, settings: Settings) -> Iterator[str]:
     subscription = cluster.found.get((SUBSCRIPTION.name, settings.openshift_operator))
     registry = cluster.found.get((QUAY_REGISTRY.name, REGISTRY))
     wanted, version = release(channel(settings)), quay_version(settings)
-    of_quay, installed = current_version(registry), installed_version(subscription)
+    noted = noted_version(cluster.found.get((CONFIG_MAP.name, VERIFIED)))
+    of_quay, installed = current_version(registry) or noted, installed_version(subscription)
     if (newest := max(of_quay, installed, key=release)) and release(newest) > wanted:
         yield (
             f"quay_version: {version}, but {newest} is there, and neither OLM nor Quay knows a way "

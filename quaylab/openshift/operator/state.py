@@ -18,6 +18,7 @@ Manifest = Mapping[str, Any]
 SUBSCRIPTION_FAILURES = ("InstallPlanFailed", "BundleUnpackFailed")
 # OLM tries again after this one; its catalogue may only just start.
 UNRESOLVED = "ResolutionFailed"
+UNAPPROVED = "InstallPlanPending"
 # Reasons for which the operator does not go on until its objects are changed.
 HOPELESS = ("ConfigInvalid", "ComponentOverrideInvalid")
 BLOCKED, AVAILABLE = "RolloutBlocked", "Available"
@@ -99,6 +100,13 @@ class Installation:
         for each in _true_conditions(self.subscription):
             if each["type"] == UNRESOLVED:
                 return _text(each)
+            if each["type"] == UNAPPROVED and each.get("reason") == "RequiresApproval":
+                plan = (self.subscription or {})["status"].get("installPlanRef", {}).get("name")
+                return (
+                    f"the install plan {plan} waits for approval, as another Subscription in the "
+                    "namespace asks for; approve it: kubectl patch installplan "
+                    f'{plan} --type=merge --patch=\'{{"spec":{{"approved":true}}}}\''
+                )
         if self.installed and release(self.installed) != release(channel):
             return (
                 f"it stays at {self.installed}: the catalogue has no upgrade from it to {channel}"
@@ -131,7 +139,8 @@ class RegistryState:
         the present bundle: conditions may be a minute old."""
         app = self.workloads.deployments.get(APP)
         return (
-            {each["type"] for each in _true_conditions(self.registry)} & {BLOCKED, AVAILABLE}
+            self.is_observed
+            and {each["type"] for each in _true_conditions(self.registry)} & {BLOCKED, AVAILABLE}
             == {AVAILABLE}
             and self.current_version == quay_version
             and app is not None
@@ -139,6 +148,15 @@ class RegistryState:
             and app["spec"].get("replicas") == replicas
             and self.workloads.is_rolled_out(APP)
         )
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether the operator has made its objects of the present QuayRegistry. Those before 3.17
+        don't say it."""
+        observed = ((self.registry or {}).get("status") or {}).get("observedGeneration")
+        if self.registry is None or observed is None:
+            return self.registry is not None
+        return bool(observed >= self.registry["metadata"].get("generation", 0))
 
     @property
     def blocked(self) -> tuple[str, str] | None:
@@ -195,6 +213,13 @@ class RegistryState:
 def current_version(registry: Manifest | None) -> str:
     """Return the version of Quay's that a QuayRegistry has; empty: none yet."""
     return str(((registry or {}).get("status") or {}).get("currentVersion", ""))
+
+
+def noted_version(note: Manifest | None) -> str:
+    """Return the version of Quay's in the note of the registry that was verified last; it stays
+    when the registry is taken down. Empty: there is none."""
+    words = str(((note or {}).get("data") or {}).get("quay", "")).split()
+    return words[2] if len(words) > 2 else ""
 
 
 def installed_version(subscription: Manifest | None) -> str:

@@ -335,3 +335,5 @@ def test_the_connection_can_end_before_the_machine_does(shell: Shell) -> None:
     done = shell.run(reboot.REBOOT)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert "systemctl reboot" not in shell.calls
+    shell.await_call("systemctl reboot")
+    assert shell.calls == ["sleep 1", "systemctl reboot"]

@@ -1,22 +1,29 @@
-"""The registry's status: a line for each member of the database and for each router."""
+"""The registry's status: a line for each node, balancer, member of the database and router, and for
+what the registry itself answers."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from facts.balancer import Balancer, BalancerState, Server
+from facts.keepalived import Keepalived
 from facts.patroni import Member, Patroni, PatroniState
+from facts.quay import Quay, QuayState
 from facts.router import Router
 from operations import status
 from operations.hosts import reach
 from operations.services import patroni
+from quaylab.clients.registry import Health, RegistryError
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
-from tests.unit import clustered, fronted
-from tests.unit.balanced import BALANCERS
+from tests.unit import balanced, clustered, fronted
+from tests.unit.balanced import BALANCERS, VIRTUAL
 from tests.unit.clustered import HOSTS, ONE, THREE, TWO
 from tests.unit.fake_host import FakeHost, text
 
@@ -26,13 +33,24 @@ MEMBERS = {
     THREE: Member("replica", "streaming", 3 * 1024**2),
 }
 SERVING = {"database": [ONE], "redis": [ONE]}
+VERSION = "v3.18.0"
+IN_SERVICE, DOWN = Server(True, False, False, 0), Server(False, False, False, 0)
+DRAINED = Server(True, True, False, 2)
+FACTS: dict[Any, Any] = {
+    Router: SERVING,
+    Quay: QuayState(VERSION, {"auth": True, "database": True}),
+    Balancer: BalancerState("", {"quay1": IN_SERVICE, "quay2": DRAINED}),
+    Keepalived: dataclasses.replace(Keepalived.default(), active=True),
+}
 
 
 class Site:
-    """Three hosts with a healthy database and routers; all other parts are fine."""
+    """Three hosts on which all is well. ``health`` is what the registry says of itself; without it
+    there is no answer."""
 
     def __init__(self, plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
         self.capsys = capsys
+        self.health: Health | None = Health(True, {"auth": True, "redis": True})
         machines = {
             name: dataclasses.replace(found, containers={"quaylab-database": {}})
             for name, found in plan.machines.items()
@@ -40,7 +58,7 @@ class Site:
         self.plan = dataclasses.replace(plan, machines=machines)
         self.hosts = {name: FakeHost(name=name) for name in machines}
         for host in self.hosts.values():
-            host.facts = {Router: SERVING}
+            host.facts = {**FACTS}
         self.know(MEMBERS)
 
     def know(self, members: dict[str, Member]) -> None:
@@ -48,15 +66,23 @@ class Site:
         for name, host in self.hosts.items():
             host.facts[Patroni] = PatroniState(name, "", members, {})
 
-    def have(self, plan: Plan, facts: dict[Any, Any]) -> None:
+    def have(self, plan: Plan, facts: dict[Any, Any] | None = None) -> None:
         """Have other hosts, which all answer the same."""
         self.plan = plan
-        self.hosts.update({name: FakeHost(facts, name) for name in plan.machines})
+        given = {**FACTS, **(facts or {})}
+        self.hosts.update({name: FakeHost({**given}, name) for name in plan.machines})
 
     def leave_out(self, name: str) -> None:
         """Have a host take no part in the run."""
         machines = {each: found for each, found in self.plan.machines.items() if each != name}
         self.plan = dataclasses.replace(self.plan, machines=machines)
+
+    @contextmanager
+    def registry(self, host: FakeHost, plan: Plan) -> Iterator[Any]:
+        """Open a client of the registry, as ``reach`` does."""
+        if self.health is None:
+            raise RegistryError("TLS: refused")
+        yield SimpleNamespace(health=lambda: self.health, days_left=lambda: 300)
 
     def lines(self) -> dict[str, str]:
         """Return the answer for each part."""
@@ -81,24 +107,27 @@ def site(store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setattr(status, "inventory", hosts)
     monkeypatch.setattr(patroni, "inventory", hosts)
-    for name in ("_node", "_balancer"):
-        monkeypatch.setattr(status, name, lambda part, plan: "fine")
-    for name in ("_end_to_end", "_certificate"):
-        monkeypatch.setattr(status, name, lambda plan: "fine")
+    monkeypatch.setattr(reach, "registry", site.registry)
     answers: dict[str, Any] = dict.fromkeys(reach.QUESTIONS, lambda host, plan: "fine")
     monkeypatch.setattr(reach, "QUESTIONS", answers)
     return site
 
 
-def test_each_member_with_its_role_and_each_router_with_whom_it_leads_to(site: Site) -> None:
-    lines = site.lines()
-    assert {part: lines[part] for part in lines if part.startswith(("Member", "Router"))} == {
+def test_each_part_of_a_healthy_registry(site: Site) -> None:
+    """Each member with its role, and each router with whom it leads to."""
+    url = site.plan.topology.url
+    nodes = "quay1 in service, quay2 drained, 2 requests left"
+    assert site.lines() == {
+        **{f"Quay, {name}": f"{VERSION} at {url}, healthy" for name in HOSTS[:3]},
+        **{f"Balancer, {name}": nodes for name in HOSTS[:3]},
         f"Member, {ONE}": "leads",
         f"Member, {TWO}": "synchronous, streaming",
         f"Member, {THREE}": "replica, streaming, 3.0 MiB behind",
         **{f"Router, {name}": f"database at {ONE}, redis at {ONE}" for name in HOSTS[:3]},
+        **dict.fromkeys(("Database", "Redis", "Object store"), "fine"),
+        "End to end": "auth, redis healthy",
+        "Certificate": "300 days left",
     }
-    assert {answer for part, answer in lines.items() if not part.startswith(("M", "R"))} == {"fine"}
     assert site.failures == []
 
 
@@ -109,7 +138,7 @@ def test_while_planning_nothing_is_printed(site: Site) -> None:
 
 
 def test_a_single_database_has_neither_members_nor_routers(site: Site, lab: Plan) -> None:
-    site.plan = lab
+    site.have(lab)
     assert not [part for part in site.lines() if part.startswith(("Member", "Router"))]
     assert site.failures == []
 
@@ -126,7 +155,7 @@ def test_a_member_without_a_container_is_not_asked(site: Site) -> None:
     machines = {**site.plan.machines, TWO: machine}
     site.plan = dataclasses.replace(site.plan, machines=machines)
     assert "does not answer" in site.lines()[f"Member, {TWO}"]
-    assert [each for each in site.hosts[TWO].asked if each != {"container": "quaylab-router"}] == []
+    assert patroni.CONTAINER not in [each.get("container") for each in site.hosts[TWO].asked]
 
 
 @pytest.mark.parametrize(
@@ -174,9 +203,9 @@ def test_a_router_that_leads_nowhere(site: Site, lost: tuple[str, ...], words: s
 def test_a_host_that_takes_no_part(site: Site) -> None:
     site.leave_out(TWO)
     lines = site.lines()
-    for part in (f"Member, {TWO}", f"Router, {TWO}"):
-        assert lines[part] == f"{TWO} takes no part in this run"
-    assert site.broken == f"Member, {TWO}, Router, {TWO}"
+    parts = [f"{title}, {TWO}" for title in ("Quay", "Balancer", "Member", "Router")]
+    assert [lines[part] for part in parts] == [f"{TWO} takes no part in this run"] * len(parts)
+    assert site.broken == ", ".join(parts)
 
 
 @pytest.mark.parametrize(
@@ -193,3 +222,86 @@ def test_each_ingress_with_the_gateways_that_answer(
     lines = site.lines()
     assert [lines[f"Ingress, {name}"] for name in BALANCERS[:2]] == [answer] * 2
     assert bool(site.failures) is not bool(gateways)
+
+
+# --- Quay's nodes and the registry ---
+
+
+@pytest.mark.parametrize(
+    ("found", "answer"),
+    [
+        (None, "there is no container; ./lab up brings it back"),
+        (QuayState(VERSION, {}), f"{VERSION}, not healthy: it does not answer"),
+        (
+            QuayState(VERSION, {"auth": False, "database": True, "redis": False}),
+            f"{VERSION}, not healthy: auth, redis",
+        ),
+    ],
+    ids=["no container", "no answer", "ill"],
+)
+def test_a_node_that_is_not_healthy(site: Site, found: QuayState | None, answer: str) -> None:
+    site.hosts[TWO].facts[Quay] = found
+    assert site.lines()[f"Quay, {TWO}"] == answer
+    assert site.broken == f"Quay, {TWO}"
+
+
+def test_a_stand_in_says_so(site: Site, lab: Plan) -> None:
+    settings = lab.settings.model_copy(update={"image_source": "packages"})
+    site.have(dataclasses.replace(lab, settings=settings))
+    assert site.lines()["Quay"] == f"{VERSION} (a stand-in) at {lab.topology.url}, healthy"
+
+
+def test_a_registry_that_is_not_healthy(site: Site) -> None:
+    site.health = Health(False, {"auth": True, "redis": False, "storage": False})
+    assert site.lines()["End to end"] == "failing: redis, storage"
+    assert site.broken == "End to end"
+
+
+def test_a_registry_that_does_not_answer(site: Site) -> None:
+    site.health = None
+    lines = site.lines()
+    assert [lines[part] for part in ("End to end", "Certificate")] == ["TLS: refused"] * 2
+    assert site.broken == "End to end, Certificate"
+
+
+# --- balancers ---
+
+LB1, LB2, _ = BALANCERS
+
+
+@pytest.fixture
+def balancers(site: Site, store: Store) -> Site:
+    """Hosts of which two are balancers that share an address, and the second one has it."""
+    lab = balanced.made(store, virtual_address=VIRTUAL)
+    holder = dataclasses.replace(lab.machines[LB2], own_addresses=frozenset({VIRTUAL}))
+    site.have(dataclasses.replace(lab, machines={**lab.machines, LB2: holder}))
+    return site
+
+
+def test_each_balancer_with_its_nodes_and_the_address(balancers: Site) -> None:
+    lines = balancers.lines()
+    nodes = "quay1 in service, quay2 drained, 2 requests left"
+    assert lines[f"Balancer, {LB1}"] == nodes
+    assert lines[f"Balancer, {LB2}"] == f"holds {VIRTUAL}; {nodes}"
+    assert balancers.failures == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "answer"),
+    [
+        ({Balancer: None}, "HAProxy does not answer; ./lab up brings it back"),
+        (
+            {Keepalived: Keepalived.default()},
+            f"keepalived does not run, so {VIRTUAL} can't move here",
+        ),
+        (
+            {Balancer: BalancerState("", {"quay1": DOWN, "quay2": DRAINED})},
+            f"holds {VIRTUAL}; no node is in service: quay1 down, quay2 drained, 2 requests left",
+        ),
+    ],
+    ids=["HAProxy", "keepalived", "nodes"],
+)
+def test_a_balancer_that_is_broken(balancers: Site, facts: dict[Any, Any], answer: str) -> None:
+    balancers.hosts[LB2].facts.update(facts)
+    assert balancers.lines()[f"Balancer, {LB2}"] == answer
+    assert balancers.broken == f"Balancer, {LB2}"

@@ -8,6 +8,7 @@ import pytest
 
 from operations import summary
 from quaylab.plan import Plan
+from tests.leaks import leaked
 from tests.unit.fake_host import FakeHost
 from tests.unit.operations.conftest import Site
 from tests.unit.samples import SECRETS
@@ -41,7 +42,7 @@ def test_summary_of_a_registry(site: Site, print_summary: Any) -> None:
         "Verified login, push, pull and delete",
     ):
         assert part in output
-    assert not [secret for secret in SECRETS if secret in output]
+    assert leaked(SECRETS, output) == []
     assert "stand-in" not in output
 
 
@@ -80,4 +81,4 @@ def test_legacy_quay_shows_what_to_enter(site: Site, print_summary: Any) -> None
         "quaylab-redis:6379",
     ):
         assert part in output
-    assert not [secret for secret in SECRETS if secret in output]
+    assert leaked(SECRETS, output) == []

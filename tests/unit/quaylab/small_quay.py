@@ -7,6 +7,7 @@ import json
 import ssl
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -126,14 +127,15 @@ class _Handler(BaseHTTPRequestHandler):
                 quay.users[self._session] = sent["password"]
                 self._answer(200, {})
             case "GET /v2/auth":
-                self._answer(200, {"token": f"bearer {self.query['scope']}"})
+                self._give_token()
             case "GET /api/v1/repository":
                 self._answer(200, self._page(self.query["namespace"]))
             case _ if request.startswith("DELETE /api/v1/repository/"):
                 allowed = self.headers["X-CSRF-Token"] == "next" and self._session in quay.users
-                name = request.removeprefix("DELETE /api/v1/repository/")
-                quay.repositories.discard(name)
-                quay.deleted.add(name)
+                if allowed:
+                    name = request.removeprefix("DELETE /api/v1/repository/")
+                    quay.repositories.discard(name)
+                    quay.deleted.add(name)
                 self._answer(204 if allowed else 403, "")
             case _:
                 self._answer(404, {"error_message": "Not Found"})
@@ -149,6 +151,18 @@ class _Handler(BaseHTTPRequestHandler):
         quay.wrong = 0 if known else quay.wrong + 1
         quay.shut_until = time.monotonic() + (2**quay.wrong - 1) / 2
         self._answer(200 if known and proven else 403, {}, cookie if known else {})
+
+    def _give_token(self) -> None:
+        """Give a token to a user with the right password; without a login it grants nothing."""
+        sent = self.headers["Authorization"]
+        logins = (f"{name}:{password}" for name, password in self.server.users.items())
+        if sent is None:
+            self._answer(200, {"token": "bearer"})
+        elif sent in [f"Basic {b64encode(login.encode()).decode()}" for login in logins]:
+            self._answer(200, {"token": f"bearer {self.query['scope']}"})
+        else:
+            error = {"code": "UNAUTHORIZED", "message": "Invalid Username or Password"}
+            self._answer(401, {"errors": [{**error, "detail": {}}]})
 
     @property
     def _session(self) -> str:

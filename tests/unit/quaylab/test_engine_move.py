@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ NAME = "quay.example.com"
 OURS = {CREDENTIALS_LABEL: CREDENTIALS.fingerprint}
 REGISTRY = f"{CREDENTIALS.fingerprint} {NAME} quaylab"
 ROOT = "/var/lib/containers/storage"
+# The file that is damaged in a copy; its name is the hardest one.
+VICTIM = Path("folder", "a name\nof two lines")
 
 
 def moving(
@@ -48,7 +52,7 @@ def copy(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple
     before.mkdir(mode=0o750)
     after.mkdir()
     (before / "folder").mkdir(mode=0o2770)
-    (before / "folder" / "a name\nof two lines").write_text("content")
+    (before / VICTIM).write_text("content")
     (before / "link").symlink_to("folder/nowhere")
     (before / "empty").touch(mode=0o604)
     os.utime(before / "empty", ns=(1, 1_500_000_000_123_456_789))
@@ -101,13 +105,22 @@ def test_an_equal_copy_is_not_made_again(shell: Shell, copy: tuple[Path, Path]) 
 def test_what_a_killed_run_has_copied_is_replaced(shell: Shell, copy: tuple[Path, Path]) -> None:
     before, after = copy
     _copy(shell)
-    # As after a power cut: a file with its size and time, and without its content.
-    victim = after / "folder" / "a name\nof two lines"
+    (after / "half").write_text("half")
+    (before / "later").write_text("later")
+    assert _copy(shell) == ""
+    assert _listed(after) == _listed(before)
+
+
+def test_a_copy_whose_content_alone_is_lost_is_replaced(
+    shell: Shell, copy: tuple[Path, Path]
+) -> None:
+    """As after a power cut: a file with its size and time, and without its content."""
+    before, after = copy
+    _copy(shell)
+    victim = after / VICTIM
     at = victim.stat()
     victim.write_bytes(bytes(at.st_size))
     os.utime(victim, ns=(at.st_atime_ns, at.st_mtime_ns))
-    (after / "half").write_text("half")
-    (before / "later").write_text("later")
     assert _copy(shell) == ""
     assert _listed(after) == _listed(before)
 
@@ -118,6 +131,19 @@ def test_a_copy_that_is_not_equal_fails(shell: Shell, copy: tuple[Path, Path]) -
     assert "empty" in _copy(shell)
     shell.stub("cp", "echo 'no space left' >&2; exit 1")
     assert "no space left" in _copy(shell)
+
+
+def test_a_copy_with_another_content_alone_fails(shell: Shell, copy: tuple[Path, Path]) -> None:
+    """Each file has its size and time, as if the disk had damaged one while it was written."""
+    before, after = copy
+    damaged = shlex.quote(str(after / VICTIM))
+    shell.stub(
+        "cp",
+        f'{shutil.which("cp")} "$@" && printf CONTENT >{damaged} && '
+        f"touch -r {shlex.quote(str(before / VICTIM))} {damaged}",
+    )
+    assert VICTIM.name.partition("\n")[0] in _copy(shell)
+    assert (after / VICTIM).stat().st_mtime_ns == (before / VICTIM).stat().st_mtime_ns
 
 
 def test_a_volume_that_is_not_there_fails_before_anything_is_deleted(

@@ -12,6 +12,7 @@ import pytest
 from facts.files import Files
 from operations.hosts import files
 from quaylab.model import FileState, ManagedFile
+from tests.leaks import leaked
 from tests.unit.fake_host import FakeHost, stdin, text
 from tests.unit.shell import Shell
 
@@ -49,8 +50,13 @@ def test_only_what_is_missing_is_written() -> None:
 
 def test_content_goes_through_stdin_alone() -> None:
     (command,) = FakeHost().operate(files.present, files=[SECRET])
-    assert "hunter2" not in text(command)
+    assert leaked({"password": "hunter2"}, text(command)) == []
     assert base64.b64decode(stdin(command)).decode() == SECRET.content
+
+
+def test_only_root_enters_the_directory() -> None:
+    (command,) = FakeHost().shell(files.present, files=[SECRET])
+    assert command.startswith("install -d -o root -g root -m 0700 /etc/quaylab && ")
 
 
 def test_incomplete_content_replaces_nothing(tmp_path: Path, shell: Shell) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from quaylab.checks import ownership
 from quaylab.model import FileState, ManagedFile
 from quaylab.plan import Plan
 from tests.authority import Authority
-from tests.unit.fake_host import FakeHost, text
+from tests.unit.fake_host import FakeHost, stdin, text
 from tests.unit.samples import certified, machine
 from tests.unit.shell import Shell
 
@@ -93,6 +94,7 @@ def test_company_ca_is_trusted(authority: Path, os_id: str, anchor: str, update:
         trust.authority_trusted, machine=machine(os_id=os_id), authority=authority
     )
     assert anchor in text(write)
+    assert base64.b64decode(stdin(write)).decode() == authority.read_text()
     assert text(refresh).startswith(update)
 
 

@@ -12,6 +12,7 @@ from operations.openshift import kubectl
 from operations.openshift.kubectl import ClusterError
 from quaylab.openshift.cluster import Access
 from quaylab.openshift.objects import DEPLOYMENT, JOB
+from tests.leaks import leaked
 from tests.unit import samples
 from tests.unit.clusters import describe, manifests
 from tests.unit.fake_host import FakeHost
@@ -42,7 +43,7 @@ def test_manifests_are_no_arguments() -> None:
     text = call.get_raw_value()
     assert len(text) < 500
     given = str(call.connector_arguments["_stdin"])
-    assert not [secret for secret in samples.SECRETS if secret in text]
+    assert leaked(samples.SECRETS, text) == []
     assert given.count('"kind": "Secret"') == 3
 
 

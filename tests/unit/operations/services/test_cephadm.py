@@ -14,6 +14,7 @@ from facts.ceph import Ceph, Cephadm, CephadmState, CephState
 from operations.runtime import waiting
 from operations.services import cephadm as operations
 from quaylab import plan
+from quaylab.engines import DOCKER
 from quaylab.paths import CEPH_NOTE
 from quaylab.plan import Plan
 from quaylab.scripts.ceph_report import service
@@ -177,6 +178,8 @@ def test_teardown_stops_and_purge_removes(lab: Plan) -> None:
     (stop,) = _on(DONE).shell(operations.stopped, plan=lab)
     assert stop.startswith("systemctl stop ceph-")
     _, remove = _on(DONE).shell(operations.removed, plan=lab)
+    image, fsid = lab.settings.ceph_image, ceph.cluster_id(lab.credentials)
+    assert f"cephadm --image {image} rm-cluster --force --fsid {fsid} " in remove
     assert "--zap-osds" in remove
     assert _on(NOTHING).operate(operations.removed, plan=lab) == []
 
@@ -232,6 +235,9 @@ def test_a_cluster_that_has_all_copies_can_do_without_a_host(
 ) -> None:
     hosts["ceph0"].shell_output = (True, ["Inferring fsid", json.dumps(WHOLE)])
     assert _await_clean(lab, hosts)
+    shell = " ".join(ceph.shell(lab.settings, lab.topology, DOCKER))
+    (asked,) = hosts["ceph0"].ran
+    assert asked == f"{shell} ceph --connect-timeout=10 --format=json status 2>/dev/null"
 
 
 @pytest.mark.parametrize(

@@ -630,12 +630,6 @@ def test_without_a_majority_nobody_is_forgotten(site: Site) -> None:
     assert command.endswith("exit 1")
 
 
-def test_while_planning_nobody_is_forgotten(site: Site) -> None:
-    site.hosts[ONE].executing = False
-    assert _forgotten(site, OLD.name) == []
-    assert site.noop(ONE) == "asked when the run comes to it"
-
-
 def _forget(store: Store, name: str | None, number: int = 3) -> str:
     hosts = clustered.inventory(number, forget=name)
     return etcd.member_to_forget(clustered.made(store, hosts))

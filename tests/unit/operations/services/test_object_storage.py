@@ -116,10 +116,14 @@ def test_a_store_that_refuses_is_reported_in_one_line(
     assert line.startswith("storage_secret_key: object store at ")
 
 
-def test_objects_are_written_read_and_deleted(lab: Plan, host: FakeHost, bucket: Bucket) -> None:
+def test_objects_are_written_read_and_deleted(
+    lab: Plan, host: FakeHost, bucket: Bucket, server: SmallStore
+) -> None:
     bucket.exists = True
     assert host.operate(object_storage.usable, plan=lab) == []
     assert host.noops == ["objects can be written, read and deleted in quay-storage"]
+    of_objects = [each for each in server.asked if each.path.startswith("/quay-storage/")]
+    assert [each.method for each in of_objects] == ["PUT", "GET", "DELETE"]
     assert bucket.objects == {}
 
 

@@ -13,6 +13,7 @@ import pytest
 from quaylab.clients import probes, sql
 from quaylab.clients.probes import Answer, Unreachable
 from tests.authority import Authority
+from tests.leaks import leaked
 from tests.unit.quaylab.small_servers import (
     Handler,
     MySQL,
@@ -78,7 +79,7 @@ def test_wrong_password_is_reported_in_one_line_without_showing_it(
     task = "redis" if service == "redis" else "database"
     assert str(error.value).endswith(f"changed there by hand: tasks/{task}.py sets it again")
     assert "\n" not in str(error.value)
-    assert not [secret for secret in SECRETS if secret in str(error.value)]
+    assert leaked(SECRETS, str(error.value)) == []
 
 
 @pytest.mark.parametrize("service", ["redis", "postgresql", "mysql"])

@@ -17,6 +17,7 @@ from quaylab.services import quay as quay_service
 from quaylab.services import quay_config
 from quaylab.services.quay_connections import connections
 from tests.authority import Authority
+from tests.leaks import leaked
 from tests.unit import cluster_schemas, clusters, samples
 from tests.unit.clusters import S3, describe, everything, manifests
 
@@ -67,13 +68,13 @@ def test_secrets_are_in_secrets_alone(variant: dict[str, Any]) -> None:
     for manifest in manifests(describe(**variant)):
         if manifest["kind"] != "Secret":
             text = json.dumps(manifest)
-            assert not [secret for secret in samples.SECRETS if secret in text]
+            assert leaked(samples.SECRETS, text) == []
             assert "PRIVATE KEY" not in text
 
 
 def test_no_object_shows_a_secret_when_it_is_printed() -> None:
     text = repr(everything(describe()))
-    assert not [secret for secret in samples.SECRETS if secret in text]
+    assert leaked(samples.SECRETS, text) == []
 
 
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=list(VARIANTS))

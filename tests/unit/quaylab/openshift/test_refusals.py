@@ -10,7 +10,7 @@ import pytest
 
 from quaylab.openshift import refusals
 from quaylab.openshift.cluster import Cluster, Right, rights
-from quaylab.openshift.objects import OWNER
+from quaylab.openshift.objects import CLAIM, OWNER
 from tests.unit import clusters
 from tests.unit.clusters import CLUSTER, S3, SCOPE, describe
 
@@ -152,8 +152,34 @@ def test_quotas(hard: dict[str, str], line: str) -> None:
     assert line in "".join(problems)
 
 
+@pytest.mark.parametrize(
+    ("spec", "counts"),
+    [
+        ({}, True),
+        ({"scopes": ["NotTerminating", "NotBestEffort"]}, True),
+        ({"scopes": ["BestEffort"]}, False),
+        ({"scopes": ["NotBestEffort", "Terminating"]}, False),
+        ({"scopeSelector": {"matchExpressions": [{"scopeName": "PriorityClass"}]}}, False),
+    ],
+)
+def test_quotas_of_other_pods(spec: dict[str, Any], counts: bool) -> None:
+    problems = _problems(_with(quotas=({**_quota(pods="1"), "spec": spec},)))
+    assert bool(problems) is counts
+
+
+def test_a_lost_note_of_a_registry_that_serves() -> None:
+    description = describe(quay_version="v3.17.4")
+    served = SCOPE.manifest(description.verified)
+    claims = [SCOPE.manifest(each) for each in description.lasting if each.kind is CLAIM]
+    (problem,) = _problems(_with(served, *claims))
+    assert problem.startswith("ConfigMap quaylab-registry: it is gone, and Quay is there")
+    assert "--from-literal=schema=v3.17.4 '--from-literal=storage=default local'" in problem
+    assert f"quaylab.io/credentials={SCOPE.owner}" in problem
+    assert _problems(_with(served, *claims, SCOPE.manifest(description.note))) == []
+
+
 def test_what_is_there_already_takes_no_more_of_a_quota() -> None:
-    there = [SCOPE.manifest(each) for each in describe().lasting]
+    there = [SCOPE.manifest(each) for each in (*describe().lasting, describe().note)]
     assert _problems(_with(*there, quotas=(_quota(pods="0"),))) == []
 
 

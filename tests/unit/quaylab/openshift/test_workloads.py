@@ -148,7 +148,15 @@ def test_a_refusal_of_an_earlier_description_is_no_reason() -> None:
 def test_states_of_a_job(state: str) -> None:
     job = {"kind": "Job", "metadata": {"name": "job"}, "status": {}}
     assert Workloads.of([job]).job_state("job") == "waiting"
-    assert Workloads.of([job, _pod({}, labels={"job-name": "job"})]).job_state("job") == "running"
+    labels = {"job-name": "job"}
+    pulling = _container(state={"waiting": {"reason": "ImagePullBackOff"}})
+    assert Workloads.of([job, _pod(pulling, labels=labels)]).job_state("job") == "waiting"
+    for status in (
+        {"phase": "Running"},
+        _container(state={"running": {}}),
+        {"initContainerStatuses": [{"name": "first", "state": {"terminated": {"exitCode": 0}}}]},
+    ):
+        assert Workloads.of([job, _pod(status, labels=labels)]).job_state("job") == "running"
     ended = {**job, "status": {"conditions": [{"type": state, "status": "True"}]}}
     assert Workloads.of([ended]).job_state("job") == state
 
@@ -161,3 +169,37 @@ def test_a_failed_job_says_its_last_words() -> None:
     assert reason.is_final
     assert str(reason) == "pod quaylab-quay-1: quay: ended with 1: no such table"
     assert Workloads.of([pod]).job_reasons("other") == []
+
+
+def _secret(*changes: tuple[str, str]) -> dict[str, Any]:
+    entries = [{"manager": manager, "time": time} for manager, time in changes]
+    return {"metadata": {"name": "quaylab-quay-bundle", "managedFields": entries}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_older"),
+    [
+        ([("quaylab", "2026-11-27T10:00:00Z")], False),
+        ([("quaylab", "2026-11-27T10:00:01Z")], True),
+        # Others may add what they like.
+        ([("quaylab", "2026-11-27T09:00:00Z"), ("kubectl", "2026-11-27T11:00:00Z")], False),
+        ([], False),
+    ],
+    ids=["before", "after", "others", "unknown"],
+)
+def test_pods_that_are_older_than_their_secrets(
+    changes: list[tuple[str, str]], is_older: bool
+) -> None:
+    pod = _pod({}, creationTimestamp="2026-11-27T10:00:00Z")
+    found = Workloads.of([_deployment(), pod])
+    assert found.started_before(NAME, [_secret(*changes)]) is is_older
+    assert not found.started_before("another", [_secret(*changes)])
+
+
+def test_the_secrets_that_pods_read() -> None:
+    description = describe()
+    manifests = [SCOPE.manifest(each) for each in (*description.database, *description.quay)]
+    found = Workloads.of(manifests)
+    assert found.secrets_of(NAME) == {"quaylab-quay-bundle"}
+    assert found.secrets_of("quaylab-database") == {"quaylab-database"}
+    assert found.secrets_of("another") == set()

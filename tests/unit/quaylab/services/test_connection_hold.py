@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -52,9 +51,7 @@ def test_it_ends_by_itself(shell: Shell) -> None:
     shell.stub("sleep", "")
     assert shell.run(HOLD.begin).returncode == 0
     ends = (f"sleep {connection_hold.LONGEST}", DELETED, ENDED)
-    end = time.monotonic() + 10
-    while ENDED not in shell.calls and time.monotonic() < end:
-        time.sleep(0.05)
+    shell.await_call(ENDED)
     assert [call for call in shell.calls if call in ends] == [*ends]
 
 

@@ -14,15 +14,14 @@ from quaylab.model import ManagedFile
 from quaylab.secrets.credentials import Credentials
 from quaylab.services import BY_NAME, database, patroni
 from quaylab.services.base import Audience, Context
+from tests.leaks import leaked, secrets_of
 from tests.unit import clustered, states
 from tests.unit.clustered import HOSTS, ONE, THREE, TWO, workload
 from tests.unit.samples import one_host, settings
 from tests.unit.samples import workload as single
 
 CREDENTIALS = clustered.credentials()
-SECRETS = tuple(
-    value.get_secret_value() for _, value in CREDENTIALS if isinstance(value, SecretStr)
-)
+SECRETS = secrets_of(CREDENTIALS)
 
 
 def _run(given: Credentials = CREDENTIALS, **changes: Any) -> Context:
@@ -133,7 +132,7 @@ def test_no_secret_is_on_a_command_line_or_in_a_label(service: str) -> None:
     if found.volume:
         shown.append(DOCKER.create_volume(found.volume))
     for text in shown:
-        assert not [secret for secret in SECRETS if secret in text]
+        assert leaked(SECRETS, text) == []
 
 
 def test_the_key_is_in_no_file_but_its_own() -> None:

@@ -124,19 +124,22 @@ def test_its_services_are_exempt_from_the_proxy() -> None:
 
 
 def test_keys_of_a_role_are_asked_for_without_a_proxy() -> None:
-    at_aws: dict[str, Any] = {"storage": "s3", "storage_region": "eu-central-1", "storage_iam_role": True}
+    at_aws: dict[str, Any] = {"storage": "s3", "storage_region": "eu-west-1"}
+    at_aws["storage_iam_role"] = True
     node = workload("quay", http_proxy="http://proxy.example.com:3128", **at_aws)
     assert "169.254.169.254" in dict(node.container.environment)["NO_PROXY"].split(",")
 
 
 @pytest.mark.parametrize("feature", ["FEATURE_REPO_MIRROR", "FEATURE_ORG_MIRROR"])
 def test_mirroring_trusts_the_registrys_own_certificate(feature: str) -> None:
+    credentials = certified()
+
     def files(**changes: Any) -> dict[str, str]:
-        found = workload("quay", credentials=certified(), **changes).files
+        found = workload("quay", credentials=credentials, **changes).files
         return {each.path.rpartition("/")[2]: each.content for each in found}
 
     assert "lab.crt" not in files()
-    assert files(quay_config={feature: True})["lab.crt"] == certified().ca_certificate
+    assert files(quay_config={feature: True})["lab.crt"] == credentials.ca_certificate
 
 
 def test_blobs_are_stored_in_the_given_directory() -> None:

@@ -12,6 +12,7 @@ from quaylab.secrets.credentials import Credentials
 from quaylab.services import BY_NAME, SERVICES
 from quaylab.services.base import Service, Workload
 from quaylab.settings.loading import Settings
+from tests.leaks import leaked
 from tests.unit.samples import PARTS, SECRETS, certified, context, settings, workload
 
 NAME = "quay.example.com"
@@ -27,7 +28,7 @@ def _all(**changes: Any) -> list[Workload]:
 def test_command_lines_hold_no_secret(engine: str) -> None:
     for each in _all(database_engine=engine):
         line = " ".join(DOCKER.run_arguments(each.container))
-        assert not [secret for secret in SECRETS if secret in line]
+        assert leaked(SECRETS, line) == []
         assert "PRIVATE KEY" not in line
 
 

@@ -15,6 +15,7 @@ from quaylab.openshift.operator import description as operator
 from quaylab.services import quay as quay_service
 from quaylab.services import quay_config
 from tests.authority import Authority
+from tests.leaks import leaked
 from tests.unit import cluster_schemas, clusters, samples
 from tests.unit.clusters import S3, manifests, operate
 
@@ -41,7 +42,7 @@ def test_secrets_are_in_secrets_alone(variant: dict[str, Any]) -> None:
     for manifest in manifests(operate(**variant)):
         if manifest["kind"] != "Secret":
             text = json.dumps(manifest)
-            assert not [secret for secret in samples.SECRETS if secret in text]
+            assert leaked(samples.SECRETS, text) == []
             assert "PRIVATE KEY" not in text
 
 

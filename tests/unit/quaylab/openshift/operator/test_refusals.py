@@ -103,6 +103,8 @@ def test_catalogues(packages: tuple[Package, ...], line: str) -> None:
             OlmObject("ClusterServiceVersion", "quay-operator.v3.17.4", "openshift-operators"),
             "quay-operator.v3.17.4 of namespace openshift-operators looks after this one",
         ),
+        (OlmObject("QuayRegistry", "of-others"), "has the QuayRegistry of-others, which the"),
+        (OlmObject("QuayRegistry", "quaylab"), ""),
         (
             OlmObject("ClusterServiceVersion", "quay-operator.v3.17.4"),
             "has quay-operator.v3.17.4 without a Subscription",
@@ -161,6 +163,16 @@ def test_upgrades(installed: str, version: str, changes: dict[str, Any], line: s
     assert line in "".join(problems)
 
 
+def test_the_version_is_known_after_the_registry_was_taken_down() -> None:
+    note = SCOPE.manifest(verification("uid digest v3.17.4"))
+    cluster = _with(note, has_database_claim=True, has_bucket_claim=True)
+    (problem,) = _problems(cluster, quay_version="v3.18.0")
+    assert "database_backup: an upgrade from v3.17.4" in problem
+    (problem,) = _problems(cluster, quay_version="v3.15.0")
+    assert "v3.17.4 is there, and neither OLM nor Quay knows a way back" in problem
+    assert _problems(cluster, quay_version="v3.17.4") == []
+
+
 def test_data_stays_where_it_is() -> None:
     note = SCOPE.manifest(operate().note)
     moved = _problems(_with(note), **S3, database_host="db.example.com")
@@ -170,9 +182,11 @@ def test_data_stays_where_it_is() -> None:
 
 def test_a_lost_claim_of_a_registry_that_had_data() -> None:
     there = [SCOPE.manifest(each) for each in (operate().note, verification("uid digest"))]
-    (problem,) = _problems(_with(*there))
-    assert "the PersistentVolumeClaim of the operator's database is gone" in problem
-    assert _problems(_with(*there, has_database_claim=True)) == []
+    database, bucket = _problems(_with(*there))
+    assert "the PersistentVolumeClaim of the operator's database is gone" in database
+    assert "the ObjectBucketClaim of the operator's storage is gone" in bucket
+    assert _problems(_with(*there, has_database_claim=True)) == [bucket]
+    assert _problems(_with(*there, has_database_claim=True, has_bucket_claim=True)) == []
     # It was never made.
     assert _problems(_with(there[0])) == []
 

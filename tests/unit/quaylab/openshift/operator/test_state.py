@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from quaylab.openshift.objects import CONFIGURATION
 from quaylab.openshift.operator.description import APP, release
-from quaylab.openshift.operator.state import Installation, Package, RegistryState
+from quaylab.openshift.operator.state import Installation, Package, RegistryState, noted_version
 from quaylab.openshift.workloads import Workloads
 
 
@@ -103,6 +104,30 @@ def test_installations(
         assert found.reason("stable-3.18").startswith(reason)
 
 
+def test_an_install_plan_that_waits_for_approval() -> None:
+    waits = _condition("InstallPlanPending", True, "RequiresApproval")
+    found = _installation(None, waits)
+    assert found.subscription
+    found.subscription["status"]["installPlanRef"] = {"name": "install-x7"}
+    assert found.reason("stable-3.18").startswith("the install plan install-x7 waits for approval")
+    assert "kubectl patch installplan install-x7 --type=merge" in found.reason("stable-3.18")
+
+
+@pytest.mark.parametrize(
+    ("note", "version"),
+    [
+        ({"data": {"quay": "uid digest v3.17.4"}}, "v3.17.4"),
+        ({"data": {"quay": "uid digest"}}, ""),
+        ({}, ""),
+        (None, ""),
+    ],
+)
+def test_the_version_of_the_registry_that_was_verified(
+    note: dict[str, Any] | None, version: str
+) -> None:
+    assert noted_version(note) == version
+
+
 def test_the_operator_names_its_version_of_quay() -> None:
     assert _installation("Succeeded").quay_version == "v3.18.2"
     assert Installation(None, None).quay_version is None
@@ -154,6 +179,16 @@ def _registry(
 def test_a_registry_is_done(found: RegistryState, done: bool) -> None:
     """Its conditions alone would not do: they may be a minute old."""
     assert found.is_done(2, "v3.18.2") is done
+
+
+@pytest.mark.parametrize(("observed", "done"), [(None, True), (4, False), (5, True)])
+def test_a_registry_that_the_operator_has_not_looked_at(observed: int | None, done: bool) -> None:
+    """Operators before 3.17 don't say which description they have made the objects of."""
+    found = _registry(AVAILABLE, UNBLOCKED)
+    assert found.registry
+    status = {**found.registry["status"], **({"observedGeneration": observed} if observed else {})}
+    registry = {"metadata": {"generation": 5}, "status": status}
+    assert dataclasses.replace(found, registry=registry).is_done(2, "v3.18.2") is done
 
 
 def test_conditions_that_are_not_as_they_should_be() -> None:
