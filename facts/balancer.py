@@ -17,6 +17,11 @@ from quaylab.services.haproxy_config import BACKEND
 # Bits of srv_admin_state, from HAProxy's management guide.
 MAINTENANCE, DRAIN = 0x01, 0x08
 UP = 2
+# A line for each child of the master process: the image has no ps.
+WORKERS = (
+    "for each in /proc/[0-9]*/stat; do { read -r _ name _ parent _ <$each; } 2>/dev/null && "
+    'test "$name $parent" = "(haproxy) 1" && echo worker; done; :'
+)
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,13 @@ class Server:
 
 @dataclass(frozen=True)
 class BalancerState:
-    """``loaded`` is the digest of the configuration with which it runs; ``servers`` by name."""
+    """``loaded`` is the digest of the configuration with which it runs; ``servers`` by name.
+    ``workers`` are more than one while one from before a reload answers its last requests, of which
+    the present one knows nothing."""
 
     loaded: str
     servers: Mapping[str, Server]
+    workers: int = 1
 
 
 def statistics(output: list[str]) -> list[dict[str, str]]:
@@ -65,7 +73,7 @@ class Balancer(FactBase[BalancerState | None]):
     def command(self, container: str) -> str:
         questions = ("show info", f"show servers state {BACKEND}", f"show stat {BACKEND} 4 -1")
         script = "; ".join(f"{ask(question)}; echo" for question in questions)
-        return host_engine().output_of(container, script)
+        return host_engine().output_of(container, f"{script}; {WORKERS}")
 
     @staticmethod
     def default() -> BalancerState | None:
@@ -92,6 +100,7 @@ class Balancer(FactBase[BalancerState | None]):
                     )
                     for _, _, _, name, _, up, admin, *_ in states
                 },
+                max(1, output.count("worker")),
             )
         except (IndexError, KeyError, TypeError, ValueError) as error:
             raise FactProcessError(f"HAProxy's answer can't be read: {error}") from error

@@ -10,7 +10,7 @@ from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
 from facts.engines import host_engine
-from quaylab.services.etcd import ETCDCTL
+from quaylab.services.etcd import ETCDCTL, ETCDCTL_OF_ALL
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,25 @@ class EtcdMember:
     def handle(self) -> str:
         """By what it can be named: its name, or its address while it has none."""
         return self.name or self.address
+
+
+class AnsweringEtcd(FactBase[tuple[str, ...]]):
+    """The addresses of the members that answer, and know a majority.
+
+    + container: the container of one of them
+    """
+
+    def command(self, container: str) -> StringCommand:
+        # It fails if one does not answer.
+        asking = f"{ETCDCTL_OF_ALL} --command-timeout=5s endpoint health 2>/dev/null || :"
+        return StringCommand(host_engine().output_of(container, asking))
+
+    @staticmethod
+    def default() -> tuple[str, ...]:
+        return ()
+
+    def process(self, output: list[str]) -> tuple[str, ...]:
+        return tuple(line.split()[0] for line in output if " is healthy: " in line)
 
 
 class Etcd(FactBase[tuple[EtcdMember, ...] | None]):

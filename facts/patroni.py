@@ -6,7 +6,7 @@ import inspect
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pyinfra.api import StringCommand
@@ -17,7 +17,7 @@ from facts.engines import host_engine
 from quaylab.scripts import patroni_report
 from quaylab.services.patroni_config import TAG
 
-# Also Patroni's maximum_lag_on_failover.
+# What more a member lacks, it would have to get before it leads.
 MIB = 1024**2
 # Patroni's words for them: with one that is named, and with any of several (quorum).
 SYNCHRONOUS = ("sync_standby", "quorum_standby")
@@ -26,11 +26,12 @@ SYNCHRONOUS = ("sync_standby", "quorum_standby")
 @dataclass(frozen=True)
 class Member:
     """A member as the cluster knows it. ``role`` and ``state`` are Patroni's words; ``lag`` is in
-    bytes, None if it is unknown."""
+    bytes, None if it is unknown; ``address`` is where the others reach it."""
 
     role: str
     state: str
     lag: int | None
+    address: str = field(default="", compare=False)
 
     @property
     def leads(self) -> bool:
@@ -75,6 +76,16 @@ class PatroniState:
     loaded: str
     members: Mapping[str, Member]
     settings: Mapping[str, Any]
+
+    def among(self, addresses: Mapping[str, str]) -> PatroniState:
+        """Return the same of the members with these names or addresses alone. A machine that was
+        forgotten, and is switched on again, registers itself anew."""
+        known = {
+            name: each
+            for name, each in self.members.items()
+            if name in addresses or each.address in addresses.values()
+        }
+        return replace(self, members=known)
 
     @property
     def own(self) -> Member | None:
@@ -123,7 +134,9 @@ class Patroni(FactBase[PatroniState | None]):
             report: dict[str, Any] = json.loads(text)
             own = report["patroni"]
             members = {
-                each["name"]: Member(each["role"], each["state"], _lag(each.get("lag")))
+                each["name"]: Member(
+                    each["role"], each["state"], _lag(each.get("lag")), str(each.get("host", ""))
+                )
                 for each in report["cluster"]["members"]
             }
             return PatroniState(

@@ -276,8 +276,8 @@ rhsm_unregister = False
 restore = None
 
 # --- Forgetting a lost database host ---
-# With tasks/forget_member.py: the host, which has left the inventory; or its address, if its etcd
-# has never started.
+# With tasks/forget_member.py: the host, which has left the inventory; or its address, which is all
+# that etcd knows of one that has never started there.
 forget = None
 
 # --- Removing what a former engine has kept ---

@@ -11,9 +11,10 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.connectors.local import LocalConnector
 
 from facts.engines import host_engine
+from operations.runtime import host_locks
 from operations.runtime.commands import complain, connector_arguments, refusals
 from operations.runtime.waiting import wait
-from operations.services import cephadm, nodes, patroni, virtual_address
+from operations.services import cephadm, etcd, nodes, patroni, virtual_address
 from quaylab.plan import Plan
 from quaylab.problems import refuse
 from quaylab.services.ceph import runs_cephadm
@@ -32,7 +33,7 @@ TIMEOUT = 900
 def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
     """Reboot a machine: first another one holds the address and leads the database, and the
     balancers leave its nodes out; at the end its services are healthy and its nodes get requests
-    again. Ceph has all copies before and after.
+    again. The database and etcd go on without it, and Ceph has all copies before and after.
 
     + plan: the run's plan
     """
@@ -40,6 +41,9 @@ def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
     has_cephadm = runs_cephadm(plan.topology, host.name)
     if has_cephadm:
         yield FunctionCommand(cephadm.await_clean, (plan,), {})
+    if host.name in plan.topology.members:
+        yield FunctionCommand(etcd.keep_majority, (plan,), {})
+        yield FunctionCommand(patroni.keep_others, (plan,), {})
     if host.name in plan.topology.balancers:
         yield FunctionCommand(virtual_address.fail_over, (plan,), {})
     if host.name in plan.topology.members:
@@ -91,9 +95,12 @@ def _reboot(state: State, host: Host) -> bool:
         host.disconnect()
         return False
 
-    return wait(is_back, TIMEOUT, pause=1) or complain(
-        host, f"{host.name} does not come back within {TIMEOUT} s; look at its console"
-    )
+    if not wait(is_back, TIMEOUT, pause=1):
+        return complain(
+            host, f"{host.name} does not come back within {TIMEOUT} s; look at its console"
+        )
+    problem = host_locks.take_again(host)
+    return problem is None or complain(host, problem)
 
 
 def _boot(host: Host) -> str | None:

@@ -18,7 +18,7 @@ from facts.router import Router
 from operations.hosts import reach
 from operations.runtime.commands import fact_of, fail
 from operations.runtime.phases import postpone
-from operations.services import balancers, patroni
+from operations.services import balancers, members, patroni
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
 from quaylab.model import container_name
@@ -45,6 +45,10 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
         },
         **{f"Balancer, {name}": partial(_balancer, name) for name in plan.topology.balancers},
         **{f"Member, {name}": partial(_member, name) for name in plan.topology.members},
+        **{
+            f"Member, {name}": partial(_unknown_member, remedy)
+            for name, remedy in members.unknown(plan).items()
+        },
         **{
             f"{title}, {name}": partial(_tcp_proxy, service, name)
             for service, title in {ROUTER: "Router", ingress.NAME: "Ingress"}.items()
@@ -123,6 +127,10 @@ def _member(name: str, plan: Plan) -> str:
     if found.own is None or not (found.own.leads or found.own.follows):
         raise RegistryError(f"neither leads nor follows: {found.own or 'unknown to the others'}")
     return str(found.own)
+
+
+def _unknown_member(remedy: str, plan: Plan) -> str:
+    raise RegistryError(remedy)
 
 
 def _tcp_proxy(service: str, name: str, plan: Plan) -> str:

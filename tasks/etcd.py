@@ -19,6 +19,8 @@ if host.name in members:
 
     files.present(name="Write etcd's files", files=member.files)
 
+    etcd.unfinished_removed(name="Remove etcd's data that is no member's", plan=plan)
+
     etcd.started(name="Start etcd where it does not run", plan=plan)
 
 # One after the other: a majority has to stay.

@@ -23,6 +23,8 @@ from quaylab.problems import Refusal, refuse
 
 # The open connections and processes that hold the locks. They must not be garbage-collected.
 _connections: list[object] = []
+# The identity with which this run has locked hosts, by their names.
+_identities: dict[str, str] = {}
 
 
 def take(hosts: Iterable[Host], identity: str, command: str) -> dict[str, Iterator[str]]:
@@ -57,6 +59,14 @@ def take(hosts: Iterable[Host], identity: str, command: str) -> dict[str, Iterat
     return following
 
 
+def take_again(host: Host) -> str | None:
+    """Lock a host that this run had locked before it was rebooted; return why it can't be."""
+    if identity := _identities.get(host.name):
+        found = _attempt(host, identity, ":")
+        return found.problems[0] if isinstance(found, Refusal) else None
+    return None
+
+
 def _attempt(host: Host, identity: str, command: str) -> Iterator[str] | Refusal:
     """Take a host's lock; return a refusal, which gevent would print as an exception."""
     try:
@@ -67,6 +77,7 @@ def _attempt(host: Host, identity: str, command: str) -> Iterator[str] | Refusal
 
 def _take(host: Host, identity: str, command: str) -> Iterator[str]:
     """Take a host's lock, and return the lines that follow; none if it has no lock."""
+    _identities[host.name] = identity
     lines = _lock(host, identity, command)
     # sudo may need a password, which pyinfra asks for at a terminal. Otherwise the host's report,
     # which is read next, says why no command can be run.

@@ -26,7 +26,9 @@ from operations.runtime.purpose import Purpose
 from operations.services import (
     balancers,
     database,
+    etcd,
     external_services,
+    members,
     move_blobs,
     nodes,
     patroni,
@@ -86,6 +88,8 @@ def make_plan(
     gevent.joinall(facts, raise_error=True)
     gevent.joinall(early, timeout=PATIENCE)
     gevent.killall(early)
+    members.refuse_unknown(plan)
+    etcd.refuse_lost_majority(plan)
     (move_blobs if moves else containers).announce_interruptions(plan)
     return plan
 
@@ -122,7 +126,7 @@ def _observe(plan: Plan, name: str) -> None:
             questions.append(
                 question(Succeeds, container=each.container.name, command=each.password_refused)
             )
-    for operations in (balancers, database, nodes, patroni, quay):
+    for operations in (balancers, database, etcd, nodes, patroni, quay):
         more_questions, more_paths = operations.questions(plan, name)
         questions += more_questions
         paths += more_paths

@@ -4,22 +4,47 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Generator, Iterator
+from functools import partial
 
-from pyinfra import host, inventory
+from pyinfra import host, inventory, logger
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
+from pyinfra.context import ctx_host
 
 from facts.containers import Engine
 from facts.engines import engine_of, host_engine
-from facts.etcd import Etcd, EtcdMember
+from facts.etcd import AnsweringEtcd, Etcd, EtcdMember
 from operations.engines import containers
 from operations.runtime.commands import complain, fact_of, fail, inventory_arguments, refusals
-from operations.runtime.observation import ask
+from operations.runtime.observation import Question, ask, question
+from operations.runtime.waiting import wait
 from quaylab.plan import Plan
 from quaylab.problems import refuse
-from quaylab.services import etcd
+from quaylab.services import etcd, patroni
 from quaylab.services.base import member_name
-from quaylab.services.etcd import CONTAINER, ETCDCTL
+from quaylab.services.etcd import CONTAINER, ETCDCTL, JOINS
+
+# For 5 s after a member has joined, etcd takes no other one, with this reason.
+UNHEALTHY, SETTLING = "unhealthy cluster", 15
+# Seconds in which the others have to be well before a machine is rebooted.
+PATIENCE = 60
+
+
+@operation()
+def unfinished_removed(plan: Plan) -> Generator[StringCommand]:
+    """Remove the container and the data of a member that has never joined the others: what its
+    first start has made without them is of another cluster.
+
+    + plan: the run's plan
+    """
+    if not _has_never_joined(plan):
+        host.noop("etcd's data is a member's")
+        return
+    engine = ask(Engine)
+    if CONTAINER in engine.containers:
+        yield StringCommand(host_engine().remove(CONTAINER))
+    if CONTAINER in engine.volumes:
+        yield StringCommand(host_engine().remove_volume(CONTAINER))
 
 
 @operation()
@@ -31,6 +56,9 @@ def started(plan: Plan) -> Generator[StringCommand]:
     if _joins(plan):
         host.noop("it joins the others")
         return
+    if not any(_has_data(plan, name) for name in plan.topology.members):
+        # They found a cluster; a former one, to which this host was announced, is gone.
+        yield StringCommand(f"rm -f {JOINS}")
     yield from containers.started._inner(
         workloads=[plan.workload(etcd.NAME, host.name)], timeout=plan.settings.health_timeout
     )
@@ -38,12 +66,16 @@ def started(plan: Plan) -> Generator[StringCommand]:
 
 @operation()
 def as_specified(plan: Plan) -> Generator[PyinfraCommand]:
-    """Bring this host's member to its specification; a new one first becomes a member.
+    """Bring this host's member to its specification; a new one first becomes a member, and one
+    with another address than before first tells it.
 
     + plan: the run's plan
     """
     if _joins(plan):
         yield FunctionCommand(_announce, (plan,), {})
+        yield StringCommand(f"touch {JOINS}")
+    elif _is_listed_elsewhere(plan):
+        yield FunctionCommand(_tell_address, (plan,), {})
     yield from containers.running._inner(
         workload=plan.workload(etcd.NAME, host.name), timeout=plan.settings.health_timeout
     )
@@ -53,13 +85,15 @@ def as_specified(plan: Plan) -> Generator[PyinfraCommand]:
 def forgotten(member: str) -> Generator[StringCommand]:
     """Have etcd forget a member that is lost for good.
 
-    + member: its name, or the address of one that has never started
+    + member: its name, or its address: one that has never started has no name
     """
     members = ask(Etcd, container=CONTAINER)
     if members is None:
         yield fail("forget: etcd does not answer; a majority of its members has to run")
         return
-    known = {each.handle: each for each in members}
+    known = {
+        member_name(handle): each for each in members for handle in (each.address, each.handle)
+    }
     if member not in known:
         named = sorted(each.name for each in members if each.name)
         unnamed = "".join(
@@ -70,6 +104,7 @@ def forgotten(member: str) -> Generator[StringCommand]:
         )
         yield fail(f"forget: {member} is no member; members are {', '.join(named)}{unnamed}")
         return
+    logger.warning(f"{member}: erase it before it is switched on again; else it joins the others")
     yield StringCommand(
         host_engine().execute(CONTAINER, f"{ETCDCTL} member remove {known[member].id}")
     )
@@ -105,13 +140,94 @@ def answering(plan: Plan) -> str:
     return str(found)
 
 
+def refuse_lost_majority(plan: Plan) -> None:
+    """Refuse to start members without data beside some that are no majority: these would refuse
+    them for ever.
+
+    Raises:
+        Refusal: of a cluster that was whole, no majority is left, and hosts have no data.
+    """
+    connected = [name for name in plan.topology.members if name in plan.machines]
+    holding = [name for name in connected if _has_data(plan, name)]
+    empty = [name for name in connected if name not in holding and not _is_running(plan, name)]
+    if not (empty and holding and _was_whole(plan)):
+        return
+    # One that does not run may be started, and make a majority.
+    if all(_is_running(plan, name) for name in holding) and not _first_answer(plan):
+        refuse(
+            [
+                f"etcd: {', '.join(holding)} with its data are no majority, and "
+                f"{', '.join(empty)} have none; bring the machines back that have it, or follow "
+                "docs/high-availability.md#when-etcds-data-is-gone"
+            ]
+        )
+
+
+def keep_majority(state: State, host: Host, plan: Plan) -> bool:
+    """Complain unless a majority of the members answers without this host's."""
+    members = plan.topology.members
+    others = {etcd.client_url(plan.context, name) for name in members if name != host.name}
+    asked = [host, *(inventory.get_host(name) for name in members if name in plan.machines)]
+
+    def answering() -> set[str]:
+        answers = (fact_of(each, AnsweringEtcd, container=CONTAINER) for each in asked)
+        return others.intersection(next(filter(None, answers), ()))
+
+    found = wait(answering, PATIENCE, until=lambda urls: len(urls) > len(members) // 2)
+    return len(found) > len(members) // 2 or complain(
+        host,
+        f"{host.name} stays on: without it {len(found)} of {len(members)} members of etcd answer, "
+        "which is no majority; repair the others first",
+    )
+
+
+def unknown_members(plan: Plan) -> list[str]:
+    """Return the members, by what names them, that are in no group."""
+    names, addresses = plan.topology.member_addresses, plan.topology.member_addresses.values()
+    return [
+        each.handle
+        for each in _first_answer(plan)
+        if each.name not in names and each.address not in addresses
+    ]
+
+
+def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
+    """Return what a run without changes asks a member."""
+    if host not in plan.topology.members or CONTAINER not in plan.machines[host].state.containers:
+        return [], []
+    return [question(Etcd, container=CONTAINER)], []
+
+
 def _joins(plan: Plan) -> bool:
-    """Whether this host has no data of etcd's, while others form a majority without it."""
-    if _has_data(plan, host.name) or containers.is_running(
-        ask(Engine), plan.workload(etcd.NAME, host.name).container
-    ):
-        return False
-    return any(members for _, members in _answers(plan))
+    """Whether this host has no data of a member, while others form a majority without it."""
+    wanted = plan.workload(etcd.NAME, host.name).container
+    if _has_data(plan, host.name) or containers.is_running(ask(Engine), wanted):
+        return _has_never_joined(plan)
+    return bool(_first_answer(plan))
+
+
+def _has_never_joined(plan: Plan) -> bool:
+    """Whether others form a majority without this host, and still wait for its first start."""
+    url = etcd.peer_url(plan.context, host.name)
+    return not ask(Etcd, container=CONTAINER) and any(
+        each.peer_url == url and not each.name for each in _first_answer(plan)
+    )
+
+
+def _is_listed_elsewhere(plan: Plan) -> bool:
+    """Whether this host's member is known at another address, because a setting has changed."""
+    own = _own(ask(Etcd, container=CONTAINER) or _first_answer(plan), host)
+    return own is not None and own.peer_url != etcd.peer_url(plan.context, host.name)
+
+
+def _own(members: tuple[EtcdMember, ...], host: Host) -> EtcdMember | None:
+    """Return a host's member; None if it has not started yet."""
+    return next((each for each in members if each.name == member_name(host.name)), None)
+
+
+def _first_answer(plan: Plan) -> tuple[EtcdMember, ...]:
+    """Return the members that a majority knows; none if there is no majority."""
+    return next((members for _, members in _answers(plan) if members), ())
 
 
 def _answers(plan: Plan) -> Iterator[tuple[Host, tuple[EtcdMember, ...] | None]]:
@@ -119,7 +235,9 @@ def _answers(plan: Plan) -> Iterator[tuple[Host, tuple[EtcdMember, ...] | None]]
     for name in plan.topology.members:
         if _has_data(plan, name):
             other = inventory.get_host(name)
-            yield other, fact_of(other, Etcd, container=CONTAINER)
+            with ctx_host.use(other):
+                found: tuple[EtcdMember, ...] | None = ask(Etcd, container=CONTAINER)
+            yield other, found
 
 
 def _has_data(plan: Plan, name: str) -> bool:
@@ -129,37 +247,67 @@ def _has_data(plan: Plan, name: str) -> bool:
     )
 
 
+def _is_running(plan: Plan, name: str) -> bool:
+    """Whether a connected host's etcd ran when the run began."""
+    wanted = plan.workload(etcd.NAME, name).container
+    return containers.is_running(plan.machines[name].state, wanted)
+
+
+def _was_whole(plan: Plan) -> bool:
+    """Whether a cluster has been complete once: its database starts only after all of etcd."""
+    machines = [plan.machines[name] for name in plan.topology.members if name in plan.machines]
+    found = (machine.state.containers.get(patroni.CONTAINER) for machine in machines)
+    volumes = [each.name for machine in machines for each in machine.volumes]
+    return volumes.count(patroni.CONTAINER) > 1 or any(
+        each and each.command == patroni.COMMAND for each in found
+    )
+
+
 def _announce(state: State, host: Host, plan: Plan) -> bool:
-    """Tell the others of this host's member, in the place of one of it that has lost its data."""
+    """Tell the others of this host's member, in the place of one of it that has lost its data,
+    which may have had another address."""
     url, name = etcd.peer_url(plan.context, host.name), member_name(host.name)
     for other, found in _answers(plan):
         if found is None:
             continue
-        former = next((each for each in found if each.peer_url == url), None)
-        if former and not former.name:
-            return True  # a killed run has announced it
-        commands = [f"{ETCDCTL} member remove {former.id}"] if former else []
-        words = shlex.join(["member", "add", name, f"--peer-urls={url}"])
-        commands.append(f"{ETCDCTL} {words}")
-        for command in commands:
-            done, output = other.run_shell_command(
-                StringCommand(engine_of(other).execute(CONTAINER, command)),
-                **inventory_arguments(other),
-            )
-            if not done:
-                return complain(host, _refusal(plan, found, output.output))
-        return True
+        former = [each for each in found if each.peer_url == url or each.name == name]
+        # By a killed run. One that has data may have voted, and gets a new identity.
+        is_announced = any(not each.name for each in former) and not _has_data(plan, host.name)
+        gone = [each for each in former if each.name or not is_announced]
+        changes: list[tuple[str, ...]] = [("remove", each.id) for each in gone]
+        if not is_announced:
+            changes.append(("add", name, f"--peer-urls={url}"))
+        reason = next(filter(None, (_refusal(other, change) for change in changes)), None)
+        if reason is None:
+            return True
+        remedies = (
+            f"; {left} is a member still, and in no group: have it forgotten first, by "
+            f"tasks/forget_member.py --data forget={left}"
+            for left in unknown_members(plan)
+        )
+        return complain(host, f"etcd takes no new member: {reason}{next(remedies, '')}")
     return complain(host, "no member of etcd answers; a majority of its members has to run")
 
 
-def _refusal(plan: Plan, found: tuple[EtcdMember, ...], output: str) -> str:
-    last = (output.splitlines() or ["no answer"])[-1]
-    wanted = {handle for each in plan.topology.member_addresses.items() for handle in each}
-    left = [each.handle for each in found if each.handle not in wanted]
-    remedy = (
-        f"; {left[0]} is a member still, and in no group: have it forgotten first, by "
-        f"tasks/forget_member.py --data forget={left[0]}"
-        if left
-        else ""
+def _tell_address(state: State, host: Host, plan: Plan) -> bool:
+    """Tell the others the address that this host's member is about to have: those that know only
+    former ones of a majority find each other no more."""
+    url = etcd.peer_url(plan.context, host.name)
+    for other, found in _answers(plan):
+        if own := _own(found or (), host):
+            reason = _refusal(other, ("update", own.id, f"--peer-urls={url}"))
+            return reason is None or complain(host, f"etcd takes no other address: {reason}")
+    return complain(host, "no member of etcd answers; a majority of its members has to run")
+
+
+def _refusal(other: Host, change: tuple[str, ...]) -> str | None:
+    """Have another host's etcd change its list of members; return why it refuses."""
+    command = engine_of(other).execute(CONTAINER, f"{ETCDCTL} {shlex.join(['member', *change])}")
+    arguments = inventory_arguments(other)
+    done, output = wait(
+        partial(other.run_shell_command, StringCommand(command), **arguments),
+        SETTLING,
+        until=lambda answer: answer[0] or UNHEALTHY not in answer[1].output,
+        pause=1,
     )
-    return f"etcd takes no new member: {last}{remedy}"
+    return None if done else (output.output.splitlines() or ["no answer"])[-1]

@@ -8,10 +8,12 @@ from pyinfra import host
 from pyinfra.api import StringCommand, operation
 
 from facts.keepalived import Keepalived, KeepalivedState
+from operations.hosts.files import present as written
 from operations.runtime.commands import apt_install, fail
 from operations.runtime.observation import ask
 from operations.services import balancers
 from quaylab.hosts.machine import Machine
+from quaylab.model import ManagedFile
 from quaylab.plan import Plan
 from quaylab.services.keepalived import (
     CONFIGURATION,
@@ -22,6 +24,8 @@ from quaylab.services.keepalived import (
     UNIT_FILE,
     files,
 )
+
+TEST = f"keepalived --config-test --use-file={CONFIGURATION} >/dev/null"
 
 
 @operation()
@@ -44,17 +48,34 @@ def installed(machine: Machine) -> Generator[StringCommand]:
 
 
 @operation()
+def introduced(plan: Plan) -> Generator[StringCommand]:
+    """Have keepalived, where it runs, know all balancers before it starts on another one: one of
+    which the holder does not know would hold the address too. Another `virtual_router_id` is loaded
+    on all at once for the same reason; then the address is away for some seconds.
+
+    + plan: the run's plan
+    """
+    wanted, found = _configuration(plan), ask(Keepalived)
+    if not found.active or found.loaded == wanted.sha256:
+        host.noop("no other configuration is to be loaded")
+        return
+    yield from written._inner(files=[wanted])
+    yield StringCommand(TEST)
+    yield StringCommand(f"systemctl reload {UNIT}")
+
+
+@operation()
 def running(plan: Plan) -> Generator[StringCommand]:
     """Run keepalived with its present configuration. To load it anew moves no address.
 
     + plan: the run's plan
     """
-    (wanted,) = (file for file in files(plan.context, host.name) if file.path == CONFIGURATION)
     found: KeepalivedState = ask(Keepalived)
-    if found.active and found.enabled and not found.outdated and found.loaded == wanted.sha256:
+    is_present = found.loaded == _configuration(plan).sha256
+    if found.active and found.enabled and not found.outdated and is_present:
         host.noop("keepalived runs with its present configuration")
         return
-    yield StringCommand(f"keepalived --config-test --use-file={CONFIGURATION} >/dev/null")
+    yield StringCommand(TEST)
     if not found.active or found.outdated:
         yield StringCommand(
             f"systemctl daemon-reload && systemctl enable --quiet {UNIT} && "
@@ -103,3 +124,8 @@ def absent() -> Generator[StringCommand]:
         f"systemctl disable --now --quiet {UNIT} && rm -f {UNIT_FILE} {LOADED} {PENDING} && "
         f"rm -rf {DIRECTORY} && systemctl daemon-reload"
     )
+
+
+def _configuration(plan: Plan) -> ManagedFile:
+    (found,) = (file for file in files(plan.context, host.name) if file.path == CONFIGURATION)
+    return found

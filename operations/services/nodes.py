@@ -215,7 +215,8 @@ def _serves(state: BalancerState, name: str) -> bool:
 
 
 def _is_idle(state: BalancerState, name: str) -> bool:
-    return name not in state.servers or state.servers[name].sessions == 0
+    is_idle = name not in state.servers or state.servers[name].sessions == 0
+    return is_idle and state.workers <= 1
 
 
 def _noted(host: Host, node: Node) -> list[str]:

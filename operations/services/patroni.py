@@ -126,8 +126,9 @@ def synchronous(plan: Plan) -> Generator[FunctionCommand]:
     found = _ask_own()
     if _is_to_start(found):
         return
-    if found and found.leader and found.successor:
-        host.noop(f"{found.leader} leads, {found.successor} is synchronous")
+    known = found.among(plan.topology.member_addresses) if found else None
+    if known and known.leader and known.successor:
+        host.noop(f"{known.leader} leads, {known.successor} is synchronous")
         return
     yield FunctionCommand(await_successor, (plan,), {})
 
@@ -168,6 +169,20 @@ def leader_last(plan: Plan, names: Iterable[str]) -> tuple[str, ...]:
     """Return hosts in an order for what interrupts them: the one that leads the database last."""
     last = leader(plan) if plan.topology.members else None
     return tuple(sorted(names, key=lambda name: name == last))
+
+
+def first_answer(plan: Plan) -> PatroniState | None:
+    """Return what the first connected member that answers tells; None if none does."""
+    connected = (name for name in plan.topology.members if name in plan.machines)
+    return next(filter(None, (state_of(plan, name) for name in connected)), None)
+
+
+def unknown_members(plan: Plan, found: PatroniState | None) -> list[str]:
+    """Return the names of the members in an answer that are in no group."""
+    if found is None:
+        return []
+    known = found.among(plan.topology.member_addresses).members
+    return [name for name in found.members if name not in known]
 
 
 def state_of(plan: Plan, name: str) -> PatroniState | None:
@@ -218,7 +233,7 @@ def _is_to_start(found: PatroniState | None) -> bool:
 
 
 def _now(host: Host) -> PatroniState | None:
-    found: PatroniState | None = host.get_fact(Patroni, container=CONTAINER)
+    found: PatroniState | None = fact_of(host, Patroni, container=CONTAINER)
     return found
 
 
@@ -230,10 +245,10 @@ def _wait(host: Host, check: Callable[[PatroniState], bool], seconds: int) -> Pa
 
 def hand_over(state: State, host: Host, plan: Plan) -> bool:
     """Have another member lead if this one does; clients' new connections wait meanwhile."""
-    found = _now(host)
+    found, known = _now(host), plan.topology.member_addresses
     if found is None or not found.leads:
         return True
-    if _wait(host, lambda at: at.successor is not None, SWITCHOVER) is None:
+    if _wait(host, lambda at: at.among(known).successor is not None, SWITCHOVER) is None:
         return complain(
             host,
             f"{host.name} leads the database, and no other member can take over: "
@@ -249,7 +264,7 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
         if not _await_loaded(state, host, wanted):
             return False
     # All that Patroni counts on have to answer; it counts on a lost one for 20 s.
-    _wait(host, lambda at: at.can_switch_over, SWITCHOVER)
+    _wait(host, lambda at: at.among(known).can_switch_over, SWITCHOVER)
     with new_connections_held(plan):
         # Not to a member that is named: that one would lead even if this machine were lost
         # meanwhile, and another one had more.
@@ -259,9 +274,40 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
             lambda at: at != found.name,
             "no other member takes over",
         )
-        if leader:
-            _await_routers(plan, leader)
-        return leader is not None
+        if leader is None:
+            return False
+        if leader in unknown_members(plan, _now(host)):
+            return complain(
+                host,
+                f"{leader} leads the database now, and is in no group, so no router leads there; "
+                f"switch it off, or remove {CONTAINER} there",
+            )
+        _await_routers(plan, leader)
+        return True
+
+
+def keep_others(state: State, host: Host, plan: Plan) -> bool:
+    """Complain unless the database has a leader and a member that copies it without this host."""
+    members = plan.topology.members
+    asked = [host, *(inventory.get_host(name) for name in members if name in plan.machines)]
+
+    def answer() -> PatroniState | None:
+        return next(filter(None, map(_now, asked)), None)
+
+    def is_enough(found: PatroniState | None) -> bool:
+        if found is None:
+            return False
+        known = found.among(plan.topology.member_addresses).members
+        others = [each for name, each in known.items() if name != member_name(host.name)]
+        # If this one leads, one of two that follow takes over.
+        return found.leader in known and sum(each.leads or each.follows for each in others) > 1
+
+    found = wait(answer, SWITCHOVER, until=is_enough)
+    return is_enough(found) or complain(
+        host,
+        f"{host.name} stays on: without it the database has no leader with a second member: "
+        f"{_members(found)}; repair the others first",
+    )
 
 
 def _await_routers(plan: Plan, leader: str) -> None:
@@ -298,7 +344,12 @@ def _publishes_wanted_ports(host: Host, plan: Plan) -> bool:
 
 def _take_over(state: State, host: Host, plan: Plan) -> bool:
     """Have this host's member lead."""
-    found = _wait(host, lambda at: at.successor is not None and at.leader is not None, SWITCHOVER)
+    known = plan.topology.member_addresses
+    found = _wait(
+        host,
+        lambda at: at.among(known).successor is not None and at.leader is not None,
+        SWITCHOVER,
+    )
     if found is None:
         return complain(host, f"{host.name} can't lead: {_members(_now(host))}; repair these first")
     if found.leads:
@@ -374,7 +425,8 @@ def _await_loaded(state: State, host: Host, wanted: str) -> bool:
 
 def await_successor(state: State, host: Host, plan: Plan) -> bool:
     seconds = plan.settings.health_timeout
-    if _wait(host, lambda at: bool(at.leader and at.successor), seconds):
+    known = plan.topology.member_addresses
+    if _wait(host, lambda at: bool(at.among(known).leader and at.among(known).successor), seconds):
         return True
     return complain(
         host,

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from quaylab.images import Image, derived_image, packaged_image, with_bases
 from quaylab.model import (
+    LOOPBACK,
     Container,
     ManagedFile,
     Mount,
@@ -38,8 +39,17 @@ if TYPE_CHECKING:
 
 NAME = "etcd"
 CONTAINER = container_name(NAME)
-# etcdctl in a member's container, with its certificate.
-ETCDCTL = f"{etcd_config.VARIABLES}; etcdctl"
+# etcdctl in a member's container, with its certificate. It asks all members of the list.
+ETCDCTL_OF_ALL = f"{etcd_config.VARIABLES}; etcdctl"
+# The same for that member alone, inside the container as its health check does: the list's ports
+# may be those that a run is about to publish.
+ETCDCTL = (
+    f"{etcd_config.VARIABLES}; "
+    f"ETCDCTL_ENDPOINTS={etcd_config.url(LOOPBACK, etcd_config.CLIENT_PORT)} "
+    "ETCDCTL_INSECURE_SKIP_TLS_VERIFY=true etcdctl"
+)
+# etcd_config.JOINS on the host.
+JOINS = f"{ETC}/{NAME}/{etcd_config.JOINS}"
 # The version that Debian 13 packages.
 DEBIAN_VERSION = "3.5"
 
@@ -124,6 +134,11 @@ def image(settings: Settings) -> Image:
 def peer_url(context: Context, host: str) -> str:
     """Return the address at which other members reach a host's member."""
     return etcd_config.url(context.topology.addresses[host], context.settings.etcd_peer_port)
+
+
+def client_url(context: Context, host: str) -> str:
+    """Return the address at which Patroni and etcdctl reach a host's member."""
+    return etcd_config.url(context.topology.addresses[host], context.settings.etcd_port)
 
 
 def _environment(context: Context, host: str) -> ManagedFile:

@@ -15,6 +15,9 @@ UID = 2379
 DATA = "/var/lib/quaylab-etcd"
 # The file of the members' addresses, beside the environment file.
 MEMBERS = "members"
+# The file beside them that tells run-etcd never to found a cluster: a run has announced the member
+# to the others. It is empty and in no digest, as it counts only while the member has no data.
+JOINS = "joins"
 # Reads the variables of both files.
 VARIABLES = f"set -a; . {ETC}/environment; . {ETC}/{MEMBERS}"
 # Succeeds only while a majority of the members agrees. It asks the member itself inside its

@@ -68,6 +68,10 @@ def dynamic_settings() -> Configuration:
         "synchronous_mode_strict": True,
         # Without a majority of etcd the leader goes on while it reaches every other member.
         "failsafe_mode": True,
+        # No limit (1 TiB): a quorum has every acknowledged write, so whoever may lead has them too.
+        # With Patroni's 1 MiB nobody leads if the leader is lost while it writes fast: what was
+        # known of its log is some seconds old.
+        "maximum_lag_on_failover": 1024**4,
         # Another member takes over at once if PostgreSQL dies; Patroni would wait for 300 seconds.
         "primary_start_timeout": 0,
         "postgresql": {
@@ -77,6 +81,9 @@ def dynamic_settings() -> Configuration:
                 "max_connections": MAX_CONNECTIONS,
                 # pg_rewind needs them or checksums, and an adopted volume has no checksums.
                 "wal_log_hints": "on",
+                # A member that runs and copies nothing would fill the leader's disk, and with it
+                # stop all writes. Hosts have 10 GB at least.
+                "max_slot_wal_keep_size": "8GB",
             },
         },
     }

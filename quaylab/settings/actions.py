@@ -23,7 +23,7 @@ class Forgetting(Section):
 
     forget: InventoryName | None = Field(
         description="With tasks/forget_member.py: the host, which has left the inventory; or its "
-        "address, if its etcd has never started"
+        "address, which is all that etcd knows of one that has never started there"
     )
 
 

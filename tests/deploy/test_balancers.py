@@ -83,8 +83,9 @@ def balancers(tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 def test_one_balancer_after_the_other(balancers: Result) -> None:
     """pyinfra executes an operation on all of its hosts at once, so there is one for each host."""
-    wait, *others = balancers.operations[1:]
+    wait, introduce, *others = balancers.operations[1:]
     assert wait == "Wait until Quay's nodes run"
+    assert introduce == "Tell keepalived of all balancers"
     assert others == [name for name in BALANCERS for _ in LB]
 
 
@@ -155,6 +156,18 @@ def test_each_balancer_listens_by_itself_and_shares_an_address(
     assert "--name=quaylab-balancer --network=host" in run
     assert any("apt-get install" in each and " keepalived " in each for each in commands)
     assert any("systemctl restart quaylab-keepalived" in each for each in commands)
+
+
+def test_a_holder_knows_a_new_balancer_before_that_one_starts(project: Project) -> None:
+    """Else both would hold the address."""
+    hosts = _hosts()
+    _, holder = hosts["balancer"][0]
+    holder["fake_responses"]["command -v keepalived"] = "installed\npresent\nactive\nenabled"
+    result = project.run("-y", "-vv", project.inventory(**hosts), "tasks/balancer.py", *OPTIONS)
+    assert result.code == 0, result.output
+    reload, start = (f"systemctl {how} quaylab-keepalived" for how in ("reload", "restart"))
+    assert 0 < result.output.index(reload) < result.output.index(start)
+    assert [name for name in LB if any(reload in each for each in result.commands(name))] == ["lb1"]
 
 
 def test_hosts_know_the_registry_at_the_virtual_address(first: Result) -> None:

@@ -30,6 +30,8 @@ STORE, STORE_ADDRESS = "store", "192.168.254.60"
 TASKS = ("engine", "images", "etcd", "database", "redis", "router", "quay", "balancer")
 SERVERS = ("etcd", "database", "redis", "router")
 OPTIONS = (f"--data=server_hostname={HOSTNAME}",)
+# What etcdctl says of the members while all are well.
+WELL = "\n".join(f"https://{each}:2379 is healthy: took = 9ms" for each in HOSTS.values())
 # The superuser is made over SSH or on @local only, so a first run on fake hosts ends here.
 END = "Create the superuser"
 DATABASE = {"character_set": "UTF8", "role_superuser": False, "extensions": {"pg_trgm": "1.6"}}
@@ -74,7 +76,7 @@ def _patroni(made: Plan, name: str, leader: str) -> str:
         for each, role in roles.items()
     ]
     loaded = patroni.wanted_digest(made.context, f"@fake/{name}")
-    own = {"name": member_name(f"@fake/{name}"), "version": "4.0.7", "scope": "quaylab"}
+    own = {"name": member_name(f"@fake/{name}"), "version": "4.0.9", "scope": "quaylab"}
     found = {
         "patroni": {"patroni": own, "tags": {patroni_config.TAG: loaded}},
         "cluster": {"members": members},
@@ -107,6 +109,7 @@ def _inventory(
                 # One command that asks many facts: each is asked by itself instead.
                 "quaylab-fact": "",
                 "member list": (etcd or {}).get(name, ""),
+                "endpoint health": WELL,
                 "HTTPSConnection": _patroni(made, name, leader) if leader else "",
                 "flock --shared": (dumps or {}).get(name, ""),
                 "pg_available_extensions": json.dumps(DATABASE),
@@ -361,9 +364,34 @@ def test_a_host_without_data_joins_the_others(project: Project, listed: tuple[st
         assert not [each for each in result.commands(name) if "quaylab-etcd" in each]
 
 
+def test_no_host_without_data_is_started_beside_one_that_is_no_majority(project: Project) -> None:
+    made = _made(project)
+    inventory = _inventory(project, made, {ONE: _running(made, ONE)})
+    result = project.run(
+        "-y", "-vv", inventory, _deploy_file(project, ("engine", "etcd")), *OPTIONS
+    )
+    assert result.code == 1
+    assert "etcd: @fake/one with its data are no majority, and @fake/two, @fake/three have" in (
+        result.output
+    )
+    assert "Traceback" not in result.output
+    assert {name: result.commands(name) for name in HOSTS} == {name: [] for name in HOSTS}
+
+
 # --- a member that is lost for good ---
 
 GONE = "_fake_gone"
+
+
+def test_a_member_in_no_group_is_refused_before_anything_is_changed(project: Project) -> None:
+    result = _third(project, *ALL[:2], GONE)
+    assert result.code == 1
+    assert (
+        f"database: {GONE} is a member and in no group; have it forgotten, by "
+        f"tasks/forget_member.py --data forget={GONE}"
+    ) in result.output
+    assert "Traceback" not in result.output
+    assert {name: result.commands(name) for name in HOSTS} == {name: [] for name in HOSTS}
 
 
 def _forget(project: Project, etcd: Mapping[str, str], *options: str) -> Result:

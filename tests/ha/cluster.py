@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from facts.patroni import Patroni, PatroniState
-from quaylab.services.etcd import ETCDCTL
+from quaylab.services.etcd import ETCDCTL_OF_ALL
 from quaylab.services.patroni_config import CONFIGURATION
 from tests.machine.machines import Machine, wait_until
 
@@ -32,7 +32,9 @@ def answer(machine: Machine, command: str) -> list[str]:
 
 def etcdctl(machine: Machine, command: str) -> list[list[str]]:
     """Return the cells of etcdctl's answer, which asks all members."""
-    script = inside(machine, f"bash -c {shlex.quote(f'{ETCDCTL} {command}')}", container=ETCD)
+    script = inside(
+        machine, f"bash -c {shlex.quote(f'{ETCDCTL_OF_ALL} {command}')}", container=ETCD
+    )
     return [line.split(", ") for line in machine.run(script).stdout.splitlines()]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from quaylab.services.patroni_config import changes, dynamic_settings
-from tests.ha.cluster import CONTROL, DATABASE, Cluster, etcdctl, inside
+from tests.ha.cluster import CONTROL, DATABASE, ETCD, Cluster, etcdctl, inside
 from tests.ha.conftest import Growth
 from tests.ha.faults import (
     GAP,
@@ -236,6 +236,9 @@ def test_a_member_that_never_started_is_forgotten_by_its_address(
     network = cluster.leader.address.rpartition(".")[0]
     address = f"{network}.240"
     etcdctl(cluster.leader, f"member add four --peer-urls=https://{address}:2380")
+    early = deployed.run()
+    assert f"database: {address} is a member and in no group; have it forgotten" in early.output
+    assert early.returncode
     refused = deployed.run("tasks/forget_member.py", "--data", "forget=four")
     assert f"the one at {address} has never started" in refused.output
     assert refused.returncode
@@ -243,6 +246,41 @@ def test_a_member_that_never_started_is_forgotten_by_its_address(
     members = etcdctl(cluster.leader, "member list")
     assert len(members) == len(cluster.machines)
     assert not [url for _, _, _, url, *_ in members if address in url]
+    assert deployed.run().changed() == []
+
+
+@pytest.mark.long
+def test_etcds_port_changes_while_it_runs(
+    deployed: Deployment, cluster: Cluster, load: Load
+) -> None:
+    """Each member is told of the others' new address before they have it, and back again."""
+    with load.running() as counts:
+        for options, port in ((("--data", "etcd_peer_port=12380"), 12380), ((), 2380)):
+            deployed.run("deploy.py", *options).check()
+            cluster.await_whole()
+            members = etcdctl(cluster.leader, "member list")
+            assert all(url.endswith(f":{port}") for _, _, _, url, *_ in members)
+    _assert_nothing_lost(counts, load, GAP)
+    assert deployed.run().changed() == []
+
+
+@pytest.mark.long
+def test_a_first_start_without_the_others_joins_them_in_the_next_run(
+    deployed: Deployment, cluster: Cluster
+) -> None:
+    """What it has made alone is of no cluster: here as an older version left it."""
+    lost = next(
+        each for each in cluster.machines if each not in (cluster.leader, cluster.etcd_leader)
+    )
+    (row,) = (each for each in etcdctl(cluster.leader, "member list") if each[2] == lost.name)
+    # It keeps its data, and is announced anew.
+    lost.run(engines.stop(lost.engine, ETCD))
+    etcdctl(cluster.leader, f"member remove {row[0]}")
+    time.sleep(10)
+    etcdctl(cluster.leader, f"member add {lost.name} --peer-urls={row[3]}")
+    changed = {name.partition(" | ")[2] for name, _ in deployed.run().changed()}
+    assert "Remove etcd's data that is no member's" in changed
+    cluster.await_whole()
     assert deployed.run().changed() == []
 
 

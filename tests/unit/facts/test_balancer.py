@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
-from facts.balancer import Balancer, BalancerState, Server
+from facts.balancer import WORKERS, Balancer, BalancerState, Server
 from quaylab.services import balancer
 from tests.unit.shell import Shell
 
@@ -142,6 +142,21 @@ def test_one_command_asks_all(shell: Shell) -> None:
     assert balancer.ASK not in command
     assert Balancer().process(shell.lines(command)) == _process(RECORDED)
     assert shell.calls[0].startswith(f"docker exec {CONTAINER} sh -c ")
+
+
+def test_workers_from_before_a_reload_are_counted(shell: Shell, tmp_path: Path) -> None:
+    for pid, stat in {
+        1: "1 (haproxy) S 0 1",
+        7: "7 (haproxy) S 1 1",
+        8: "8 (haproxy) S 1 1",
+        9: "9 (sh) S 0 9",
+    }.items():
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "stat").write_text(f"{stat}\n")
+    (tmp_path / "10").mkdir()  # it has just ended
+    found = shell.lines(WORKERS.replace("/proc", str(tmp_path)))
+    assert found == ["worker", "worker"]
+    assert _process([*RECORDED, *found]).workers == 2
 
 
 def _quoted_twice(question: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pyinfra.api.exceptions import FactProcessError
 
-from facts.etcd import Etcd, EtcdMember
+from facts.etcd import AnsweringEtcd, Etcd, EtcdMember
 from tests.unit.shell import Shell
 
 CONTAINER = "quaylab-etcd"
@@ -48,3 +48,28 @@ def test_without_a_majority_there_is_no_answer(shell: Shell) -> None:
 def test_without_an_engine_there_is_no_answer(shell: Shell) -> None:
     shell.stub("docker", "exit 127")
     assert shell.lines(Etcd().command(CONTAINER)) == []
+
+
+# --- who answers ---
+
+# etcdctl 3.5.16; what it says of those that don't answer is on stderr.
+WELL = "https://198.18.0.2:2379 is healthy: successfully committed proposal: took = 9.2ms"
+ILL = "https://198.18.0.3:2379 is unhealthy: failed to commit proposal: context deadline exceeded"
+
+
+def test_members_that_answer(shell: Shell) -> None:
+    """etcdctl fails if one of them does not."""
+    shell.stub("etcdctl", f"echo '{WELL}'; echo '{ILL}' >&2; exit 1")
+    # What comes after `docker exec CONTAINER sh -c`, without the variables' files.
+    shell.stub("docker", 'sh -c "${5##*members; }"')
+    fact = AnsweringEtcd()
+    assert fact.process(shell.lines(fact.command(CONTAINER))) == ("https://198.18.0.2:2379",)
+    assert fact.default() == ()
+
+
+def test_no_member_is_asked_for_ever(shell: Shell) -> None:
+    shell.stub("docker", "exit 1")
+    assert shell.lines(AnsweringEtcd().command(CONTAINER)) == []
+    (call,) = (each for each in shell.calls if each.startswith("docker"))
+    assert "ETCDCTL_ENDPOINTS" not in call, "it asks all members"
+    assert "etcdctl --command-timeout=5s endpoint health" in call

@@ -57,6 +57,21 @@ def test_members_with_their_roles() -> None:
     assert not found.leads
 
 
+@pytest.mark.parametrize(
+    ("addresses", "names"),
+    [
+        ({"one": "", "three": ""}, ["one", "three"]),
+        ({"one": "", "former": "198.18.0.3"}, ["one", "two"]),
+    ],
+    ids=["by name", "by address"],
+)
+def test_who_was_forgotten_and_registers_itself_again_can_be_left_out(
+    addresses: dict[str, str], names: list[str]
+) -> None:
+    found = _process(RECORDED).among(addresses)
+    assert sorted(found.members) == names
+
+
 def test_the_clusters_settings_are_compared_with_the_wanted_ones() -> None:
     """The recorded cluster is older than these settings."""
     wanted = patroni_config.dynamic_settings()
@@ -64,6 +79,8 @@ def test_the_clusters_settings_are_compared_with_the_wanted_ones() -> None:
     assert patroni_config.changes(wanted, found) == {
         "failsafe_mode": True,
         "loop_wait": 3,
+        "maximum_lag_on_failover": 1024**4,
+        "postgresql": {"parameters": {"max_slot_wal_keep_size": "8GB"}},
         "synchronous_mode": "quorum",
     }
 

@@ -17,9 +17,10 @@ from pyinfra.connectors.util import CommandOutput, OutputLine
 
 from facts.patroni import Member, Patroni, PatroniState
 from operations import reboot
-from operations.runtime import waiting
+from operations.runtime import host_locks, waiting
 from operations.services import patroni
 from quaylab.plan import Plan
+from quaylab.problems import refuse
 from quaylab.secrets.credentials import Store
 from tests.unit import balanced, clustered, fronted
 from tests.unit.clustered import HOSTS, ONE, THREE, TWO
@@ -197,15 +198,16 @@ def test_the_machine_on_which_pyinfra_runs_is_refused_before_any_is_rebooted(sit
 def test_a_machine_hands_over_before_and_serves_after_its_reboot(site: Site, name: str) -> None:
     """Whether it leads is known only when it is its turn."""
     steps = _steps(site, name)
-    assert steps[:4] == ["fail_over", "hand_over", "withdraw", "_reboot"]
-    assert sorted(steps[4:-3]) == sorted(f"wait {part}" for part in PARTS)
+    assert steps[:2] == ["keep_majority", "keep_others"]
+    assert steps[2:6] == ["fail_over", "hand_over", "withdraw", "_reboot"]
+    assert sorted(steps[6:-3]) == sorted(f"wait {part}" for part in PARTS)
     assert steps[-3:] == ["await_member", "await_successor", "put_back"]
 
 
 def test_a_machine_with_several_nodes_withdraws_all_of_them(store: Store, use: Any) -> None:
     site = use(clustered.made(store, clustered.inventory(quay_instances=2)))
     steps = _steps(site, ONE)
-    assert steps[1:5] == ["hand_over", "withdraw", "withdraw", "_reboot"]
+    assert steps[3:7] == ["hand_over", "withdraw", "withdraw", "_reboot"]
     assert steps[-2:] == ["put_back", "put_back"]
 
 
@@ -241,6 +243,22 @@ def test_a_machine_that_comes_back(site: Site) -> None:
     assert site.hosts[TWO].connected
     assert site.events[0] == "reboot"
     assert site.events[-1] == "answers, boot 2"
+
+
+@pytest.mark.parametrize("problems", [[], ["another run works on it"]], ids=["free", "held"])
+def test_a_machine_that_comes_back_is_locked_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch, problems: list[str]
+) -> None:
+    """Its lock was in /run."""
+
+    def take(host: Any, identity: str, command: str) -> None:
+        assert (host.boot, host.name, identity) == (2, TWO, "this run")
+        refuse(problems)
+
+    monkeypatch.setattr(host_locks, "_take", take)
+    monkeypatch.setattr(host_locks, "_identities", {TWO: "this run"})
+    assert site.reboot(TWO) is not bool(problems)
+    assert site.hosts[TWO].messages == problems
 
 
 def test_a_machine_that_answers_before_it_went_down_is_not_taken_for_rebooted(site: Site) -> None:

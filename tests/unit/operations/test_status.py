@@ -175,6 +175,15 @@ def test_a_member_that_neither_leads_nor_follows(
     assert site.broken == f"Member, {TWO}"
 
 
+def test_a_member_in_no_group(site: Site) -> None:
+    """A machine that was replaced is on again."""
+    site.know({**MEMBERS, "gone.example.com": Member("replica", "streaming", 0)})
+    assert site.lines()["Member, gone.example.com"] == (
+        "a member and in no group; switch it off, or remove quaylab-database and quaylab-etcd there"
+    )
+    assert site.broken == "Member, gone.example.com"
+
+
 def test_a_router_that_does_not_answer(site: Site) -> None:
     site.hosts[TWO].facts[Router] = None
     answer = "HAProxy does not answer; ./lab up brings it back"

@@ -14,19 +14,22 @@ from pyinfra.api.facts import FactBase
 from pyinfra.connectors.util import CommandOutput, OutputLine
 
 from facts.containers import Engine
-from facts.etcd import Etcd, EtcdMember
+from facts.etcd import AnsweringEtcd, Etcd, EtcdMember
+from operations.runtime import waiting
 from operations.services import etcd
 from quaylab.engines import DOCKER
 from quaylab.engines.state import NOTHING, FoundVolume
 from quaylab.plan import Plan
+from quaylab.problems import Refusal
 from quaylab.secrets.credentials import Store
+from quaylab.services.base import member_name
 from tests.unit import clustered
 from tests.unit.clustered import ADDRESSES, HOSTS, ONE, THREE, TWO
 from tests.unit.fake_host import FakeHost, text
 from tests.unit.states import engine, state
 
 CONTAINER = "quaylab-etcd"
-CHANGE = re.compile(r"etcdctl member (remove|add) (\S+?)(?: --peer-urls=([^\s']+))?'?$")
+CHANGE = re.compile(r"etcdctl member (remove|add|update) (\S+?)(?: --peer-urls=([^\s']+))?'?$")
 OLD = EtcdMember("01d", "old.example.com", "https://192.168.254.99:2380")
 NEVER = EtcdMember("0e4", "", "https://192.168.254.98:2380")
 UNHEALTHY = "Error: etcdserver: unhealthy cluster"
@@ -47,8 +50,10 @@ class EtcdHost(FakeHost):
     def get_fact(self, fact: type[FactBase[Any]], *values: Any, **arguments: Any) -> Any:
         if fact is Engine:
             return self.site.engines[self.name]
-        assert fact is Etcd
+        assert fact in (Etcd, AnsweringEtcd)
         assert arguments == {"container": CONTAINER}
+        if fact is AnsweringEtcd:
+            return () if self.silent else self.site.well()
         if self.silent or not self.site.has_majority:
             return None
         return tuple(self.site.members)
@@ -62,11 +67,16 @@ class EtcdHost(FakeHost):
         self.site.events.append(
             " ".join(each for each in (f"{self.name}:", how, what, url) if each)
         )
-        if how in self.site.refused:
+        if how in self.site.refused and self.site.slept < self.site.refuses:
             lines = ["{warning}", self.site.refused[how]]
             return False, CommandOutput([OutputLine("stderr", each) for each in lines])
         if how == "remove":
             self.site.members = [each for each in self.site.members if each.id != what]
+        elif how == "update":
+            self.site.members = [
+                dataclasses.replace(each, peer_url=url) if each.id == what else each
+                for each in self.site.members
+            ]
         else:
             self.site.members.append(EtcdMember("new", "", url))
         return True, CommandOutput([])
@@ -80,8 +90,11 @@ class Site:
             EtcdMember(f"id{at}", name, _url(name)) for at, name in enumerate(HOSTS[:3])
         ]
         self.has_majority = True
-        # Why a change of the members is refused, by "add" or "remove".
+        # Why a change of the members is refused, by "add", "remove" or "update", and for how long.
         self.refused: dict[str, str] = {}
+        self.refuses = 1000.0
+        self.well_after = 0.0
+        self.slept = 0.0
         self.events: list[str] = []
         self.engines = {
             name: engine(plan.workload("etcd", name).container, (CONTAINER,))
@@ -90,6 +103,14 @@ class Site:
         self.volumes = {name: (FoundVolume(CONTAINER, {}),) for name in plan.machines}
         self.plan = self.begun(plan)
         self.hosts = {name: EtcdHost(self, name) for name in plan.machines}
+
+    def well(self) -> tuple[str, ...]:
+        """Return the addresses of the members that answer."""
+        return tuple(
+            f"https://{ADDRESSES[name]}:2379"
+            for name, host in self.hosts.items()
+            if not host.silent and self.slept >= self.well_after
+        )
 
     def begun(self, plan: Plan) -> Plan:
         """Return the plan of a run that found the hosts as they are."""
@@ -134,7 +155,14 @@ class Site:
                 continue
             assert isinstance(command, StringCommand)
             line = text(command).replace(DOCKER.run_words, "docker run")
-            known = ("volume create", "docker rm", "docker run", "docker start", "restarts()")
+            known = (
+                "volume create",
+                "volume rm",
+                "docker rm",
+                "docker run",
+                "docker start",
+                "restarts()",
+            )
             words.append(next((each for each in known if each in line), line))
         return words
 
@@ -158,11 +186,18 @@ def site(store: Store, monkeypatch: pytest.MonkeyPatch) -> Site:
     site = Site(clustered.made(store))
     monkeypatch.setattr(etcd, "inventory", SimpleNamespace(get_host=site.hosts.__getitem__))
     monkeypatch.setattr(etcd, "inventory_arguments", lambda host: {})
+
+    def sleep(seconds: float) -> None:
+        site.slept += seconds
+
+    clock = SimpleNamespace(monotonic=lambda: site.slept, sleep=sleep)
+    monkeypatch.setattr(waiting, "time", clock)
     return site
 
 
 NEW_NETWORK = DOCKER.create_network
 STARTED = [NEW_NETWORK, "volume create", "docker rm", "docker run", "restarts()"]
+JOINING, FOUNDING = "touch /etc/quaylab/etcd/joins", "rm -f /etc/quaylab/etcd/joins"
 
 # --- members that don't run ---
 
@@ -176,7 +211,8 @@ def test_members_that_run_are_not_started(site: Site) -> None:
 def test_all_members_of_a_new_cluster_are_started_at_once(site: Site) -> None:
     for name in HOSTS[:3]:
         site.renew(name)
-    assert [site.commands(name, etcd.started) for name in HOSTS[:3]] == [STARTED] * 3
+    found = [site.commands(name, etcd.started) for name in HOSTS[:3]]
+    assert found == [[FOUNDING, *STARTED]] * 3
 
 
 def test_a_stopped_member_is_started_with_the_others(site: Site) -> None:
@@ -214,7 +250,7 @@ def test_a_host_without_data_is_announced_before_it_starts(
     site: Site, lose: Any, name: str
 ) -> None:
     lose(site, name)
-    assert site.commands(name) == ["_announce", *STARTED]
+    assert site.commands(name) == ["_announce", JOINING, *STARTED]
 
 
 def test_an_empty_volume_is_no_data(site: Site) -> None:
@@ -341,10 +377,205 @@ def test_a_refusal_without_a_former_member(site: Site, former: tuple[EtcdMember,
 
 def test_a_member_that_cannot_be_removed_is_not_added(site: Site) -> None:
     site.lose(TWO)
-    site.refused = {"remove": UNHEALTHY}
+    site.refused = {"remove": "Error: etcdserver: no"}
     assert not site.announce(TWO)
     assert site.events == [f"{ONE}: remove id1"]
-    assert site.complaint == f"etcd takes no new member: {UNHEALTHY}"
+    assert site.complaint == "etcd takes no new member: Error: etcdserver: no"
+
+
+def test_etcd_that_has_just_taken_another_member_is_asked_again(site: Site) -> None:
+    site.renew(TWO)
+    site.refused, site.refuses = {"add": UNHEALTHY}, 5
+    assert site.announce(TWO)
+    assert {*site.events} == {f"{ONE}: add {TWO} {_url(TWO)}"}
+    assert 5 <= site.slept < 7
+
+
+def test_etcd_that_stays_unhealthy_is_not_asked_for_ever(site: Site) -> None:
+    site.renew(TWO)
+    site.refused = {"add": UNHEALTHY}
+    assert not site.announce(TWO)
+    assert 15 <= site.slept < 17
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_host_with_another_address_takes_the_place_of_its_name(
+    site: Site, announced: bool
+) -> None:
+    """As a new machine with the lost one's name."""
+    site.renew(TWO)
+    site.members.append(EtcdMember("01d", TWO, "https://192.168.254.99:2380"))
+    added = [f"{ONE}: add {TWO} {_url(TWO)}"]
+    if announced:
+        site.members.append(EtcdMember("new", "", _url(TWO)))
+        added = []
+    assert site.announce(TWO)
+    assert site.events == [f"{ONE}: remove 01d", *added]
+
+
+# --- a first start that did not reach the others ---
+
+
+def _unjoined(site: Site, name: str) -> None:
+    """Have a host be announced, and have data that is no member's."""
+    site.members = [each for each in site.members if each.name != name]
+    site.members.append(EtcdMember("0e4", "", _url(name)))
+    site.hosts[name].silent = True
+
+
+def test_what_it_has_made_alone_is_removed_before_it_joins_anew(site: Site) -> None:
+    """It may have voted by its former identity, so it gets another one."""
+    _unjoined(site, TWO)
+    assert site.commands(TWO, etcd.unfinished_removed) == ["docker rm", "volume rm"]
+    assert site.commands(TWO, etcd.started) == []
+    assert site.commands(TWO)[:2] == ["_announce", JOINING]
+    assert site.announce(TWO)
+    assert site.events == [f"{ONE}: remove 0e4", f"{ONE}: add {TWO} {_url(TWO)}"]
+
+
+@pytest.mark.parametrize("what", ["it answers", "it has a name", "no majority"])
+def test_the_data_of_a_member_is_never_removed(site: Site, what: str) -> None:
+    if what != "it has a name":
+        _unjoined(site, TWO)
+    site.hosts[TWO].silent = what != "it answers"
+    site.has_majority = what != "no majority"
+    assert site.commands(TWO, etcd.unfinished_removed) == []
+    assert site.noop(TWO) == "etcd's data is a member's"
+
+
+# --- another address ---
+
+
+def _at_another_address(site: Site, name: str) -> None:
+    site.members = [
+        dataclasses.replace(each, peer_url="https://192.168.254.99:2480")
+        if each.name == name
+        else each
+        for each in site.members
+    ]
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_new_address_is_told_before_the_container_has_it(site: Site, silent: bool) -> None:
+    """Else the others would look for it at the former one, and with the second member nobody would
+    be a majority any more."""
+    _at_another_address(site, ONE)
+    site.change(ONE, digest="other")
+    site.hosts[ONE].silent = silent
+    assert site.commands(ONE) == ["_tell_address", "docker rm", "docker run", "restarts()"]
+    command, *_ = site.hosts[ONE].operate(etcd.as_specified, plan=site.plan)
+    assert site.hosts[ONE].call(command)
+    assert site.events == [f"{TWO if silent else ONE}: update id0 {_url(ONE)}"]
+    assert site.members[0].peer_url == _url(ONE)
+
+
+def test_a_member_is_not_moved_without_the_others(site: Site) -> None:
+    _at_another_address(site, ONE)
+    command, *_ = site.hosts[ONE].operate(etcd.as_specified, plan=site.plan)
+    site.refused = {"update": "Error: etcdserver: no"}
+    assert not site.hosts[ONE].call(command)
+    assert site.complaint == "etcd takes no other address: Error: etcdserver: no"
+    site.has_majority = False
+    assert not site.hosts[ONE].call(command)
+    assert site.hosts[ONE].messages[1].startswith("no member of etcd answers; a majority of its")
+
+
+# --- a majority that is lost ---
+
+
+def _lose_majority(site: Site) -> None:
+    """Have two hosts lose etcd's data alone; the third one's member does not answer."""
+    for name in (TWO, THREE):
+        site.lose(name)
+        site.volumes[name] = (FoundVolume("quaylab-database", {}),)
+    site.has_majority = False
+    site.plan = site.begun(site.plan)
+
+
+def test_members_are_not_started_beside_one_that_takes_no_other(site: Site) -> None:
+    _lose_majority(site)
+    with pytest.raises(Refusal) as refused:
+        etcd.refuse_lost_majority(site.plan)
+    assert refused.value.problems == (
+        f"etcd: {ONE} with its data are no majority, and {TWO}, {THREE} have none; bring the "
+        "machines back that have it, or follow "
+        "docs/high-availability.md#when-etcds-data-is-gone",
+    )
+
+
+def test_neither_are_new_machines_in_the_place_of_two(site: Site) -> None:
+    """Patroni has run on the third one, so the cluster was complete."""
+    _lose_majority(site)
+    for name in (TWO, THREE):
+        site.lose(name)
+    etcd.refuse_lost_majority(site.plan)  # as after a first run that was killed
+    member = site.plan.workload("database", ONE).container
+    containers = {**site.engines[ONE].containers, member.name: state(member)}
+    site.engines[ONE] = dataclasses.replace(site.engines[ONE], containers=containers)
+    site.plan = site.begun(site.plan)
+    with pytest.raises(Refusal):
+        etcd.refuse_lost_majority(site.plan)
+
+
+@pytest.mark.parametrize("what", ["answers", "stopped", "all have data", "all lost"])
+def test_a_majority_that_is_there_or_may_come_back(site: Site, what: str) -> None:
+    _lose_majority(site)
+    if what == "answers":
+        site.has_majority = True
+    if what == "stopped":
+        site.change(ONE, state="exited")
+    for name in HOSTS[:3] if what.startswith("all") else ():
+        site.volumes[name] = (FoundVolume(CONTAINER, {}, empty=what == "all lost"),)
+    site.plan = site.begun(site.plan)
+    etcd.refuse_lost_majority(site.plan)
+
+
+# --- reboots ---
+
+
+def _may_reboot(site: Site, name: str) -> bool:
+    return site.hosts[name].call(FunctionCommand(etcd.keep_majority, (site.plan,), {}))
+
+
+def test_a_machine_may_reboot_while_the_others_are_a_majority(site: Site) -> None:
+    """Also one whose own member does not run, and one whose others take no part in the run."""
+    site.well_after = 20
+    assert _may_reboot(site, TWO)
+    assert 20 <= site.slept < 22
+    site.hosts[TWO].silent = True
+    assert _may_reboot(site, TWO)
+    for name in (ONE, THREE):
+        site.leave_out(name)
+    site.hosts[TWO].silent = False
+    assert _may_reboot(site, TWO)
+
+
+def test_a_machine_without_which_nobody_is_a_majority_stays_on(site: Site) -> None:
+    site.hosts[ONE].silent = True
+    assert not _may_reboot(site, TWO)
+    assert site.complaint == (
+        f"{TWO} stays on: without it 1 of 3 members of etcd answer, which is no majority; repair "
+        "the others first"
+    )
+
+
+# --- members in no group ---
+
+
+def test_members_in_no_group_are_known_by_name_or_address(site: Site) -> None:
+    assert etcd.unknown_members(site.plan) == []
+    site.members += [OLD, NEVER]
+    assert etcd.unknown_members(site.plan) == [OLD.name, "192.168.254.98"]
+
+
+def test_a_host_with_another_name_is_still_known_by_its_address(site: Site) -> None:
+    site.members[1] = dataclasses.replace(site.members[1], name="former.example.com")
+    assert etcd.unknown_members(site.plan) == []
+
+
+def test_without_a_majority_nobody_is_unknown(site: Site) -> None:
+    site.has_majority = False
+    assert etcd.unknown_members(site.plan) == []
 
 
 # --- forgetting ---
@@ -354,9 +585,10 @@ def _forgotten(site: Site, member: str) -> list[str]:
     return site.hosts[ONE].shell(etcd.forgotten, member=member)
 
 
-def test_a_member_is_forgotten(site: Site) -> None:
+def test_a_member_is_forgotten(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     site.members.append(OLD)
     (command,) = _forgotten(site, OLD.name)
+    assert f"{OLD.name}: erase it before it is switched on again" in caplog.text
     assert command.startswith(f"docker exec {CONTAINER} sh -c ")
     assert command.endswith("etcdctl member remove 01d'")
 
@@ -378,11 +610,17 @@ def test_one_that_never_started_is_forgotten_by_its_address(site: Site) -> None:
     assert command.endswith("etcdctl member remove 0e4'")
 
 
-def test_one_that_has_started_is_not_forgotten_by_its_address(site: Site) -> None:
-    """It has a name, which says more."""
-    site.members.append(OLD)
+def test_one_that_has_started_is_forgotten_by_its_address_as_well(site: Site) -> None:
+    """A new machine may have its name."""
+    site.members.append(dataclasses.replace(OLD, name=TWO))
     (command,) = _forgotten(site, "192.168.254.99")
-    assert f"members are {OLD.name}, {ONE}, {THREE}, {TWO}'" in command
+    assert command.endswith("etcdctl member remove 01d'")
+
+
+def test_an_address_of_ip_version_6_is_one_as_well(site: Site) -> None:
+    site.members.append(dataclasses.replace(NEVER, peer_url="https://[fd00::22]:2380"))
+    (command,) = _forgotten(site, member_name("fd00::22"))
+    assert command.endswith("etcdctl member remove 0e4'")
 
 
 def test_without_a_majority_nobody_is_forgotten(site: Site) -> None:

@@ -64,11 +64,13 @@ def test_selinux_lets_it_ask_haproxy(shell: Shell) -> None:
 # --- running ---
 
 
-def _running(lab: Plan, **changes: Any) -> tuple[list[str], FakeHost]:
+def _running(
+    lab: Plan, operation: Any = keepalived.running, **changes: Any
+) -> tuple[list[str], FakeHost]:
     configuration, *_ = files(lab.context, LB1)
     state = KeepalivedState(True, True, False, True, True, False, configuration.sha256)
     host = _host(dataclasses.replace(state, **changes))
-    return host.shell(keepalived.running, plan=lab), host
+    return host.shell(operation, plan=lab), host
 
 
 def test_it_is_left_alone_if_it_runs_with_its_configuration(lab: Plan) -> None:
@@ -101,6 +103,18 @@ def test_a_reload_moves_no_address(lab: Plan, changes: dict[str, Any]) -> None:
     test, reload = _running(lab, **changes)[0]
     assert test == TEST
     assert reload == f"systemctl enable --quiet {UNIT} && systemctl reload {UNIT}"
+
+
+def test_where_it_runs_it_knows_all_balancers_before_another_one_starts(lab: Plan) -> None:
+    write, test, reload = _running(lab, keepalived.introduced, loaded="other")[0]
+    assert f"mv -fT {CONFIGURATION}.new {CONFIGURATION}" in write
+    assert "quaylab-keepalived.service" not in write, "another unit would be a restart"
+    assert (test, reload) == (TEST, f"systemctl reload {UNIT}")
+
+
+@pytest.mark.parametrize("changes", [{}, {"active": False, "loaded": ""}], ids=["present", "new"])
+def test_where_it_does_not_run_it_is_not_told(lab: Plan, changes: dict[str, Any]) -> None:
+    assert _running(lab, keepalived.introduced, **changes)[0] == []
 
 
 def test_without_a_virtual_address_its_unit_is_removed() -> None:

@@ -52,8 +52,9 @@ class BalancerHost(FakeHost):
         self.servers: dict[str, Server] | None = servers
         self.events = events
         self.refuses = False
-        # How many of its requests a drained node ends in each look at it.
+        # How many of its requests a drained node ends in each look at it, and HAProxy of workers.
         self.ends = 1
+        self.workers = 1
 
     def get_fact(self, fact: type[FactBase[Any]], *values: Any, **arguments: Any) -> Any:
         assert fact is Balancer
@@ -63,7 +64,8 @@ class BalancerHost(FakeHost):
         for name, server in self.servers.items():
             left = max(0, server.sessions - self.ends) if server.drained else server.sessions
             self.servers[name] = dataclasses.replace(server, sessions=left)
-        return BalancerState(self.loaded, dict(self.servers))
+        self.workers = max(1, self.workers - self.ends)
+        return BalancerState(self.loaded, dict(self.servers), self.workers)
 
     def run_shell_command(self, command: object, **arguments: Any) -> tuple[bool, CommandOutput]:
         found = SET.search(text(command))
@@ -454,6 +456,14 @@ def test_a_balancer_that_sends_it_nothing_is_not_asked(
     site.balancers[LB1].servers = servers
     assert site.withdraw(QUAY1)
     assert site.events == [f"{QUAY1}: note {LB2}", f"{LB2}: drain {QUAY1}"]
+
+
+def test_requests_from_before_a_reload_are_waited_for(site: Site) -> None:
+    """HAProxy's present process does not know them."""
+    site.balancers[LB1].workers = 10
+    assert site.withdraw(QUAY1)
+    assert site.balancers[LB1].workers == 1
+    assert site.warnings == []
 
 
 def test_requests_that_do_not_end_are_cut(site: Site) -> None:

@@ -40,6 +40,8 @@ from tests.unit.states import engine, state
 CONTAINER = "quaylab-database"
 LEADER = Member("leader", "running", None)
 SYNCHRONOUS = Member("sync_standby", "streaming", 0)
+# A machine that was replaced and is on again.
+GONE = "gone.example.com"
 BEHIND = Member("quorum_standby", "streaming", 64 * 1024**2)
 REPLICA = Member("replica", "streaming", 0)
 STARTING = Member("replica", "starting", None)
@@ -412,6 +414,30 @@ def test_a_switchover_for_which_patronictl_does_not_wait_to_its_end(site: Site) 
     assert site.call(ONE, patroni.hand_over)
 
 
+def test_a_member_in_no_group_is_no_successor(site: Site) -> None:
+    """No router knows it."""
+    site.members = {ONE: LEADER, TWO: REPLICA, THREE: STARTING, GONE: SYNCHRONOUS}
+    assert not site.call(ONE, patroni.hand_over)
+    assert "no other member can take over" in site.complaint
+    assert site.events == []
+
+
+def test_a_member_in_no_group_that_takes_over_is_a_failure(site: Site) -> None:
+    site.members = {ONE: LEADER, GONE: SYNCHRONOUS, TWO: SYNCHRONOUS, THREE: REPLICA}
+    assert not site.call(ONE, patroni.hand_over)
+    assert site.leader == GONE
+    assert site.complaint == (
+        f"{GONE} leads the database now, and is in no group, so no router leads there; switch it "
+        f"off, or remove {CONTAINER} there"
+    )
+
+
+def test_a_voter_in_no_group_is_not_waited_for(site: Site) -> None:
+    site.members = {ONE: LEADER, TWO: SYNCHRONOUS, THREE: REPLICA, GONE: BEHIND}
+    assert site.call(ONE, patroni.hand_over)
+    assert site.slept < 1
+
+
 def test_the_leader_loads_its_files_before_it_hands_over(site: Site) -> None:
     """patronictl shows it the password in its present file."""
     site.hosts[ONE].loaded = "older"
@@ -608,11 +634,45 @@ def test_a_member_without_etcd_loads_where_it_is(site: Site) -> None:
     assert _steps(site.commands(TWO, patroni.loaded)) == ["HUP", "_await_loaded"]
 
 
+# --- reboots ---
+
+
+@pytest.mark.parametrize("name", HOSTS[:3])
+def test_a_machine_may_reboot_while_the_others_lead_and_follow(site: Site, name: str) -> None:
+    """Also if its own Patroni does not answer."""
+    assert site.call(name, patroni.keep_others)
+    site.silent = {name}
+    assert site.call(name, patroni.keep_others)
+    assert site.slept == 0
+
+
+@pytest.mark.parametrize(
+    ("members", "name"),
+    [
+        ({ONE: LEADER, TWO: SYNCHRONOUS, THREE: STARTING}, ONE),
+        ({ONE: LEADER, TWO: SYNCHRONOUS, THREE: STARTING}, TWO),
+        ({ONE: LEADER, TWO: SYNCHRONOUS, GONE: REPLICA}, TWO),
+        ({ONE: SYNCHRONOUS, TWO: SYNCHRONOUS, THREE: SYNCHRONOUS}, TWO),
+        ({GONE: LEADER, ONE: SYNCHRONOUS, TWO: SYNCHRONOUS, THREE: SYNCHRONOUS}, TWO),
+    ],
+    ids=["it leads", "it follows", "another in no group", "no leader", "a leader in no group"],
+)
+def test_a_machine_without_which_writes_would_wait_stays_on(
+    site: Site, members: dict[str, Member], name: str
+) -> None:
+    site.members = members
+    assert not site.call(name, patroni.keep_others)
+    assert site.complaint.startswith(
+        f"{name} stays on: without it the database has no leader with a second member: "
+    )
+    assert site.complaint.endswith("; repair the others first")
+
+
 # --- settings in etcd ---
 
 
 def test_the_clusters_settings_are_left_alone(site: Site) -> None:
-    site.settings = {**site.settings, "maximum_lag_on_failover": 1048576}
+    site.settings = {**site.settings, "check_timeline": True}
     assert site.commands(ONE, patroni.settings_kept) == []
     assert site.hosts[ONE].noops == ["the cluster has its settings"]
 
@@ -635,6 +695,13 @@ def test_the_leader_alone_sets_them(site: Site) -> None:
 
 
 # --- a second member with every write ---
+
+
+def test_a_synchronous_member_in_no_group_does_not_count(site: Site) -> None:
+    site.members = {ONE: LEADER, TWO: REPLICA, THREE: REPLICA, GONE: SYNCHRONOUS}
+    (wait,) = site.commands(ONE, patroni.synchronous)
+    assert not site.hosts[ONE].call(wait)
+    assert "no member of the database has what the leader has" in site.complaint
 
 
 @pytest.mark.parametrize("name", HOSTS[:3])

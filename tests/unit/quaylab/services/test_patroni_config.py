@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from quaylab.services import patroni_config
 from quaylab.services.patroni_config import Configuration, Passwords, Ports
-from tests.unit.samples import ROOT
+from tests.unit.samples import ROOT, settings
 
 MEMBERS = {"db0": "192.168.254.20", "db1": "192.168.254.21", "db2": "fd00::22"}
 PASSWORDS = Passwords(SecretStr("copy"), SecretStr("back"), SecretStr("change"))
@@ -68,6 +68,19 @@ def test_members_verify_each_other() -> None:
 
 def test_the_database_outlives_etcd() -> None:
     assert patroni_config.dynamic_settings()["failsafe_mode"] is True
+
+
+def test_a_leader_that_is_lost_while_it_writes_fast_has_a_successor() -> None:
+    """The quorum has what was acknowledged; the limit is for those that replicate without one."""
+    found = patroni_config.dynamic_settings()
+    assert found["synchronous_mode"] == "quorum"
+    assert found["maximum_lag_on_failover"] >= 1024**4
+
+
+def test_a_member_that_copies_nothing_does_not_fill_the_leaders_disk() -> None:
+    parameters = patroni_config.dynamic_settings()["postgresql"]["parameters"]
+    size = int(parameters["max_slot_wal_keep_size"].removesuffix("GB"))
+    assert size * 1024 < settings().minimum_disk_mb
 
 
 def test_a_copy_does_not_wait_for_a_slow_checkpoint() -> None:
