@@ -74,7 +74,7 @@ class Workloads:
         return status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
 
     def job_state(self, name: str) -> str | None:
-        """Return ``Complete``, ``Failed``, ``running``, or ``waiting`` until a container of it has
+        """Return ``Complete``, ``Failed``, ``running``, or ``waiting`` until its container has
         started; None: there is no such job."""
         found = self.jobs.get(name)
         if found is None:
@@ -155,12 +155,11 @@ def written(manifest: Manifest) -> str:
 
 
 def _has_started(pod: Manifest) -> bool:
-    """Whether a container of a pod has ever run."""
+    """Whether a pod's own container has ever run; what runs before it may run again."""
     status = pod.get("status", {})
-    states = (status.get("initContainerStatuses") or []) + (status.get("containerStatuses") or [])
     return status.get("phase") in ("Running", "Succeeded", "Failed") or any(
         kind in {**each.get("state", {}), **each.get("lastState", {})}
-        for each in states
+        for each in status.get("containerStatuses") or []
         for kind in ("running", "terminated")
     )
 

@@ -149,12 +149,20 @@ class Controllers:
             "annotations": {**metadata.get("annotations", {}), "double/owner": owner},
         }
         container = template["spec"]["containers"][0]["name"]
+        status = _status(container, state)
+        if before := template["spec"].get("initContainers"):
+            # They have ended well by the time that the pod's own image is pulled.
+            ended = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+            status["initContainerStatuses"] = [
+                {"name": each["name"], "ready": True, "restartCount": 0, "state": ended}
+                for each in before
+            ]
         pod = {
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": metadata,
             "spec": copy.deepcopy(template["spec"]),
-            "status": _status(container, state),
+            "status": status,
         }
         self.api.add("pods", pod, namespace)
         if state == "starting":

@@ -205,6 +205,10 @@ def test_an_image_that_is_missing_and_then_corrected(site: Site) -> None:
     assert failed.code != 0
     assert "ImagePullBackOff" in failed.output
     del site.settings["quay_image"]
+    # That of the migration, before which another container has run, is missing next.
+    site.controllers.faults["quaylab-migrate"] = "image"
+    assert "quaylab-migrate-v3-18-0 does not run" in site.run().output
+    site.controllers.faults.clear()
     corrected = site.run()
     assert corrected.code == 0, corrected.output
     assert site.dry() == []

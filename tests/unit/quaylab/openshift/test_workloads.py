@@ -150,12 +150,10 @@ def test_states_of_a_job(state: str) -> None:
     assert Workloads.of([job]).job_state("job") == "waiting"
     labels = {"job-name": "job"}
     pulling = _container(state={"waiting": {"reason": "ImagePullBackOff"}})
-    assert Workloads.of([job, _pod(pulling, labels=labels)]).job_state("job") == "waiting"
-    for status in (
-        {"phase": "Running"},
-        _container(state={"running": {}}),
-        {"initContainerStatuses": [{"name": "first", "state": {"terminated": {"exitCode": 0}}}]},
-    ):
+    before = [{"name": "extension", "state": {"terminated": {"exitCode": 0}}}]
+    for status in (pulling, {**pulling, "initContainerStatuses": before}):
+        assert Workloads.of([job, _pod(status, labels=labels)]).job_state("job") == "waiting"
+    for status in ({"phase": "Running"}, _container(state={"running": {}})):
         assert Workloads.of([job, _pod(status, labels=labels)]).job_state("job") == "running"
     ended = {**job, "status": {"conditions": [{"type": state, "status": "True"}]}}
     assert Workloads.of([ended]).job_state("job") == state
