@@ -42,8 +42,8 @@ def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
     if has_cephadm:
         yield FunctionCommand(cephadm.await_clean, (plan,), {})
     if host.name in plan.topology.members:
-        yield FunctionCommand(etcd.keep_majority, (plan,), {})
-        yield FunctionCommand(patroni.keep_others, (plan,), {})
+        yield FunctionCommand(etcd.require_majority, (plan,), {})
+        yield FunctionCommand(patroni.require_other_members, (plan,), {})
     if host.name in plan.topology.balancers:
         yield FunctionCommand(virtual_address.fail_over, (plan,), {})
     if host.name in plan.topology.members:

@@ -21,7 +21,7 @@ if containers.is_former(plan, "ingress", host.name):
     containers.absent(name="Remove a former ingress", container=container_name("ingress"))
 
 if host.name in plan.topology.balancers and plan.settings.virtual_address:
-    keepalived.introduced(name="Tell keepalived of all balancers", plan=plan)
+    keepalived.peers_loaded(name="Tell keepalived of all balancers", plan=plan)
 
 # One after the other: while one is replaced, clients use the others.
 for name in host.loop(virtual_address.holder_last(plan, plan.topology.balancers)):  # type: ignore[no-untyped-call]

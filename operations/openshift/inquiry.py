@@ -9,7 +9,7 @@ from typing import Any
 
 from pyinfra.api import Host
 
-from operations.openshift.kubectl import FROM_INPUT, ClusterError, as_input, ask, parsed
+from operations.openshift.kubectl import FROM_INPUT, ClusterError, as_input, ask, parsed, selector
 from quaylab.openshift.cluster import Access, Cluster, rights
 from quaylab.openshift.objects import (
     BUCKET_CLAIM,
@@ -129,8 +129,7 @@ def with_operators(host: Host, access: Access, found: Cluster, package: str) -> 
         """Whether something of the operator's is there. Unknown is not lost."""
         if found.phase != "Active" or not found.has(kind):
             return True
-        selector = ",".join(f"{key}={value}" for key, value in labels.items())
-        listed = _listed(host, access, kind.argument, f"--selector={selector}")
+        listed = _listed(host, access, kind.argument, f"--selector={selector(labels)}")
         return listed is None or bool(listed)
 
     return dataclasses.replace(

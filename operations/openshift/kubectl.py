@@ -61,6 +61,11 @@ def run(host: Host, call: StringCommand, stdin: str = "") -> str:
     return str(output.stdout)
 
 
+def selector(labels: Mapping[str, str]) -> str:
+    """Return labels as kubectl's ``--selector`` takes them."""
+    return ",".join(f"{key}={value}" for key, value in labels.items())
+
+
 def as_input(manifests: Iterable[Manifest]) -> str:
     """Return manifests as kubectl's standard input, one in a line.
 

@@ -216,7 +216,7 @@ def names_of(
         return {}
     output = kubectl.ask(
         host, plan.access, "get", ",".join(each.argument for each in known),
-        f"--selector={','.join(f'{key}={value}' for key, value in labels.items())}",
+        f"--selector={kubectl.selector(labels)}",
         "--output=jsonpath={range .items[*]}{.kind} {.metadata.name}{\"\\n\"}{end}",
     )  # fmt: skip
     lines = [line.split() for line in output.splitlines() if line.strip()]

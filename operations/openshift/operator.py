@@ -54,12 +54,10 @@ def former_parts_removed(plan: ClusterPlan) -> Generator[PyinfraCommand]:
     """
     former: dict[Kind, list[str]] = {}
     try:
-        for component in plan.operator.unmanaged:
-            label, kinds = LEFT_PARTS.get(component, ("", ()))
-            labels = {**PARTS, "quay-component": label}
-            former |= {
-                kind: names for kind, names in names_of(host, plan, kinds, labels).items() if names
-            }
+        for component, (label, kinds) in LEFT_PARTS.items():
+            if component in plan.operator.unmanaged:
+                found = names_of(host, plan, kinds, {**PARTS, "quay-component": label})
+                former |= {kind: names for kind, names in found.items() if names}
     except ClusterError as error:
         yield fail(str(error))
         return

@@ -114,8 +114,8 @@ def _operators_pods(plan: ClusterPlan) -> list[str]:
         )
         for version in _installation(plan)[SERVICE_VERSION]
     )  # fmt: skip
-    labels = [each["spec"]["selector"]["matchLabels"] for each in kubectl.parsed(output)]
-    return [",".join(f"{key}={value}" for key, value in each.items()) for each in labels]
+    found = kubectl.parsed(output)
+    return [kubectl.selector(each["spec"]["selector"]["matchLabels"]) for each in found]
 
 
 def _await_end(state: State, host: Host, plan: ClusterPlan, selectors: list[str]) -> bool:

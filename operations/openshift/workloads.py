@@ -130,9 +130,8 @@ def with_labels(host: Host, plan: ClusterPlan, labels: Mapping[str, str]) -> Wor
     Raises:
         ClusterError: the cluster can't be asked.
     """
-    selector = ",".join(f"{key}={value}" for key, value in labels.items())
     fact = Fact()
-    output = kubectl.run(host, fact.command(plan.access.options, selector))
+    output = kubectl.run(host, fact.command(plan.access.options, kubectl.selector(labels)))
     return fact.process(output.splitlines())
 
 

@@ -163,7 +163,7 @@ def refuse_lost_majority(plan: Plan) -> None:
         )
 
 
-def keep_majority(state: State, host: Host, plan: Plan) -> bool:
+def require_majority(state: State, host: Host, plan: Plan) -> bool:
     """Complain unless a majority of the members answers without this host's."""
     members = plan.topology.members
     others = {etcd.client_url(plan.context, name) for name in members if name != host.name}

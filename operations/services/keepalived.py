@@ -48,7 +48,7 @@ def installed(machine: Machine) -> Generator[StringCommand]:
 
 
 @operation()
-def introduced(plan: Plan) -> Generator[StringCommand]:
+def peers_loaded(plan: Plan) -> Generator[StringCommand]:
     """Have keepalived, where it runs, know all balancers before it starts on another one: one of
     which the holder does not know would hold the address too. Another `virtual_router_id` is loaded
     on all at once for the same reason; then the address is away for some seconds.

@@ -286,7 +286,7 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
         return True
 
 
-def keep_others(state: State, host: Host, plan: Plan) -> bool:
+def require_other_members(state: State, host: Host, plan: Plan) -> bool:
     """Complain unless the database has a leader and a member that copies it without this host."""
     members = plan.topology.members
     asked = [host, *(inventory.get_host(name) for name in members if name in plan.machines)]

@@ -153,10 +153,10 @@ class RegistryState:
     def is_observed(self) -> bool:
         """Whether the operator has made its objects of the present QuayRegistry. Those before 3.17
         don't say it."""
-        observed = ((self.registry or {}).get("status") or {}).get("observedGeneration")
-        if self.registry is None or observed is None:
-            return self.registry is not None
-        return bool(observed >= self.registry["metadata"].get("generation", 0))
+        if self.registry is None:
+            return False
+        observed = (self.registry.get("status") or {}).get("observedGeneration")
+        return observed is None or observed >= self.registry["metadata"].get("generation", 0)
 
     @property
     def blocked(self) -> tuple[str, str] | None:

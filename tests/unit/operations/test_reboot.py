@@ -198,7 +198,7 @@ def test_the_machine_on_which_pyinfra_runs_is_refused_before_any_is_rebooted(sit
 def test_a_machine_hands_over_before_and_serves_after_its_reboot(site: Site, name: str) -> None:
     """Whether it leads is known only when it is its turn."""
     steps = _steps(site, name)
-    assert steps[:2] == ["keep_majority", "keep_others"]
+    assert steps[:2] == ["require_majority", "require_other_members"]
     assert steps[2:6] == ["fail_over", "hand_over", "withdraw", "_reboot"]
     assert sorted(steps[6:-3]) == sorted(f"wait {part}" for part in PARTS)
     assert steps[-3:] == ["await_member", "await_successor", "put_back"]

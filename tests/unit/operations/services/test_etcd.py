@@ -534,7 +534,7 @@ def test_a_majority_that_is_there_or_may_come_back(site: Site, what: str) -> Non
 
 
 def _may_reboot(site: Site, name: str) -> bool:
-    return site.hosts[name].call(FunctionCommand(etcd.keep_majority, (site.plan,), {}))
+    return site.hosts[name].call(FunctionCommand(etcd.require_majority, (site.plan,), {}))
 
 
 def test_a_machine_may_reboot_while_the_others_are_a_majority(site: Site) -> None:

@@ -106,7 +106,7 @@ def test_a_reload_moves_no_address(lab: Plan, changes: dict[str, Any]) -> None:
 
 
 def test_where_it_runs_it_knows_all_balancers_before_another_one_starts(lab: Plan) -> None:
-    write, test, reload = _running(lab, keepalived.introduced, loaded="other")[0]
+    write, test, reload = _running(lab, keepalived.peers_loaded, loaded="other")[0]
     assert f"mv -fT {CONFIGURATION}.new {CONFIGURATION}" in write
     assert "quaylab-keepalived.service" not in write, "another unit would be a restart"
     assert (test, reload) == (TEST, f"systemctl reload {UNIT}")
@@ -114,7 +114,7 @@ def test_where_it_runs_it_knows_all_balancers_before_another_one_starts(lab: Pla
 
 @pytest.mark.parametrize("changes", [{}, {"active": False, "loaded": ""}], ids=["present", "new"])
 def test_where_it_does_not_run_it_is_not_told(lab: Plan, changes: dict[str, Any]) -> None:
-    assert _running(lab, keepalived.introduced, **changes)[0] == []
+    assert _running(lab, keepalived.peers_loaded, **changes)[0] == []
 
 
 def test_without_a_virtual_address_its_unit_is_removed() -> None:

@@ -640,9 +640,9 @@ def test_a_member_without_etcd_loads_where_it_is(site: Site) -> None:
 @pytest.mark.parametrize("name", HOSTS[:3])
 def test_a_machine_may_reboot_while_the_others_lead_and_follow(site: Site, name: str) -> None:
     """Also if its own Patroni does not answer."""
-    assert site.call(name, patroni.keep_others)
+    assert site.call(name, patroni.require_other_members)
     site.silent = {name}
-    assert site.call(name, patroni.keep_others)
+    assert site.call(name, patroni.require_other_members)
     assert site.slept == 0
 
 
@@ -661,7 +661,7 @@ def test_a_machine_without_which_writes_would_wait_stays_on(
     site: Site, members: dict[str, Member], name: str
 ) -> None:
     site.members = members
-    assert not site.call(name, patroni.keep_others)
+    assert not site.call(name, patroni.require_other_members)
     assert site.complaint.startswith(
         f"{name} stays on: without it the database has no leader with a second member: "
     )
