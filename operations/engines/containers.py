@@ -68,7 +68,7 @@ def running(workload: Workload, timeout: int) -> Generator[StringCommand]:
         return
     if workload.before_stop and interruption(engine, wanted, change):
         # Its clients miss it for a shorter time.
-        yield StringCommand(host_engine().begin_to_stop(wanted, workload.before_stop))
+        yield StringCommand(host_engine().attempt(wanted, workload.before_stop))
     if change == "replace":
         for command in host_engine().replace(wanted):
             yield StringCommand(command)
@@ -84,6 +84,8 @@ def running(workload: Workload, timeout: int) -> Generator[StringCommand]:
         yield StringCommand(host_engine().wait_until_healthy(wanted, timeout))
     if has_low_shares:
         yield StringCommand(host_engine().set_shares(wanted.name, NORMAL_SHARES))
+    if workload.when_healthy and change != "update":
+        yield StringCommand(host_engine().attempt(wanted, workload.when_healthy))
 
 
 @operation()

@@ -174,8 +174,8 @@ class ContainerEngine(ABC):
         option = "--interactive " if interactive else ""
         return f"{self.name} exec {option}{name} bash -c {script} {shlex.join(words)}"
 
-    def begin_to_stop(self, container: Container, script: str) -> str:
-        """Run a script in a container before it is stopped, and go on if it fails."""
+    def attempt(self, container: Container, script: str) -> str:
+        """Run a script in a container, and go on if it fails, or lasts as long as a stop may."""
         command = self.execute(container.name, script)
         return f"timeout {container.stop_timeout} {command} >/dev/null 2>&1 || :"
 

@@ -109,7 +109,7 @@ def redis_deployment(context: Context, pods: Pods) -> Object:
     server = container(
         "redis",
         redis.image(context.settings).reference,
-        args=[*redis.START],
+        args=["run-redis"],
         env=secret_environment(REDIS, {"REDIS_PASSWORD": "password"}),
         ports=[{"name": "redis", "containerPort": redis.PORT, "protocol": "TCP"}],
         # Its data may be lost.

@@ -37,7 +37,7 @@ from quaylab.versions import quay_version
 NAME = container_name("quay")
 COMPONENT = "quay"
 BUNDLE, BLOBS = f"{NAME}-bundle", quay.STORAGE_VOLUME
-HEALTH = {"httpGet": {"path": "/health/instance", "port": "https", "scheme": "HTTPS"}}
+READY = {"httpGet": {"path": "/health/instance", "port": "https", "scheme": "HTTPS"}}
 # Quay's end cuts the replies that it has begun, and for some seconds others still send requests
 # here. So it waits until the endpoints have forgotten the pod, and then, at most a minute, for the
 # connections at its port, which /proc shows in hexadecimal digits.
@@ -120,6 +120,13 @@ _MOUNTS: tuple[dict[str, Any], ...] = (
 )
 
 
+def _started(version: str) -> str:
+    """Return the script that fails until Quay is healthy, and then closes the connection that its
+    workers share."""
+    close = quay.close_shared_connections(version)
+    return f"{quay.HEALTH} || exit 1; {close} || :" if close else quay.HEALTH
+
+
 def deployment(context: Context, pods: Pods, files: Mapping[str, str]) -> Object:
     """Return Quay's pods, which are replaced one by one while the others serve."""
     settings, topology = context.settings, context.topology
@@ -138,14 +145,15 @@ def deployment(context: Context, pods: Pods, files: Mapping[str, str]) -> Object
         ports=[{"name": "https", "containerPort": quay.HTTPS_PORT, "protocol": "TCP"}],
         volumeMounts=[*_MOUNTS, *blobs],
         resources=resources("500m", memory),
+        # Before clients come.
         startupProbe={
-            **HEALTH,
+            "exec": {"command": shell(_started(quay_version(settings)))},
             "periodSeconds": 5,
             "timeoutSeconds": 10,
             "failureThreshold": -(-settings.health_timeout // 5),
         },
         # Each check adds 13 lines to Quay's log.
-        readinessProbe={**HEALTH, "periodSeconds": 10, "timeoutSeconds": 10},
+        readinessProbe={**READY, "periodSeconds": 10, "timeoutSeconds": 10},
         lifecycle={"preStop": {"exec": {"command": shell(BEFORE_STOP)}}},
     )
     spec = {

@@ -125,6 +125,8 @@ class Workload:
         password_refused: a shell command that succeeds inside the container if the service refuses
             the password that it was started with; empty: no such check.
         interruption: what clients notice while the container is replaced or restarted.
+        when_healthy: a shell command that runs inside the container once it has become healthy, and
+            may fail.
         before_stop: a shell command that makes the interruption shorter, run inside the container
             before it is stopped.
         starts_with_low_shares: whether others serve while it starts, and need the processors more.
@@ -137,6 +139,7 @@ class Workload:
     container: Container
     password_refused: str = ""
     interruption: str = ""
+    when_healthy: str = ""
     before_stop: str = ""
     starts_with_low_shares: bool = False
 

@@ -5,7 +5,6 @@ On several hosts each one has its own data: the routers lead Quay to the first t
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -35,12 +34,6 @@ if TYPE_CHECKING:
 
 PORT = 6379
 UID = 1001
-# Quay (v3.17.3 to v3.18.0) opens the connection for its locks before it forks its workers, so that
-# all of a container's workers share it, and get each other's answers: of two uploads that end at
-# once, one or both wait for 25 to 56 s (measured). Once Redis has closed the idle connection, each
-# worker opens its own. No client is so early: a Quay starts for longer than this, in seconds.
-IDLE = 3
-START = ("run-redis", "--timeout", str(IDLE))
 # The most hosts.
 MAX_HOSTS = 5
 # The version that Debian 13 packages.
@@ -116,7 +109,7 @@ class Redis(BackingService):
             image=wanted.reference,
             version=wanted.tag,
             owner=context.credentials.fingerprint,
-            command=run_with_environment(shlex.join(START)),
+            command=run_with_environment("run-redis"),
             # Without a password Redis answers NOAUTH, which shows that it is up.
             health="redis-cli -h 127.0.0.1 ping | grep -qE 'PONG|NOAUTH'",
             ports=tuple(port.published for port in self.ports(context, host)),

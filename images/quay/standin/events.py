@@ -13,8 +13,8 @@ SECONDS = 3
 log = logging.getLogger(__name__)
 
 
-def client(settings: Settings, key: str) -> redis.Redis:
-    """Return a client for the entry of config.yaml with that key."""
+def client(settings: Settings, key: str, **more: Any) -> redis.Redis:
+    """Return a client for that entry of config.yaml; ``more`` are arguments of redis-py."""
     # As in Quay, all keys of the entry are arguments of redis-py.
     options: dict[str, Any] = {
         "port": 6379,
@@ -25,7 +25,7 @@ def client(settings: Settings, key: str) -> redis.Redis:
     if options.get("ssl"):
         # In Quay's image, every TLS connection trusts extra_ca_certs.
         options.setdefault("ssl_ca_certs", str(runtime.CA_BUNDLE))
-    return redis.Redis(**options)
+    return redis.Redis(**options, **more)
 
 
 class UserEvents:
@@ -33,6 +33,8 @@ class UserEvents:
 
     def __init__(self, settings: Settings) -> None:
         self._redis = client(settings, "USER_EVENTS_REDIS")
+        # Quay's connection for its locks, which is there before anybody asks for one.
+        self._locks = client(settings, "USER_EVENTS_REDIS", single_connection_client=True)
 
     def publish(self, account: str, event: str, **data: str) -> None:
         """Send one event to the channel of that account."""

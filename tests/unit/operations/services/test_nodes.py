@@ -232,6 +232,7 @@ def _steps(commands: list[Any]) -> list[str]:
             "docker restart",
             "docker update",
             "restarts()",
+            "python3 -c",
         )
         words.append(next((each for each in known if each in line), line.split()[0]))
     return words
@@ -308,11 +309,14 @@ def test_all_containers_of_a_new_host_are_started(make: Callable[..., Site]) -> 
 def test_only_a_stopped_node_is_started(make: Callable[..., Site]) -> None:
     site = make(quay_instances=2)
     site.change(QUAY1, state="exited")
-    start, low, wait, normal = site.hosts[QUAY1].shell(containers.started, **_nodes_of(site.plan))
+    start, low, wait, normal, close = site.hosts[QUAY1].shell(
+        containers.started, **_nodes_of(site.plan)
+    )
     assert start.startswith("docker start") and "quaylab-quay-2" not in start
     assert "does not become healthy" in wait
     # Those that serve on its host need the processors more.
     assert ("--cpu-shares=64 " in low, "--cpu-shares=1024 " in normal) == (True, True)
+    assert "python3 -c" in close
 
 
 # --- what a node needs ---
@@ -343,6 +347,7 @@ def test_a_node_is_replaced_while_the_others_serve(site: Site, change: dict[str,
         "docker update",
         "restarts()",
         "docker update",
+        "python3 -c",
         "put_back",
     ]
 

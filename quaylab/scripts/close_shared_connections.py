@@ -1,0 +1,30 @@
+"""Close the connection to Redis that the workers of a Quay share which has just started.
+
+This runs in the container, with the Python and the configuration of Quay, once it is healthy and
+before clients come. Quay opens the connection for its locks before it forks its workers (app.py,
+preload_app), so they get the answers of each other. After it is closed each one opens its own.
+
+Closed is what comes from this address and has asked for nothing yet: nobody misses it.
+"""
+
+import redis
+import yaml
+
+# What redis-py sends when it connects, by the names of Redis; before 7.0 without the second part.
+GREETINGS = {"NULL", "auth", "hello", "select", "client", "client|setinfo", "client|setname"}
+
+
+def address(client: dict[str, str]) -> str:
+    """Return the address from which a client has connected."""
+    return client["addr"].rpartition(":")[0]
+
+
+with open("/conf/stack/config.yaml") as file:
+    # All keys are arguments of redis-py, as in Quay.
+    options = yaml.safe_load(file)["USER_EVENTS_REDIS"]
+server = redis.Redis(**options, socket_connect_timeout=5, socket_timeout=5)
+clients = {client["id"]: client for client in server.client_list()}
+own = clients[str(server.client_id())]
+for number, client in clients.items():
+    if client["cmd"] in GREETINGS and address(client) == address(own):
+        server.client_kill_filter(_id=number)
