@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 from operations.services.dumps import SCRIPT
@@ -45,6 +46,12 @@ def rows(machine: Shell) -> list[str]:
     asked = " ".join(f'-c "{query}"' for query in ROWS)
     client = machine.engine
     return machine.run(f"{client} exec quaylab-database psql -d quay -tA {asked}").stdout.split()
+
+
+def redis(engine: str, command: str) -> str:
+    """Return the shell command that asks Redis, with its password."""
+    script = f'. /etc/quaylab/environment; printf "AUTH $REDIS_PASSWORD\\n{command}\\n" | redis-cli'
+    return f"{engine} exec quaylab-redis bash -c {shlex.quote(script)}"
 
 
 def end_state(machine: Shell) -> dict[str, object]:

@@ -11,6 +11,7 @@ import yaml
 
 from tests.machine import engines
 from tests.machine.machines import Machine, MachineFactory, wait_until
+from tests.machine.observed import redis
 from tests.machine.registry_client import RegistryClient
 
 PROJECT = "/root/quaylab"
@@ -84,6 +85,14 @@ def test_demo_ends_with_a_registry(demo: Demo) -> None:
     assert demo.password not in output
     assert "TESTING" not in demo.machine.run(f"{demo.engine} logs quaylab-quay 2>&1").stdout
     assert demo.changes() == []
+
+
+def test_the_connection_that_quays_workers_share_is_closed(demo: Demo) -> None:
+    """Quay opens it before its workers start, and nobody has asked for anything over it."""
+    clients = demo.machine.run(redis(demo.engine, "CLIENT LIST")).stdout
+    # Of the one who asks now.
+    assert "cmd=client|list" in clients
+    assert "cmd=client|setinfo" not in clients
 
 
 def test_another_machine_uses_it(

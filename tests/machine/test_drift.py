@@ -43,7 +43,7 @@ from tests.machine.drifting import (
     starts,
 )
 from tests.machine.machines import Machine, wait_until
-from tests.machine.observed import containers, rows
+from tests.machine.observed import containers, redis, rows
 
 DAEMON = "/etc/docker/daemon.json"
 CA = f"/etc/docker/certs.d/{HOSTNAME}/ca.crt"
@@ -88,11 +88,6 @@ def recreated(
 
 def sql(statement: str) -> str:
     return f'docker exec quaylab-database psql -q -d quay -c "{statement}"'
-
-
-def redis(command: str) -> str:
-    """Return a Redis command with its password, for bash in its container."""
-    return f'. /etc/quaylab/environment; printf "AUTH $REDIS_PASSWORD\\n{command}\\n" | redis-cli'
 
 
 DRIFTS = {
@@ -201,7 +196,7 @@ DRIFTS = {
             "until docker inspect --format '{{.State.Health.Status}}' quaylab-quay"
             " | grep -qx healthy; do sleep 1; done",
             sql("ALTER ROLE quay PASSWORD 'by-hand'"),
-            f"docker exec quaylab-redis bash -c {shlex.quote(redis('CONFIG SET requirepass x'))}",
+            redis("docker", "CONFIG SET requirepass x"),
         ),
         (DATABASE, REDIS),
         replaced=("quaylab-database", "quaylab-redis"),
