@@ -41,6 +41,7 @@ fi
 _LABELS = "".join(f'|{{{{index .Config.Labels "{label}"}}}}' for label in REPORTED_LABELS)
 _PROPERTIES = "LoadState,ActiveState,NeedDaemonReload,CPUWeight,FragmentPath,Restart"
 # As Docker's. A stopped container does not exist, so its unit is reported, with our labels in it.
+# An empty unit is what a power cut left: no unit.
 OBJECTS = f"""\
 if command -v podman >/dev/null 2>&1; then
     all=$(podman ps --all --quiet --filter name=^{PREFIX} 2>/dev/null)
@@ -67,7 +68,7 @@ if command -v podman >/dev/null 2>&1; then
         test -n "$(ls -A "$directory" 2>/dev/null)" || printf 'empty %s\\n' "$volume"
     done
     for unit in {units.FOLDER}/{PREFIX}*.container; do
-        test -e "$unit" || continue
+        test -s "$unit" || continue
         name=$(basename "$unit" .container)
         labels=$(for label in {" ".join(REPORTED_LABELS)}; do
             printf '|%s' "$(sed -n "s/^Label=\\"$label=\\(.*\\)\\"$/\\1/p" "$unit")"; done)

@@ -206,7 +206,9 @@ def _place(container: Container) -> str:
         f"said=$(QUADLET_UNIT_DIRS=$folder {GENERATOR} --dryrun 2>&1 >/dev/null); accepted=$?; "
         "rm -r $folder; test $accepted = 0 || "
         f"{{ printf '%s\\n' \"$said\" {shlex.quote(refused)} >&2; exit 1; }}; "
-        f"install -d {units.FOLDER} && printf %s {text} >{path}.new && mv -f {path}.new {path} && "
+        f"install -d {units.FOLDER} && printf %s {text} >{path}.new && "
+        # Else a power cut could leave an empty unit.
+        f"sync {path}.new && mv -f {path}.new {path} && "
         f"systemctl unmask --quiet {service} 2>/dev/null && "
         f"systemctl unmask --quiet --runtime {service} 2>/dev/null && "
         "systemctl daemon-reload && "

@@ -93,6 +93,11 @@ DRIFTS = {
         (REDIS,),
         replaced=("quaylab-redis",),
     ),
+    "a unit that a power cut left empty": Drift(
+        shell(f"systemctl stop quaylab-redis; : >{REDIS_UNIT}; systemctl daemon-reload"),
+        (REDIS,),
+        replaced=("quaylab-redis",),
+    ),
     "off the network, a file's mode, extension dropped": Drift(
         all_of(
             shell(

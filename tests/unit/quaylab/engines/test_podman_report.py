@@ -321,6 +321,16 @@ def test_a_host_without_a_folder_for_units(shell: Shell, tmp_path: Path) -> None
     assert PODMAN.parse(shell.lines(podman_report.OBJECTS.replace(units.FOLDER, f"{tmp_path}/no")))
 
 
+def test_a_unit_that_a_power_cut_left_empty_is_written_again(shell: Shell, tmp_path: Path) -> None:
+    """It has no labels, so it would count as another's."""
+    (tmp_path / f"{CONTAINER.name}.container").touch()
+    shell.stub("podman", ":")
+    shell.stub("systemctl", f"printf '%s\\n' {KEPT}")
+    found = PODMAN.parse(shell.lines(podman_report.OBJECTS.replace(units.FOLDER, str(tmp_path))))
+    assert found.container_labels == {}
+    assert PODMAN.due(found.state, CONTAINER) == "replace"
+
+
 @pytest.mark.parametrize("is_edited", [False, True])
 def test_a_host_sees_whether_its_unit_was_edited(
     shell: Shell, tmp_path: Path, is_edited: bool

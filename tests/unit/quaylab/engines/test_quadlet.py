@@ -43,11 +43,13 @@ def _unit(tmp_path: Path) -> Path:
 
 
 def test_a_container_is_a_unit_that_systemd_starts(host: Shell, tmp_path: Path) -> None:
+    host.stub("sync", ":")
     assert host.run(_replace(CONTAINER)).returncode == 0
     assert _unit(tmp_path).read_text() == units.unit(CONTAINER)
     calls = [each for each in host.calls if not each.startswith("podman")]
     assert calls == [
         "generator --dryrun",
+        f"sync {_unit(tmp_path)}.new",
         f"systemctl unmask --quiet {SERVICE}",
         f"systemctl unmask --quiet --runtime {SERVICE}",
         "systemctl daemon-reload",
