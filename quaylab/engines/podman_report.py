@@ -23,15 +23,21 @@ NORMAL_WEIGHT = 100
 # What Podman adds to each container's environment.
 ADDED = ("container", "HOME", "HOSTNAME", "TERM")
 
+# If Podman hangs, prints `hangs`; later podman commands then fail instead of blocking.
 INFO = f"""\
 if command -v podman >/dev/null 2>&1; then
     printf 'version %s\\n' "$(podman --version 2>/dev/null)"
-    if info=$(timeout 60 podman info --format '{{{{json .}}}}' 2>&1); then
+    info=$(timeout 60 podman info --format '{{{{json .}}}}' 2>&1)
+    status=$?
+    if test $status = 0; then
         # Warnings stand before it.
         info=$(printf '%s\\n' "$info" | grep '^{{')
         printf 'info %s\\n' "$info"
         root=$(printf '%s' "$info" | sed -n 's/.*"graphRoot":"\\([^"]*\\)".*/\\1/p')
         printf 'filesystem %s\\n' "$(stat --file-system --format=%T "$root" 2>/dev/null)"
+    elif test $status = 124; then
+        echo hangs
+        podman() {{ return 1; }}
     else
         printf 'error %s\\n' "$(printf '%s\\n' "$info" | tail -n 1)"
     fi
@@ -120,8 +126,13 @@ def _problems(version: str, info: Mapping[str, Any], values: Mapping[str, str]) 
             f"Podman {version}, and {oldest} or newer is needed: update it, or set "
             "container_engine to docker"
         ]
+    if "hangs" in values:
+        return [
+            "at a standstill: it gives no answer within 60 s; see which process holds it up "
+            "(ps -fC podman), or whether its storage does"
+        ]
     if not info:
-        return [f"not able to work: {values.get('error', 'it gives no answer within 60 s')}"]
+        return [f"not able to work: {values.get('error') or 'it says nothing'}"]
     found = []
     host = info["host"]
     if host.get("security", {}).get("rootless"):
@@ -188,10 +199,11 @@ def _unit(line: str) -> tuple[str, Unit]:
     weight = properties.get("CPUWeight", "")
     return name, Unit(
         {key: value for key, value in zip(REPORTED_LABELS, labels, strict=True) if value},
-        properties["LoadState"] == "loaded"
-        and properties["NeedDaemonReload"] == "no"
-        and properties["FragmentPath"] == units.service_path(name)
-        and properties["Restart"] == RESTART_POLICY,
+        # Without systemd there is none of these.
+        properties.get("LoadState") == "loaded"
+        and properties.get("NeedDaemonReload") == "no"
+        and properties.get("FragmentPath") == units.service_path(name)
+        and properties.get("Restart") == RESTART_POLICY,
         int(weight) * NORMAL_SHARES // NORMAL_WEIGHT if weight.isdigit() else 0,
         float(edited) if edited else None,
     )

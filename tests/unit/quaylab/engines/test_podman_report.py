@@ -127,6 +127,16 @@ def test_a_podman_that_can_not_even_tell_its_version(shell: Shell) -> None:
     assert "not able to work: Error: containers.conf: toml: line 1" in found.unsupported
 
 
+def test_a_podman_that_hangs_is_asked_once(shell: Shell) -> None:
+    shell.stub("podman", "test $1 = --version && echo podman version 5.4.2 || exec sleep 20")
+    asked = podman_report.INFO.replace("timeout 60", "timeout 1") + podman_report.OBJECTS
+    found = report(shell.lines(f"({asked})"))
+    assert found and found.unsupported
+    assert found.version is None
+    assert "at a standstill: it gives no answer within 60 s" in found.unsupported
+    assert [each.split()[1] for each in shell.calls] == ["--version", "info"]
+
+
 # --- objects ---
 
 HASH = "0" * 64
@@ -218,6 +228,7 @@ def test_a_container_that_runs_as_specified_needs_nothing() -> None:
         KEPT.replace("[not set]", "6"),
         KEPT.replace(units.SERVICES, "/etc/systemd/system"),
         KEPT.replace("always", "no"),
+        "",
         None,
     ],
     ids=[
@@ -227,6 +238,7 @@ def test_a_container_that_runs_as_specified_needs_nothing() -> None:
         "low weight",
         "another service of the name",
         "not started again",
+        "no answer of systemd",
         "no unit",
     ],
 )
