@@ -185,6 +185,8 @@ def objects(output: Sequence[str]) -> Objects:
         state=dataclasses.replace(
             result.state,
             containers={**dict.fromkeys(stopped, STOPPED), **result.state.containers},
+            # By `env` in containers.conf, and by drop-ins of Quadlet, which Podman 5 reads.
+            admits_more=True,
         ),
         container_labels={
             **{name: unit.labels for name, unit in stopped.items()},

@@ -200,6 +200,28 @@ def test_what_precedes_a_unit_is_told_and_left_alone(registry: Registry, overrid
     assert starts(machine) == before
 
 
+def test_what_the_administrator_gives_to_containers_is_no_drift(registry: Registry) -> None:
+    """By a drop-in of Quadlet, and for all containers of the host."""
+    machine = registry.machine
+    dropin, everywhere = f"{REDIS_UNIT}.d/more.conf", "/etc/containers/containers.conf.d/more.conf"
+    more = "[Container]\nEnvironment=DROPIN=1\nPublishPort=127.0.0.1:9121:9121\n"
+    machine.run(
+        f"mkdir -p {REDIS_UNIT}.d $(dirname {everywhere}) && printf '{more}' >{dropin} && "
+        f"printf '[containers]\nenv = [\"TZ=UTC\"]\n' >{everywhere} && "
+        "systemctl daemon-reload && systemctl restart quaylab-redis"
+    )
+    variables = containers(machine)["quaylab-redis"]["Config"]["Env"]
+    assert {"DROPIN=1", "TZ=UTC"} <= {*variables}
+    # Redis is waited for if it isn't healthy yet.
+    assert registry.changed() in ([], [REDIS])
+    assert registry.planned() == []
+    machine.run(
+        f"rm -r {REDIS_UNIT}.d {everywhere} && "
+        "systemctl daemon-reload && systemctl restart quaylab-redis"
+    )
+    assert registry.changed() in ([], [REDIS])
+
+
 def test_image_removed_while_its_container_runs(registry: Registry) -> None:
     """The image is built again; its name then means the new one, so the container is replaced."""
     image = containers(registry.machine)["quaylab-redis"]["ImageName"]

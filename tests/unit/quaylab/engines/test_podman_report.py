@@ -324,6 +324,29 @@ def test_a_port_at_all_addresses() -> None:
     assert _state(item).containers[CONTAINER.name].ports == {"0.0.0.0:6380:6379"}
 
 
+def test_what_the_administrator_gives_to_containers_is_no_difference() -> None:
+    """By `env` in containers.conf, or by Environment= and PublishPort= in a drop-in of Quadlet."""
+    variables = [*ITEM["Config"]["Env"], "TZ=Europe/Berlin"]
+    more = {"9121/tcp": [{"HostIp": "", "HostPort": "9121"}]}
+    host = {"PortBindings": {**ITEM["HostConfig"]["PortBindings"], **more}}
+    item = {**ITEM, "Config": {**ITEM["Config"], "Env": variables}, "HostConfig": host}
+    assert PODMAN.due(_state(item), CONTAINER) is None
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [["WORKER_COUNT=3", "PATH=/bin", "TZ=UTC"], ["PATH=/bin", "TZ=UTC"]],
+    ids=["another value", "missing"],
+)
+def test_a_container_has_at_least_what_is_specified(variables: list[str]) -> None:
+    item = {**ITEM, "Config": {**ITEM["Config"], "Env": variables}}
+    assert PODMAN.due(_state(item), CONTAINER) == "replace"
+
+
+def test_a_missing_port_replaces_the_container() -> None:
+    assert PODMAN.due(_state({**ITEM, "HostConfig": {}}), CONTAINER) == "replace"
+
+
 def test_another_image_of_the_name_is_noticed() -> None:
     assert PODMAN.due(_state({**ITEM, "Image": "1" * 64}), CONTAINER) == "replace"
 
