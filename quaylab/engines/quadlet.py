@@ -200,6 +200,13 @@ def _place(container: Container) -> str:
     refused = f"Podman's generator refuses the unit of {name}; nothing was replaced"
     wanted = f"FragmentPath={units.service_path(name)} Restart={RESTART_POLICY} "
     changed = f"somebody has changed {service}; take that back: systemctl revert {service}; found: "
+    *others, own = units.dropins(name)
+    unmade = (
+        f"Podman's generator makes no service of {name}; the reason is above, and may be a drop-in "
+        f"in {', '.join(others)} or {own} of {units.FOLDER}: repair or remove it"
+    )
+    about = (f"{name}.container", *(f"/{each}/" for each in others))
+    lines = shlex.join(f"--regexp={each}" for each in about)
     return (
         "folder=$(mktemp -d) && "
         f"printf %s {text} >$folder/{name}.container && "
@@ -214,8 +221,11 @@ def _place(container: Container) -> str:
         "systemctl daemon-reload && "
         # A service or a drop-in of that name in systemd's own folders precedes ours.
         f"found=$(systemctl show --property=FragmentPath,Restart {service} | sort | tr '\\n' ' ') "
-        f'&& {{ test "$found" = {shlex.quote(wanted)} || '
-        f'{{ echo {shlex.quote(changed)}"$found" >&2; exit 1; }}; }}'
+        f'&& {{ test "$found" = {shlex.quote(wanted)} || {{ case $found in '
+        f'*FragmentPath=/*) echo {shlex.quote(changed)}"$found" >&2 ;; '
+        # With the host's drop-ins, which the generator has not seen above.
+        f"*) {GENERATOR} --dryrun 2>&1 >/dev/null | grep --fixed-strings {lines} >&2; "
+        f"echo {shlex.quote(unmade)} >&2 ;; esac; exit 1; }}; }}"
     )
 
 

@@ -200,6 +200,21 @@ def test_what_precedes_a_unit_is_told_and_left_alone(registry: Registry, overrid
     assert starts(machine) == before
 
 
+def test_a_drop_in_that_the_generator_refuses_is_told(registry: Registry) -> None:
+    machine, before = registry.machine, starts(registry.machine)
+    machine.run(
+        f"mkdir {REDIS_UNIT}.d && printf '[Container]\\nOdd=1\\n' >{REDIS_UNIT}.d/odd.conf && "
+        "systemctl daemon-reload"
+    )
+    refused = registry.lab.run()
+    assert refused.returncode != 0
+    assert "Podman's generator makes no service of quaylab-redis" in refused.output
+    assert "'Odd'" in refused.output
+    machine.run(f"rm -r {REDIS_UNIT}.d && systemctl daemon-reload")
+    assert registry.changed() == []
+    assert starts(machine) == before
+
+
 def test_what_the_administrator_gives_to_containers_is_no_drift(registry: Registry) -> None:
     """By a drop-in of Quadlet, and for all containers of the host."""
     machine = registry.machine
