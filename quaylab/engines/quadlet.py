@@ -167,11 +167,12 @@ podman image inspect --format 'sha256:{{.Id}}{{range .RepoDigests}} {{.}}{{end}}
             f"printf '%s\\n' \"$names\" | {complete}; }}"
         )
 
-    def pull(self, image: str, user: str) -> str:
+    def pull(self, image: str, user: str, has_secret: bool = False) -> str:
         home = f"home=$(getent passwd {user} | cut -d: -f6)"
-        return (
-            f'{home}; HOME="$home" podman pull --quiet {shlex.quote(full_name(image))} >/dev/null'
-        )
+        # Without it the login of an earlier `podman login` precedes.
+        logins = '--authfile="$home/.docker/config.json" ' if has_secret else ""
+        name = shlex.quote(full_name(image))
+        return f'{home}; HOME="$home" podman pull --quiet {logins}{name} >/dev/null'
 
     def build(self, image: str, arguments: Mapping[str, str], context: str) -> str:
         options = shlex.join(
