@@ -123,8 +123,8 @@ def _problems(version: str, info: Mapping[str, Any], values: Mapping[str, str]) 
     if version and tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         return [
-            f"Podman {version}, and {oldest} or newer is needed: update it, or set "
-            "container_engine to docker"
+            f"Podman {version}, and {oldest} or newer is needed: update it, on RHEL 8 after "
+            "`dnf module reset container-tools`, or set container_engine to docker"
         ]
     if "hangs" in values:
         return [

@@ -64,6 +64,7 @@ def test_no_podman() -> None:
     ("lines", "info", "version", "reason"),
     [
         (["quadlet"], INFO, "4.3.1", "Podman 4.3.1, and 4.9 or newer is needed"),
+        (["quadlet"], INFO, "4.0.2", "dnf module reset container-tools"),
         ([], INFO, "5.4.2", "without Quadlet"),
         (["quadlet"], _host(networkBackendInfo=NO_AARDVARK), "5.4.2", "without aardvark-dns"),
         (
@@ -75,7 +76,7 @@ def test_no_podman() -> None:
         (["quadlet"], _host(security={"rootless": True}), "5.4.2", "rootless, so clients'"),
         (["quadlet", "filesystem nfs"], INFO, "5.4.2", "keeping its storage on NFS"),
     ],
-    ids=["too old", "no Quadlet", "no names", "no names on RHEL 8", "rootless", "NFS"],
+    ids=["too old", "another stream of RHEL 8", "no Quadlet", "no names", "no names on RHEL 8", "rootless", "NFS"],
 )
 def test_a_podman_that_is_refused(
     lines: list[str], info: dict[str, Any], version: str, reason: str
