@@ -128,8 +128,8 @@ def test_rules_that_another_firewall_driver_makes_are_not_missed(
     for path, content in zip(paths, files, strict=False):
         path.write_text(content + "\n")
     command = Podman().command()
-    for path in ("/usr/share/containers", "/etc/containers"):
-        command = command.replace(path, str(folder))
+    for place in ("/usr/share/containers", "/etc/containers"):
+        command = command.replace(place, str(folder))
     assert Podman().process(shell.lines(command)).flushed is flushed
 
 

@@ -76,7 +76,15 @@ def test_no_podman() -> None:
         (["quadlet"], _host(security={"rootless": True}), "5.4.2", "rootless, so clients'"),
         (["quadlet", "filesystem nfs"], INFO, "5.4.2", "keeping its storage on NFS"),
     ],
-    ids=["too old", "another stream of RHEL 8", "no Quadlet", "no names", "no names on RHEL 8", "rootless", "NFS"],
+    ids=[
+        "too old",
+        "another stream of RHEL 8",
+        "no Quadlet",
+        "no names",
+        "no names on RHEL 8",
+        "rootless",
+        "NFS",
+    ],
 )
 def test_a_podman_that_is_refused(
     lines: list[str], info: dict[str, Any], version: str, reason: str
