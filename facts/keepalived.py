@@ -13,7 +13,7 @@ from quaylab.services.keepalived import LOADED, PENDING, UNIT, UNIT_FILE
 class KeepalivedState:
     """``present``: our unit is there. ``pending``: it holds the address without asking HAProxy.
     ``loaded`` is the sha256 of the configuration that runs, and ``outdated`` whether systemd has
-    read an older unit."""
+    read an older unit. ``forbidden``: SELinux forbids its check to connect to HAProxy."""
 
     installed: bool
     present: bool
@@ -22,6 +22,7 @@ class KeepalivedState:
     enabled: bool
     outdated: bool
     loaded: str
+    forbidden: bool = False
 
 
 class Keepalived(FactBase[KeepalivedState]):
@@ -30,6 +31,8 @@ class Keepalived(FactBase[KeepalivedState]):
     def command(self) -> str:
         return (
             "command -v keepalived >/dev/null && echo installed; "
+            "getsebool keepalived_connect_any 2>/dev/null | grep --quiet -e '--> off' && "
+            "echo forbidden; "
             f"test -e {UNIT_FILE} && echo present; "
             f"test -e {PENDING} && echo pending; "
             f"systemctl is-active --quiet {UNIT} 2>/dev/null && echo active; "
@@ -52,6 +55,7 @@ class Keepalived(FactBase[KeepalivedState]):
             enabled="enabled" in output,
             outdated="NeedDaemonReload=yes" in output,
             loaded=loaded[0] if loaded else "",
+            forbidden="forbidden" in output,
         )
 
 

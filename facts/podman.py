@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pyinfra.api.facts import FactBase
 
-from quaylab.model import NETWORK
+from quaylab.model import DIGEST_LABEL, NETWORK
 
 # firewalld's reload removes netavark's rules; this unit of netavark 1.9 and newer makes them again.
 RELOADER = "netavark-firewalld-reload.service"
@@ -17,6 +17,13 @@ HALF_INSTALLED = (
 )
 # RHEL's own installation may have Podman, and lack what labels data directories.
 NO_LABELS = "{ command -v dnf && selinuxenabled && ! command -v semanage; } >/dev/null 2>&1"
+# Our containers that have rules in the firewall.
+OURS = f"podman ps --quiet --filter network={NETWORK} --filter label={DIGEST_LABEL}"
+# Podman reads its files in this order, and the last value counts (containers.conf(5)).
+CONFIGURATION = (
+    "/usr/share/containers/containers.conf /etc/containers/containers.conf "
+    "/etc/containers/containers.conf.d/*.conf"
+)
 COMMAND = f"""\
 if command -v podman >/dev/null && ! {HALF_INSTALLED} && ! {NO_LABELS}; then echo installed; fi
 # CNI is RHEL 8's.
@@ -28,9 +35,14 @@ has_rules() {{
     done
     ! command -v nft >/dev/null && ! command -v iptables >/dev/null
 }}
-if test -n "$(podman ps --quiet --filter network={NETWORK} 2>/dev/null)" && ! has_rules; then
-    echo flushed
-fi
+# The rules of netavark's other drivers, firewalld and none, are not seen here.
+driver=$(cat {CONFIGURATION} 2>/dev/null |
+    sed -n 's/^[[:blank:]]*firewall_driver[[:blank:]]*=[[:blank:]]*.\\([a-z]*\\).*/\\1/p' |
+    tail -n 1)
+case $driver in
+firewalld | none) ;;
+*) test -z "$({OURS} 2>/dev/null)" || has_rules || echo flushed ;;
+esac
 rules=$(iptables --wait --list-rules 2>/dev/null)
 has_rule() {{ printf '%s\n' "$rules" | grep --quiet -e "$1"; }}
 if has_rule '-P FORWARD DROP' && has_rule '-N DOCKER-USER' && ! has_rule 'NETAVARK_FORWARD'; then

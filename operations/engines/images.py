@@ -74,7 +74,9 @@ def _pull(image: Image, settings: Settings) -> StringCommand:
         f"company_ca; for a login to {registry} set pull_secret; without a network set "
         "image_source=archive; to try things out without any registry: ./lab demo"
     )
-    pull = host_engine().pull(image.reference, settings.pull_secret_user)
+    pull = host_engine().pull(
+        image.reference, settings.pull_secret_user, has_secret=settings.pull_secret is not None
+    )
     return StringCommand(pull, "|| {", fail(message), "; }")
 
 

@@ -10,7 +10,7 @@ from pyinfra.api import StringCommand, operation
 
 from facts.files import Paths
 from facts.machine import EngineInfo
-from facts.podman import RELOADER, Podman, PodmanState
+from facts.podman import OURS, RELOADER, Podman, PodmanState
 from operations.hosts import files
 from operations.runtime.commands import apt_install, fail
 from operations.runtime.observation import ask
@@ -79,7 +79,7 @@ def ready() -> Generator[StringCommand]:
     if not (found.flushed or found.blocked or found.not_reloaded):
         host.noop("containers can run, and are reached")
     if found.flushed:
-        yield StringCommand("podman network reload --all >/dev/null")
+        yield StringCommand(f"podman network reload $({OURS}) >/dev/null")
     if found.blocked:
         yield files.write(FORWARDING)
         # As it is on a host with Podman alone.

@@ -30,20 +30,20 @@ TEST = f"keepalived --config-test --use-file={CONFIGURATION} >/dev/null"
 
 @operation()
 def installed(machine: Machine) -> Generator[StringCommand]:
-    """Install the distribution's keepalived; its own unit doesn't run without a configuration.
+    """Install the distribution's keepalived, whose own unit doesn't run without a configuration,
+    and let its check connect to HAProxy, which SELinux forbids by default.
 
     + machine: the host
     """
-    if ask(Keepalived).installed:
-        host.noop("keepalived is there")
+    found: KeepalivedState = ask(Keepalived)
+    if found.forbidden:
+        yield StringCommand("setsebool -P keepalived_connect_any on")
+    if found.installed:
+        if not found.forbidden:
+            host.noop("keepalived is there")
     elif machine.debian_family:
         yield apt_install("keepalived")
     else:
-        # Its check connects to HAProxy, which SELinux forbids by default. Before the installation,
-        # which tells the next run that all of this is done.
-        yield StringCommand(
-            "if selinuxenabled 2>/dev/null; then setsebool -P keepalived_connect_any on; fi"
-        )
         yield StringCommand("yum install --quiet --assumeyes keepalived")
 
 
@@ -102,7 +102,11 @@ def unchecked(plan: Plan) -> Generator[StringCommand]:
     elif ask(Keepalived).pending:
         host.noop("it may hold the address without HAProxy")
     else:
-        yield StringCommand(f"touch {PENDING}")
+        # It has its label before its name, which tells the next run that this is done.
+        yield StringCommand(
+            f"touch {PENDING}.new && {{ ! selinuxenabled 2>/dev/null || "
+            f"restorecon {PENDING}.new; }} && mv -f {PENDING}.new {PENDING}"
+        )
 
 
 @operation()

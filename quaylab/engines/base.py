@@ -298,8 +298,13 @@ class ContainerEngine(ABC):
     # --- images ---
 
     @abstractmethod
-    def pull(self, image: str, user: str) -> str:
-        """Pull an image with the logins of one of the host's users."""
+    def pull(self, image: str, user: str, has_secret: bool = False) -> str:
+        """Pull an image with the logins of one of the host's users.
+
+        Args:
+            has_secret: ``pull_secret`` is in that user's ``.docker/config.json``, so that no login
+                of another file counts.
+        """
 
     @abstractmethod
     def build(self, image: str, arguments: Mapping[str, str], context: str) -> str:

@@ -216,7 +216,7 @@ class Docker(ContainerEngine):
     def image(self, reference: str) -> str:
         return reference
 
-    def pull(self, image: str, user: str) -> str:
+    def pull(self, image: str, user: str, has_secret: bool = False) -> str:
         home = f"home=$(getent passwd {user} | cut -d: -f6)"
         return f'{home}; docker --config "$home/.docker" pull {shlex.quote(image)} >/dev/null'
 

@@ -23,15 +23,21 @@ NORMAL_WEIGHT = 100
 # What Podman adds to each container's environment.
 ADDED = ("container", "HOME", "HOSTNAME", "TERM")
 
+# If Podman hangs, prints `hangs`; later podman commands then fail instead of blocking.
 INFO = f"""\
 if command -v podman >/dev/null 2>&1; then
     printf 'version %s\\n' "$(podman --version 2>/dev/null)"
-    if info=$(timeout 60 podman info --format '{{{{json .}}}}' 2>&1); then
+    info=$(timeout 60 podman info --format '{{{{json .}}}}' 2>&1)
+    status=$?
+    if test $status = 0; then
         # Warnings stand before it.
         info=$(printf '%s\\n' "$info" | grep '^{{')
         printf 'info %s\\n' "$info"
         root=$(printf '%s' "$info" | sed -n 's/.*"graphRoot":"\\([^"]*\\)".*/\\1/p')
         printf 'filesystem %s\\n' "$(stat --file-system --format=%T "$root" 2>/dev/null)"
+    elif test $status = 124; then
+        echo hangs
+        podman() {{ return 1; }}
     else
         printf 'error %s\\n' "$(printf '%s\\n' "$info" | tail -n 1)"
     fi
@@ -41,6 +47,7 @@ fi
 _LABELS = "".join(f'|{{{{index .Config.Labels "{label}"}}}}' for label in REPORTED_LABELS)
 _PROPERTIES = "LoadState,ActiveState,NeedDaemonReload,CPUWeight,FragmentPath,Restart"
 # As Docker's. A stopped container does not exist, so its unit is reported, with our labels in it.
+# An empty unit is what a power cut left: no unit.
 OBJECTS = f"""\
 if command -v podman >/dev/null 2>&1; then
     all=$(podman ps --all --quiet --filter name=^{PREFIX} 2>/dev/null)
@@ -67,7 +74,7 @@ if command -v podman >/dev/null 2>&1; then
         test -n "$(ls -A "$directory" 2>/dev/null)" || printf 'empty %s\\n' "$volume"
     done
     for unit in {units.FOLDER}/{PREFIX}*.container; do
-        test -e "$unit" || continue
+        test -s "$unit" || continue
         name=$(basename "$unit" .container)
         labels=$(for label in {" ".join(REPORTED_LABELS)}; do
             printf '|%s' "$(sed -n "s/^Label=\\"$label=\\(.*\\)\\"$/\\1/p" "$unit")"; done)
@@ -116,11 +123,16 @@ def _problems(version: str, info: Mapping[str, Any], values: Mapping[str, str]) 
     if version and tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         return [
-            f"Podman {version}, and {oldest} or newer is needed: update it, or set "
-            "container_engine to docker"
+            f"Podman {version}, and {oldest} or newer is needed: update it, on RHEL 8 after "
+            "`dnf module reset container-tools`, or set container_engine to docker"
+        ]
+    if "hangs" in values:
+        return [
+            "at a standstill: it gives no answer within 60 s; see which process holds it up "
+            "(ps -fC podman), or whether its storage does"
         ]
     if not info:
-        return [f"not able to work: {values.get('error', 'it gives no answer within 60 s')}"]
+        return [f"not able to work: {values.get('error') or 'it says nothing'}"]
     found = []
     host = info["host"]
     if host.get("security", {}).get("rootless"):
@@ -173,6 +185,8 @@ def objects(output: Sequence[str]) -> Objects:
         state=dataclasses.replace(
             result.state,
             containers={**dict.fromkeys(stopped, STOPPED), **result.state.containers},
+            # By `env` in containers.conf, and by drop-ins of Quadlet, which Podman 5 reads.
+            admits_more=True,
         ),
         container_labels={
             **{name: unit.labels for name, unit in stopped.items()},
@@ -187,10 +201,11 @@ def _unit(line: str) -> tuple[str, Unit]:
     weight = properties.get("CPUWeight", "")
     return name, Unit(
         {key: value for key, value in zip(REPORTED_LABELS, labels, strict=True) if value},
-        properties["LoadState"] == "loaded"
-        and properties["NeedDaemonReload"] == "no"
-        and properties["FragmentPath"] == units.service_path(name)
-        and properties["Restart"] == RESTART_POLICY,
+        # Without systemd there is none of these.
+        properties.get("LoadState") == "loaded"
+        and properties.get("NeedDaemonReload") == "no"
+        and properties.get("FragmentPath") == units.service_path(name)
+        and properties.get("Restart") == RESTART_POLICY,
         int(weight) * NORMAL_SHARES // NORMAL_WEIGHT if weight.isdigit() else 0,
         float(edited) if edited else None,
     )

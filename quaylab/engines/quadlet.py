@@ -167,11 +167,12 @@ podman image inspect --format 'sha256:{{.Id}}{{range .RepoDigests}} {{.}}{{end}}
             f"printf '%s\\n' \"$names\" | {complete}; }}"
         )
 
-    def pull(self, image: str, user: str) -> str:
+    def pull(self, image: str, user: str, has_secret: bool = False) -> str:
         home = f"home=$(getent passwd {user} | cut -d: -f6)"
-        return (
-            f'{home}; HOME="$home" podman pull --quiet {shlex.quote(full_name(image))} >/dev/null'
-        )
+        # Without it the login of an earlier `podman login` precedes.
+        logins = '--authfile="$home/.docker/config.json" ' if has_secret else ""
+        name = shlex.quote(full_name(image))
+        return f'{home}; HOME="$home" podman pull --quiet {logins}{name} >/dev/null'
 
     def build(self, image: str, arguments: Mapping[str, str], context: str) -> str:
         options = shlex.join(
@@ -200,20 +201,32 @@ def _place(container: Container) -> str:
     refused = f"Podman's generator refuses the unit of {name}; nothing was replaced"
     wanted = f"FragmentPath={units.service_path(name)} Restart={RESTART_POLICY} "
     changed = f"somebody has changed {service}; take that back: systemctl revert {service}; found: "
+    *others, own = units.dropins(name)
+    unmade = (
+        f"Podman's generator makes no service of {name}; the reason is above, and may be a drop-in "
+        f"in {', '.join(others)} or {own} of {units.FOLDER}: repair or remove it"
+    )
+    about = (f"{name}.container", *(f"/{each}/" for each in others))
+    lines = shlex.join(f"--regexp={each}" for each in about)
     return (
         "folder=$(mktemp -d) && "
         f"printf %s {text} >$folder/{name}.container && "
         f"said=$(QUADLET_UNIT_DIRS=$folder {GENERATOR} --dryrun 2>&1 >/dev/null); accepted=$?; "
         "rm -r $folder; test $accepted = 0 || "
         f"{{ printf '%s\\n' \"$said\" {shlex.quote(refused)} >&2; exit 1; }}; "
-        f"install -d {units.FOLDER} && printf %s {text} >{path}.new && mv -f {path}.new {path} && "
+        f"install -d {units.FOLDER} && printf %s {text} >{path}.new && "
+        # Else a power cut could leave an empty unit.
+        f"sync {path}.new && mv -f {path}.new {path} && "
         f"systemctl unmask --quiet {service} 2>/dev/null && "
         f"systemctl unmask --quiet --runtime {service} 2>/dev/null && "
         "systemctl daemon-reload && "
         # A service or a drop-in of that name in systemd's own folders precedes ours.
         f"found=$(systemctl show --property=FragmentPath,Restart {service} | sort | tr '\\n' ' ') "
-        f'&& {{ test "$found" = {shlex.quote(wanted)} || '
-        f'{{ echo {shlex.quote(changed)}"$found" >&2; exit 1; }}; }}'
+        f'&& {{ test "$found" = {shlex.quote(wanted)} || {{ case $found in '
+        f'*FragmentPath=/*) echo {shlex.quote(changed)}"$found" >&2 ;; '
+        # With the host's drop-ins, which the generator has not seen above.
+        f"*) {GENERATOR} --dryrun 2>&1 >/dev/null | grep --fixed-strings {lines} >&2; "
+        f"echo {shlex.quote(unmade)} >&2 ;; esac; exit 1; }}; }}"
     )
 
 

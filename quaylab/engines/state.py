@@ -79,13 +79,16 @@ class FoundVolume:
 @dataclass(frozen=True)
 class EngineState:
     """Our containers, networks (ids by name), volumes, and files by path. If
-    ``network_is_internal``, our network has no route outside and publishes no ports."""
+    ``network_is_internal``, our network has no route outside and publishes no ports. If
+    ``admits_more``, containers may have more variables and ports than specified: the host's
+    administrator has given them."""
 
     containers: Mapping[str, ContainerState]
     networks: Mapping[str, str]
     volumes: tuple[str, ...]
     files: Mapping[str, WrittenFile]
     network_is_internal: bool = False
+    admits_more: bool = False
 
     def change(self, wanted: Container) -> str | None:
         """Return what has to be done for a container to run as specified; health is not checked.
@@ -115,11 +118,14 @@ class EngineState:
     def _matches(self, found: ContainerState, wanted: Container) -> bool:
         """Whether a container is as its digest says: somebody may have created it by hand."""
         environment = {**(found.image_environment or {}), **dict(wanted.environment)}
+        ports = {str(port) for port in wanted.ports}
+        if self.admits_more:
+            environment, ports = {**found.environment, **environment}, ports | found.ports
         return (
             full_name(found.image) == full_name(wanted.image)
             and not found.image_was_retagged
             and (wanted.host_network or self._is_on_our_network(found))
-            and found.ports == {str(port) for port in wanted.ports}
+            and found.ports == ports
             and all(found.mounts.get(mount.target) == mount.source for mount in wanted.mounts)
             and (not wanted.command or found.command == wanted.command)
             and (found.image_environment is None or found.environment == environment)

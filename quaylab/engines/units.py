@@ -47,6 +47,14 @@ def service_path(name: str) -> str:
     return f"{SERVICES}/{service(name)}"
 
 
+def dropins(name: str) -> list[str]:
+    """Return the folders beside a container's unit from which Podman 5 adds to it, the last one for
+    it alone (podman-systemd.unit(5))."""
+    parts = name.split("-")
+    shared = ["-".join(parts[:count]) + "-.container.d" for count in range(1, len(parts))]
+    return ["container.d", *shared, f"{name}.container.d"]
+
+
 def sha256(container: Container) -> str:
     """Return the checksum of a container's unit."""
     return _sha256(unit(container))

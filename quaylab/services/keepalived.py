@@ -18,8 +18,8 @@ CONFIGURATION, CHECK = f"{DIRECTORY}/keepalived.conf", f"{DIRECTORY}/check"
 # The unit copies its configuration there whenever keepalived loads it.
 LOADED = "/run/quaylab-keepalived.conf"
 # While it is there, HAProxy is about to start on this host, and Quay needs the address before: it
-# leads to the ingress as well.
-PENDING = "/run/quaylab-balancer-pending"
+# leads to the ingress as well. SELinux lets keepalived see files in /run whose names begin so.
+PENDING = "/run/keepalived-quaylab-pending"
 PRIORITY = 100
 
 

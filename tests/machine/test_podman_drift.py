@@ -93,6 +93,11 @@ DRIFTS = {
         (REDIS,),
         replaced=("quaylab-redis",),
     ),
+    "a unit that a power cut left empty": Drift(
+        shell(f"systemctl stop quaylab-redis; : >{REDIS_UNIT}; systemctl daemon-reload"),
+        (REDIS,),
+        replaced=("quaylab-redis",),
+    ),
     "off the network, a file's mode, extension dropped": Drift(
         all_of(
             shell(
@@ -193,6 +198,43 @@ def test_what_precedes_a_unit_is_told_and_left_alone(registry: Registry, overrid
     machine.run("systemctl revert quaylab-redis.service")
     assert registry.changed() == []
     assert starts(machine) == before
+
+
+def test_a_drop_in_that_the_generator_refuses_is_told(registry: Registry) -> None:
+    machine, before = registry.machine, starts(registry.machine)
+    machine.run(
+        f"mkdir {REDIS_UNIT}.d && printf '[Container]\\nOdd=1\\n' >{REDIS_UNIT}.d/odd.conf && "
+        "systemctl daemon-reload"
+    )
+    refused = registry.lab.run()
+    assert refused.returncode != 0
+    assert "Podman's generator makes no service of quaylab-redis" in refused.output
+    assert "'Odd'" in refused.output
+    machine.run(f"rm -r {REDIS_UNIT}.d && systemctl daemon-reload")
+    assert registry.changed() == []
+    assert starts(machine) == before
+
+
+def test_what_the_administrator_gives_to_containers_is_no_drift(registry: Registry) -> None:
+    """By a drop-in of Quadlet, and for all containers of the host."""
+    machine = registry.machine
+    dropin, everywhere = f"{REDIS_UNIT}.d/more.conf", "/etc/containers/containers.conf.d/more.conf"
+    more = "[Container]\nEnvironment=DROPIN=1\nPublishPort=127.0.0.1:9121:9121\n"
+    machine.run(
+        f"mkdir -p {REDIS_UNIT}.d $(dirname {everywhere}) && printf '{more}' >{dropin} && "
+        f"printf '[containers]\nenv = [\"TZ=UTC\"]\n' >{everywhere} && "
+        "systemctl daemon-reload && systemctl restart quaylab-redis"
+    )
+    variables = containers(machine)["quaylab-redis"]["Config"]["Env"]
+    assert {"DROPIN=1", "TZ=UTC"} <= {*variables}
+    # Redis is waited for if it isn't healthy yet.
+    assert registry.changed() in ([], [REDIS])
+    assert registry.planned() == []
+    machine.run(
+        f"rm -r {REDIS_UNIT}.d {everywhere} && "
+        "systemctl daemon-reload && systemctl restart quaylab-redis"
+    )
+    assert registry.changed() in ([], [REDIS])
 
 
 def test_image_removed_while_its_container_runs(registry: Registry) -> None:

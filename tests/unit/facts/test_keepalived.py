@@ -62,6 +62,24 @@ def test_a_unit_that_systemd_has_not_read_again(shell: Shell, tmp_path: Path) ->
     assert (found.outdated, found.loaded) == (True, "")
 
 
+@pytest.mark.parametrize(
+    ("getsebool", "forbidden"),
+    [
+        ("echo 'keepalived_connect_any --> off'", True),
+        ("echo 'keepalived_connect_any --> on'", False),
+        ("echo 'getsebool:  SELinux is disabled' >&2; exit 1", False),
+        ("echo 'Error getting active value for keepalived_connect_any' >&2; exit 1", False),
+    ],
+    ids=["off", "on", "no SELinux", "a policy without it"],
+)
+def test_whether_selinux_forbids_its_check(
+    shell: Shell, tmp_path: Path, getsebool: str, forbidden: bool
+) -> None:
+    _systemctl(shell)
+    shell.stub("getsebool", getsebool)
+    assert _state(shell, tmp_path).forbidden is forbidden
+
+
 def test_a_host_without_it(shell: Shell, tmp_path: Path) -> None:
     shell.stub("systemctl", "exit 4")
     assert _state(shell, tmp_path) == Keepalived.default()

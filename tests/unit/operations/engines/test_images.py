@@ -15,6 +15,7 @@ from facts.images import Images
 from operations.engines import images
 from operations.runtime import commands
 from quaylab.checks.fetched_images import ImageState, note_path
+from quaylab.engines import PODMAN
 from quaylab.images import Image, base_image, packaged_image
 from quaylab.services import redis
 from quaylab.settings.loading import Settings
@@ -108,6 +109,22 @@ def _pull(shell: Shell) -> tuple[int, str]:
 def test_pull_uses_the_login_of_pull_secret_user(engine: Shell) -> None:
     assert _pull(engine) == (0, "")
     assert f"docker --config /home/puller/.docker pull {IMAGE.reference}" in engine.calls
+
+
+def test_with_podman_the_pull_secret_precedes_a_podman_login(
+    engine: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "host_engine", lambda: PODMAN)
+    secret = tmp_path / "config.json"
+    secret.touch()
+    engine.stub("podman", 'echo "$HOME" >&2')
+    for wanted, option in (
+        (settings(pull_secret=secret), "--authfile=/home/puller/.docker/config.json "),
+        (settings(), ""),
+    ):
+        (command,) = FakeHost().operate(images.present, images=[IMAGE], settings=wanted)
+        assert engine.run(text(command)).stderr == "/home/puller\n"
+        assert engine.calls[-1] == f"podman pull --quiet {option}{IMAGE.reference}"
 
 
 def test_a_failed_pull_names_all_remedies_in_one_line(engine: Shell) -> None:

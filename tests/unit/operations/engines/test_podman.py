@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import pytest
 
@@ -44,7 +45,10 @@ def test_a_podman_that_is_not_there_yet_is_looked_at_later() -> None:
 
 def test_rules_that_are_gone_from_the_firewall_are_made_again() -> None:
     host = FakeHost({EngineInfo: ABLE, Podman: PodmanState(True, flushed=True)})
-    assert host.shell(podman.ready) == ["podman network reload --all >/dev/null"]
+    assert host.shell(podman.ready) == [
+        "podman network reload $(podman ps --quiet --filter network=quaylab "
+        "--filter label=io.quaylab.specification) >/dev/null"
+    ]
 
 
 def test_what_docker_drops_is_let_through_now_and_after_the_next_boot() -> None:
@@ -97,6 +101,36 @@ def test_rules_of_the_firewall(shell: Shell, stubs: dict[str, str], flushed: boo
         shell.stub(name, script)
     found = Podman().process(shell.lines(Podman().command()))
     assert found == PodmanState(True, flushed=flushed)
+
+
+@pytest.mark.parametrize(
+    ("files", "flushed"),
+    [
+        ([], True),
+        (['#firewall_driver = "none"'], True),
+        (['[network]\nfirewall_driver = "iptables"'], True),
+        (['[network]\nfirewall_driver="firewalld"'], False),
+        (["[network]\n  firewall_driver = 'none' # our own rules"], False),
+        (['firewall_driver = "none"', 'firewall_driver = "nftables"'], True),
+    ],
+    ids=["default", "comment", "iptables", "firewalld", "none", "the last one counts"],
+)
+def test_rules_that_another_firewall_driver_makes_are_not_missed(
+    shell: Shell, tmp_path: Path, files: list[str], flushed: bool
+) -> None:
+    doubles = {"podman": RUNNING, "systemctl": "exit 1", "nft": ":"}
+    doubles |= dict.fromkeys(("dpkg-query", "iptables", "iptables-nft", "iptables-legacy"), ":")
+    for name, script in doubles.items():
+        shell.stub(name, script)
+    folder = tmp_path / "containers"
+    (folder / "containers.conf.d").mkdir(parents=True)
+    paths = (folder / "containers.conf", folder / "containers.conf.d" / "10.conf")
+    for path, content in zip(paths, files, strict=False):
+        path.write_text(content + "\n")
+    command = Podman().command()
+    for place in ("/usr/share/containers", "/etc/containers"):
+        command = command.replace(place, str(folder))
+    assert Podman().process(shell.lines(command)).flushed is flushed
 
 
 DROPS = "-P FORWARD DROP\n-N DOCKER-USER"

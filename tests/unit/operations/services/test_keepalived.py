@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,15 +51,12 @@ def test_debians_package() -> None:
     assert " keepalived " in command
 
 
-def test_selinux_lets_it_ask_haproxy(shell: Shell) -> None:
-    allow, install = _host().shell(keepalived.installed, machine=machine(os_id="rhel"))
-    assert install == "yum install --quiet --assumeyes keepalived"
-    shell.stub("setsebool", "")
-    for is_enabled in (False, True):
-        shell.stub("selinuxenabled", f"exit {0 if is_enabled else 1}")
-        assert shell.run(allow).returncode == 0
-        asked = "setsebool -P keepalived_connect_any on" in shell.calls
-        assert asked is is_enabled
+@pytest.mark.parametrize("installed", [False, True])
+def test_selinux_lets_it_ask_haproxy(installed: bool) -> None:
+    host = _host(dataclasses.replace(NOTHING, installed=installed, forbidden=True))
+    allow, *install = host.shell(keepalived.installed, machine=machine(os_id="rhel"))
+    assert allow == "setsebool -P keepalived_connect_any on"
+    assert install == ([] if installed else ["yum install --quiet --assumeyes keepalived"])
 
 
 # --- running ---
@@ -132,11 +130,26 @@ def test_without_a_virtual_address_its_unit_is_removed() -> None:
 
 def test_the_address_is_held_before_haproxy_runs(lab: Plan) -> None:
     (command,) = _host().shell(keepalived.unchecked, plan=lab)
-    assert command == f"touch {PENDING}"
+    assert command.startswith(f"touch {PENDING}.new && ")
     host = _host(dataclasses.replace(NOTHING, pending=True))
     assert host.shell(keepalived.unchecked, plan=lab) == []
     (command,) = host.shell(keepalived.checked)
     assert command == f"rm -f {PENDING}"
+
+
+@pytest.mark.parametrize("enforces", [False, True])
+def test_selinux_lets_its_check_see_that_haproxy_is_awaited(
+    lab: Plan, shell: Shell, tmp_path: Path, enforces: bool
+) -> None:
+    """keepalived may read files in /run whose names begin like its own, once they are labelled."""
+    assert PENDING.startswith("/run/keepalived")
+    pending = tmp_path / "pending"
+    shell.stub("selinuxenabled", f"exit {0 if enforces else 1}")
+    shell.stub("restorecon", f'test "$*" = {pending}.new && test ! -e {pending}')
+    (command,) = _host().shell(keepalived.unchecked, plan=lab)
+    assert shell.run(command.replace(PENDING, str(pending))).returncode == 0
+    assert pending.exists()
+    assert (f"restorecon {pending}.new" in shell.calls) is enforces
 
 
 def test_where_haproxy_runs_it_is_asked(lab: Plan) -> None:

@@ -64,6 +64,7 @@ def test_no_podman() -> None:
     ("lines", "info", "version", "reason"),
     [
         (["quadlet"], INFO, "4.3.1", "Podman 4.3.1, and 4.9 or newer is needed"),
+        (["quadlet"], INFO, "4.0.2", "dnf module reset container-tools"),
         ([], INFO, "5.4.2", "without Quadlet"),
         (["quadlet"], _host(networkBackendInfo=NO_AARDVARK), "5.4.2", "without aardvark-dns"),
         (
@@ -75,7 +76,15 @@ def test_no_podman() -> None:
         (["quadlet"], _host(security={"rootless": True}), "5.4.2", "rootless, so clients'"),
         (["quadlet", "filesystem nfs"], INFO, "5.4.2", "keeping its storage on NFS"),
     ],
-    ids=["too old", "no Quadlet", "no names", "no names on RHEL 8", "rootless", "NFS"],
+    ids=[
+        "too old",
+        "another stream of RHEL 8",
+        "no Quadlet",
+        "no names",
+        "no names on RHEL 8",
+        "rootless",
+        "NFS",
+    ],
 )
 def test_a_podman_that_is_refused(
     lines: list[str], info: dict[str, Any], version: str, reason: str
@@ -125,6 +134,16 @@ def test_a_podman_that_can_not_even_tell_its_version(shell: Shell) -> None:
     found = report(shell.lines(podman_report.INFO))
     assert found and found.unsupported
     assert "not able to work: Error: containers.conf: toml: line 1" in found.unsupported
+
+
+def test_a_podman_that_hangs_is_asked_once(shell: Shell) -> None:
+    shell.stub("podman", "test $1 = --version && echo podman version 5.4.2 || exec sleep 20")
+    asked = podman_report.INFO.replace("timeout 60", "timeout 1") + podman_report.OBJECTS
+    found = report(shell.lines(f"({asked})"))
+    assert found and found.unsupported
+    assert found.version is None
+    assert "at a standstill: it gives no answer within 60 s" in found.unsupported
+    assert [each.split()[1] for each in shell.calls] == ["--version", "info"]
 
 
 # --- objects ---
@@ -218,6 +237,7 @@ def test_a_container_that_runs_as_specified_needs_nothing() -> None:
         KEPT.replace("[not set]", "6"),
         KEPT.replace(units.SERVICES, "/etc/systemd/system"),
         KEPT.replace("always", "no"),
+        "",
         None,
     ],
     ids=[
@@ -227,6 +247,7 @@ def test_a_container_that_runs_as_specified_needs_nothing() -> None:
         "low weight",
         "another service of the name",
         "not started again",
+        "no answer of systemd",
         "no unit",
     ],
 )
@@ -312,6 +333,29 @@ def test_a_port_at_all_addresses() -> None:
     assert _state(item).containers[CONTAINER.name].ports == {"0.0.0.0:6380:6379"}
 
 
+def test_what_the_administrator_gives_to_containers_is_no_difference() -> None:
+    """By `env` in containers.conf, or by Environment= and PublishPort= in a drop-in of Quadlet."""
+    variables = [*ITEM["Config"]["Env"], "TZ=Europe/Berlin"]
+    more = {"9121/tcp": [{"HostIp": "", "HostPort": "9121"}]}
+    host = {"PortBindings": {**ITEM["HostConfig"]["PortBindings"], **more}}
+    item = {**ITEM, "Config": {**ITEM["Config"], "Env": variables}, "HostConfig": host}
+    assert PODMAN.due(_state(item), CONTAINER) is None
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [["WORKER_COUNT=3", "PATH=/bin", "TZ=UTC"], ["PATH=/bin", "TZ=UTC"]],
+    ids=["another value", "missing"],
+)
+def test_a_container_has_at_least_what_is_specified(variables: list[str]) -> None:
+    item = {**ITEM, "Config": {**ITEM["Config"], "Env": variables}}
+    assert PODMAN.due(_state(item), CONTAINER) == "replace"
+
+
+def test_a_missing_port_replaces_the_container() -> None:
+    assert PODMAN.due(_state({**ITEM, "HostConfig": {}}), CONTAINER) == "replace"
+
+
 def test_another_image_of_the_name_is_noticed() -> None:
     assert PODMAN.due(_state({**ITEM, "Image": "1" * 64}), CONTAINER) == "replace"
 
@@ -319,6 +363,16 @@ def test_another_image_of_the_name_is_noticed() -> None:
 def test_a_host_without_a_folder_for_units(shell: Shell, tmp_path: Path) -> None:
     shell.stub("podman", ":")
     assert PODMAN.parse(shell.lines(podman_report.OBJECTS.replace(units.FOLDER, f"{tmp_path}/no")))
+
+
+def test_a_unit_that_a_power_cut_left_empty_is_written_again(shell: Shell, tmp_path: Path) -> None:
+    """It has no labels, so it would count as another's."""
+    (tmp_path / f"{CONTAINER.name}.container").touch()
+    shell.stub("podman", ":")
+    shell.stub("systemctl", f"printf '%s\\n' {KEPT}")
+    found = PODMAN.parse(shell.lines(podman_report.OBJECTS.replace(units.FOLDER, str(tmp_path))))
+    assert found.container_labels == {}
+    assert PODMAN.due(found.state, CONTAINER) == "replace"
 
 
 @pytest.mark.parametrize("is_edited", [False, True])

@@ -6,6 +6,7 @@ The stubs are doubles: they record their calls, and tests/machine has the real o
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 
 import pytest
@@ -43,11 +44,13 @@ def _unit(tmp_path: Path) -> Path:
 
 
 def test_a_container_is_a_unit_that_systemd_starts(host: Shell, tmp_path: Path) -> None:
+    host.stub("sync", ":")
     assert host.run(_replace(CONTAINER)).returncode == 0
     assert _unit(tmp_path).read_text() == units.unit(CONTAINER)
     calls = [each for each in host.calls if not each.startswith("podman")]
     assert calls == [
         "generator --dryrun",
+        f"sync {_unit(tmp_path)}.new",
         f"systemctl unmask --quiet {SERVICE}",
         f"systemctl unmask --quiet --runtime {SERVICE}",
         "systemctl daemon-reload",
@@ -105,6 +108,29 @@ def test_what_precedes_the_unit_is_no_success(host: Shell, ours: str, other: str
     assert done.returncode != 0
     assert f"somebody has changed {SERVICE}; take that back: systemctl revert" in done.stderr
     assert other in done.stderr
+    assert f"systemctl restart {SERVICE}" not in host.calls
+
+
+def test_a_drop_in_that_the_generator_refuses_is_named(host: Shell) -> None:
+    """The first dry run sees our unit alone. The lines are those of Podman 5.4."""
+    said = [
+        "Loading source drop-in file /etc/containers/systemd/other.container.d/a.conf",
+        "Loading source drop-in file /etc/containers/systemd/container.d/b.conf",
+        f"""converting "{NAME}.container": unsupported key 'Odd' in group 'Container'""",
+    ]
+    lines = "; ".join(f"echo {shlex.quote(each)} >&2" for each in said)
+    host.stub("systemctl", "test $1 != show || printf 'Restart=no\\nFragmentPath=\\n'")
+    host.stub("generator", f'test "$QUADLET_UNIT_DIRS" || {{ echo [Service]; {lines}; exit 1; }}')
+    done = host.run(_replace(CONTAINER))
+    assert done.returncode != 0
+    assert "systemctl revert" not in done.stderr
+    assert "unsupported key 'Odd'" in done.stderr
+    assert "/container.d/b.conf" in done.stderr
+    assert "other" not in done.stderr
+    assert "[Service]" not in done.stderr
+    dropins = f"container.d, quaylab-.container.d or {NAME}.container.d"
+    assert f"generator makes no service of {NAME}; the reason is above" in done.stderr
+    assert dropins in done.stderr
     assert f"systemctl restart {SERVICE}" not in host.calls
 
 
