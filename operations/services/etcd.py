@@ -157,8 +157,8 @@ def refuse_lost_majority(plan: Plan) -> None:
     if all(_is_running(plan, name) for name in holding) and not _first_answer(plan):
         refuse(
             [
-                f"etcd: {', '.join(holding)} with its data are no majority, and "
-                f"{', '.join(empty)} have none; bring the machines back that have it, or follow "
+                f"etcd: its data is only on {', '.join(holding)}, which is no majority, and not on "
+                f"{', '.join(empty)}; bring back the machines that have it, or follow "
                 "docs/high-availability.md#when-etcds-data-is-gone"
             ]
         )
