@@ -1,5 +1,5 @@
-"""A registry in an OpenShift or Kubernetes cluster: its objects, from the host of group `openshift`
-on which kubectl or oc is logged in."""
+"""A registry in an OpenShift or Kubernetes cluster: its objects, made from the host of group
+`openshift` on which kubectl or oc is logged in."""
 
 from pyinfra import local
 
