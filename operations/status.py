@@ -7,7 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from pyinfra import host, inventory
-from pyinfra.api import StringCommand, operation
+from pyinfra.api import Host, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 from rich.console import Console
 from rich.table import Table
@@ -28,6 +28,7 @@ from quaylab.services.base import ROUTER
 from quaylab.services.quay_nodes import Node
 
 P = TypeVar("P")
+NO_HAPROXY = "HAProxy does not answer; ./lab up brings it back"
 
 
 @operation()
@@ -86,11 +87,21 @@ def table_of(
         yield fail(f"broken: {', '.join(broken)}")
 
 
+def _connected(plan: Plan, name: str) -> Host:
+    """Return a host that takes part in this run.
+
+    Raises:
+        RegistryError: it takes none.
+    """
+    if name not in plan.machines:
+        raise RegistryError(f"{name} takes no part in this run")
+    found: Host = inventory.get_host(name)
+    return found
+
+
 def _node(node: Node, plan: Plan) -> str:
     """Return the state of a Quay container in one line."""
-    if node.host not in plan.machines:
-        raise RegistryError(f"{node.host} takes no part in this run")
-    found = fact_of(inventory.get_host(node.host), Quay, container=node.container)
+    found = fact_of(_connected(plan, node.host), Quay, container=node.container)
     if found is None:
         raise RegistryError("there is no container; ./lab up brings it back")
     if not found.healthy:
@@ -102,13 +113,12 @@ def _node(node: Node, plan: Plan) -> str:
 
 def _balancer(name: str, plan: Plan) -> str:
     """Return what a balancer does with each node, and whether it has the virtual address."""
-    if name not in plan.machines:
-        raise RegistryError(f"{name} takes no part in this run")
-    state = balancers.state_of(inventory.get_host(name))
+    balancer = _connected(plan, name)
+    state = balancers.state_of(balancer)
     if state is None:
-        raise RegistryError("HAProxy does not answer; ./lab up brings it back")
+        raise RegistryError(NO_HAPROXY)
     address = plan.settings.virtual_address
-    if address and not fact_of(inventory.get_host(name), Keepalived).active:
+    if address and not fact_of(balancer, Keepalived).active:
         raise RegistryError(f"keepalived does not run, so {address} can't move here")
     holds = f"holds {address}; " if address in plan.machines[name].own_addresses else ""
     nodes = ", ".join(f"{node} {server}" for node, server in state.servers.items())
@@ -119,8 +129,7 @@ def _balancer(name: str, plan: Plan) -> str:
 
 def _member(name: str, plan: Plan) -> str:
     """Return the role of a member of the database's cluster."""
-    if name not in plan.machines:
-        raise RegistryError(f"{name} takes no part in this run")
+    _connected(plan, name)
     found = patroni.state_of(plan, name)
     if found is None:
         raise RegistryError("Patroni or etcd does not answer; ./lab up brings them back")
@@ -135,11 +144,9 @@ def _unknown_member(remedy: str, plan: Plan) -> str:
 
 def _tcp_proxy(service: str, name: str, plan: Plan) -> str:
     """Return to which members a router leads, or to which gateways an ingress."""
-    if name not in plan.machines:
-        raise RegistryError(f"{name} takes no part in this run")
-    found = fact_of(inventory.get_host(name), Router, container=container_name(service))
+    found = fact_of(_connected(plan, name), Router, container=container_name(service))
     if found is None:
-        raise RegistryError("HAProxy does not answer; ./lab up brings it back")
+        raise RegistryError(NO_HAPROXY)
     if lost := [each for each, members in found.items() if not members]:
         raise RegistryError(f"no server is up: {', '.join(lost)}")
     return ", ".join(f"{each} at {', '.join(members)}" for each, members in found.items())

@@ -370,6 +370,11 @@ def _topology(
     hosts: list[HostInput],
     machines: Mapping[str, Machine],
 ) -> Topology:
+    """Return which host or pod runs what, and at which address.
+
+    Raises:
+        Refusal: the groups or addresses don't fit together, or ``purge`` names another registry.
+    """
     # The address that moves between balancers, now or before this run, is none of a host's own.
     moving = {
         network.partition("/")[0]
@@ -385,8 +390,7 @@ def _topology(
         layout = layout_of_clusters.build(settings, topology.groups(hosts), hosts)
     else:
         layout = topology.build(settings, hosts, host_settings, reported)
-    if settings.purge not in (None, layout.hostname):
-        refuse([f"purge: {settings.purge!r} is not this registry's name, {layout.hostname}"])
+    refuse(topology.purge_problems(settings.purge, layout.hostname))
     return layout
 
 

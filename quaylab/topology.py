@@ -232,8 +232,8 @@ def _shared_names(group: str, hosts: Sequence[str]) -> Iterator[str]:
     for one, other in itertools.combinations(hosts, 2):
         if (name := member_name(one)) == member_name(other):
             yield (
-                f"{group}: {one} and {other} would both be {name} as members; give one another "
-                "name in the inventory"
+                f"{group}: {one} and {other} would both be {name} as members; give one of "
+                "them a different name in the inventory"
             )
 
 
@@ -243,6 +243,13 @@ def registry_name(settings: Settings, groups: Groups) -> str:
     elsewhere = [settings.balancer_host] if settings.balancer_host else []
     hosts = elsewhere or groups["balancer"] or groups["quay"]
     return settings.server_hostname or _full_name(hosts) or DEFAULT_HOSTNAME
+
+
+def purge_problems(purge: str | None, hostname: str) -> list[str]:
+    """Return what is wrong with the setting ``purge``: it has to repeat the registry's name."""
+    if purge in (None, hostname):
+        return []
+    return [f"purge: {purge!r} is not this registry's name, {hostname}"]
 
 
 def _full_name(hosts: Sequence[str]) -> str | None:

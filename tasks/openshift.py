@@ -1,5 +1,5 @@
-"""A registry in an OpenShift or Kubernetes cluster: its objects, from the host of group `openshift`
-on which kubectl or oc is logged in."""
+"""A registry in an OpenShift or Kubernetes cluster: its objects, made from the host of group
+`openshift` on which kubectl or oc is logged in."""
 
 from pyinfra import local
 
@@ -27,7 +27,7 @@ if plan.is_operated:
 else:
     local.include("tasks/openshift_template.py")
 
-objects.former_removed(name="Remove objects that are described no more", plan=plan)
+objects.former_removed(name="Remove objects that are no longer described", plan=plan)
 
 registry.reachable(name="Wait until the registry answers at its address", plan=plan)
 

@@ -20,5 +20,5 @@ if description.exposure:
     objects.applied(name="Lead clients to Quay", plan=plan, objects=description.exposure)
 
 operator.former_parts_removed(
-    name="Remove what the operator made and looks after no more", plan=plan
+    name="Remove what the operator made and no longer looks after", plan=plan
 )

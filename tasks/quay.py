@@ -68,7 +68,7 @@ for node in host.loop(plan.nodes if plan.is_balanced else ()):  # type: ignore[n
         nodes.as_specified(name=f"Run Quay as specified: {node.name}", plan=plan, node=node)
 
 if nodes.former_nodes_of(plan, host.name):
-    nodes.former_removed(name="Remove Quay's containers that are no nodes any more", plan=plan)
+    nodes.former_removed(name="Remove Quay's former nodes", plan=plan)
 
 if host.name in plan.topology.quay:
     if is_legacy(plan.version):

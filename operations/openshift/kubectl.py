@@ -16,13 +16,12 @@ from pyinfra.api import Host, QuoteString, StringCommand
 from facts.openshift import CLIENT
 from operations.runtime.commands import inventory_arguments
 from quaylab.openshift.cluster import Access
-from quaylab.openshift.objects import DEPLOYMENT, FIELD_MANAGER, Kind
+from quaylab.openshift.objects import DEPLOYMENT, FIELD_MANAGER, Kind, Manifest
 
 SERVER_SIDE = ("apply", "--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}")
 # Lines of kubectl's own log, which repeat the error for each attempt.
 NOISE = re.compile(r"[EFIW][0-9]{4} [0-9:.]+ ")
 FROM_INPUT = "--filename=-"
-Manifest = Mapping[str, Any]
 
 
 class ClusterError(Exception):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 
 from pyinfra import host, state
 from pyinfra.api import Host, StringCommand, operation
 
 from operations.openshift import kubectl
-from operations.openshift.kubectl import ClusterError, Manifest
+from operations.openshift.kubectl import ClusterError
 from operations.runtime import observation
 from operations.runtime.commands import fail
 from operations.runtime.observation import recall
@@ -19,6 +19,7 @@ from quaylab.openshift.objects import (
     REMOVED,
     SECRET,
     Kind,
+    Manifest,
     Object,
     differences,
     key_of,
@@ -27,8 +28,9 @@ from quaylab.openshift.plan import ClusterPlan, verification
 
 # The cache's names for the objects that are there, and for how they differ from their descriptions.
 FOUND, DRIFT = "objects that are there", "objects of the cluster"
-# How an object differs that is made, or made otherwise, by this run's description.
-NEW = MISSING, OTHERWISE = "missing", "described otherwise"
+# How an object differs that this run makes or changes.
+MISSING, OTHERWISE = "missing", "described otherwise"
+MADE_BY_THIS_RUN = (MISSING, OTHERWISE)
 
 
 @operation()
@@ -159,39 +161,54 @@ def absent(plan: ClusterPlan, kind: Kind, object_name: str) -> Generator[StringC
     + kind: its kind
     + object_name: its name
     """
-    try:
+
+    def find() -> dict[Kind, list[str]]:
         found = ours(host, plan, [kind])
-    except ClusterError as error:
-        yield fail(str(error))
-        return
-    if object_name in found[kind]:
-        yield kubectl.deleted(plan.access, {kind: [object_name]})
-    else:
-        host.noop(f"there is no {kind.name} {object_name}")
+        return {each: [name for name in found[each] if name == object_name] for each in found}
+
+    yield from removed(plan, find, f"there is no {kind.name} {object_name}")
 
 
 @operation()
 def former_removed(plan: ClusterPlan) -> Generator[StringCommand]:
-    """Remove objects of this registry that are described no more. Claims stay.
+    """Remove objects of this registry that are no longer described. Claims stay.
 
     + plan: the run's plan
     """
     description = plan.description
     wanted = (*description.lasting, *description.finished, description.note, verification(""))
     kept = {each.key for each in wanted}
+
+    def find() -> dict[Kind, list[str]]:
+        return {
+            kind: [name for name in names if (kind.name, name) not in kept]
+            for kind, names in ours(host, plan, (*REMOVED, SECRET, CONFIG_MAP)).items()
+        }
+
+    yield from removed(plan, find, "all objects of this registry are described")
+
+
+def removed(
+    plan: ClusterPlan,
+    find: Callable[[], Mapping[Kind, Iterable[str]]],
+    reason: str,
+    cascade: str = "foreground",
+) -> Generator[StringCommand]:
+    """Yield the call that removes what is found, by kind and name; report this reason if
+    nothing is.
+
+    + find: returns the names by kind; a ``ClusterError`` of it fails the host
+    + cascade: as in :func:`kubectl.deleted`
+    """
     try:
-        found = ours(host, plan, (*REMOVED, SECRET, CONFIG_MAP))
+        found = {kind: names for kind, names in find().items() if names}
     except ClusterError as error:
         yield fail(str(error))
         return
-    former = {
-        kind: [name for name in names if (kind.name, name) not in kept]
-        for kind, names in found.items()
-    }
-    if any(former.values()):
-        yield kubectl.deleted(plan.access, former)
+    if found:
+        yield kubectl.deleted(plan.access, found, cascade)
     else:
-        host.noop("all objects of this registry are described")
+        host.noop(reason)
 
 
 def ours(host: Host, plan: ClusterPlan, kinds: Iterable[Kind]) -> dict[Kind, list[str]]:

@@ -10,9 +10,8 @@ from pyinfra.api.command import PyinfraCommand
 
 from operations.openshift import kubectl, workloads
 from operations.openshift.kubectl import ClusterError
-from operations.openshift.objects import changes, names_of
+from operations.openshift.objects import changes, names_of, removed
 from operations.openshift.waiting import Look, until_done
-from operations.runtime.commands import fail
 from quaylab.openshift.layout import REGISTRY
 from quaylab.openshift.objects import QUAY_REGISTRY, SERVICE_VERSION, SUBSCRIPTION, Kind
 from quaylab.openshift.operator.description import LEFT_PARTS, PARTS, channel
@@ -47,24 +46,22 @@ def running(plan: ClusterPlan) -> Generator[PyinfraCommand]:
 
 @operation()
 def former_parts_removed(plan: ClusterPlan) -> Generator[PyinfraCommand]:
-    """Remove what the operator made for components that it looks after no more: such as a route,
+    """Remove what the operator made for components that it no longer looks after: such as a route,
     which would still lead clients to Quay. Data stays.
 
     + plan: the run's plan
     """
-    former: dict[Kind, list[str]] = {}
-    try:
+
+    def find() -> dict[Kind, list[str]]:
+        former: dict[Kind, list[str]] = {}
         for component, (label, kinds) in LEFT_PARTS.items():
             if component in plan.operator.unmanaged:
                 found = names_of(host, plan, kinds, {**PARTS, "quay-component": label})
-                former |= {kind: names for kind, names in found.items() if names}
-    except ClusterError as error:
-        yield fail(str(error))
-        return
-    if former:
-        yield kubectl.deleted(plan.access, former)
-    else:
-        host.noop("nothing of such components is there")
+                for kind, names in found.items():
+                    former.setdefault(kind, []).extend(names)
+        return former
+
+    yield from removed(plan, find, "nothing of such components is there")
 
 
 def installation_of(host: Host, plan: ClusterPlan) -> Installation:

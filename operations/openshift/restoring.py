@@ -26,7 +26,7 @@ def chosen_dump(plan: ClusterPlan) -> tuple[str, str]:
             )
         if not runs_here(plan.registry.topology, "database"):
             refuse(
-                ["database_host: the database runs elsewhere; restore it by its provider's means"]
+                ["database_host: the database runs elsewhere; restore it with its provider's tools"]
             )
         if plan.schema is None:
             refuse(["restore: there is no database of this registry; deploy first"])

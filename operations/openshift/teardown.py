@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable
 
 from pyinfra import host
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
@@ -11,7 +11,7 @@ from rich.console import Console
 
 from operations.openshift import kubectl
 from operations.openshift.kubectl import ClusterError
-from operations.openshift.objects import names_of, ours
+from operations.openshift.objects import names_of, ours, removed
 from operations.openshift.waiting import Look, until_done
 from operations.runtime.commands import fail
 from operations.runtime.phases import postpone
@@ -29,6 +29,8 @@ from quaylab.openshift.objects import (
 from quaylab.openshift.operator.description import KEPT_PARTS, PARTS, REMOVED_PARTS
 from quaylab.openshift.plan import ClusterPlan
 
+NOTHING = "nothing of it is there"
+
 
 @operation()
 def objects(plan: ClusterPlan) -> Generator[StringCommand]:
@@ -36,7 +38,7 @@ def objects(plan: ClusterPlan) -> Generator[StringCommand]:
 
     + plan: the run's plan
     """
-    yield from _removals(plan, lambda: ours(host, plan, REMOVED))
+    yield from removed(plan, lambda: ours(host, plan, REMOVED), NOTHING)
 
 
 @operation()
@@ -45,7 +47,7 @@ def data(plan: ClusterPlan) -> Generator[StringCommand]:
 
     + plan: the run's plan
     """
-    yield from _removals(plan, lambda: ours(host, plan, KEPT))
+    yield from removed(plan, lambda: ours(host, plan, KEPT), NOTHING)
 
 
 @operation()
@@ -61,7 +63,7 @@ def operated_registry(plan: ClusterPlan) -> Generator[StringCommand]:
         yield kubectl.patched(
             plan.access, QUAY_REGISTRY, REGISTRY, {"metadata": {"finalizers": None}}
         )
-    yield from _removals(plan, lambda: ours(host, plan, [QUAY_REGISTRY]), cascade="orphan")
+    yield from removed(plan, lambda: ours(host, plan, [QUAY_REGISTRY]), NOTHING, "orphan")
 
 
 @operation()
@@ -70,7 +72,7 @@ def operated_objects(plan: ClusterPlan) -> Generator[StringCommand]:
 
     + plan: the run's plan
     """
-    yield from _removals(plan, lambda: _parts(plan, REMOVED_PARTS))
+    yield from removed(plan, lambda: _parts(plan, REMOVED_PARTS), NOTHING)
 
 
 @operation()
@@ -79,7 +81,7 @@ def operated_data(plan: ClusterPlan) -> Generator[StringCommand]:
 
     + plan: the run's plan
     """
-    yield from _removals(plan, lambda: _parts(plan, KEPT_PARTS))
+    yield from removed(plan, lambda: _parts(plan, KEPT_PARTS), NOTHING)
 
 
 @operation()
@@ -94,7 +96,7 @@ def operator(plan: ClusterPlan) -> Generator[PyinfraCommand]:
     except ClusterError as error:
         yield fail(str(error))
         return
-    removals = list(_removals(plan, lambda: _installation(plan)))
+    removals = list(removed(plan, lambda: _installation(plan), NOTHING))
     yield from removals
     if removals and pods:
         yield FunctionCommand(_await_end, (plan, pods), {})
@@ -133,23 +135,6 @@ def _await_end(state: State, host: Host, plan: ClusterPlan, selectors: list[str]
         return Look(not pods, False, lambda: pods, len(pods))
 
     return until_done(host, plan, look, "", "Quay's operator does not end")
-
-
-def _removals(
-    plan: ClusterPlan,
-    find: Callable[[], Mapping[Kind, Iterable[str]]],
-    cascade: str = "foreground",
-) -> Generator[StringCommand]:
-    """Yield the call that removes what is found, by kind and name."""
-    try:
-        found = {kind: names for kind, names in find().items() if names}
-    except ClusterError as error:
-        yield fail(str(error))
-        return
-    if found:
-        yield kubectl.deleted(plan.access, found, cascade)
-    else:
-        host.noop("nothing of it is there")
 
 
 @operation()

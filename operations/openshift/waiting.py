@@ -21,7 +21,7 @@ class Look:
     """What a look at the cluster has found.
 
     Attributes:
-        has_failed: whether waiting has no sense any more.
+        has_failed: whether there is no use in waiting longer.
         reasons: why it is not done, in the cluster's words.
         progress: changes while it gets on; from then on it has its whole time again.
     """
@@ -39,7 +39,7 @@ def until_done(
 
     + look: looks at the cluster; a ``ClusterError`` is no answer, and the next look may have one
     + failed: the complaint if it has failed
-    + late: the complaint if it gets on no more for ``health_timeout``
+    + late: the complaint if it no longer gets on for ``health_timeout``
     """
     timeout = plan.registry.settings.health_timeout
     end, reached, silence = time.monotonic() + timeout, None, ""

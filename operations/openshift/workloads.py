@@ -13,7 +13,7 @@ from pyinfra.api.command import PyinfraCommand
 from facts.openshift import Workloads as Fact
 from operations.openshift import kubectl
 from operations.openshift.kubectl import ClusterError
-from operations.openshift.objects import NEW, changes, drift, present
+from operations.openshift.objects import MADE_BY_THIS_RUN, changes, drift, present
 from operations.openshift.waiting import Look, until_done
 from operations.runtime.observation import recall
 from quaylab.openshift.objects import DEPLOYMENT, JOB, SECRET, Object
@@ -71,7 +71,8 @@ def _needs_new_pods(plan: ClusterPlan, found: Workloads, deployment: Object) -> 
             or found.started_before(name, present(host, plan, used))
         )
         # A new description makes new pods.
-        return is_due and drift(host, plan, [deployment]).get(deployment.key) not in NEW
+        how = drift(host, plan, [deployment]).get(deployment.key) if is_due else None
+        return is_due and how not in MADE_BY_THIS_RUN
     except ClusterError:
         return False  # the next question says why
 

@@ -94,8 +94,8 @@ def made(plan: Plan) -> Generator[StringCommand]:
     assert schema is not None  # else it was refused
     if any(each.is_before_unfinished_upgrade(schema, found.revision) for each in found.dumps):
         yield fail(
-            f"an upgrade from {schema} has begun to change the schema, so a dump would be of no "
-            "version; deploy it to its end, or restore the dump from before it"
+            f"an upgrade from {schema} has begun to change the schema, so the dump's version "
+            "would be unknown; deploy it to its end, or restore the dump from before it"
         )
         return
     yield from _make(plan, found, replace(plan.upgrade, before=schema, after=schema))
@@ -108,18 +108,20 @@ def refuse_unfit(plan: Plan) -> None:
     """
     with refusals():
         if plan.topology.database.is_elsewhere:
-            refuse(["database_host: it runs elsewhere; dump it by its provider's means"])
+            refuse(["database_host: it runs elsewhere; dump it with its provider's tools"])
         if patroni.leader(plan) is None:
             refuse(["database: no host that takes part has it, or leads it; nothing was dumped"])
         if plan.schema is None:
             refuse(
                 [
-                    f"quay: no host that takes part has a version in {SCHEMA_NOTE}, so a dump "
-                    "would be of none; leave out --limit and --exclude"
+                    f"quay: no host that takes part has a version in {SCHEMA_NOTE}, so the "
+                    "dump's version would be unknown; leave out --limit and --exclude"
                 ]
             )
         elif not is_version(plan.schema):
-            refuse([f"database: its schema is {plan.schema!r}, so a dump would be of no version"])
+            refuse(
+                [f"database: its schema is {plan.schema!r}, so the dump's version would be unknown"]
+            )
         refuse(
             problem
             for name, machine in plan.connected_hosts.items()
@@ -215,7 +217,7 @@ def choose_dump(plan: Plan) -> tuple[str | None, Dump | None]:
                 refuse(
                     [
                         "database_backup: the database runs elsewhere; set it to the version that "
-                        "your own backup is of, which you will restore by its provider's means"
+                        "your own backup is of, which you will restore with its provider's tools"
                     ]
                 )
             return None, None

@@ -28,6 +28,7 @@ from quaylab.services.etcd import CONTAINER, ETCDCTL, JOINS
 UNHEALTHY, SETTLING = "unhealthy cluster", 15
 # Seconds in which the others have to be well before a machine is rebooted.
 PATIENCE = 60
+NO_MAJORITY = "etcd does not answer; a majority of its members has to run"
 
 
 @operation()
@@ -89,7 +90,7 @@ def forgotten(member: str) -> Generator[StringCommand]:
     """
     members = ask(Etcd, container=CONTAINER)
     if members is None:
-        yield fail("forget: etcd does not answer; a majority of its members has to run")
+        yield fail(f"forget: {NO_MAJORITY}")
         return
     known = {
         member_name(handle): each for each in members for handle in (each.address, each.handle)
@@ -136,7 +137,7 @@ def answering(plan: Plan) -> str:
     found = next((other.name for other, members in _answers(plan) if members), None)
     with refusals():
         if found is None:
-            refuse(["forget: etcd does not answer; a majority of its members has to run"])
+            refuse([f"forget: {NO_MAJORITY}"])
     return str(found)
 
 
@@ -156,8 +157,8 @@ def refuse_lost_majority(plan: Plan) -> None:
     if all(_is_running(plan, name) for name in holding) and not _first_answer(plan):
         refuse(
             [
-                f"etcd: {', '.join(holding)} with its data are no majority, and "
-                f"{', '.join(empty)} have none; bring the machines back that have it, or follow "
+                f"etcd: its data is only on {', '.join(holding)}, which is no majority, and not on "
+                f"{', '.join(empty)}; bring back the machines that have it, or follow "
                 "docs/high-availability.md#when-etcds-data-is-gone"
             ]
         )
@@ -286,18 +287,18 @@ def _announce(state: State, host: Host, plan: Plan) -> bool:
             for left in unknown_members(plan)
         )
         return complain(host, f"etcd takes no new member: {reason}{next(remedies, '')}")
-    return complain(host, "no member of etcd answers; a majority of its members has to run")
+    return complain(host, NO_MAJORITY)
 
 
 def _tell_address(state: State, host: Host, plan: Plan) -> bool:
-    """Tell the others the address that this host's member is about to have: those that know only
-    former ones of a majority find each other no more."""
+    """Tell the others the address that this host's member is about to have: members that know only
+    former addresses of a majority no longer find each other."""
     url = etcd.peer_url(plan.context, host.name)
     for other, found in _answers(plan):
         if own := _own(found or (), host):
             reason = _refusal(other, ("update", own.id, f"--peer-urls={url}"))
             return reason is None or complain(host, f"etcd takes no other address: {reason}")
-    return complain(host, "no member of etcd answers; a majority of its members has to run")
+    return complain(host, NO_MAJORITY)
 
 
 def _refusal(other: Host, change: tuple[str, ...]) -> str | None:

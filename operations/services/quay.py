@@ -31,7 +31,7 @@ from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
 from quaylab.engines.log_summary import SUMMARY
 from quaylab.engines.state import EngineState
-from quaylab.model import LOOPBACK, NETWORK, ManagedFile
+from quaylab.model import LOOPBACK, NETWORK, ManagedFile, container_name
 from quaylab.paths import STORAGE_NOTE, VAR
 from quaylab.plan import Plan
 from quaylab.services import quay_connections
@@ -321,7 +321,7 @@ def _await_wizard(state: State, host: Host, plan: Plan) -> bool:
     seconds = plan.settings.health_timeout
     if wait(partial(_wizard_answers, host, plan), seconds, pause=1):
         return True
-    log = host_engine().logs("quaylab-quay")
+    log = host_engine().logs(container_name("quay"))
     return complain(host, f"Quay's /setup does not answer after {seconds} s; see: {log}")
 
 

@@ -21,7 +21,7 @@ CLIENT = "database-client"
 # of containers have the same process ids.
 START = 'exec 9>>"$0/.quaylab-lock"; flock 9 || echo "the volume is not locked"; exec "$@"'
 # PostgreSQL's fast shutdown. By SIGTERM it would wait for Quay's connections until it is killed.
-STOP = "kill -INT 1"
+STOP_COMMAND = "kill -INT 1"
 # The variables of the database's clients, by the Secret's keys.
 LOGIN = {"PGUSER": "user", "PGPASSWORD": "password", "PGDATABASE": "database"}
 
@@ -95,7 +95,7 @@ def database_deployment(context: Context, pods: Pods) -> Object:
             "periodSeconds": 5,
             "timeoutSeconds": 5,
         },
-        lifecycle={"preStop": {"exec": {"command": shell(STOP)}}},
+        lifecycle={"preStop": {"exec": {"command": shell(STOP_COMMAND)}}},
     )
     spec = {
         "terminationGracePeriodSeconds": 60,

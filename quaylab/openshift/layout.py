@@ -96,8 +96,8 @@ def replicas(settings: Settings, topology: Topology) -> int:
 def _placement_problems(settings: Settings, groups: Groups, clients: list[str]) -> Iterator[str]:
     if len(clients) != 1:
         yield (
-            f"openshift: {len(clients)} hosts in group `openshift`; put the one there on which "
-            "kubectl or oc is logged in, such as @local"
+            f"openshift: {len(clients)} hosts in group `openshift`; exactly one is needed, on "
+            "which kubectl or oc is logged in, such as @local"
         )
     for name, hosts in groups.items():
         if hosts:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+# An object as the API has it.
+Manifest = Mapping[str, Any]
 # Which description an object was made from, and which configuration a pod was started with.
 DIGEST = "quaylab.io/specification"
 CONFIGURATION = "quaylab.io/configuration"
@@ -153,18 +155,18 @@ def secret_data(values: Mapping[str, str]) -> dict[str, str]:
     return {key: base64.b64encode(text.encode()).decode() for key, text in values.items()}
 
 
-def key_of(manifest: Mapping[str, Any]) -> tuple[str, str]:
+def key_of(manifest: Manifest) -> tuple[str, str]:
     """Return an object's kind and name, by which it is told from the others in its namespace."""
     return manifest["kind"], manifest["metadata"]["name"]
 
 
-def owner_of(manifest: Mapping[str, Any]) -> str | None:
+def owner_of(manifest: Manifest) -> str | None:
     """Return the fingerprint of the registry that an object belongs to; None: to none."""
     owner: str | None = (manifest["metadata"].get("labels") or {}).get(OWNER)
     return owner
 
 
-def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+def differences(found: Manifest, wanted: Manifest) -> list[str]:
     """Return the paths of the fields in which two states of an object differ.
 
     Values are not shown, since they may be secret. What the server alone decides is left out.
@@ -172,7 +174,7 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
     return list(_differences(_ours(found), _ours(wanted), ""))
 
 
-def _ours(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _ours(manifest: Manifest) -> dict[str, Any]:
     metadata = {
         key: value for key, value in manifest.get("metadata", {}).items() if key not in _SERVERS
     }

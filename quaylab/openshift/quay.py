@@ -47,8 +47,6 @@ BEFORE_STOP = (
     f"grep -qsE ':{quay.HTTPS_PORT:04X} [0-9A-F]+:[0-9A-F]{{4}} 01 ' /proc/net/tcp /proc/net/tcp6 "
     "|| break; sleep 1; done"
 )
-# Measured on machines: 36 s for the core programs.
-STOP = 90
 # As Quay's role, which owns the database: pg_trgm is a trusted extension since PostgreSQL 13.
 # When all objects are made at once, by the template, the server may still fetch its image.
 EXTENSION = (
@@ -157,7 +155,7 @@ def deployment(context: Context, pods: Pods, files: Mapping[str, str]) -> Object
         lifecycle={"preStop": {"exec": {"command": shell(BEFORE_STOP)}}},
     )
     spec = {
-        "terminationGracePeriodSeconds": FORGOTTEN + DRAINED + STOP,
+        "terminationGracePeriodSeconds": FORGOTTEN + DRAINED + quay.STOP_TIMEOUT,
         "affinity": _apart(pods.scope),
         "containers": [server],
         "volumes": [_bundle_volume(files), _TOKEN_VOLUME, *volumes],

@@ -24,6 +24,7 @@ from quaylab.openshift.objects import (
 )
 from quaylab.openshift.pods import PULL_SECRET
 from quaylab.paths import ROOT
+from quaylab.quoting import BlockDumper
 from quaylab.secrets.certificates import ServerCertificate
 from quaylab.secrets.credentials import Credentials
 from quaylab.services import quay as quay_service
@@ -161,19 +162,12 @@ def _with_parameters(value: Any) -> Any:
     return value
 
 
-class _Dumper(yaml.SafeDumper):
-    """Without anchors, and with texts of several lines as they are."""
+class _Dumper(BlockDumper):
+    """Without anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
-
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _represent_text)
 
 if __name__ == "__main__":
     print(text(), end="")

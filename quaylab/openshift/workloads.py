@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from quaylab.openshift.objects import COMPONENT, CONFIGURATION, FIELD_MANAGER
+from quaylab.openshift.objects import COMPONENT, CONFIGURATION, FIELD_MANAGER, Manifest
 
-Manifest = Mapping[str, Any]
 # A container waits for one of these until somebody changes something.
 HOPELESS = (
     "CreateContainerConfigError",

@@ -137,7 +137,10 @@ def check(certificate: Path, key: Path, hostname: str, now: dt.datetime | None =
     problems = []
     public_key = _public(private.public_key())
     if public_key in [_public(each.public_key()) for each in chain]:
-        return [f"tls_certificate: in {certificate} the registry's own has to be the first one"]
+        return [
+            "tls_certificate: the registry's own certificate has to be the first one in "
+            f"{certificate}"
+        ]
     if public_key != _public(leaf.public_key()):
         problems.append(f"tls_key: {key} does not belong to {certificate}")
     if not any(_covers(name, hostname) for name in names):
@@ -166,8 +169,8 @@ def _chain_problems(
     rest = list(chain)
     if rest and not any(_is_issuer(each, leaf) for each in rest):
         yield (
-            f"tls_certificate: none of the {len(rest)} after the first in {file} issued that; put "
-            "the issuer's there, and then the issuer's issuer's"
+            f"tls_certificate: no certificate after the first in {file} issued the first; "
+            "put its issuer's second, then that one's issuer's"
         )
     below = leaf
     while issuers := [each for each in rest if _is_issuer(each, below)]:
@@ -196,8 +199,8 @@ def authority_problems(setting: str, file: Path, now: dt.datetime | None = None)
         )
     if not any(_is_issuer(each, each) for each in found):
         yield (
-            f"{setting}: {file} holds no root, at which a chain ends; Quay takes no other for its "
-            "end: add the CA that issued what is in it"
+            f"{setting}: {file} has only intermediate CAs; add the root CA that issued them, "
+            "which Quay needs"
         )
 
 

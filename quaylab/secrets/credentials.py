@@ -200,8 +200,8 @@ class Store:
                 values_given[key] = ask(f"{SECRETS[key].title}, which runs elsewhere: ")
             elif key not in values_given:
                 problems.append(
-                    f"{variable(key)}: not set, the {SECRETS[key].title}, which runs elsewhere; "
-                    f"give it as {variable(key)} in the environment, or run at a terminal"
+                    f"{variable(key)}: not set; it has to hold the {SECRETS[key].title}, which "
+                    "runs elsewhere; set it in the environment, or run at a terminal"
                 )
         values = (stored or generate()).plain_values()
         for key, value in values_given.items():

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from quaylab.problems import Refusal
+from quaylab.quoting import BlockDumper
 
 CHECKSUM = "checksum"
 HEAD = """\
@@ -76,7 +77,7 @@ def unusable(path: Path, reason: str) -> Refusal:
 def dump(values: Mapping[str, Any]) -> str:
     """Return the text for values; its last line is their checksum."""
     with_checksum = {**values, CHECKSUM: _checksum(values)}
-    return HEAD + yaml.dump(with_checksum, Dumper=_BlockDumper, sort_keys=False)
+    return HEAD + yaml.dump(with_checksum, Dumper=BlockDumper, sort_keys=False)
 
 
 def parse(text: str) -> tuple[dict[str, Any], bool]:
@@ -119,15 +120,3 @@ def _checksum(values: Mapping[str, Any]) -> str:
     """Return a checksum of the values, not of the text: comments and line ends may change."""
     canonical = json.dumps(values, sort_keys=True, default=str)
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
-
-
-class _BlockDumper(yaml.SafeDumper):
-    """Writes keys and certificates as block texts, which people can read and copy."""
-
-
-def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_BlockDumper.add_representer(str, _represent)

@@ -295,8 +295,8 @@ class BackingService(Service):
                 )
         elif hosts and elsewhere and listen and is_loopback(listen):
             yield (
-                f"{self.name}_listen: {listen} is for Quay on the same host, and {elsewhere[0]} is "
-                f"another one than {hosts[0]}; leave it out"
+                f"{self.name}_listen: {listen} can only be reached on {hosts[0]}, and Quay runs on "
+                f"{elsewhere[0]}; leave it out"
             )
 
     def endpoint(

@@ -359,7 +359,7 @@ def _s3_problems(settings: Settings) -> Iterator[str]:
     version = quay_version(settings)
     if settings.storage_host and not settings.storage_tls and parse(version) < (3, 17, 0):
         yield (
-            f"storage_tls: {version} looks for an s3 store by TLS alone when it starts; give the "
+            f"storage_tls: {version} reaches an s3 store only over TLS when it starts; give the "
             "store TLS, set storage to radosgw, or take v3.17.0 or newer"
         )
     if settings.storage_host and settings.storage_region:

@@ -97,7 +97,7 @@ def load(hosts: list[HostInput]) -> tuple[Settings, dict[str, HostSettings]]:
             elif common[key] != value:
                 problems.append(
                     f"{key}: {first_host[key]} and {host.name} differ; it holds for the whole run: "
-                    "set it once, in the group `all`"
+                    "set it once, in group_data/all.py"
                 )
         try:
             host_settings[host.name] = HostSettings.model_validate(own)

@@ -82,7 +82,7 @@ def problems(
         yield (
             f"database_backup: an upgrade from {schema} to {version} changes the database at "
             f"{database.address}, which runs elsewhere and is not dumped by Quaylab; make a backup "
-            f"by its provider's means, then set database_backup to {schema}"
+            f"with its provider's tools, then set database_backup to {schema}"
         )
     if database.hosts and not any(host in connected for host in database.hosts):
         yield (

@@ -167,8 +167,7 @@ def build(
             f"reimage: {settings.reimage} is not a VM of this inventory, which has: {known}"
         )
     hostname = topology.registry_name(settings, topology.groups(hosts))
-    if settings.purge not in (None, hostname):
-        found.append(f"purge: {settings.purge!r} is not this registry's name, {hostname}")
+    found += topology.purge_problems(settings.purge, hostname)
     refuse(found)
     machines = {
         name: _machine(name, host_settings[name], settings.lab_name, pools)

@@ -371,7 +371,7 @@ def test_no_host_without_data_is_started_beside_one_that_is_no_majority(project:
         "-y", "-vv", inventory, _deploy_file(project, ("engine", "etcd")), *OPTIONS
     )
     assert result.code == 1
-    assert "etcd: @fake/one with its data are no majority, and @fake/two, @fake/three have" in (
+    assert "etcd: its data is only on @fake/one, which is no majority, and not on @fake/two" in (
         result.output
     )
     assert "Traceback" not in result.output

@@ -207,7 +207,7 @@ def test_the_password_of_a_service_elsewhere_is_asked_for_by_name(project: Proje
     inventory = project.inventory(quay=ONE, redis=ONE)
     result = project.run("-y", inventory, "deploy.py", "--data", "database_host=10.0.0.9")
     assert result.code == 1
-    assert "give it as QUAYLAB_DATABASE_PASSWORD in the environment" in result.output
+    assert "QUAYLAB_DATABASE_PASSWORD: not set; it has to hold the password" in result.output
 
 
 S3 = ("--data", "storage=s3", "--data", "storage_region=eu-central-1")
@@ -217,8 +217,8 @@ def test_the_keys_of_an_object_store_are_asked_for_by_name(project: Project) -> 
     inventory = project.inventory(quay=ONE, database=ONE, redis=ONE)
     result = project.run("-y", inventory, "deploy.py", *S3)
     assert result.code == 1
-    assert "give it as QUAYLAB_STORAGE_ACCESS_KEY in the environment" in result.output
-    assert "give it as QUAYLAB_STORAGE_SECRET_KEY in the environment" in result.output
+    assert "QUAYLAB_STORAGE_ACCESS_KEY: not set; it has to hold " in result.output
+    assert "QUAYLAB_STORAGE_SECRET_KEY: not set; it has to hold " in result.output
 
 
 def test_an_object_store_that_cannot_be_reached(

@@ -23,7 +23,7 @@ OPERATIONS = [
     "Record the schema's version, and where the blobs are",
     "Run Quay",
     "Lead clients to Quay",
-    "Remove objects that are described no more",
+    "Remove objects that are no longer described",
     "Wait until the registry answers at its address",
     "Create the superuser",
     "Verify: log in, push, pull, delete",
@@ -43,7 +43,7 @@ def _edited(site: Site, plural: str, name: str, change: Manifest) -> None:
 def test_from_nothing(site: Site) -> None:
     planned = site.dry()
     assert planned == [each for each in OPERATIONS if each not in (
-        "Remove objects that are described no more", "Print the summary"
+        "Remove objects that are no longer described", "Print the summary"
     )]  # fmt: skip
     assert site.api.writes == []
     assert not site.project.credentials.exists()

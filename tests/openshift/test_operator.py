@@ -20,8 +20,8 @@ OPERATIONS = [
     "Write Quay's configuration",
     "Have the operator run Quay",
     "Lead clients to Quay",
-    "Remove what the operator made and looks after no more",
-    "Remove objects that are described no more",
+    "Remove what the operator made and no longer looks after",
+    "Remove objects that are no longer described",
     "Wait until the registry answers at its address",
     "Create the superuser",
     "Verify: log in, push, pull, delete",
@@ -47,8 +47,8 @@ def test_from_nothing_to_an_upgrade(site: Site, operators: Operators) -> None:
     site.settings["quay_version"] = "v3.17.0"
     planned = site.dry()
     assert planned == [each for each in OPERATIONS if each not in (
-        "Remove what the operator made and looks after no more",
-        "Remove objects that are described no more",
+        "Remove what the operator made and no longer looks after",
+        "Remove objects that are no longer described",
         "Print the summary",
     )]  # fmt: skip
     assert site.api.writes == []

@@ -51,7 +51,7 @@ APP = f"{REGISTRY}-quay-app"
 APP_PODS = {**PARTS, "quay-component": "quay-app"}
 # The labels of the operator's database.
 DATABASE_PARTS = {**PARTS, "quay-component": "postgres"}
-# What the operator leaves of a component that it looks after no more: its label, and its kinds.
+# What the operator leaves of a component that it no longer looks after: its label, and its kinds.
 LEFT_PARTS: Mapping[str, tuple[str, tuple[Kind, ...]]] = {
     "route": ("quay-app-route", (ROUTE,)),
     "redis": ("redis", (DEPLOYMENT, SERVICE)),

@@ -5,15 +5,12 @@ OLM is Kubernetes' installer of operators, the Operator Lifecycle Manager.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from quaylab.openshift.objects import CONFIGURATION
+from quaylab.openshift.objects import CONFIGURATION, Manifest
 from quaylab.openshift.operator.description import APP, release
 from quaylab.openshift.workloads import Reason, Workloads, pod_reasons
 
-Manifest = Mapping[str, Any]
 # OLM's and the operator's conditions that say that something is wrong, and stay so.
 SUBSCRIPTION_FAILURES = ("InstallPlanFailed", "BundleUnpackFailed")
 # OLM tries again after this one; its catalogue may only just start.

@@ -98,7 +98,7 @@ def test_the_leaders_own_answer() -> None:
         ("leader", "stopping", False, False, False),
         ("sync_standby", "streaming", False, True, True),
         ("quorum_standby", "streaming", False, True, True),
-        # It has everything no more, but Patroni has not noticed yet.
+        # It no longer has everything, but Patroni has not noticed yet.
         ("quorum_standby", "stopped", False, False, False),
         ("sync_standby", "running", False, False, False),
         ("replica", "streaming", False, True, False),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +16,7 @@ from pyinfra.connectors.util import CommandOutput, OutputLine
 
 from facts.patroni import Member, Patroni, PatroniState
 from operations import reboot
-from operations.runtime import host_locks, waiting
+from operations.runtime import host_locks
 from operations.services import patroni
 from quaylab.plan import Plan
 from quaylab.problems import refuse
@@ -26,6 +25,7 @@ from tests.unit import balanced, clustered, fronted
 from tests.unit.clustered import HOSTS, ONE, THREE, TWO
 from tests.unit.fake_host import FakeHost, text
 from tests.unit.shell import Shell
+from tests.unit.sites import BaseSite
 
 WAITS = re.compile(r"(\S+) does not become healthy")
 PARTS = ("etcd", "database", "redis", "router", "balancer", "quay")
@@ -81,28 +81,17 @@ class RebootedHost(FakeHost):
         return self.tells_boot, CommandOutput([OutputLine("stdout", f"boot {self.boot}")])
 
 
-class Site:
+class Site(BaseSite[RebootedHost]):
     """Three hosts that play every part; the first one leads the database."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.leader: str | None = ONE
         self.events: list[str] = []
-        self.slept = 0.0
         self.hosts = {name: RebootedHost(self, name) for name in plan.machines}
-
-    def leave_out(self, name: str) -> None:
-        """Have a host take no part in the run."""
-        machines = {each: found for each, found in self.plan.machines.items() if each != name}
-        self.plan = dataclasses.replace(self.plan, machines=machines)
 
     def reboot(self, name: str) -> bool:
         return self.hosts[name].call(FunctionCommand(reboot._reboot, (), {}))
-
-    @property
-    def complaint(self) -> str:
-        (found,) = (line for host in self.hosts.values() for line in host.messages)
-        return found
 
 
 @pytest.fixture
@@ -111,13 +100,8 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def use(plan: Plan) -> Site:
         site = Site(plan)
-
-        def sleep(seconds: float) -> None:
-            site.slept += seconds
-
-        clock = SimpleNamespace(monotonic=lambda: site.slept, sleep=sleep)
         hosts = SimpleNamespace(get_host=site.hosts.__getitem__)
-        monkeypatch.setattr(waiting, "time", clock)
+        site.set_clock(monkeypatch)
         monkeypatch.setattr(reboot, "inventory", hosts)
         monkeypatch.setattr(patroni, "inventory", hosts)
         return site

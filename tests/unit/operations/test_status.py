@@ -26,6 +26,7 @@ from tests.unit import balanced, clustered, fronted
 from tests.unit.balanced import BALANCERS, VIRTUAL
 from tests.unit.clustered import HOSTS, ONE, THREE, TWO
 from tests.unit.fake_host import FakeHost, text
+from tests.unit.sites import BaseSite
 
 MEMBERS = {
     ONE: Member("leader", "running", None),
@@ -44,7 +45,7 @@ FACTS: dict[Any, Any] = {
 }
 
 
-class Site:
+class Site(BaseSite[FakeHost]):
     """Three hosts on which all is well. ``health`` is what the registry says of itself; without it
     there is no answer."""
 
@@ -71,11 +72,6 @@ class Site:
         self.plan = plan
         given = {**FACTS, **(facts or {})}
         self.hosts.update({name: FakeHost({**given}, name) for name in plan.machines})
-
-    def leave_out(self, name: str) -> None:
-        """Have a host take no part in the run."""
-        machines = {each: found for each, found in self.plan.machines.items() if each != name}
-        self.plan = dataclasses.replace(self.plan, machines=machines)
 
     @contextmanager
     def registry(self, host: FakeHost, plan: Plan) -> Iterator[Any]:

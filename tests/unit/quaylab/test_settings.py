@@ -218,7 +218,7 @@ def test_hosts_that_differ_in_a_run_wide_key() -> None:
         host("redis.example.com"),
     )
     assert problem.startswith("database_name: quay.example.com and db.example.com differ")
-    assert "in the group `all`" in problem
+    assert "in group_data/all.py" in problem
     assert not more
 
 

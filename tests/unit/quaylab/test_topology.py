@@ -83,7 +83,7 @@ def test_separate_services_listen_where_their_peers_reach_them() -> None:
 def test_a_separate_service_that_listens_for_its_own_host(key: str, address: str) -> None:
     changes: dict[str, Any] = {key: address}
     (problem,) = _problems(_three(), **changes)
-    assert problem.startswith(f"{key}: {address} is for Quay on the same host, and {QUAY} ")
+    assert problem.startswith(f"{key}: {address} can only be reached on ")
     assert build([host(QUAY)], **changes)
 
 
@@ -360,8 +360,8 @@ def test_members_whose_names_would_be_the_same() -> None:
     ]
     (problem,) = _problems(hosts, **balanced.SHARED)
     assert problem == (
-        "database: @ssh/n_1 and @ssh/n:1 would both be _ssh_n_1 as members; give one another name "
-        "in the inventory"
+        "database: @ssh/n_1 and @ssh/n:1 would both be _ssh_n_1 as members; give one of them a "
+        "different name in the inventory"
     )
 
 

@@ -237,7 +237,9 @@ def _refused(lab: Plan, **changes: Any) -> str:
 def test_what_is_not_dumped(serving: Plan, store: Store) -> None:
     dumps.refuse_unfit(serving)
     # As with --limit database.
-    assert "a dump would be of none; leave out --limit" in _refused(serving, schema=None)
+    assert "the dump's version would be unknown; leave out --limit" in _refused(
+        serving, schema=None
+    )
     assert "'restoring v3.16.5'" in _refused(serving, schema="restoring v3.16.5")
     labels = {CREDENTIALS_LABEL: "fedcba9876543210-00000000"}
     foreign = (Volume("quaylab-database", labels),)

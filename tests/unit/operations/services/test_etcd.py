@@ -15,7 +15,6 @@ from pyinfra.connectors.util import CommandOutput, OutputLine
 
 from facts.containers import Engine
 from facts.etcd import AnsweringEtcd, Etcd, EtcdMember
-from operations.runtime import waiting
 from operations.services import etcd
 from quaylab.engines import DOCKER
 from quaylab.engines.state import NOTHING, FoundVolume
@@ -26,6 +25,7 @@ from quaylab.services.base import member_name
 from tests.unit import clustered
 from tests.unit.clustered import ADDRESSES, HOSTS, ONE, THREE, TWO
 from tests.unit.fake_host import FakeHost, text
+from tests.unit.sites import BaseSite
 from tests.unit.states import engine, state
 
 CONTAINER = "quaylab-etcd"
@@ -82,7 +82,7 @@ class EtcdHost(FakeHost):
         return True, CommandOutput([])
 
 
-class Site:
+class Site(BaseSite[EtcdHost]):
     """Three hosts on which etcd runs as specified."""
 
     def __init__(self, plan: Plan) -> None:
@@ -94,7 +94,6 @@ class Site:
         self.refused: dict[str, str] = {}
         self.refuses = 1000.0
         self.well_after = 0.0
-        self.slept = 0.0
         self.events: list[str] = []
         self.engines = {
             name: engine(plan.workload("etcd", name).container, (CONTAINER,))
@@ -141,11 +140,6 @@ class Site:
         self.engines[name] = dataclasses.replace(self.engines[name], containers=found)
         self.plan = self.begun(self.plan)
 
-    def leave_out(self, name: str) -> None:
-        """Have a host take no part in the run."""
-        machines = {each: found for each, found in self.plan.machines.items() if each != name}
-        self.plan = dataclasses.replace(self.plan, machines=machines)
-
     def commands(self, name: str, operation: Any = etcd.as_specified) -> list[str]:
         """Return what each command of an operation does, in a word or two."""
         words = []
@@ -175,23 +169,13 @@ class Site:
         (found,) = self.hosts[name].noops
         return found
 
-    @property
-    def complaint(self) -> str:
-        (found,) = (line for host in self.hosts.values() for line in host.messages)
-        return found
-
 
 @pytest.fixture
 def site(store: Store, monkeypatch: pytest.MonkeyPatch) -> Site:
     site = Site(clustered.made(store))
     monkeypatch.setattr(etcd, "inventory", SimpleNamespace(get_host=site.hosts.__getitem__))
     monkeypatch.setattr(etcd, "inventory_arguments", lambda host: {})
-
-    def sleep(seconds: float) -> None:
-        site.slept += seconds
-
-    clock = SimpleNamespace(monotonic=lambda: site.slept, sleep=sleep)
-    monkeypatch.setattr(waiting, "time", clock)
+    site.set_clock(monkeypatch)
     return site
 
 
@@ -343,7 +327,7 @@ def test_a_majority_that_is_lost_meanwhile(site: Site) -> None:
     command, *_ = site.hosts[TWO].operate(etcd.as_specified, plan=site.plan)
     site.has_majority = False
     assert not site.hosts[TWO].call(command)
-    assert site.complaint == ("no member of etcd answers; a majority of its members has to run")
+    assert site.complaint == etcd.NO_MAJORITY
 
 
 def test_a_refusal_names_the_former_member_that_is_in_the_way(site: Site) -> None:
@@ -477,7 +461,7 @@ def test_a_member_is_not_moved_without_the_others(site: Site) -> None:
     assert site.complaint == "etcd takes no other address: Error: etcdserver: no"
     site.has_majority = False
     assert not site.hosts[ONE].call(command)
-    assert site.hosts[ONE].messages[1].startswith("no member of etcd answers; a majority of its")
+    assert site.hosts[ONE].messages[1] == etcd.NO_MAJORITY
 
 
 # --- a majority that is lost ---
@@ -497,8 +481,8 @@ def test_members_are_not_started_beside_one_that_takes_no_other(site: Site) -> N
     with pytest.raises(Refusal) as refused:
         etcd.refuse_lost_majority(site.plan)
     assert refused.value.problems == (
-        f"etcd: {ONE} with its data are no majority, and {TWO}, {THREE} have none; bring the "
-        "machines back that have it, or follow "
+        f"etcd: its data is only on {ONE}, which is no majority, and not on {TWO}, {THREE}; bring "
+        "back the machines that have it, or follow "
         "docs/high-availability.md#when-etcds-data-is-gone",
     )
 

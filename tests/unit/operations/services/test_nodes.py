@@ -18,7 +18,6 @@ from pyinfra.connectors.util import CommandOutput
 from facts.balancer import Balancer, BalancerState, Server, Withdrawn
 from facts.containers import Engine
 from operations.engines import containers
-from operations.runtime import waiting
 from operations.runtime.observation import question
 from operations.services import balancers, nodes
 from quaylab.engines import DOCKER
@@ -30,6 +29,7 @@ from quaylab.services.quay_nodes import Node
 from tests.unit import balanced
 from tests.unit.balanced import BALANCERS, QUAYS
 from tests.unit.fake_host import FakeHost, text
+from tests.unit.sites import BaseSite
 from tests.unit.states import engine, state
 
 LB1, LB2, _ = BALANCERS
@@ -111,13 +111,12 @@ class NodeHost(FakeHost):
         return True, CommandOutput([])
 
 
-class Site:
+class Site(BaseSite[NodeHost]):
     """Two balancers in front of Quay hosts, on which Quay runs as specified."""
 
     def __init__(self, plan: Plan) -> None:
         self.events: list[str] = []
         self.warnings: list[str] = []
-        self.slept = 0.0
         self.engines = {name: _engine(plan, name) for name in plan.topology.quay}
         self.plan = self.begun(plan)
         self.balancers = {
@@ -154,11 +153,6 @@ class Site:
         self.hosts[name].facts[Engine] = self.engines[name]
         self.plan = self.begun(self.plan)
 
-    def leave_out(self, name: str) -> None:
-        """Have a host take no part in the run."""
-        machines = {each: found for each, found in self.plan.machines.items() if each != name}
-        self.plan = dataclasses.replace(self.plan, machines=machines)
-
     def node(self, name: str) -> Node:
         return next(node for node in self.plan.nodes if node.name == name)
 
@@ -178,11 +172,6 @@ class Site:
         command = FunctionCommand(getattr(nodes, function), (self.plan, node), {})
         return self.hosts[node.host].call(command)
 
-    @property
-    def complaint(self) -> str:
-        (found,) = (line for host in self.hosts.values() for line in host.messages)
-        return found
-
 
 def _engine(plan: Plan, name: str) -> EngineState:
     first, *others = (each.container for each in plan.workloads_for("quay", name))
@@ -196,13 +185,8 @@ def _engine(plan: Plan, name: str) -> EngineState:
 def make(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Site]:
     def make(quays: int = 2, **changes: Any) -> Site:
         site = Site(balanced.made(store, balanced.inventory(2, quays, **changes)))
-
-        def sleep(seconds: float) -> None:
-            site.slept += seconds
-
-        clock = SimpleNamespace(monotonic=lambda: site.slept, sleep=sleep)
         hosts = SimpleNamespace(get_host={**site.balancers, **site.hosts}.__getitem__)
-        monkeypatch.setattr(waiting, "time", clock)
+        site.set_clock(monkeypatch)
         monkeypatch.setattr(balancers, "inventory", hosts)
         monkeypatch.setattr(balancers, "inventory_arguments", lambda host: {})
         monkeypatch.setattr(nodes, "logger", SimpleNamespace(warning=site.warnings.append))

@@ -22,7 +22,6 @@ from facts.files import Files
 from facts.patroni import Member, Patroni, PatroniState
 from facts.router import Router
 from operations.engines import containers
-from operations.runtime import waiting
 from operations.runtime.observation import question
 from operations.services import patroni
 from quaylab.engines import DOCKER
@@ -35,6 +34,7 @@ from quaylab.services.patroni import wanted_digest
 from tests.unit import clustered
 from tests.unit.clustered import HOSTS, ONE, THREE, TWO
 from tests.unit.fake_host import FakeHost, text
+from tests.unit.sites import BaseSite
 from tests.unit.states import engine, state
 
 CONTAINER = "quaylab-database"
@@ -109,7 +109,7 @@ class MemberHost(FakeHost):
         return True, CommandOutput([OutputLine("stdout", "Successfully switched over")])
 
 
-class Site:
+class Site(BaseSite[MemberHost]):
     """Three hosts with a cluster, of which each member runs as specified; the first one leads."""
 
     def __init__(self, plan: Plan) -> None:
@@ -122,7 +122,6 @@ class Site:
         # Where all routers lead; None: none runs.
         self.routed: dict[str, list[str]] | None = None
         self.events: list[str] = []
-        self.slept = 0.0
         # Called with each look at the clock.
         self.later: Callable[[], object] = lambda: None
         self.engines = {
@@ -172,23 +171,18 @@ class Site:
     def commands(self, name: str, operation: Any = patroni.as_specified, **more: Any) -> list[Any]:
         return self.hosts[name].operate(operation, plan=self.plan, **more)
 
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        self.later()
+
     def call(self, name: str, function: Any, *arguments: Any) -> bool:
         command = FunctionCommand(function, arguments or (self.plan,), {})
         return self.hosts[name].call(command)
-
-    @property
-    def complaint(self) -> str:
-        (found,) = (line for host in self.hosts.values() for line in host.messages)
-        return found
 
 
 @pytest.fixture
 def site(store: Store, monkeypatch: pytest.MonkeyPatch) -> Site:
     site = Site(clustered.made(store))
-
-    def sleep(seconds: float) -> None:
-        site.slept += seconds
-        site.later()
 
     @contextmanager
     def held(plan: Plan) -> Iterator[None]:
@@ -197,8 +191,7 @@ def site(store: Store, monkeypatch: pytest.MonkeyPatch) -> Site:
         site.holds_connections = False
 
     monkeypatch.setattr(patroni, "new_connections_held", held)
-    clock = SimpleNamespace(monotonic=lambda: site.slept, sleep=sleep)
-    monkeypatch.setattr(waiting, "time", clock)
+    site.set_clock(monkeypatch)
     monkeypatch.setattr(patroni, "inventory", SimpleNamespace(get_host=site.hosts.__getitem__))
     return site
 

@@ -15,7 +15,6 @@ from pyinfra.connectors.util import CommandOutput
 from facts.balancer import BalancerState
 from facts.containers import Engine
 from facts.keepalived import AddressInUse, Keepalived
-from operations.runtime import waiting
 from operations.services import balancers, virtual_address
 from quaylab.engines.state import NOTHING as NOTHING_RUNS
 from quaylab.plan import Plan
@@ -26,6 +25,7 @@ from tests.unit import balanced
 from tests.unit.balanced import BALANCERS, VIRTUAL
 from tests.unit.fake_host import FakeHost, text
 from tests.unit.fronted import running
+from tests.unit.sites import BaseSite
 from tests.unit.states import engine
 
 LB1, LB2, _ = BALANCERS
@@ -91,14 +91,13 @@ class AddressHost(FakeHost):
         return True, CommandOutput([])
 
 
-class Site:
+class Site(BaseSite[AddressHost]):
     """Two balancers, of which the first one holds the address."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.holder, self.heir = LB1, LB2
         self.holds_connections = False
-        self.slept = 0.0
         self.warnings: list[str] = []
         self.hosts = {name: AddressHost(self, name) for name in (LB1, LB2)}
 
@@ -116,11 +115,7 @@ def site(lab: Plan, monkeypatch: pytest.MonkeyPatch) -> Site:
         yield
         site.holds_connections = False
 
-    def sleep(seconds: float) -> None:
-        site.slept += seconds
-
-    clock = SimpleNamespace(monotonic=lambda: site.slept, sleep=sleep)
-    monkeypatch.setattr(waiting, "time", clock)
+    site.set_clock(monkeypatch)
     monkeypatch.setattr(virtual_address, "new_connections_held", held)
     monkeypatch.setattr(virtual_address, "inventory_arguments", lambda host: {})
     monkeypatch.setattr(virtual_address, "logger", SimpleNamespace(warning=site.warnings.append))

@@ -34,7 +34,7 @@ def test_expired_authority(tmp_path: Path, key: str) -> None:
 def test_authority_that_is_not_a_root(tmp_path: Path, key: str) -> None:
     below = Authority.new("Between", issuer=Authority.new())
     (problem,) = _problems(key, below.save(tmp_path / "ca.pem"))
-    assert problem.startswith(f"{key}: {tmp_path}/ca.pem holds no root")
+    assert problem.startswith(f"{key}: {tmp_path}/ca.pem has only intermediate CAs")
 
 
 def test_bundle_with_one_that_has_not_expired(tmp_path: Path) -> None:

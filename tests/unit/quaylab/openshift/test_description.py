@@ -245,7 +245,7 @@ def test_a_pod_has_the_time_that_its_end_takes() -> None:
     (_, _, script) = container["lifecycle"]["preStop"]["exec"]["command"]
     assert "sleep 15" in script
     assert ":20FB " in script  # 8443 in hexadecimal digits
-    assert pod["terminationGracePeriodSeconds"] == 15 + 60 + quay.STOP
+    assert pod["terminationGracePeriodSeconds"] == 15 + 60 + quay_service.STOP_TIMEOUT
 
 
 def test_quay_finds_a_file_where_it_looks_for_a_token() -> None:

@@ -291,7 +291,9 @@ def test_password_of_a_service_elsewhere_is_not_generated(store: Store) -> None:
     with pytest.raises(Refusal) as refused:
         store.load({}, required=["database_password", "redis_password"])
     first, second = refused.value.problems
-    assert first.startswith("QUAYLAB_DATABASE_PASSWORD: not set, the password of Quay's role")
+    assert first.startswith(
+        "QUAYLAB_DATABASE_PASSWORD: not set; it has to hold the password of Quay's role"
+    )
     assert second.startswith("QUAYLAB_REDIS_PASSWORD: ")
 
 

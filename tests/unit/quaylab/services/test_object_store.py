@@ -225,7 +225,7 @@ def test_good_combinations(changes: dict[str, Any]) -> None:
             "user_domain_name not",
         ),
         ({**SWIFT, "swift_options": {"user_domain_name": "x"}}, "swift_options", "tenant_id not"),
-        ({**COMPATIBLE, **PLAIN_3_16}, "storage_tls", "v3.16.5 looks for an s3 store by TLS alone"),
+        ({**COMPATIBLE, **PLAIN_3_16}, "storage_tls", "v3.16.5 reaches an s3 store only over TLS"),
         ({"storage": "s3"}, "storage_region", "not set; s3 needs AWS's region"),
         ({**COMPATIBLE, "storage_region": "eu"}, "storage_region", "set storage to radosgw"),
         ({**S3, "storage_tls": False}, "storage_host", "AWS is reached by TLS"),
