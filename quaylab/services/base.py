@@ -241,6 +241,11 @@ class Service(ABC):
         """The path of a Quay host's note that its volumes held data; None if there is no note."""
         return None
 
+    @property
+    def keeps_data(self) -> bool:
+        """Whether Quay's hosts note that its volumes held data: :meth:`data_note` is its own."""
+        return type(self).data_note is not Service.data_note
+
 
 class BackingService(Service):
     """A service that Quay uses, on the hosts of its group or on an external server.
