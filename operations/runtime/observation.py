@@ -99,7 +99,7 @@ def begin(
 
 def prepare(host: Host, questions: Iterable[Question], paths: Iterable[str]) -> None:
     """Ask a host for facts and files in one command. A fact that fails is not kept: the operation
-    that needs it asks again, and reports the error. So does one whose answer is not complete, as the
+    that needs it asks again, and reports the error. So does one whose answer is incomplete, as the
     host's temporary folder is full: its command may have ended with status 0 nevertheless."""
     wanted = [*questions, question(Files, paths=list(paths))]
     # Side by side, because questions to containers take long.
