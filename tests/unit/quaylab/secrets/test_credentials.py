@@ -500,7 +500,18 @@ def test_file_has_its_mode_before_it_has_content(
 
     monkeypatch.setattr("os.fsync", look)
     store.save(CREDENTIALS)
-    assert modes == [0o600]
+    assert modes
+    assert set(modes) == {0o600}
+
+
+def test_a_saved_file_survives_a_power_cut(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its content is on the disk before its name is, and its name before a host is changed."""
+    on_disk: list[str] = []
+    monkeypatch.setattr(
+        "os.fsync", lambda fd: on_disk.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
+    )
+    store.save(CREDENTIALS)
+    assert on_disk == [f"{store.path}.new", str(store.path.parent)]
 
 
 @contextmanager
