@@ -12,7 +12,6 @@ from abc import ABC
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from random import Random
 from typing import TYPE_CHECKING, ClassVar
 
 from quaylab.endpoints import Endpoint
@@ -102,7 +101,7 @@ class Secret:
     key: str
     title: str = ""
     rule: Rule = ANYWHERE
-    make: Callable[[Random], str] = making.password
+    make: Callable[[], str] = making.password
     has_variable: bool = True
     is_stored: bool = True
     is_permanent: bool = False
