@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from quaylab.checks import lost_data
 from quaylab.hosts.machine import Machine
 from quaylab.model import ManagedFile, container_name
 from quaylab.paths import STORAGE_NOTE
@@ -113,7 +114,10 @@ def _noted(leader: Machine) -> str | None:
     """Return the place of the blobs that a host knows; None if it has none."""
     served = container_name("quay") in leader.own_containers
     local = any(
-        volume.name == STORAGE_VOLUME and (served or not volume.empty) for volume in leader.volumes
+        # An empty one that is lost may have blobs, on a disk that is not mounted.
+        served or not volume.empty or lost_data.is_lost(volume, may_be_empty=True)
+        for volume in leader.volumes
+        if volume.name == STORAGE_VOLUME
     )
     noted = leader.storage.partition(" ")[2] if leader.storage else None
     return noted or (PLACE_WITHOUT_NOTE if local else None)

@@ -9,14 +9,15 @@ import pytest
 
 from quaylab.checks import blob_location
 from quaylab.engines.state import FoundVolume as Volume
-from quaylab.model import DIGEST_LABEL
+from quaylab.model import DIGEST_LABEL, PATH_LABEL
 from quaylab.services.quay import STORAGE_VOLUME
 from tests.unit.samples import CREDENTIALS, build, host, machine, settings
 
 S3: dict[str, Any] = {"storage": "s3", "storage_region": "eu-central-1"}
 IN_S3 = "default s3 s3.eu-central-1.amazonaws.com:443/quay-storage/datastorage/registry"
 VOLUME = Volume(STORAGE_VOLUME, {})
-EMPTY = Volume(STORAGE_VOLUME, {}, empty=True)
+EMPTY = Volume(STORAGE_VOLUME, {PATH_LABEL: ""}, empty=True)
+UNMOUNTED = Volume(STORAGE_VOLUME, {PATH_LABEL: "/srv"}, "/srv/volume", missing=True, empty=True)
 OTHER: dict[str, Any] = {"storage_location": "other"}
 
 
@@ -70,6 +71,7 @@ def test_the_same_location(
     [
         (None, (VOLUME,), S3, "storage"),
         (None, (VOLUME,), OTHER, "storage_location"),
+        (None, (UNMOUNTED,), OTHER, "storage_location"),
         ("default local", (VOLUME,), S3, "storage"),
         (IN_S3, (), {}, "storage"),
         (IN_S3, (), {**S3, "storage_bucket": "another-one"}, "storage"),
@@ -77,7 +79,17 @@ def test_the_same_location(
         (IN_S3, (), {**S3, "storage_region": "eu-west-1"}, "storage"),
         (IN_S3, (), {**S3, "storage_location": "other"}, "storage_location"),
     ],
-    ids=["to s3", "name", "to s3 with a note", "back", "bucket", "path", "region", "name in s3"],
+    ids=[
+        "to s3",
+        "name",
+        "not mounted",
+        "to s3 with a note",
+        "back",
+        "bucket",
+        "path",
+        "region",
+        "name in s3",
+    ],
 )
 def test_another_location_is_refused_with_the_reason(
     before: str | None, volumes: tuple[Volume, ...], changes: dict[str, Any], setting: str
