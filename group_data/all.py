@@ -296,7 +296,8 @@ docker_storage = None
 # Disks for Quay's local storage, such as {"devices": ["/dev/vdc"]}, mounted at quay_storage_path;
 # None: no disk of its own.
 quay_storage = None
-# The host's address for its peers; None: its only address.
+# The host's address for its peers; None: its ssh_hostname or its name if that is an IP address,
+# else its only address.
 address = None
 
 # --- A virtual machine, in the group `lab` ---

@@ -115,7 +115,8 @@ def credentials(plan: Plan) -> Generator[FunctionCommand]:
     if plan.topology.database.is_elsewhere:
         host.noop(f"{plan.store.path} stays: the database elsewhere is encrypted with its key")
     elif left:
-        host.noop(f"{plan.store.path} stays: {', '.join(left)} took no part, and may have data")
+        logger.warning(f"{', '.join(left)} takes no part, so {plan.store.path} stays for its data")
+        host.noop(f"{plan.store.path} stays")
     elif plan.store.exists:
         yield FunctionCommand(plan.store.remove, (), {})
     else:

@@ -82,9 +82,16 @@ echo "$1 $$ $2" >$lock
 echo 'quaylab-lock: taken'
 sh -c "$3" </dev/null 2>/dev/null 9>&-
 echo "quaylab-lock: exit status $?"
-# A connection that was cut is noticed only by what doesn't get through.
+# A connection that was cut is noticed only by what doesn't get through. The loop ends as well once
+# this shell is no longer its parent: then the number may be that of another process.
 trap '' PIPE
-{ while sleep 10 && echo; do :; done; kill $$; } 9>&- &
+{
+    while sleep 10; do
+        read -r _ _ _ parent _ </proc/self/stat
+        test "$parent" = $$ || exit
+        echo || kill $$
+    done
+} 9>&- &
 cat >/dev/null 9>&-
 kill $!
 """

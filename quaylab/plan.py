@@ -280,7 +280,7 @@ def make(
         problems += quay_config.problems(settings, layout, credentials)
     refuse(problems)
     assert layout and credentials  # else there was a problem
-    return _assemble(settings, host_settings, layout, credentials, store, machines)
+    return _assemble(settings, host_settings, layout, credentials, store, machines, deploys)
 
 
 def refuse_unfit(
@@ -401,6 +401,7 @@ def _assemble(
     credentials: Credentials,
     store: Store,
     machines: Mapping[str, Machine],
+    deploys: bool,
 ) -> Plan:
     given = None
     if settings.tls_certificate and settings.tls_key:
@@ -410,14 +411,24 @@ def _assemble(
             SecretStr(settings.tls_key.read_text(errors="replace")),
             None,
         )
-    if given and not layout.balancers:
+    stored, needs_own = credentials, not given or bool(layout.balancers)
+    if needs_own:
+        credentials = certificates.with_server_certificate(credentials, layout.hostname)
+    with_keys = _with_keys(credentials, settings, layout)
+    if with_keys.ca_certificate != credentials.ca_certificate:
+        # A service has made a new CA, which signs the certificates of those before it as well.
+        with_keys = _with_keys(with_keys, settings, layout)
+    credentials = with_keys
+    served = credentials
+    if not deploys:
+        # It meets the certificates that are served, also those that are due.
+        served = stored if stored.certificate else credentials
+        credentials = stored if _has_all(stored, credentials) else credentials
+    if given and not needs_own:
         certificate = node_certificate = given
     else:
-        credentials = certificates.with_server_certificate(credentials, layout.hostname)
-        node_certificate = certificates.server_certificate(credentials)
+        node_certificate = certificates.server_certificate(served)
         certificate = given or node_certificate
-    for service in SERVICES:
-        credentials = service.with_keys(credentials, settings, layout)
     context = Context(settings, layout, credentials, certificate, node_certificate, machines)
     return Plan(
         settings,
@@ -443,3 +454,15 @@ def _assemble(
             if (found := storage.storages_of(host_settings[name], settings, name in layout.quay))
         },
     )
+
+
+def _with_keys(credentials: Credentials, settings: Settings, layout: Topology) -> Credentials:
+    for service in SERVICES:
+        credentials = service.with_keys(credentials, settings, layout)
+    return credentials
+
+
+def _has_all(stored: Credentials, made: Credentials) -> bool:
+    """Whether stored credentials lack nothing that was made, but the CA's key, which only signs."""
+    keys = Credentials.model_fields.keys() - {"ca_key"}
+    return all(getattr(made, key) is None or getattr(stored, key) is not None for key in keys)

@@ -15,4 +15,4 @@ plan = begin(Purpose.RECOVER)
 name = etcd.member_to_forget(plan)
 
 if host.name == etcd.answering(plan):
-    etcd.forgotten(name=f"Forget {name}", member=name)
+    etcd.forgotten(name=f"Forget {name}", plan=plan, member=name)

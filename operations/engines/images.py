@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
+from secrets import token_hex
 
 from pyinfra import host
 from pyinfra.api import FileUploadCommand, StringCommand, operation
@@ -17,6 +18,10 @@ from quaylab.checks.fetched_images import note, note_path, problems
 from quaylab.images import Image, base_image, context_archive
 from quaylab.paths import IMAGE_ARCHIVES
 from quaylab.settings.loading import Settings
+
+# Where pyinfra puts an upload of an SSH user that isn't root, before root copies it: on disk, while
+# /tmp may be in memory.
+UPLOADS = "/var/tmp/quaylab-upload-"
 
 
 @operation()
@@ -84,8 +89,10 @@ def _load(missing: list[Image], settings: Settings) -> Generator[PyinfraCommand]
     assert settings.image_archive is not None  # checked with the plan
     archive = f"{IMAGE_ARCHIVES}/archive.tar"
     # What a killed run has left goes first.
-    yield StringCommand(f"rm -rf {IMAGE_ARCHIVES} && mkdir -p {IMAGE_ARCHIVES}")
-    yield FileUploadCommand(str(settings.image_archive), archive)
+    yield StringCommand(f"rm -rf {IMAGE_ARCHIVES} && mkdir -p {IMAGE_ARCHIVES} && rm -f {UPLOADS}*")
+    # Everybody may write beside it, so nobody knows its name beforehand.
+    upload = f"{UPLOADS}{token_hex(8)}"
+    yield FileUploadCommand(str(settings.image_archive), archive, remote_temp_filename=upload)
     # Under a unique name, so that a killed run's command doesn't remove this run's file.
     yield StringCommand(
         f"own={archive}.$$; mv {archive} $own && {host_engine().load('$own')}; loaded=$?;",

@@ -54,7 +54,9 @@ def registry_noted(plan: Plan) -> Generator[StringCommand]:
 
     + plan: the run's plan
     """
-    wanted = note(plan)
+    wanted = ownership.note(
+        plan.topology, plan.credentials, plan.settings.lab_name, host_engine().name
+    )
     found = ask_each(Files, [wanted.path]).get(wanted.path)
     if found and not found.differs(wanted):
         host.noop(f"{wanted.path} is as it has to be")
@@ -63,11 +65,6 @@ def registry_noted(plan: Plan) -> Generator[StringCommand]:
     if before and before.registry not in (plan.topology.registry, *plan.registries):
         yield remove_ca(host_engine().trust(before.registry))
     yield files.write(wanted)
-
-
-def note(plan: Plan) -> ManagedFile:
-    """Return the note of the registry that a host serves."""
-    return ownership.note(plan.topology, plan.credentials, plan.settings.lab_name)
 
 
 def remove_ca(path: str) -> StringCommand:

@@ -22,8 +22,9 @@ from facts.files import Files
 from operations.runtime.commands import inventory_arguments
 
 T = TypeVar("T")
-# The line before each fact's output; the fact's number follows.
+# The line before each fact's output, with the fact's number, and the one after it.
 MARK = "quaylab-fact"
+END = f"{MARK} end"
 
 
 @dataclass(frozen=True)
@@ -98,17 +99,19 @@ def begin(
 
 def prepare(host: Host, questions: Iterable[Question], paths: Iterable[str]) -> None:
     """Ask a host for facts and files in one command. A fact that fails is not kept: the operation
-    that needs it asks again, and reports the error."""
+    that needs it asks again, and reports the error. So does one whose answer is incomplete, as the
+    host's temporary folder is full: its command may have ended with status 0 nevertheless."""
     wanted = [*questions, question(Files, paths=list(paths))]
     # Side by side, because questions to containers take long.
     with ctx_host.use(host):
         commands = "".join(
-            f'( {_command(each)}\n) >$answers/{number} 2>/dev/null &\njobs="$jobs $!"\n'
+            f"{{ ( {_command(each)}\n) && printf '\\n%s\\n' '{END}'; }} >$answers/{number} "
+            '2>/dev/null &\njobs="$jobs $!"\n'
             for number, each in enumerate(wanted)
         )
     script = (
-        f"answers=$(mktemp -d); jobs=; {commands}number=0\n"
-        f"for job in $jobs; do if wait $job; then echo {MARK} $number; cat $answers/$number; echo; "
+        f"answers=$(mktemp -d) || exit; jobs=; {commands}number=0\n"
+        f"for job in $jobs; do if wait $job; then echo {MARK} $number; cat $answers/$number; "
         f"fi; number=$((number + 1)); done; rm -r $answers"
     )
     ok, output = host.run_shell_command(StringCommand(script), **inventory_arguments(host))
@@ -150,20 +153,18 @@ def _command(each: Question) -> str:
 
 
 def _split(lines: Iterable[str]) -> dict[int, list[str]]:
-    """Return the output of each fact whose command succeeded, by the fact's number."""
+    """Return the complete output of each fact whose command succeeded, by the fact's number."""
     found: dict[int, list[str]] = {}
-    current: list[str] = []
+    number, current = "", list[str]()
     for line in lines:
-        mark, _, number = line.partition(" ")
-        if mark == MARK:
-            current = found[int(number)] = []
+        if line == END:
+            # Before it comes an empty line, or the end of the output's last line.
+            found[int(number)] = current[:-1] if current and not current[-1] else current
+        elif line.startswith(f"{MARK} "):
+            number, current = line.partition(" ")[2], []
         else:
             current.append(line)
-    # The script prints an empty line after each output, which may lack a newline at its end.
-    return {
-        number: output[:-1] if output and not output[-1] else output
-        for number, output in found.items()
-    }
+    return found
 
 
 def _cache_of(host: Host) -> _Cache | None:

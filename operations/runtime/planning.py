@@ -41,6 +41,7 @@ from quaylab.checks.fetched_images import ImageState
 from quaylab.engines import DOCKER
 from quaylab.hosts.disks import Disks
 from quaylab.hosts.machine import Machine
+from quaylab.paths import REGISTRY_NOTE
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
 from quaylab.settings.loading import HostInput
@@ -116,7 +117,7 @@ def _observe(plan: Plan, name: str) -> None:
         question(Firewall),
         question(Name, hostname=plan.topology.hostname, mark=trust.MARK),
     ]
-    paths = [trust.note(plan).path, engine.trust(plan.topology.registry)]
+    paths = [REGISTRY_NOTE, engine.trust(plan.topology.registry)]
     if engine is DOCKER:
         paths.append(storage.DROP_IN)
     for each in workloads:

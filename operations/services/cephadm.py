@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator
 
-from pyinfra import host, inventory
+from pyinfra import host, inventory, logger
 from pyinfra.api import Host, QuoteString, State, StringCommand, operation
 
 from facts.ceph import AUTHORIZED_KEYS, Ceph, Cephadm, CephadmState, json_line
@@ -97,7 +97,11 @@ def applied(plan: Plan) -> Generator[StringCommand]:
         return
     left_out = [name for name in plan.topology.hosts["ceph"] if name not in plan.machines]
     if left_out:
-        host.noop(f"not without all of its hosts; left out are {', '.join(left_out)}")
+        logger.warning(
+            f"{', '.join(left_out)} takes no part, so Ceph keeps its specifications, also if they "
+            "have changed"
+        )
+        host.noop("nothing is declared without all of its hosts")
         return
     wanted = cephadm.specifications(plan.settings, plan.topology, plan.credentials, plan.machines)
     shell = ceph.shell(plan.settings, plan.topology, host_engine())

@@ -83,9 +83,10 @@ def as_specified(plan: Plan) -> Generator[PyinfraCommand]:
 
 
 @operation(is_idempotent=False)
-def forgotten(member: str) -> Generator[StringCommand]:
+def forgotten(plan: Plan, member: str) -> Generator[StringCommand]:
     """Have etcd forget a member that is lost for good.
 
+    + plan: the run's plan
     + member: its name, or its address: one that has never started has no name
     """
     members = ask(Etcd, container=CONTAINER)
@@ -96,6 +97,12 @@ def forgotten(member: str) -> Generator[StringCommand]:
         member_name(handle): each for each in members for handle in (each.address, each.handle)
     }
     if member not in known:
+        present = plan.topology.member_addresses.values()
+        if all(each.address in present for each in members):
+            # For example by a run that was killed after it.
+            logger.warning(f"{member} is no member any more, nor is another lost host")
+            host.noop(f"{member} is forgotten already")
+            return
         named = sorted(each.name for each in members if each.name)
         unnamed = "".join(
             f"; the one at {each.address} has never started, so etcd knows no name of it: if that "

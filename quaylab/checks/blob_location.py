@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from quaylab.checks import lost_data
 from quaylab.hosts.machine import Machine
-from quaylab.model import ManagedFile
+from quaylab.model import ManagedFile, container_name
 from quaylab.paths import STORAGE_NOTE
 from quaylab.secrets.credentials import Credentials
 from quaylab.services import object_store
@@ -13,7 +14,8 @@ from quaylab.services.quay import STORAGE_VOLUME
 from quaylab.settings.loading import Settings
 from quaylab.topology import Topology
 
-# The place of the blobs in a registry from before this note existed.
+# The place of the blobs in a registry from before this note existed. A killed first run has none
+# either, but an empty volume.
 PLACE_WITHOUT_NOTE = "default local"
 # The task that moves them, and the stores that it can move them to.
 MOVE = "tasks/move_blobs.py"
@@ -110,6 +112,12 @@ def move_problems(
 
 def _noted(leader: Machine) -> str | None:
     """Return the place of the blobs that a host knows; None if it has none."""
-    local = any(volume.name == STORAGE_VOLUME for volume in leader.volumes)
+    served = container_name("quay") in leader.own_containers
+    local = any(
+        # An empty one that is lost may have blobs, on a disk that is not mounted.
+        served or not volume.empty or lost_data.is_lost(volume, may_be_empty=True)
+        for volume in leader.volumes
+        if volume.name == STORAGE_VOLUME
+    )
     noted = leader.storage.partition(" ")[2] if leader.storage else None
     return noted or (PLACE_WITHOUT_NOTE if local else None)

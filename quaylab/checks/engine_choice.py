@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from quaylab.checks import ownership
 from quaylab.engines import BY_NAME, DOCKER, ENGINES, PODMAN, ContainerEngine
 from quaylab.hosts.machine import Machine
 from quaylab.model import ManagedFile
@@ -53,10 +54,17 @@ def choose(machine: Machine, settings: Settings) -> ContainerEngine:
         return BY_NAME[settings.container_engine]
     if found := holder(machine):
         return found
-    # It may have data in Docker's volumes, which nobody sees while Docker doesn't answer.
-    docker = machine.engines[DOCKER.name].engine if DOCKER.name in machine.engines else None
-    serves_by_docker = machine.registry is not None and docker and not docker.is_shim
-    return PODMAN if machine.ships_podman and not serves_by_docker else DOCKER
+    return PODMAN if machine.ships_podman and not may_hide_data(machine, DOCKER) else DOCKER
+
+
+def may_hide_data(machine: Machine, engine: ContainerEngine) -> bool:
+    """Whether an engine that doesn't answer may have the data of the registry that a host serves:
+    its volumes are not seen. A first run that failed has noted the registry, and its engine."""
+    report = machine.engines.get(engine.name)
+    if machine.registry is None or report is None or not report.is_silent:
+        return False
+    noted = ownership.read_note(machine)
+    return noted is None or noted.engine in ("", engine.name)
 
 
 def source(machine: Machine, settings: Settings) -> ContainerEngine:
@@ -64,14 +72,8 @@ def source(machine: Machine, settings: Settings) -> ContainerEngine:
     itself where there is nothing to move."""
     if found := holder(machine):
         return found
-    silent = [
-        engine
-        for engine in ENGINES
-        if (report := machine.engines.get(engine.name))
-        and report.engine
-        and report.engine.version is None
-    ]
-    return silent[0] if machine.registry and silent else choose(machine, settings)
+    hiding = [engine for engine in ENGINES if may_hide_data(machine, engine)]
+    return hiding[0] if hiding else choose(machine, settings)
 
 
 def problems(name: str, machine: Machine) -> Iterator[str]:
@@ -93,7 +95,7 @@ def problems(name: str, machine: Machine) -> Iterator[str]:
                 f"and this run uses {chosen.title}; set it to {other}, or move the data first: "
                 f"{MOVE}"
             )
-        elif machine.registry and report.is_silent and not machine.engines[chosen.name].ours:
+        elif may_hide_data(machine, BY_NAME[other]) and not machine.engines[chosen.name].ours:
             yield (
                 f"container_engine: {name} serves a registry of which {chosen.title} has nothing, "
                 f"and {BY_NAME[other].title}, which may have its data, does not answer; start it"

@@ -1,13 +1,15 @@
-"""Data that is missing although the leader's notes record it: a new volume would be empty."""
+"""Data that is missing although notes record it: a new volume would be empty."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from quaylab.checks import ownership
 from quaylab.engines import BY_NAME as ENGINES
 from quaylab.engines.state import FoundVolume as Found
 from quaylab.hosts.machine import Machine
-from quaylab.model import PATH_LABEL, Volume
+from quaylab.model import CREDENTIALS_LABEL, PATH_LABEL, Volume
+from quaylab.paths import REGISTRY_NOTE
 from quaylab.services import BY_NAME
 from quaylab.topology import Topology
 
@@ -21,7 +23,8 @@ def problems(
     """Yield data of the registry that is missing on a host.
 
     Args:
-        machines: the connected hosts; without one of Quay's nothing is known.
+        machines: the connected hosts. Only Quay's know what there was, so without one of them a
+            host that has served the registry gets no new volume.
         volumes_of: returns the volumes that a host should have, by name.
     """
     quays = [host for host in topology.quay if host in machines]
@@ -30,12 +33,23 @@ def problems(
     existing = {volume.name: volume for volume in machines[name].volumes}
     for volume in volumes_of(name).values():
         found = existing.get(volume.name)
-        # A Quay host that is new has no note.
-        notes = [(host, BY_NAME[volume.service].data_note(machines[host])) for host in quays]
-        noted = next(((host, note) for host, note in notes if note), None)
-        if noted is None or (found and not is_lost(found, volume.may_be_empty)):
+        service = BY_NAME[volume.service]
+        if not service.keeps_data or (found and not is_lost(found, volume.may_be_empty)):
             continue
         if volume.is_replicated and _is_elsewhere(volume, name, machines, topology):
+            continue
+        if not quays and _has_served(machines[name], volume):
+            yield (
+                f"{name}: volume {volume.name} {'is empty' if found else f'is not on {name}'}, and "
+                f"{REGISTRY_NOTE} says that {name} has served the registry; what it held is noted "
+                "on Quay's hosts, and none of them takes part in this run; leave out --limit and "
+                "--exclude"
+            )
+            continue
+        # A Quay host that is new has no note.
+        notes = [(host, service.data_note(machines[host])) for host in quays]
+        noted = next(((host, note) for host, note in notes if note), None)
+        if noted is None:
             continue
         reason = f"but {noted[1]} on {noted[0]} says that it holds data of the registry"
         if found is None:
@@ -62,6 +76,12 @@ def problems(
             f"{what}; {remedy}, or start again without any of the registry's data: "
             f"tasks/teardown.py --data purge={topology.hostname}"
         )
+
+
+def _has_served(machine: Machine, volume: Volume) -> bool:
+    """Whether a host's note names the registry that a volume is for."""
+    note = ownership.read_note(machine)
+    return note is not None and note.fingerprint == volume.labels[CREDENTIALS_LABEL]
 
 
 def _is_elsewhere(

@@ -19,24 +19,27 @@ from quaylab.topology import Topology
 
 
 class RegistryNote(NamedTuple):
-    """A host's note of the registry that it serves."""
+    """A host's note of the registry that it serves, by the engine of this name."""
 
     fingerprint: str
     registry: str
     lab_name: str
+    engine: str = ""
 
 
-def note(topology: Topology, credentials: Credentials, lab_name: str) -> ManagedFile:
+def note(topology: Topology, credentials: Credentials, lab_name: str, engine: str) -> ManagedFile:
     """Return the note of the registry, with the version of Quaylab that deployed it last."""
-    words = credentials.fingerprint, topology.registry, lab_name, __version__
+    words = credentials.fingerprint, topology.registry, lab_name, __version__, engine
     return ManagedFile(REGISTRY_NOTE, " ".join(words) + "\n")
 
 
 def read_note(machine: Machine) -> RegistryNote | None:
-    """Return a host's note; None without one. Older notes have no version."""
+    """Return a host's note; None without one. Older notes have no engine, or no version either."""
     match (machine.registry or "").split():
         case [fingerprint, registry, lab_name] | [fingerprint, registry, lab_name, _]:
             return RegistryNote(fingerprint, registry, lab_name)
+        case [fingerprint, registry, lab_name, _, engine]:
+            return RegistryNote(fingerprint, registry, lab_name, engine)
     return None
 
 

@@ -51,10 +51,8 @@ def with_server_certificate(
     now = now or dt.datetime.now(dt.timezone.utc)
     if not _is_due(credentials.certificate, [hostname], now):
         return credentials
-    # Adopted credentials lack the CA's key, and a certificate must not outlive its CA. In both
-    # cases there is a new CA, which clients have to install.
-    ca_pem = credentials.ca_certificate
-    if not ca_pem or not credentials.ca_key or _expiry(ca_pem) < now + LEAF_LIFE:
+    if not _can_sign(credentials, now):
+        # A new CA, which clients have to install.
         ca_key = ec.generate_private_key(ec.SECP256R1())
         ca_certificate = _make_ca(ca_key, f"Quaylab CA {credentials.identity}", now)
         credentials = credentials.model_copy(
@@ -104,8 +102,8 @@ def _with_certificate(
     # A certificate of a former CA is replaced.
     if ca_pem and pem and is_signed_by(pem, ca_pem) and not _is_due(pem, names, now):
         return credentials
-    if not credentials.ca_key:
-        # There is no CA yet, or its key was lost: make a new one.
+    if not _can_sign(credentials, now):
+        # A new CA, and with it the registry's certificate.
         due = credentials.model_copy(update={"certificate": None})
         credentials = with_server_certificate(due, hostname, now)
     ca, signer = _authority(credentials)
@@ -270,6 +268,13 @@ def _is_issuer(above: x509.Certificate, below: x509.Certificate) -> bool:
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
     return True
+
+
+def _can_sign(credentials: Credentials, now: dt.datetime) -> bool:
+    """Whether the lab's CA can sign a certificate. Adopted credentials lack its key, and no
+    certificate may outlive its CA."""
+    ca_pem = credentials.ca_certificate
+    return bool(ca_pem and credentials.ca_key and _expiry(ca_pem) >= now + LEAF_LIFE)
 
 
 def _authority(credentials: Credentials) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:

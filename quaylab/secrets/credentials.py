@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from pydantic import ConfigDict, SecretStr, ValidationError
@@ -95,26 +94,20 @@ def _plain(value: object) -> object:
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
-def generate(random: Random = making.SYSTEM) -> Credentials:
+def generate() -> Credentials:
     """Generate the credentials that every registry has."""
     required = [key for key, field in Credentials.model_fields.items() if field.is_required()]
-    made = {key: SECRETS[key].make(random) for key in required if key in SECRETS}
-    return Credentials.model_validate({"identity": making.identity(random), **made})
+    made = {key: SECRETS[key].make() for key in required if key in SECRETS}
+    return Credentials.model_validate({"identity": making.identity(), **made})
 
 
-def with_missing_secrets(
-    credentials: Credentials, keys: Iterable[str], random: Random = making.SYSTEM
-) -> Credentials:
+def with_missing_secrets(credentials: Credentials, keys: Iterable[str]) -> Credentials:
     """Return credentials with the missing ones of ``keys`` generated."""
     missing = [key for key in keys if getattr(credentials, key) is None]
-    return credentials.model_copy(
-        update={key: SecretStr(SECRETS[key].make(random)) for key in missing}
-    )
+    return credentials.model_copy(update={key: SecretStr(SECRETS[key].make()) for key in missing})
 
 
-def with_new_passwords(
-    credentials: Credentials, keys: Iterable[str], random: Random = making.SYSTEM
-) -> Credentials:
+def with_new_passwords(credentials: Credentials, keys: Iterable[str]) -> Credentials:
     """Return credentials with new passwords, or the same ones if a rotation is unfinished.
 
     Args:
@@ -122,7 +115,7 @@ def with_new_passwords(
     """
     if credentials.rotation_begun:
         return credentials
-    changes: dict[str, Any] = {key: SecretStr(SECRETS[key].make(random)) for key in keys}
+    changes: dict[str, Any] = {key: SecretStr(SECRETS[key].make()) for key in keys}
     if "superuser_password" in changes:
         # After a restore, for example, Quay may have an older one than the present one.
         before = (credentials.superuser_password, *credentials.superuser_passwords_before)

@@ -114,6 +114,11 @@ def replace(path: Path, text: str, mode: int) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.rename(target)
+    # Only now a power cut leaves the new file. Some network file systems can't promise it.
+    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    with suppress(OSError):
+        os.fsync(folder)
+    os.close(folder)
 
 
 def _checksum(values: Mapping[str, Any]) -> str:

@@ -27,10 +27,10 @@ class Rule:
         characters = frozenset(string.ascii_letters + string.digits + self.signs)
         if self.shortest <= len(value) <= self.longest and characters.issuperset(value):
             return None
-        signs = "ASCII's signs" if self.signs == string.punctuation else self.signs
+        signs = "ASCII's punctuation" if self.signs == string.punctuation else self.signs
         return (
-            f"must be {self.shortest} to {self.longest} characters: letters and digits without "
-            f"accents, and {signs}; no white space"
+            f"must have {self.shortest} to {self.longest} characters, each an ASCII letter, a "
+            f"digit, or one of {signs}; no white space"
         )
 
 

@@ -12,7 +12,6 @@ from abc import ABC
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from random import Random
 from typing import TYPE_CHECKING, ClassVar
 
 from quaylab.endpoints import Endpoint
@@ -102,7 +101,7 @@ class Secret:
     key: str
     title: str = ""
     rule: Rule = ANYWHERE
-    make: Callable[[Random], str] = making.password
+    make: Callable[[], str] = making.password
     has_variable: bool = True
     is_stored: bool = True
     is_permanent: bool = False
@@ -240,6 +239,11 @@ class Service(ABC):
     def data_note(self, quay: Machine) -> str | None:
         """The path of a Quay host's note that its volumes held data; None if there is no note."""
         return None
+
+    @property
+    def keeps_data(self) -> bool:
+        """Whether Quay's hosts note that its volumes held data: :meth:`data_note` is its own."""
+        return type(self).data_note is not Service.data_note
 
 
 class BackingService(Service):

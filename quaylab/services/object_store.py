@@ -107,27 +107,19 @@ LOCAL_PATH = f"{MOUNT}/registry"
 RADOSGW_PORT = 7480
 GOOGLE_STORAGE = "storage.googleapis.com"
 # The settings that each kind of store accepts besides path and location.
+_S3 = (
+    "storage_bucket",
+    "storage_host",
+    "storage_port",
+    "storage_tls",
+    "storage_ca",
+    "storage_region",
+    "storage_proxy",
+)
 ALLOWED: Mapping[str, tuple[str, ...]] = {
     "local": (),
-    "radosgw": (
-        "storage_bucket",
-        "storage_host",
-        "storage_port",
-        "storage_tls",
-        "storage_ca",
-        "storage_region",
-        "storage_proxy",
-    ),
-    "s3": (
-        "storage_bucket",
-        "storage_host",
-        "storage_port",
-        "storage_tls",
-        "storage_ca",
-        "storage_region",
-        "storage_proxy",
-        "storage_iam_role",
-    ),
+    "radosgw": _S3,
+    "s3": (*_S3, "storage_iam_role"),
     "gcs": ("storage_bucket", "storage_proxy"),
     "swift": (
         "storage_bucket",
@@ -144,6 +136,7 @@ SWIFT_3_OPTIONS: Mapping[SwiftOption, str] = {
     "tenant_id": "the project's id",
     "user_domain_name": "the name of the user's domain, such as Default",
 }
+# As in group_data/all.py, which a test compares: other values were set by the user.
 DEFAULTS: Mapping[str, object] = {
     "storage_bucket": "quay-storage",
     "storage_tls": True,

@@ -50,5 +50,6 @@ class Host(Section):
     """A host's address."""
 
     address: Address | None = Field(
-        description="The host's address for its peers; None: its only address"
+        description="The host's address for its peers; None: its ssh_hostname or its name if that "
+        "is an IP address, else its only address"
     )

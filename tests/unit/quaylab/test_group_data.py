@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from quaylab.services import object_store
 from quaylab.settings.loading import HostSettings, Settings
 from tests.unit.samples import DEFAULTS, GROUP_DATA, HOST_DEFAULTS
 
@@ -29,6 +30,14 @@ def _comments() -> dict[str, str]:
 
 def test_order_is_that_of_the_model() -> None:
     assert [*DEFAULTS, *HOST_DEFAULTS] == [*FIELDS]
+
+
+def test_the_object_stores_defaults_are_the_same() -> None:
+    """It tells by them which settings the user has set."""
+    allowed = {key for keys in object_store.ALLOWED.values() for key in keys}
+    given = {key: DEFAULTS[key] for key in allowed if DEFAULTS[key] not in (None, False, {})}
+    assert given == object_store.DEFAULTS
+    assert DEFAULTS["storage_path"] == object_store.LOCAL_PATH
 
 
 @pytest.mark.parametrize("key", FIELDS)

@@ -16,8 +16,9 @@ from quaylab.locks import HOST_LOCK, FileLock, LockHeld, lock_problem, output
 class Host:
     """This machine as a host, with its lock in a folder and a short timeout."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, beat: str = "10") -> None:
         as_root = HOST_LOCK.replace('"$(id -u)"', "0").replace("--timeout 10", "--timeout 0.2")
+        as_root = as_root.replace("sleep 10", f"sleep {beat}")
         self._script = as_root.replace("/run/", f"{folder}/")
 
     @contextmanager
@@ -67,6 +68,18 @@ def test_a_killed_holder_releases_the_lock(host: Host) -> None:
         holding.kill()
         with host.run("second") as (second, _):
             assert second == ""
+
+
+def test_nothing_of_a_killed_holder_lives_on_to_kill_others(tmp_path: Path) -> None:
+    """The holder's number may be another process's by then."""
+    host = Host(tmp_path, beat="0.2")
+    with host.run("first") as (_, holding):
+        assert holding.stdout
+        while holding.stdout.readline().strip():
+            pass
+        holding.terminate()
+        # Until nobody is left who can write to it.
+        holding.communicate(timeout=10)
 
 
 def test_a_host_that_cannot_be_locked_is_reported(tmp_path: Path) -> None:

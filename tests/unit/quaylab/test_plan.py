@@ -335,6 +335,69 @@ def test_labs_certificate_is_for_the_registrys_name(store: Store) -> None:
     assert leaf.public_bytes(Encoding.PEM).decode() == served.certificate
 
 
+ADOPTED: dict[str, None] = {
+    "ca_key": None,
+    "database_certificate": None,
+    "database_certificate_key": None,
+}
+
+
+def test_adopted_members_and_quay_get_a_new_ca_in_one_run(store: Store) -> None:
+    """tasks/adopt.py finds no key of the CA, and no certificate of the database's members."""
+    adopted = clustered.credentials().model_copy(update=ADOPTED)
+    first = clustered.made(store, given=adopted)
+    assert first.credentials.ca_certificate != adopted.ca_certificate
+    assert first.certificate == certificates.server_certificate(first.credentials)
+    assert first.node_certificate == first.certificate
+    store.save(first.credentials)
+    assert plan.make(clustered.inventory(), first.machines, store) == first
+
+
+def _ago(days: int) -> dt.datetime:
+    return dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=days)
+
+
+def test_a_new_ca_signs_the_certificates_of_all_services(
+    store: Store, users: dict[str, Any]
+) -> None:
+    """Whichever of them makes it: Ceph's turn comes before the database's."""
+    one, two, three = (
+        host(name, parts, **users, server_hostname=QUAY, address=clustered.ADDRESSES[name])
+        for name, parts in (
+            (ONE, ("quay", "redis", "ceph", "database")),
+            (TWO, ("database",)),
+            (THREE, ("database",)),
+        )
+    )
+    machines = {each.name: clustered.report(each.name) for each in (one, two, three)}
+    stored = certificates.with_server_certificate(with_storage_keys(CREDENTIALS), QUAY, _ago(3350))
+    stored = certificates.with_ceph_certificate(stored, QUAY, [clustered.ADDRESSES[ONE]], _ago(100))
+    store.save(stored)
+    made = plan.make([one, two, three], machines, store).credentials
+    assert made.ca_certificate and made.ceph_certificate and made.database_certificate
+    assert made.ca_certificate != stored.ca_certificate
+    for each in (made.ceph_certificate, made.database_certificate):
+        assert certificates.is_signed_by(each, made.ca_certificate)
+
+
+@pytest.mark.parametrize(
+    ("ca_days_ago", "missing"),
+    [(377, {"ca_key": None}), (3450, {})],
+    ids=["adopted without the CA's key", "in the CA's last year"],
+)
+def test_what_does_not_deploy_connects_with_the_stored_certificate(
+    store: Store, ca_days_ago: int, missing: dict[str, None]
+) -> None:
+    """It is the one that is served, also when it is due and one of a new CA will follow it."""
+    with_ca = certificates.with_server_certificate(CREDENTIALS, QUAY, _ago(ca_days_ago))
+    stored = certificates.with_server_certificate(with_ca, QUAY, _ago(377))
+    store.save(stored.model_copy(update=missing))
+    looking = plan.make([host(QUAY)], {QUAY: machine()}, store, deploys=False)
+    assert looking.certificate == certificates.server_certificate(stored)
+    assert looking.credentials.ca_certificate == stored.ca_certificate
+    assert _make(store).certificate.ca != stored.ca_certificate
+
+
 # --- data on the hosts ---
 
 

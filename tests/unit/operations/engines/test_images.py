@@ -140,7 +140,8 @@ def test_a_failed_pull_names_all_remedies_in_one_line(engine: Shell) -> None:
 
 
 @pytest.fixture
-def archived(tmp_path: Path) -> Settings:
+def archived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr(images, "UPLOADS", f"{tmp_path}/upload-")
     (tmp_path / "images.tar").touch()
     return settings(image_source="archive", image_archive=tmp_path / "images.tar")
 
@@ -152,6 +153,19 @@ def test_archive_is_uploaded_loaded_and_removed(archived: Settings) -> None:
     assert upload.src == str(archived.image_archive)
     after = [text(each) for each in made[made.index(upload) + 1 :]]
     assert f"mv {upload.dest} $own && docker load --input $own" in after[0]
+
+
+def test_archive_of_an_ssh_user_waits_on_disk(archived: Settings) -> None:
+    """pyinfra's own place is /tmp, which may be in memory, and a failed upload stays there."""
+    image = redis.image(archived)
+    (begin, upload, *_), (_, another, *_) = (
+        FakeHost().operate(images.present, images=[image], settings=archived) for _ in range(2)
+    )
+    assert isinstance(upload, FileUploadCommand)
+    assert isinstance(another, FileUploadCommand)
+    assert str(upload.remote_temp_filename).startswith(images.UPLOADS)
+    assert upload.remote_temp_filename != another.remote_temp_filename
+    assert text(begin).endswith(f"rm -f {images.UPLOADS}*")
 
 
 def test_archive_without_the_image_says_how_to_make_one(archived: Settings, shell: Shell) -> None:

@@ -126,7 +126,7 @@ def _noted(lab: Plan, before: str | None, **facts: Any) -> list[str]:
 
 def _note(lab: Plan, port: int = 443) -> ManagedFile:
     where = dataclasses.replace(lab.topology, https_port=port)
-    return ownership.note(where, lab.credentials, lab.settings.lab_name)
+    return ownership.note(where, lab.credentials, lab.settings.lab_name, "docker")
 
 
 def test_the_registry_is_recorded_on_its_host(lab: Plan) -> None:

@@ -183,6 +183,29 @@ def test_a_failed_question_is_asked_again_when_it_is_needed(asked: Asked, script
     assert asked.asked == [{"script": script}]
 
 
+def test_without_a_place_for_answers_nothing_is_asked_together(asked: Asked, shell: Shell) -> None:
+    """They would go to files in the root folder."""
+    shell.stub("mktemp", "exit 1")
+    script = f"echo >{shell.stubs}/asked"
+    _begin(asked, question(Output, script=script))
+    assert not (shell.stubs / "asked").exists()
+    assert observation.ask(Output, script=script) == ["alone"]
+
+
+def test_an_answer_without_space_is_asked_for_again(asked: Asked, shell: Shell) -> None:
+    """Many facts end with status 0 whatever they have written."""
+    answers = shell.stubs / "answers"
+    shell.stub("mktemp", f"mkdir {answers}; ln -s /dev/null {answers}/0; echo {answers}")
+    _begin(asked, question(Output, script="echo one || :"))
+    assert observation.ask(Output, script="echo one || :") == ["alone"]
+
+
+def test_half_an_answer_is_none(asked: Asked, shell: Shell) -> None:
+    shell.stub("cat", "head -n 1 $1")
+    _begin(asked, question(Output, script="echo one; echo two"))
+    assert observation.ask(Output, script="echo one; echo two") == ["alone"]
+
+
 def test_the_file_of_answers_is_removed(asked: Asked, shell: Shell) -> None:
     shell.stub("mktemp", f"mkdir {shell.stubs}/answers; echo {shell.stubs}/answers")
     _begin(asked, question(Output, script="echo one"))

@@ -566,7 +566,7 @@ def test_without_a_majority_nobody_is_unknown(site: Site) -> None:
 
 
 def _forgotten(site: Site, member: str) -> list[str]:
-    return site.hosts[ONE].shell(etcd.forgotten, member=member)
+    return site.hosts[ONE].shell(etcd.forgotten, plan=site.plan, member=member)
 
 
 def test_a_member_is_forgotten(site: Site, caplog: pytest.LogCaptureFixture) -> None:
@@ -578,9 +578,20 @@ def test_a_member_is_forgotten(site: Site, caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_who_is_no_member_is_not_forgotten(site: Site) -> None:
-    (command,) = _forgotten(site, OLD.name)
-    assert f"forget: {OLD.name} is no member; members are {ONE}, {THREE}, {TWO}'" in command
-    assert command.endswith("exit 1")
+    """Another one is lost, who may have the name of a host, and is meant."""
+    for name, named in (("old.example.com", f"{OLD.name}, {ONE}"), (TWO, ONE)):
+        site.members[3:] = [dataclasses.replace(OLD, name=name)]
+        (command,) = _forgotten(site, "odl.example.com")
+        assert f"forget: odl.example.com is no member; members are {named}" in command
+        assert command.endswith("exit 1")
+
+
+def test_who_is_forgotten_already_is_no_failure(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after a run that was killed once it had removed the member."""
+    assert _forgotten(site, OLD.name) == []
+    assert f"{OLD.name} is no member any more, nor is another lost host" in caplog.text
 
 
 def test_one_that_never_started_is_forgotten_by_its_address(site: Site) -> None:

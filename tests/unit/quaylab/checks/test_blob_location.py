@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from quaylab.checks import blob_location
 from quaylab.engines.state import FoundVolume as Volume
+from quaylab.model import DIGEST_LABEL, PATH_LABEL
 from quaylab.services.quay import STORAGE_VOLUME
 from tests.unit.samples import CREDENTIALS, build, host, machine, settings
 
 S3: dict[str, Any] = {"storage": "s3", "storage_region": "eu-central-1"}
 IN_S3 = "default s3 s3.eu-central-1.amazonaws.com:443/quay-storage/datastorage/registry"
 VOLUME = Volume(STORAGE_VOLUME, {})
+EMPTY = Volume(STORAGE_VOLUME, {PATH_LABEL: ""}, empty=True)
+UNMOUNTED = Volume(STORAGE_VOLUME, {PATH_LABEL: "/srv"}, "/srv/volume", missing=True, empty=True)
+OTHER: dict[str, Any] = {"storage_location": "other"}
 
 
-def _problems(before: str | None, volumes: tuple[Volume, ...] = (), **changes: Any) -> list[str]:
+def _problems(
+    before: str | None,
+    volumes: tuple[Volume, ...] = (),
+    containers: Mapping[str, Mapping[str, str]] | None = None,
+    **changes: Any,
+) -> list[str]:
     topology = build([host("quay.example.com")], **changes)
     noted = f"{CREDENTIALS.fingerprint} {before}" if before else None
-    leader = machine(storage=noted, volumes=volumes)
+    leader = machine(storage=noted, volumes=volumes, containers=containers or {})
     return list(blob_location.problems(settings(**changes), topology, leader))
 
 
@@ -35,10 +45,20 @@ def test_the_note() -> None:
         (None, (), {}),
         (None, (), S3),
         (None, (VOLUME,), {}),
+        (None, (EMPTY,), OTHER),
+        (None, (EMPTY,), S3),
         ("default local", (VOLUME,), {}),
         (IN_S3, (), S3),
     ],
-    ids=["new", "new in s3", "volume without a note", "local", "s3"],
+    ids=[
+        "new",
+        "new in s3",
+        "volume without a note",
+        "killed before the note",
+        "killed before the note, then to s3",
+        "local",
+        "s3",
+    ],
 )
 def test_the_same_location(
     before: str | None, volumes: tuple[Volume, ...], changes: dict[str, Any]
@@ -50,7 +70,8 @@ def test_the_same_location(
     ("before", "volumes", "changes", "setting"),
     [
         (None, (VOLUME,), S3, "storage"),
-        (None, (VOLUME,), {"storage_location": "other"}, "storage_location"),
+        (None, (VOLUME,), OTHER, "storage_location"),
+        (None, (UNMOUNTED,), OTHER, "storage_location"),
         ("default local", (VOLUME,), S3, "storage"),
         (IN_S3, (), {}, "storage"),
         (IN_S3, (), {**S3, "storage_bucket": "another-one"}, "storage"),
@@ -58,7 +79,17 @@ def test_the_same_location(
         (IN_S3, (), {**S3, "storage_region": "eu-west-1"}, "storage"),
         (IN_S3, (), {**S3, "storage_location": "other"}, "storage_location"),
     ],
-    ids=["to s3", "name", "to s3 with a note", "back", "bucket", "path", "region", "name in s3"],
+    ids=[
+        "to s3",
+        "name",
+        "not mounted",
+        "to s3 with a note",
+        "back",
+        "bucket",
+        "path",
+        "region",
+        "name in s3",
+    ],
 )
 def test_another_location_is_refused_with_the_reason(
     before: str | None, volumes: tuple[Volume, ...], changes: dict[str, Any], setting: str
@@ -69,6 +100,13 @@ def test_another_location_is_refused_with_the_reason(
     moves = before in (None, "default local") and "storage" in changes
     remedy = "move them there by tasks/move_blobs.py" if moves else "copy all blobs there"
     assert f"it would find none of them; set it back, or {remedy}" in problem
+
+
+def test_an_empty_volume_of_a_registry_that_served_is_in_the_place_from_before_the_note() -> None:
+    """Its disk may not be mounted."""
+    served = {"quaylab-quay": {DIGEST_LABEL: "digest"}}
+    (problem,) = _problems(None, (EMPTY,), served, **OTHER)
+    assert "blobs are in 'default local'" in problem
 
 
 def test_balancers_in_front_of_our_ceph_move_no_blob() -> None:
@@ -82,7 +120,10 @@ def test_balancers_in_front_of_our_ceph_move_no_blob() -> None:
 
 
 def test_the_task_does_not_move_to_swift() -> None:
-    changes = {"storage": "swift", "swift_auth_url": "https://keystone.example.com/v3"}
+    changes: dict[str, Any] = {
+        "storage": "swift",
+        "swift_auth_url": "https://keystone.example.com/v3",
+    }
     (problem,) = _problems("default local", (VOLUME,), **changes)
     assert "set it back, or copy all blobs there" in problem
 

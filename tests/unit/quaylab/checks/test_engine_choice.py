@@ -21,6 +21,9 @@ FOREIGN = EngineReport(
 )
 SILENT = EngineReport(Engine(None, None, None))
 SHIM = EngineReport(Engine(None, None, "Podman's shim", is_shim=True))
+ANSWERS = EngineReport(Engine("28.0.1", "/var/lib/docker", None))
+NOTED_BEFORE = "owner quay.example.com lab 0.1.0"
+BY_DOCKER, BY_PODMAN = f"{NOTED_BEFORE} docker", f"{NOTED_BEFORE} podman"
 RHEL_9 = {"os_id": "rhel", "os_version": "9.4", "os_like": ("fedora",)}
 
 
@@ -48,6 +51,12 @@ def _machine(
         ({**RHEL_9, "docker": FOREIGN}, "podman"),
         # A registry by Docker, which doesn't answer at the moment.
         ({**RHEL_9, "docker": SILENT, "registry": "owner quay.example.com lab"}, "docker"),
+        # A first run by Podman that failed, beside a Docker that answers, or that doesn't.
+        ({**RHEL_9, "docker": ANSWERS, "registry": NOTED_BEFORE}, "podman"),
+        ({**RHEL_9, "docker": ANSWERS, "registry": BY_PODMAN}, "podman"),
+        ({**RHEL_9, "docker": SILENT, "registry": BY_PODMAN}, "podman"),
+        ({**RHEL_9, "docker": SILENT, "registry": BY_DOCKER}, "docker"),
+        ({**RHEL_9, "docker": SILENT, "registry": "another form"}, "docker"),
         # podman-docker, and a run that was killed before it made containers.
         ({**RHEL_9, "docker": SHIM, "registry": "owner quay.example.com lab"}, "podman"),
         # After a move to Podman.
@@ -130,6 +139,8 @@ def test_what_is_noted_is_read_back(since: str) -> None:
         ({"docker": VOLUME, "podman": VOLUME, "engine_note": MOVED}, "podman"),
         ({"docker": VOLUME, "podman": VOLUME, "engine_note": "docker"}, "docker"),
         ({"docker": SILENT, "registry": "owner quay.example.com lab"}, "docker"),
+        ({"docker": SILENT, "registry": BY_DOCKER}, "docker"),
+        ({"docker": SILENT, "registry": BY_PODMAN}, "podman"),
         ({"docker": SILENT}, "podman"),
     ],
 )
@@ -193,7 +204,13 @@ def test_data_may_be_in_an_engine_that_does_not_answer(chosen: str, other: str) 
     serving: dict[str, Any] = {other: SILENT, "registry": "owner quay.example.com lab"}
     (problem,) = engine_choice.problems("quay", _machine(**serving).using(chosen))
     assert problem.endswith("which may have its data, does not answer; start it")
-    for harmless in ({chosen: CONTAINER}, {"registry": None}, {other: SHIM}):
+    by_chosen = f"{NOTED_BEFORE} {chosen}"
+    for harmless in (
+        {chosen: CONTAINER},
+        {"registry": None},
+        {"registry": by_chosen},
+        {other: SHIM},
+    ):
         found = _machine(**{**serving, **harmless}).using(chosen)
         assert [*engine_choice.problems("quay", found)] == []
 

@@ -156,6 +156,43 @@ def test_hosts_outside_the_run_are_no_proof_of_loss(store: Store) -> None:
         assert _problems(dataclasses.replace(lab, machines={left: both[left]})) == []
 
 
+@pytest.mark.parametrize(
+    ("volumes", "what"),
+    [((), "is not on db.example.com"), ((Volume("quaylab-database", {}, empty=True),), "is empty")],
+    ids=["gone", "empty"],
+)
+def test_without_quays_notes_a_host_that_has_served_gets_no_new_volume(
+    store: Store, volumes: tuple[Volume, ...], what: str
+) -> None:
+    """As with --limit database after its disk was lost."""
+    hosts = [
+        host(QUAY, ["quay", "redis"], address="10.0.0.1"),
+        host(DATABASE, ["database"], address="10.0.0.2"),
+    ]
+    ours = store.load(environment={}).fingerprint
+    served = machine(engine=ANSWERS, volumes=volumes, registry=f"{ours} {QUAY} lab 0.1.0 docker")
+    lab = plan.make(hosts, {DATABASE: served}, store)
+    (problem,) = _problems(lab)
+    assert problem.startswith(f"db.example.com: volume quaylab-database {what}, and ")
+    assert problem.endswith("none of them takes part in this run; leave out --limit and --exclude")
+    theirs = dataclasses.replace(served, registry=f"owner {QUAY} lab 0.1.0 docker")
+    full = dataclasses.replace(served, volumes=(Volume("quaylab-database", {}),))
+    # Its first run was killed before the database was set up, as Quay's host knows.
+    known = {QUAY: machine(engine=ANSWERS), DATABASE: served}
+    for machines in ({DATABASE: theirs}, {DATABASE: full}, known):
+        assert _problems(dataclasses.replace(lab, machines=machines)) == []
+
+
+def test_a_host_without_data_of_the_registry_needs_no_quay(store: Store) -> None:
+    hosts = [
+        host(QUAY, ["quay", "database"], address="10.0.0.1"),
+        host("redis", ["redis"], address="10.0.0.2"),
+    ]
+    ours = store.load(environment={}).fingerprint
+    served = machine(engine=ANSWERS, registry=f"{ours} {QUAY} lab 0.1.0 docker")
+    assert _problems(plan.make(hosts, {"redis": served}, store)) == []
+
+
 def test_lost_data_of_ceph(store: Store) -> None:
     hosts = [
         host(QUAY, ["quay", "redis", "database"], address="10.0.0.1"),

@@ -32,19 +32,20 @@ def _problems(store: Store, **found: Any) -> list[str]:
 
 
 def test_the_note_is_read_back() -> None:
-    note = ownership.note(one_host(quay_https_port=8443), CREDENTIALS, "lab")
+    note = ownership.note(one_host(quay_https_port=8443), CREDENTIALS, "lab", "podman")
     assert note.path == "/var/lib/quaylab/registry"
-    assert note.content == f"{OURS} quay.example.com:8443 lab {__version__}\n"
+    assert note.content == f"{OURS} quay.example.com:8443 lab {__version__} podman\n"
     with_note = machine(registry=note.content.strip())
-    assert ownership.read_note(with_note) == (OURS, "quay.example.com:8443", "lab")
+    assert ownership.read_note(with_note) == (OURS, "quay.example.com:8443", "lab", "podman")
 
 
-def test_a_note_of_an_older_quaylab_has_no_version() -> None:
-    before = machine(registry=f"{OURS} quay.example.com lab")
-    assert ownership.read_note(before) == (OURS, "quay.example.com", "lab")
+@pytest.mark.parametrize("version", ["", " 0.1.0"])
+def test_a_note_of_an_older_quaylab_names_no_engine(version: str) -> None:
+    before = machine(registry=f"{OURS} quay.example.com lab{version}")
+    assert ownership.read_note(before) == (OURS, "quay.example.com", "lab", "")
 
 
-@pytest.mark.parametrize("note", [None, "", "half a", "more words than there are"])
+@pytest.mark.parametrize("note", [None, "", "half a", "more words in it than there are"])
 def test_a_note_in_another_form_is_ignored(note: str | None) -> None:
     assert ownership.read_note(machine(registry=note)) is None
 

@@ -459,6 +459,20 @@ def test_without_a_ca_there_is_a_new_one() -> None:
     assert certificates.mismatches(after) == []
 
 
+def test_a_ca_that_ends_before_the_members_certificate_is_replaced(made: Credentials) -> None:
+    """As with a certificate of yours, when nothing else renews the CA."""
+    later = NOW + certificates.CA_LIFE - certificates.LEAF_LIFE + DAY
+    after = certificates.with_database_certificate(made, NAME, NAMES, later)
+    assert after.ca_certificate and made.ca_certificate
+    ca = x509.load_pem_x509_certificate(after.ca_certificate.encode())
+    assert ca.not_valid_after_utc >= _members(after).not_valid_after_utc
+    assert after.database_certificate
+    assert certificates.is_signed_by(after.database_certificate, after.ca_certificate)
+    assert certificates.mismatches(after) == []
+    day_before = certificates.with_database_certificate(made, NAME, NAMES, later - DAY)
+    assert day_before.ca_certificate == made.ca_certificate
+
+
 def test_a_members_key_of_another_run_is_noticed(cluster: Credentials) -> None:
     other = certificates.with_database_certificate(cluster, NAME, ["db1"], NOW)
     mixed = cluster.model_copy(update={"database_certificate_key": other.database_certificate_key})
