@@ -121,7 +121,8 @@ class Cephadm(FactBase[CephadmState]):
 
 class Osds(FactBase[dict[str, str]]):
     """The content of existing paths: ``ours`` for an OSD of the cluster with this id, ``nothing``
-    for a file that was never written to, ``other`` for anything else."""
+    for a file that was never written to, ``osd`` for another OSD, or one of this cluster that a
+    killed start has only begun, ``other`` for anything else."""
 
     def command(self, paths: list[str], fsid: str) -> StringCommand:
         return StringCommand(
@@ -129,6 +130,8 @@ class Osds(FactBase[dict[str, str]]):
             # BlueStore's label in the first block has the id as text.
             f'if head -c 4096 "$path" | grep --quiet --text --fixed-strings {fsid};',
             'then echo "ours $path";',
+            'elif head -c 22 "$path" | grep --quiet --text --line-regexp',
+            '"bluestore block device"; then echo "osd $path";',
             # A file system may store a small file without a block.
             'elif test -f "$path" && test "$(stat -L -c %b "$path")" = 0 &&',
             'test "$(head -c 4096 "$path" | tr -d "\\0" | wc -c)" = 0;',

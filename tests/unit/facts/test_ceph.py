@@ -75,7 +75,7 @@ def _osd(fsid: str) -> bytes:
     ("content", "owner"),
     [
         (_osd(FSID), "ours"),
-        (_osd(FSID[::-1]), "other"),
+        (_osd(FSID[::-1]), "osd"),
         (bytes(5000) + FSID.encode(), "other"),
         (b"a letter", "other"),
         (b"", "nothing"),
