@@ -9,6 +9,7 @@ from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.facts import FactBase
 
 from quaylab.virtual.found import Device, DiskFile, Hypervisor, Object
+from quaylab.virtual.lab import HOST_KEY, SEEDS
 
 TAG = "quaylab"
 
@@ -55,10 +56,14 @@ if virsh uri >/dev/null; then
   report pool pool-list pool-info pool-dumpxml
   report domain list dominfo dumpxml
 fi
+for key in SEEDS/*/HOST_KEY.pub; do
+  test ! -f "$key" ||
+    printf 'host_key|%s|%s\n' "$(basename "$(dirname "$key")")" "$(cut -d' ' -f1,2 "$key")"
+done
 if command -v vgs >/dev/null; then
   vgs --noheadings --separator '|' --options vg_name,vg_tags 2>/dev/null | sed 's/^ */group|/'
 fi
-"""
+""".replace("SEEDS", SEEDS).replace("HOST_KEY", HOST_KEY)
 # Run for each path of a disk, and for each device.
 FILE = r"""
 do
@@ -115,6 +120,7 @@ class Libvirt(FactBase[Hypervisor]):
                 for group, content, path in lines.get("device", [])
             },
             volume_groups={name: TAG in tags.split(",") for name, tags in lines.get("group", [])},
+            host_keys=dict(lines.get("host_key", [])),
             existing_paths=frozenset(values[0] for values in lines.get("there", [])),
         )
 

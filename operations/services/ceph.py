@@ -31,8 +31,8 @@ def osd_files(plan: Plan) -> Generator[StringCommand]:
     found = ask(Osds, paths=list(wanted), fsid=ceph.cluster_id(plan.credentials))
     if used := [path for path in wanted if found.get(path) == "other"]:
         yield fail(
-            f"ceph_osd_devices: {', '.join(used)} holds something, and is not touched; name another "
-            "file or, if that may be lost, remove it: a run creates it"
+            f"ceph_osd_devices: {', '.join(used)} holds something, and is not touched; name "
+            "another file or, if that may be lost, remove it: a run creates it"
         )
         return
     for path in wanted:

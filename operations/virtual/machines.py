@@ -13,9 +13,7 @@ from operations.virtual.hypervisor import VIRSH, report, virsh
 from quaylab.model import ManagedFile
 from quaylab.virtual import cloud_init, found, xml
 from quaylab.virtual.found import Hypervisor
-from quaylab.virtual.lab import ROOT_SIZE, Disk, Lab, Machine
-
-HOST_KEY = "ssh_host_ed25519_key"
+from quaylab.virtual.lab import HOST_KEY, ROOT_SIZE, Disk, Lab, Machine
 
 
 @operation()

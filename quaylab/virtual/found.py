@@ -73,6 +73,8 @@ class Hypervisor:
     devices: Mapping[str, Device] = field(default_factory=dict)
     # Volume groups, and whether each has our tag.
     volume_groups: Mapping[str, bool] = field(default_factory=dict)
+    # The VMs' public SSH host keys, by VM, as in known_hosts; of all labs.
+    host_keys: Mapping[str, str] = field(default_factory=dict)
     # Of the other files and directories in question, those that exist.
     existing_paths: frozenset[str] = frozenset()
 

@@ -10,6 +10,7 @@ import pytest
 
 from facts.libvirt import Libvirt
 from quaylab.virtual.found import Device, DiskFile, Hypervisor
+from quaylab.virtual.lab import HOST_KEY, SEEDS
 from tests.unit.shell import Shell
 
 NETWORK = "<network><name>quaylab</name><uuid>u-1</uuid></network>"
@@ -109,3 +110,12 @@ def test_missing_tools_are_named() -> None:
         "virsh",
         "xorrisofs",
     }
+
+
+def test_host_keys_by_vm(shell: Shell, tmp_path: Path) -> None:
+    key = tmp_path / "quay.quaylab.lan" / f"{HOST_KEY}.pub"
+    key.parent.mkdir()
+    key.write_text("ssh-ed25519 AAAA quay.quaylab.lan\n")
+    command = str(Libvirt().command(paths=[], devices=[])).replace(SEEDS, str(tmp_path))
+    found = Libvirt().process(shell.run(command).stdout.splitlines())
+    assert found.host_keys == {"quay.quaylab.lan": "ssh-ed25519 AAAA"}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
-import random
 import shutil
 import subprocess
 import tarfile
@@ -147,6 +147,7 @@ def _archive() -> bytes:
     return packed.getvalue()
 
 
+RANDOM = b"".join(hashlib.sha256(bytes([number])).digest() for number in range(200))
 # A DOS partition table with one partition of 1 MiB, without a file system.
 PARTITIONED = bytes(450) + b"\x83" + bytes(3) + bytes([0, 8, 0, 0] * 2) + bytes(48) + b"\x55\xaa"
 
@@ -169,7 +170,7 @@ def _run_functions(*functions: str, then: str) -> subprocess.CompletedProcess[st
         (PARTITIONED, "holds data already (blkid says"),
         (b"bluestore block device\n", "holds data already (blkid says"),
         (b"a letter\n", "the first 4096 bytes are not zero"),
-        (random.Random(1).randbytes(100_000), "the first 4096 bytes are not zero"),
+        (RANDOM, "the first 4096 bytes are not zero"),
         (_archive(), "the first 4096 bytes are not zero"),
         (None, "can't be read"),
     ],
@@ -187,11 +188,12 @@ def test_only_an_empty_device_is_used(tmp_path: Path, content: bytes | None, mes
 
 def _make_osd(state: Path, device: Path | None, mkfs: str) -> subprocess.CompletedProcess[str]:
     """Run run-ceph's make_osd with Ceph's commands replaced; ``mkfs`` is bash."""
+    path = device or ""
     return _run_functions(
         "has_label", "make_osd",
         then=f"state={state}; OSD_SIZE=1G; chown() {{ :; }}; install() {{ mkdir -p ${{!#}}; }}; "
         "ceph() { [[ $2 != new ]] || echo 0; }; "
-        f'ceph-osd() {{ uuid=$(<$data/uuid); {mkfs}; }}; make_osd 0 "{device or ''}"',
+        f'ceph-osd() {{ uuid=$(<$data/uuid); {mkfs}; }}; make_osd 0 "{path}"',
     )  # fmt: skip
 
 
