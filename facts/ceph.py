@@ -23,7 +23,8 @@ class CephState:
 
     ``health`` is Ceph's own word (HEALTH_OK, …), ``checks`` are its warnings; ``daemons`` counts
     them by kind. ``users`` maps a user to the digest of its metadata, ``buckets`` a bucket to its
-    owner; ``declared`` are the hosts and services of cephadm, with digests in the place of keys.
+    owner; ``declared`` are the hosts and services of cephadm, with digests in the place of keys;
+    ``osd_memory`` has who (as in ``ceph config set``), option and value.
     """
 
     health: str
@@ -33,6 +34,7 @@ class CephState:
     users: Mapping[str, str]
     buckets: Mapping[str, str]
     declared: Sequence[dict[str, Any]] = ()
+    osd_memory: Sequence[tuple[str, str, str]] = ()
 
 
 class Ceph(FactBase[CephState | None]):
@@ -63,6 +65,7 @@ class Ceph(FactBase[CephState | None]):
                 users=report["users"],
                 buckets=report["buckets"],
                 declared=report["declared"],
+                osd_memory=[(who, option, value) for who, option, value in report["osd_memory"]],
             )
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise FactProcessError(f"Ceph's report can't be read: {error}") from error

@@ -59,7 +59,7 @@ def user_present(plan: Plan) -> Generator[StringCommand]:
     if host.name != ceph.admin_host(plan.topology):
         host.noop("Ceph is administered on another host")
         return
-    shell = ceph.shell(plan.settings, plan.topology, host_engine())
+    shell = ceph.shell(plan.settings, plan.topology, plan.credentials, host_engine())
     state = ask(Ceph, shell=shell)
     if (
         state is None
