@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from pathlib import Path
 
-from pyinfra import host, inventory
+from pyinfra import host, inventory, logger
 from pyinfra.api import FunctionCommand, QuoteString, StringCommand, operation
 from pyinfra.api.exceptions import DeployError
 
@@ -38,8 +38,16 @@ def machines(lab: Lab) -> Generator[StringCommand]:
     for name, existing in ours.items():
         if existing.active:
             yield virsh("destroy", name)
-        for path in found.disks_made_for(name, existing.xml):
+        paths = dict.fromkeys(found.disks_made_for(name, existing.xml))
+        # Under a snapshot a disk is no longer named, and the next VM would start from it.
+        if machine := lab.machines.get(name):
+            own = (machine.root, *(disk.path for disk in machine.disks))
+            paths |= dict.fromkeys(path for path in own if path in hypervisor.existing_paths)
+        for path in paths:
             yield _remove_disk(path)
+        disks = found.domain(existing.xml).disks.values()
+        if staying := [path for path in disks if path not in paths]:
+            logger.warning(f"{name}: {', '.join(staying)} is not of this lab's making, and stays")
         yield StringCommand("rm -rf", QuoteString(f"{SEEDS}/{name}"))
         # Last, because the domain proves that the rest is ours.
         yield virsh("undefine --managed-save --snapshots-metadata", name)
