@@ -70,7 +70,7 @@ def owner_problems(lab: Lab, report: Hypervisor, known_hosts: str | None) -> Ite
     yield (
         f"lab_name: the lab {lab.settings.lab_name} on {lab.hypervisor} ({', '.join(found)}) was "
         f"made from another folder, as {reason}; run there, or take another lab_name. If the lab "
-        f"is yours, restore {lab.known_hosts} from a backup; if it is lost, an empty file says so"
+        "is yours, restore that file from a backup or, if it is lost, make an empty one"
     )
 
 
