@@ -23,7 +23,8 @@ class CephState:
 
     ``health`` is Ceph's own word (HEALTH_OK, …), ``checks`` are its warnings; ``daemons`` counts
     them by kind. ``users`` maps a user to the digest of its metadata, ``buckets`` a bucket to its
-    owner; ``declared`` are the hosts and services of cephadm, with digests in the place of keys.
+    owner; ``declared`` are the hosts and services of cephadm, with digests in the place of keys;
+    ``osd_memory`` has who (as in ``ceph config set``), option and value.
     """
 
     health: str
@@ -33,6 +34,7 @@ class CephState:
     users: Mapping[str, str]
     buckets: Mapping[str, str]
     declared: Sequence[dict[str, Any]] = ()
+    osd_memory: Sequence[tuple[str, str, str]] = ()
 
 
 class Ceph(FactBase[CephState | None]):
@@ -63,6 +65,7 @@ class Ceph(FactBase[CephState | None]):
                 users=report["users"],
                 buckets=report["buckets"],
                 declared=report["declared"],
+                osd_memory=[(who, option, value) for who, option, value in report["osd_memory"]],
             )
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise FactProcessError(f"Ceph's report can't be read: {error}") from error
@@ -121,7 +124,8 @@ class Cephadm(FactBase[CephadmState]):
 
 class Osds(FactBase[dict[str, str]]):
     """The content of existing paths: ``ours`` for an OSD of the cluster with this id, ``nothing``
-    for a file that was never written to, ``other`` for anything else."""
+    for a file that was never written to, ``osd`` for another OSD, or one of this cluster that a
+    killed start has only begun, ``other`` for anything else."""
 
     def command(self, paths: list[str], fsid: str) -> StringCommand:
         return StringCommand(
@@ -129,6 +133,8 @@ class Osds(FactBase[dict[str, str]]):
             # BlueStore's label in the first block has the id as text.
             f'if head -c 4096 "$path" | grep --quiet --text --fixed-strings {fsid};',
             'then echo "ours $path";',
+            'elif head -c 22 "$path" | grep --quiet --text --line-regexp',
+            '"bluestore block device"; then echo "osd $path";',
             # A file system may store a small file without a block.
             'elif test -f "$path" && test "$(stat -L -c %b "$path")" = 0 &&',
             'test "$(head -c 4096 "$path" | tr -d "\\0" | wc -c)" = 0;',

@@ -9,6 +9,7 @@ from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.facts import FactBase
 
 from quaylab.virtual.found import Device, DiskFile, Hypervisor, Object
+from quaylab.virtual.lab import HOST_KEY, SEEDS
 
 TAG = "quaylab"
 
@@ -54,11 +55,20 @@ if virsh uri >/dev/null; then
   report network net-list net-info net-dumpxml
   report pool pool-list pool-info pool-dumpxml
   report domain list dominfo dumpxml
+  # Not behind another job of a VM: it may be a long one of somebody else's.
+  virsh domstats --list-active --block --nowait | awk -F= '
+    /^ *block\.[0-9]+\.name=/ { path = "" }
+    /^ *block\.[0-9]+\.path=/ { path = substr($0, index($0, "=") + 1) }
+    /^ *block\.[0-9]+\.capacity=/ && path != "" { printf "live|%s|%s\n", $2, path }'
 fi
+for key in SEEDS/*/HOST_KEY.pub; do
+  test ! -f "$key" ||
+    printf 'host_key|%s|%s\n' "$(basename "$(dirname "$key")")" "$(cut -d' ' -f1,2 "$key")"
+done
 if command -v vgs >/dev/null; then
   vgs --noheadings --separator '|' --options vg_name,vg_tags 2>/dev/null | sed 's/^ */group|/'
 fi
-"""
+""".replace("SEEDS", SEEDS).replace("HOST_KEY", HOST_KEY)
 # Run for each path of a disk, and for each device.
 FILE = r"""
 do
@@ -75,7 +85,8 @@ DEVICE = r"""
 do
   if test ! -b "$path"; then continue; fi
   group=$(pvs --noheadings --options vg_name "$path" 2>/dev/null | tr -d ' ')
-  content=$(wipefs --no-act --noheadings --output TYPE "$path" 2>/dev/null | paste -sd ' ')
+  # RHEL 7's wipefs has no --output.
+  content=$(wipefs --no-act --parsable "$path" 2>/dev/null | sed '/^#/d; s|^.*,||' | paste -sd ' ')
   used=$(lsblk --noheadings --raw --output NAME,MOUNTPOINT "$path" 2>/dev/null |
     awk 'NR > 1 || $2 != "" { printf "used " }')
   printf 'device|%s|%s|%s\n' "$group" "$content$used" "$path"
@@ -115,6 +126,8 @@ class Libvirt(FactBase[Hypervisor]):
                 for group, content, path in lines.get("device", [])
             },
             volume_groups={name: TAG in tags.split(",") for name, tags in lines.get("group", [])},
+            live_sizes={path: int(size) for size, path in lines.get("live", [])},
+            host_keys=dict(lines.get("host_key", [])),
             existing_paths=frozenset(values[0] for values in lines.get("there", [])),
         )
 

@@ -58,6 +58,11 @@ printf 'engine_note %s\n' "$(note ENGINE_NOTE)"
 for cluster in /var/lib/ceph/*-*-*-*-*/; do
   test ! -d "$cluster" || printf 'ceph %s\n' "$(basename "$cluster")"
 done
+configuration=/etc/ceph/ceph.conf
+if test -e $configuration; then
+  cluster=$(sed -n 's/^[[:space:]]*fsid[[:space:]]*=[[:space:]]*//p' $configuration | head -n 1)
+  printf 'ceph_configuration %s\n' "${cluster:-without fsid}"
+fi
 printf 'bootstrapped_cluster %s\n' "$(note CEPH_NOTE)"
 if test -d /run/systemd/system; then echo systemd yes; fi
 ip -o -4 address show scope global 2>/dev/null |
@@ -138,6 +143,7 @@ class Machine(FactBase[machine.Machine | None]):
                 registry=one("registry") or None,
                 engine_note=one("engine_note") or None,
                 ceph=frozenset(values.get("ceph", [])),
+                ceph_configuration=one("ceph_configuration") or None,
                 bootstrapped_cluster=one("bootstrapped_cluster") or None,
                 hostname=one("hostname"),
                 image_notes=dict(split_first(line) for line in values.get("image_note", [])),

@@ -34,6 +34,8 @@ if host.name in members:
 
             cephadm.bootstrapped(name="Bootstrap the cluster", plan=plan)
 
+            cephadm.osd_memory_limited(name="Limit the OSDs' memory", plan=plan)
+
         cephadm.applied(name="Apply Ceph's host and service specifications", plan=plan)
 
         cephadm.serving(name="Wait for Ceph's gateway", plan=plan)

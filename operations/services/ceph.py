@@ -10,8 +10,7 @@ from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.ceph import Ceph, Osds
 from facts.engines import host_engine
-from facts.files import Paths
-from operations.runtime.commands import quoted
+from operations.runtime.commands import fail, quoted
 from operations.runtime.observation import ask
 from operations.runtime.phases import postpone
 from quaylab.plan import Plan
@@ -24,9 +23,18 @@ def osd_files(plan: Plan) -> Generator[StringCommand]:
     """Create the files that OSDs are made on; existing ones stay as they are.
 
     + plan: the run's plan
+
+    A file that holds something else is refused. Whether the OSD in it is this cluster's, run-ceph
+    knows.
     """
     wanted = ceph.osd_files(plan.settings)
-    found = ask(Paths, paths=list(wanted))
+    found = ask(Osds, paths=list(wanted), fsid=ceph.cluster_id(plan.credentials))
+    if used := [path for path in wanted if found.get(path) == "other"]:
+        yield fail(
+            f"ceph_osd_devices: {', '.join(used)} holds something, and is not touched; name "
+            "another file or, if that may be lost, remove it: a run creates it"
+        )
+        return
     for path in wanted:
         if path in found:
             host.noop(f"{path} is there")
@@ -51,7 +59,7 @@ def user_present(plan: Plan) -> Generator[StringCommand]:
     if host.name != ceph.admin_host(plan.topology):
         host.noop("Ceph is administered on another host")
         return
-    shell = ceph.shell(plan.settings, plan.topology, host_engine())
+    shell = ceph.shell(plan.settings, plan.topology, plan.credentials, host_engine())
     state = ask(Ceph, shell=shell)
     if (
         state is None
@@ -82,7 +90,7 @@ def wiped(plan: Plan) -> Generator[StringCommand]:
     if not found:
         host.noop("no OSD's device is there")
     for path, content in found.items():
-        if content == "other":
+        if content in ("osd", "other"):
             host.noop(f"{path} holds no OSD of this cluster")
         elif path in ceph.osd_files(settings):
             yield StringCommand("rm -f", QuoteString(path))

@@ -75,13 +75,36 @@ def bootstrapped(plan: Plan) -> Generator[StringCommand]:
             yield StringCommand(_remove_cluster(plan, fsid), ">/dev/null")
         command = cephadm.bootstrap(plan.settings, fsid, plan.topology.addresses[host.name])
         yield StringCommand(
-            "said=$(", quoted(*command), '2>&1 ) || { printf "%s\\n" "$said" | tail -n 15 >&2;',
-            f"exit 1; }}; mkdir -p {VAR} && echo {fsid} >{CEPH_NOTE}",
-        )  # fmt: skip
+            _silent_unless_failed(quoted(*command)),
+            f"; mkdir -p {VAR} && echo {fsid} >{CEPH_NOTE}",
+        )
     elif not found.running:
         yield StringCommand(f"systemctl start ceph-{fsid}.target")
     else:
         host.noop(f"cluster {fsid} is there")
+
+
+def _silent_unless_failed(command: StringCommand) -> StringCommand:
+    """Return a command without its output, of which the end is shown if it fails: cephadm reports
+    each step, and gives the reason of a failure last, on standard error."""
+    return StringCommand(
+        "said=$(", command, '2>&1 ) || { printf "%s\\n" "$said" | tail -n 15 >&2; exit 1; }'
+    )
+
+
+@operation()
+def osd_memory_limited(plan: Plan) -> Generator[StringCommand]:
+    """Limit the memory of the cluster's OSDs.
+
+    + plan: the run's plan
+    """
+    shell = ceph.shell(plan.settings, plan.topology, plan.credentials, host_engine())
+    state = ask(Ceph, shell=shell) if _state(plan).made else None
+    commands = cephadm.memory_commands(plan.settings, state.osd_memory if state else ())
+    for words in commands:
+        yield _silent_unless_failed(quoted(*shell, "ceph", *words))
+    if not commands:
+        host.noop(f"an OSD has {plan.settings.ceph_osd_memory_mb} MB")
 
 
 @operation()
@@ -104,18 +127,18 @@ def applied(plan: Plan) -> Generator[StringCommand]:
         host.noop("nothing is declared without all of its hosts")
         return
     wanted = cephadm.specifications(plan.settings, plan.topology, plan.credentials, plan.machines)
-    shell = ceph.shell(plan.settings, plan.topology, host_engine())
+    shell = ceph.shell(plan.settings, plan.topology, plan.credentials, host_engine())
     state = ask(Ceph, shell=shell) if _state(plan).made else None
     changed = cephadm.names_to_apply(wanted, state.declared if state else ())
     if not changed:
         host.noop("hosts and services are as they have to be")
         return
-    command = [quoted(*shell, "ceph", "orch", "apply", "-i", "-"), ">/dev/null 2>&1"]
+    command = [_silent_unless_failed(quoted(*shell, "ceph", "orch", "apply", "-i", "-"))]
     if state and state.daemons.get("rgw") and cephadm.GATEWAYS in changed:
         # They read their certificate when they start, and cephadm restarts none for it.
         restart = quoted(*shell, "ceph", "orch", "restart", cephadm.GATEWAYS)
-        command += ["&&", restart, ">/dev/null 2>&1"]
-    yield StringCommand(*command, _stdin=cephadm.render(wanted))
+        command += [_silent_unless_failed(restart)]
+    yield StringCommand(*command, _separator="; ", _stdin=cephadm.render(wanted))
 
 
 @operation()
@@ -127,7 +150,7 @@ def serving(plan: Plan) -> Generator[StringCommand]:
     if host.name != ceph.admin_host(plan.topology):
         host.noop("waited for on the first host")
         return
-    shell = ceph.shell(plan.settings, plan.topology, host_engine())
+    shell = ceph.shell(plan.settings, plan.topology, plan.credentials, host_engine())
     state = ask(Ceph, shell=shell) if _state(plan).made else None
     if state and state.daemons.get("rgw") and state.daemons.get("osd"):
         host.noop(f"{state.health}: {', '.join(f'{n} {k}' for k, n in state.daemons.items())}")
@@ -137,7 +160,7 @@ def serving(plan: Plan) -> Generator[StringCommand]:
 
 def wait_for_gateway(plan: Plan) -> StringCommand:
     """Return the command that waits on the current host until its gateway answers."""
-    shell = ceph.shell(plan.settings, plan.topology, host_engine())
+    shell = ceph.shell(plan.settings, plan.topology, plan.credentials, host_engine())
     status = " ".join((*shell, "ceph", "status"))
     timeout = plan.settings.health_timeout
     address = f"{plan.topology.addresses[host.name]}/{gateway_port(plan.settings)}"
@@ -170,7 +193,7 @@ def await_clean(state: State, host: Host, plan: Plan) -> bool:
 
 def _missing(asked: Host, plan: Plan) -> str:
     """Return what a cluster lacks; empty: nothing."""
-    shell = ceph.shell(plan.settings, plan.topology, engine_of(asked))
+    shell = ceph.shell(plan.settings, plan.topology, plan.credentials, engine_of(asked))
     words = quoted(*shell, "ceph", "--connect-timeout=10", "--format=json", "status")
     done, output = asked.run_shell_command(
         StringCommand(words, "2>/dev/null"), **inventory_arguments(asked)

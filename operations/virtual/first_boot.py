@@ -14,11 +14,10 @@ from facts.virtual_machines import Addresses, HostKeys
 from operations.hosts import reach
 from operations.runtime.commands import complain, connector_arguments
 from operations.virtual.hypervisor import report
-from operations.virtual.machines import HOST_KEY
 from quaylab.clients.first_boot import NotYet, SshTarget, first_boot
 from quaylab.clients.registry import RegistryError
 from quaylab.virtual import known_hosts
-from quaylab.virtual.lab import Lab, Machine
+from quaylab.virtual.lab import HOST_KEY, Lab, Machine
 
 # Seconds.
 INTERVAL = 5
@@ -101,7 +100,7 @@ def _error(host: Host, lab: Lab, machine: Machine, what: str) -> str:
 
 @operation()
 def known_hosts_present(lab: Lab) -> Generator[FunctionCommand]:
-    """Create the VMs' known_hosts file. By it a teardown knows that the lab was made from here.
+    """Create the VMs' known_hosts file. By it later runs know that the lab was made from here.
 
     + lab: the virtual lab
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 
 from pyinfra import host
 from pyinfra.api import QuoteString, StringCommand, operation
@@ -11,7 +12,7 @@ from facts.libvirt import TAG, Libvirt
 from operations.runtime.commands import apt_install, encoded, fail
 from operations.runtime.phases import postpone
 from quaylab.hosts.machine import Machine
-from quaylab.virtual import changes, xml
+from quaylab.virtual import changes, known_hosts, xml
 from quaylab.virtual.found import Hypervisor, Object
 from quaylab.virtual.lab import Lab
 
@@ -30,6 +31,17 @@ def report(lab: Lab) -> Hypervisor:
         Libvirt, paths=changes.paths(lab), devices=changes.devices(lab)
     )
     return found
+
+
+def problems(lab: Lab) -> list[str]:
+    """Return why this run can't make the lab on the hypervisor, which is the current host."""
+    found = report(lab)
+    return [*owner_problems(lab, found), *changes.refusals(lab, found)]
+
+
+def owner_problems(lab: Lab, found: Hypervisor) -> list[str]:
+    """Return why the lab on the hypervisor isn't the one of this folder."""
+    return [*changes.owner_problems(lab, found, known_hosts.read(Path(lab.known_hosts)))]
 
 
 def is_silent(found: Hypervisor) -> bool:
@@ -164,7 +176,7 @@ def no_conflicts(lab: Lab) -> Generator[StringCommand]:
     """
     if postpone("looked at when the run comes to it"):
         return
-    if problems := list(changes.refusals(lab, report(lab))):
-        yield fail("\n".join(problems))
+    if found := problems(lab):
+        yield fail("\n".join(found))
     else:
         host.noop("nothing conflicts with the lab")

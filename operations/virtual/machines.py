@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 
 from pyinfra import host, logger
 from pyinfra.api import QuoteString, StringCommand, operation
 
 from operations.hosts import files
-from operations.runtime.commands import fail, one_at_a_time, read_secret
+from operations.runtime.commands import encoded, fail, one_at_a_time, read_secret
 from operations.virtual.hypervisor import VIRSH, report, virsh
 from quaylab.model import ManagedFile
 from quaylab.virtual import cloud_init, found, xml
-from quaylab.virtual.found import Hypervisor
-from quaylab.virtual.lab import ROOT_SIZE, Disk, Lab, Machine
-
-HOST_KEY = "ssh_host_ed25519_key"
+from quaylab.virtual.found import Domain, Hypervisor
+from quaylab.virtual.lab import HOST_KEY, ROOT_SIZE, Disk, Lab, Machine
 
 
 @operation()
@@ -62,8 +60,11 @@ def disks(lab: Lab, machine: Machine) -> Generator[StringCommand]:
         if existing is None:
             yield virsh("pool-refresh", disk.pool)
             yield virsh("vol-create", disk.pool, xml=xml.volume(disk))
-        elif existing.size < disk.size:
-            yield _extend(machine, disk, active)
+        else:
+            # A killed run may have extended a volume alone.
+            seen = hypervisor.live_sizes.get(disk.path, existing.size)
+            if min(existing.size, seen) < disk.size:
+                yield _extend(machine, disk, active, existing.size)
     if all(path in hypervisor.files for path in (machine.root, *(d.path for d in machine.disks))):
         host.noop(f"the disks of {machine.name} are there")
 
@@ -99,9 +100,10 @@ def _create_root(machine: Machine) -> StringCommand:
     )
 
 
-def _extend(machine: Machine, disk: Disk, active: bool) -> StringCommand:
+def _extend(machine: Machine, disk: Disk, active: bool, size: int) -> StringCommand:
+    """Return a command that extends a disk, whose file or volume has this size in bytes."""
     steps = []
-    if disk.format == "raw":
+    if disk.format == "raw" and size < disk.size:
         steps.append(f"lvextend --quiet --size {disk.size}b {disk.path} >/dev/null")
     if active:
         resize = f"blockresize {machine.name} {disk.path} {disk.size}B"
@@ -173,29 +175,70 @@ def running(lab: Lab, machine: Machine) -> Generator[StringCommand]:
     + lab: the virtual lab
     + machine: the VM
     """
-    existing = report(lab).domains.get(machine.name)
+    hypervisor = report(lab)
+    existing = hypervisor.domains.get(machine.name)
     wanted = xml.domain(lab, machine)
     if existing is None:
         yield virsh("define", xml=wanted)
     else:
         now, then = found.domain(existing.xml), found.domain(wanted)
-        where = ("--live", "--config") if existing.active else ("--config",)
         for disk in machine.disks:
             if disk.target not in now.disks:
-                yield virsh(
-                    f"attach-device {' '.join(where)} --file /dev/stdin --domain", machine.name,
-                    xml=xml.disk_device(disk),
-                )  # fmt: skip
-        if (now.vcpus, now.ram, now.virt_type) != (then.vcpus, then.ram, then.virt_type):
-            yield virsh("define", xml=wanted)
-            if existing.active:
-                logger.warning(f"{machine.name} gets its new size when it is shut down and started")
-        elif existing.active and existing.autostart and now == then:
+                yield _attach(machine, disk, existing.active)
+        late = _not_attached(machine, now, hypervisor.live_sizes)
+        # Not a definition anew: what was attached by hand would go.
+        if now.virt_type != then.virt_type:
+            yield virsh("define", xml=xml.with_virt_type(existing.xml, wanted))
+            late.append("virt_type")
+        if (now.ram, now.started_ram) != (then.ram, then.started_ram):
+            yield virsh("setmaxmem --config", machine.name, f"{machine.ram}MiB")
+            yield virsh("setmem --config", machine.name, f"{machine.ram}MiB")
+            late.append("memory")
+        if (now.vcpus, now.started_vcpus) != (then.vcpus, then.started_vcpus):
+            yield virsh("setvcpus --config --maximum", machine.name, str(machine.vcpus))
+            yield virsh("setvcpus --config", machine.name, str(machine.vcpus))
+            late.append("processors")
+        if existing.active and late:
+            logger.warning(
+                f"{machine.name} gets {', '.join(late)} when it is shut down and started"
+            )
+        if existing.active and existing.autostart and now == then:
             host.noop(f"{machine.name} is running")
     if not (existing and existing.autostart):
         yield virsh("autostart", machine.name)
     if not (existing and existing.active):
         yield _start(lab, machine)
+
+
+def _attach(machine: Machine, disk: Disk, active: bool) -> StringCommand:
+    """Return a command that attaches a disk to a VM, now if it runs and has a free port."""
+    command, device = "attach-device --config --file /dev/stdin", xml.disk_device(disk)
+    if not active:
+        return virsh(f"{command} --domain", machine.name, xml=device)
+    late = (
+        f"resources: {disk.serial} could not be attached to {machine.name} while it runs, and is "
+        f"in its configuration now; shut it down and start it (virsh shutdown {machine.name}; "
+        f"virsh start {machine.name}), and run again"
+    )
+    attach = StringCommand(
+        f'printf %s "$device" | {VIRSH} {command} --domain', QuoteString(machine.name)
+    )
+    return StringCommand(
+        "device=$(base64 -d);", attach, "--live >/dev/null || {", attach, ">/dev/null &&",
+        fail(late), "; }", _stdin=encoded(device.encode()),
+    )  # fmt: skip
+
+
+def _not_attached(machine: Machine, now: Domain, live_sizes: Mapping[str, int]) -> list[str]:
+    """Return the disks in a VM's configuration that it has not got since; none if libvirt doesn't
+    tell."""
+    if not any(path in live_sizes for path in now.disks.values()):
+        return []
+    return [
+        disk.serial
+        for disk in machine.disks
+        if now.disks.get(disk.target) == disk.path and disk.path not in live_sizes
+    ]
 
 
 def _start(lab: Lab, machine: Machine) -> StringCommand:

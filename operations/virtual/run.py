@@ -10,14 +10,12 @@ from pyinfra.context import ctx_host
 from operations.runtime.commands import host_inputs
 from operations.runtime.once import OncePerRun
 from operations.runtime.reports import lock_run, reports
-from operations.virtual.hypervisor import report
+from operations.virtual.hypervisor import problems
 from quaylab.checks import host_reports
 from quaylab.hosts.machine import Machine
 from quaylab.problems import refuse
 from quaylab.secrets.credentials import Store
 from quaylab.settings.loading import load
-from quaylab.virtual import changes
-from quaylab.virtual.found import Hypervisor
 from quaylab.virtual.lab import Lab, build
 
 
@@ -52,11 +50,6 @@ def _make(removes: bool) -> VirtualRun:
     machine = machines[lab.hypervisor]
     refuse(host_reports.hypervisor_problems(lab.hypervisor, machine))
     if not removes:
-        refuse(changes.refusals(lab, _report(lab)))
+        with ctx_host.use(inventory.get_host(lab.hypervisor)):
+            refuse(problems(lab))
     return VirtualRun(lab, machine, store)
-
-
-def _report(lab: Lab) -> Hypervisor:
-    host = inventory.get_host(lab.hypervisor)
-    with ctx_host.use(host):
-        return report(lab)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from pathlib import Path
 
-from pyinfra import host, inventory
+from pyinfra import host, inventory, logger
 from pyinfra.api import FunctionCommand, QuoteString, StringCommand, operation
 from pyinfra.api.exceptions import DeployError
 
-from operations.virtual.hypervisor import is_silent, no_answer, report, virsh
+from operations.virtual.hypervisor import is_silent, no_answer, owner_problems, report, virsh
 from quaylab.secrets.credentials import Store
 from quaylab.virtual import changes, found
 from quaylab.virtual.lab import SEEDS, Lab
@@ -18,19 +18,10 @@ from quaylab.virtual.lab import SEEDS, Lab
 def check_owner(lab: Lab) -> None:
     """Refuse a lab of this name that was not made from this folder.
 
-    Raises ``DeployError`` with the files that are missing here.
+    Raises ``DeployError`` with the reason.
     """
-    hypervisor, store = report(lab), Store(lab.settings.lab_name)
-    kinds = {"domain": hypervisor.domains, "network": hypervisor.networks, "pool": hypervisor.pools}
-    ours = [
-        name for kind, objects in kinds.items() for name in changes.lab_objects(lab, kind, objects)
-    ]
-    if ours and not (store.exists or Path(lab.known_hosts).exists()):
-        raise DeployError(
-            f"lab_name: the lab {lab.settings.lab_name} on {host.name} ({', '.join(ours)}) was "
-            f"made from another folder, as neither {store.path} nor {lab.known_hosts} is here; run "
-            "there, or restore one of them from a backup"
-        )
+    if problems := owner_problems(lab, report(lab)):
+        raise DeployError("\n".join(problems))
 
 
 @operation()
@@ -47,8 +38,16 @@ def machines(lab: Lab) -> Generator[StringCommand]:
     for name, existing in ours.items():
         if existing.active:
             yield virsh("destroy", name)
-        for path in found.disks_made_for(name, existing.xml):
+        paths = dict.fromkeys(found.disks_made_for(name, existing.xml))
+        # Under a snapshot a disk is no longer named, and the next VM would start from it.
+        if machine := lab.machines.get(name):
+            own = (machine.root, *(disk.path for disk in machine.disks))
+            paths |= dict.fromkeys(path for path in own if path in hypervisor.existing_paths)
+        for path in paths:
             yield _remove_disk(path)
+        disks = found.domain(existing.xml).disks.values()
+        if staying := [path for path in disks if path not in paths]:
+            logger.warning(f"{name}: {', '.join(staying)} is not of this lab's making, and stays")
         yield StringCommand("rm -rf", QuoteString(f"{SEEDS}/{name}"))
         # Last, because the domain proves that the rest is ours.
         yield virsh("undefine --managed-save --snapshots-metadata", name)

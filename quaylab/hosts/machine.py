@@ -77,9 +77,11 @@ class Machine:
     registry: str | None = None
     # The note of the engine that the data was moved to; see checks/engine_choice.py.
     engine_note: str | None = None
-    # The ids of the clusters with cephadm's daemons on this host, and the note of the cluster that
-    # was bootstrapped here; see operations/services/cephadm.py.
+    # The ids of the clusters with cephadm's daemons on this host, that in /etc/ceph/ceph.conf (or
+    # "without fsid"; None: no such file), and the note of the cluster that was bootstrapped here;
+    # see services/cephadm.py.
     ceph: frozenset[str] = frozenset()
+    ceph_configuration: str | None = None
     bootstrapped_cluster: str | None = None
 
     # The host's own name for itself.

@@ -9,6 +9,8 @@ from typing import Any
 
 TIMEOUT = 60
 CERTIFICATE = "rgw_frontend_ssl_certificate"
+MEMORY = "osd_memory_target"
+AUTOTUNE = "osd_memory_target_autotune"
 
 
 def digest(user: dict[str, Any]) -> str:
@@ -35,6 +37,15 @@ def service(specification: dict[str, Any]) -> dict[str, Any]:
     return {**specification, "spec": spec}
 
 
+def memory(options: list[dict[str, Any]]) -> list[list[str]]:
+    """Return who has which option of the OSDs' memory, and its value, from ``ceph config dump``."""
+    return [
+        ["/".join(filter(None, (each["section"], each["mask"]))), each["name"], each["value"]]
+        for each in options
+        if each["name"] in (MEMORY, AUTOTUNE)
+    ]
+
+
 def _ask(*command: str) -> Any:
     done = subprocess.run(command, stdout=subprocess.PIPE, timeout=TIMEOUT, check=True)
     return json.loads(done.stdout)
@@ -49,7 +60,7 @@ def report() -> dict[str, Any]:
     """Return health, versions and daemons of the cluster, and users and buckets of its gateway."""
     ceph = ("ceph", "--connect-timeout=10", "--format=json")
     status = _ask(*ceph, "status")
-    users, buckets, declared = {}, [], []
+    users, buckets, declared, osd_memory = {}, [], [], []
     # Without an OSD radosgw-admin would wait for one.
     if status["osdmap"]["num_up_osds"]:
         users = {
@@ -60,6 +71,7 @@ def report() -> dict[str, Any]:
     if _uses_cephadm(ceph):
         declared = [{"service_type": "host", **each} for each in _ask(*ceph, "orch", "host", "ls")]
         declared += [service(each) for each in _ask(*ceph, "orch", "ls", "--export")]
+        osd_memory = memory(_ask(*ceph, "config", "dump"))
     return {
         "health": status["health"]["status"],
         "checks": sorted(status["health"]["checks"]),
@@ -67,6 +79,7 @@ def report() -> dict[str, Any]:
         "users": users,
         "buckets": {bucket["bucket"]: bucket["owner"] for bucket in buckets},
         "declared": declared,
+        "osd_memory": osd_memory,
     }
 
 

@@ -45,6 +45,8 @@ UNFINISHED = "uploads"
 WORKERS = 4
 # How often a request is tried, with growing pauses: a store may be away for a while.
 ATTEMPTS = 10
+# Seconds before an object is read again whose reading broke off.
+PAUSES = (1.0, 5.0, 15.0, 30.0)
 MEGABYTE = 1024**2
 # A larger file is sent in parts of at least this size. S3 takes 10,000 of them.
 PART, MOST_PARTS = 16 * MEGABYTE, 10_000
@@ -201,8 +203,17 @@ class Store:
 
     def read(self, key: str) -> tuple[str, str]:
         """Return the sha256 of an object's content, and its ETag."""
-        found = self._client.get_object(Bucket=self._bucket, Key=key)
-        return digest(found["Body"].iter_chunks(MEGABYTE)), found["ETag"]
+        pauses = iter(PAUSES)
+        while True:
+            found = self._client.get_object(Bucket=self._bucket, Key=key)
+            try:
+                return digest(found["Body"].iter_chunks(MEGABYTE)), found["ETag"]
+            except BotoCoreError:
+                # botocore tries a request again, but not the reading of its answer.
+                pause = next(pauses, None)
+                if pause is None:
+                    raise
+                time.sleep(pause)
 
     def write(self, key: str, path: str, size: int) -> None:
         with open(path, "rb") as content:

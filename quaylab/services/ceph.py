@@ -234,11 +234,15 @@ def admin_host(topology: Topology) -> str | None:
     return next(iter(topology.hosts["ceph"]), None)
 
 
-def shell(settings: Settings, topology: Topology, engine: ContainerEngine) -> tuple[str, ...]:
+def shell(
+    settings: Settings, topology: Topology, credentials: Credentials, engine: ContainerEngine
+) -> tuple[str, ...]:
     """Return the words before a command of Ceph on that host, which has this engine."""
     if runs_in_container(topology.hosts["ceph"]):
         return engine.execute_words(CONTAINER)
-    return ("cephadm", "--image", settings.ceph_image, "shell", "--")
+    # Beside daemons of another cluster cephadm would not know which one is meant.
+    cluster = ("--fsid", cluster_id(credentials))
+    return ("cephadm", "--image", settings.ceph_image, "shell", *cluster, "--")
 
 
 def image(settings: Settings) -> Image:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from quaylab.model import ManagedFile
 from quaylab.paths import CEPH_NOTE, ETC
-from quaylab.scripts.ceph_report import CERTIFICATE, service
+from quaylab.scripts.ceph_report import AUTOTUNE, CERTIFICATE, MEMORY, service
 from quaylab.services import object_store
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ GATEWAYS = f"rgw.{SERVICE}"
 # What cephadm needs on a host besides its engine: LVM, a synchronised clock, and with Podman the
 # first process of its containers, which Debian's package of Podman only recommends.
 PACKAGES = ("cephadm", "lvm2", "chrony", "catatonit")
+# States of placement groups with a copy that differs from the others, or can't be read.
+DAMAGED = {"inconsistent", "failed_repair"}
 Specification = dict[str, Any]
 
 
@@ -59,8 +61,7 @@ def public_key(credentials: Credentials) -> str:
 def files(settings: Settings, credentials: Credentials) -> tuple[ManagedFile, ...]:
     """Return the files from which the first host bootstraps the cluster."""
     assert credentials.ceph_ssh_key
-    memory = settings.ceph_osd_memory_mb * 1024**2
-    conf = f"[osd]\nosd_memory_target = {memory}\nosd_memory_target_autotune = false\n"
+    conf = "[global]\n"
     if settings.image_source != "registry":
         # An image from no registry has no repository digest.
         conf += "[mgr]\nmgr/cephadm/use_repo_digest = false\n"
@@ -145,6 +146,38 @@ def names_to_apply(wanted: Sequence[Specification], found: Sequence[Specificatio
     ]
 
 
+def memory_commands(
+    settings: Settings, found: Iterable[tuple[str, str, str]]
+) -> list[tuple[str, ...]]:
+    """Return the commands of ``ceph`` that limit each OSD to ``ceph_osd_memory_mb``.
+
+    The bootstrap's own configuration can't: at its end cephadm switches its autotuning on, by which
+    the manager gives all OSDs of a host 70 % of the memory, as a value for the host
+    (command_bootstrap in Ceph's src/cephadm, and _autotune_host_memory in its manager's module).
+
+    Args:
+        found: who, option and value, as facts/ceph.py reports them.
+    """
+    now = {(who, option): value for who, option, value in found}
+    wanted = {
+        MEMORY: str(settings.ceph_osd_memory_mb * 1024**2),
+        # Last: until then the next run knows that the hosts' values are the manager's.
+        AUTOTUNE: "false",
+    }
+    commands: list[tuple[str, ...]] = [
+        ("config", "set", "osd", option, value)
+        for option, value in wanted.items()
+        if now.get(("osd", option)) != value
+    ]
+    if now.get(("osd", AUTOTUNE)) != "false":
+        commands = [
+            ("config", "rm", who, option)
+            for who, option in now
+            if option == MEMORY and who.startswith("osd/host:")
+        ] + commands
+    return commands
+
+
 def status_problems(status: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a cluster lacks by its ``ceph status --format=json``: monitors, OSDs, copies."""
     osds, groups = status["osdmap"], status["pgmap"]
@@ -152,11 +185,12 @@ def status_problems(status: Mapping[str, Any]) -> Iterator[str]:
         each["count"]
         for each in groups.get("pgs_by_state", [])
         if each["state_name"].startswith("active+clean")
+        and DAMAGED.isdisjoint(each["state_name"].split("+"))
     ]
     counts = {
         "monitors agree": (len(status["quorum"]), status["monmap"]["num_mons"]),
         "OSDs are up": (osds["num_up_osds"], osds["num_osds"]),
-        "placement groups have all copies": (sum(clean), groups["num_pgs"]),
+        "placement groups have all copies, none of them damaged": (sum(clean), groups["num_pgs"]),
     }
     yield from (f"{n} of {total} {words}" for words, (n, total) in counts.items() if n < total)
 
@@ -207,7 +241,22 @@ def problems(context: Context, fsid: str) -> Iterator[str]:
         if host in machines and not machines[host].systemd:
             yield f"{host}: runs no systemd, which cephadm needs"
     first, *others = members
+    for host in members:
+        if host in machines and fsid not in machines[host].ceph:
+            for other in sorted(machines[host].ceph):
+                yield (
+                    f"ceph: {host} has another cluster's data, /var/lib/ceph/{other}, whose "
+                    "daemons take the same ports; take another host or, if that cluster is gone "
+                    f"and its data may be lost: cephadm rm-cluster --force --fsid {other}"
+                )
     if first in machines and machines[first].bootstrapped_cluster != fsid:
+        if machines[first].ceph_configuration not in (None, fsid):
+            yield (
+                f"ceph: /etc/ceph/ceph.conf on {first} is of another cluster "
+                f"({machines[first].ceph_configuration}), and a bootstrap would overwrite it and "
+                "the administrator's key beside it; put another host first in group `ceph` or, if "
+                "that cluster is gone, remove both"
+            )
         # A new bootstrap would lose the existing cluster.
         existing = [host for host in others if host in machines and fsid in machines[host].ceph]
         if existing:

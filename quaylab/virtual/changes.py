@@ -44,6 +44,36 @@ def refusals(lab: Lab, report: Hypervisor) -> Iterator[str]:
         yield from _machine(lab, report, machine)
 
 
+def owner_problems(lab: Lab, report: Hypervisor, known_hosts: str | None) -> Iterator[str]:
+    """Yield that the lab was made from another folder, if it was: there the same ``lab_name`` gives
+    the same UUIDs. The VMs' host keys were made on the hypervisor and are known where they are
+    from. Before a first run has ended no key is known; then a file without any is the proof.
+
+    Args:
+        known_hosts: the content of the lab's file of host keys here; None: there is none.
+    """
+    machines = [
+        *lab_objects(lab, "domain", report.domains),
+        *(each.name for each in lab.machines.values() if each.directory in report.existing_paths),
+    ]
+    networks = lab_objects(lab, "network", report.networks)
+    found = dict.fromkeys([*machines, *networks, *lab_objects(lab, "pool", report.pools)])
+    keys = [report.host_keys[name] for name in machines if name in report.host_keys]
+    if not found:
+        return
+    if known_hosts is None:
+        reason = f"{lab.known_hosts} is not here"
+    elif known_hosts.strip() and keys and not any(key in known_hosts for key in keys):
+        reason = f"{lab.known_hosts} has none of its VMs' host keys"
+    else:
+        return
+    yield (
+        f"lab_name: the lab {lab.settings.lab_name} on {lab.hypervisor} ({', '.join(found)}) was "
+        f"made from another folder, as {reason}; run there, or take another lab_name. If the lab "
+        "is yours, restore that file from a backup or, if it is lost, make an empty one"
+    )
+
+
 def _foreign(lab: Lab, kind: str, existing: Object | None) -> bool:
     return existing is not None and existing.uuid != lab.uuid(kind, existing.name)
 

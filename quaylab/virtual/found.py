@@ -71,8 +71,13 @@ class Hypervisor:
     domains: Mapping[str, Object] = field(default_factory=dict)
     files: Mapping[str, DiskFile] = field(default_factory=dict)
     devices: Mapping[str, Device] = field(default_factory=dict)
+    # The disks of running VMs, by path, with the sizes in bytes that the guests see; without those
+    # of a VM that is busy with another job.
+    live_sizes: Mapping[str, int] = field(default_factory=dict)
     # Volume groups, and whether each has our tag.
     volume_groups: Mapping[str, bool] = field(default_factory=dict)
+    # The VMs' public SSH host keys, by VM, as in known_hosts; of all labs.
+    host_keys: Mapping[str, str] = field(default_factory=dict)
     # Of the other files and directories in question, those that exist.
     existing_paths: frozenset[str] = frozenset()
 
@@ -94,11 +99,14 @@ def pool(xml: str) -> dict[str, str]:
 @dataclass(frozen=True)
 class Domain:
     """The compared values of a domain. ``disks`` are paths by target, such as vdb, without the seed
-    image. ``ram`` is in MB; ``image`` is the checksum of its image."""
+    image. ``ram`` is in MB; ``image`` is the checksum of its image. ``started_vcpus`` and
+    ``started_ram`` are what it starts with, ``vcpus`` and ``ram`` what it may get."""
 
     virt_type: str
     vcpus: int
+    started_vcpus: int
     ram: int
+    started_ram: int
     network: str
     image: str | None
     disks: Mapping[str, str]
@@ -112,11 +120,14 @@ def domain(xml: str) -> Domain:
         or _attribute(disk, "source", "dev")
         for disk in root.findall("devices/disk[@device='disk']")
     }
+    vcpus, ram = root.findtext("vcpu") or "0", root.findtext("memory") or "0"
     vm = root.find(f"metadata/{{{METADATA}}}vm")
     return Domain(
         virt_type=root.get("type", ""),
-        vcpus=int(root.findtext("vcpu") or 0),
-        ram=int(root.findtext("memory") or 0) // 1024,
+        vcpus=int(vcpus),
+        started_vcpus=int(_attribute(root, "vcpu", "current") or vcpus),
+        ram=int(ram) // 1024,
+        started_ram=int(root.findtext("currentMemory") or ram) // 1024,
         network=_attribute(root, "devices/interface/source", "network"),
         image=None if vm is None else vm.get("image"),
         disks={target: path for target, path in disks.items() if target != SEED_TARGET},
@@ -125,9 +136,9 @@ def domain(xml: str) -> Domain:
 
 def disks_made_for(name: str, xml: str) -> list[str]:
     """Return the files and volumes that were made for a domain, by their names: others may have
-    been attached to it by hand."""
-    sources = [disk.find("source") for disk in _read(xml).findall("devices/disk")]
-    paths = [each.get("file") or each.get("dev") or "" for each in sources if each is not None]
+    been attached to it by hand. Those under a snapshot are among them if libvirt tells."""
+    sources = [each for disk in _read(xml).findall("devices/disk") for each in disk.iter("source")]
+    paths = [each.get("file") or each.get("dev") or "" for each in sources]
     return [path for path in paths if belongs_to(name, path)]
 
 

@@ -1,4 +1,6 @@
-"""The known_hosts file of the VMs, on the machine that runs pyinfra."""
+"""The known_hosts file of the VMs, on the machine that runs pyinfra.
+
+It also proves that the lab was made from this folder: see changes.owner_problems."""
 
 from __future__ import annotations
 
@@ -13,6 +15,14 @@ def render(addresses: Mapping[str, str], keys: Mapping[str, str]) -> str:
         names = ",".join(filter(None, (name, addresses.get(name))))
         lines.append(f"{names} {key}\n")
     return "".join(lines)
+
+
+def read(path: Path) -> str | None:
+    """Return what the file holds; None: there is none."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None
 
 
 def save(path: Path, text: str) -> None:

@@ -22,6 +22,8 @@ ROOT_SIZE = 10 * GB
 IMAGES = "/var/lib/libvirt/images"
 # Not in the registry's own directory, which a purge removes.
 SEEDS = "/var/lib/quaylab-virtual"
+# A VM's SSH host key, in its directory there; the public half ends in .pub.
+HOST_KEY = "ssh_host_ed25519_key"
 USER = "cloud-user"
 SEED_TARGET = "vdz"
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "quaylab.lan")

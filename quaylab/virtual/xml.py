@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from xml.etree.ElementTree import Element, SubElement, indent, register_namespace, tostring
+from xml.etree.ElementTree import (
+    Element,
+    SubElement,
+    fromstring,
+    indent,
+    register_namespace,
+    tostring,
+)
 
 from quaylab.settings.hypervisor import Network, Pool
 from quaylab.virtual.lab import SEED_TARGET, Disk, Lab, Machine
 
+# A disk that is attached while its VM runs needs a free port, and libvirt alone leaves one:
+# https://libvirt.org/pci-hotplug.html. It gives the ports that are declared to the VM's own devices
+# first: besides root disk, disks and seed these are interface, serial bus, balloon, random numbers
+# and USB.
+SPARE_PORTS = 8
+OTHER_DEVICES = 5
 METADATA = "https://quaylab.lan/vm/1"
 register_namespace("quaylab", METADATA)
 
@@ -85,7 +98,21 @@ def domain(lab: Lab, machine: Machine) -> str:
     return _to_text(root)
 
 
+def with_virt_type(existing: str, wanted: str) -> str:
+    """Return a domain as libvirt has it, with the ``virt_type`` and the processor of another: what
+    was attached to it by hand stays."""
+    root, other = fromstring(existing), fromstring(wanted)  # noqa: S314  # libvirt's own, and ours
+    root.set("type", other.get("type", ""))
+    for cpu in root.findall("cpu"):
+        root.remove(cpu)
+    root.extend(other.findall("cpu"))
+    return tostring(root, encoding="unicode") + "\n"
+
+
 def _devices(devices: Element, machine: Machine) -> None:
+    SubElement(devices, "controller", type="pci", index="0", model="pcie-root")
+    for _ in range(2 + len(machine.disks) + OTHER_DEVICES + SPARE_PORTS):
+        SubElement(devices, "controller", type="pci", model="pcie-root-port")
     form = "raw" if machine.volume_group else "qcow2"
     devices.append(_disk(machine.root, form, "vda", "root"))
     for disk in machine.disks:

@@ -34,6 +34,7 @@ NAMES = ["ceph1", "ceph2", "ceph3"]
 STEPS = {
     "Prepare the host for cephadm",
     "Bootstrap the cluster",
+    "Limit the OSDs' memory",
     "Apply Ceph's host and service specifications",
 }
 
@@ -98,6 +99,13 @@ def test_cluster_is_bootstrapped_and_configured_once(lab: Deployment) -> None:
     assert services["rgw"]["spec"]["rgw_frontend_port"] == 7480
     # Without OSDs all of them are up.
     assert not [each for each in cephadm.status_problems(_ceph(first, "status")) if "OSDs" in each]
+
+    options = {
+        (each["section"], each["name"]): each["value"] for each in _ceph(first, "config", "dump")
+    }
+    # The default of ceph_osd_memory_mb; a run compares the text.
+    assert options["osd", "osd_memory_target"] == str(1024**3)
+    assert options["osd", "osd_memory_target_autotune"] == "false"
 
     with timed("planned again"):
         again = {

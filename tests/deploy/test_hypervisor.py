@@ -212,19 +212,34 @@ def test_teardown(project: Project, options: tuple[str, ...], operations: list[s
     assert len(undefined) == (1 if options else 0)
 
 
-def _teardown(project: Project, *options: str) -> Result:
-    """Run the teardown on a hypervisor that has the VM."""
+def _with_vm() -> str:
+    """Return the answer of a hypervisor that has the VM."""
     made = lab()
     packed = base64.b64encode(xml.domain(made, made.machines[VM]).encode()).decode()
-    answer = f"{READY}\ndomain|running|enable|{packed}"
+    return f"{READY}\ndomain|running|enable|{packed}\nhost_key|{VM}|ssh-ed25519 AAAA"
+
+
+def _teardown(project: Project, *options: str) -> Result:
+    """Run the teardown on a hypervisor that has the VM."""
     return project.run(
-        "-y", "-vv", _inventory(project, answer), "tasks/teardown_hypervisor.py",
+        "-y", "-vv", _inventory(project, _with_vm()), "tasks/teardown_hypervisor.py",
         "--limit", "hypervisor", *options,
     )  # fmt: skip
 
 
-def test_a_lab_of_the_same_name_from_another_folder_stays(project: Project) -> None:
-    result = _teardown(project, "--data", f"purge={VM}")
+@pytest.mark.parametrize("known", [None, f"{VM} ssh-ed25519 BBBB\n"], ids=["none", "other keys"])
+@pytest.mark.parametrize("task", ["up", "reimage", "down"])
+def test_a_lab_of_the_same_name_from_another_folder_stays(
+    project: Project, known: str | None, task: str
+) -> None:
+    if known:
+        (project.path / lab().known_hosts).parent.mkdir()
+        (project.path / lab().known_hosts).write_text(known)
+    if task == "down":
+        result = _teardown(project, "--data", f"purge={VM}")
+    else:
+        options = ("--data", f"reimage={VM}") if task == "reimage" else ()
+        result = _run(project, _inventory(project, _with_vm()), *options)
     assert result.code == 1
     assert f"lab_name: the lab quaylab on @fake/metal ({VM}) was made from another" in result.output
     assert "Traceback" not in result.output

@@ -14,7 +14,9 @@ from tests.hosts.lab import Lab, Target
 
 
 def _state(target: Target, lab: Lab) -> CephState:
-    shell = ceph.shell(lab.plan.settings, lab.plan.topology, lab.plan.engine_of(target.name))
+    shell = ceph.shell(
+        lab.plan.settings, lab.plan.topology, lab.plan.credentials, lab.plan.engine_of(target.name)
+    )
     found: CephState | None = target.ask(Ceph(), shell=shell)
     assert found, "the cluster does not answer"
     return found

@@ -28,6 +28,7 @@ REPORT: dict[str, Any] = {
     "users": {"quay": "0" * 64},
     "buckets": {"quay-storage": "quay"},
     "declared": [{"service_type": "host", "hostname": "ceph1"}],
+    "osd_memory": [["osd", "osd_memory_target", "1073741824"]],
 }
 
 
@@ -40,6 +41,7 @@ def test_report_is_read() -> None:
     assert state.users == {"quay": "0" * 64}
     assert state.buckets == {"quay-storage": "quay"}
     assert state.declared == [{"service_type": "host", "hostname": "ceph1"}]
+    assert state.osd_memory == [("osd", "osd_memory_target", "1073741824")]
 
 
 def test_during_an_upgrade_both_versions_are_reported() -> None:
@@ -75,7 +77,7 @@ def _osd(fsid: str) -> bytes:
     ("content", "owner"),
     [
         (_osd(FSID), "ours"),
-        (_osd(FSID[::-1]), "other"),
+        (_osd(FSID[::-1]), "osd"),
         (bytes(5000) + FSID.encode(), "other"),
         (b"a letter", "other"),
         (b"", "nothing"),

@@ -10,6 +10,7 @@ import pytest
 
 from facts.libvirt import Libvirt
 from quaylab.virtual.found import Device, DiskFile, Hypervisor
+from quaylab.virtual.lab import HOST_KEY, SEEDS
 from tests.unit.shell import Shell
 
 NETWORK = "<network><name>quaylab</name><uuid>u-1</uuid></network>"
@@ -109,3 +110,51 @@ def test_missing_tools_are_named() -> None:
         "virsh",
         "xorrisofs",
     }
+
+
+def test_the_content_of_a_disk_by_an_old_wipefs(shell: Shell, tmp_path: Path) -> None:
+    """RHEL 7's has no --output."""
+    shell.stub("pvs", "exit 5")
+    shell.stub("lsblk", "exit 0")
+    listed = "# offset,uuid,label,type\\n0x438,dd2a1b08,a label,ext4\\n0x1fe,,,dos\\n"
+    shell.stub("wipefs", f"case \"$*\" in *--output*) exit 1 ;; esac; printf '{listed}'")
+    disk = tmp_path / "disk"
+    disk.touch()
+    command = str(Libvirt().command(paths=[], devices=[str(disk)])).replace("! -b", "! -e")
+    found = Libvirt().process(shell.run(command).stdout.splitlines())
+    assert found.devices == {str(disk): Device(None, "ext4 dos")}
+
+
+# As `virsh domstats --block` of libvirt 11.3 prints it.
+STATS = """
+Domain: 'quay.quaylab.lan'
+  block.count=3
+  block.0.name=vda
+  block.0.path=/dev/virt-pool/a=b
+  block.0.allocation=0
+  block.0.capacity=10737418240
+  block.0.physical=10737418240
+  block.1.name=hda
+  block.1.capacity=7
+  block.2.name=vdb
+  block.2.path=/srv/vms/disk2.qcow2
+  block.2.capacity=21474836480
+"""
+
+
+def test_the_sizes_that_running_vms_see(hypervisor: Shell) -> None:
+    stats = "'domstats --list-active') cat <<'END'\n" + STATS + "END\n;;\n  *) exit 1"
+    hypervisor.stub("virsh", VIRSH.replace("*) exit 1", stats))
+    assert _report(hypervisor, [], []).live_sizes == {
+        "/dev/virt-pool/a=b": 10737418240,
+        "/srv/vms/disk2.qcow2": 21474836480,
+    }
+
+
+def test_host_keys_by_vm(shell: Shell, tmp_path: Path) -> None:
+    key = tmp_path / "quay.quaylab.lan" / f"{HOST_KEY}.pub"
+    key.parent.mkdir()
+    key.write_text("ssh-ed25519 AAAA quay.quaylab.lan\n")
+    command = str(Libvirt().command(paths=[], devices=[])).replace(SEEDS, str(tmp_path))
+    found = Libvirt().process(shell.run(command).stdout.splitlines())
+    assert found.host_keys == {"quay.quaylab.lan": "ssh-ed25519 AAAA"}

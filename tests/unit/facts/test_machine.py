@@ -271,3 +271,26 @@ def test_clusters_of_cephadm() -> None:
     assert found.ceph == {"11111111-2222-3333-4444-555555555555"}
     assert found.bootstrapped_cluster is None
     assert _process("bootstrapped_cluster 1-2").bootstrapped_cluster == "1-2"
+    assert found.ceph_configuration is None
+    assert _process("ceph_configuration 1-2").ceph_configuration == "1-2"
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (None, []),
+        ("[global]\n\tfsid = 1-2-3\n\tmon_host = [v2:10.0.0.1:3300/0]\n", ["1-2-3"]),
+        ("[global]\nmon_host = ceph.example.com\n", ["without fsid"]),
+    ],
+    ids=["none", "by cephadm", "of a client"],
+)
+def test_the_cluster_of_etc_ceph(
+    shell: Shell, tmp_path: Path, content: str | None, lines: list[str]
+) -> None:
+    path = tmp_path / "ceph.conf"
+    if content:
+        path.write_text(content)
+    found = shell.lines(Machine().command().replace("/etc/ceph/ceph.conf", str(path)))
+    assert [line for line in found if line.startswith("ceph_configuration")] == [
+        f"ceph_configuration {line}" for line in lines
+    ]

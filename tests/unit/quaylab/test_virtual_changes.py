@@ -178,3 +178,51 @@ def test_paths_and_devices_to_report() -> None:
         *(disk.path for disk in machine.disks),
     }
     assert "file://" not in str(MACHINE["image_uri"])
+
+
+# --- the lab's folder ---
+
+KEY = "ssh-ed25519 AAAA"
+
+
+def _owner(report: Hypervisor, known_hosts: str | None) -> list[str]:
+    return list(changes.owner_problems(lab(), report, known_hosts))
+
+
+@pytest.mark.parametrize(
+    ("known_hosts", "keys", "reason"),
+    [
+        (None, {VM: KEY}, "quaylab-known_hosts is not here"),
+        (None, {}, "quaylab-known_hosts is not here"),
+        (f"{VM} ssh-ed25519 BBBB\n", {VM: KEY}, "has none of its VMs' host keys"),
+        (f"{VM},192.168.254.12 {KEY}\n", {VM: KEY}, None),
+        ("", {VM: KEY}, None),
+        ("", {}, None),
+        (f"gone.quaylab.lan {KEY}\n", {}, None),
+    ],
+    ids=["new folder", "new folder, no key", "another's", "ours", "killed", "begun", "keys gone"],
+)
+def test_a_lab_belongs_to_the_folder_that_knows_its_host_keys(
+    known_hosts: str | None, keys: Mapping[str, str], reason: str | None
+) -> None:
+    problems = _owner(dataclasses.replace(there(lab()), host_keys=keys), known_hosts)
+    assert len(problems) == (reason is not None)
+    assert all(reason in each for each in problems if reason)
+
+
+def test_one_known_host_key_is_enough() -> None:
+    """Another VM may just have been added."""
+    report = there(lab())
+    other = xml.domain(
+        lab(name="a.quaylab.lan"), lab(name="a.quaylab.lan").machines["a.quaylab.lan"]
+    )
+    domains = {**report.domains, "a.quaylab.lan": Object(other, True, True)}
+    keys = {VM: KEY, "a.quaylab.lan": "ssh-ed25519 BBBB"}
+    report = dataclasses.replace(report, domains=domains, host_keys=keys)
+    assert _owner(report, "a.quaylab.lan ssh-ed25519 BBBB\n") == []
+
+
+def test_a_hypervisor_without_the_lab_has_no_owner() -> None:
+    theirs = dataclasses.replace(there(lab(lab_name="theirs")), existing_paths=frozenset())
+    for report in (bare(lab()), theirs):
+        assert _owner(dataclasses.replace(report, host_keys={VM: KEY}), None) == []

@@ -77,11 +77,23 @@ def test_domain(connection: Any, changes: dict[str, Any]) -> None:
     assert found.domain(domain.XMLDesc()) == found.Domain(
         virt_type="test",
         vcpus=2,
+        started_vcpus=2,
         ram=8192,
+        started_ram=8192,
         network="quaylab",
         image=machine.image.checksum,
         disks={"vda": machine.root, **{disk.target: disk.path for disk in machine.disks}},
     )
+
+
+def test_a_vm_has_free_ports_for_disks_to_come(connection: Any) -> None:
+    """The VM's own devices take declared ports first (libvirt's docs/pci-hotplug.rst)."""
+    root = fromstring(connection.defineXML(_domain(lab())).XMLDesc())  # noqa: S314  # our own
+    assert root.find("devices/controller[@model='pcie-root']") is not None
+    ports = root.findall("devices/controller[@model='pcie-root-port']")
+    kinds = ("disk", "interface", "memballoon", "rng", "controller[@type='usb']")
+    devices = sum(len(root.findall(f"devices/{kind}")) for kind in kinds)
+    assert len(ports) >= devices + xml.SPARE_PORTS
 
 
 def test_a_root_disk_that_is_a_logical_volume(connection: Any) -> None:

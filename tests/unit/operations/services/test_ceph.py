@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from facts.ceph import Ceph, CephState, Osds
-from facts.files import Paths
 from operations.services import ceph as operations
 from quaylab import plan
 from quaylab.engines.state import FoundVolume as Volume
@@ -81,9 +80,20 @@ def test_dry_run_with_a_stopped_cluster_plans_nothing(lab: Plan) -> None:
 
 def test_missing_osd_files_are_created_and_existing_ones_stay(tmp_path: Path) -> None:
     lab = _plan(tmp_path, ceph_osd_devices=("/srv/a", "/srv/b", "/dev/vg/c"), ceph_osd_size_gb=3)
-    found = FakeHost({Paths: ["/srv/a", "/dev/vg/c"]}, "ceph")
-    (command,) = found.shell(operations.osd_files, plan=lab)
-    assert "truncate --size 3G /srv/b" in command
+    for content in ("ours", "nothing", "osd"):
+        found = FakeHost({Osds: {"/srv/a": content}}, "ceph")
+        (command,) = found.shell(operations.osd_files, plan=lab)
+        assert "truncate --size 3G /srv/b" in command
+    fsid = ceph.cluster_id(lab.credentials)
+    assert found.asked == [{"paths": ["/srv/a", "/srv/b"], "fsid": fsid}]
+
+
+def test_a_file_that_holds_something_else_is_no_osd(tmp_path: Path) -> None:
+    lab = _plan(tmp_path, ceph_osd_devices=("/srv/a", "/srv/b"))
+    found = FakeHost({Osds: {"/srv/b": "other"}}, "ceph")
+    (refuse,) = found.shell(operations.osd_files, plan=lab)
+    assert "ceph_osd_devices: /srv/b holds something, and is not touched" in refuse
+    assert refuse.endswith("exit 1")
 
 
 def test_only_our_own_osds_are_wiped(tmp_path: Path) -> None:
@@ -92,7 +102,7 @@ def test_only_our_own_osds_are_wiped(tmp_path: Path) -> None:
         "/srv/b": "nothing",
         "/srv/c": "other",
         "/dev/vg/d": "ours",
-        "/dev/vg/e": "other",
+        "/dev/vg/e": "osd",
     }
     lab = _plan(tmp_path, ceph_osd_devices=(*owners, "/dev/vg/gone"))
     found = FakeHost({Osds: owners}, "ceph")

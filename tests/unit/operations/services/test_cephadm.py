@@ -40,7 +40,11 @@ def lab(tmp_path: Path) -> Plan:
 def _applied(lab: Plan) -> CephState:
     wanted = cephadm.specifications(lab.settings, lab.topology, lab.credentials, lab.machines)
     daemons = {"mon": 3, "osd": 3, "rgw": 3}
-    return CephState("HEALTH_OK", (), "18.2.7", daemons, {}, {}, [*map(service, wanted)])
+    memory = [
+        ("osd", "osd_memory_target", str(lab.settings.ceph_osd_memory_mb * 1024**2)),
+        ("osd", "osd_memory_target_autotune", "false"),
+    ]
+    return CephState("HEALTH_OK", (), "18.2.7", daemons, {}, {}, [*map(service, wanted)], memory)
 
 
 def _on(state: CephadmState, lab: Plan | None = None, name: str = "ceph0") -> FakeHost:
@@ -137,14 +141,48 @@ def test_gateways_with_another_certificate_start_again(lab: Plan) -> None:
     (command,) = FakeHost({Cephadm: DONE, Ceph: found}, "ceph0").shell(
         operations.applied, plan=changed
     )
-    assert "orch apply -i - >/dev/null 2>&1 && " in command
-    assert command.endswith("ceph orch restart rgw.quaylab >/dev/null 2>&1")
+    assert command.index("orch apply -i -") < command.index("orch restart rgw.quaylab")
     # None runs before there is an OSD.
     without = dataclasses.replace(found, daemons={"mon": 3})
     (command,) = FakeHost({Cephadm: DONE, Ceph: without}, "ceph0").shell(
         operations.applied, plan=changed
     )
     assert "restart" not in command
+
+
+@pytest.mark.parametrize("fails", ["apply", "restart", ""])
+def test_the_reason_of_a_refused_specification_is_shown(
+    lab: Plan, shell: Shell, fails: str
+) -> None:
+    renewed = lab.credentials.model_copy(update={"ceph_certificate": "another"})
+    (command,) = _on(DONE, lab).operate(
+        operations.applied, plan=dataclasses.replace(lab, credentials=renewed)
+    )
+    shell.stub(
+        "cephadm",
+        "for step in $(seq 20); do echo step $step; done >&2\n"
+        f'case "$*" in *"orch {fails or "none"} "*) echo "Error EINVAL: $(wc -l)" >&2; exit 22;; '
+        '*apply*) test "$(grep --count service_type)" = 7; esac',
+    )
+    done = shell.run(text(command), stdin(command))
+    assert done.returncode == bool(fails)
+    assert done.stderr.count("\n") == (15 if fails else 0)
+    assert ("Error EINVAL" in done.stderr) is bool(fails)
+    assert any("restart" in call for call in shell.calls) is (fails != "apply")
+
+
+def test_memory_of_osds_is_set_after_the_bootstrap(lab: Plan) -> None:
+    """At its end cephadm switches its autotuning on."""
+    target, autotune = _on(NOTHING).shell(operations.osd_memory_limited, plan=lab)
+    size = lab.settings.ceph_osd_memory_mb * 1024**2
+    assert f"-- ceph config set osd osd_memory_target {size} " in target
+    assert "-- ceph config set osd osd_memory_target_autotune false " in autotune
+
+
+def test_commands_name_their_cluster(lab: Plan) -> None:
+    """Beside another cluster's daemons cephadm can't infer it."""
+    words = ceph.shell(lab.settings, lab.topology, lab.credentials, DOCKER)
+    assert words[-3:] == ("--fsid", ceph.cluster_id(lab.credentials), "--")
 
 
 def test_other_hosts_leave_it_to_the_first(lab: Plan) -> None:
@@ -161,7 +199,9 @@ def test_nothing_is_applied_without_all_hosts(lab: Plan, caplog: pytest.LogCaptu
     assert "ceph2 takes no part, so Ceph keeps its specifications" in caplog.text
 
 
-@pytest.mark.parametrize("name", ["prepared", "bootstrapped", "applied", "serving"])
+@pytest.mark.parametrize(
+    "name", ["prepared", "bootstrapped", "osd_memory_limited", "applied", "serving"]
+)
 def test_second_run_changes_nothing(lab: Plan, name: str) -> None:
     first = _on(DONE, lab)
     assert first.operate(getattr(operations, name), plan=lab) == []
@@ -212,6 +252,19 @@ DEGRADED = {
 }
 
 
+INCONSISTENT = {
+    **WHOLE,
+    "pgmap": {
+        "num_pgs": 33,
+        "pgs_by_state": [
+            {"state_name": "active+clean", "count": 31},
+            {"state_name": "active+clean+inconsistent", "count": 1},
+            {"state_name": "active+clean+inconsistent+failed_repair", "count": 1},
+        ],
+    },
+}
+
+
 @pytest.fixture
 def hosts(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeHost]:
     """Ceph's hosts; time passes while one waits."""
@@ -235,7 +288,7 @@ def test_a_cluster_that_has_all_copies_can_do_without_a_host(
 ) -> None:
     hosts["ceph0"].shell_output = (True, ["Inferring fsid", json.dumps(WHOLE)])
     assert _await_clean(lab, hosts)
-    shell = " ".join(ceph.shell(lab.settings, lab.topology, DOCKER))
+    shell = " ".join(ceph.shell(lab.settings, lab.topology, lab.credentials, DOCKER))
     (asked,) = hosts["ceph0"].ran
     assert asked == f"{shell} ceph --connect-timeout=10 --format=json status 2>/dev/null"
 
@@ -245,12 +298,17 @@ def test_a_cluster_that_has_all_copies_can_do_without_a_host(
     [
         (
             (True, [json.dumps(DEGRADED)]),
-            "2 of 3 monitors agree, 2 of 3 OSDs are up, 20 of 33 placement groups have all copies",
+            "2 of 3 monitors agree, 2 of 3 OSDs are up, 20 of 33 placement groups have all copies, "
+            "none of them damaged",
+        ),
+        (
+            (True, [json.dumps(INCONSISTENT)]),
+            "31 of 33 placement groups have all copies, none of them damaged",
         ),
         ((True, []), "it does not answer"),
         ((False, [json.dumps(WHOLE)]), "it does not answer"),
     ],
-    ids=["degraded", "no answer", "failed"],
+    ids=["degraded", "damaged", "no answer", "failed"],
 )
 def test_a_cluster_that_needs_the_host(
     lab: Plan, hosts: dict[str, FakeHost], answer: tuple[bool, list[str]], reason: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ import pytest
 from facts.libvirt import Libvirt
 from operations.virtual import hypervisor
 from quaylab.hosts.machine import Machine
+from quaylab.virtual import known_hosts
 from quaylab.virtual.found import Hypervisor, Object
 from tests.unit.fake_host import FakeHost, stdin
 from tests.unit.samples import machine
-from tests.unit.virtual import FILES, bare, lab, there
+from tests.unit.virtual import FILES, VM, bare, lab, there
 
 RHEL = machine(os_id="rhel", os_version="9.4", os_like=("fedora",))
 RHEL_7 = machine(os_id="rhel", os_version="7.9", os_like=("fedora",))
@@ -122,7 +124,8 @@ def test_a_directory_is_created_that_qemu_can_enter() -> None:
     assert commands[0] == "test -d /srv/vms || install -d -m 0711 /srv/vms"
 
 
-def test_a_foreign_network_is_refused() -> None:
+def test_a_foreign_network_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     made = lab()
     theirs = dataclasses.replace(bare(made), networks=there(lab(lab_name="theirs")).networks)
     host = _host(theirs)
@@ -131,4 +134,7 @@ def test_a_foreign_network_is_refused() -> None:
     assert "exit 1" in command
     host.executing = False
     assert host.shell(hypervisor.no_conflicts, lab=made) == []
+    (command,) = _host(there(made)).shell(hypervisor.no_conflicts, lab=made)
+    assert f"the lab quaylab on @local ({VM}, " in command
+    known_hosts.save(Path(made.known_hosts), "")
     assert _host(there(made)).shell(hypervisor.no_conflicts, lab=made) == []

@@ -12,6 +12,7 @@ import pytest
 from facts.libvirt import Libvirt
 from operations.runtime.commands import LOCK, encoded
 from operations.virtual import machines
+from operations.virtual.hypervisor import VIRSH
 from quaylab.virtual import cloud_init
 from quaylab.virtual.found import DiskFile, Hypervisor, Object
 from quaylab.virtual.lab import GB, IMAGES, Lab
@@ -104,6 +105,30 @@ def test_a_disk_is_grown_in_place(where: dict[str, Any], active: bool, words: li
     tools = ("lvextend --quiet --size", "blockresize", "qemu-img resize -q")
     assert [tool for tool in tools if tool in command] == words
     assert str(20 * GB) in command
+
+
+@pytest.mark.parametrize(
+    ("size", "seen", "words"),
+    [
+        (20, 20, []),
+        (20, 10, ["blockresize"]),
+        (20, None, []),
+        (10, 10, ["lvextend", "blockresize"]),
+    ],
+    ids=["done", "killed half way", "unknown", "small"],
+)
+def test_a_disk_that_the_vm_sees_too_small_is_resized_there(
+    size: int, seen: int | None, words: list[str]
+) -> None:
+    disks = [{"size": 20, "pool": "virt-pool"}, {"size": 10, "pool": "virt-pool"}]
+    made = lab(resources={"disks": disks})
+    path, report = made.machines[VM].disks[0].path, there(lab())
+    files = {**report.files, path: DiskFile("raw", size * GB)}
+    live = {path: seen * GB} if seen else {}
+    commands = _shell(dataclasses.replace(report, files=files, live_sizes=live), "disks", made)
+    found = " ".join(commands)
+    assert [word for word in ("lvextend", "blockresize") if word in found] == words
+    assert (len(commands) == 0) is (not words)
 
 
 # --- seeds ---
@@ -229,14 +254,59 @@ def test_a_vm_that_was_shut_off_is_started() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"resources": {"ram": 16384}}, {"resources": {"vcpus": 4}}, {"virt_type": "qemu"}],
-    ids=["memory", "processors", "virt_type"],
+    ("changes", "commands"),
+    [
+        (
+            {"resources": {"ram": 16384}},
+            [f"setmaxmem --config {VM} 16384MiB", f"setmem --config {VM} 16384MiB"],
+        ),
+        (
+            {"resources": {"vcpus": 4}},
+            [f"setvcpus --config --maximum {VM} 4", f"setvcpus --config {VM} 4"],
+        ),
+    ],
+    ids=["memory", "processors"],
 )
-def test_another_size_is_defined_for_the_next_start(changes: dict[str, Any]) -> None:
+def test_another_size_is_for_the_next_start(
+    changes: dict[str, Any], commands: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a definition anew, which would lose what was attached by hand."""
     made = lab(**changes)
-    (command,) = _shell(there(lab()), "running", made)
-    assert " define " in command
+    assert _shell(there(lab()), "running", made) == [
+        f"{VIRSH} {command} >/dev/null" for command in commands
+    ]
+    assert f"{VM} gets {'memory' if 'ram' in str(changes) else 'processors'} when" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changed", "command"),
+    [
+        ("<currentMemory unit='KiB'>1048576</currentMemory><vcpu>2</vcpu>", "setmem --config"),
+        ("<vcpu current='1'>2</vcpu>", "setvcpus --config"),
+    ],
+    ids=["memory", "processors"],
+)
+def test_a_change_of_size_that_was_killed_half_way_is_finished(changed: str, command: str) -> None:
+    report = there(lab())
+    half = report.domains[VM].xml.replace("<vcpu>2</vcpu>", changed)
+    domains = {VM: Object(half, True, True)}
+    *_, last = _shell(dataclasses.replace(report, domains=domains), "running", lab())
+    assert f" {command} {VM} " in last
+
+
+def test_another_virt_type_keeps_what_was_attached_by_hand() -> None:
+    made, report = lab(virt_type="qemu"), there(lab())
+    card = '<interface type="bridge"><source bridge="br0" /></interface>'
+    existing = report.domains[VM].xml.replace("<serial type", f"{card}<serial type", 1)
+    domains = {VM: Object(existing, True, True)}
+    host = _host(dataclasses.replace(report, domains=domains))
+    (command,) = host.operate(machines.running, lab=made, machine=made.machines[VM])
+    assert " define " in text(command)
+    defined = base64.b64decode(stdin(command)).decode()
+    assert card in defined
+    assert defined.startswith('<domain xmlns:quaylab="https://quaylab.lan/vm/1" type="qemu">')
+    assert defined.count("<cpu ") == 1 and '<cpu mode="maximum" />' in defined
+    assert f'<quaylab:vm image="{made.machines[VM].image.checksum}" />' in defined
 
 
 @pytest.mark.parametrize(("active", "live"), [(True, True), (False, False)])
@@ -250,6 +320,39 @@ def test_a_new_disk_is_attached(active: bool, live: bool) -> None:
     assert ("--live" in text(attach)) == live
     assert "--config" in text(attach)
     assert "<serial>disk3</serial>" in base64.b64decode(stdin(attach)).decode()
+
+
+@pytest.mark.parametrize("free", [True, False], ids=["a free port", "no free port"])
+def test_a_disk_for_which_a_running_vm_has_no_port(
+    shell: Shell, tmp_path: Path, free: bool
+) -> None:
+    made = lab(resources={"disks": [{"size": 10, "pool": "virt-pool"}] * 3})
+    (attach,) = _host(there(lab())).operate(machines.running, lab=made, machine=made.machines[VM])
+    port = "true" if free else "echo No more available PCI slots >&2; false"
+    shell.stub("virsh", f'cat >{tmp_path}/device; case "$*" in *--live*) {port} ;; esac')
+    done = shell.run(text(attach), stdin(attach))
+    assert (done.returncode == 0) is free
+    lives = ["--live" in call for call in shell.calls]
+    assert lives == ([True] if free else [True, False])
+    assert all("--config" in call for call in shell.calls)
+    assert "<serial>disk3</serial>" in (tmp_path / "device").read_text()
+    if not free:
+        assert "No more available PCI slots\nresources: disk3 could not be attached" in done.stderr
+        assert "shut it down and start it" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("live", "late"),
+    [(("root", "disk1", "disk2"), False), (("root", "disk1"), True), ((), False)],
+    ids=["attached", "not yet", "unknown"],
+)
+def test_a_disk_that_waits_for_the_next_start_is_named(
+    live: tuple[str, ...], late: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    sizes = {f"/dev/virt-pool/{VM}-{name}": 10 * GB for name in live}
+    report = dataclasses.replace(there(lab()), live_sizes=sizes)
+    assert _shell(report, "running", lab()) == []
+    assert (f"{VM} gets disk2 when it is shut down" in caplog.text) is late
 
 
 def test_a_reimaged_vm_loses_its_root_disk_only() -> None:

@@ -63,6 +63,28 @@ def test_a_disk_attached_by_hand_stays() -> None:
     assert not any("backup" in command for command in commands)
 
 
+@pytest.mark.parametrize(
+    ("name", "told"), [(VM, False), (VM, True), ("a.quaylab.lan", True)],
+    ids=["not told", "told", "no longer in the inventory"],
+)  # fmt: skip
+def test_the_disk_under_a_snapshot_is_removed(
+    name: str, told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else the next VM of this name would start from it."""
+    report, root = there(lab(**FILES)), f"{IMAGES}/{VM}-root.qcow2"
+    below = f'<backingStore type="file"><source file="{root}" /></backingStore>' if told else ""
+    source = f'<source file="{root}" />'
+    xml = report.domains[VM].xml
+    assert source in xml
+    xml = xml.replace(source, f'<source file="{IMAGES}/{VM}-root.snap" />{below}')
+    report = dataclasses.replace(report, domains={VM: Object(xml, True, True)})
+    commands = _host(report).shell(teardown.machines, lab=lab(name=name, **FILES))
+    assert commands.count(f"rm -f {root}") == 1
+    assert commands.index(f"rm -f {root}") < len(commands) - 1
+    assert not any("snap" in command for command in commands[:-1])
+    assert f"{VM}: {IMAGES}/{VM}-root.snap is not of this lab's making, and stays" in caplog.text
+
+
 def test_logical_volumes_are_removed_as_such() -> None:
     commands = _host(there(lab())).shell(teardown.machines, lab=lab())
     assert sum("lvremove --quiet --yes /dev/virt-pool/" in each for each in commands) == 3

@@ -6,13 +6,17 @@ import hashlib
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 import urllib3
+from botocore.exceptions import IncompleteReadError
+from botocore.response import StreamingBody
 from moto.server import ThreadedMotoServer
 
 from quaylab.scripts import copy_blobs
@@ -244,6 +248,30 @@ def test_a_store_that_gives_back_another_content(
         BlobCopy(task).run()
     monkeypatch.undo()
     BlobCopy({**task, "is_last": True}).run()
+
+
+@pytest.mark.parametrize("broken", [1, 4, 5])
+def test_a_reading_that_breaks_off_is_begun_again(
+    task: dict[str, Any], monkeypatch: pytest.MonkeyPatch, broken: int
+) -> None:
+    left, slept, read = [broken], list[float](), StreamingBody.iter_chunks
+
+    def break_off(self: StreamingBody, size: int) -> Iterator[bytes]:
+        yield from read(self, 2)
+        if left[0]:
+            left[0] -= 1
+            raise IncompleteReadError(actual_bytes=2, expected_bytes=7)
+
+    monkeypatch.setattr(StreamingBody, "iter_chunks", break_off)
+    monkeypatch.setattr(copy_blobs, "WORKERS", 1)
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=slept.append)
+    monkeypatch.setattr(copy_blobs, "time", clock)
+    if broken > len(copy_blobs.PAUSES):
+        with pytest.raises(IncompleteReadError):
+            BlobCopy({**task, "is_last": True}).run()
+    else:
+        BlobCopy({**task, "is_last": True}).run()
+    assert slept == [*copy_blobs.PAUSES[:broken]]
 
 
 @pytest.mark.parametrize("is_last", [False, True], ids=["Quay serves", "Quay is stopped"])

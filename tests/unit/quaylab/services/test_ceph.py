@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import io
 import json
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -137,35 +140,104 @@ def test_script_and_its_variables_are_bash(tmp_path: Path) -> None:
     assert done.stdout == "2 20G\n"
 
 
+def _archive() -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.add(RUN_CEPH, "run-ceph")
+    return packed.getvalue()
+
+
+RANDOM = b"".join(hashlib.sha256(bytes([number])).digest() for number in range(200))
 # A DOS partition table with one partition of 1 MiB, without a file system.
 PARTITIONED = bytes(450) + b"\x83" + bytes(3) + bytes([0, 8, 0, 0] * 2) + bytes(48) + b"\x55\xaa"
 
 
 @pytest.mark.skipif(shutil.which("blkid") is None, reason="needs blkid")
+def _run_functions(*functions: str, then: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of bash after some functions of run-ceph."""
+    chosen = "; ".join(f"/^{name}()/,/^}}/p" for name in ("fail", "require_empty", *functions))
+    return subprocess.run(
+        ["bash", "-c", f"set -euo pipefail; . <(sed -n '{chosen}' {RUN_CEPH}); {then}"],
+        capture_output=True,
+        text=True,
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", ""),
         (PARTITIONED, "holds data already (blkid says"),
         (b"bluestore block device\n", "holds data already (blkid says"),
+        (b"a letter\n", "the first 4096 bytes are not zero"),
+        (RANDOM, "the first 4096 bytes are not zero"),
+        (_archive(), "the first 4096 bytes are not zero"),
         (None, "can't be read"),
     ],
-    ids=["empty", "partitioned", "another OSD", "not there"],
+    ids=["empty", "partitioned", "another OSD", "text", "random", "tar", "not there"],
 )
 def test_only_an_empty_device_is_used(tmp_path: Path, content: bytes | None, message: str) -> None:
     device = tmp_path / "device"
     if content is not None:
         device.write_bytes(content.ljust(4 * 1024**2, b"\0"))
-    functions = "/^fail()/,/^}/p; /^require_empty()/,/^}/p"
-    done = subprocess.run(
-        ["bash", "-c", f"set -euo pipefail; . <(sed -n '{functions}' {RUN_CEPH}); "
-         f"require_empty {device}"],
-        capture_output=True,
-        text=True,
-    )  # fmt: skip
+    done = _run_functions(then=f"require_empty {device}")
     assert (done.returncode == 0) == (not message), done.stderr
     assert message in done.stderr
     subprocess.run(["bash", "-n", str(RUN_CEPH)], check=True)
+
+
+def _make_osd(state: Path, device: Path | None, mkfs: str) -> subprocess.CompletedProcess[str]:
+    """Run run-ceph's make_osd with Ceph's commands replaced; ``mkfs`` is bash."""
+    path = device or ""
+    return _run_functions(
+        "has_label", "make_osd",
+        then=f"state={state}; OSD_SIZE=1G; chown() {{ :; }}; install() {{ mkdir -p ${{!#}}; }}; "
+        "ceph() { [[ $2 != new ]] || echo 0; }; "
+        f'ceph-osd() {{ uuid=$(<$data/uuid); {mkfs}; }}; make_osd 0 "{path}"',
+    )  # fmt: skip
+
+
+def _device(path: Path, content: bytes = b"") -> Path:
+    path.write_bytes(content.ljust(1024**2, b"\0"))
+    return path
+
+
+WRITE_LABEL = 'printf "bluestore block device\\n$uuid\\n" | dd of=$data/block conv=notrunc'
+
+
+@pytest.mark.skipif(shutil.which("blkid") is None, reason="needs blkid")
+def test_another_device_after_a_failed_try_has_to_be_empty_too(tmp_path: Path) -> None:
+    first, used = _device(tmp_path / "first"), _device(tmp_path / "used", b"a letter")
+    assert _make_osd(tmp_path, first, "false").returncode != 0
+    done = _make_osd(tmp_path, used, WRITE_LABEL)
+    assert f"{used} holds data already" in done.stderr
+    assert used.read_bytes().startswith(b"a letter")
+    done = _make_osd(tmp_path, _device(tmp_path / "third"), WRITE_LABEL)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "osd-0/block").readlink() == tmp_path / "third"
+
+
+@pytest.mark.skipif(shutil.which("blkid") is None, reason="needs blkid")
+def test_a_killed_mkfs_is_gone_on_with_and_a_disk_of_the_same_name_is_not_taken(
+    tmp_path: Path,
+) -> None:
+    device = _device(tmp_path / "device")
+    assert _make_osd(tmp_path, device, f"{WRITE_LABEL}; return 1").returncode != 0
+    other = device.rename(tmp_path / "other")
+    _device(device, b"a letter")
+    assert f"{device} holds data already" in _make_osd(tmp_path, device, "false").stderr
+    other.rename(device)
+    done = _make_osd(tmp_path, device, "true")
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_osd_in_the_volume_does_not_follow_the_link_to_a_device(tmp_path: Path) -> None:
+    device = _device(tmp_path / "device")
+    assert _make_osd(tmp_path, device, "false").returncode != 0
+    done = _make_osd(tmp_path, None, "true")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "osd-0/block").stat().st_size == 1024**3
+    assert device.stat().st_size == 1024**2
 
 
 def test_volume_is_labelled_with_its_owner() -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from quaylab.hosts.machine import Machine
-from quaylab.scripts.ceph_report import CERTIFICATE, service
+from quaylab.scripts.ceph_report import CERTIFICATE, memory, service
 from quaylab.secrets import certificates
 from quaylab.secrets.credentials import Credentials
 from quaylab.services import BY_NAME, ceph, cephadm
@@ -155,6 +155,42 @@ def test_images_without_a_registry_have_no_digest(source: str) -> None:
     assert ("use_repo_digest = false" in conf) == (source == "archive")
 
 
+GIVEN = ("osd", "osd_memory_target", str(2048 * 1024**2))
+OFF = ("osd", "osd_memory_target_autotune", "false")
+TUNED = ("osd/host:ceph0", "osd_memory_target", "22548578304")
+
+
+@pytest.mark.parametrize(
+    ("found", "commands"),
+    [
+        ([GIVEN, OFF], []),
+        # Somebody's own: with autotuning the manager would have replaced it.
+        ([GIVEN, OFF, TUNED], []),
+        ([], [("set", *GIVEN), ("set", *OFF)]),
+        ([GIVEN, (*OFF[:2], "true")], [("set", *OFF)]),
+        ([(*GIVEN[:2], "1"), OFF], [("set", *GIVEN)]),
+        (
+            [TUNED, (*OFF[:2], "true")],
+            [("rm", *TUNED[:2]), ("set", *GIVEN), ("set", *OFF)],
+        ),
+    ],
+    ids=["set", "of one host", "new", "as cephadm leaves it", "another size", "tuned"],
+)
+def test_memory_of_osds(found: list[tuple[str, str, str]], commands: list[tuple[str, ...]]) -> None:
+    wanted = cephadm.memory_commands(settings(ceph_osd_memory_mb=2048), found)
+    assert wanted == [("config", *each) for each in commands]
+
+
+def test_the_options_of_memory_are_reported_alone() -> None:
+    """As ``ceph config dump`` of Ceph 18.2 prints them (dump in Ceph's src/mon/ConfigMap.cc)."""
+    options = [
+        {"section": "osd", "name": GIVEN[1], "value": GIVEN[2], "mask": ""},
+        {"section": "osd", "name": TUNED[1], "value": TUNED[2], "mask": "host:ceph0"},
+        {"section": "mgr", "name": "mgr/cephadm/registry_password", "value": "x", "mask": ""},
+    ]
+    assert memory(options) == [[*GIVEN], [*TUNED]]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -208,3 +244,35 @@ def test_cluster_that_began_elsewhere_is_refused(
     assert all("did not begin on ceph0" in problem for problem in problems)
     del machines["ceph0"]
     assert not _problems(machines)
+
+
+OTHER = "11111111-2222-3333-4444-555555555555"
+
+
+@pytest.mark.parametrize(
+    ("configuration", "refused"),
+    [(None, False), ("ours", False), (OTHER, True), ("without fsid", True)],
+)
+def test_another_clusters_configuration_is_not_overwritten(
+    configuration: str | None, refused: bool
+) -> None:
+    fsid = ceph.cluster_id(_credentials())
+    found = fsid if configuration == "ours" else configuration
+    machines = _machines(ceph_configuration=found)
+    problems = _problems(machines)
+    assert len(problems) == refused, "only the first host gets a configuration"
+    assert all("ceph: /etc/ceph/ceph.conf on ceph0 is of another" in each for each in problems)
+    machines["ceph0"] = dataclasses.replace(machines["ceph0"], bootstrapped_cluster=fsid)
+    assert not _problems(machines), "it is not bootstrapped again"
+
+
+def test_daemons_of_another_cluster_are_refused() -> None:
+    fsid = ceph.cluster_id(_credentials())
+    machines = _machines()
+    machines["ceph1"] = dataclasses.replace(machines["ceph1"], ceph=frozenset({OTHER}))
+    (problem,) = _problems(machines)
+    assert f"ceph: ceph1 has another cluster's data, /var/lib/ceph/{OTHER}" in problem
+    # Where both run already, nothing is new.
+    both = {name: dataclasses.replace(each, ceph=frozenset({OTHER, fsid}),
+            bootstrapped_cluster=fsid) for name, each in machines.items()}  # fmt: skip
+    assert not _problems(both)
