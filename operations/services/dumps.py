@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -48,7 +48,8 @@ def taken(plan: Plan) -> Generator[StringCommand]:
     + plan: the run's plan
 
     Tasks call it on every host, so that the migration on one host waits for the dump on another.
-    A dump that a killed run took and checked is used again.
+    A dump that a killed run took and checked is used again, on whichever host it is. Once the
+    migration has begun, no other one is made.
     """
     if not plan.migrates:
         host.noop("the schema stays as it is")
@@ -70,8 +71,12 @@ def taken(plan: Plan) -> Generator[StringCommand]:
         host.noop("the database is empty")
         return
     upgrade = plan.upgrade
-    if checked := upgrade.existing_dump(found):
+    states = reported(plan)
+    if checked := _existing(upgrade, states.values()):
         host.noop(f"dumped and checked: {checked}")
+        return
+    if upgrade.has_begun:
+        host.noop(f"the migration from {upgrade.before} has begun, and its dump is not here")
         return
     yield from _make(plan, found, upgrade)
 
@@ -240,10 +245,16 @@ def reported(plan: Plan) -> dict[str, DumpsState]:
 def restore_command(plan: Plan) -> str:
     """Return the command that undoes the plan's upgrade."""
     if plan.topology.database.is_elsewhere:
-        return next_command(sys.argv[1:], RESTORE, database_backup=plan.schema or "VERSION")
-    made = [plan.upgrade.existing_dump(state) for state in reported(plan).values()]
-    dump = next(iter(dumps.newest_first(filter(None, made))), None)
+        return next_command(sys.argv[1:], RESTORE, database_backup=plan.upgrade.before or "VERSION")
+    # At any age: the migration has begun meanwhile.
+    dump = _existing(replace(plan.upgrade, has_begun=True), reported(plan).values())
     return next_command(sys.argv[1:], RESTORE, restore=dump.name if dump else "NAME")
+
+
+def _existing(upgrade: Upgrade, states: Iterable[DumpsState]) -> Dump | None:
+    """Return the newest dump for an upgrade that can be used, on any host."""
+    found = filter(None, map(upgrade.existing_dump, states))
+    return next(iter(dumps.newest_first(found)), None)
 
 
 def _read(plan: Plan) -> DumpsState:

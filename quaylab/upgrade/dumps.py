@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from pydantic import BaseModel, ConfigDict
@@ -79,12 +79,17 @@ class DumpsState:
 
 @dataclass(frozen=True)
 class Upgrade:
-    """An upgrade for which a dump is made. If both versions are the same, it is none."""
+    """An upgrade for which a dump is made. If both versions are the same, it is none.
+
+    ``has_begun``: a migration may have changed the database, also while its revision is the old
+    one: a migration of Quay's commits rows before that, and MySQL each change of a table.
+    """
 
     before: str | None
     after: str
     engine: str
     credentials: str
+    has_begun: bool = field(default=False, compare=False)
 
     def name(self, now: float) -> str:
         """Return a new dump's name; the names of one upgrade sort by time."""
@@ -96,13 +101,15 @@ class Upgrade:
     def existing_dump(self, state: DumpsState) -> Dump | None:
         """Return the existing dump for this upgrade if it can be used.
 
-        It can if it is fresh, or if its revision is no longer the database's: then the migration
-        has begun, and the dump can't be made again.
+        It can if it is fresh, or if the migration has begun, because it can't be made again then.
+        Where the note of that is lost, the migration has begun if the database's revision is
+        another one.
         """
         for dump in newest_first(state.dumps):
             made_for = Upgrade(dump.before, dump.after, dump.engine, dump.credentials)
             fresh = state.now - datetime.fromisoformat(dump.time).timestamp() < FRESH_SECONDS
-            if made_for == self and (fresh or dump.revision != state.revision):
+            begun = self.has_begun or state.revision not in (None, dump.revision)
+            if made_for == self and (fresh or begun):
                 return dump
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -37,7 +38,7 @@ def _dump(hours_ago: int = 0, **changes: Any) -> Dump:
     )
 
 
-def _state(*found: Dump, revision: str = "316", size: int = 100, free: int = 200) -> DumpsState:
+def _state(*found: Dump, revision: str | None = "316", size: int = 100, free: int = 200) -> DumpsState:
     return DumpsState(found, revision, size, free, NOW.timestamp())
 
 
@@ -58,6 +59,16 @@ def test_old_dump_is_not_used_because_of_later_pushes() -> None:
 def test_old_dump_is_used_if_a_migration_has_begun_since() -> None:
     old = _dump(hours_ago=2)
     assert UPGRADE.existing_dump(_state(old, revision="317")) == old
+
+
+def test_old_dump_is_used_if_a_note_says_that_the_migration_has_begun() -> None:
+    """It commits rows before its revision, and MySQL each change of a table."""
+    old = _dump(hours_ago=2)
+    assert replace(UPGRADE, has_begun=True).existing_dump(_state(old)) == old
+
+
+def test_a_database_that_does_not_answer_is_no_sign_of_a_migration() -> None:
+    assert UPGRADE.existing_dump(_state(_dump(hours_ago=2), revision=None)) is None
 
 
 def test_newest_dump_is_used() -> None:
