@@ -6,10 +6,13 @@ from operations.engines import containers, images
 from operations.hosts import files
 from operations.runtime import barrier
 from operations.runtime.run import begin
-from operations.services import database, patroni
+from operations.services import database, patroni, quay
 
 plan = begin()
 hosts, members = plan.topology.hosts["database"], plan.topology.members
+
+if quay.has_migration(plan):
+    quay.migration_ended(name="Wait for the migration of a killed run", plan=plan)
 
 if members:
     barrier.reached(name="Wait until etcd runs")

@@ -13,7 +13,7 @@ from operations import credentials, next_command
 from operations.engines import containers, images
 from operations.hosts import files
 from operations.runtime.run import Purpose, begin
-from operations.services import dumps, nodes, patroni
+from operations.services import dumps, nodes, patroni, quay
 from quaylab.upgrade import schema_version
 
 plan = begin(Purpose.RECOVER)
@@ -23,6 +23,9 @@ version = dump.before if dump else plan.settings.database_backup
 credentials.saved(name="Save the credentials", plan=plan)
 
 dumps.intact(name="Check that the dump is intact", place=place, dump=dump)
+
+if quay.has_migration(plan):
+    quay.migration_ended(name="Wait for the migration of a killed run", plan=plan)
 
 if host.name in plan.topology.quay:
     # Removed and not only stopped: a reboot would start it again, on the wrong schema.

@@ -83,6 +83,26 @@ def migrated(plan: Plan) -> Generator[StringCommand]:
     yield files.write(done)
 
 
+def has_migration(plan: Plan) -> bool:
+    """Whether a killed run has left its migration on a connected host; it may run still."""
+    return any(MIGRATION in machine.containers for machine in plan.machines.values())
+
+
+@operation()
+def migration_ended(plan: Plan) -> Generator[StringCommand]:
+    """Wait for the migration of a killed run, and remove its container, before its database is
+    interrupted: MySQL would keep half of it.
+
+    + plan: the run's plan
+
+    Tasks call it on every host, so that the database's waits for Quay's.
+    """
+    if MIGRATION not in plan.machines[host.name].containers:
+        host.noop(f"no migration on {host.name}")
+        return
+    yield StringCommand(host_engine().remove_when_ended(MIGRATION))
+
+
 def _migration_failed(plan: Plan) -> str:
     if plan.schema is None:
         return f"migrating to {plan.version} failed; its last messages are above"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from quaylab.secrets.credentials import Store, generate
-from tests.deploy.project import ENGINE, Project, Result, fake, report, volume
+from tests.deploy.project import ENGINE, Project, Result, container, fake, report, volume
 
 OLD, NEW = "v3.16.5", "v3.18.0"
 DUMP = f"{OLD}-to-{NEW}-20260131T120000Z"
@@ -17,9 +17,11 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 DUMP_FACT = "flock --shared"
 
 
-def _site(project: Project, owner: str | None = None, *dumps: str, lost: bool = False) -> str:
+def _site(
+    project: Project, owner: str | None = None, *dumps: str, lost: bool = False, left: str = ""
+) -> str:
     """Write an inventory with dumps and a database that has the old schema, or has ``lost`` its
-    volume; return its path."""
+    volume, and a container that was ``left`` on Quay's host; return its path."""
     store = Store("quaylab", project.credentials.parent)
     store.path.parent.mkdir()
     credentials = generate()
@@ -50,6 +52,8 @@ def _site(project: Project, owner: str | None = None, *dumps: str, lost: bool = 
         *(f"dump {name} {json.dumps(description)}" for name in dumps),
     ]
     quay = f"{report()}\n{ENGINE}\nschema {OLD}"
+    if left:
+        quay += f"\n{container(left)}"
     volumes = [] if lost else [volume("quaylab-database", labels)]
     database = "\n".join([report(), ENGINE, *volumes])
     return project.inventory(
@@ -124,6 +128,25 @@ def test_restore_stops_quay_and_replaces_the_database(project: Project) -> None:
     assert len(positions) == 3
     assert positions == sorted(positions)
     assert f"deploy.py --data quay_version={OLD}" in result.output
+
+
+@pytest.mark.parametrize(
+    ("task", "interrupting"),
+    [
+        ("deploy.py", "Run the database"),
+        ("tasks/restore_database.py", "Run the database"),
+        ("tasks/teardown.py", "Remove containers and network"),
+    ],
+)
+def test_a_killed_runs_migration_ends_before_its_database_is_interrupted(
+    project: Project, task: str, interrupting: str
+) -> None:
+    inventory = _site(project, None, DUMP, left="quaylab-migration")
+    result = project.run("-y", "-vv", inventory, task)
+    waits = "Wait for the migration of a killed run"
+    assert result.operations.index(waits) < result.operations.index(interrupting)
+    assert _commands(result, "quay", "docker wait quaylab-migration ")
+    assert not _commands(result, "database", "quaylab-migration")
 
 
 def test_a_lost_database_is_restored_and_not_created_again(project: Project) -> None:

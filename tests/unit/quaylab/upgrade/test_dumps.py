@@ -38,7 +38,9 @@ def _dump(hours_ago: int = 0, **changes: Any) -> Dump:
     )
 
 
-def _state(*found: Dump, revision: str | None = "316", size: int = 100, free: int = 200) -> DumpsState:
+def _state(
+    *found: Dump, revision: str | None = "316", size: int = 100, free: int = 200
+) -> DumpsState:
     return DumpsState(found, revision, size, free, NOW.timestamp())
 
 

@@ -79,7 +79,10 @@ def test_an_unfinished_migration_is_no_schema_of_another_version(version: str) -
     assert "tasks/restore_database.py" in problem
 
 
-@pytest.mark.parametrize("schema", ["v3.18.0?", "migrating v3.17.4", "migrating ? to v3.18.0", "3.18", "?", "", "v3.18.0 v3.18.1"])
+@pytest.mark.parametrize(
+    "schema",
+    ["v3.18.0?", "migrating v3.17.4", "migrating ? to v3.18.0", "3.18", "?", "", "v3.18.0 v3.18.1"],
+)
 def test_a_note_that_is_not_a_version(schema: str) -> None:
     (problem,) = _problems(schema, "v3.18.0")
     assert problem.startswith(f"/var/lib/quaylab/schema: holds {schema!r} on {QUAY}")
