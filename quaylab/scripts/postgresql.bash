@@ -22,7 +22,7 @@ $count
 SQL
 }
 
-# load DATABASE OWNER MODEL: standard input into a new database, with the model's locale.
+# load DATABASE OWNER MODEL …: standard input into a new database, with the model's locale.
 load() {
     sql --dbname=postgres --set=new="$1" --set=owner="$2" --set=model="$3" <<'SQL'
 SELECT format('CREATE DATABASE %I OWNER %I TEMPLATE template0 ENCODING %L LC_COLLATE %L LC_CTYPE %L',

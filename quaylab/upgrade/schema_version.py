@@ -84,7 +84,8 @@ def problems(
     if schema.startswith(RESTORING):
         yield (
             f"restore: restoring {schema.removeprefix(RESTORING)} has begun and not ended; run "
-            f"{restore} again"
+            f"{restore} again, or keep the present database: "
+            "docs/upgrade.md#keeping-the-present-database"
         )
         return
     if migration := unfinished_migration(schema):

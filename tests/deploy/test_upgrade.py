@@ -18,10 +18,19 @@ DUMP_FACT = "flock --shared"
 
 
 def _site(
-    project: Project, owner: str | None = None, *dumps: str, lost: bool = False, left: str = ""
+    project: Project,
+    owner: str | None = None,
+    *dumps: str,
+    lost: bool = False,
+    left: str = "",
+    free: int = 9000,
 ) -> str:
     """Write an inventory with dumps and a database that has the old schema, or has ``lost`` its
-    volume, and a container that was ``left`` on Quay's host; return its path."""
+    volume, and a container that was ``left`` on Quay's host; return its path.
+
+    Args:
+        free: the bytes that are free on the database's disk.
+    """
     store = Store("quaylab", project.credentials.parent)
     store.path.parent.mkdir()
     credentials = generate()
@@ -47,6 +56,7 @@ def _site(
     found = [
         f"now {NOW.timestamp():.0f}",
         "free 9000",
+        f"data_free {free}",
         "size 1000",
         "revision 316",
         *(f"dump {name} {json.dumps(description)}" for name in dumps),
@@ -187,12 +197,13 @@ def test_a_restored_database_is_counted_before_it_takes_the_others_place(project
             {"options": ["--data", "restore=v3"]},
             f"no dump v3; in /var/lib/quaylab/dumps are:\n    {DUMP}",
         ),
+        ({"free": 999}, "which needs 1000 bytes on the database's disk, found are 999"),
         ({"options": ["--limit", "quay"]}, "restore: @fake/database takes no part in this run"),
     ],
-    ids=["other credentials", "unknown", "without the database's host"],
+    ids=["other credentials", "unknown", "no space", "without the database's host"],
 )
 def test_restore_refused(project: Project, arguments: dict[str, Any], message: str) -> None:
-    inventory = _site(project, arguments.get("owner"), DUMP)
+    inventory = _site(project, arguments.get("owner"), DUMP, free=arguments.get("free", 9000))
     options = arguments.get("options", [])
     result = project.run("-y", "-vv", inventory, "tasks/restore_database.py", *options)
     assert result.code == 1

@@ -171,7 +171,7 @@ def test_refused_before_anything_is_changed(
 def test_upgrade_under_load_killed_twice(lab: Deployment, machine: Machine, load: Load) -> None:
     before = _node(machine)
     # Leftovers of a run that was killed together with its machine.
-    machine.run(f"install -d -m 0700 {DUMPS}; touch {DUMPS}/old.dump {DUMPS}/old.json.new")
+    machine.run(f"install -d -m 0700 {DUMPS}; touch {DUMPS}/old.dump.new {DUMPS}/old.json.new")
     _sql(machine, 'CREATE DATABASE "quaylab-scratch"')
     _sql(machine, "CREATE TABLE held (id int)")
     load.start()

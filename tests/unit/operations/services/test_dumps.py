@@ -92,8 +92,10 @@ def _signed(folder: Path) -> Dump:
 def test_dump_is_checked_and_signed(upgrading: Plan, folder: Path, shell: Shell) -> None:
     shell.stub("docker", ENGINE)
     folder.mkdir()
-    for leftover in ("old.dump", "old.json.new", "old.dump.new"):
+    for leftover in ("old.json.new", "old.dump.new"):
         (folder / leftover).touch()
+    # An operator's own.
+    (folder / "quay.dump").touch(mode=0o600)
     (_, *commands), _ = _taken(upgrading, _state())
     for command in commands:
         done = shell.run(command)
@@ -102,7 +104,9 @@ def test_dump_is_checked_and_signed(upgrading: Plan, folder: Path, shell: Shell)
     assert (signed.name, signed.before, signed.after) == (DUMP, "v3.16.5", "v3.18.0")
     assert (signed.tables, signed.rows, signed.size) == (2, 9, len("content\n"))
     assert signed.credentials == CREDENTIALS.fingerprint
-    assert {path.name for path in folder.iterdir()} == {f"{DUMP}.dump", f"{DUMP}.json", "lock"}
+    assert signed.database_size == 100
+    left = {f"{DUMP}.dump", f"{DUMP}.json", "lock", "quay.dump"}
+    assert {path.name for path in folder.iterdir()} == left
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     assert folder.stat().st_mode & 0o777 == 0o700
 

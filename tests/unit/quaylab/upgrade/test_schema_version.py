@@ -62,6 +62,7 @@ def test_an_unfinished_restore_must_be_completed_first(version: str) -> None:
     (problem,) = _problems(schema_version.restoring_note("v3.16.5-to-v3.18.0-1"), version)
     assert problem.startswith("restore: restoring v3.16.5-to-v3.18.0-1 has begun")
     assert "tasks/restore_database.py again" in problem
+    assert problem.endswith("docs/upgrade.md#keeping-the-present-database")
 
 
 MIGRATING = schema_version.migrating_note("v3.17.4", "v3.18.0")
