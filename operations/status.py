@@ -126,6 +126,12 @@ def _member(name: str, plan: Plan) -> str:
         raise RegistryError("Patroni or etcd does not answer; ./lab up brings them back")
     if found.own is None or not (found.own.leads or found.own.follows):
         raise RegistryError(f"neither leads nor follows: {found.own or 'unknown to the others'}")
+    if found.is_paused:
+        resume = patroni.resume_command(inventory.get_host(name))
+        raise RegistryError(
+            f"{found.own}, but Patroni is paused, so no other member takes over if the leader is "
+            f"lost; end the pause there: {resume}"
+        )
     return str(found.own)
 
 

@@ -61,10 +61,10 @@ class Site:
             host.facts = {**FACTS}
         self.know(MEMBERS)
 
-    def know(self, members: dict[str, Member]) -> None:
-        """Have all members know these."""
+    def know(self, members: dict[str, Member], **settings: Any) -> None:
+        """Have all members know these, and the cluster's settings."""
         for name, host in self.hosts.items():
-            host.facts[Patroni] = PatroniState(name, "", members, {})
+            host.facts[Patroni] = PatroniState(name, "", members, settings)
 
     def have(self, plan: Plan, facts: dict[Any, Any] | None = None) -> None:
         """Have other hosts, which all answer the same."""
@@ -198,6 +198,15 @@ def test_a_router_that_leads_nowhere(site: Site, lost: tuple[str, ...], words: s
     site.hosts[TWO].facts[Router] = {**SERVING, **{name: [] for name in lost}}
     assert site.lines()[f"Router, {TWO}"] == f"no server is up: {words}"
     assert site.broken == f"Router, {TWO}"
+
+
+def test_a_paused_cluster(site: Site) -> None:
+    """It serves, but nobody takes over if the leader is lost."""
+    site.know(MEMBERS, pause=True)
+    line = site.lines()[f"Member, {ONE}"]
+    assert line.startswith("leads, but Patroni is paused, so no other member takes over")
+    assert "patronictl -c /etc/quaylab/patroni.yml resume" in line
+    assert site.broken == ", ".join(f"Member, {name}" for name in (ONE, TWO, THREE))
 
 
 def test_a_host_that_takes_no_part(site: Site) -> None:
