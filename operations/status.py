@@ -18,7 +18,7 @@ from facts.router import Router
 from operations.hosts import reach
 from operations.runtime.commands import fact_of, fail
 from operations.runtime.phases import postpone
-from operations.services import balancers, members, patroni
+from operations.services import balancers, database, members, patroni
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
 from quaylab.model import container_name
@@ -152,7 +152,10 @@ def _tcp_proxy(service: str, name: str, plan: Plan) -> str:
 
 
 def _service(name: str, plan: Plan) -> str:
-    return str(reach.QUESTIONS[name](host, plan))
+    answer = str(reach.QUESTIONS[name](host, plan))
+    if name == "database" and (problem := database.collation_problem(plan)):
+        raise RegistryError(f"{answer}, but {problem}")
+    return answer
 
 
 def _end_to_end(plan: Plan) -> str:

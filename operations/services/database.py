@@ -5,12 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Generator
 
-from pyinfra import host
+from pyinfra import host, inventory
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
+from pyinfra.context import ctx_host
 
 from facts.database import Database, DatabaseState
-from facts.engines import host_engine
+from facts.engines import engine_of, host_engine
 from operations.hosts import reach
 from operations.runtime.commands import complain, fail
 from operations.runtime.observation import Question, ask, question
@@ -77,6 +78,32 @@ def state_arguments(plan: Plan) -> dict[str, str]:
         "database": settings.database_name,
         "user": settings.database_user,
     }
+
+
+def collation_problem(plan: Plan) -> str | None:
+    """Say why indexes may be wrong: the image's operating system sorts text otherwise than the one
+    on which they were made. None: there is no sign of that."""
+    name = patroni.leader(plan)
+    if name is None or plan.settings.database_engine != "postgresql":
+        return None
+    server: Host = inventory.get_host(name)
+    with ctx_host.use(server):
+        state: DatabaseState | None = ask(Database, **state_arguments(plan))
+    if state is None or not state.is_sorted_otherwise:
+        return None
+    made, now = state.collations
+    database = plan.settings.database_name
+    statements = (
+        f'REINDEX DATABASE "{database}"',
+        f'ALTER DATABASE "{database}" REFRESH COLLATION VERSION',
+    )
+    words = ("psql", f"--dbname={database}", *(f"--command={each}" for each in statements))
+    remedy = shlex.join((*engine_of(server).execute_words(container_name("database")), *words))
+    return (
+        f"its indexes were made with the sort order {made}, and the image's operating system has "
+        f"{now}, so they may be wrong; make them anew on {name}, while writes wait: "
+        f"{remedy}"
+    )
 
 
 def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from facts.balancer import Balancer, BalancerState, Server
+from facts.database import Database, DatabaseState
 from facts.keepalived import Keepalived
 from facts.patroni import Member, Patroni, PatroniState
 from facts.quay import Quay, QuayState
 from facts.router import Router
 from operations import status
 from operations.hosts import reach
-from operations.services import patroni
+from operations.services import database, patroni
 from quaylab.clients.registry import Health, RegistryError
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
@@ -107,6 +108,7 @@ def site(store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setattr(status, "inventory", hosts)
     monkeypatch.setattr(patroni, "inventory", hosts)
+    monkeypatch.setattr(database, "inventory", hosts)
     monkeypatch.setattr(reach, "registry", site.registry)
     answers: dict[str, Any] = dict.fromkeys(reach.QUESTIONS, lambda host, plan: "fine")
     monkeypatch.setattr(reach, "QUESTIONS", answers)
@@ -258,6 +260,19 @@ def test_a_stand_in_says_so(site: Site, lab: Plan) -> None:
     settings = lab.settings.model_copy(update={"image_source": "packages"})
     site.have(dataclasses.replace(lab, settings=settings))
     assert site.lines()["Quay"] == f"{VERSION} (a stand-in) at {lab.topology.url}, healthy"
+
+
+def test_a_database_whose_indexes_may_be_wrong(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image with another operating system sorts text otherwise."""
+    monkeypatch.setenv("COLUMNS", "1000")
+    state = DatabaseState("UTF8", {}, False, ("2.28", "2.34"))
+    site.hosts[ONE].facts[Database] = state
+    line = site.lines()["Database"]
+    assert line.startswith("fine, but its indexes were made with the sort order 2.28, and ")
+    assert f"make them anew on {ONE}, while writes wait: docker exec " in line
+    assert 'REINDEX DATABASE "quay"' in line
+    assert 'ALTER DATABASE "quay" REFRESH COLLATION VERSION' in line
+    assert site.broken == "Database"
 
 
 def test_a_registry_that_is_not_healthy(site: Site) -> None:
