@@ -29,6 +29,8 @@ if host.name in hosts:
     files.present(name="Write the database's files", files=server.files)
 
     if not members:
+        database.first_start_ended(name="Check that its first start has ended", plan=plan)
+
         containers.running(
             name="Run the database", workload=server, timeout=plan.settings.health_timeout
         )
