@@ -39,6 +39,7 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
     if postpone("printed when the run comes to it"):
         return
     several = len(plan.nodes) > 1
+    problem = database.collation_problem(plan)
     parts: dict[str, Callable[[Plan], str]] = {
         **{
             f"Quay, {node.name}" if several else "Quay": partial(_node, node) for node in plan.nodes
@@ -46,7 +47,7 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
         **{f"Balancer, {name}": partial(_balancer, name) for name in plan.topology.balancers},
         **{f"Member, {name}": partial(_member, name) for name in plan.topology.members},
         **{
-            f"Member, {name}": partial(_unknown_member, remedy)
+            f"Member, {name}": partial(_broken, remedy)
             for name, remedy in members.unknown(plan).items()
         },
         **{
@@ -55,6 +56,7 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
             for name in plan.topology.hosts[service]
         },
         **{BY_NAME[name].title: partial(_service, name) for name in plan.topology.endpoints},
+        **({"Indexes": partial(_broken, problem)} if problem else {}),
         "End to end": _end_to_end,
         "Certificate": _certificate,
     }
@@ -135,8 +137,8 @@ def _member(name: str, plan: Plan) -> str:
     return str(found.own)
 
 
-def _unknown_member(remedy: str, plan: Plan) -> str:
-    raise RegistryError(remedy)
+def _broken(reason: str, plan: Plan) -> str:
+    raise RegistryError(reason)
 
 
 def _tcp_proxy(service: str, name: str, plan: Plan) -> str:
@@ -152,10 +154,7 @@ def _tcp_proxy(service: str, name: str, plan: Plan) -> str:
 
 
 def _service(name: str, plan: Plan) -> str:
-    answer = str(reach.QUESTIONS[name](host, plan))
-    if name == "database" and (problem := database.collation_problem(plan)):
-        raise RegistryError(f"{answer}, but {problem}")
-    return answer
+    return str(reach.QUESTIONS[name](host, plan))
 
 
 def _end_to_end(plan: Plan) -> str:

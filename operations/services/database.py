@@ -142,8 +142,8 @@ def collation_problem(plan: Plan) -> str | None:
     words = ("psql", f"--dbname={database}", *(f"--command={each}" for each in statements))
     remedy = shlex.join((*engine_of(server).execute_words(container_name("database")), *words))
     return (
-        f"its indexes were made with the sort order {made}, and the image's operating system has "
-        f"{now}, so they may be wrong; make them anew on {name}, while writes wait: "
+        f"the database's were made with the sort order {made}, and the image's operating system "
+        f"has {now}, so they may be wrong; make them anew on {name}, while writes wait: "
         f"{remedy}"
     )
 

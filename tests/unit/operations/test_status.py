@@ -267,12 +267,12 @@ def test_a_database_whose_indexes_may_be_wrong(site: Site, monkeypatch: pytest.M
     monkeypatch.setenv("COLUMNS", "1000")
     state = DatabaseState("UTF8", {}, False, ("2.28", "2.34"))
     site.hosts[ONE].facts[Database] = state
-    line = site.lines()["Database"]
-    assert line.startswith("fine, but its indexes were made with the sort order 2.28, and ")
+    line = site.lines()["Indexes"]
+    assert line.startswith("the database's were made with the sort order 2.28, and the image's")
     assert f"make them anew on {ONE}, while writes wait: docker exec " in line
     assert 'REINDEX DATABASE "quay"' in line
     assert 'ALTER DATABASE "quay" REFRESH COLLATION VERSION' in line
-    assert site.broken == "Database"
+    assert site.broken == "Indexes"
 
 
 def test_a_registry_that_is_not_healthy(site: Site) -> None:
