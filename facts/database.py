@@ -20,12 +20,21 @@ class DatabaseState:
     """One database.
 
     ``extensions`` are the installed versions (None: not installed) of all extensions that the
-    server has. ``role_superuser`` is None if the role isn't there.
+    server has. ``role_superuser`` is None if the role isn't there. ``collations`` are the versions
+    of the operating system's sort order with which the indexes were made, and that of the server
+    now; None where they are not known, as before PostgreSQL 15.
     """
 
     character_set: str
     extensions: dict[str, str | None]
     role_superuser: bool | None
+    collations: tuple[str | None, str | None] = (None, None)
+
+    @property
+    def is_sorted_otherwise(self) -> bool:
+        """Whether indexes on text may be wrong, because the server now sorts in another way."""
+        made, now = self.collations
+        return None not in (made, now) and made != now
 
 
 POSTGRESQL = """
@@ -33,7 +42,12 @@ SELECT json_build_object(
   'character_set', pg_encoding_to_char(encoding),
   'role_superuser', (SELECT rolsuper FROM pg_roles WHERE rolname = '{user}'),
   'extensions', (SELECT json_object_agg(name, installed_version) FROM pg_available_extensions))
+FROM pg_database WHERE datname = current_database();
+SELECT $query$
+SELECT json_build_object('collations',
+  json_build_array(datcollversion, pg_database_collation_actual_version(oid)))
 FROM pg_database WHERE datname = current_database()
+$query$ WHERE current_setting('server_version_num')::int >= 150000 \\gexec
 """
 MYSQL = """
 SELECT JSON_OBJECT('character_set', default_character_set_name)
@@ -52,8 +66,12 @@ class Database(FactBase[DatabaseState | None]):
 
     def command(self, container: str, engine: str, database: str, user: str) -> StringCommand:
         if engine == "postgresql":
-            query = " ".join(POSTGRESQL.format(user=user).split())
-            client = f'psql --no-psqlrc --tuples-only --no-align --dbname={database} --command="$0"'
+            query = POSTGRESQL.format(user=user)
+            # On standard input: an argument of --command has no \gexec.
+            client = (
+                "psql --no-psqlrc --tuples-only --no-align --set=ON_ERROR_STOP=1 "
+                f'--dbname={database} <<<"$0"'
+            )
         else:
             query = " ".join(MYSQL.format(database=database).split())
             client = 'mysql --user=root --skip-column-names --raw --execute="$0"'
@@ -65,15 +83,18 @@ class Database(FactBase[DatabaseState | None]):
         return None
 
     def process(self, output: list[str]) -> DatabaseState | None:
-        text = "".join(output).strip()
-        if not text:
-            return None
+        answer: dict[str, Any] = {}
         try:
-            answer: dict[str, Any] = json.loads(text)
+            for line in filter(str.strip, output):
+                answer |= json.loads(line)
         except ValueError as error:
             raise FactProcessError(f"the database's answer can't be read: {error}") from error
+        if not answer:
+            return None
+        made, now = answer.get("collations") or (None, None)
         return DatabaseState(
             character_set=answer["character_set"],
             extensions=answer.get("extensions") or {},
             role_superuser=answer.get("role_superuser"),
+            collations=(made, now),
         )

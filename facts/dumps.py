@@ -45,7 +45,7 @@ class Dumps(FactBase[DumpsState]):
             # The free space of the directory or, if it isn't there yet, of its parent.
             f"df -B1 --output=avail {DIRECTORY} /var/lib 2>/dev/null | sed -n '2s/^ */free /p';",
             host_engine().execute(container, f"df -B1 --output=avail {data}"), "2>/dev/null |",
-            "sed -n '2s/^ */free /p';",
+            "sed -n '2s/^ */data_free /p';",
             # A database without a schema answers only the first question.
             host_engine().execute_bash(container, shlex.quote(query)), "2>/dev/null;",
             f"for signed in {DIRECTORY}/*.json; do",
@@ -67,12 +67,15 @@ class Dumps(FactBase[DumpsState]):
             return values.get(key, [None])[0]
 
         try:
+            free = int(one("free") or 0)
+            data_free = int(found) if (found := one("data_free")) else None
             return DumpsState(
                 dumps=tuple(_dump(value) for value in values.get("dump", [])),
                 revision=one("revision"),
                 size=int(size) if (size := one("size")) else None,
-                free=min((int(free) for free in values.get("free", [])), default=0),
+                free=free if data_free is None else min(free, data_free),
                 now=float(one("now") or 0),
+                data_free=data_free,
             )
         except ValueError as error:
             raise FactProcessError(f"{DIRECTORY} can't be read: {error}") from error

@@ -106,6 +106,16 @@ class PatroniState:
         return next((name for name, each in self.members.items() if each.is_synchronous), None)
 
     @property
+    def has_other_follower(self) -> bool:
+        """Whether another member than this one copies what the leader writes."""
+        return any(each.follows for name, each in self.members.items() if name != self.name)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether somebody has paused Patroni: then no member takes over if the leader is lost."""
+        return bool(self.settings.get("pause"))
+
+    @property
     def can_switch_over(self) -> bool:
         """Whether another member would lead if the leader stepped down."""
         voters = [each for each in self.members.values() if each.is_voter]

@@ -18,7 +18,7 @@ from facts.router import Router
 from operations.hosts import reach
 from operations.runtime.commands import fact_of, fail
 from operations.runtime.phases import postpone
-from operations.services import balancers, members, patroni
+from operations.services import balancers, database, members, patroni
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
 from quaylab.model import container_name
@@ -40,6 +40,7 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
     if postpone("printed when the run comes to it"):
         return
     several = len(plan.nodes) > 1
+    problem = database.collation_problem(plan)
     parts: dict[str, Callable[[Plan], str]] = {
         **{
             f"Quay, {node.name}" if several else "Quay": partial(_node, node) for node in plan.nodes
@@ -47,7 +48,7 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
         **{f"Balancer, {name}": partial(_balancer, name) for name in plan.topology.balancers},
         **{f"Member, {name}": partial(_member, name) for name in plan.topology.members},
         **{
-            f"Member, {name}": partial(_unknown_member, remedy)
+            f"Member, {name}": partial(_broken, remedy)
             for name, remedy in members.unknown(plan).items()
         },
         **{
@@ -56,6 +57,7 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
             for name in plan.topology.hosts[service]
         },
         **{BY_NAME[name].title: partial(_service, name) for name in plan.topology.endpoints},
+        **({"Indexes": partial(_broken, problem)} if problem else {}),
         "End to end": _end_to_end,
         "Certificate": _certificate,
     }
@@ -135,11 +137,17 @@ def _member(name: str, plan: Plan) -> str:
         raise RegistryError("Patroni or etcd does not answer; ./lab up brings them back")
     if found.own is None or not (found.own.leads or found.own.follows):
         raise RegistryError(f"neither leads nor follows: {found.own or 'unknown to the others'}")
+    if found.is_paused:
+        resume = patroni.resume_command(inventory.get_host(name))
+        raise RegistryError(
+            f"{found.own}, but Patroni is paused, so no other member takes over if the leader is "
+            f"lost; end the pause there: {resume}"
+        )
     return str(found.own)
 
 
-def _unknown_member(remedy: str, plan: Plan) -> str:
-    raise RegistryError(remedy)
+def _broken(reason: str, plan: Plan) -> str:
+    raise RegistryError(reason)
 
 
 def _tcp_proxy(service: str, name: str, plan: Plan) -> str:

@@ -111,7 +111,7 @@ def _problems(plan: Plan, name: str, sizes: Mapping[str, tuple[int, int]]) -> It
     if plan.migrates and name == plan.topology.leader:
         yield (
             f"quay_version: {plan.version}, and the database's schema is of "
-            f"{plan.schema or 'no version'}; deploy that with {plan.engine_of(name).title} first"
+            f"{plan.upgrade.before or 'no version'}; deploy with {plan.engine_of(name).title} first"
         )
     if runs_cephadm(plan.topology, name):
         yield (

@@ -114,9 +114,12 @@ class Plan:
 
     @property
     def upgrade(self) -> Upgrade:
-        """The upgrade from the present schema to the version of this run."""
+        """The upgrade from the present schema, or from the one before an unfinished migration, to
+        the version of this run."""
+        begun = schema_version.unfinished_migration(self.schema)
+        before = begun[0] if begun else self.schema
         engine, credentials = self.settings.database_engine, self.credentials.fingerprint
-        return Upgrade(self.schema, self.version, engine, credentials)
+        return Upgrade(before, self.version, engine, credentials, has_begun=begun is not None)
 
     @property
     def standin(self) -> bool:

@@ -6,10 +6,13 @@ from operations.engines import containers, images
 from operations.hosts import files
 from operations.runtime import barrier
 from operations.runtime.run import begin
-from operations.services import database, patroni
+from operations.services import database, patroni, quay
 
 plan = begin()
 hosts, members = plan.topology.hosts["database"], plan.topology.members
+
+if quay.has_migration(plan):
+    quay.migration_ended(name="Wait for the migration of a killed run", plan=plan)
 
 if members:
     barrier.reached(name="Wait until etcd runs")
@@ -26,6 +29,8 @@ if host.name in hosts:
     files.present(name="Write the database's files", files=server.files)
 
     if not members:
+        database.first_start_ended(name="Check that its first start has ended", plan=plan)
+
         containers.running(
             name="Run the database", workload=server, timeout=plan.settings.health_timeout
         )

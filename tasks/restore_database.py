@@ -1,10 +1,11 @@
 """Undo an upgrade: replace the database's content by a dump from before it.
 
-What was pushed since the dump is lost. Quay is stopped until the deploy that the run prints as its
-last line. `--data restore=NAME` chooses another dump than the newest, or than the one that a killed
-run has begun to restore. A database that runs elsewhere is restored with its provider's tools; this
-task only notes its version from `database_backup`. After a killed run, run the task again to
-complete it.
+What was pushed since the dump is lost, and users, robots, tokens and permissions that were revoked
+since are valid again. Passwords are those of the dump, but for the superuser's. Quay is stopped
+until the deploy that the run prints as its last line. `--data restore=NAME` chooses another dump
+than the newest, or than the one that a killed run has begun to restore. A database that runs
+elsewhere is restored with its provider's tools; this task only notes its version from
+`database_backup`. After a killed run, run the task again to complete it.
 """
 
 from pyinfra import host, local
@@ -13,7 +14,7 @@ from operations import credentials, next_command
 from operations.engines import containers, images
 from operations.hosts import files
 from operations.runtime.run import Purpose, begin
-from operations.services import dumps, nodes, patroni
+from operations.services import dumps, nodes, patroni, quay
 from quaylab.upgrade import schema_version
 
 plan = begin(Purpose.RECOVER)
@@ -23,6 +24,9 @@ version = dump.before if dump else plan.settings.database_backup
 credentials.saved(name="Save the credentials", plan=plan)
 
 dumps.intact(name="Check that the dump is intact", place=place, dump=dump)
+
+if quay.has_migration(plan):
+    quay.migration_ended(name="Wait for the migration of a killed run", plan=plan)
 
 if host.name in plan.topology.quay:
     # Removed and not only stopped: a reboot would start it again, on the wrong schema.

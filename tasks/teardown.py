@@ -9,12 +9,15 @@ from operations import teardown
 from operations.engines import purge
 from operations.hosts import firewall, subscription
 from operations.runtime.run import Purpose, begin
-from operations.services import ceph, cephadm, keepalived
+from operations.services import ceph, cephadm, keepalived, quay
 from quaylab.services.ceph import runs_cephadm, runs_in_container
 
 plan = begin(Purpose.RECOVER)
 teardown.check_owner(plan)
 members = plan.topology.hosts["ceph"]
+
+if quay.has_migration(plan):
+    quay.migration_ended(name="Wait for the migration of a killed run", plan=plan)
 
 if teardown.is_needed(plan):
     keepalived.absent(name="Give up the virtual address")

@@ -90,6 +90,7 @@ def make_plan(
     gevent.joinall(early, timeout=PATIENCE)
     gevent.killall(early)
     members.refuse_unknown(plan)
+    patroni.refuse_paused(plan)
     etcd.refuse_lost_majority(plan)
     (move_blobs if moves else containers).announce_interruptions(plan)
     return plan

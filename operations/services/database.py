@@ -5,12 +5,14 @@ from __future__ import annotations
 import shlex
 from collections.abc import Generator
 
-from pyinfra import host
-from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
+from pyinfra import host, inventory
+from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
+from pyinfra.context import ctx_host
 
+from facts.containers import Engine
 from facts.database import Database, DatabaseState
-from facts.engines import host_engine
+from facts.engines import engine_of, host_engine
 from operations.hosts import reach
 from operations.runtime.commands import complain, fail
 from operations.runtime.observation import Question, ask, question
@@ -20,6 +22,47 @@ from quaylab.clients.probes import Unreachable
 from quaylab.database_login import Step
 from quaylab.model import container_name
 from quaylab.plan import Plan
+
+
+@operation()
+def first_start_ended(plan: Plan) -> Generator[StringCommand]:
+    """Say how to begin again if a power cut has ended PostgreSQL's first start.
+
+    sclorg's image makes the role only in the start that finds no data (run-postgresql), and ends
+    without it in each later one (start/set_passwords.sh).
+
+    + plan: the run's plan
+
+    Nothing is removed by itself: also without a note of Quay's the data may be somebody's.
+    """
+    workload, engine = plan.workload("database", host.name), ask(Engine)
+    container, volume = workload.container, workload.volume
+    found = engine.containers.get(container.name)
+    is_new = plan.schema is None and plan.settings.database_engine == "postgresql"
+    if not is_new or found is None or found.health == "healthy":
+        host.noop("no first start was cut off")
+        return
+    assert volume is not None
+    user = plan.settings.database_user
+    if volume.device:
+        forget = f"mv {shlex.quote(volume.device)} {shlex.quote(f'{volume.device}-unfinished')} && "
+    else:
+        forget = ""
+    removal = (
+        f"{host_engine().remove(container.name)} && {forget}"
+        f"{host_engine().remove_volume(volume.name, volume.device)}"
+    )
+    missing = (
+        f"{host.name}: {container.name} ends because the role {user} is missing; if this is a new "
+        "registry, a power cut has ended the database's first start, and nothing is in it yet: "
+        f"remove it there, and run again: {removal}"
+    )
+    # All of its log, also if it ended long ago.
+    log = f"begin=60; {host_engine().last_lines(container.name)}"
+    yield StringCommand(
+        f"if {{ {log}; }} | grep -qF", QuoteString(f'role "{user}" does not exist'), "; then",
+        fail(missing), "; fi",
+    )  # fmt: skip
 
 
 @operation()
@@ -77,6 +120,32 @@ def state_arguments(plan: Plan) -> dict[str, str]:
         "database": settings.database_name,
         "user": settings.database_user,
     }
+
+
+def collation_problem(plan: Plan) -> str | None:
+    """Say why indexes may be wrong: the image's operating system sorts text otherwise than the one
+    on which they were made. None: there is no sign of that."""
+    name = patroni.leader(plan)
+    if name is None or plan.settings.database_engine != "postgresql":
+        return None
+    server: Host = inventory.get_host(name)
+    with ctx_host.use(server):
+        state: DatabaseState | None = ask(Database, **state_arguments(plan))
+    if state is None or not state.is_sorted_otherwise:
+        return None
+    made, now = state.collations
+    database = plan.settings.database_name
+    statements = (
+        f'REINDEX DATABASE "{database}"',
+        f'ALTER DATABASE "{database}" REFRESH COLLATION VERSION',
+    )
+    words = ("psql", f"--dbname={database}", *(f"--command={each}" for each in statements))
+    remedy = shlex.join((*engine_of(server).execute_words(container_name("database")), *words))
+    return (
+        f"the database's were made with the sort order {made}, and the image's operating system "
+        f"has {now}, so they may be wrong; make them anew on {name}, while writes wait: "
+        f"{remedy}"
+    )
 
 
 def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -48,7 +48,8 @@ def taken(plan: Plan) -> Generator[StringCommand]:
     + plan: the run's plan
 
     Tasks call it on every host, so that the migration on one host waits for the dump on another.
-    A dump that a killed run took and checked is used again.
+    A dump that a killed run took and checked is used again, on whichever host it is. Once the
+    migration has begun, no other one is made.
     """
     if not plan.migrates:
         host.noop("the schema stays as it is")
@@ -70,8 +71,12 @@ def taken(plan: Plan) -> Generator[StringCommand]:
         host.noop("the database is empty")
         return
     upgrade = plan.upgrade
-    if checked := upgrade.existing_dump(found):
+    states = reported(plan)
+    if checked := _existing(upgrade, states.values()):
         host.noop(f"dumped and checked: {checked}")
+        return
+    if upgrade.has_begun:
+        host.noop(f"the migration from {upgrade.before} has begun, and its dump is not here")
         return
     yield from _make(plan, found, upgrade)
 
@@ -130,7 +135,8 @@ def refuse_unfit(plan: Plan) -> None:
 
 
 def _make(plan: Plan, found: DumpsState, upgrade: Upgrade) -> Generator[StringCommand]:
-    if problem := found.space_problem():
+    others = reported(plan).values()
+    if problem := found.space_problem(upgrade.engine, others):
         yield fail(problem)
         return
     name = upgrade.name(found.now)
@@ -222,10 +228,14 @@ def choose_dump(plan: Plan) -> tuple[str | None, Dump | None]:
                 )
             return None, None
         credentials, path = plan.credentials.fingerprint, str(plan.store.path)
-        places = {dump: name for name, state in reported(plan).items() for dump in state.dumps}
+        states = reported(plan)
+        places = {dump: name for name, state in states.items() for dump in state.dumps}
         # By default the one that a killed restore has begun with.
         name = settings.restore or schema_version.dump_being_restored(plan.schema)
         chosen = dumps.choose([*places], name, settings.database_engine, credentials, path)
+        # What a killed restore has loaded goes first, and Quay is stopped already.
+        if schema_version.dump_being_restored(plan.schema) != chosen.name:
+            refuse(filter(None, [dumps.restore_space_problem(chosen, states.values())]))
         return places[chosen], chosen
 
 
@@ -242,10 +252,16 @@ def reported(plan: Plan) -> dict[str, DumpsState]:
 def restore_command(plan: Plan) -> str:
     """Return the command that undoes the plan's upgrade."""
     if plan.topology.database.is_elsewhere:
-        return next_command(sys.argv[1:], RESTORE, database_backup=plan.schema or "VERSION")
-    made = [plan.upgrade.existing_dump(state) for state in reported(plan).values()]
-    dump = next(iter(dumps.newest_first(filter(None, made))), None)
+        return next_command(sys.argv[1:], RESTORE, database_backup=plan.upgrade.before or "VERSION")
+    # At any age: the migration has begun meanwhile.
+    dump = _existing(replace(plan.upgrade, has_begun=True), reported(plan).values())
     return next_command(sys.argv[1:], RESTORE, restore=dump.name if dump else "NAME")
+
+
+def _existing(upgrade: Upgrade, states: Iterable[DumpsState]) -> Dump | None:
+    """Return the newest dump for an upgrade that can be used, on any host."""
+    found = filter(None, map(upgrade.existing_dump, states))
+    return next(iter(dumps.newest_first(found)), None)
 
 
 def _read(plan: Plan) -> DumpsState:
@@ -279,16 +295,16 @@ def _write_script(plan: Plan) -> StringCommand:
     return files.write(ManagedFile(SCRIPT, dumps.script(plan.settings.database_engine)))
 
 
-def _load(plan: Plan) -> StringCommand:
-    settings = plan.settings
-    return _run_script(plan, "load", SCRATCH, settings.database_user, settings.database_name)
+def _load(plan: Plan, *use: str) -> StringCommand:
+    user, name = plan.settings.database_user, plan.settings.database_name
+    return _run_script(plan, "load", SCRATCH, user, name, *use)
 
 
 def _clean_up(plan: Plan) -> StringCommand:
-    """Remove what a killed run left: the scratch database, and dumps that weren't checked."""
+    """Remove what a killed run left: the scratch database, and dumps that weren't checked. What
+    has the name of a dump stays: an operator may have brought it."""
     return StringCommand(
-        LOCKED, "for dump in *.dump; do",
-        'test -e "${dump%.dump}.json" || rm -f "$dump"; done; rm -f ./*.new;',
+        LOCKED, "rm -f ./*.new;",
         _run_script(plan, "drop", SCRATCH, REPLACED),
     )  # fmt: skip
 
@@ -297,7 +313,7 @@ def _check(plan: Plan, name: str) -> StringCommand:
     """Restore a dump into the scratch database; compare tables and rows with what was dumped."""
     wrong = f"the dump {name} does not restore to what was dumped; the schema was not touched"
     return StringCommand(
-        LOCKED, _load(plan), f"<{name}.dump.new;",
+        LOCKED, _load(plan, "temporary"), f"<{name}.dump.new;",
         _run_script(plan, "rows", SCRATCH), f">{name}.found.new;",
         f"sort -o {name}.found.new {name}.found.new;",
         f"grep '^rows ' {name}.rows.new | sort | diff - {name}.found.new >&2 || {{",
@@ -306,7 +322,8 @@ def _check(plan: Plan, name: str) -> StringCommand:
 
 
 def _record(found: DumpsState, upgrade: Upgrade, name: str) -> StringCommand:
-    """Write the JSON file that says a dump was checked. A dump without it does not count."""
+    """Write the JSON file that says a dump was checked. It does not count without the dump, nor the
+    dump without it; it comes first, so that nothing with the name of a dump is ever left over."""
     record = {
         "before": upgrade.before,
         "after": upgrade.after,
@@ -314,6 +331,7 @@ def _record(found: DumpsState, upgrade: Upgrade, name: str) -> StringCommand:
         "credentials": upgrade.credentials,
         "revision": found.revision,
         "time": datetime.fromtimestamp(found.now, timezone.utc).isoformat(),
+        "database_size": found.size,
     }
     return StringCommand(
         LOCKED, "printf",
@@ -321,5 +339,5 @@ def _record(found: DumpsState, upgrade: Upgrade, name: str) -> StringCommand:
         QuoteString(json.dumps(record)[:-1]),
         f"$({COUNT} {name}.found.new)",
         f'"$(stat -c %s {name}.dump.new)" "$(sha256sum <{name}.dump.new | cut -d" " -f1)"',
-        f">{name}.json.new; sync; mv {name}.dump.new {name}.dump; mv {name}.json.new {name}.json",
+        f">{name}.json.new; sync; mv {name}.json.new {name}.json; mv {name}.dump.new {name}.dump",
     )  # fmt: skip

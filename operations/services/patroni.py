@@ -14,7 +14,7 @@ from pyinfra.api.command import PyinfraCommand
 from pyinfra.context import ctx_host
 
 from facts.containers import Engine, Succeeds
-from facts.engines import host_engine
+from facts.engines import engine_of, host_engine
 from facts.files import Files
 from facts.patroni import Patroni, PatroniState
 from facts.router import Router
@@ -26,6 +26,7 @@ from operations.runtime.waiting import wait
 from operations.services.connection_hold import new_connections_held
 from quaylab.model import container_name
 from quaylab.plan import Plan
+from quaylab.problems import refuse
 from quaylab.services import patroni, patroni_config
 from quaylab.services.base import ROUTER, exec_with_environment, member_name
 from quaylab.services.patroni import CONTAINER
@@ -244,10 +245,16 @@ def _wait(host: Host, check: Callable[[PatroniState], bool], seconds: int) -> Pa
 
 
 def hand_over(state: State, host: Host, plan: Plan) -> bool:
-    """Have another member lead if this one does; clients' new connections wait meanwhile."""
+    """Have the database go on without this host's member. If it leads, another one takes over, and
+    clients' new connections wait meanwhile. If it follows, another one has to follow as well: a
+    killed run may not have waited for the one before."""
     found, known = _now(host), plan.topology.member_addresses
+    if found and found.own and found.own.follows:
+        return _await_other_follower(host, plan, found)
     if found is None or not found.leads:
         return True
+    if found.is_paused:
+        return complain(host, f"{host.name} leads the database, and {_paused(host)}")
     if _wait(host, lambda at: at.among(known).successor is not None, SWITCHOVER) is None:
         return complain(
             host,
@@ -284,6 +291,51 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
             )
         _await_routers(plan, leader)
         return True
+
+
+def _await_other_follower(host: Host, plan: Plan, found: PatroniState) -> bool:
+    """Wait until another member follows, unless the others take no part, as a lost machine: then
+    writes wait for this one."""
+    seconds, known = plan.settings.health_timeout, plan.topology.member_addresses
+    connected = {member_name(each) for each in plan.topology.members if each in plan.machines}
+    if not connected - {found.name, found.leader}:
+        return True
+    if _wait(host, lambda at: at.among(known).has_other_follower, seconds):
+        return True
+    return complain(
+        host,
+        f"{host.name} follows the database, and no other member does after {seconds} s, so writes "
+        f"would wait for it: {_members(_now(host))}; repair the others first",
+    )
+
+
+def resume_command(host: Host) -> str:
+    """Return the command that ends a pause of Patroni, to be run on a host."""
+    return engine_of(host).execute(CONTAINER, f"{CONTROL} resume")
+
+
+def _paused(host: Host) -> str:
+    return (
+        "Patroni is paused, so no other member takes over; end the pause on "
+        f"{host.name}: {resume_command(host)}"
+    )
+
+
+def refuse_paused(plan: Plan) -> None:
+    """Refuse to interrupt the leader while nobody can take over.
+
+    Raises:
+        Refusal: Patroni is paused, with the command that ends that.
+    """
+    found = first_answer(plan)
+    if found is None or not found.is_paused:
+        return
+    for name, workload, change in containers.due_changes(plan):
+        leads = workload.service == patroni.DATABASE and member_name(name) == found.leader
+        container, engine = workload.container, plan.machines[name].state
+        if leads and (how := containers.interruption(engine, container, change)):
+            leader = inventory.get_host(name)
+            refuse([f"database: {CONTAINER} on {name} has to be {how}, but {_paused(leader)}"])
 
 
 def require_other_members(state: State, host: Host, plan: Plan) -> bool:

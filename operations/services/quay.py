@@ -36,7 +36,7 @@ from quaylab.paths import STORAGE_NOTE, VAR
 from quaylab.plan import Plan
 from quaylab.services import quay_connections
 from quaylab.services.quay_nodes import Node
-from quaylab.upgrade.schema_version import note
+from quaylab.upgrade.schema_version import migrating_note, note
 from quaylab.versions import is_legacy
 
 MIGRATION = "quaylab-migration"
@@ -55,7 +55,8 @@ def migrated(plan: Plan) -> Generator[StringCommand]:
 
     It is done if this host's note says so or, where the note is lost, if Quay's container has the
     version. A second migration changes nothing, so the next run finishes a killed one. Nodes of the
-    previous version go on serving meanwhile.
+    previous version go on serving meanwhile. That a migration of data has begun is noted before:
+    from then on, neither a dump nor a deploy of the previous version is right.
     """
     done = note(plan.version)
     if not plan.migrates:
@@ -69,6 +70,8 @@ def migrated(plan: Plan) -> Generator[StringCommand]:
     yield from network_and_volume(quay, ask(Engine))
     # Wait for the migration of a killed run: if it were cut off, MySQL would keep half of it.
     yield StringCommand(host_engine().remove_when_ended(MIGRATION))
+    if before := plan.upgrade.before:
+        yield files.write(note(migrating_note(before, plan.version)))
     migrate = host_engine().run_once(
         MIGRATION, quay.container.mounts, quay.image.reference, "migrate", "head"
     )
@@ -80,13 +83,34 @@ def migrated(plan: Plan) -> Generator[StringCommand]:
     yield files.write(done)
 
 
+def has_migration(plan: Plan) -> bool:
+    """Whether a killed run has left its migration on a connected host; it may run still."""
+    return any(MIGRATION in machine.containers for machine in plan.machines.values())
+
+
+@operation()
+def migration_ended(plan: Plan) -> Generator[StringCommand]:
+    """Wait for the migration of a killed run, and remove its container, before its database is
+    interrupted: MySQL would keep half of it.
+
+    + plan: the run's plan
+
+    Tasks call it on every host, so that the database's waits for Quay's.
+    """
+    if MIGRATION not in plan.machines[host.name].containers:
+        host.noop(f"no migration on {host.name}")
+        return
+    yield StringCommand(host_engine().remove_when_ended(MIGRATION))
+
+
 def _migration_failed(plan: Plan) -> str:
     if plan.schema is None:
         return f"migrating to {plan.version} failed; its last messages are above"
     return (
-        f"migrating to {plan.version} failed, its last messages are above; {plan.schema} still "
-        "serves. Repair the cause and run again, or go back to the state before the upgrade, which "
-        f"loses what was pushed since: {dumps.restore_command(plan)}"
+        f"migrating to {plan.version} failed, its last messages are above; {plan.upgrade.before} "
+        "still serves. Repair the cause and run again, or go back to the state before the upgrade, "
+        "which loses what was pushed since, and brings back what was revoked since: "
+        f"{dumps.restore_command(plan)}"
     )
 
 

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 
 from quaylab.checks import ownership
 from quaylab.engines import BY_NAME as ENGINES
+from quaylab.engines.state import FoundVolume
 from quaylab.hosts.machine import Machine
-from quaylab.model import CREDENTIALS_LABEL, DATA_LABEL, IMPLEMENTATION_LABEL, PATH_LABEL, Volume
+from quaylab.model import (
+    CREDENTIALS_LABEL,
+    DATA_LABEL,
+    IMPLEMENTATION_LABEL,
+    PATH_LABEL,
+    Volume,
+    container_name,
+)
 from quaylab.services.base import Workload
 
-# The setting that determines a label, for the error; that of the path is the volume's own.
-SETTINGS = {DATA_LABEL: "database_engine", IMPLEMENTATION_LABEL: "image_source"}
+# The setting of the image that works with a database's data, by how the data's name begins.
+IMAGES = {"postgres": "postgresql_image", "mysql": "mysql_image", "mariadb": "mysql_image"}
 
 
 def container_problems(name: str, machine: Machine, workloads: Iterable[Workload]) -> Iterator[str]:
@@ -22,10 +32,6 @@ def container_problems(name: str, machine: Machine, workloads: Iterable[Workload
             "hold somebody's data; remove it there yourself, or give it another name: "
             f"{ENGINES[machine.container_engine].make_room(container)}"
         )
-
-
-def _is_another_major(found: str | None, expected: str) -> bool:
-    return all((each or "").startswith("postgresql") for each in (found, expected))
 
 
 def data_problems(name: str, machine: Machine, wanted: Mapping[str, Volume]) -> Iterator[str]:
@@ -41,22 +47,61 @@ def data_problems(name: str, machine: Machine, wanted: Mapping[str, Volume]) -> 
                 f"{machine.container_engine} volume rm {volume.name}"
             )
             continue
-        settings = {**SETTINGS, PATH_LABEL: match.setting}
-        for label, setting in settings.items():
-            found, expected = volume.labels.get(label), match.labels[label]
-            if found != expected:
-                if label == DATA_LABEL and _is_another_major(found, expected):
-                    yield (
-                        f"postgresql_image: volume {volume.name} on {name} is of {found}, but this "
-                        f"run needs {expected}, which can't read it; set it back, or follow "
-                        "docs/upgrade.md#another-major-version-of-postgresql"
-                    )
-                    continue
-                place, none = "of", "an unknown kind"
-                if label == PATH_LABEL:
-                    place, none = "in", "the engine's own directory"
-                yield (
-                    f"{setting}: volume {volume.name} on {name} is {place} {found or none}, "
-                    f"but this run needs {expected or none}; existing data is never "
-                    "overwritten: set it back, or dump the data, purge and restore it"
-                )
+        what = f"volume {volume.name} on {name}"
+
+        def differs(label: str, found: FoundVolume = volume, match: Volume = match) -> bool:
+            return found.labels.get(label) != match.labels[label]
+
+        if differs(DATA_LABEL):
+            yield _other_data(what, volume.labels.get(DATA_LABEL, ""), match.labels[DATA_LABEL])
+        if differs(PATH_LABEL):
+            yield (
+                f"{match.setting}: {what} is in {_directory(volume.labels.get(PATH_LABEL))}, but "
+                f"this run needs {_directory(match.path)}; set it back, or move the data: run "
+                f"there, and then this again: {_move(machine, volume, match)}"
+            )
+        if differs(IMPLEMENTATION_LABEL):
+            found = volume.labels.get(IMPLEMENTATION_LABEL, "an unknown kind")
+            yield (
+                f"image_source: {what} is of {found}, but this run needs "
+                f"{match.labels[IMPLEMENTATION_LABEL]}, which can't use it; set it back, or take "
+                "another host"
+            )
+
+
+def _other_data(what: str, found: str, expected: str) -> str:
+    setting, *others = {_image_setting(found), _image_setting(expected)}
+    if setting and not others:
+        return (
+            f"{setting}: {what} is of {found}, but this run needs {expected}, which may not read "
+            "it; set it back, or follow docs/upgrade.md#another-major-version"
+        )
+    return (
+        f"database_engine: {what} is of {found or 'an unknown kind'}, but this run needs "
+        f"{expected}, which can't read it, nor a dump of it; set it back, or take another host"
+    )
+
+
+def _image_setting(data: str) -> str | None:
+    return next((setting for start, setting in IMAGES.items() if data.startswith(start)), None)
+
+
+def _directory(path: str | None) -> str:
+    return path or "the engine's own directory"
+
+
+def _move(machine: Machine, found: FoundVolume, wanted: Volume) -> str:
+    """Return the commands that move a volume to its wanted directory, for a message to people."""
+    engine = ENGINES[machine.container_engine]
+    name = re.compile(re.escape(container_name(wanted.service)) + "(-[0-9]+)?")
+    users = sorted(filter(name.fullmatch, machine.own_containers))
+    remove = engine.remove_volume(found.name, found.device)
+    create = engine.create_volume(wanted)
+    own = f'"$({engine.mountpoint(found.name)})"'
+    old = shlex.quote(found.device) if found.device else own
+    if wanted.path and wanted.device:
+        new = shlex.quote(wanted.device)
+        steps = [f"mkdir -p {shlex.quote(wanted.path)}", f"mv -T {old} {new}", remove, create]
+    else:
+        steps = [remove, create, f"mv -T {old} {own}"]
+    return " && ".join([*map(engine.remove, users), *steps])

@@ -18,11 +18,14 @@ dump() {
             END { for (name in rows) print "rows", name, rows[name] >"/dev/stderr" }'
 }
 
-# load DATABASE …: standard input into a new database. latin1, as Quay's widest column needs it;
-# owners are none of MySQL's, an account's rights go by the database's name.
+# load DATABASE OWNER MODEL [temporary]: standard input into a new database. latin1, as Quay's
+# widest column needs it; owners are none of MySQL's, an account's rights go by the database's name.
+# A temporary one is not written to the binary log, unless the administrator may not say so.
 load() {
-    sql --execute="CREATE DATABASE \`$1\` CHARACTER SET latin1"
-    sql --database="$1"
+    local first='DO 0' unlogged='SET SESSION sql_log_bin = 0'
+    test "${4-}" != temporary || ! sql --execute="$unlogged" 2>/dev/null || first=$unlogged
+    sql --init-command="$first" --execute="CREATE DATABASE \`$1\` CHARACTER SET latin1"
+    sql --init-command="$first" --database="$1"
 }
 
 rows() {

@@ -22,9 +22,14 @@ $count
 SQL
 }
 
-# load DATABASE OWNER MODEL: standard input into a new database, with the model's locale.
+# load DATABASE OWNER MODEL …: standard input into a new database, with the model's locale. From
+# version 15 on the template, which has no text of ours, is refused if the operating system sorts
+# otherwise than the one on which it was made.
 load() {
     sql --dbname=postgres --set=new="$1" --set=owner="$2" --set=model="$3" <<'SQL'
+SET client_min_messages = warning;
+SELECT 'ALTER DATABASE template0 REFRESH COLLATION VERSION'
+WHERE current_setting('server_version_num')::int >= 150000 \gexec
 SELECT format('CREATE DATABASE %I OWNER %I TEMPLATE template0 ENCODING %L LC_COLLATE %L LC_CTYPE %L',
     :'new', :'owner', pg_encoding_to_char(encoding), datcollate, datctype)
 FROM pg_database WHERE datname = :'model' \gexec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from pydantic import BaseModel, ConfigDict
@@ -18,6 +18,11 @@ SCRATCH, REPLACED = "quaylab-scratch", "quaylab-replaced"
 # Within this time the next run uses the dump of a killed run. Later, the dump would lack too much
 # that was pushed meanwhile.
 FRESH_SECONDS = 900
+# How often the database's size is needed: for a dump with the copy that checks it, and for a copy
+# that replaces the database. MySQL's dump has a statement for each row, and its binary log what
+# replaces the database.
+DUMPED = {"postgresql": 2, "mysql": 3}
+RESTORED = {"postgresql": 1, "mysql": 2}
 
 
 class Dump(BaseModel):
@@ -25,7 +30,8 @@ class Dump(BaseModel):
 
     ``before`` is the version of its schema (None: unknown), ``after`` the version of the upgrade.
     ``revision`` is the schema's revision. ``credentials`` is the fingerprint of the credentials
-    that its encrypted rows need. ``size`` is in bytes.
+    that its encrypted rows need. ``size`` is in bytes, and so is ``database_size``, that of the
+    database that was dumped, which older dumps lack.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,6 +47,7 @@ class Dump(BaseModel):
     rows: int
     size: int
     sha256: str
+    database_size: int | None = None
 
     def is_before_unfinished_upgrade(self, schema: str, revision: str | None) -> bool:
         """Whether it is from before an upgrade that has changed the schema, which is now of this
@@ -58,33 +65,68 @@ class Dump(BaseModel):
 @dataclass(frozen=True)
 class DumpsState:
     """The report of the database's host. ``size`` is None if the database does not answer,
-    ``revision`` if it has no schema. ``now`` is the host's time; sizes are in bytes."""
+    ``revision`` if it has no schema. ``now`` is the host's time; sizes are in bytes. ``data_free``
+    is what is free on the database's disk (None: it does not run), ``free`` the least of that and
+    of what is free for dumps."""
 
     dumps: tuple[Dump, ...]
     revision: str | None
     size: int | None
     free: int
     now: float
+    data_free: int | None = None
 
-    def space_problem(self) -> str | None:
-        """Say why there is no space for a dump and a scratch copy, which may share a disk."""
-        needed = 2 * (self.size or 0)
-        if self.free >= needed:
+    def space_problem(self, engine: str, others: Iterable[DumpsState] = ()) -> str | None:
+        """Say why there is no space for a dump and a scratch copy, which may share a disk.
+
+        Args:
+            others: the reports of the database's hosts: the scratch copy is replicated.
+        """
+        needed = DUMPED[engine] * (self.size or 0)
+        found = min([self.free, *_free_for_data(others)])
+        if found >= needed:
             return None
         return (
             f"disk: a dump of the database and the copy that checks it need {needed} bytes, found "
-            f"are {self.free} on {DIRECTORY} or on the database's disk; make room and run again"
+            f"are {found} on {DIRECTORY} or on a database's disk; make room and run again"
         )
+
+
+def restore_space_problem(dump: Dump, states: Iterable[DumpsState]) -> str | None:
+    """Say why there is no space for a dump's database beside the present one.
+
+    Args:
+        states: the reports of the database's hosts, all of which get it. Where the database does
+            not run, its disk is not known.
+    """
+    states = list(states)
+    size = dump.database_size or max((state.size or 0 for state in states), default=0)
+    needed, found = RESTORED[dump.engine] * size, min(_free_for_data(states), default=None)
+    if found is None or found >= needed:
+        return None
+    return (
+        f"disk: {dump.name} is restored beside the present database, which needs {needed} bytes on "
+        f"the database's disk, found are {found}; nothing was changed; make room and run again"
+    )
+
+
+def _free_for_data(states: Iterable[DumpsState]) -> list[int]:
+    return [each.data_free for each in states if each.data_free is not None]
 
 
 @dataclass(frozen=True)
 class Upgrade:
-    """An upgrade for which a dump is made. If both versions are the same, it is none."""
+    """An upgrade for which a dump is made. If both versions are the same, it is none.
+
+    ``has_begun``: a migration may have changed the database, also while its revision is the old
+    one: a migration of Quay's commits rows before that, and MySQL each change of a table.
+    """
 
     before: str | None
     after: str
     engine: str
     credentials: str
+    has_begun: bool = field(default=False, compare=False)
 
     def name(self, now: float) -> str:
         """Return a new dump's name; the names of one upgrade sort by time."""
@@ -96,13 +138,15 @@ class Upgrade:
     def existing_dump(self, state: DumpsState) -> Dump | None:
         """Return the existing dump for this upgrade if it can be used.
 
-        It can if it is fresh, or if its revision is no longer the database's: then the migration
-        has begun, and the dump can't be made again.
+        It can if it is fresh, or if the migration has begun, because it can't be made again then.
+        Where the note of that is lost, the migration has begun if the database's revision is
+        another one.
         """
         for dump in newest_first(state.dumps):
             made_for = Upgrade(dump.before, dump.after, dump.engine, dump.credentials)
             fresh = state.now - datetime.fromisoformat(dump.time).timestamp() < FRESH_SECONDS
-            if made_for == self and (fresh or dump.revision != state.revision):
+            begun = self.has_begun or state.revision not in (None, dump.revision)
+            if made_for == self and (fresh or begun):
                 return dump
         return None
 

@@ -11,6 +11,7 @@ from quaylab.topology import Topology
 from quaylab.versions import is_version, parse, quay_version
 
 RESTORING = "restoring "
+MIGRATING = "migrating "
 # What stands for a dump in the note if the database runs elsewhere.
 BACKUP = "a backup"
 # Upstream supports upgrades over at most three minor versions.
@@ -33,15 +34,34 @@ def dump_being_restored(schema: str | None) -> str | None:
     return None if name == BACKUP else name
 
 
+def migrating_note(before: str, after: str) -> str:
+    """Return the note's text during a migration, which may change rows and tables before the
+    schema's revision says so."""
+    return f"{MIGRATING}{before} to {after}"
+
+
+def unfinished_migration(schema: str | None) -> tuple[str, str] | None:
+    """Return the versions before and after a migration that a note says has begun; None: none."""
+    before, _, after = (schema or "").removeprefix(MIGRATING).partition(" to ")
+    begun = schema == migrating_note(before, after) and is_version(before) and is_version(after)
+    return (before, after) if begun else None
+
+
 def latest(notes: Iterable[str | None]) -> str | None:
     """Return what holds of several hosts' notes; None without any.
 
-    A host that took no part in an upgrade has an older note. A restore is noted on all of them.
+    A host that took no part in an upgrade has an older note. A restore is noted on all of them, a
+    migration on the one that begins it; it has ended if another host has its version or a newer
+    one.
     """
     known = [each for each in notes if each]
-    if unclear := [each for each in known if not is_version(each)]:
-        return unclear[0]
-    return max(known, key=parse, default=None)
+    newest = max(filter(is_version, known), key=parse, default=None)
+    for each in known:
+        migration = unfinished_migration(each)
+        has_ended = migration and newest and parse(newest) >= parse(migration[1])
+        if not (is_version(each) or has_ended):
+            return each
+    return newest
 
 
 def problems(
@@ -64,9 +84,19 @@ def problems(
     if schema.startswith(RESTORING):
         yield (
             f"restore: restoring {schema.removeprefix(RESTORING)} has begun and not ended; run "
-            f"{restore} again"
+            f"{restore} again, or keep the present database: "
+            "docs/upgrade.md#keeping-the-present-database"
         )
         return
+    if migration := unfinished_migration(schema):
+        schema, after = migration
+        if version != after:
+            yield (
+                f"quay_version: the database's migration from {schema} to {after} has begun and "
+                f"not ended, so its schema is of neither; deploy {after}, which finishes it, or "
+                f"restore the dump that was made before: {restore}"
+            )
+            return
     if not is_version(schema):
         yield (
             f"{SCHEMA_NOTE}: holds {schema!r} on {' or '.join(topology.quay)}, which is not a "

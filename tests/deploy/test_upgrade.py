@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from quaylab.secrets.credentials import Store, generate
-from tests.deploy.project import ENGINE, Project, Result, fake, report, volume
+from tests.deploy.project import ENGINE, Project, Result, container, fake, report, volume
 
 OLD, NEW = "v3.16.5", "v3.18.0"
 DUMP = f"{OLD}-to-{NEW}-20260131T120000Z"
@@ -17,9 +17,20 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 DUMP_FACT = "flock --shared"
 
 
-def _site(project: Project, owner: str | None = None, *dumps: str, lost: bool = False) -> str:
+def _site(
+    project: Project,
+    owner: str | None = None,
+    *dumps: str,
+    lost: bool = False,
+    left: str = "",
+    free: int = 9000,
+) -> str:
     """Write an inventory with dumps and a database that has the old schema, or has ``lost`` its
-    volume; return its path."""
+    volume, and a container that was ``left`` on Quay's host; return its path.
+
+    Args:
+        free: the bytes that are free on the database's disk.
+    """
     store = Store("quaylab", project.credentials.parent)
     store.path.parent.mkdir()
     credentials = generate()
@@ -45,11 +56,14 @@ def _site(project: Project, owner: str | None = None, *dumps: str, lost: bool = 
     found = [
         f"now {NOW.timestamp():.0f}",
         "free 9000",
+        f"data_free {free}",
         "size 1000",
         "revision 316",
         *(f"dump {name} {json.dumps(description)}" for name in dumps),
     ]
     quay = f"{report()}\n{ENGINE}\nschema {OLD}"
+    if left:
+        quay += f"\n{container(left)}"
     volumes = [] if lost else [volume("quaylab-database", labels)]
     database = "\n".join([report(), ENGINE, *volumes])
     return project.inventory(
@@ -126,6 +140,25 @@ def test_restore_stops_quay_and_replaces_the_database(project: Project) -> None:
     assert f"deploy.py --data quay_version={OLD}" in result.output
 
 
+@pytest.mark.parametrize(
+    ("task", "interrupting"),
+    [
+        ("deploy.py", "Run the database"),
+        ("tasks/restore_database.py", "Run the database"),
+        ("tasks/teardown.py", "Remove containers and network"),
+    ],
+)
+def test_a_killed_runs_migration_ends_before_its_database_is_interrupted(
+    project: Project, task: str, interrupting: str
+) -> None:
+    inventory = _site(project, None, DUMP, left="quaylab-migration")
+    result = project.run("-y", "-vv", inventory, task)
+    waits = "Wait for the migration of a killed run"
+    assert result.operations.index(waits) < result.operations.index(interrupting)
+    assert _commands(result, "quay", "docker wait quaylab-migration ")
+    assert not _commands(result, "database", "quaylab-migration")
+
+
 def test_a_lost_database_is_restored_and_not_created_again(project: Project) -> None:
     inventory = _site(project, None, DUMP, lost=True)
     refused = project.run("-y", "-vv", inventory, "deploy.py")
@@ -164,12 +197,13 @@ def test_a_restored_database_is_counted_before_it_takes_the_others_place(project
             {"options": ["--data", "restore=v3"]},
             f"no dump v3; in /var/lib/quaylab/dumps are:\n    {DUMP}",
         ),
+        ({"free": 999}, "which needs 1000 bytes on the database's disk, found are 999"),
         ({"options": ["--limit", "quay"]}, "restore: @fake/database takes no part in this run"),
     ],
-    ids=["other credentials", "unknown", "without the database's host"],
+    ids=["other credentials", "unknown", "no space", "without the database's host"],
 )
 def test_restore_refused(project: Project, arguments: dict[str, Any], message: str) -> None:
-    inventory = _site(project, arguments.get("owner"), DUMP)
+    inventory = _site(project, arguments.get("owner"), DUMP, free=arguments.get("free", 9000))
     options = arguments.get("options", [])
     result = project.run("-y", "-vv", inventory, "tasks/restore_database.py", *options)
     assert result.code == 1

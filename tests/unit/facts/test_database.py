@@ -23,6 +23,30 @@ def test_postgresql() -> None:
     assert state.extensions == {"citext": None, "plpgsql": "1.0", "pg_trgm": "1.6"}
 
 
+@pytest.mark.parametrize(
+    ("collations", "is_sorted_otherwise"),
+    [
+        ('["2.28", "2.34"]', True),
+        ('["2.34", "2.34"]', False),
+        # Of the locale C, and of a database that an older PostgreSQL has made.
+        ("[null, null]", False),
+        ('[null, "2.34"]', False),
+        ('["2.28", null]', False),
+    ],
+)
+def test_a_change_of_the_sort_order(collations: str, is_sorted_otherwise: bool) -> None:
+    state = Database().process([POSTGRESQL, f'{{"collations" : {collations}}}'])
+    assert state
+    assert state.is_sorted_otherwise is is_sorted_otherwise
+    assert state.character_set == "UTF8"
+
+
+def test_before_postgresql_15_no_sort_order_is_known() -> None:
+    state = Database().process([POSTGRESQL])
+    assert state
+    assert not state.is_sorted_otherwise
+
+
 def test_mysql() -> None:
     lines = ['{"character_set": "latin1"}']
     assert Database().process(lines) == DatabaseState("latin1", {}, None)
@@ -41,5 +65,5 @@ def test_an_unexpected_answer_is_an_error() -> None:
 def test_it_is_asked_inside_its_container(shell: Shell, engine: str, client: str) -> None:
     shell.stub("docker", "exit 1")
     assert shell.lines(Database().command(engine=engine, **ARGUMENTS)) == []
-    (call,) = shell.calls
+    call, *_ = shell.calls  # the question has several lines
     assert call.startswith(f"docker exec quaylab-database bash -c {client} ")

@@ -30,7 +30,7 @@ def test_host_with_a_dump() -> None:
         [
             "now 1769860800",
             "free 5000",
-            "free 3000",
+            "data_free 3000",
             "size 1000",
             "revision 316a00c0ffee",
             f"dump v3.16.5-to-v3.18.0-1 {json.dumps(DESCRIPTION)}",
@@ -40,11 +40,13 @@ def test_host_with_a_dump() -> None:
     assert (dump.name, dump.file) == ("v3.16.5-to-v3.18.0-1", "v3.16.5-to-v3.18.0-1.dump")
     assert (dump.before, dump.tables, dump.size) == ("v3.16.5", 9, 20000)
     assert (found.revision, found.size, found.free) == ("316a00c0ffee", 1000, 3000)
+    assert found.data_free == 3000
 
 
 def test_database_without_a_schema() -> None:
     found = Dumps().process(["now 1769860800", "free 5000", "size 1000"])
     assert (found.dumps, found.revision, found.size) == ((), None, 1000)
+    assert (found.free, found.data_free) == (5000, None)
 
 
 @pytest.mark.parametrize("description", ["{", "{}", ""], ids=["cut off", "another", "empty"])
@@ -60,7 +62,7 @@ def test_the_administrator_is_asked_inside_the_container(
     shell.stub("docker", 'case "$*" in *bash*) echo size 5 ;; *) echo Avail; echo 1 ;; esac')
     lines = shell.lines(Dumps().command(engine=engine, **ARGUMENTS))
     assert lines[0].startswith("now ")
-    assert {"free 1", "size 5"} <= set(lines)
+    assert {"data_free 1", "size 5"} <= set(lines)
     df, query = shell.calls
     assert "df -B1 --output=avail /var/lib/pgsql/data" in df
     assert query.startswith(f"docker exec quaylab-database bash -c {client} ")

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from facts.balancer import Balancer, BalancerState, Server
+from facts.database import Database, DatabaseState
 from facts.keepalived import Keepalived
 from facts.patroni import Member, Patroni, PatroniState
 from facts.quay import Quay, QuayState
 from facts.router import Router
 from operations import status
 from operations.hosts import reach
-from operations.services import patroni
+from operations.services import database, patroni
 from quaylab.clients.registry import Health, RegistryError
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
@@ -62,10 +63,10 @@ class Site(BaseSite[FakeHost]):
             host.facts = {**FACTS}
         self.know(MEMBERS)
 
-    def know(self, members: dict[str, Member]) -> None:
-        """Have all members know these."""
+    def know(self, members: dict[str, Member], **settings: Any) -> None:
+        """Have all members know these, and the cluster's settings."""
         for name, host in self.hosts.items():
-            host.facts[Patroni] = PatroniState(name, "", members, {})
+            host.facts[Patroni] = PatroniState(name, "", members, settings)
 
     def have(self, plan: Plan, facts: dict[Any, Any] | None = None) -> None:
         """Have other hosts, which all answer the same."""
@@ -103,6 +104,7 @@ def site(store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setattr(status, "inventory", hosts)
     monkeypatch.setattr(patroni, "inventory", hosts)
+    monkeypatch.setattr(database, "inventory", hosts)
     monkeypatch.setattr(reach, "registry", site.registry)
     answers: dict[str, Any] = dict.fromkeys(reach.QUESTIONS, lambda host, plan: "fine")
     monkeypatch.setattr(reach, "QUESTIONS", answers)
@@ -196,6 +198,15 @@ def test_a_router_that_leads_nowhere(site: Site, lost: tuple[str, ...], words: s
     assert site.broken == f"Router, {TWO}"
 
 
+def test_a_paused_cluster(site: Site) -> None:
+    """It serves, but nobody takes over if the leader is lost."""
+    site.know(MEMBERS, pause=True)
+    line = site.lines()[f"Member, {ONE}"]
+    assert line.startswith("leads, but Patroni is paused, so no other member takes over")
+    assert "patronictl -c /etc/quaylab/patroni.yml resume" in line
+    assert site.broken == ", ".join(f"Member, {name}" for name in (ONE, TWO, THREE))
+
+
 def test_a_host_that_takes_no_part(site: Site) -> None:
     site.leave_out(TWO)
     lines = site.lines()
@@ -245,6 +256,19 @@ def test_a_stand_in_says_so(site: Site, lab: Plan) -> None:
     settings = lab.settings.model_copy(update={"image_source": "packages"})
     site.have(dataclasses.replace(lab, settings=settings))
     assert site.lines()["Quay"] == f"{VERSION} (a stand-in) at {lab.topology.url}, healthy"
+
+
+def test_a_database_whose_indexes_may_be_wrong(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image with another operating system sorts text otherwise."""
+    monkeypatch.setenv("COLUMNS", "1000")
+    state = DatabaseState("UTF8", {}, False, ("2.28", "2.34"))
+    site.hosts[ONE].facts[Database] = state
+    line = site.lines()["Indexes"]
+    assert line.startswith("the database's were made with the sort order 2.28, and the image's")
+    assert f"make them anew on {ONE}, while writes wait: docker exec " in line
+    assert 'REINDEX DATABASE "quay"' in line
+    assert 'ALTER DATABASE "quay" REFRESH COLLATION VERSION' in line
+    assert site.broken == "Indexes"
 
 
 def test_a_registry_that_is_not_healthy(site: Site) -> None:

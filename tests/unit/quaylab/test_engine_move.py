@@ -216,7 +216,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "upgrade": (
         {"changes": {"schema": "v3.17.0"}},
-        "quay_version: v3.18.0, and the database's schema is of v3.17.0; deploy that with Docker",
+        "quay_version: v3.18.0, and the database's schema is of v3.17.0; deploy with Docker",
     ),
     "disk": (
         {"docker_storage": {"devices": ["/dev/vdb"]}},

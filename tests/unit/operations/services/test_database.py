@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from facts.containers import Engine
 from facts.database import Database, DatabaseState
 from operations.hosts import reach
 from operations.services import database
@@ -20,6 +22,7 @@ from quaylab.secrets.credentials import Store
 from tests.unit.fake_host import FakeHost, text
 from tests.unit.samples import host, machine
 from tests.unit.shell import Shell
+from tests.unit.states import engine
 
 AVAILABLE: dict[str, str | None] = {"pg_trgm": None}
 INSTALLED: dict[str, str | None] = {"pg_trgm": "1.6"}
@@ -84,6 +87,48 @@ def test_mysql_becomes_latin1(mysql_lab: Plan, charset: str | None) -> None:
 def test_mysql_with_latin1_is_left_alone(mysql_lab: Plan) -> None:
     state = DatabaseState("latin1", {}, None)
     assert _prepare(mysql_lab, state) == ([], ["the character set is latin1"])
+
+
+# --- a first start that was cut off ---
+
+# What sclorg's image says at each later start.
+ROLE_MISSING = 'psql:<stdin>:1: ERROR:  role "quay" does not exist'
+
+
+def _first_start(
+    shell: Shell, lab: Plan, log: str, health: str | None = "starting"
+) -> tuple[str, list[str]]:
+    """Return what the operation says on standard error, and its reasons to do nothing."""
+    workload = lab.workload("database", "quay.example.com")
+    state = engine(workload.container, health=health, state="restarting")
+    target = FakeHost({Engine: state})
+    shell.stub("docker", f"echo {shlex.quote(log)} >&2")
+    done = [shell.run(each) for each in target.shell(database.first_start_ended, plan=lab)]
+    return "".join(each.stderr for each in done), target.noops
+
+
+def test_a_first_start_that_was_cut_off_names_how_to_begin_again(lab: Plan, shell: Shell) -> None:
+    said, _ = _first_start(shell, lab, ROLE_MISSING)
+    assert "the role quay is missing; if this is a new registry, a power cut has ended" in said
+    assert "docker rm --force --volumes quaylab-database" in said
+    assert "docker volume rm quaylab-database" in said
+
+
+def test_another_reason_is_no_reason_to_remove_data(lab: Plan, shell: Shell) -> None:
+    assert _first_start(shell, lab, "FATAL:  could not write: No space left") == ("", [])
+
+
+def test_a_database_with_a_schema_is_no_new_one(store: Store, shell: Shell) -> None:
+    name = "quay.example.com"
+    lab = plan.make([host(name)], {name: machine(schema="v3.18.0")}, store)
+    assert _first_start(shell, lab, ROLE_MISSING) == ("", ["no first start was cut off"])
+
+
+def test_the_data_in_a_directory_is_put_aside(store: Store, shell: Shell) -> None:
+    name = "quay.example.com"
+    lab = plan.make([host(name, database_data="/srv/db")], {name: machine()}, store)
+    said, _ = _first_start(shell, lab, ROLE_MISSING)
+    assert "mv /srv/db/quaylab-database /srv/db/quaylab-database-unfinished && docker vol" in said
 
 
 # --- on a server that runs elsewhere ---

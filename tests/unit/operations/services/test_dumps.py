@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from pyinfra.api.exceptions import DeployError
-from pyinfra.context import ctx_state
+from pyinfra.context import ctx_inventory
 
 from facts.dumps import Dumps
 from operations.services import dumps
@@ -63,8 +64,21 @@ def _state(*found: Dump, **changes: Any) -> DumpsState:
 
 def _taken(lab: Plan, state: DumpsState, name: str = NAME) -> tuple[list[str], list[str]]:
     target = FakeHost({Dumps: state}, name)
-    with ctx_state.use(SimpleNamespace(is_executing=True)):
+    with _inventory(target):
         return target.shell(dumps.taken, plan=lab), target.noops
+
+
+def _inventory(*targets: FakeHost) -> AbstractContextManager[None]:
+    """Have operations find other hosts by their names."""
+    found = {target.name: target for target in targets}
+    use: AbstractContextManager[None] = ctx_inventory.use(SimpleNamespace(get_host=found.get))
+    return use
+
+
+def _made(lab: Plan, state: DumpsState) -> list[str]:
+    target = FakeHost({Dumps: state}, NAME)
+    with _inventory(target):
+        return target.shell(dumps.made, plan=lab)
 
 
 def _signed(folder: Path) -> Dump:
@@ -78,8 +92,10 @@ def _signed(folder: Path) -> Dump:
 def test_dump_is_checked_and_signed(upgrading: Plan, folder: Path, shell: Shell) -> None:
     shell.stub("docker", ENGINE)
     folder.mkdir()
-    for leftover in ("old.dump", "old.json.new", "old.dump.new"):
+    for leftover in ("old.json.new", "old.dump.new"):
         (folder / leftover).touch()
+    # An operator's own.
+    (folder / "quay.dump").touch(mode=0o600)
     (_, *commands), _ = _taken(upgrading, _state())
     for command in commands:
         done = shell.run(command)
@@ -88,7 +104,9 @@ def test_dump_is_checked_and_signed(upgrading: Plan, folder: Path, shell: Shell)
     assert (signed.name, signed.before, signed.after) == (DUMP, "v3.16.5", "v3.18.0")
     assert (signed.tables, signed.rows, signed.size) == (2, 9, len("content\n"))
     assert signed.credentials == CREDENTIALS.fingerprint
-    assert {path.name for path in folder.iterdir()} == {f"{DUMP}.dump", f"{DUMP}.json", "lock"}
+    assert signed.database_size == 100
+    left = {f"{DUMP}.dump", f"{DUMP}.json", "lock", "quay.dump"}
+    assert {path.name for path in folder.iterdir()} == left
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     assert folder.stat().st_mode & 0o777 == 0o700
 
@@ -130,6 +148,19 @@ def test_empty_database_is_not_dumped(upgrading: Plan) -> None:
 def test_dump_of_a_killed_run_is_used(upgrading: Plan) -> None:
     there = _dump(upgrading)
     assert _taken(upgrading, _state(there)) == ([], [f"dumped and checked: {there}"])
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_no_dump_is_made_once_the_migration_has_begun(store: Store, there: bool) -> None:
+    """It would be of a half-changed schema, and newer than the right one."""
+    schema = f"migrating {UPGRADE.before} to {UPGRADE.after}"
+    found = machine(schema=schema, volumes=(Volume("quaylab-database", {}),))
+    lab = plan.make([host(NAME)], {NAME: found}, store)
+    old = _dump(lab, time="2026-01-30T12:00:00+00:00")
+    commands, (noop,) = _taken(lab, _state(*[old] * there))
+    assert commands == []
+    expected = "dumped and checked: v3.16.5-to-v3.18.0-" if there else "its dump is not here"
+    assert expected in noop
 
 
 def test_without_an_upgrade_no_fact_is_read(store: Store) -> None:
@@ -180,7 +211,7 @@ def test_a_dump_is_made_although_another_one_is_fresh(
     shell.stub("docker", ENGINE)
     folder.mkdir()
     fresh = _dump(serving, after="v3.18.0")
-    _, *commands = FakeHost({Dumps: _state(fresh)}, NAME).shell(dumps.made, plan=serving)
+    _, *commands = _made(serving, _state(fresh))
     for command in commands:
         done = shell.run(command)
         assert done.returncode == 0, done.stderr
@@ -222,7 +253,7 @@ def test_a_database_between_two_versions_is_not_dumped(serving: Plan, shell: She
 
 
 def _failure(serving: Plan, shell: Shell, state: DumpsState, message: str) -> bool:
-    (command,) = FakeHost({Dumps: state}, NAME).shell(dumps.made, plan=serving)
+    (command,) = _made(serving, state)
     done = shell.run(command)
     return done.returncode == 1 and message in done.stderr
 

@@ -28,6 +28,7 @@ from quaylab.engines import DOCKER
 from quaylab.engines.state import NOTHING
 from quaylab.model import FileState
 from quaylab.plan import Plan
+from quaylab.problems import Refusal
 from quaylab.secrets.credentials import Store
 from quaylab.services import patroni_config
 from quaylab.services.patroni import wanted_digest
@@ -318,7 +319,69 @@ def test_a_new_member_gets_its_volume(site: Site) -> None:
 
 def test_a_replica_hands_nothing_over(site: Site) -> None:
     assert site.call(TWO, patroni.hand_over)
-    assert site.events == []
+    assert (site.events, site.slept) == ([], 0)
+
+
+def test_a_replica_waits_for_another_one_that_follows(site: Site) -> None:
+    """A killed run may have replaced that one and not waited for it."""
+    site.members = {ONE: LEADER, TWO: SYNCHRONOUS, THREE: STARTING}
+
+    def later() -> None:
+        if site.slept > 10:
+            site.members = {ONE: LEADER, TWO: SYNCHRONOUS, THREE: REPLICA}
+
+    site.later = later
+    assert site.call(TWO, patroni.hand_over)
+    assert 10 < site.slept < 12
+
+
+def test_the_only_replica_that_follows_is_not_interrupted(site: Site) -> None:
+    site.members = {ONE: LEADER, TWO: SYNCHRONOUS, THREE: STARTING, GONE: REPLICA}
+    assert not site.call(TWO, patroni.hand_over)
+    assert site.complaint.startswith(
+        f"{TWO} follows the database, and no other member does after 300 s, so writes would wait"
+    )
+
+
+def test_a_lost_machine_is_not_waited_for(site: Site) -> None:
+    site.members = {ONE: LEADER, TWO: SYNCHRONOUS, THREE: STARTING}
+    machines = {name: found for name, found in site.plan.machines.items() if name != THREE}
+    assert site.call(TWO, patroni.hand_over, dataclasses.replace(site.plan, machines=machines))
+
+
+def test_a_replica_that_follows_nobody_may_be_replaced(site: Site) -> None:
+    site.members = {ONE: LEADER, TWO: STARTING, THREE: STARTING}
+    assert site.call(TWO, patroni.hand_over)
+    assert site.slept == 0
+
+
+# --- while Patroni is paused ---
+
+RESUME = f"docker exec {CONTAINER} sh -c 'patronictl -c /etc/quaylab/patroni.yml resume'"
+
+
+def test_a_paused_leader_is_not_interrupted(site: Site) -> None:
+    site.settings["pause"] = True
+    assert not site.call(ONE, patroni.hand_over)
+    assert site.complaint == (
+        f"{ONE} leads the database, and Patroni is paused, so no other member takes over; end the "
+        f"pause on {ONE}: {RESUME}"
+    )
+    assert (site.events, site.slept) == ([], 0)
+
+
+def test_a_run_that_has_to_interrupt_a_paused_leader_is_refused(site: Site) -> None:
+    site.settings["pause"] = True
+    site.change(TWO, digest="other")
+    patroni.refuse_paused(site.plan)
+    site.change(ONE, digest="other")
+    with pytest.raises(Refusal) as refused:
+        patroni.refuse_paused(site.plan)
+    (problem,) = refused.value.problems
+    assert problem.startswith(f"database: {CONTAINER} on {ONE} has to be replaced, but Patroni is ")
+    assert problem.endswith(RESUME)
+    site.settings["pause"] = False
+    patroni.refuse_paused(site.plan)
 
 
 def test_the_leader_hands_over_to_the_synchronous_member(site: Site) -> None:

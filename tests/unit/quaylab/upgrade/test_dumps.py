@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from quaylab.problems import Refusal
 from quaylab.upgrade import dumps
 from quaylab.upgrade.dumps import Dump, DumpsState, Upgrade
+from tests.unit.shell import Shell
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 FINGERPRINT = "0123456789abcdef-c0ffee00"
@@ -37,7 +40,9 @@ def _dump(hours_ago: int = 0, **changes: Any) -> Dump:
     )
 
 
-def _state(*found: Dump, revision: str = "316", size: int = 100, free: int = 200) -> DumpsState:
+def _state(
+    *found: Dump, revision: str | None = "316", size: int = 100, free: int = 200
+) -> DumpsState:
     return DumpsState(found, revision, size, free, NOW.timestamp())
 
 
@@ -60,6 +65,16 @@ def test_old_dump_is_used_if_a_migration_has_begun_since() -> None:
     assert UPGRADE.existing_dump(_state(old, revision="317")) == old
 
 
+def test_old_dump_is_used_if_a_note_says_that_the_migration_has_begun() -> None:
+    """It commits rows before its revision, and MySQL each change of a table."""
+    old = _dump(hours_ago=2)
+    assert replace(UPGRADE, has_begun=True).existing_dump(_state(old)) == old
+
+
+def test_a_database_that_does_not_answer_is_no_sign_of_a_migration() -> None:
+    assert UPGRADE.existing_dump(_state(_dump(hours_ago=2), revision=None)) is None
+
+
 def test_newest_dump_is_used() -> None:
     older, newer = _dump(hours_ago=3), _dump(hours_ago=2)
     assert UPGRADE.existing_dump(_state(older, newer, revision="317")) == newer
@@ -74,11 +89,65 @@ def test_dump_for_another_upgrade_is_not_used(change: dict[str, Any]) -> None:
     assert UPGRADE.existing_dump(_state(_dump(**change))) is None
 
 
-@pytest.mark.parametrize(("free", "fits"), [(200, True), (199, False)])
-def test_space(free: int, fits: bool) -> None:
-    problem = _state(free=free).space_problem()
-    assert (problem is None) is fits
-    assert problem is None or "need 200 bytes, found are 199" in problem
+@pytest.mark.parametrize(
+    ("engine", "free", "message"),
+    [
+        ("postgresql", 200, None),
+        ("postgresql", 199, "need 200 bytes, found are 199"),
+        ("mysql", 300, None),
+        ("mysql", 299, "need 300 bytes, found are 299"),
+    ],
+)
+def test_space(engine: str, free: int, message: str | None) -> None:
+    problem = _state(free=free).space_problem(engine)
+    assert (problem is None) is (message is None)
+    assert message is None or (problem and message in problem)
+
+
+def test_space_on_the_disks_to_which_the_scratch_copy_is_replicated() -> None:
+    small, down = replace(_state(), data_free=150), replace(_state(free=0), data_free=None)
+    problem = _state().space_problem("postgresql", [_state(), small, down])
+    assert problem
+    assert "need 200 bytes, found are 150" in problem
+    assert _state().space_problem("postgresql", [_state(), down]) is None
+
+
+@pytest.mark.parametrize(
+    ("dump", "free", "message"),
+    [
+        ({"database_size": 1000}, [1000, None], None),
+        ({"database_size": 1000}, [1500, 999], "needs 1000 bytes on the database's disk, found"),
+        ({"database_size": 1000, "engine": "mysql"}, [1999], "needs 2000 bytes"),
+        # An older dump: as much as the present database.
+        ({}, [99], "needs 100 bytes"),
+        ({}, [100], None),
+        # The database has been lost.
+        ({"database_size": 1000}, [None], None),
+    ],
+    ids=str,
+)
+def test_space_for_a_restore(
+    dump: dict[str, Any], free: list[int | None], message: str | None
+) -> None:
+    states = [replace(_state(), data_free=each) for each in free]
+    problem = dumps.restore_space_problem(_dump(**dump), states)
+    assert (problem is None) is (message is None)
+    assert message is None or (problem and message in problem)
+
+
+@pytest.mark.parametrize(("use", "is_logged"), [("", True), ("temporary", False)])
+@pytest.mark.parametrize("may", [True, False])
+def test_mysql_does_not_log_a_temporary_copy_if_its_administrator_may_say_so(
+    shell: Shell, use: str, is_logged: bool, may: bool
+) -> None:
+    shell.stub("mysql", "" if may else 'case "$*" in *execute=SET*) exit 1 ;; esac')
+    script = shlex.quote(dumps.script("mysql"))
+    done = shell.run(f"bash -c {script} quaylab load scratch quay quay {use}", stdin="")
+    assert done.returncode == 0
+    *_, create, load = shell.calls
+    expected = "DO 0" if is_logged or not may else "SET SESSION sql_log_bin = 0"
+    assert f"--init-command={expected} --execute=CREATE DATABASE" in create
+    assert f"--init-command={expected} --database=scratch" in load
 
 
 # --- the choice of a dump to restore ---

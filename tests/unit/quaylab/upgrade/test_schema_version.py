@@ -62,9 +62,28 @@ def test_an_unfinished_restore_must_be_completed_first(version: str) -> None:
     (problem,) = _problems(schema_version.restoring_note("v3.16.5-to-v3.18.0-1"), version)
     assert problem.startswith("restore: restoring v3.16.5-to-v3.18.0-1 has begun")
     assert "tasks/restore_database.py again" in problem
+    assert problem.endswith("docs/upgrade.md#keeping-the-present-database")
 
 
-@pytest.mark.parametrize("schema", ["v3.18.0?", "3.18", "?", "", "v3.18.0 v3.18.1"])
+MIGRATING = schema_version.migrating_note("v3.17.4", "v3.18.0")
+
+
+def test_an_unfinished_migration_is_finished_by_the_same_version() -> None:
+    assert _problems(MIGRATING, "v3.18.0") == []
+
+
+@pytest.mark.parametrize("version", ["v3.17.4", "v3.17.5", "v3.18.1"])
+def test_an_unfinished_migration_is_no_schema_of_another_version(version: str) -> None:
+    (problem,) = _problems(MIGRATING, version)
+    assert problem.startswith("quay_version: the database's migration from v3.17.4 to v3.18.0 has")
+    assert "deploy v3.18.0, which finishes it, or restore" in problem
+    assert "tasks/restore_database.py" in problem
+
+
+@pytest.mark.parametrize(
+    "schema",
+    ["v3.18.0?", "migrating v3.17.4", "migrating ? to v3.18.0", "3.18", "?", "", "v3.18.0 v3.18.1"],
+)
 def test_a_note_that_is_not_a_version(schema: str) -> None:
     (problem,) = _problems(schema, "v3.18.0")
     assert problem.startswith(f"/var/lib/quaylab/schema: holds {schema!r} on {QUAY}")
@@ -133,6 +152,11 @@ RESTORING = schema_version.restoring_note("v3.16.5-to-v3.18.0-1")
         (["v3.18.0", RESTORING], RESTORING),
         ([RESTORING, "v3.18.0"], RESTORING),
         (["v3.18.0", "?"], "?"),
+        (["v3.17.4", MIGRATING], MIGRATING),
+        ([MIGRATING, None], MIGRATING),
+        # Its host took no part in the run that ended it.
+        ([MIGRATING, "v3.18.0"], "v3.18.0"),
+        ([MIGRATING, "v3.18.0", RESTORING], RESTORING),
     ],
     ids=str,
 )
@@ -169,6 +193,13 @@ def test_migration_is_due(
     store: Store, schema: str | None, volumes: tuple[str, ...], migrates: bool
 ) -> None:
     assert _plan(store, schema, volumes).migrates is migrates
+
+
+def test_an_unfinished_migration_is_due_from_its_beginning(store: Store) -> None:
+    made = _plan(store, MIGRATING, (VOLUME,))
+    assert made.migrates
+    assert (made.upgrade.before, made.upgrade.after) == ("v3.17.4", "v3.18.0")
+    assert made.upgrade.has_begun
 
 
 def test_a_stopped_engine_does_not_count_as_a_new_host(store: Store) -> None:
