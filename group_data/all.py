@@ -156,8 +156,8 @@ ceph_image = "quay.io/ceph/ceph:v18.2.7"
 ceph_osd_devices: tuple[str, ...] = ()
 # GB of an OSD that is a file.
 ceph_osd_size_gb = 20
-# MB of memory for each OSD.
-ceph_osd_memory_mb = 1024
+# MB of memory for each OSD; None: 1024 on one host, 4096 on several.
+ceph_osd_memory_mb = None
 # Directory on a single Ceph host for its data; None: a named volume.
 ceph_data = None
 # GB that Quay's blobs may take up in Ceph; None: no limit.

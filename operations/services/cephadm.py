@@ -104,7 +104,7 @@ def osd_memory_limited(plan: Plan) -> Generator[StringCommand]:
     for words in commands:
         yield _silent_unless_failed(quoted(*shell, "ceph", *words))
     if not commands:
-        host.noop(f"an OSD has {plan.settings.ceph_osd_memory_mb} MB")
+        host.noop(f"an OSD has {cephadm.osd_memory_mb(plan.settings)} MB")
 
 
 @operation()

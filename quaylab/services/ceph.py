@@ -57,6 +57,8 @@ SWIFT_USER = f"{USER}:swift"
 # The version that Debian 13 packages.
 DEBIAN_VERSION = "18.2.7"
 GIB = 1024**3
+# MB of memory for an OSD beside all else on one host: Ceph's own default is 4096.
+OSD_MEMORY_MB = 1024
 
 
 def _as_tuple(value: object) -> object:
@@ -86,7 +88,11 @@ class CephSettings(Section):
         "file in its data, on several every unused disk",
     )
     ceph_osd_size_gb: int = Field(ge=1, le=65536, description="GB of an OSD that is a file")
-    ceph_osd_memory_mb: int = Field(ge=896, le=1048576, description="MB of memory for each OSD")
+    ceph_osd_memory_mb: int | None = Field(
+        ge=896,
+        le=1048576,
+        description="MB of memory for each OSD; None: 1024 on one host, 4096 on several",
+    )
     ceph_data: HostPath | None = Field(
         description="Directory on a single Ceph host for its data; None: a named volume",
     )
@@ -364,7 +370,7 @@ mon_allow_pool_size_one = true
 mon_warn_on_pool_no_redundancy = false
 mon_data_avail_warn = 10
 auth_allow_insecure_global_id_reclaim = false
-osd_memory_target = {settings.ceph_osd_memory_mb * 1024**2}
+osd_memory_target = {(settings.ceph_osd_memory_mb or OSD_MEMORY_MB) * 1024**2}
 log_to_file = false
 log_to_stderr = true
 mon_cluster_log_to_file = false

@@ -146,6 +146,11 @@ def names_to_apply(wanted: Sequence[Specification], found: Sequence[Specificatio
     ]
 
 
+def osd_memory_mb(settings: Settings) -> int:
+    """Return the memory of an OSD; by default Ceph's own (osd_memory_target)."""
+    return settings.ceph_osd_memory_mb or 4096
+
+
 def memory_commands(
     settings: Settings, found: Iterable[tuple[str, str, str]]
 ) -> list[tuple[str, ...]]:
@@ -160,7 +165,7 @@ def memory_commands(
     """
     now = {(who, option): value for who, option, value in found}
     wanted = {
-        MEMORY: str(settings.ceph_osd_memory_mb * 1024**2),
+        MEMORY: str(osd_memory_mb(settings) * 1024**2),
         # Last: until then the next run knows that the hosts' values are the manager's.
         AUTOTUNE: "false",
     }

@@ -103,8 +103,8 @@ def test_cluster_is_bootstrapped_and_configured_once(lab: Deployment) -> None:
     options = {
         (each["section"], each["name"]): each["value"] for each in _ceph(first, "config", "dump")
     }
-    # The default of ceph_osd_memory_mb; a run compares the text.
-    assert options["osd", "osd_memory_target"] == str(1024**3)
+    # A run compares the text.
+    assert options["osd", "osd_memory_target"] == str(4096 * 1024**2)
     assert options["osd", "osd_memory_target_autotune"] == "false"
 
     with timed("planned again"):

@@ -41,7 +41,7 @@ def _applied(lab: Plan) -> CephState:
     wanted = cephadm.specifications(lab.settings, lab.topology, lab.credentials, lab.machines)
     daemons = {"mon": 3, "osd": 3, "rgw": 3}
     memory = [
-        ("osd", "osd_memory_target", str(lab.settings.ceph_osd_memory_mb * 1024**2)),
+        ("osd", "osd_memory_target", str(cephadm.osd_memory_mb(lab.settings) * 1024**2)),
         ("osd", "osd_memory_target_autotune", "false"),
     ]
     return CephState("HEALTH_OK", (), "18.2.7", daemons, {}, {}, [*map(service, wanted)], memory)
@@ -174,7 +174,7 @@ def test_the_reason_of_a_refused_specification_is_shown(
 def test_memory_of_osds_is_set_after_the_bootstrap(lab: Plan) -> None:
     """At its end cephadm switches its autotuning on."""
     target, autotune = _on(NOTHING).shell(operations.osd_memory_limited, plan=lab)
-    size = lab.settings.ceph_osd_memory_mb * 1024**2
+    size = cephadm.osd_memory_mb(lab.settings) * 1024**2
     assert f"-- ceph config set osd osd_memory_target {size} " in target
     assert "-- ceph config set osd osd_memory_target_autotune false " in autotune
 
