@@ -2,10 +2,10 @@
 
 What was pushed since the dump is lost, and users, robots, tokens and permissions that were revoked
 since are valid again. Passwords are those of the dump, but for the superuser's. Quay is stopped
-until the deploy that the run prints as its last line. `--data restore=NAME` chooses another dump
-than the newest, or than the one that a killed run has begun to restore. A database that runs
-elsewhere is restored with its provider's tools; this task only notes its version from
-`database_backup`. After a killed run, run the task again to complete it.
+until the deploy that the run prints as its last line. `--data restore=NAME` names the dump. Without
+it the newest is taken, also one of tasks/dump_database.py, or the one that a killed run has begun
+to restore. A database that runs elsewhere is restored with its provider's tools; this task only
+notes its version from `database_backup`. After a killed run, run the task again to complete it.
 """
 
 from pyinfra import host, local
