@@ -39,7 +39,7 @@ def task(plan: Plan, is_last: bool) -> str:
         "storage_access_key": "aws_access_key_id",
         "storage_secret_key": "aws_secret_access_key",
     }
-    bundle = plan.workloads_for("quay", topology.leader)[0].files
+    bundle = plan.workloads_for("quay", topology.first_quay)[0].files
     return json.dumps(
         {
             "source": LOCAL_PATH,

@@ -108,7 +108,7 @@ def _problems(plan: Plan, name: str, sizes: Mapping[str, tuple[int, int]]) -> It
     if is_moved(plan, name):
         return
     machine, after = plan.machines[name], target(plan)
-    if plan.migrates and name == plan.topology.leader:
+    if plan.migrates and name == plan.topology.first_quay:
         yield (
             f"quay_version: {plan.version}, and the database's schema is of "
             f"{plan.upgrade.before or 'no version'}; deploy with {plan.engine_of(name).title} first"

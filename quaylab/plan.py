@@ -109,8 +109,8 @@ class Plan:
     @property
     def migrates(self) -> bool:
         """Whether this run migrates the database's schema."""
-        has_leader = self.topology.leader in self.machines
-        return has_leader and not versions.is_legacy(self.version) and self.schema != self.version
+        takes_part = self.topology.first_quay in self.machines
+        return takes_part and not versions.is_legacy(self.version) and self.schema != self.version
 
     @property
     def upgrade(self) -> Upgrade:
@@ -150,7 +150,7 @@ class Plan:
         """Return the address of the registry's name on a host, in case DNS doesn't know it; None:
         only DNS knows it."""
         topology = self.topology
-        fronts = topology.balancers if self.is_balanced else (topology.leader,)
+        fronts = topology.balancers if self.is_balanced else (topology.first_quay,)
         if host in fronts:
             return LOOPBACK
         return topology.front if is_ip_address(topology.front) else None
@@ -358,13 +358,13 @@ def foreign_data(plan: Plan) -> list[str]:
 
 
 def _move_problems(plan: Plan) -> Iterator[str]:
-    leader = plan.machines.get(plan.topology.leader)
-    is_ours = leader is not None and any(
+    quay = plan.machines.get(plan.topology.first_quay)
+    is_ours = quay is not None and any(
         volume.name == STORAGE_VOLUME
         and not (volume.missing or lost_data.is_lost(volume, may_be_empty=True))
-        for volume in leader.owned_volumes(plan.credentials.fingerprint)
+        for volume in quay.owned_volumes(plan.credentials.fingerprint)
     )
-    return blob_location.move_problems(plan.settings, plan.topology, leader, is_ours)
+    return blob_location.move_problems(plan.settings, plan.topology, quay, is_ours)
 
 
 def _topology(

@@ -25,8 +25,8 @@ class Topology:
 
     ``hosts`` has the hosts of each service, ``endpoints`` the services that Quay uses, and
     ``addresses`` the addresses of hosts for their peers. ``front`` is the name or address at which
-    the hosts reach the registry. ``leader`` is the host of Quay's that does what one of them does
-    for all: the first one that takes part in the run.
+    the hosts reach the registry. ``first_quay`` is the first of Quay's hosts that
+    takes part, which does what one of them does for all.
     """
 
     hostname: str
@@ -35,7 +35,7 @@ class Topology:
     endpoints: Mapping[str, Endpoint]
     addresses: Mapping[str, str]
     front: str
-    leader: str
+    first_quay: str
 
     @property
     def quay(self) -> tuple[str, ...]:
@@ -188,8 +188,8 @@ def build(
     https_port = settings.quay_https_port
     front = settings.balancer_host or settings.virtual_address
     front = front or addresses.get((balancers or quay)[0], LOOPBACK)
-    leader = next((name for name in quay if name in reported), quay[0])
-    return Topology(hostname, https_port, placed, endpoints, addresses, front, leader)
+    first_quay = next((name for name in quay if name in reported), quay[0])
+    return Topology(hostname, https_port, placed, endpoints, addresses, front, first_quay)
 
 
 def _address(

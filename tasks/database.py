@@ -53,7 +53,7 @@ if host.name in members:
 if host.name in hosts:
     database.prepared(name="Prepare Quay's database", plan=plan)
 
-if plan.settings.database_admin and host.name == plan.topology.leader:
+if plan.settings.database_admin and host.name == plan.topology.first_quay:
     database.external_database_present(
         name="Create Quay's database on its external server", plan=plan
     )

@@ -41,5 +41,5 @@ if host.name in balancers and virtual_address.is_free(plan):
 if balancers:
     barrier.reached(name="Wait until the balancers lead to Ceph's gateways")
 
-    if host.name == plan.topology.leader:
+    if host.name == plan.topology.first_quay:
         object_storage.reachable(name="Wait for Ceph's gateways behind the balancers", plan=plan)

@@ -85,7 +85,7 @@ def _make(purpose: Purpose) -> ClusterPlan:
         rotate=purpose is Purpose.ROTATE,
         deploys=purpose.deploys,
     )
-    client, access = inventory.get_host(registry.topology.leader), Access.of(settings)
+    client, access = inventory.get_host(registry.topology.first_quay), Access.of(settings)
     try:
         server = inquiry.server(client, access)
         remembered = registry.credentials.openshift_server

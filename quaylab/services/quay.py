@@ -257,7 +257,7 @@ class Quay(Service):
                     image=wanted.reference,
                     version=quay_version(settings),
                     owner=context.credentials.fingerprint,
-                    # The schema is migrated once, by the leader, before any node starts.
+                    # The schema is migrated once, by one host, before any node starts.
                     command=("registry-nomigrate",),
                     environment=environment(context, config, memory),
                     health=HEALTH,

@@ -216,7 +216,9 @@ PLACES: dict[str, Callable[[Lab], list[Any]]] = {
     "object_storage_user": lambda lab: (
         lab.on(*lab.plan.topology.quay) if lab.plan.topology.store else []
     ),
-    "leader": lambda lab: [] if is_legacy(lab.plan.version) else lab.on(lab.plan.topology.leader),
+    "first_quay": lambda lab: (
+        [] if is_legacy(lab.plan.version) else lab.on(lab.plan.topology.first_quay)
+    ),
     "registry_place": _registries,
     "registry_client": _registry_clients,
     "hypervisor": _hypervisor,

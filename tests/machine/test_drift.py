@@ -341,7 +341,7 @@ def test_engine_stopped_and_disabled(registry: Registry) -> None:
 def test_a_run_without_credentials_is_refused_even_if_the_engine_is_stopped(
     registry: Registry,
 ) -> None:
-    """Its volumes can't be seen, but the leader's note names the owner of the blobs."""
+    """Its volumes can't be seen, but a Quay host's note names the owner of the blobs."""
     store, before = registry.lab.store, containers(registry.machine)
     saved = store.load(environment={})
     registry.machine.run("systemctl stop docker.service docker.socket")

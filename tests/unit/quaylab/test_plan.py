@@ -107,7 +107,7 @@ def test_a_host_outside_the_run_has_no_workloads(store: Store) -> None:
     hosts = [host(QUAY, ["quay"], address="10.0.0.1"), host(DATABASE, ["database", "redis"])]
     made = plan.make(hosts, {DATABASE: machine()}, store)
     assert made.workloads_of(QUAY) == ()
-    assert made.topology.leader == QUAY
+    assert made.topology.first_quay == QUAY
 
 
 def test_workers_fit_each_hosts_own_memory(store: Store) -> None:

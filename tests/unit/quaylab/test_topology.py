@@ -44,7 +44,7 @@ def test_services_of_one_host_meet_on_the_internal_network() -> None:
     assert (found.database.address, found.database.port) == ("quaylab-database", 5432)
     assert (found.redis.address, found.redis.port) == ("quaylab-redis", 6379)
     assert found.engine_hosts() == (QUAY,)
-    assert found.leader == QUAY
+    assert found.first_quay == QUAY
 
 
 def test_one_host_listens_on_loopback_only() -> None:

@@ -29,7 +29,7 @@ def test_services_in_the_cluster_have_the_names_that_containers_have() -> None:
     assert (found.database.address, found.database.port) == ("quaylab-database", 5432)
     assert (found.redis.address, found.redis.port) == ("quaylab-redis", 6379)
     assert layout.runs_here(found, "database")
-    assert found.leader == "@local"
+    assert found.first_quay == "@local"
 
 
 def test_services_elsewhere_have_their_addresses() -> None:
