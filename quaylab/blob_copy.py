@@ -32,7 +32,7 @@ def task(plan: Plan, is_last: bool) -> str:
         is_last: whether Quay is stopped.
     """
     settings, topology, credentials = plan.settings, plan.topology, plan.credentials
-    store = topology.store
+    store = topology.object_store
     assert store  # else the run was refused
     keys = object_store.keys_of(object_store.config(settings, topology, credentials))
     names = {

@@ -65,7 +65,7 @@ class Topology:
         return self.endpoints["redis"]
 
     @property
-    def store(self) -> StoreEndpoint | None:
+    def object_store(self) -> StoreEndpoint | None:
         """The object store; None if the blobs are stored in a volume on Quay's host."""
         found = self.endpoints.get("object_store")
         return found if isinstance(found, StoreEndpoint) else None

@@ -7,7 +7,7 @@ from operations.services import object_storage
 
 plan = begin()
 
-store = plan.topology.store
+store = plan.topology.object_store
 
 if store and store.is_elsewhere and host.name == plan.topology.first_quay:
     object_storage.bucket_present(name="Create the bucket", plan=plan)

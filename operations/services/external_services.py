@@ -42,7 +42,7 @@ def check(plan: Plan) -> Plan:
             reach.redis(first_quay, plan)
         except Unreachable as error:
             problems.append(f"redis_host: {error}")
-    if plan.topology.store and plan.topology.store.is_elsewhere:
+    if plan.topology.object_store and plan.topology.object_store.is_elsewhere:
         try:
             reach.find_bucket(first_quay, plan)
         except Unreachable as error:

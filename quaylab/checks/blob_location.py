@@ -24,7 +24,7 @@ MOVED_TO = ("radosgw", "s3", "gcs")
 
 def place(settings: Settings, topology: Topology) -> str:
     """Return location, kind of store, and address in it, in one line."""
-    location, store = settings.storage_location, topology.store
+    location, store = settings.storage_location, topology.object_store
     if store is None:
         return f"{location} local"
     address, port = store.address, store.port
@@ -75,15 +75,15 @@ def move_problems(
         yield f"quay: {topology.first_quay} has the blobs and takes no part in this run; include it"
         return
     before, now = _noted(quay), place(settings, topology)
-    if topology.store is None:
+    if topology.object_store is None:
         yield (
             "storage: local; set storage and what belongs to it to the store that the blobs shall "
             "go to"
         )
-    elif topology.store.kind not in MOVED_TO:
+    elif topology.object_store.kind not in MOVED_TO:
         yield (
-            f"storage: this task copies by S3's protocol, and {topology.store.kind} has its own; "
-            f"copy the blobs by a client of that store, as in docs/object-storage.md"
+            f"storage: this task copies by S3's protocol, and {topology.object_store.kind} has its "
+            "own; copy the blobs by a client of that store, as in docs/object-storage.md"
         )
     elif before == now:
         yield f"storage: Quay's blobs are in {now!r} already, so nothing is moved; run deploy.py"

@@ -213,9 +213,9 @@ def _names(topology: Topology) -> tuple[str, ...]:
     gateways = tuple(topology.addresses[host] for host in topology.hosts["ceph"])
     if not topology.hosts["ingress"]:
         return gateways
-    assert topology.store
+    assert topology.object_store
     # HAProxy's checks verify a name; Quay and clients verify where they reach the ingress.
-    return (CONTAINER, *gateways, topology.store.address)
+    return (CONTAINER, *gateways, topology.object_store.address)
 
 
 def runs_in_container(hosts: tuple[str, ...]) -> bool:

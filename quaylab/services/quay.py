@@ -237,7 +237,7 @@ class Quay(Service):
     def workloads(self, context: Context, host: str) -> tuple[Workload, ...]:
         if is_legacy(quay_version(context.settings)):
             return (self._legacy(context, host),)
-        settings, store = context.settings, context.topology.store
+        settings, store = context.settings, context.topology.object_store
         config = quay_config.build(settings, context.topology, context.credentials)
         files = tuple(
             ManagedFile(f"{DIRECTORY}/{name}", content, uid=UID, mode=0o600)
@@ -417,8 +417,8 @@ def _proxy(context: Context) -> tuple[tuple[str, str], ...]:
     if settings.no_proxy == "*":
         return ()  # Python would not understand it beside our own
     internal = [topology.hostname, topology.database.address, topology.redis.address]
-    if topology.store and not topology.store.is_elsewhere:
-        internal.append(topology.store.address)
+    if topology.object_store and not topology.object_store.is_elsewhere:
+        internal.append(topology.object_store.address)
     if settings.storage_iam_role:
         internal.append(INSTANCE_METADATA)
     no_proxy = ",".join(filter(None, ("127.0.0.1", "localhost", *internal, settings.no_proxy)))

@@ -160,7 +160,7 @@ class Lab:
         """
         where = self.plan.topology
         with target.through(address, port) as forwarded, dialer(target.through) as dial:
-            plan, store = self.plan, where.store
+            plan, store = self.plan, where.object_store
             store_client = (
                 object_store.http_client(plan.settings, store, plan.credentials, dial)
                 if store

@@ -214,7 +214,7 @@ PLACES: dict[str, Callable[[Lab], list[Any]]] = {
     "ceph_host": lambda lab: lab.on(ceph.admin_host(lab.plan.topology)),
     "quay_host": lambda lab: lab.on(*lab.plan.topology.quay),
     "object_storage_user": lambda lab: (
-        lab.on(*lab.plan.topology.quay) if lab.plan.topology.store else []
+        lab.on(*lab.plan.topology.quay) if lab.plan.topology.object_store else []
     ),
     "first_quay": lambda lab: (
         [] if is_legacy(lab.plan.version) else lab.on(lab.plan.topology.first_quay)

@@ -17,7 +17,7 @@ def test_answers_quays_credentials(
     object_storage_user: Target, lab: Lab, record_property: Callable[[str, object], None]
 ) -> None:
     """At the same endpoint that Quay uses; nothing is written."""
-    plan, store = lab.plan, lab.plan.topology.store
+    plan, store = lab.plan, lab.plan.topology.object_store
     assert store
     with dialer(object_storage_user.through) as dial:
         answer = Client(plan.settings, store, plan.credentials, dial).ask()

@@ -301,7 +301,7 @@ def test_hosts_are_by_service() -> None:
     }
     assert found.quay == (QUAY,)
     assert found.endpoints == {"database": found.database, "redis": found.redis}
-    assert found.store is None
+    assert found.object_store is None
 
 
 def test_a_service_elsewhere_has_no_hosts_and_an_endpoint() -> None:

@@ -36,8 +36,8 @@ def test_services_elsewhere_have_their_addresses() -> None:
     found = context(**S3, database_host="db.example.com", database_port=6432).topology
     assert (found.database.address, found.database.port) == ("db.example.com", 6432)
     assert found.database.is_elsewhere
-    assert found.store
-    assert found.store.address == "objects.example.com"
+    assert found.object_store
+    assert found.object_store.address == "objects.example.com"
 
 
 @pytest.mark.parametrize(
