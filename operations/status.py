@@ -46,7 +46,7 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
             f"Quay, {node.name}" if several else "Quay": partial(_node, node) for node in plan.nodes
         },
         **{f"Balancer, {name}": partial(_balancer, name) for name in plan.topology.balancers},
-        **{f"Member, {name}": partial(_member, name) for name in plan.topology.members},
+        **{f"Member, {name}": partial(_member, name) for name in plan.topology.database_members},
         **{
             f"Member, {name}": partial(_broken, remedy)
             for name, remedy in members.unknown(plan).items()

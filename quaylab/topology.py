@@ -42,7 +42,7 @@ class Topology:
         return self.hosts["quay"]
 
     @property
-    def members(self) -> tuple[str, ...]:
+    def database_members(self) -> tuple[str, ...]:
         """The hosts of the database's cluster; none if one host has the database, or none."""
         hosts = self.hosts["database"]
         return hosts if len(hosts) > 1 else ()
@@ -50,7 +50,7 @@ class Topology:
     @property
     def member_addresses(self) -> dict[str, str]:
         """The addresses of the database's members by their names."""
-        return {member_name(host): self.addresses[host] for host in self.members}
+        return {member_name(host): self.addresses[host] for host in self.database_members}
 
     @property
     def balancers(self) -> tuple[str, ...]:
@@ -148,18 +148,18 @@ def build(
             addresses[name] = found or LOOPBACK
         return addresses[name]
 
-    members = groups(hosts)
+    in_groups = groups(hosts)
     endpoints: dict[str, Endpoint] = {}
     for service in SERVICES:
-        misplaced = list(service.placement_problems(settings, members))
+        misplaced = list(service.placement_problems(settings, in_groups))
         problems += misplaced
-        if not misplaced and (endpoint := service.endpoint(settings, members, address)):
+        if not misplaced and (endpoint := service.endpoint(settings, in_groups, address)):
             endpoints[service.name] = endpoint
         if service.needs_peer_address:
-            for name in members[service.name]:
+            for name in in_groups[service.name]:
                 address(name)
-        problems += _shared_names(service.name, members[service.name])
-    quay, balancers = members["quay"], members["balancer"]
+        problems += _shared_names(service.name, in_groups[service.name])
+    quay, balancers = in_groups["quay"], in_groups["balancer"]
     alone = len(hosts) == len(quay) == 1
     if balancers or not alone:
         # Worked out only if a peer needs it: without an address that would be a problem.
@@ -172,7 +172,7 @@ def build(
         if host_settings[name].address or is_ip_address(address)
     }
     problems += _shared_addresses(known)
-    hostname = registry_name(settings, members)
+    hostname = registry_name(settings, in_groups)
     if len(balancers) > 1 and settings.server_hostname is None:
         problems.append(
             f"server_hostname: not set, and none of {len(balancers)} balancers has the registry's "
@@ -184,7 +184,7 @@ def build(
             f"and because Docker skips TLS checks on 127.0.0.0/8: for example {DEFAULT_HOSTNAME}"
         )
     refuse(problems)
-    placed = {service.name: service.hosts(settings, members) for service in SERVICES}
+    placed = {service.name: service.hosts(settings, in_groups) for service in SERVICES}
     https_port = settings.quay_https_port
     front = settings.balancer_host or settings.virtual_address
     front = front or addresses.get((balancers or quay)[0], LOOPBACK)

@@ -9,7 +9,7 @@ from operations.runtime.run import begin
 from operations.services import database, patroni, quay
 
 plan = begin()
-hosts, members = plan.topology.hosts["database"], plan.topology.members
+hosts, members = plan.topology.hosts["database"], plan.topology.database_members
 
 if quay.has_migration(plan):
     quay.migration_ended(name="Wait for the migration of a killed run", plan=plan)

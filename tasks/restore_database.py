@@ -45,7 +45,7 @@ if host.name in plan.topology.quay:
 if host.name == plan.topology.first_quay:
     credentials.former_passwords_saved(name="Remember the superuser's former passwords", plan=plan)
 
-if place and plan.topology.members:
+if place and plan.topology.database_members:
     if patroni.leader(plan) is None:
         # Another cluster comes in its place, for example of another major version.
         local.include("tasks/etcd.py")

@@ -124,7 +124,7 @@ def _stop(plan: Plan) -> Generator[PyinfraCommand]:
         yield FunctionCommand(virtual_address.fail_over_if_possible, (plan,), {})
     for node in nodes.drainable_nodes(plan, host.name):
         yield FunctionCommand(nodes.withdraw, (plan, node), {})
-    if host.name in plan.topology.members:
+    if host.name in plan.topology.database_members:
         yield FunctionCommand(patroni.hand_over, (plan,), {})
     workloads = {each.container.name: each for each in reversed(plan.workloads_of(host.name))}
     # Those that this run would not start as well.
@@ -179,7 +179,7 @@ def _start(plan: Plan) -> Generator[PyinfraCommand]:
         ):
             is_changed = True
             yield command
-        if is_changed and host.name in plan.topology.members:
+        if is_changed and host.name in plan.topology.database_members:
             yield FunctionCommand(patroni.await_member, (plan,), {})
             yield FunctionCommand(patroni.await_successor, (plan,), {})
         drained = nodes.drainable_nodes(plan, host.name) if is_changed else []

@@ -55,7 +55,7 @@ def taken(plan: Plan) -> Generator[StringCommand]:
         host.noop("the schema stays as it is")
         return
     leader = patroni.leader(plan)
-    if plan.topology.members and leader is None:
+    if plan.topology.database_members and leader is None:
         if not postpone("asked when the run has brought the database up"):
             yield fail("no host that takes part leads the database, so it can't be dumped")
         return

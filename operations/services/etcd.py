@@ -57,7 +57,7 @@ def started(plan: Plan) -> Generator[StringCommand]:
     if _joins(plan):
         host.noop("it joins the others")
         return
-    if not any(_has_data(plan, name) for name in plan.topology.members):
+    if not any(_has_data(plan, name) for name in plan.topology.database_members):
         # They found a cluster; a former one, to which this host was announced, is gone.
         yield StringCommand(f"rm -f {JOINS}")
     yield from containers.started._inner(
@@ -123,7 +123,7 @@ def member_to_forget(plan: Plan) -> str:
 
     Raises ``DeployError`` if it names none, or one that belongs to the cluster.
     """
-    members, name = plan.topology.members, plan.settings.forget
+    members, name = plan.topology.database_members, plan.settings.forget
     with refusals():
         if not members:
             refuse(["forget: group `database` has no cluster, so nobody is to be forgotten"])
@@ -155,7 +155,7 @@ def refuse_lost_majority(plan: Plan) -> None:
     Raises:
         Refusal: of a cluster that was whole, no majority is left, and hosts have no data.
     """
-    connected = [name for name in plan.topology.members if name in plan.machines]
+    connected = [name for name in plan.topology.database_members if name in plan.machines]
     holding = [name for name in connected if _has_data(plan, name)]
     empty = [name for name in connected if name not in holding and not _is_running(plan, name)]
     if not (empty and holding and _was_whole(plan)):
@@ -173,7 +173,7 @@ def refuse_lost_majority(plan: Plan) -> None:
 
 def require_majority(state: State, host: Host, plan: Plan) -> bool:
     """Complain unless a majority of the members answers without this host's."""
-    members = plan.topology.members
+    members = plan.topology.database_members
     others = {etcd.client_url(plan.context, name) for name in members if name != host.name}
     asked = [host, *(inventory.get_host(name) for name in members if name in plan.machines)]
 
@@ -201,7 +201,10 @@ def unknown_members(plan: Plan) -> list[str]:
 
 def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
     """Return what a run without changes asks a member."""
-    if host not in plan.topology.members or CONTAINER not in plan.machines[host].state.containers:
+    if (
+        host not in plan.topology.database_members
+        or CONTAINER not in plan.machines[host].state.containers
+    ):
         return [], []
     return [question(Etcd, container=CONTAINER)], []
 
@@ -240,7 +243,7 @@ def _first_answer(plan: Plan) -> tuple[EtcdMember, ...]:
 
 def _answers(plan: Plan) -> Iterator[tuple[Host, tuple[EtcdMember, ...] | None]]:
     """Yield the connected hosts that had data of etcd's, with the members that they know."""
-    for name in plan.topology.members:
+    for name in plan.topology.database_members:
         if _has_data(plan, name):
             other = inventory.get_host(name)
             with ctx_host.use(other):
@@ -263,7 +266,9 @@ def _is_running(plan: Plan, name: str) -> bool:
 
 def _was_whole(plan: Plan) -> bool:
     """Whether a cluster has been complete once: its database starts only after all of etcd."""
-    machines = [plan.machines[name] for name in plan.topology.members if name in plan.machines]
+    machines = [
+        plan.machines[name] for name in plan.topology.database_members if name in plan.machines
+    ]
     found = (machine.state.containers.get(patroni.CONTAINER) for machine in machines)
     volumes = [each.name for machine in machines for each in machine.volumes]
     return volumes.count(patroni.CONTAINER) > 1 or any(

@@ -158,7 +158,7 @@ def made_leader(plan: Plan, place: str) -> Generator[FunctionCommand]:
 def in_order(plan: Plan) -> tuple[str, ...]:
     """Return the connected members in the order in which a run works on them: the founder before
     those that copy its data; else the leader last, so that one switchover is enough."""
-    connected = [name for name in plan.topology.members if name in plan.machines]
+    connected = [name for name in plan.topology.database_members if name in plan.machines]
     states = {name: state_of(plan, name) for name in connected}
     known = next((state for state in states.values() if state), None)
     if known is None:
@@ -168,13 +168,13 @@ def in_order(plan: Plan) -> tuple[str, ...]:
 
 def leader_last(plan: Plan, names: Iterable[str]) -> tuple[str, ...]:
     """Return hosts in an order for what interrupts them: the one that leads the database last."""
-    last = leader(plan) if plan.topology.members else None
+    last = leader(plan) if plan.topology.database_members else None
     return tuple(sorted(names, key=lambda name: name == last))
 
 
 def first_answer(plan: Plan) -> PatroniState | None:
     """Return what the first connected member that answers tells; None if none does."""
-    connected = (name for name in plan.topology.members if name in plan.machines)
+    connected = (name for name in plan.topology.database_members if name in plan.machines)
     return next(filter(None, (state_of(plan, name) for name in connected)), None)
 
 
@@ -197,7 +197,7 @@ def state_of(plan: Plan, name: str) -> PatroniState | None:
 def leader(plan: Plan) -> str | None:
     """Return the connected host that has the database now: the only one, or whose member leads."""
     hosts = [name for name in plan.topology.database.hosts if name in plan.machines]
-    if not plan.topology.members:
+    if not plan.topology.database_members:
         return next(iter(hosts), None)
     for name in hosts:
         found: PatroniState | None = fact_of(inventory.get_host(name), Patroni, container=CONTAINER)
@@ -214,7 +214,10 @@ def leads_here() -> bool:
 
 def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
     """Return what a run without changes asks a member."""
-    if host not in plan.topology.members or CONTAINER not in plan.machines[host].state.containers:
+    if (
+        host not in plan.topology.database_members
+        or CONTAINER not in plan.machines[host].state.containers
+    ):
         return [], []
     return [
         question(Patroni, container=CONTAINER),
@@ -297,7 +300,9 @@ def _await_other_follower(host: Host, plan: Plan, found: PatroniState) -> bool:
     """Wait until another member follows, unless the others take no part, as a lost machine: then
     writes wait for this one."""
     seconds, known = plan.settings.health_timeout, plan.topology.member_addresses
-    connected = {member_name(each) for each in plan.topology.members if each in plan.machines}
+    connected = {
+        member_name(each) for each in plan.topology.database_members if each in plan.machines
+    }
     if not connected - {found.name, found.leader}:
         return True
     if _wait(host, lambda at: at.among(known).has_other_follower, seconds):
@@ -340,7 +345,7 @@ def refuse_paused(plan: Plan) -> None:
 
 def require_other_members(state: State, host: Host, plan: Plan) -> bool:
     """Complain unless the database has a leader and a member that copies it without this host."""
-    members = plan.topology.members
+    members = plan.topology.database_members
     asked = [host, *(inventory.get_host(name) for name in members if name in plan.machines)]
 
     def answer() -> PatroniState | None:

@@ -117,7 +117,7 @@ def files(context: Context, host: str) -> tuple[ManagedFile, ...]:
         ),
         database=settings.database_name,
         user=settings.database_user,
-        is_founder=host == context.topology.members[0],
+        is_founder=host == context.topology.database_members[0],
         ports=Ports(
             context.topology.database.probe_port, settings.patroni_port, settings.etcd_port
         ),

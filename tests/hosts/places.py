@@ -149,13 +149,13 @@ def _address_balancers(lab: Lab) -> list[list[Target]]:
 
 
 def _members(lab: Lab) -> list[Target]:
-    return lab.on(*lab.plan.topology.members)
+    return lab.on(*lab.plan.topology.database_members)
 
 
 def _clusters(lab: Lab) -> list[list[Target]]:
     """Return the members of the database together if all of them are under test."""
     found = _members(lab)
-    return [found] if found and len(found) == len(lab.plan.topology.members) else []
+    return [found] if found and len(found) == len(lab.plan.topology.database_members) else []
 
 
 def _registry_clients(lab: Lab) -> list[Target]:

@@ -335,13 +335,13 @@ def test_an_address_that_cannot_be_determined_is_reported_once() -> None:
 
 
 def test_one_database_host_is_no_cluster() -> None:
-    assert build(_three(), REPORTED).members == ()
+    assert build(_three(), REPORTED).database_members == ()
     assert build(_three(), REPORTED).member_addresses == {}
 
 
 def test_members_are_the_database_hosts_in_the_inventorys_order() -> None:
     found = clustered.layout()
-    assert found.members == HOSTS[:3]
+    assert found.database_members == HOSTS[:3]
     assert found.member_addresses == {name: CLUSTER[name] for name in HOSTS[:3]}
     assert found.engine_hosts() == HOSTS[:3]
 
