@@ -101,7 +101,7 @@ def refuse_unfit(plan: Plan, sizes: Mapping[str, tuple[int, int]]) -> None:
     Raises:
         Refusal: with all problems.
     """
-    refuse(problem for name in plan.connected_hosts for problem in _problems(plan, name, sizes))
+    refuse(problem for name in plan.engine_machines for problem in _problems(plan, name, sizes))
 
 
 def _problems(plan: Plan, name: str, sizes: Mapping[str, tuple[int, int]]) -> Iterator[str]:

@@ -101,7 +101,7 @@ class Plan:
         return schema_version.latest(self.machines[name].schema for name in hosts)
 
     @property
-    def noted(self) -> Machine | None:
+    def quay_with_notes(self) -> Machine | None:
         """A connected Quay host with notes of the registry's data; a new one has none."""
         hosts = [self.machines[name] for name in self.topology.quay if name in self.machines]
         return next((machine for machine in hosts if machine.storage), next(iter(hosts), None))
@@ -191,8 +191,8 @@ class Plan:
         return engines.BY_NAME[self.machines[host].container_engine]
 
     @property
-    def connected_hosts(self) -> dict[str, Machine]:
-        """The hosts with an engine that this run is connected to."""
+    def engine_machines(self) -> dict[str, Machine]:
+        """The reports of the connected hosts that need an engine."""
         hosts = self.topology.engine_hosts()
         return {name: machine for name, machine in self.machines.items() if name in hosts}
 
@@ -307,7 +307,7 @@ def refuse_unfit(
     if moves_blobs:
         problems += _move_problems(plan)
     else:
-        problems += blob_location.problems(plan.settings, plan.topology, plan.noted)
+        problems += blob_location.problems(plan.settings, plan.topology, plan.quay_with_notes)
     if not problems:
         # If the data isn't ours, its schema is of no interest.
         problems += schema_version.problems(
@@ -337,7 +337,7 @@ def refuse_teardown(plan: Plan) -> None:
         Refusal: with the owner, or the host whose engine does not answer.
     """
     problems: list[str] = []
-    for name, machine in plan.connected_hosts.items():
+    for name, machine in plan.engine_machines.items():
         problems += ownership.problems(name, machine, plan.credentials, plan.store)
         if machine.hides_data:
             problems.append(
@@ -350,7 +350,7 @@ def refuse_teardown(plan: Plan) -> None:
 def foreign_data(plan: Plan) -> list[str]:
     """Return problems with existing data of another engine, store or registry than the plan's."""
     problems: list[str] = []
-    for name, machine in plan.connected_hosts.items():
+    for name, machine in plan.engine_machines.items():
         problems += ownership.problems(name, machine, plan.credentials, plan.store)
         problems += existing_data.container_problems(name, machine, plan.workloads_of(name))
         problems += existing_data.data_problems(name, machine, plan.volumes_of(name))

@@ -14,7 +14,7 @@ from operations.runtime.run import Purpose, begin
 
 plan = begin(Purpose.MOVE_ENGINE)
 
-if host.name in plan.connected_hosts:
+if host.name in plan.engine_machines:
     move.prepared(name="Install the other engine, and check it", plan=plan)
 
     move.images_present(name="Copy the images to it", plan=plan)

@@ -34,13 +34,13 @@ def refuse_unfit(plan: Plan) -> None:
     Raises:
         Refusal: with all problems.
     """
-    sizes = {name: _sizes(plan, name) for name in plan.connected_hosts if not is_moved(plan, name)}
+    sizes = {name: _sizes(plan, name) for name in plan.engine_machines if not is_moved(plan, name)}
     engine_move.refuse_unfit(plan, sizes)
 
 
 def announce_interruptions(plan: Plan) -> None:
     """Print on which hosts everything will be stopped, before anything is changed."""
-    for name in plan.connected_hosts:
+    for name in plan.engine_machines:
         if not is_moved(plan, name):
             notice = f"what runs on {name} will be stopped {INTERRUPTION}"
             inventory.get_host(name).log_styled(notice, fg="yellow", log_func=logger.warning)
@@ -191,7 +191,7 @@ def _start(plan: Plan) -> Generator[PyinfraCommand]:
 def in_order(plan: Plan) -> tuple[str, ...]:
     """Return the hosts in the order in which they are moved, the one that leads the database
     last."""
-    return patroni.leader_last(plan, plan.connected_hosts)
+    return patroni.leader_last(plan, plan.engine_machines)
 
 
 def _use(state: State, host: Host, engine: ContainerEngine) -> bool:

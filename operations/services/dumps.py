@@ -129,7 +129,7 @@ def refuse_unfit(plan: Plan) -> None:
             )
         refuse(
             problem
-            for name, machine in plan.connected_hosts.items()
+            for name, machine in plan.engine_machines.items()
             for problem in ownership.problems(name, machine, plan.credentials, plan.store)
         )
 
