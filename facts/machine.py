@@ -167,7 +167,7 @@ class EngineInfo(FactBase[Engine | None]):
 
     def process(self, output: list[str]) -> Engine | None:
         try:
-            return host_engine().reported(output)
+            return host_engine().parse_info(output)
         except ValueError as error:
             raise FactProcessError(f"the engine's report can't be read: {error}") from error
 
@@ -186,9 +186,9 @@ def _section(output: list[str], engine: ContainerEngine) -> list[str]:
 
 
 def _report(engine: ContainerEngine, output: list[str]) -> machine.EngineReport:
-    found = engine.parse(output)
+    found = engine.parse_objects(output)
     return machine.EngineReport(
-        engine.reported(output),
+        engine.parse_info(output),
         found.volumes,
         found.container_labels,
         found.published,

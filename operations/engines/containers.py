@@ -76,7 +76,7 @@ def running(workload: Workload, timeout: int) -> Generator[StringCommand]:
         if change == "restart":
             # A file with a time in the future would cause a restart in every run.
             yield StringCommand("touch", quoted(*(path for path, _ in wanted.files)))
-        yield StringCommand(host_engine().change(wanted, change))
+        yield StringCommand(host_engine().apply(wanted, change))
     has_low_shares = workload.starts_with_low_shares and change not in ("wait", "update")
     if has_low_shares:
         yield StringCommand(host_engine().set_shares(wanted.name, LOW_SHARES))
