@@ -47,43 +47,20 @@ from quaylab.upgrade.dumps import Upgrade
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Context):
     """The desired state of all hosts.
 
     Attributes:
-        machines: the reports of the hosts that this run is connected to.
+        store: the credentials file.
         workloads: each host's containers, in the order in which they start.
         storages: each host's file systems on dedicated disks.
+        administrator: only for this run, and only if an external database has to be prepared.
     """
 
-    settings: Settings
-    topology: Topology
-    credentials: Credentials
     store: Store
-    certificate: ServerCertificate
-    node_certificate: ServerCertificate
-    machines: Mapping[str, Machine]
     workloads: Mapping[str, tuple[Workload, ...]]
     storages: Mapping[str, tuple[Storage, ...]]
-    # Only for this run, and only if an external database has to be prepared.
     administrator: Login | None = None
-
-    @property
-    def context(self) -> Context:
-        """What the services know about the run."""
-        return Context(
-            self.settings,
-            self.topology,
-            self.credentials,
-            self.certificate,
-            self.node_certificate,
-            self.machines,
-        )
-
-    @property
-    def is_balanced(self) -> bool:
-        """Whether clients reach Quay through a balancer, ours or one that runs elsewhere."""
-        return bool(self.topology.balancers or self.settings.balancer_host)
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -183,7 +160,7 @@ class Plan:
             (name, port)
             for name, hosts in self.topology.hosts.items()
             if host in hosts
-            for port in BY_NAME[name].ports(self.context, host)
+            for port in BY_NAME[name].ports(self, host)
         )
 
     def engine_of(self, host: str) -> ContainerEngine:
@@ -207,7 +184,7 @@ class Plan:
 
     def images_for(self, service: str, host: str) -> tuple[Image, ...]:
         """Return a service's images on one of its hosts, each after the one it is built on."""
-        return BY_NAME[service].images(self.context, host)
+        return BY_NAME[service].images(self, host)
 
     def was_deployed(self, host: str) -> bool:
         """Whether a host had data of ours when the run began."""
@@ -314,7 +291,7 @@ def refuse_unfit(
             plan.settings, plan.topology, plan.schema, plan.machines
         )
     for service in SERVICES:
-        problems += service.problems(plan.context)
+        problems += service.problems(plan)
     for name, machine in plan.machines.items():
         wanted = plan.storages.get(name, ())
         if not (disks and name in disks and storage.has_unmounted(disks[name], wanted)):
@@ -432,31 +409,32 @@ def _assemble(
     else:
         node_certificate = certificates.server_certificate(served)
         certificate = given or node_certificate
-    context = Context(settings, layout, credentials, certificate, node_certificate, machines)
-    return Plan(
+    plan = Plan(
         settings,
         layout,
         credentials,
-        store,
         certificate,
         node_certificate,
         machines,
-        workloads={
-            host: tuple(
-                workload
-                for service in SERVICES
-                if host in layout.hosts[service.name]
-                for workload in service.workloads(context, host)
-            )
-            for host in layout.engine_hosts()
-            if host in machines
-        },
+        store,
+        workloads={},
         storages={
             name: found
             for name in layout.engine_hosts()
             if (found := storage.storages_of(host_settings[name], settings, name in layout.quay))
         },
     )
+    workloads = {
+        host: tuple(
+            workload
+            for service in SERVICES
+            if host in layout.hosts[service.name]
+            for workload in service.workloads(plan, host)
+        )
+        for host in layout.engine_hosts()
+        if host in machines
+    }
+    return replace(plan, workloads=workloads)
 
 
 def _with_keys(credentials: Credentials, settings: Settings, layout: Topology) -> Credentials:

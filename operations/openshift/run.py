@@ -139,7 +139,7 @@ def _refuse_unfit(client: Host, plan: ClusterPlan) -> None:
     if plan.is_operated:
         refuse(operator_refusals.problems(plan.cluster, registry.settings, plan.operator, owner))
     else:
-        problems = Problems(refused.problems(plan.cluster, registry.context, plan.template, owner))
+        problems = Problems(refused.problems(plan.cluster, registry, plan.template, owner))
         if not problems:
             problems += schema_version.problems(
                 registry.settings, registry.topology, plan.schema, (CLUSTER,), RESTORE

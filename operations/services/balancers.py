@@ -94,7 +94,7 @@ def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
         facts.append(question(Balancer, container=CONTAINER))
     if plan.settings.virtual_address is None:
         return facts, []
-    return facts, [file.path for file in keepalived.files(plan.context, host)]
+    return facts, [file.path for file in keepalived.files(plan, host)]
 
 
 def connected(plan: Plan) -> tuple[Host, ...]:

@@ -174,7 +174,7 @@ def refuse_lost_majority(plan: Plan) -> None:
 def require_majority(state: State, host: Host, plan: Plan) -> bool:
     """Complain unless a majority of the members answers without this host's."""
     members = plan.topology.database_members
-    others = {etcd.client_url(plan.context, name) for name in members if name != host.name}
+    others = {etcd.client_url(plan, name) for name in members if name != host.name}
     asked = [host, *(inventory.get_host(name) for name in members if name in plan.machines)]
 
     def answering() -> set[str]:
@@ -219,7 +219,7 @@ def _joins(plan: Plan) -> bool:
 
 def _has_never_joined(plan: Plan) -> bool:
     """Whether others form a majority without this host, and still wait for its first start."""
-    url = etcd.peer_url(plan.context, host.name)
+    url = etcd.peer_url(plan, host.name)
     return not ask(Etcd, container=CONTAINER) and any(
         each.peer_url == url and not each.name for each in _first_answer(plan)
     )
@@ -228,7 +228,7 @@ def _has_never_joined(plan: Plan) -> bool:
 def _is_listed_elsewhere(plan: Plan) -> bool:
     """Whether this host's member is known at another address, because a setting has changed."""
     own = _own(ask(Etcd, container=CONTAINER) or _first_answer(plan), host)
-    return own is not None and own.peer_url != etcd.peer_url(plan.context, host.name)
+    return own is not None and own.peer_url != etcd.peer_url(plan, host.name)
 
 
 def _own(members: tuple[EtcdMember, ...], host: Host) -> EtcdMember | None:
@@ -279,7 +279,7 @@ def _was_whole(plan: Plan) -> bool:
 def _announce(state: State, host: Host, plan: Plan) -> bool:
     """Tell the others of this host's member, in the place of one of it that has lost its data,
     which may have had another address."""
-    url, name = etcd.peer_url(plan.context, host.name), member_name(host.name)
+    url, name = etcd.peer_url(plan, host.name), member_name(host.name)
     for other, found in _answers(plan):
         if found is None:
             continue
@@ -305,7 +305,7 @@ def _announce(state: State, host: Host, plan: Plan) -> bool:
 def _tell_address(state: State, host: Host, plan: Plan) -> bool:
     """Tell the others the address that this host's member is about to have: members that know only
     former addresses of a majority no longer find each other."""
-    url = etcd.peer_url(plan.context, host.name)
+    url = etcd.peer_url(plan, host.name)
     for other, found in _answers(plan):
         if own := _own(found or (), host):
             reason = _refusal(other, ("update", own.id, f"--peer-urls={url}"))

@@ -72,7 +72,7 @@ def roles_present(plan: Plan) -> Generator[StringCommand]:
     if found is None or not found.leads:
         host.noop("no member leads here")
         return
-    is_current = found.loaded == patroni.wanted_digest(plan.context, host.name)
+    is_current = found.loaded == patroni.wanted_digest(plan, host.name)
     if is_current and not ask(Succeeds, container=CONTAINER, command=REFUSES_PASSWORD):
         host.noop("the roles have their passwords")
         return
@@ -85,7 +85,7 @@ def loaded(plan: Plan) -> Generator[PyinfraCommand]:
 
     + plan: the run's plan
     """
-    found, wanted = _ask_own(), patroni.wanted_digest(plan.context, host.name)
+    found, wanted = _ask_own(), patroni.wanted_digest(plan, host.name)
     if _is_to_start(found):
         return
     if found and found.loaded == wanted:
@@ -266,7 +266,7 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
         )
     # patronictl shows the leader the password of its present file. That is the wanted one only if a
     # run has written it: a reboot, for example, writes none.
-    wanted = patroni.wanted_digest(plan.context, host.name)
+    wanted = patroni.wanted_digest(plan, host.name)
     has_others = found.loaded != wanted and _has_wanted_files(host, plan)
     if has_others and _publishes_wanted_ports(host, plan):
         command = StringCommand(host_engine().reload(CONTAINER))

@@ -148,7 +148,8 @@ class Context:
     """What a service knows about a run, once the run's settings are validated.
 
     ``certificate`` is the one that clients see. ``node_certificate`` is that of Quay's nodes, which
-    is our own CA's behind balancers: so a new certificate of yours replaces no node.
+    is our own CA's behind balancers: so a new certificate of yours replaces no node. ``machines``
+    are the reports of the hosts that the run is connected to.
     """
 
     settings: Settings
@@ -157,6 +158,11 @@ class Context:
     certificate: ServerCertificate
     node_certificate: ServerCertificate
     machines: Mapping[str, Machine]
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether clients reach Quay through a balancer, ours or one that runs elsewhere."""
+        return bool(self.topology.balancers or self.settings.balancer_host)
 
 
 class Service(ABC):

@@ -277,7 +277,7 @@ class Quay(Service):
                 interruption="" if self._is_replaced_unnoticed(context) else INTERRUPTION,
                 when_healthy=close_shared_connections(quay_version(settings)),
                 before_stop=STOP_PROGRAMS,
-                starts_with_low_shares=bool(context.topology.balancers or settings.balancer_host),
+                starts_with_low_shares=context.is_balanced,
             )
             for node in all_nodes
             if node.host == host

@@ -75,7 +75,7 @@ def _patroni(made: Plan, name: str, leader: str) -> str:
         }
         for each, role in roles.items()
     ]
-    loaded = patroni.wanted_digest(made.context, f"@fake/{name}")
+    loaded = patroni.wanted_digest(made, f"@fake/{name}")
     own = {"name": member_name(f"@fake/{name}"), "version": "4.0.9", "scope": "quaylab"}
     found = {
         "patroni": {"patroni": own, "tags": {patroni_config.TAG: loaded}},

@@ -23,7 +23,7 @@ def test_leads_or_follows(member: Target) -> None:
 
 
 def test_has_loaded_its_files(member: Target, lab: Lab) -> None:
-    assert _state(member).loaded == patroni.wanted_digest(lab.plan.context, member.name)
+    assert _state(member).loaded == patroni.wanted_digest(lab.plan, member.name)
 
 
 def test_etcd_counts_the_members_of_the_inventory(member: Target, lab: Lab) -> None:
