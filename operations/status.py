@@ -109,7 +109,7 @@ def _node(node: Node, plan: Plan) -> str:
     if not found.healthy:
         failing = ", ".join(name for name, good in found.services.items() if not good)
         raise RegistryError(f"{found.version}, not healthy: {failing or 'it does not answer'}")
-    kind = " (a stand-in)" if plan.standin else ""
+    kind = " (a stand-in)" if plan.has_standin else ""
     return f"{found.version}{kind} at {plan.topology.url}, healthy"
 
 

@@ -99,9 +99,9 @@ class Plan(Context):
         return Upgrade(before, self.version, engine, credentials, has_begun=begun is not None)
 
     @property
-    def standin(self) -> bool:
+    def has_standin(self) -> bool:
         """Whether the stand-in runs in place of Quay."""
-        return self.settings.image_source == "packages"
+        return self.settings.uses_packages
 
     @property
     def purges(self) -> bool:

@@ -400,5 +400,5 @@ def volume_labels(context: Context, data: str, path: str | None) -> dict[str, st
         DATA_LABEL: data,
         PATH_LABEL: path or "",
         CREDENTIALS_LABEL: context.credentials.fingerprint,
-        IMPLEMENTATION_LABEL: "stand-in" if context.settings.image_source == "packages" else "quay",
+        IMPLEMENTATION_LABEL: "stand-in" if context.settings.uses_packages else "quay",
     }

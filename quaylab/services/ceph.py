@@ -197,7 +197,7 @@ class Ceph(Service):
             stop_timeout=60,
             devices=block_devices(settings),
             # Podman 5.4's profile denies io_pgetevents, which an OSD of Debian's needs.
-            seccomp_unconfined=settings.image_source == "packages",
+            seccomp_unconfined=settings.uses_packages,
         )
         return (Workload(self.name, wanted, files, volume, container),)
 
@@ -247,7 +247,7 @@ def shell(
 
 def image(settings: Settings) -> Image:
     """Return the image of Ceph's daemons."""
-    if settings.image_source == "packages":
+    if settings.uses_packages:
         return packaged_image("ceph", DEBIAN_VERSION)
     return Image(settings.ceph_image, settings.image_source)
 

@@ -286,7 +286,7 @@ def engine(settings: Settings) -> DatabaseEngine:
 def image(settings: Settings) -> Image:
     """Return the database's image."""
     kind = engine(settings)
-    if settings.image_source == "packages":
+    if settings.uses_packages:
         return packaged_image(*kind.packaged)
     return Image(kind.image(settings), settings.image_source)
 

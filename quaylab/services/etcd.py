@@ -75,7 +75,7 @@ class Etcd(CompanionService):
 
     def images(self, context: Context, host: str) -> tuple[Image, ...]:
         settings, wanted = context.settings, image(context.settings)
-        if settings.image_source == "packages":
+        if settings.uses_packages:
             return (wanted,)
         binaries = Image(settings.etcd_image, settings.image_source)
         return with_bases(wanted, database.image(settings), binaries)
@@ -126,7 +126,7 @@ class Etcd(CompanionService):
 
 def image(settings: Settings) -> Image:
     """Return etcd's image, with a shell for its start and its health check."""
-    if settings.image_source == "packages":
+    if settings.uses_packages:
         return packaged_image(NAME, DEBIAN_VERSION)
     return derived_image(NAME, database.image(settings), {"ETCD": settings.etcd_image})
 

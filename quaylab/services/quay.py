@@ -351,7 +351,7 @@ def close_shared_connections(version: str) -> str:
 def image(settings: Settings) -> Image:
     """Return Quay's image, or that of its stand-in where only packages may be used."""
     version = quay_version(settings)
-    if settings.image_source == "packages":
+    if settings.uses_packages:
         return packaged_image("quay", version, STANDIN, {"QUAY_VERSION": version})
     return Image(f"{settings.quay_image}:{version}", settings.image_source)
 

@@ -132,6 +132,6 @@ class Redis(BackingService):
 
 def image(settings: Settings) -> Image:
     """Return Redis' image."""
-    if settings.image_source == "packages":
+    if settings.uses_packages:
         return packaged_image("redis", DEBIAN_VERSION)
     return Image(settings.redis_image, settings.image_source)

@@ -138,7 +138,7 @@ class Lab:
 
     def header(self) -> list[str]:
         """Return what is verified, for the first lines of the report."""
-        standin = " (a stand-in, not Quay)" if self.plan.standin else ""
+        standin = " (a stand-in, not Quay)" if self.plan.has_standin else ""
         return [
             f"registry: {self.plan.topology.url}, Quay {self.plan.version}{standin}",
             f"verified hosts: {', '.join(self.targets)}",

@@ -143,7 +143,7 @@ def test_credentials_file_is_named_after_the_lab(
     ("source", "standin"), [("registry", False), ("packages", True)], ids=["quay", "stand-in"]
 )
 def test_the_stand_in_is_recognized(store: Store, source: str, standin: bool) -> None:
-    assert _make(store, image_source=source).standin is standin
+    assert _make(store, image_source=source).has_standin is standin
 
 
 def test_purge_takes_the_registrys_name(store: Store) -> None:
