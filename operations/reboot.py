@@ -71,7 +71,7 @@ def in_order(plan: Plan) -> tuple[str, ...]:
 
     Raises ``DeployError`` if pyinfra runs on one of them.
     """
-    hosts = [name for name in plan.topology.engine_hosts() if name in plan.machines]
+    hosts = plan.connected(plan.topology.engine_hosts())
     with refusals():
         refuse(
             f"{name}: pyinfra runs on it; leave it out with --exclude, and reboot it by hand"

@@ -74,13 +74,13 @@ class Plan(Context):
     @property
     def schema(self) -> str | None:
         """What the connected Quay hosts noted of the database's schema; None without a note."""
-        hosts = [name for name in self.topology.quay if name in self.machines]
+        hosts = self.connected(self.topology.quay)
         return schema_version.latest(self.machines[name].schema for name in hosts)
 
     @property
     def quay_with_notes(self) -> Machine | None:
         """A connected Quay host with notes of the registry's data; a new one has none."""
-        hosts = [self.machines[name] for name in self.topology.quay if name in self.machines]
+        hosts = [self.machines[name] for name in self.connected(self.topology.quay)]
         return next((machine for machine in hosts if machine.storage), next(iter(hosts), None))
 
     @property
@@ -431,8 +431,7 @@ def _assemble(
             if host in layout.hosts[service.name]
             for workload in service.workloads(plan, host)
         )
-        for host in layout.engine_hosts()
-        if host in machines
+        for host in plan.connected(layout.engine_hosts())
     }
     return replace(plan, workloads=workloads)
 

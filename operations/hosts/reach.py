@@ -153,7 +153,7 @@ def services(host: Host, plan: Plan) -> dict[str, Answer]:
 def _front(host: Host, plan: Plan) -> str:
     """Return the address at which a host reaches the registry: without a virtual address its own
     balancer, or the first one that takes part."""
-    connected = [name for name in plan.topology.balancers if name in plan.machines]
+    connected = plan.connected(plan.topology.balancers)
     if plan.settings.virtual_address or not connected:
         return plan.topology.front
     return plan.topology.addresses[host.name if host.name in connected else connected[0]]

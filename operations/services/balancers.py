@@ -99,9 +99,7 @@ def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
 
 def connected(plan: Plan) -> tuple[Host, ...]:
     """Return the balancers that take part in the run."""
-    return tuple(
-        inventory.get_host(name) for name in plan.topology.balancers if name in plan.machines
-    )
+    return tuple(map(inventory.get_host, plan.connected(plan.topology.balancers)))
 
 
 def state_of(each: Host) -> BalancerState | None:

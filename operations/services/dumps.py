@@ -242,10 +242,9 @@ def choose_dump(plan: Plan) -> tuple[str | None, Dump | None]:
 def reported(plan: Plan) -> dict[str, DumpsState]:
     """Return what each connected host of the database reports, whichever host is current."""
     found = {}
-    for name in plan.topology.database.hosts:
-        if name in plan.machines:
-            with ctx_host.use(inventory.get_host(name)):
-                found[name] = _read(plan)
+    for name in plan.connected(plan.topology.database.hosts):
+        with ctx_host.use(inventory.get_host(name)):
+            found[name] = _read(plan)
     return found
 
 

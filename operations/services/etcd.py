@@ -155,7 +155,7 @@ def refuse_lost_majority(plan: Plan) -> None:
     Raises:
         Refusal: of a cluster that was whole, no majority is left, and hosts have no data.
     """
-    connected = [name for name in plan.topology.database_members if name in plan.machines]
+    connected = plan.connected(plan.topology.database_members)
     holding = [name for name in connected if _has_data(plan, name)]
     empty = [name for name in connected if name not in holding and not _is_running(plan, name)]
     if not (empty and holding and _was_whole(plan)):
@@ -175,7 +175,7 @@ def require_majority(state: State, host: Host, plan: Plan) -> bool:
     """Complain unless a majority of the members answers without this host's."""
     members = plan.topology.database_members
     others = {etcd.client_url(plan, name) for name in members if name != host.name}
-    asked = [host, *(inventory.get_host(name) for name in members if name in plan.machines)]
+    asked = [host, *map(inventory.get_host, plan.connected(members))]
 
     def answering() -> set[str]:
         answers = (fact_of(each, AnsweringEtcd, container=CONTAINER) for each in asked)
@@ -266,9 +266,7 @@ def _is_running(plan: Plan, name: str) -> bool:
 
 def _was_whole(plan: Plan) -> bool:
     """Whether a cluster has been complete once: its database starts only after all of etcd."""
-    machines = [
-        plan.machines[name] for name in plan.topology.database_members if name in plan.machines
-    ]
+    machines = [plan.machines[name] for name in plan.connected(plan.topology.database_members)]
     found = (machine.state.containers.get(patroni.CONTAINER) for machine in machines)
     volumes = [each.name for machine in machines for each in machine.volumes]
     return volumes.count(patroni.CONTAINER) > 1 or any(

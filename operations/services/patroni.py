@@ -158,11 +158,9 @@ def made_leader(plan: Plan, place: str) -> Generator[FunctionCommand]:
 def in_order(plan: Plan) -> tuple[str, ...]:
     """Return the connected members in the order in which a run works on them: the founder before
     those that copy its data; else the leader last, so that one switchover is enough."""
-    connected = [name for name in plan.topology.database_members if name in plan.machines]
-    states = {name: state_of(plan, name) for name in connected}
-    known = next((state for state in states.values() if state), None)
+    connected, known = plan.connected(plan.topology.database_members), first_answer(plan)
     if known is None:
-        return tuple(connected)
+        return connected
     return tuple(sorted(connected, key=lambda name: member_name(name) == known.leader))
 
 
@@ -174,7 +172,7 @@ def leader_last(plan: Plan, names: Iterable[str]) -> tuple[str, ...]:
 
 def first_answer(plan: Plan) -> PatroniState | None:
     """Return what the first connected member that answers tells; None if none does."""
-    connected = (name for name in plan.topology.database_members if name in plan.machines)
+    connected = plan.connected(plan.topology.database_members)
     return next(filter(None, (state_of(plan, name) for name in connected)), None)
 
 
@@ -196,7 +194,7 @@ def state_of(plan: Plan, name: str) -> PatroniState | None:
 
 def leader(plan: Plan) -> str | None:
     """Return the connected host that has the database now: the only one, or whose member leads."""
-    hosts = [name for name in plan.topology.database.hosts if name in plan.machines]
+    hosts = plan.connected(plan.topology.database.hosts)
     if not plan.topology.database_members:
         return next(iter(hosts), None)
     for name in hosts:
@@ -300,9 +298,7 @@ def _await_other_follower(host: Host, plan: Plan, found: PatroniState) -> bool:
     """Wait until another member follows, unless the others take no part, as a lost machine: then
     writes wait for this one."""
     seconds, known = plan.settings.health_timeout, plan.topology.member_addresses
-    connected = {
-        member_name(each) for each in plan.topology.database_members if each in plan.machines
-    }
+    connected = set(map(member_name, plan.connected(plan.topology.database_members)))
     if not connected - {found.name, found.leader}:
         return True
     if _wait(host, lambda at: at.among(known).has_other_follower, seconds):
@@ -346,7 +342,7 @@ def refuse_paused(plan: Plan) -> None:
 def require_other_members(state: State, host: Host, plan: Plan) -> bool:
     """Complain unless the database has a leader and a member that copies it without this host."""
     members = plan.topology.database_members
-    asked = [host, *(inventory.get_host(name) for name in members if name in plan.machines)]
+    asked = [host, *map(inventory.get_host, plan.connected(members))]
 
     def answer() -> PatroniState | None:
         return next(filter(None, map(_now, asked)), None)
@@ -369,7 +365,7 @@ def require_other_members(state: State, host: Host, plan: Plan) -> bool:
 
 def _await_routers(plan: Plan, leader: str) -> None:
     """Wait until all routers lead Quay to the member that leads, some seconds at most."""
-    routers = [name for name in plan.topology.hosts[ROUTER] if name in plan.machines]
+    routers = plan.connected(plan.topology.hosts[ROUTER])
 
     def all_lead_there() -> bool:
         states = (

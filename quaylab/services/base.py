@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from abc import ABC
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
@@ -163,6 +163,10 @@ class Context:
     def is_balanced(self) -> bool:
         """Whether clients reach Quay through a balancer, ours or one that runs elsewhere."""
         return bool(self.topology.balancers or self.settings.balancer_host)
+
+    def connected(self, hosts: Iterable[str]) -> tuple[str, ...]:
+        """Return those of the hosts that this run is connected to."""
+        return tuple(host for host in hosts if host in self.machines)
 
 
 class Service(ABC):

@@ -289,8 +289,7 @@ class Quay(Service):
         balancer = container_name("balancer")
         return len(nodes(context.settings, context.topology)) > 1 and any(
             balancer in context.machines[host].state.containers
-            for host in context.topology.balancers
-            if host in context.machines
+            for host in context.connected(context.topology.balancers)
         )
 
     def _legacy(self, context: Context, host: str) -> Workload:
