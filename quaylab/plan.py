@@ -236,15 +236,7 @@ def make(
     problems += subscription.settings_problems(settings)
     for host in hosts:
         if machine := machines.get(host.name):
-            if layout_of_clusters.GROUP in host.groups:  # it only asks the cluster
-                continue
-            problems += host_reports.machine_problems(host.name, machine)
-            if "hypervisor" not in host.groups:  # it runs VMs and no containers
-                problems += host_reports.engine_problems(host.name, machine)
-                if moves_engine:
-                    problems += engine_choice.move_problems(host.name, machine, settings)
-                else:
-                    problems += engine_choice.problems(host.name, machine)
+            problems += _host_problems(host, machine, settings, moves_engine)
     layout = credentials = None
     with problems.collecting():
         layout = _topology(settings, host_settings, hosts, machines)
@@ -261,6 +253,22 @@ def make(
     refuse(problems)
     assert layout and credentials  # else there was a problem
     return _assemble(settings, host_settings, layout, credentials, store, machines, deploys)
+
+
+def _host_problems(
+    host: HostInput, machine: Machine, settings: Settings, moves_engine: bool
+) -> Iterator[str]:
+    """Yield why a connected host can't do what its groups ask of it."""
+    if layout_of_clusters.GROUP in host.groups:  # it only asks the cluster
+        return
+    yield from host_reports.machine_problems(host.name, machine)
+    if "hypervisor" in host.groups:  # it runs VMs and no containers
+        return
+    yield from host_reports.engine_problems(host.name, machine)
+    if moves_engine:
+        yield from engine_choice.move_problems(host.name, machine, settings)
+    else:
+        yield from engine_choice.problems(host.name, machine)
 
 
 def refuse_unfit(
