@@ -28,7 +28,8 @@ from quaylab.model import container_name
 from quaylab.plan import Plan
 from quaylab.problems import refuse
 from quaylab.services import patroni, patroni_config
-from quaylab.services.base import ROUTER, exec_with_environment, member_name
+from quaylab.services.base import ROUTER, member_name
+from quaylab.services.environment import exec_with_environment
 from quaylab.services.patroni import CONTAINER
 from quaylab.services.postgresql import PostgreSQL
 

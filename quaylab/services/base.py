@@ -7,7 +7,6 @@ them. docs/architecture.md explains how to add one.
 from __future__ import annotations
 
 import re
-import shlex
 from abc import ABC
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,12 +23,10 @@ from quaylab.model import (
     PATH_LABEL,
     Container,
     ManagedFile,
-    Mount,
     PublishedPort,
     Volume,
     container_name,
 )
-from quaylab.paths import ETC
 from quaylab.secrets import making
 from quaylab.secrets.passwords import ANYWHERE, Rule
 from quaylab.settings.types import is_loopback
@@ -42,8 +39,6 @@ if TYPE_CHECKING:
     from quaylab.settings.loading import Settings
     from quaylab.topology import Topology
 
-# A file with the secrets that a container reads as it starts.
-ENVIRONMENT = "environment"
 # The service that leads Quay to the one of several hosts that serves.
 ROUTER = "router"
 # The hosts of each inventory group; a group has the name of its service.
@@ -370,28 +365,6 @@ class CompanionService(Service):
 def member_name(host: str) -> str:
     """Return a host's name as a member of a cluster, in the characters that HAProxy takes."""
     return re.sub("[^A-Za-z0-9_.-]", "_", host)
-
-
-def environment_file(service: str, uid: int, values: Mapping[str, str]) -> ManagedFile:
-    """Return a file of shell variables that the container reads, so that neither its arguments nor
-    `docker inspect` show a secret."""
-    lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
-    return ManagedFile(f"{ETC}/{service}/{ENVIRONMENT}", lines, uid=uid, mode=0o400)
-
-
-def run_with_environment(command: str) -> tuple[str, ...]:
-    """Return a command for a container to run, with the variables of its environment file."""
-    return ("bash", "-c", f"set -a && . {ETC}/{ENVIRONMENT} && set +a && exec {command}")
-
-
-def exec_with_environment(script: str) -> str:
-    """Return a command for `docker exec`, with the variables of the environment file."""
-    return f"bash -c {shlex.quote(f'. {ETC}/{ENVIRONMENT}; {script}')}"
-
-
-def configuration_mount(service: str) -> Mount:
-    """Return the mount of a service's configuration folder in its container."""
-    return Mount(f"{ETC}/{service}", ETC, read_only=True)
 
 
 def volume_labels(context: Context, data: str, path: str | None) -> dict[str, str]:

@@ -28,13 +28,15 @@ from quaylab.services.base import (
     Port,
     Secret,
     Workload,
+    volume_labels,
+)
+from quaylab.services.database_engine import MAX_CONNECTIONS, DatabaseEngine
+from quaylab.services.environment import (
     configuration_mount,
     environment_file,
     exec_with_environment,
     run_with_environment,
-    volume_labels,
 )
-from quaylab.services.database_engine import MAX_CONNECTIONS, DatabaseEngine
 from quaylab.services.mysql import MySQL
 from quaylab.services.postgresql import PostgreSQL
 from quaylab.services.tls_elsewhere import authority_problems

@@ -27,11 +27,10 @@ from quaylab.services.base import (
     Groups,
     Port,
     Workload,
-    configuration_mount,
-    environment_file,
     member_name,
     volume_labels,
 )
+from quaylab.services.environment import configuration_mount, environment_file
 from quaylab.settings.types import ImageName, PortNumber, Section
 
 if TYPE_CHECKING:

@@ -9,15 +9,8 @@ from quaylab.images import Image, derived_image
 from quaylab.model import Container, ManagedFile, Mount, PublishedPort, container_name
 from quaylab.paths import ETC
 from quaylab.services import member_certificate, patroni_config
-from quaylab.services.base import (
-    Audience,
-    Context,
-    Port,
-    Workload,
-    configuration_mount,
-    environment_file,
-    member_name,
-)
+from quaylab.services.base import Audience, Context, Port, Workload, member_name
+from quaylab.services.environment import configuration_mount, environment_file
 from quaylab.services.patroni_config import Passwords, Ports
 from quaylab.services.postgresql import PostgreSQL
 

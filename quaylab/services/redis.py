@@ -13,14 +13,8 @@ from pydantic import BaseModel, Field, SecretStr
 from quaylab.images import Image, packaged_image
 from quaylab.model import Container, container_name, digests
 from quaylab.secrets.passwords import CONTAINER
-from quaylab.services.base import (
-    BackingService,
-    Context,
-    Groups,
-    Maker,
-    Need,
-    Secret,
-    Workload,
+from quaylab.services.base import BackingService, Context, Groups, Maker, Need, Secret, Workload
+from quaylab.services.environment import (
     configuration_mount,
     environment_file,
     exec_with_environment,
