@@ -51,11 +51,11 @@ def running(workload: Workload, timeout: int) -> Generator[StringCommand]:
     wanted = workload.container
     engine = ask(Engine)
     if engine.network_is_internal:
-        client = host_engine().name
+        client = host_engine()
         yield fail(
             f"{host.name}: the network {NETWORK} was made by hand with --internal, so published "
-            f"ports lead nowhere; disconnect what is in it ({client} network disconnect), remove "
-            f"it ({client} network rm {NETWORK}), and run again"
+            f"ports lead nowhere; disconnect what is in it ({client.disconnection}), remove it "
+            f"({client.network_removal}), and run again"
         )
         return
     yield from network_and_volume(workload, engine)

@@ -259,10 +259,21 @@ class ContainerEngine(ABC):
         return f"{self.has_network} || {self.name} network create {NETWORK} >/dev/null"
 
     @property
+    def disconnection(self) -> str:
+        """The command with which a container leaves a network, without their names, for a message
+        to people."""
+        return f"{self.name} network disconnect"
+
+    @property
+    def network_removal(self) -> str:
+        """The command that removes our network, for a message to people."""
+        return f"{self.name} network rm {NETWORK}"
+
+    @property
     def remove_network(self) -> str:
         return (
             f'if test -z "$({self.name} ps --all --quiet --filter network={NETWORK})"; '
-            f"then {self.name} network rm {NETWORK} >/dev/null; "
+            f"then {self.network_removal} >/dev/null; "
             f"else echo 'the network {NETWORK} has containers of others, and stays' >&2; fi"
         )
 
@@ -283,6 +294,10 @@ class ContainerEngine(ABC):
     def create_volume(self, volume: Volume) -> str:
         return f"{self.volume_command(volume)} >/dev/null"
 
+    def volume_removal(self, name: str) -> str:
+        """Return the command that removes a volume, for a message to people."""
+        return f"{self.name} volume rm {shlex.quote(name)}"
+
     def mountpoint(self, volume: str) -> str:
         """Print the directory of a volume of the engine's own."""
         return f"{self.name} volume inspect --format '{{{{.Mountpoint}}}}' {shlex.quote(volume)}"
@@ -293,7 +308,7 @@ class ContainerEngine(ABC):
         Args:
             device: its host directory, if that goes for good as well.
         """
-        return f"{self.name} volume rm {shlex.quote(name)} >/dev/null"
+        return f"{self.volume_removal(name)} >/dev/null"
 
     # --- images ---
 
@@ -338,8 +353,22 @@ class ContainerEngine(ABC):
         """Succeed if the host has an image."""
         return f"{self.name} image inspect {shlex.quote(self.reference_of(image))} >/dev/null 2>&1"
 
+    def naming(self, identity: str, reference: str) -> str:
+        """Return the command that gives an image a name, for a message to people."""
+        return f"{self.name} tag {shlex.join((identity, reference))}"
+
+    def image_removal(self, reference: str) -> str:
+        """Return the command that removes an image, for a message to people."""
+        return f"{self.name} image rm {shlex.quote(reference)}"
+
     def remove_image(self, image: str) -> str:
-        return f"{self.name} image rm {shlex.quote(self.reference_of(image))} >/dev/null"
+        return f"{self.image_removal(self.reference_of(image))} >/dev/null"
+
+    # --- registries ---
+
+    def login(self, user: str, registry: str) -> str:
+        """Return the command with which a user logs in at a registry, for a message to people."""
+        return f"{self.name} login -u {shlex.join((user, registry))}"
 
     @property
     @abstractmethod
