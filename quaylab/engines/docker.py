@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quaylab.engines.base import ContainerEngine
-from quaylab.engines.inspected import PREFIX, REPORTED_LABELS, Objects, objects, split_first
+from quaylab.engines.inspected import PREFIX, REPORTED_LABELS, Objects, objects
 from quaylab.engines.log_summary import LINES
 from quaylab.engines.state import Engine
+from quaylab.lines import split_first
 from quaylab.model import (
     CREDENTIALS_LABEL,
     DIGEST_LABEL,
