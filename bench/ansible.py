@@ -103,7 +103,7 @@ def _state(plan: Plan, host: str) -> dict[str, Any]:
     files = [file for workload in workloads for file in workload.files]
     if plan.certificate.ca:
         files.append(ManagedFile(topology.docker_trust, plan.certificate.ca))
-    quay = plan.workload("quay", topology.leader)
+    quay = plan.workload("quay", topology.first_quay)
     mounts = " ".join(f"--volume={DOCKER.bind(mount)}" for mount in quay.container.mounts)
     return {
         "hosts_line": f"{plan.address_of_registry(host)} {topology.hostname} # quaylab",

@@ -30,10 +30,10 @@ wait_for() { until docker exec "$1" sh -c "$2" >/dev/null 2>&1; do sleep 0.5; do
 
 def script(plan: Plan) -> str:
     """Return the script for a registry on one host, in the order of deploy.py."""
-    leader = plan.topology.leader
-    database, redis, quay = plan.workloads_of(leader)
+    first_quay = plan.topology.first_quay
+    database, redis, quay = plan.workloads_of(first_quay)
     hosts_line = shlex.quote(
-        f"{plan.address_of_registry(leader)} {plan.topology.hostname} # quaylab"
+        f"{plan.address_of_registry(first_quay)} {plan.topology.hostname} # quaylab"
     )
     lines = [PREAMBLE, f"echo {hosts_line} >>/etc/hosts", f"docker network create {NETWORK}"]
     if plan.certificate.ca:

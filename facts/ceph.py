@@ -12,6 +12,7 @@ from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
+from quaylab.lines import by_first_word
 from quaylab.scripts import ceph_report
 
 AUTHORIZED_KEYS = "/root/.ssh/authorized_keys"
@@ -112,9 +113,8 @@ class Cephadm(FactBase[CephadmState]):
         return CephadmState(frozenset(), False, False, False, False)
 
     def process(self, output: list[str]) -> CephadmState:
-        words = [line.partition(" ") for line in output]
         return CephadmState(
-            packages=frozenset(name for kind, _, name in words if kind == "package"),
+            packages=frozenset(by_first_word(output).get("package", [])),
             authorized="authorized" in output,
             made="made" in output,
             begun="begun" in output,

@@ -22,7 +22,7 @@ class Engine(FactBase[EngineState]):
 
     def process(self, output: list[str]) -> EngineState:
         try:
-            return host_engine().parse(output).state
+            return host_engine().parse_objects(output).state
         except ValueError as error:
             raise FactProcessError(f"the engine's state can't be read: {error}") from error
 

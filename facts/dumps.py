@@ -10,6 +10,7 @@ from pyinfra.api.exceptions import FactProcessError
 from pyinfra.api.facts import FactBase
 
 from facts.engines import host_engine
+from quaylab.lines import by_first_word
 from quaylab.upgrade.dumps import DIRECTORY, LOCK, Dump, DumpsState
 
 POSTGRESQL = (
@@ -58,10 +59,7 @@ class Dumps(FactBase[DumpsState]):
         return DumpsState((), None, None, 0, 0)
 
     def process(self, output: list[str]) -> DumpsState:
-        values: dict[str, list[str]] = {}
-        for line in output:
-            key, _, value = line.partition(" ")
-            values.setdefault(key, []).append(value)
+        values = by_first_word(output)
 
         def one(key: str) -> str | None:
             return values.get(key, [None])[0]

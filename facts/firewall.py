@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pyinfra.api.facts import FactBase
 
+from quaylab.lines import by_first_word
 from quaylab.paths import VAR
 
 # The rules that runs have added, one on each line; others may have been there before.
@@ -40,9 +41,8 @@ class Firewall(FactBase[FirewallState]):
         return FirewallState(False, frozenset())
 
     def process(self, output: list[str]) -> FirewallState:
-        lines = [line.partition(" ") for line in output]
+        lines = by_first_word(output)
         now, permanent, noted = (
-            frozenset(rule for key, _, rule in lines if key == kind)
-            for kind in ("rule", "rule--permanent", "noted")
+            frozenset(lines.get(kind, [])) for kind in ("rule", "rule--permanent", "noted")
         )
         return FirewallState("state running" in output, now & permanent, noted)

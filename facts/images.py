@@ -15,7 +15,7 @@ class Images(FactBase[dict[str, ImageState]]):
     def command(self, references: list[str]) -> StringCommand:
         pairs = [word for each in references for word in (each, note_path(each))]
         return StringCommand(
-            "set --", *(QuoteString(word) for word in pairs), ";", host_engine().images
+            "set --", *(QuoteString(word) for word in pairs), ";", host_engine().image_report
         )
 
     @staticmethod

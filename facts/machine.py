@@ -10,9 +10,9 @@ from pyinfra.api.facts import FactBase
 
 from facts.engines import host_engine
 from quaylab.engines import DOCKER, ENGINES, ContainerEngine
-from quaylab.engines.inspected import split_first
 from quaylab.engines.state import Engine
 from quaylab.hosts import machine
+from quaylab.lines import by_first_word, split_first
 from quaylab.model import container_name
 from quaylab.paths import (
     CEPH_NOTE,
@@ -107,10 +107,9 @@ class Machine(FactBase[machine.Machine | None]):
         return None
 
     def process(self, output: list[str]) -> machine.Machine:
-        values: dict[str, list[str]] = {}
-        for line in output:
-            key, _, value = line.partition(" ")
-            values.setdefault(key, []).append(value.strip())
+        values = {
+            key: [each.strip() for each in found] for key, found in by_first_word(output).items()
+        }
 
         def one(key: str) -> str:
             return values.get(key, [""])[0]
@@ -167,7 +166,7 @@ class EngineInfo(FactBase[Engine | None]):
 
     def process(self, output: list[str]) -> Engine | None:
         try:
-            return host_engine().reported(output)
+            return host_engine().parse_info(output)
         except ValueError as error:
             raise FactProcessError(f"the engine's report can't be read: {error}") from error
 
@@ -186,9 +185,9 @@ def _section(output: list[str], engine: ContainerEngine) -> list[str]:
 
 
 def _report(engine: ContainerEngine, output: list[str]) -> machine.EngineReport:
-    found = engine.parse(output)
+    found = engine.parse_objects(output)
     return machine.EngineReport(
-        engine.reported(output),
+        engine.parse_info(output),
         found.volumes,
         found.container_labels,
         found.published,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pyinfra.api import QuoteString, StringCommand
 from pyinfra.api.facts import FactBase
 
+from quaylab.lines import by_first_word
+
 
 @dataclass(frozen=True)
 class ResolverState:
@@ -39,10 +41,7 @@ class Resolver(FactBase[ResolverState]):
         return ResolverState()
 
     def process(self, output: list[str]) -> ResolverState:
-        values: dict[str, list[str]] = {}
-        for line in output:
-            key, _, value = line.partition(" ")
-            values.setdefault(key, []).append(value)
+        values = by_first_word(output)
         return ResolverState(
             values.get("kind", [None])[0],
             frozenset(values.get("routed", [])),

@@ -22,6 +22,7 @@ from quaylab.hosts.disks import (
     VolumeGroup,
     XfsState,
 )
+from quaylab.lines import by_first_word
 
 # lsblk's pairs and LVM's separators, because RHEL 7 writes no JSON of block devices. What an engine
 # creates on its first start counts as no data.
@@ -112,10 +113,7 @@ class Storage(FactBase[Disks]):
         return Disks()
 
     def process(self, output: list[str]) -> Disks:
-        values: dict[str, list[str]] = {}
-        for line in output:
-            key, _, value = line.partition(" ")
-            values.setdefault(key, []).append(value)
+        values = by_first_word(output)
 
         def rows(key: str, separator: str | None = None) -> Iterator[list[str]]:
             return (line.split(separator) for line in values.get(key, []))

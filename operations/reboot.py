@@ -41,12 +41,12 @@ def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
     has_cephadm = runs_cephadm(plan.topology, host.name)
     if has_cephadm:
         yield FunctionCommand(cephadm.await_clean, (plan,), {})
-    if host.name in plan.topology.members:
+    if host.name in plan.topology.database_members:
         yield FunctionCommand(etcd.require_majority, (plan,), {})
         yield FunctionCommand(patroni.require_other_members, (plan,), {})
     if host.name in plan.topology.balancers:
         yield FunctionCommand(virtual_address.fail_over, (plan,), {})
-    if host.name in plan.topology.members:
+    if host.name in plan.topology.database_members:
         yield FunctionCommand(patroni.hand_over, (plan,), {})
     for node in mine:
         yield FunctionCommand(nodes.withdraw, (plan, node), {})
@@ -59,7 +59,7 @@ def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
     if has_cephadm:
         yield cephadm.wait_for_gateway(plan)
         yield FunctionCommand(cephadm.await_clean, (plan,), {})
-    if host.name in plan.topology.members:
+    if host.name in plan.topology.database_members:
         yield FunctionCommand(patroni.await_member, (plan,), {})
         yield FunctionCommand(patroni.await_successor, (plan,), {})
     for node in mine:
@@ -71,7 +71,7 @@ def in_order(plan: Plan) -> tuple[str, ...]:
 
     Raises ``DeployError`` if pyinfra runs on one of them.
     """
-    hosts = [name for name in plan.topology.engine_hosts() if name in plan.machines]
+    hosts = plan.connected(plan.topology.engine_hosts())
     with refusals():
         refuse(
             f"{name}: pyinfra runs on it; leave it out with --exclude, and reboot it by hand"

@@ -46,7 +46,7 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
             f"Quay, {node.name}" if several else "Quay": partial(_node, node) for node in plan.nodes
         },
         **{f"Balancer, {name}": partial(_balancer, name) for name in plan.topology.balancers},
-        **{f"Member, {name}": partial(_member, name) for name in plan.topology.members},
+        **{f"Member, {name}": partial(_member, name) for name in plan.topology.database_members},
         **{
             f"Member, {name}": partial(_broken, remedy)
             for name, remedy in members.unknown(plan).items()
@@ -109,7 +109,7 @@ def _node(node: Node, plan: Plan) -> str:
     if not found.healthy:
         failing = ", ".join(name for name, good in found.services.items() if not good)
         raise RegistryError(f"{found.version}, not healthy: {failing or 'it does not answer'}")
-    kind = " (a stand-in)" if plan.standin else ""
+    kind = " (a stand-in)" if plan.has_standin else ""
     return f"{found.version}{kind} at {plan.topology.url}, healthy"
 
 

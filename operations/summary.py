@@ -42,7 +42,7 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
 
 def _panel(plan: Plan) -> Panel:
     rows = _legacy_rows(plan) if is_legacy(plan.version) else _rows(plan)
-    return panel("Quay stand-in: not Quay" if plan.standin else f"Quay {plan.version}", rows)
+    return panel("Quay stand-in: not Quay" if plan.has_standin else f"Quay {plan.version}", rows)
 
 
 def panel(title: str, rows: Iterable[tuple[str, str]]) -> Panel:
@@ -66,7 +66,7 @@ def _rows(plan: Plan) -> list[tuple[str, str]]:
             "Reach it",
             f"clients without DNS need in /etc/hosts: {_address(plan)} {topology.hostname}",
         ),
-        ("Log in", f"{engine.name} login -u {settings.quay_superuser} {topology.registry}"),
+        ("Log in", engine.login(settings.quay_superuser, topology.registry)),
     ]
     if plan.certificate.ca:
         trust = engine.trust(topology.registry)
@@ -79,7 +79,7 @@ def _rows(plan: Plan) -> list[tuple[str, str]]:
     ]
     if settings.database_engine == "mysql" and settings.quay_version is None:
         rows.append(("Why not newer", MYSQL_REASON))
-    if plan.standin:
+    if plan.has_standin:
         rows.append(("[yellow]Not Quay[/yellow]", STANDIN))
     return rows
 

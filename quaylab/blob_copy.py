@@ -32,14 +32,14 @@ def task(plan: Plan, is_last: bool) -> str:
         is_last: whether Quay is stopped.
     """
     settings, topology, credentials = plan.settings, plan.topology, plan.credentials
-    store = topology.store
+    store = topology.object_store
     assert store  # else the run was refused
     keys = object_store.keys_of(object_store.config(settings, topology, credentials))
     names = {
         "storage_access_key": "aws_access_key_id",
         "storage_secret_key": "aws_secret_access_key",
     }
-    bundle = plan.workloads_for("quay", topology.leader)[0].files
+    bundle = plan.workloads_for("quay", topology.first_quay)[0].files
     return json.dumps(
         {
             "source": LOCAL_PATH,

@@ -101,14 +101,14 @@ def refuse_unfit(plan: Plan, sizes: Mapping[str, tuple[int, int]]) -> None:
     Raises:
         Refusal: with all problems.
     """
-    refuse(problem for name in plan.connected_hosts for problem in _problems(plan, name, sizes))
+    refuse(problem for name in plan.engine_machines for problem in _problems(plan, name, sizes))
 
 
 def _problems(plan: Plan, name: str, sizes: Mapping[str, tuple[int, int]]) -> Iterator[str]:
     if is_moved(plan, name):
         return
     machine, after = plan.machines[name], target(plan)
-    if plan.migrates and name == plan.topology.leader:
+    if plan.migrates and name == plan.topology.first_quay:
         yield (
             f"quay_version: {plan.version}, and the database's schema is of "
             f"{plan.upgrade.before or 'no version'}; deploy with {plan.engine_of(name).title} first"
@@ -131,7 +131,7 @@ def _problems(plan: Plan, name: str, sizes: Mapping[str, tuple[int, int]]) -> It
         if volume.name in copied and CREDENTIALS_LABEL not in volume.labels:
             yield (
                 f"{name}: {after.title} has a volume {volume.name} that Quaylab has not made; copy "
-                f"what is needed, then run there: {after.name} volume rm {volume.name}"
+                f"what is needed, then run there: {after.volume_removal(volume.name)}"
             )
     yield from _space_problems(plan, name, there, sizes.get(name, (0, 0)))
 

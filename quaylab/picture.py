@@ -81,7 +81,7 @@ def flows(context: Context) -> Iterator[Flow]:
         where = f"{endpoint.address}{ELSEWHERE}" if endpoint.is_elsewhere else endpoint.address
         yield Flow("quay", name, endpoint.port, where)
 
-    if topology.members:
+    if topology.database_members:
         yield Flow("router", "database", settings.patroni_port, "asks Patroni who leads")
         yield Flow("database", "etcd", settings.etcd_port, "keeps there who leads")
         yield Flow("etcd", "etcd", settings.etcd_peer_port, "agrees with a majority")

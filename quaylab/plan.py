@@ -47,43 +47,20 @@ from quaylab.upgrade.dumps import Upgrade
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Context):
     """The desired state of all hosts.
 
     Attributes:
-        machines: the reports of the hosts that this run is connected to.
+        store: the credentials file.
         workloads: each host's containers, in the order in which they start.
         storages: each host's file systems on dedicated disks.
+        administrator: only for this run, and only if an external database has to be prepared.
     """
 
-    settings: Settings
-    topology: Topology
-    credentials: Credentials
     store: Store
-    certificate: ServerCertificate
-    node_certificate: ServerCertificate
-    machines: Mapping[str, Machine]
     workloads: Mapping[str, tuple[Workload, ...]]
     storages: Mapping[str, tuple[Storage, ...]]
-    # Only for this run, and only if an external database has to be prepared.
     administrator: Login | None = None
-
-    @property
-    def context(self) -> Context:
-        """What the services know about the run."""
-        return Context(
-            self.settings,
-            self.topology,
-            self.credentials,
-            self.certificate,
-            self.node_certificate,
-            self.machines,
-        )
-
-    @property
-    def is_balanced(self) -> bool:
-        """Whether clients reach Quay through a balancer, ours or one that runs elsewhere."""
-        return bool(self.topology.balancers or self.settings.balancer_host)
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -97,20 +74,20 @@ class Plan:
     @property
     def schema(self) -> str | None:
         """What the connected Quay hosts noted of the database's schema; None without a note."""
-        hosts = [name for name in self.topology.quay if name in self.machines]
+        hosts = self.connected(self.topology.quay)
         return schema_version.latest(self.machines[name].schema for name in hosts)
 
     @property
-    def noted(self) -> Machine | None:
+    def quay_with_notes(self) -> Machine | None:
         """A connected Quay host with notes of the registry's data; a new one has none."""
-        hosts = [self.machines[name] for name in self.topology.quay if name in self.machines]
+        hosts = [self.machines[name] for name in self.connected(self.topology.quay)]
         return next((machine for machine in hosts if machine.storage), next(iter(hosts), None))
 
     @property
     def migrates(self) -> bool:
         """Whether this run migrates the database's schema."""
-        has_leader = self.topology.leader in self.machines
-        return has_leader and not versions.is_legacy(self.version) and self.schema != self.version
+        takes_part = self.topology.first_quay in self.machines
+        return takes_part and not versions.is_legacy(self.version) and self.schema != self.version
 
     @property
     def upgrade(self) -> Upgrade:
@@ -122,9 +99,9 @@ class Plan:
         return Upgrade(before, self.version, engine, credentials, has_begun=begun is not None)
 
     @property
-    def standin(self) -> bool:
+    def has_standin(self) -> bool:
         """Whether the stand-in runs in place of Quay."""
-        return self.settings.image_source == "packages"
+        return self.settings.uses_packages
 
     @property
     def purges(self) -> bool:
@@ -150,7 +127,7 @@ class Plan:
         """Return the address of the registry's name on a host, in case DNS doesn't know it; None:
         only DNS knows it."""
         topology = self.topology
-        fronts = topology.balancers if self.is_balanced else (topology.leader,)
+        fronts = topology.balancers if self.is_balanced else (topology.first_quay,)
         if host in fronts:
             return LOOPBACK
         return topology.front if is_ip_address(topology.front) else None
@@ -183,7 +160,7 @@ class Plan:
             (name, port)
             for name, hosts in self.topology.hosts.items()
             if host in hosts
-            for port in BY_NAME[name].ports(self.context, host)
+            for port in BY_NAME[name].ports(self, host)
         )
 
     def engine_of(self, host: str) -> ContainerEngine:
@@ -191,8 +168,8 @@ class Plan:
         return engines.BY_NAME[self.machines[host].container_engine]
 
     @property
-    def connected_hosts(self) -> dict[str, Machine]:
-        """The hosts with an engine that this run is connected to."""
+    def engine_machines(self) -> dict[str, Machine]:
+        """The reports of the connected hosts that need an engine."""
         hosts = self.topology.engine_hosts()
         return {name: machine for name, machine in self.machines.items() if name in hosts}
 
@@ -207,7 +184,7 @@ class Plan:
 
     def images_for(self, service: str, host: str) -> tuple[Image, ...]:
         """Return a service's images on one of its hosts, each after the one it is built on."""
-        return BY_NAME[service].images(self.context, host)
+        return BY_NAME[service].images(self, host)
 
     def was_deployed(self, host: str) -> bool:
         """Whether a host had data of ours when the run began."""
@@ -259,15 +236,7 @@ def make(
     problems += subscription.settings_problems(settings)
     for host in hosts:
         if machine := machines.get(host.name):
-            if layout_of_clusters.GROUP in host.groups:  # it only asks the cluster
-                continue
-            problems += host_reports.machine_problems(host.name, machine)
-            if "hypervisor" not in host.groups:  # it runs VMs and no containers
-                problems += host_reports.engine_problems(host.name, machine)
-                if moves_engine:
-                    problems += engine_choice.move_problems(host.name, machine, settings)
-                else:
-                    problems += engine_choice.problems(host.name, machine)
+            problems += _host_problems(host, machine, settings, moves_engine)
     layout = credentials = None
     with problems.collecting():
         layout = _topology(settings, host_settings, hosts, machines)
@@ -284,6 +253,22 @@ def make(
     refuse(problems)
     assert layout and credentials  # else there was a problem
     return _assemble(settings, host_settings, layout, credentials, store, machines, deploys)
+
+
+def _host_problems(
+    host: HostInput, machine: Machine, settings: Settings, moves_engine: bool
+) -> Iterator[str]:
+    """Yield why a connected host can't do what its groups ask of it."""
+    if layout_of_clusters.GROUP in host.groups:  # it only asks the cluster
+        return
+    yield from host_reports.machine_problems(host.name, machine)
+    if "hypervisor" in host.groups:  # it runs VMs and no containers
+        return
+    yield from host_reports.engine_problems(host.name, machine)
+    if moves_engine:
+        yield from engine_choice.move_problems(host.name, machine, settings)
+    else:
+        yield from engine_choice.problems(host.name, machine)
 
 
 def refuse_unfit(
@@ -307,14 +292,14 @@ def refuse_unfit(
     if moves_blobs:
         problems += _move_problems(plan)
     else:
-        problems += blob_location.problems(plan.settings, plan.topology, plan.noted)
+        problems += blob_location.problems(plan.settings, plan.topology, plan.quay_with_notes)
     if not problems:
         # If the data isn't ours, its schema is of no interest.
         problems += schema_version.problems(
             plan.settings, plan.topology, plan.schema, plan.machines
         )
     for service in SERVICES:
-        problems += service.problems(plan.context)
+        problems += service.problems(plan)
     for name, machine in plan.machines.items():
         wanted = plan.storages.get(name, ())
         if not (disks and name in disks and storage.has_unmounted(disks[name], wanted)):
@@ -337,7 +322,7 @@ def refuse_teardown(plan: Plan) -> None:
         Refusal: with the owner, or the host whose engine does not answer.
     """
     problems: list[str] = []
-    for name, machine in plan.connected_hosts.items():
+    for name, machine in plan.engine_machines.items():
         problems += ownership.problems(name, machine, plan.credentials, plan.store)
         if machine.hides_data:
             problems.append(
@@ -350,7 +335,7 @@ def refuse_teardown(plan: Plan) -> None:
 def foreign_data(plan: Plan) -> list[str]:
     """Return problems with existing data of another engine, store or registry than the plan's."""
     problems: list[str] = []
-    for name, machine in plan.connected_hosts.items():
+    for name, machine in plan.engine_machines.items():
         problems += ownership.problems(name, machine, plan.credentials, plan.store)
         problems += existing_data.container_problems(name, machine, plan.workloads_of(name))
         problems += existing_data.data_problems(name, machine, plan.volumes_of(name))
@@ -358,13 +343,13 @@ def foreign_data(plan: Plan) -> list[str]:
 
 
 def _move_problems(plan: Plan) -> Iterator[str]:
-    leader = plan.machines.get(plan.topology.leader)
-    is_ours = leader is not None and any(
+    quay = plan.machines.get(plan.topology.first_quay)
+    is_ours = quay is not None and any(
         volume.name == STORAGE_VOLUME
         and not (volume.missing or lost_data.is_lost(volume, may_be_empty=True))
-        for volume in leader.owned_volumes(plan.credentials.fingerprint)
+        for volume in quay.owned_volumes(plan.credentials.fingerprint)
     )
-    return blob_location.move_problems(plan.settings, plan.topology, leader, is_ours)
+    return blob_location.move_problems(plan.settings, plan.topology, quay, is_ours)
 
 
 def _topology(
@@ -432,31 +417,31 @@ def _assemble(
     else:
         node_certificate = certificates.server_certificate(served)
         certificate = given or node_certificate
-    context = Context(settings, layout, credentials, certificate, node_certificate, machines)
-    return Plan(
+    plan = Plan(
         settings,
         layout,
         credentials,
-        store,
         certificate,
         node_certificate,
         machines,
-        workloads={
-            host: tuple(
-                workload
-                for service in SERVICES
-                if host in layout.hosts[service.name]
-                for workload in service.workloads(context, host)
-            )
-            for host in layout.engine_hosts()
-            if host in machines
-        },
+        store,
+        workloads={},
         storages={
             name: found
             for name in layout.engine_hosts()
             if (found := storage.storages_of(host_settings[name], settings, name in layout.quay))
         },
     )
+    workloads = {
+        host: tuple(
+            workload
+            for service in SERVICES
+            if host in layout.hosts[service.name]
+            for workload in service.workloads(plan, host)
+        )
+        for host in plan.connected(layout.engine_hosts())
+    }
+    return replace(plan, workloads=workloads)
 
 
 def _with_keys(credentials: Credentials, settings: Settings, layout: Topology) -> Credentials:

@@ -25,8 +25,8 @@ class Topology:
 
     ``hosts`` has the hosts of each service, ``endpoints`` the services that Quay uses, and
     ``addresses`` the addresses of hosts for their peers. ``front`` is the name or address at which
-    the hosts reach the registry. ``leader`` is the host of Quay's that does what one of them does
-    for all: the first one that takes part in the run.
+    the hosts reach the registry. ``first_quay`` is the first of Quay's hosts that
+    takes part, which does what one of them does for all.
     """
 
     hostname: str
@@ -35,14 +35,14 @@ class Topology:
     endpoints: Mapping[str, Endpoint]
     addresses: Mapping[str, str]
     front: str
-    leader: str
+    first_quay: str
 
     @property
     def quay(self) -> tuple[str, ...]:
         return self.hosts["quay"]
 
     @property
-    def members(self) -> tuple[str, ...]:
+    def database_members(self) -> tuple[str, ...]:
         """The hosts of the database's cluster; none if one host has the database, or none."""
         hosts = self.hosts["database"]
         return hosts if len(hosts) > 1 else ()
@@ -50,7 +50,7 @@ class Topology:
     @property
     def member_addresses(self) -> dict[str, str]:
         """The addresses of the database's members by their names."""
-        return {member_name(host): self.addresses[host] for host in self.members}
+        return {member_name(host): self.addresses[host] for host in self.database_members}
 
     @property
     def balancers(self) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ class Topology:
         return self.endpoints["redis"]
 
     @property
-    def store(self) -> StoreEndpoint | None:
+    def object_store(self) -> StoreEndpoint | None:
         """The object store; None if the blobs are stored in a volume on Quay's host."""
         found = self.endpoints.get("object_store")
         return found if isinstance(found, StoreEndpoint) else None
@@ -124,85 +124,111 @@ def build(
         Refusal: a service has no host or too many, or a host needs an address and has none.
     """
     problems: list[str] = []
-    by_name = {host.name: host for host in hosts}
-    addresses: dict[str, str] = {}
-
-    def address(name: str) -> str:
-        """Return a host's address for its peers; without one add a problem and return loopback."""
-        if name not in addresses:
-            given = host_settings[name].address
-            # A host without peers may have any, such as that of a forwarded port.
-            has_peers = len(hosts) > 1
-            found = _address(by_name[name], given, reported.get(name, ()), has_peers)
-            if given and has_peers and not _is_for_peers(given):
-                problems.append(
-                    f"address: {given} of {name} doesn't lead other hosts to it; set the address "
-                    "at which they reach it"
-                )
-            elif found is None:
-                seen = ", ".join(reported.get(name, ())) or "none reported"
-                problems.append(
-                    f"address: {name} needs one for its peers (found: {seen}); set `address` in "
-                    "its data"
-                )
-            addresses[name] = found or LOOPBACK
-        return addresses[name]
-
-    members = groups(hosts)
+    peers = _PeerAddresses(hosts, host_settings, reported, problems)
+    in_groups = groups(hosts)
     endpoints: dict[str, Endpoint] = {}
     for service in SERVICES:
-        misplaced = list(service.placement_problems(settings, members))
+        misplaced = list(service.placement_problems(settings, in_groups))
         problems += misplaced
-        if not misplaced and (endpoint := service.endpoint(settings, members, address)):
+        if not misplaced and (endpoint := service.endpoint(settings, in_groups, peers.address)):
             endpoints[service.name] = endpoint
         if service.needs_peer_address:
-            for name in members[service.name]:
-                address(name)
-        problems += _shared_names(service.name, members[service.name])
-    quay, balancers = members["quay"], members["balancer"]
+            for name in in_groups[service.name]:
+                peers.address(name)
+        problems += _shared_names(service.name, in_groups[service.name])
+    quay, balancers = in_groups["quay"], in_groups["balancer"]
     alone = len(hosts) == len(quay) == 1
     if balancers or not alone:
         # Worked out only if a peer needs it: without an address that would be a problem.
         for name in (*balancers, *quay):
-            address(name)
-    # What a host reports may be no address yet.
-    known = {
-        name: address
-        for name, address in addresses.items()
-        if host_settings[name].address or is_ip_address(address)
-    }
-    problems += _shared_addresses(known)
-    hostname = registry_name(settings, members)
+            peers.address(name)
+    problems += _shared_addresses(peers.usable)
+    hostname = registry_name(settings, in_groups)
+    problems += _hostname_problems(settings, hostname, balancers)
+    refuse(problems)
+    placed = {service.name: service.hosts(settings, in_groups) for service in SERVICES}
+    https_port = settings.quay_https_port
+    front = settings.balancer_host or settings.virtual_address
+    front = front or peers.found.get((balancers or quay)[0], LOOPBACK)
+    first_quay = next((name for name in quay if name in reported), quay[0])
+    return Topology(hostname, https_port, placed, endpoints, peers.found, front, first_quay)
+
+
+class _PeerAddresses:
+    """The addresses at which hosts are reached by their peers, worked out as they are needed.
+
+    Attributes:
+        found: the addresses so far; loopback for a host that has none.
+    """
+
+    def __init__(
+        self,
+        hosts: Sequence[HostInput],
+        host_settings: Mapping[str, HostSettings],
+        reported: Mapping[str, tuple[str, ...]],
+        problems: list[str],
+    ) -> None:
+        """``problems`` gets a line for each host that is asked for and has no such address."""
+        self.found: dict[str, str] = {}
+        self._hosts = {host.name: host for host in hosts}
+        self._given = {name: each.address for name, each in host_settings.items()}
+        self._reported = reported
+        self._problems = problems
+        # A host without peers may have any address, such as that of a forwarded port.
+        self._has_peers = len(hosts) > 1
+
+    def address(self, name: str) -> str:
+        """Return a host's address for its peers; without one add a problem and return loopback."""
+        if name not in self.found:
+            given, found = self._given[name], self._address(name)
+            if given and self._has_peers and not _is_for_peers(given):
+                self._problems.append(
+                    f"address: {given} of {name} doesn't lead other hosts to it; set the address "
+                    "at which they reach it"
+                )
+            elif found is None:
+                seen = ", ".join(self._reported.get(name, ())) or "none reported"
+                self._problems.append(
+                    f"address: {name} needs one for its peers (found: {seen}); set `address` in "
+                    "its data"
+                )
+            self.found[name] = found or LOOPBACK
+        return self.found[name]
+
+    @property
+    def usable(self) -> dict[str, str]:
+        """The addresses without what a host reports and is no address yet."""
+        return {
+            name: address
+            for name, address in self.found.items()
+            if self._given[name] or is_ip_address(address)
+        }
+
+    def _address(self, name: str) -> str | None:
+        if given := self._given[name]:
+            return given
+        host, reported = self._hosts[name], self._reported.get(name, ())
+        for candidate in (host.data.get("ssh_hostname"), host.name):
+            # Vagrant's ssh_hostname is 127.0.0.1, with a port of its own for each machine.
+            if is_ip_address(candidate) and (not self._has_peers or _is_for_peers(str(candidate))):
+                return str(candidate)
+        return reported[0] if len(reported) == 1 else None
+
+
+def _hostname_problems(
+    settings: Settings, hostname: str, balancers: Sequence[str]
+) -> Iterator[str]:
+    """Yield why clients can't use the registry's name."""
     if len(balancers) > 1 and settings.server_hostname is None:
-        problems.append(
+        yield (
             f"server_hostname: not set, and none of {len(balancers)} balancers has the registry's "
             "name; set one that leads to them all"
         )
     if is_ip_address(hostname):
-        problems.append(
+        yield (
             f"server_hostname: {hostname} is an address; a name is needed, for the certificate "
             f"and because Docker skips TLS checks on 127.0.0.0/8: for example {DEFAULT_HOSTNAME}"
         )
-    refuse(problems)
-    placed = {service.name: service.hosts(settings, members) for service in SERVICES}
-    https_port = settings.quay_https_port
-    front = settings.balancer_host or settings.virtual_address
-    front = front or addresses.get((balancers or quay)[0], LOOPBACK)
-    leader = next((name for name in quay if name in reported), quay[0])
-    return Topology(hostname, https_port, placed, endpoints, addresses, front, leader)
-
-
-def _address(
-    host: HostInput, given: str | None, reported: tuple[str, ...], has_peers: bool
-) -> str | None:
-    """Return a host's address for its peers; None if it is not known."""
-    if given:
-        return given
-    for candidate in (host.data.get("ssh_hostname"), host.name):
-        # Vagrant's ssh_hostname is 127.0.0.1, with a port of its own for each machine.
-        if is_ip_address(candidate) and (not has_peers or _is_for_peers(str(candidate))):
-            return str(candidate)
-    return reported[0] if len(reported) == 1 else None
 
 
 def _is_for_peers(address: str) -> bool:

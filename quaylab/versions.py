@@ -43,7 +43,7 @@ def problems(settings: Settings) -> list[str]:
     """Return why the settings' version can't work."""
     version = quay_version(settings)
     if is_legacy(version):
-        if settings.image_source == "packages":
+        if settings.uses_packages:
             return [f"quay_version: {version} has no stand-in; set image_source to registry"]
         return []
     found = []

@@ -11,5 +11,5 @@ from operations.runtime.run import Purpose, begin
 
 plan = begin(Purpose.RECOVER)
 
-if host.name == plan.topology.leader:
+if host.name == plan.topology.first_quay:
     credentials.adopted(name="Read the credentials back from the host", plan=plan)

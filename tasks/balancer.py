@@ -41,7 +41,7 @@ for name in host.loop(virtual_address.holder_last(plan, plan.topology.balancers)
 
             files.present(
                 name="Write keepalived's configuration",
-                files=keepalived_files(plan.context, name),
+                files=keepalived_files(plan, name),
             )
 
             keepalived.running(name="Run keepalived", plan=plan)

@@ -45,7 +45,7 @@ if members:
 
     local.include("tasks/ingress.py")
 
-    if host.name == plan.topology.leader:
+    if host.name == plan.topology.first_quay:
         object_storage.bucket_present(name="Create the bucket in Ceph", plan=plan)
 
         object_storage.usable(name="Test the object store in Ceph: write, read, delete", plan=plan)

@@ -9,7 +9,7 @@ from operations.runtime.run import begin
 from operations.services import database, patroni, quay
 
 plan = begin()
-hosts, members = plan.topology.hosts["database"], plan.topology.members
+hosts, members = plan.topology.hosts["database"], plan.topology.database_members
 
 if quay.has_migration(plan):
     quay.migration_ended(name="Wait for the migration of a killed run", plan=plan)
@@ -53,7 +53,7 @@ if host.name in members:
 if host.name in hosts:
     database.prepared(name="Prepare Quay's database", plan=plan)
 
-if plan.settings.database_admin and host.name == plan.topology.leader:
+if plan.settings.database_admin and host.name == plan.topology.first_quay:
     database.external_database_present(
         name="Create Quay's database on its external server", plan=plan
     )

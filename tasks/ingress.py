@@ -30,9 +30,7 @@ for name in host.loop(virtual_address.holder_last(plan, balancers)):  # type: ig
 if host.name in balancers and virtual_address.is_free(plan):
     keepalived.installed(name="Install keepalived", machine=plan.machines[host.name])
 
-    files.present(
-        name="Write keepalived's configuration", files=keepalived_files(plan.context, host.name)
-    )
+    files.present(name="Write keepalived's configuration", files=keepalived_files(plan, host.name))
 
     keepalived.unchecked(name="Hold the address before HAProxy runs", plan=plan)
 
@@ -41,5 +39,5 @@ if host.name in balancers and virtual_address.is_free(plan):
 if balancers:
     barrier.reached(name="Wait until the balancers lead to Ceph's gateways")
 
-    if host.name == plan.topology.leader:
+    if host.name == plan.topology.first_quay:
         object_storage.reachable(name="Wait for Ceph's gateways behind the balancers", plan=plan)

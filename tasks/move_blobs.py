@@ -27,7 +27,7 @@ if plan.topology.hosts["ceph"]:
     local.include("tasks/images.py")
     local.include("tasks/ceph.py")
 
-if host.name == plan.topology.leader:
+if host.name == plan.topology.first_quay:
     images.present(
         name="Get Quay's image",
         images=[plan.workloads_for("quay", host.name)[0].image],

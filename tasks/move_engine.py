@@ -14,7 +14,7 @@ from operations.runtime.run import Purpose, begin
 
 plan = begin(Purpose.MOVE_ENGINE)
 
-if host.name in plan.connected_hosts:
+if host.name in plan.engine_machines:
     move.prepared(name="Install the other engine, and check it", plan=plan)
 
     move.images_present(name="Copy the images to it", plan=plan)
@@ -24,7 +24,7 @@ for name in host.loop(move.in_order(plan)):  # type: ignore[no-untyped-call]
     if host.name == name:
         move.moved(name=f"Move {name}", plan=plan)
 
-if host.name == plan.topology.leader:
+if host.name == plan.topology.first_quay:
     next_command.printed(
         name="Print the next command",
         done=f"The data is in {move.target(plan).title}, which runs everything.",

@@ -7,9 +7,9 @@ from operations.services import object_storage
 
 plan = begin()
 
-store = plan.topology.store
+store = plan.topology.object_store
 
-if store and store.is_elsewhere and host.name == plan.topology.leader:
+if store and store.is_elsewhere and host.name == plan.topology.first_quay:
     object_storage.bucket_present(name="Create the bucket", plan=plan)
 
     object_storage.usable(name="Test the object store: write, read, delete", plan=plan)

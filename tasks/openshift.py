@@ -8,7 +8,7 @@ from operations.openshift.run import begin
 from operations.services import database, object_storage
 
 plan = begin()
-store = plan.registry.topology.store
+store = plan.registry.topology.object_store
 
 if store:
     object_storage.bucket_present(name="Create the bucket", plan=plan.registry)

@@ -28,7 +28,7 @@ if host.name in plan.topology.quay:
 
     files.present(name="Write Quay's bundle", files=first.files)
 
-    if host.name == plan.topology.leader and not is_legacy(plan.version):
+    if host.name == plan.topology.first_quay and not is_legacy(plan.version):
         quay.services_answer(
             name="Check database, Redis and storage with Quay's credentials", plan=plan
         )
@@ -73,5 +73,5 @@ if nodes.former_nodes_of(plan, host.name):
 if host.name in plan.topology.quay:
     if is_legacy(plan.version):
         quay.wizard_reachable(name="Wait for Quay's set-up page", plan=plan)
-    elif host.name == plan.topology.leader:
+    elif host.name == plan.topology.first_quay:
         quay.superuser_present(name="Create the superuser", plan=plan)

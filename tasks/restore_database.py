@@ -42,10 +42,10 @@ if host.name in plan.topology.quay:
         ],
     )
 
-if host.name == plan.topology.leader:
+if host.name == plan.topology.first_quay:
     credentials.former_passwords_saved(name="Remember the superuser's former passwords", plan=plan)
 
-if place and plan.topology.members:
+if place and plan.topology.database_members:
     if patroni.leader(plan) is None:
         # Another cluster comes in its place, for example of another major version.
         local.include("tasks/etcd.py")
@@ -68,7 +68,7 @@ dumps.restored(name="Restore the dump", plan=plan, place=place, dump=dump)
 if host.name in plan.topology.quay:
     files.present(name="Record the schema's version", files=[schema_version.note(version or "")])
 
-if host.name == plan.topology.leader:
+if host.name == plan.topology.first_quay:
     next_command.printed(
         name="Print the next command",
         done=dumps.restored_message(plan, version),

@@ -19,7 +19,7 @@ job = plan.restoration(dump)
 objects.applied(
     name="Record that the database is being restored",
     plan=plan,
-    objects=[description.note(plan.registry.context, schema_version.restoring_note(dump))],
+    objects=[description.note(plan.registry, schema_version.restoring_note(dump))],
 )
 
 objects.absent(name="Stop Quay", plan=plan, kind=DEPLOYMENT, object_name=quay.NAME)
@@ -33,7 +33,7 @@ workloads.completed(name="Restore the dump", plan=plan, job=job, again=True)
 objects.applied(
     name="Record the schema's version",
     plan=plan,
-    objects=[description.note(plan.registry.context, version)],
+    objects=[description.note(plan.registry, version)],
 )
 
 next_command.printed(

@@ -11,5 +11,5 @@ from quaylab.versions import is_legacy
 
 plan = begin(Purpose.STATUS)
 
-if host.name == plan.topology.leader and not is_legacy(plan.version):
+if host.name == plan.topology.first_quay and not is_legacy(plan.version):
     status.printed(name="Print the registry's status", plan=plan)

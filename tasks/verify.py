@@ -1,4 +1,4 @@
-"""Verify that the registry works, and print the summary, on the leader alone."""
+"""Verify that the registry works, and print the summary, on one Quay host alone."""
 
 from pyinfra import host
 
@@ -9,7 +9,7 @@ from quaylab.versions import is_legacy
 
 plan = begin()
 
-if host.name == plan.topology.leader:
+if host.name == plan.topology.first_quay:
     if not is_legacy(plan.version):
         if plan.is_balanced:
             quay.balanced(name="Wait until the balancer uses Quay", plan=plan)

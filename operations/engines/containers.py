@@ -51,11 +51,11 @@ def running(workload: Workload, timeout: int) -> Generator[StringCommand]:
     wanted = workload.container
     engine = ask(Engine)
     if engine.network_is_internal:
-        client = host_engine().name
+        client = host_engine()
         yield fail(
             f"{host.name}: the network {NETWORK} was made by hand with --internal, so published "
-            f"ports lead nowhere; disconnect what is in it ({client} network disconnect), remove "
-            f"it ({client} network rm {NETWORK}), and run again"
+            f"ports lead nowhere; disconnect what is in it ({client.disconnection}), remove it "
+            f"({client.network_removal}), and run again"
         )
         return
     yield from network_and_volume(workload, engine)
@@ -76,7 +76,7 @@ def running(workload: Workload, timeout: int) -> Generator[StringCommand]:
         if change == "restart":
             # A file with a time in the future would cause a restart in every run.
             yield StringCommand("touch", quoted(*(path for path, _ in wanted.files)))
-        yield StringCommand(host_engine().change(wanted, change))
+        yield StringCommand(host_engine().apply(wanted, change))
     has_low_shares = workload.starts_with_low_shares and change not in ("wait", "update")
     if has_low_shares:
         yield StringCommand(host_engine().set_shares(wanted.name, LOW_SHARES))

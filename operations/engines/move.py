@@ -34,13 +34,13 @@ def refuse_unfit(plan: Plan) -> None:
     Raises:
         Refusal: with all problems.
     """
-    sizes = {name: _sizes(plan, name) for name in plan.connected_hosts if not is_moved(plan, name)}
+    sizes = {name: _sizes(plan, name) for name in plan.engine_machines if not is_moved(plan, name)}
     engine_move.refuse_unfit(plan, sizes)
 
 
 def announce_interruptions(plan: Plan) -> None:
     """Print on which hosts everything will be stopped, before anything is changed."""
-    for name in plan.connected_hosts:
+    for name in plan.engine_machines:
         if not is_moved(plan, name):
             notice = f"what runs on {name} will be stopped {INTERRUPTION}"
             inventory.get_host(name).log_styled(notice, fg="yellow", log_func=logger.warning)
@@ -124,7 +124,7 @@ def _stop(plan: Plan) -> Generator[PyinfraCommand]:
         yield FunctionCommand(virtual_address.fail_over_if_possible, (plan,), {})
     for node in nodes.drainable_nodes(plan, host.name):
         yield FunctionCommand(nodes.withdraw, (plan, node), {})
-    if host.name in plan.topology.members:
+    if host.name in plan.topology.database_members:
         yield FunctionCommand(patroni.hand_over, (plan,), {})
     workloads = {each.container.name: each for each in reversed(plan.workloads_of(host.name))}
     # Those that this run would not start as well.
@@ -179,7 +179,7 @@ def _start(plan: Plan) -> Generator[PyinfraCommand]:
         ):
             is_changed = True
             yield command
-        if is_changed and host.name in plan.topology.members:
+        if is_changed and host.name in plan.topology.database_members:
             yield FunctionCommand(patroni.await_member, (plan,), {})
             yield FunctionCommand(patroni.await_successor, (plan,), {})
         drained = nodes.drainable_nodes(plan, host.name) if is_changed else []
@@ -191,7 +191,7 @@ def _start(plan: Plan) -> Generator[PyinfraCommand]:
 def in_order(plan: Plan) -> tuple[str, ...]:
     """Return the hosts in the order in which they are moved, the one that leads the database
     last."""
-    return patroni.leader_last(plan, plan.connected_hosts)
+    return patroni.leader_last(plan, plan.engine_machines)
 
 
 def _use(state: State, host: Host, engine: ContainerEngine) -> bool:

@@ -33,11 +33,11 @@ def former(plan: Plan) -> ContainerEngine:
         refuse(
             f"purge_engine: {name} uses {BY_NAME[named].title}, so its data is no copy; only the "
             "other engine's can be removed"
-            for name in plan.connected_hosts
+            for name in plan.engine_machines
             if plan.engine_of(name).name == named
         )
         refuse_teardown(plan)
-        refuse(problem for name in plan.connected_hosts for problem in _only_there(plan, name))
+        refuse(problem for name in plan.engine_machines for problem in _only_there(plan, name))
     assert named
     return BY_NAME[named]
 
@@ -63,7 +63,7 @@ def _only_there(plan: Plan, name: str) -> Iterator[str]:
             yield (
                 f"purge_engine: {name} has the data of {volume.name} in {former.title} alone, and "
                 f"not in {used.title}, so it stays; if you don't need it, run there: "
-                f"{former.name} volume rm {volume.name}"
+                f"{former.volume_removal(volume.name)}"
             )
 
 

@@ -98,9 +98,9 @@ def _ask(host: Host, name: str, endpoint: Endpoint, ask: Callable[[str, int], T]
 @contextmanager
 def store(host: Host, plan: Plan) -> Iterator[Client]:
     """Open a client of the object store, through ``host``, with Quay's credentials."""
-    assert plan.topology.store  # else blobs are in a volume
+    assert plan.topology.object_store  # else blobs are in a volume
     with dialer(partial(tunnel, host)) as dial:
-        yield Client(plan.settings, plan.topology.store, plan.credentials, dial)
+        yield Client(plan.settings, plan.topology.object_store, plan.credentials, dial)
 
 
 def find_bucket(host: Host, plan: Plan) -> Answer | None:
@@ -153,7 +153,7 @@ def services(host: Host, plan: Plan) -> dict[str, Answer]:
 def _front(host: Host, plan: Plan) -> str:
     """Return the address at which a host reaches the registry: without a virtual address its own
     balancer, or the first one that takes part."""
-    connected = [name for name in plan.topology.balancers if name in plan.machines]
+    connected = plan.connected(plan.topology.balancers)
     if plan.settings.virtual_address or not connected:
         return plan.topology.front
     return plan.topology.addresses[host.name if host.name in connected else connected[0]]
@@ -182,7 +182,7 @@ def registry_at(
     host: Host, plan: Plan, address: str, port: int, certificate: ServerCertificate
 ) -> Iterator[Registry]:
     """Open a client of the registry at an address, verifying this certificate for its name."""
-    store = plan.topology.store
+    store = plan.topology.object_store
     with (
         tunnel(host, address, port) as target,
         dialer(partial(tunnel, host)) as dial,

@@ -85,7 +85,7 @@ def _make(purpose: Purpose) -> ClusterPlan:
         rotate=purpose is Purpose.ROTATE,
         deploys=purpose.deploys,
     )
-    client, access = inventory.get_host(registry.topology.leader), Access.of(settings)
+    client, access = inventory.get_host(registry.topology.first_quay), Access.of(settings)
     try:
         server = inquiry.server(client, access)
         remembered = registry.credentials.openshift_server
@@ -139,7 +139,7 @@ def _refuse_unfit(client: Host, plan: ClusterPlan) -> None:
     if plan.is_operated:
         refuse(operator_refusals.problems(plan.cluster, registry.settings, plan.operator, owner))
     else:
-        problems = Problems(refused.problems(plan.cluster, registry.context, plan.template, owner))
+        problems = Problems(refused.problems(plan.cluster, registry, plan.template, owner))
         if not problems:
             problems += schema_version.problems(
                 registry.settings, registry.topology, plan.schema, (CLUSTER,), RESTORE

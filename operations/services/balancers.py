@@ -94,14 +94,12 @@ def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
         facts.append(question(Balancer, container=CONTAINER))
     if plan.settings.virtual_address is None:
         return facts, []
-    return facts, [file.path for file in keepalived.files(plan.context, host)]
+    return facts, [file.path for file in keepalived.files(plan, host)]
 
 
 def connected(plan: Plan) -> tuple[Host, ...]:
     """Return the balancers that take part in the run."""
-    return tuple(
-        inventory.get_host(name) for name in plan.topology.balancers if name in plan.machines
-    )
+    return tuple(map(inventory.get_host, plan.connected(plan.topology.balancers)))
 
 
 def state_of(each: Host) -> BalancerState | None:

@@ -76,7 +76,7 @@ def prepared(plan: Plan) -> Generator[StringCommand]:
     settings = plan.settings
     database = plan.workload("database", host.name)
     container = database.container.name
-    if plan.topology.members and not patroni.leads_here():
+    if plan.topology.database_members and not patroni.leads_here():
         if not postpone("asked when the run has brought the database up"):
             host.noop("another member leads")
         return

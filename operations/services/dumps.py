@@ -55,7 +55,7 @@ def taken(plan: Plan) -> Generator[StringCommand]:
         host.noop("the schema stays as it is")
         return
     leader = patroni.leader(plan)
-    if plan.topology.members and leader is None:
+    if plan.topology.database_members and leader is None:
         if not postpone("asked when the run has brought the database up"):
             yield fail("no host that takes part leads the database, so it can't be dumped")
         return
@@ -129,7 +129,7 @@ def refuse_unfit(plan: Plan) -> None:
             )
         refuse(
             problem
-            for name, machine in plan.connected_hosts.items()
+            for name, machine in plan.engine_machines.items()
             for problem in ownership.problems(name, machine, plan.credentials, plan.store)
         )
 
@@ -242,10 +242,9 @@ def choose_dump(plan: Plan) -> tuple[str | None, Dump | None]:
 def reported(plan: Plan) -> dict[str, DumpsState]:
     """Return what each connected host of the database reports, whichever host is current."""
     found = {}
-    for name in plan.topology.database.hosts:
-        if name in plan.machines:
-            with ctx_host.use(inventory.get_host(name)):
-                found[name] = _read(plan)
+    for name in plan.connected(plan.topology.database.hosts):
+        with ctx_host.use(inventory.get_host(name)):
+            found[name] = _read(plan)
     return found
 
 

@@ -57,7 +57,7 @@ def started(plan: Plan) -> Generator[StringCommand]:
     if _joins(plan):
         host.noop("it joins the others")
         return
-    if not any(_has_data(plan, name) for name in plan.topology.members):
+    if not any(_has_data(plan, name) for name in plan.topology.database_members):
         # They found a cluster; a former one, to which this host was announced, is gone.
         yield StringCommand(f"rm -f {JOINS}")
     yield from containers.started._inner(
@@ -123,7 +123,7 @@ def member_to_forget(plan: Plan) -> str:
 
     Raises ``DeployError`` if it names none, or one that belongs to the cluster.
     """
-    members, name = plan.topology.members, plan.settings.forget
+    members, name = plan.topology.database_members, plan.settings.forget
     with refusals():
         if not members:
             refuse(["forget: group `database` has no cluster, so nobody is to be forgotten"])
@@ -155,7 +155,7 @@ def refuse_lost_majority(plan: Plan) -> None:
     Raises:
         Refusal: of a cluster that was whole, no majority is left, and hosts have no data.
     """
-    connected = [name for name in plan.topology.members if name in plan.machines]
+    connected = plan.connected(plan.topology.database_members)
     holding = [name for name in connected if _has_data(plan, name)]
     empty = [name for name in connected if name not in holding and not _is_running(plan, name)]
     if not (empty and holding and _was_whole(plan)):
@@ -173,9 +173,9 @@ def refuse_lost_majority(plan: Plan) -> None:
 
 def require_majority(state: State, host: Host, plan: Plan) -> bool:
     """Complain unless a majority of the members answers without this host's."""
-    members = plan.topology.members
-    others = {etcd.client_url(plan.context, name) for name in members if name != host.name}
-    asked = [host, *(inventory.get_host(name) for name in members if name in plan.machines)]
+    members = plan.topology.database_members
+    others = {etcd.client_url(plan, name) for name in members if name != host.name}
+    asked = [host, *map(inventory.get_host, plan.connected(members))]
 
     def answering() -> set[str]:
         answers = (fact_of(each, AnsweringEtcd, container=CONTAINER) for each in asked)
@@ -201,7 +201,10 @@ def unknown_members(plan: Plan) -> list[str]:
 
 def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
     """Return what a run without changes asks a member."""
-    if host not in plan.topology.members or CONTAINER not in plan.machines[host].state.containers:
+    if (
+        host not in plan.topology.database_members
+        or CONTAINER not in plan.machines[host].state.containers
+    ):
         return [], []
     return [question(Etcd, container=CONTAINER)], []
 
@@ -216,7 +219,7 @@ def _joins(plan: Plan) -> bool:
 
 def _has_never_joined(plan: Plan) -> bool:
     """Whether others form a majority without this host, and still wait for its first start."""
-    url = etcd.peer_url(plan.context, host.name)
+    url = etcd.peer_url(plan, host.name)
     return not ask(Etcd, container=CONTAINER) and any(
         each.peer_url == url and not each.name for each in _first_answer(plan)
     )
@@ -225,7 +228,7 @@ def _has_never_joined(plan: Plan) -> bool:
 def _is_listed_elsewhere(plan: Plan) -> bool:
     """Whether this host's member is known at another address, because a setting has changed."""
     own = _own(ask(Etcd, container=CONTAINER) or _first_answer(plan), host)
-    return own is not None and own.peer_url != etcd.peer_url(plan.context, host.name)
+    return own is not None and own.peer_url != etcd.peer_url(plan, host.name)
 
 
 def _own(members: tuple[EtcdMember, ...], host: Host) -> EtcdMember | None:
@@ -240,7 +243,7 @@ def _first_answer(plan: Plan) -> tuple[EtcdMember, ...]:
 
 def _answers(plan: Plan) -> Iterator[tuple[Host, tuple[EtcdMember, ...] | None]]:
     """Yield the connected hosts that had data of etcd's, with the members that they know."""
-    for name in plan.topology.members:
+    for name in plan.topology.database_members:
         if _has_data(plan, name):
             other = inventory.get_host(name)
             with ctx_host.use(other):
@@ -263,7 +266,7 @@ def _is_running(plan: Plan, name: str) -> bool:
 
 def _was_whole(plan: Plan) -> bool:
     """Whether a cluster has been complete once: its database starts only after all of etcd."""
-    machines = [plan.machines[name] for name in plan.topology.members if name in plan.machines]
+    machines = [plan.machines[name] for name in plan.connected(plan.topology.database_members)]
     found = (machine.state.containers.get(patroni.CONTAINER) for machine in machines)
     volumes = [each.name for machine in machines for each in machine.volumes]
     return volumes.count(patroni.CONTAINER) > 1 or any(
@@ -274,7 +277,7 @@ def _was_whole(plan: Plan) -> bool:
 def _announce(state: State, host: Host, plan: Plan) -> bool:
     """Tell the others of this host's member, in the place of one of it that has lost its data,
     which may have had another address."""
-    url, name = etcd.peer_url(plan.context, host.name), member_name(host.name)
+    url, name = etcd.peer_url(plan, host.name), member_name(host.name)
     for other, found in _answers(plan):
         if found is None:
             continue
@@ -300,7 +303,7 @@ def _announce(state: State, host: Host, plan: Plan) -> bool:
 def _tell_address(state: State, host: Host, plan: Plan) -> bool:
     """Tell the others the address that this host's member is about to have: members that know only
     former addresses of a majority no longer find each other."""
-    url = etcd.peer_url(plan.context, host.name)
+    url = etcd.peer_url(plan, host.name)
     for other, found in _answers(plan):
         if own := _own(found or (), host):
             reason = _refusal(other, ("update", own.id, f"--peer-urls={url}"))

@@ -27,31 +27,31 @@ def check(plan: Plan) -> Plan:
     Raises:
         Refusal: a service doesn't answer, or what is missing can't be created.
     """
-    leader = inventory.get_host(plan.topology.leader)
-    if leader.name not in plan.machines:
+    first_quay = inventory.get_host(plan.topology.first_quay)
+    if first_quay.name not in plan.machines:
         return plan  # left out by --limit
     problems = Problems()
     if plan.topology.database.is_elsewhere:
         try:
-            reach.database(leader, plan)
+            reach.database(first_quay, plan)
         except Unreachable as error:
             with problems.collecting():
-                plan = _with_administrator(leader, plan, error)
+                plan = _with_administrator(first_quay, plan, error)
     if plan.topology.redis.is_elsewhere:
         try:
-            reach.redis(leader, plan)
+            reach.redis(first_quay, plan)
         except Unreachable as error:
             problems.append(f"redis_host: {error}")
-    if plan.topology.store and plan.topology.store.is_elsewhere:
+    if plan.topology.object_store and plan.topology.object_store.is_elsewhere:
         try:
-            reach.find_bucket(leader, plan)
+            reach.find_bucket(first_quay, plan)
         except Unreachable as error:
             problems.append(str(error))
     refuse(problems)
     return plan
 
 
-def _with_administrator(leader: Host, plan: Plan, error: Unreachable) -> Plan:
+def _with_administrator(first_quay: Host, plan: Plan, error: Unreachable) -> Plan:
     """Return the plan with the administrator who creates what is missing in the database.
 
     Raises:
@@ -63,7 +63,7 @@ def _with_administrator(leader: Host, plan: Plan, error: Unreachable) -> Plan:
     password = database_administrator.password(os.environ, ask_at_terminal())
     plan = dataclasses.replace(plan, administrator=Login(name, password, None))
     try:
-        missing = reach.missing_steps(leader, plan)
+        missing = reach.missing_steps(first_quay, plan)
     except Unreachable as refused:
         raise Refusal([f"database_admin: {refused}"]) from None
     if not missing:

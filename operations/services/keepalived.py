@@ -131,5 +131,5 @@ def absent() -> Generator[StringCommand]:
 
 
 def _configuration(plan: Plan) -> ManagedFile:
-    (found,) = (file for file in files(plan.context, host.name) if file.path == CONFIGURATION)
+    (found,) = (file for file in files(plan, host.name) if file.path == CONFIGURATION)
     return found

@@ -26,11 +26,11 @@ INTERRUPTION = (
 
 def announce_interruptions(plan: Plan) -> None:
     """Print which containers will be stopped, before anything is changed."""
-    leader = plan.topology.leader
-    for workload in plan.workloads_for("quay", leader):
-        if containers.is_running(plan.machines[leader].state, workload.container):
+    first_quay = plan.topology.first_quay
+    for workload in plan.workloads_for("quay", first_quay):
+        if containers.is_running(plan.machines[first_quay].state, workload.container):
             notice = f"{workload.container.name} will be stopped: {INTERRUPTION}"
-            inventory.get_host(leader).log_styled(notice, fg="yellow", log_func=logger.warning)
+            inventory.get_host(first_quay).log_styled(notice, fg="yellow", log_func=logger.warning)
 
 
 @operation(is_idempotent=False)

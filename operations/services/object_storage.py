@@ -27,7 +27,7 @@ def reachable(plan: Plan) -> Generator[FunctionCommand]:
     + plan: the run's plan
     """
     balancers = plan.topology.hosts[ingress.NAME]
-    connected = [name for name in balancers if name in plan.machines]
+    connected = plan.connected(balancers)
     ran = all(
         is_running(plan.machines[name].state, plan.workload(ingress.NAME, name).container)
         for name in connected

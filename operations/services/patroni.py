@@ -28,7 +28,8 @@ from quaylab.model import container_name
 from quaylab.plan import Plan
 from quaylab.problems import refuse
 from quaylab.services import patroni, patroni_config
-from quaylab.services.base import ROUTER, exec_with_environment, member_name
+from quaylab.services.base import ROUTER, member_name
+from quaylab.services.environment import exec_with_environment
 from quaylab.services.patroni import CONTAINER
 from quaylab.services.postgresql import PostgreSQL
 
@@ -72,7 +73,7 @@ def roles_present(plan: Plan) -> Generator[StringCommand]:
     if found is None or not found.leads:
         host.noop("no member leads here")
         return
-    is_current = found.loaded == patroni.wanted_digest(plan.context, host.name)
+    is_current = found.loaded == patroni.wanted_digest(plan, host.name)
     if is_current and not ask(Succeeds, container=CONTAINER, command=REFUSES_PASSWORD):
         host.noop("the roles have their passwords")
         return
@@ -85,7 +86,7 @@ def loaded(plan: Plan) -> Generator[PyinfraCommand]:
 
     + plan: the run's plan
     """
-    found, wanted = _ask_own(), patroni.wanted_digest(plan.context, host.name)
+    found, wanted = _ask_own(), patroni.wanted_digest(plan, host.name)
     if _is_to_start(found):
         return
     if found and found.loaded == wanted:
@@ -158,23 +159,21 @@ def made_leader(plan: Plan, place: str) -> Generator[FunctionCommand]:
 def in_order(plan: Plan) -> tuple[str, ...]:
     """Return the connected members in the order in which a run works on them: the founder before
     those that copy its data; else the leader last, so that one switchover is enough."""
-    connected = [name for name in plan.topology.members if name in plan.machines]
-    states = {name: state_of(plan, name) for name in connected}
-    known = next((state for state in states.values() if state), None)
+    connected, known = plan.connected(plan.topology.database_members), first_answer(plan)
     if known is None:
-        return tuple(connected)
+        return connected
     return tuple(sorted(connected, key=lambda name: member_name(name) == known.leader))
 
 
 def leader_last(plan: Plan, names: Iterable[str]) -> tuple[str, ...]:
     """Return hosts in an order for what interrupts them: the one that leads the database last."""
-    last = leader(plan) if plan.topology.members else None
+    last = leader(plan) if plan.topology.database_members else None
     return tuple(sorted(names, key=lambda name: name == last))
 
 
 def first_answer(plan: Plan) -> PatroniState | None:
     """Return what the first connected member that answers tells; None if none does."""
-    connected = (name for name in plan.topology.members if name in plan.machines)
+    connected = plan.connected(plan.topology.database_members)
     return next(filter(None, (state_of(plan, name) for name in connected)), None)
 
 
@@ -196,8 +195,8 @@ def state_of(plan: Plan, name: str) -> PatroniState | None:
 
 def leader(plan: Plan) -> str | None:
     """Return the connected host that has the database now: the only one, or whose member leads."""
-    hosts = [name for name in plan.topology.database.hosts if name in plan.machines]
-    if not plan.topology.members:
+    hosts = plan.connected(plan.topology.database.hosts)
+    if not plan.topology.database_members:
         return next(iter(hosts), None)
     for name in hosts:
         found: PatroniState | None = fact_of(inventory.get_host(name), Patroni, container=CONTAINER)
@@ -214,7 +213,10 @@ def leads_here() -> bool:
 
 def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
     """Return what a run without changes asks a member."""
-    if host not in plan.topology.members or CONTAINER not in plan.machines[host].state.containers:
+    if (
+        host not in plan.topology.database_members
+        or CONTAINER not in plan.machines[host].state.containers
+    ):
         return [], []
     return [
         question(Patroni, container=CONTAINER),
@@ -263,7 +265,7 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
         )
     # patronictl shows the leader the password of its present file. That is the wanted one only if a
     # run has written it: a reboot, for example, writes none.
-    wanted = patroni.wanted_digest(plan.context, host.name)
+    wanted = patroni.wanted_digest(plan, host.name)
     has_others = found.loaded != wanted and _has_wanted_files(host, plan)
     if has_others and _publishes_wanted_ports(host, plan):
         command = StringCommand(host_engine().reload(CONTAINER))
@@ -297,7 +299,7 @@ def _await_other_follower(host: Host, plan: Plan, found: PatroniState) -> bool:
     """Wait until another member follows, unless the others take no part, as a lost machine: then
     writes wait for this one."""
     seconds, known = plan.settings.health_timeout, plan.topology.member_addresses
-    connected = {member_name(each) for each in plan.topology.members if each in plan.machines}
+    connected = set(map(member_name, plan.connected(plan.topology.database_members)))
     if not connected - {found.name, found.leader}:
         return True
     if _wait(host, lambda at: at.among(known).has_other_follower, seconds):
@@ -340,8 +342,8 @@ def refuse_paused(plan: Plan) -> None:
 
 def require_other_members(state: State, host: Host, plan: Plan) -> bool:
     """Complain unless the database has a leader and a member that copies it without this host."""
-    members = plan.topology.members
-    asked = [host, *(inventory.get_host(name) for name in members if name in plan.machines)]
+    members = plan.topology.database_members
+    asked = [host, *map(inventory.get_host, plan.connected(members))]
 
     def answer() -> PatroniState | None:
         return next(filter(None, map(_now, asked)), None)
@@ -364,7 +366,7 @@ def require_other_members(state: State, host: Host, plan: Plan) -> bool:
 
 def _await_routers(plan: Plan, leader: str) -> None:
     """Wait until all routers lead Quay to the member that leads, some seconds at most."""
-    routers = [name for name in plan.topology.hosts[ROUTER] if name in plan.machines]
+    routers = plan.connected(plan.topology.hosts[ROUTER])
 
     def all_lead_there() -> bool:
         states = (

@@ -253,7 +253,7 @@ def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
     if host not in plan.topology.quay:
         return [], []
     notes = [note(plan.version).path, STORAGE_NOTE]
-    if host != plan.topology.leader:
+    if host != plan.topology.first_quay:
         return [], notes
     arguments = reach_arguments(plan, host, plan.machines[host].state)
     facts = [question(UnreachableTargets, **arguments)] if arguments["inside"] else []
@@ -281,12 +281,12 @@ def early_questions(plan: Plan) -> list[Callable[[], object]]:
     There are none if the run has anything to do with a container, or if it stops at pyinfra's
     prompt: the answers would be old after that.
     """
-    leader = plan.topology.leader
-    if is_legacy(plan.version) or leader not in plan.machines or not executes_at_once():
+    first_quay = plan.topology.first_quay
+    if is_legacy(plan.version) or first_quay not in plan.machines or not executes_at_once():
         return []
     if any(due_changes(plan)):
         return []
-    host = inventory.get_host(leader)
+    host = inventory.get_host(first_quay)
     questions: list[Callable[[], object]] = [partial(health_line, host, plan)]
     # Of several passwords one is wrong, and after each wrong one Quay locks the user out.
     if includes_quay() and not plan.credentials.superuser_passwords_before:

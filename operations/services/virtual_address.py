@@ -117,7 +117,7 @@ def check_address(plan: Plan) -> None:
         Refusal: it answers, and no balancer holds it.
     """
     address, balancers = plan.settings.virtual_address, plan.topology.balancers
-    connected = [name for name in balancers if name in plan.machines]
+    connected = plan.connected(balancers)
     # A host that has just left the group may still hold it.
     is_ours = any(
         network == f"{address}/32"

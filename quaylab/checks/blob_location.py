@@ -24,7 +24,7 @@ MOVED_TO = ("radosgw", "s3", "gcs")
 
 def place(settings: Settings, topology: Topology) -> str:
     """Return location, kind of store, and address in it, in one line."""
-    location, store = settings.storage_location, topology.store
+    location, store = settings.storage_location, topology.object_store
     if store is None:
         return f"{location} local"
     address, port = store.address, store.port
@@ -41,18 +41,18 @@ def note(settings: Settings, topology: Topology, credentials: Credentials) -> Ma
     return ManagedFile(STORAGE_NOTE, f"{line}\n", mode=0o644)
 
 
-def problems(settings: Settings, topology: Topology, leader: Machine | None) -> Iterator[str]:
+def problems(settings: Settings, topology: Topology, quay: Machine | None) -> Iterator[str]:
     """Yield why Quay would no longer find its blobs."""
-    if leader is None:
+    if quay is None:
         return
-    before, now = _noted(leader), place(settings, topology)
+    before, now = _noted(quay), place(settings, topology)
     if before is None or before == now:
         return
     location = before.split()[0]
     setting = "storage_location" if location != settings.storage_location else "storage"
     remedy = (
         "copy all blobs there, keep the location's name, and put the new place into "
-        f"{STORAGE_NOTE} on {topology.leader}"
+        f"{STORAGE_NOTE} on {topology.first_quay}"
     )
     if before == f"{settings.storage_location} local" and now.split()[1] in MOVED_TO:
         remedy = f"move them there by {MOVE}, which takes these settings"
@@ -63,32 +63,32 @@ def problems(settings: Settings, topology: Topology, leader: Machine | None) -> 
 
 
 def move_problems(
-    settings: Settings, topology: Topology, leader: Machine | None, is_ours: bool
+    settings: Settings, topology: Topology, quay: Machine | None, is_ours: bool
 ) -> Iterator[str]:
     """Yield why Quay's blobs can't be moved from their volume to the store of the settings.
 
     Args:
-        leader: Quay's host, if it takes part in the run.
+        quay: Quay's host, if it takes part in the run.
         is_ours: whether it has the volume, with this registry's label.
     """
-    if leader is None:
-        yield f"quay: {topology.leader} has the blobs and takes no part in this run; include it"
+    if quay is None:
+        yield f"quay: {topology.first_quay} has the blobs and takes no part in this run; include it"
         return
-    before, now = _noted(leader), place(settings, topology)
-    if topology.store is None:
+    before, now = _noted(quay), place(settings, topology)
+    if topology.object_store is None:
         yield (
             "storage: local; set storage and what belongs to it to the store that the blobs shall "
             "go to"
         )
-    elif topology.store.kind not in MOVED_TO:
+    elif topology.object_store.kind not in MOVED_TO:
         yield (
-            f"storage: this task copies by S3's protocol, and {topology.store.kind} has its own; "
-            f"copy the blobs by a client of that store, as in docs/object-storage.md"
+            f"storage: this task copies by S3's protocol, and {topology.object_store.kind} has its "
+            "own; copy the blobs by a client of that store, as in docs/object-storage.md"
         )
     elif before == now:
         yield f"storage: Quay's blobs are in {now!r} already, so nothing is moved; run deploy.py"
     elif before is None:
-        yield f"storage: {topology.leader} has no blobs of this registry; run deploy.py"
+        yield f"storage: {topology.first_quay} has no blobs of this registry; run deploy.py"
     elif before.split()[1] != "local":
         yield (
             f"storage: Quay's blobs are in {before!r}, and this task moves them from a volume "
@@ -100,8 +100,8 @@ def move_problems(
         )
     elif not is_ours:
         yield (
-            f"storage: the volume {STORAGE_VOLUME} with the blobs is not on {topology.leader}, or "
-            "its disk is not mounted; put it back"
+            f"storage: the volume {STORAGE_VOLUME} with the blobs is not on {topology.first_quay}, "
+            "or its disk is not mounted; put it back"
         )
     if len(topology.quay) > 1:
         yield (
@@ -110,14 +110,14 @@ def move_problems(
         )
 
 
-def _noted(leader: Machine) -> str | None:
+def _noted(quay: Machine) -> str | None:
     """Return the place of the blobs that a host knows; None if it has none."""
-    served = container_name("quay") in leader.own_containers
+    served = container_name("quay") in quay.own_containers
     local = any(
         # An empty one that is lost may have blobs, on a disk that is not mounted.
         served or not volume.empty or lost_data.is_lost(volume, may_be_empty=True)
-        for volume in leader.volumes
+        for volume in quay.volumes
         if volume.name == STORAGE_VOLUME
     )
-    noted = leader.storage.partition(" ")[2] if leader.storage else None
+    noted = quay.storage.partition(" ")[2] if quay.storage else None
     return noted or (PLACE_WITHOUT_NOTE if local else None)

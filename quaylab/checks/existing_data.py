@@ -44,7 +44,7 @@ def data_problems(name: str, machine: Machine, wanted: Mapping[str, Volume]) -> 
             yield (
                 f"{name}: volume {volume.name} was not made by Quaylab, which won't use what may "
                 "be somebody's data; copy what is needed, then run there: "
-                f"{machine.container_engine} volume rm {volume.name}"
+                f"{ENGINES[machine.container_engine].volume_removal(volume.name)}"
             )
             continue
         what = f"volume {volume.name} on {name}"

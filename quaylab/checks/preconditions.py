@@ -72,7 +72,7 @@ def _disks(
         mount = machine.mount_of(volume.path or root)
         if mount and volume.name not in existing:
             purposes.setdefault(mount, []).append(volume.purpose)
-    # A leader without volumes has its images if it has the note of the blobs.
+    # A Quay host without volumes has its images if it has the note of the blobs.
     if not (existing or machine.storage) and (mount := machine.mount_of(root)):
         purposes.setdefault(mount, []).insert(0, "images")
     for mount, what in purposes.items():

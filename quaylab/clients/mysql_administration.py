@@ -15,7 +15,7 @@ from quaylab.settings.loading import Settings
 
 
 @dataclass(frozen=True)
-class MySQL:
+class ServerState:
     """The state that an administrator finds. ``role`` is whether Quay's role exists, ``logs_in``
     whether it can log in, and ``enters`` whether it may use the database. ``character_set`` is
     None without the database."""
@@ -59,11 +59,11 @@ def missing_steps(
         except pymysql.OperationalError:
             return False
 
-    found = MySQL(role is not None, can_log_in(None), can_log_in(database), character_set)
+    found = ServerState(role is not None, can_log_in(None), can_log_in(database), character_set)
     return tuple(steps(found, settings, quoted))
 
 
-def steps(found: MySQL, settings: Settings, password: str) -> Iterator[Step]:
+def steps(found: ServerState, settings: Settings, password: str) -> Iterator[Step]:
     """Yield the steps from the state that was found to the one that Quay needs.
 
     Args:

@@ -20,7 +20,7 @@ MAINTENANCE = "postgres"
 
 
 @dataclass(frozen=True)
-class PostgreSQL:
+class ServerState:
     """The state that an administrator finds.
 
     Attributes:
@@ -47,10 +47,23 @@ class PostgreSQL:
 def missing_steps(
     settings: Settings, credentials: Credentials, admin: Login, address: str, port: int
 ) -> tuple[Step, ...]:
-    """Return the steps that the server still needs for Quay.
+    """Ask the server what it has, and return the steps that it still needs for Quay.
 
     Raises:
         Unreachable: the server is too old, or the administrator lacks a right.
+        psycopg2.Error, OSError: the administrator can't log in.
+    """
+    found, verifier = _inspect(settings, credentials, admin, address, port)
+    return tuple(steps(found, settings, admin.user, verifier))
+
+
+def _inspect(
+    settings: Settings, credentials: Credentials, admin: Login, address: str, port: int
+) -> tuple[ServerState, str]:
+    """Return the server's state, and the hash of Quay's password that it is to store.
+
+    Raises:
+        Unreachable: the server is too old.
         psycopg2.Error, OSError: the administrator can't log in.
     """
     user, database = settings.database_user, settings.database_name
@@ -95,7 +108,7 @@ def missing_steps(
             logs_in = True
     except psycopg2.OperationalError:
         logs_in = False
-    found = PostgreSQL(
+    found = ServerState(
         makes_roles=superuser or makes_roles,
         makes_databases=superuser or makes_databases,
         superuser=superuser,
@@ -107,10 +120,10 @@ def missing_steps(
         trigram_available=available is not None,
         trigram=trigram is not None,
     )
-    return tuple(steps(found, settings, admin.user, verifier))
+    return found, verifier
 
 
-def steps(found: PostgreSQL, settings: Settings, admin: str, verifier: str) -> Iterator[Step]:
+def steps(found: ServerState, settings: Settings, admin: str, verifier: str) -> Iterator[Step]:
     """Yield the steps from the state that was found to the one that Quay needs.
 
     Args:

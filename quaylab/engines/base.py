@@ -64,11 +64,11 @@ class ContainerEngine(ABC):
         return f"{self.certificates}/{registry}/ca.crt"
 
     @abstractmethod
-    def reported(self, output: Sequence[str]) -> Engine | None:
+    def parse_info(self, output: Sequence[str]) -> Engine | None:
         """Parse the output of ``info``; None if the engine is not installed."""
 
     @abstractmethod
-    def parse(self, output: Sequence[str]) -> Objects:
+    def parse_objects(self, output: Sequence[str]) -> Objects:
         """Parse the output of ``objects``; lines of other kinds are ignored.
 
         Raises:
@@ -88,7 +88,7 @@ class ContainerEngine(ABC):
         it, now and after each boot. If a container of others has the name, the command fails."""
 
     @abstractmethod
-    def change(self, container: Container, change: str) -> str:
+    def apply(self, container: Container, change: str) -> str:
         """Start, unpause or restart a container, or ``update``: give it our restart policy and
         normal priority."""
 
@@ -187,7 +187,7 @@ class ContainerEngine(ABC):
         SELinux enforces; otherwise it has no effect."""
 
     @abstractmethod
-    def image(self, reference: str) -> str:
+    def reference_of(self, image: str) -> str:
         """Return an image's name as the engine is to be given it."""
 
     @property
@@ -205,7 +205,7 @@ class ContainerEngine(ABC):
         client forwards no signals to it, so it keeps running if the run is interrupted. It has few
         shares of the processors, as others serve meanwhile."""
         binds = (f"--volume={self.bind(mount)}" for mount in mounts)
-        options = [*binds, self.image(image), *words]
+        options = [*binds, self.reference_of(image), *words]
         return (
             f"{self.run_words} --rm --sig-proxy=false --name={name} --network={NETWORK} "
             f"{self.low_shares} {shlex.join(options)}"
@@ -215,7 +215,7 @@ class ContainerEngine(ABC):
         """Run a Python script in a container on our network, and remove the container at its end.
         The script reads the command's standard input, which no argument, variable or log shows."""
         binds = [f"--volume={self.bind(mount)}" for mount in mounts]
-        words = ["--entrypoint=python3", "--workdir=/", self.image(image), "-c", script]
+        words = ["--entrypoint=python3", "--workdir=/", self.reference_of(image), "-c", script]
         return (
             f"{self.run_words} --rm --interactive --sig-proxy=false --name={name} "
             f"--network={NETWORK} {shlex.join([*binds, *words])}"
@@ -245,7 +245,7 @@ class ContainerEngine(ABC):
         return (
             f"{self.has_network} && on={NETWORK} || on={self.default_network}; "
             f'{self.name} run --rm --network="$on" --entrypoint=bash '
-            f"{shlex.quote(self.image(image))} {arguments.removeprefix('bash ')}"
+            f"{shlex.quote(self.reference_of(image))} {arguments.removeprefix('bash ')}"
         )
 
     # --- networks and volumes ---
@@ -259,10 +259,21 @@ class ContainerEngine(ABC):
         return f"{self.has_network} || {self.name} network create {NETWORK} >/dev/null"
 
     @property
+    def disconnection(self) -> str:
+        """The command with which a container leaves a network, without their names, for a message
+        to people."""
+        return f"{self.name} network disconnect"
+
+    @property
+    def network_removal(self) -> str:
+        """The command that removes our network, for a message to people."""
+        return f"{self.name} network rm {NETWORK}"
+
+    @property
     def remove_network(self) -> str:
         return (
             f'if test -z "$({self.name} ps --all --quiet --filter network={NETWORK})"; '
-            f"then {self.name} network rm {NETWORK} >/dev/null; "
+            f"then {self.network_removal} >/dev/null; "
             f"else echo 'the network {NETWORK} has containers of others, and stays' >&2; fi"
         )
 
@@ -283,6 +294,10 @@ class ContainerEngine(ABC):
     def create_volume(self, volume: Volume) -> str:
         return f"{self.volume_command(volume)} >/dev/null"
 
+    def volume_removal(self, name: str) -> str:
+        """Return the command that removes a volume, for a message to people."""
+        return f"{self.name} volume rm {shlex.quote(name)}"
+
     def mountpoint(self, volume: str) -> str:
         """Print the directory of a volume of the engine's own."""
         return f"{self.name} volume inspect --format '{{{{.Mountpoint}}}}' {shlex.quote(volume)}"
@@ -293,7 +308,7 @@ class ContainerEngine(ABC):
         Args:
             device: its host directory, if that goes for good as well.
         """
-        return f"{self.name} volume rm {shlex.quote(name)} >/dev/null"
+        return f"{self.volume_removal(name)} >/dev/null"
 
     # --- images ---
 
@@ -327,18 +342,33 @@ class ContainerEngine(ABC):
 
     def hand_image(self, image: str, receiver: ContainerEngine) -> str:
         """Give an image to another engine of the host."""
+        reference = shlex.quote(self.reference_of(image))
         return (
-            f"{self.name} save {shlex.quote(self.image(image))} | {receiver.name} load >/dev/null; "
+            f"{self.name} save {reference} | {receiver.name} load >/dev/null; "
             # A pipe has the exit status of its end.
             f"{receiver.has_image(image)}"
         )
 
     def has_image(self, image: str) -> str:
         """Succeed if the host has an image."""
-        return f"{self.name} image inspect {shlex.quote(self.image(image))} >/dev/null 2>&1"
+        return f"{self.name} image inspect {shlex.quote(self.reference_of(image))} >/dev/null 2>&1"
+
+    def naming(self, identity: str, reference: str) -> str:
+        """Return the command that gives an image a name, for a message to people."""
+        return f"{self.name} tag {shlex.join((identity, reference))}"
+
+    def image_removal(self, reference: str) -> str:
+        """Return the command that removes an image, for a message to people."""
+        return f"{self.name} image rm {shlex.quote(reference)}"
 
     def remove_image(self, image: str) -> str:
-        return f"{self.name} image rm {shlex.quote(self.image(image))} >/dev/null"
+        return f"{self.image_removal(self.reference_of(image))} >/dev/null"
+
+    # --- registries ---
+
+    def login(self, user: str, registry: str) -> str:
+        """Return the command with which a user logs in at a registry, for a message to people."""
+        return f"{self.name} login -u {shlex.join((user, registry))}"
 
     @property
     @abstractmethod
@@ -347,14 +377,14 @@ class ContainerEngine(ABC):
         if one is missing."""
 
     @property
-    def images(self) -> str:
+    def image_report(self) -> str:
         """Prints name, identity and recorded identity of images. "$@" are pairs: an image's name,
         and the file that records its identity."""
-        return f"identities() {{\n{self.identities}\n}}\n{IMAGES}"
+        return f"identities() {{\n{self.identities}\n}}\n{IMAGE_REPORT}"
 
 
 # One call for all; one call for each if some are missing.
-IMAGES = """\
+IMAGE_REPORT = """\
 names=; for word do case $word in /*) ;; *) names="$names $word" ;; esac; done
 if found=$(identities $names 2>/dev/null); then :; else
     found=$(for name in $names; do echo "$(identities "$name" 2>/dev/null)"; done)

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quaylab.engines.base import ContainerEngine
-from quaylab.engines.inspected import PREFIX, REPORTED_LABELS, Objects, objects, split_first
+from quaylab.engines.inspected import PREFIX, REPORTED_LABELS, Objects, objects
 from quaylab.engines.log_summary import LINES
 from quaylab.engines.state import Engine
+from quaylab.lines import split_first
 from quaylab.model import (
     CREDENTIALS_LABEL,
     DIGEST_LABEL,
@@ -99,7 +100,7 @@ class Docker(ContainerEngine):
     driver = "docker info --format 'driver {{.Driver}}' 2>/dev/null"
     counts = "docker info --format '{{.Containers}}{{.Images}}' 2>/dev/null"
 
-    def reported(self, output: Sequence[str]) -> Engine | None:
+    def parse_info(self, output: Sequence[str]) -> Engine | None:
         values = dict(split_first(line) for line in output)
         if "client" not in values:
             return None
@@ -133,7 +134,7 @@ class Docker(ContainerEngine):
             is_shim=is_shim,
         )
 
-    def parse(self, output: Sequence[str]) -> Objects:
+    def parse_objects(self, output: Sequence[str]) -> Objects:
         return objects(output)
 
     # --- a service's container ---
@@ -176,7 +177,7 @@ class Docker(ContainerEngine):
     def run(self, container: Container) -> str:
         return f"{self.run_words} {shlex.join(self.run_arguments(container))} >/dev/null"
 
-    def change(self, container: Container, change: str) -> str:
+    def apply(self, container: Container, change: str) -> str:
         if change == "update":
             change = f"update --restart={RESTART_POLICY} --cpu-shares={NORMAL_SHARES}"
         return f"docker {change} {container.name} >/dev/null"
@@ -213,8 +214,8 @@ class Docker(ContainerEngine):
 
     identities = "docker image inspect --format '{{.Id}}{{range .RepoDigests}} {{.}}{{end}}' \"$@\""
 
-    def image(self, reference: str) -> str:
-        return reference
+    def reference_of(self, image: str) -> str:
+        return image
 
     def pull(self, image: str, user: str, has_secret: bool = False) -> str:
         home = f"home=$(getent passwd {user} | cut -d: -f6)"

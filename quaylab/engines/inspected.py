@@ -11,6 +11,7 @@ from typing import Any
 
 from quaylab.engines.state import ContainerState, EngineState, FoundVolume, WrittenFile
 from quaylab.images import full_name
+from quaylab.lines import by_first_word, split_first
 from quaylab.model import (
     CREDENTIALS_LABEL,
     DATA_LABEL,
@@ -57,12 +58,8 @@ def objects(
     Raises:
         ValueError: it can't be read.
     """
-    values: dict[str, list[str]] = {}
-    for line in output:
-        kind, rest = split_first(line)
-        # For a missing object the client prints an empty line.
-        if rest:
-            values.setdefault(kind, []).append(rest)
+    # For a missing object the client prints an empty line.
+    values = by_first_word(line for line in output if split_first(line)[1])
     found = [as_docker(json.loads(text)) for text in values.get("object", [])]
     # The kinds of objects have different keys: an image has no Name, a network no Config.
     containers = [each for each in found if "HostConfig" in each]
@@ -111,12 +108,6 @@ def _published(item: dict[str, Any]) -> list[int]:
         return []
     bindings = item["HostConfig"].get("PortBindings") or {}
     return [int(bound["HostPort"]) for outside in bindings.values() for bound in outside or []]
-
-
-def split_first(line: str) -> tuple[str, str]:
-    """Return the first word of a line, and the rest."""
-    first, _, rest = line.partition(" ")
-    return first, rest
 
 
 def _variables(environment: list[str] | None) -> dict[str, str]:

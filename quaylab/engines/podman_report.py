@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from quaylab.engines import inspected, units
-from quaylab.engines.inspected import PREFIX, REPORTED_LABELS, Objects, split_first
+from quaylab.engines.inspected import PREFIX, REPORTED_LABELS, Objects
 from quaylab.engines.state import ContainerState, Engine
+from quaylab.lines import split_first
 from quaylab.model import EVERYWHERE, NORMAL_SHARES, RESTART_POLICY
 from quaylab.paths import ETC
 

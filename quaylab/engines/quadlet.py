@@ -52,10 +52,10 @@ class Quadlet(ContainerEngine):
         f"echo --cpu-shares={LOW_SHARES})"
     )
 
-    def reported(self, output: Sequence[str]) -> Engine | None:
+    def parse_info(self, output: Sequence[str]) -> Engine | None:
         return report(output)
 
-    def parse(self, output: Sequence[str]) -> Objects:
+    def parse_objects(self, output: Sequence[str]) -> Objects:
         return objects(output)
 
     # --- a service's container ---
@@ -78,7 +78,7 @@ class Quadlet(ContainerEngine):
             f"{_place(container)} && {{ {_remove_container(name)}; {_start(service)}; }}",
         )
 
-    def change(self, container: Container, change: str) -> str:
+    def apply(self, container: Container, change: str) -> str:
         name, service = container.name, units.service(container.name)
         steps = {
             "update": f"systemctl set-property --runtime {service} CPUWeight={NORMAL_WEIGHT}",
@@ -152,8 +152,8 @@ done
 podman image inspect --format 'sha256:{{.Id}}{{range .RepoDigests}} {{.}}{{end}}' "$@"
 """
 
-    def image(self, reference: str) -> str:
-        return full_name(reference)
+    def reference_of(self, image: str) -> str:
+        return full_name(image)
 
     def load(self, archive: str) -> str:
         # If an archive has several images, Podman makes short names localhost's.

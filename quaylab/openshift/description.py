@@ -134,7 +134,7 @@ def _foundation(
         yield backing.redis_secret(context)
         ports = {"redis": (context.topology.redis.port,) * 2}
         yield backing.service(scope, backing.REDIS, "redis", ports)
-    if context.topology.store is None:
+    if context.topology.object_store is None:
         yield backing.claim(context, quay.BLOBS, quay.COMPONENT, settings.openshift_blobs_gb)
     yield access.service(scope)
     yield from access.policies(context, scope)

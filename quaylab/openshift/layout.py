@@ -89,7 +89,7 @@ def runs_here(topology: Topology, service: str) -> bool:
 def replicas(settings: Settings, topology: Topology) -> int:
     """Return the number of Quay's pods: a volume serves only one of them, and the operator keeps
     the blobs in none."""
-    has_volume = topology.store is None and not is_operated(settings)
+    has_volume = topology.object_store is None and not is_operated(settings)
     return settings.openshift_replicas or (1 if has_volume else 2)
 
 

@@ -58,7 +58,7 @@ class ClusterPlan:
     @cached_property
     def template(self) -> Description:
         """The objects of the template method."""
-        return describe(self.registry.context, self.scope, self.cluster.is_openshift, self.schema)
+        return describe(self.registry, self.scope, self.cluster.is_openshift, self.schema)
 
     @cached_property
     def operator(self) -> OperatorDescription:
@@ -66,7 +66,7 @@ class ClusterPlan:
         catalogue = self.registry.settings.openshift_catalogue
         known = {each.catalogue: each.namespace for each in self.cluster.packages}
         return operator.describe(
-            self.registry.context,
+            self.registry,
             self.scope,
             self.cluster.is_openshift,
             known.get(catalogue, MARKETPLACE),
@@ -76,7 +76,7 @@ class ClusterPlan:
         """Return the job that restores a dump."""
         settings = self.registry.settings
         pods = Pods(self.scope, self.cluster.is_openshift, bool(settings.pull_secret))
-        return quay.restoration(self.registry.context, pods, dump)
+        return quay.restoration(self.registry, pods, dump)
 
     @property
     def migrates(self) -> bool:

@@ -132,8 +132,8 @@ def deployment(context: Context, pods: Pods, files: Mapping[str, str]) -> Object
     memory = settings.openshift_memory_mb
     # Half of a machine's memory is for other services; of a pod's, none is.
     variables = dict(quay.environment(context, config, 2 * memory))
-    blobs = [] if topology.store else [{"name": "blobs", "mountPath": MOUNT}]
-    volumes = [] if topology.store else [_claimed("blobs", BLOBS)]
+    blobs = [] if topology.object_store else [{"name": "blobs", "mountPath": MOUNT}]
+    volumes = [] if topology.object_store else [_claimed("blobs", BLOBS)]
     server = container(
         "quay",
         quay.image(settings).reference,
@@ -165,7 +165,7 @@ def deployment(context: Context, pods: Pods, files: Mapping[str, str]) -> Object
         "spec": {
             "replicas": replicas(settings, topology),
             # A volume serves only one pod.
-            "strategy": rolling if topology.store else {"type": "Recreate"},
+            "strategy": rolling if topology.object_store else {"type": "Recreate"},
             "progressDeadlineSeconds": settings.health_timeout,
             "revisionHistoryLimit": 2,
             "selector": {"matchLabels": pods.scope.selector(COMPONENT)},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -197,25 +197,7 @@ class Store:
                     "runs elsewhere; set it in the environment, or run at a terminal"
                 )
         values = (stored or generate()).plain_values()
-        for key, value in values_given.items():
-            if stored and value == values[key]:
-                continue
-            if problem := given.problem(key, value, external):
-                problems.append(f"{variable(key)}: {problem}")
-            elif stored and SECRETS[key].is_permanent:
-                problems.append(
-                    f"{variable(key)}: differs from {self.path}; it can never change, because the "
-                    "database is encrypted with it: unset the variable"
-                )
-            else:
-                if stored and key == "superuser_password":
-                    # Quay's users are in its database: it has one of the old passwords until a
-                    # run has changed it there.
-                    before = [values[key], *values["superuser_passwords_before"]]
-                    values["superuser_passwords_before"] = [
-                        each for each in before if each != value
-                    ]
-                values[key] = value
+        problems += self._apply(values_given, values, external, is_stored=stored is not None)
         if (
             stored
             and not problems
@@ -273,6 +255,39 @@ class Store:
         """Remove the credentials file and the CA's, once the registry's data is gone."""
         for path in (self.path, self.ca_path):
             path.unlink(missing_ok=True)
+
+    def _apply(
+        self,
+        given_values: Mapping[str, str],
+        values: dict[str, Any],
+        external: Collection[str],
+        is_stored: bool,
+    ) -> Iterator[str]:
+        """Put given values into ``values``, and yield why others are refused.
+
+        Args:
+            external: all passwords of external services.
+            is_stored: whether ``values`` are those of the file, and not just generated.
+        """
+        for key, value in given_values.items():
+            if is_stored and value == values[key]:
+                continue
+            if problem := given.problem(key, value, external):
+                yield f"{variable(key)}: {problem}"
+            elif is_stored and SECRETS[key].is_permanent:
+                yield (
+                    f"{variable(key)}: differs from {self.path}; it can never change, because the "
+                    "database is encrypted with it: unset the variable"
+                )
+            else:
+                if is_stored and key == "superuser_password":
+                    # Quay's users are in its database: it has one of the old passwords until a
+                    # run has changed it there.
+                    before = [values[key], *values["superuser_passwords_before"]]
+                    values["superuser_passwords_before"] = [
+                        each for each in before if each != value
+                    ]
+                values[key] = value
 
     def _read(self, needs_ca: bool) -> Credentials | None:
         """Read the file; None if it doesn't exist."""

@@ -195,7 +195,7 @@ def _port(number: int, address: str, setting: str, audience: Audience) -> Port:
 
 def image(settings: Settings) -> Image:
     """Return HAProxy's image."""
-    if settings.image_source == "packages":
+    if settings.uses_packages:
         return packaged_image("haproxy", DEBIAN_VERSION)
     return Image(settings.balancer_image, settings.image_source)
 

@@ -7,9 +7,8 @@ them. docs/architecture.md explains how to add one.
 from __future__ import annotations
 
 import re
-import shlex
 from abc import ABC
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
@@ -24,12 +23,10 @@ from quaylab.model import (
     PATH_LABEL,
     Container,
     ManagedFile,
-    Mount,
     PublishedPort,
     Volume,
     container_name,
 )
-from quaylab.paths import ETC
 from quaylab.secrets import making
 from quaylab.secrets.passwords import ANYWHERE, Rule
 from quaylab.settings.types import is_loopback
@@ -42,8 +39,6 @@ if TYPE_CHECKING:
     from quaylab.settings.loading import Settings
     from quaylab.topology import Topology
 
-# A file with the secrets that a container reads as it starts.
-ENVIRONMENT = "environment"
 # The service that leads Quay to the one of several hosts that serves.
 ROUTER = "router"
 # The hosts of each inventory group; a group has the name of its service.
@@ -148,7 +143,8 @@ class Context:
     """What a service knows about a run, once the run's settings are validated.
 
     ``certificate`` is the one that clients see. ``node_certificate`` is that of Quay's nodes, which
-    is our own CA's behind balancers: so a new certificate of yours replaces no node.
+    is our own CA's behind balancers: so a new certificate of yours replaces no node. ``machines``
+    are the reports of the hosts that the run is connected to.
     """
 
     settings: Settings
@@ -157,6 +153,15 @@ class Context:
     certificate: ServerCertificate
     node_certificate: ServerCertificate
     machines: Mapping[str, Machine]
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether clients reach Quay through a balancer, ours or one that runs elsewhere."""
+        return bool(self.topology.balancers or self.settings.balancer_host)
+
+    def connected(self, hosts: Iterable[str]) -> tuple[str, ...]:
+        """Return those of the hosts that this run is connected to."""
+        return tuple(host for host in hosts if host in self.machines)
 
 
 class Service(ABC):
@@ -362,28 +367,6 @@ def member_name(host: str) -> str:
     return re.sub("[^A-Za-z0-9_.-]", "_", host)
 
 
-def environment_file(service: str, uid: int, values: Mapping[str, str]) -> ManagedFile:
-    """Return a file of shell variables that the container reads, so that neither its arguments nor
-    `docker inspect` show a secret."""
-    lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
-    return ManagedFile(f"{ETC}/{service}/{ENVIRONMENT}", lines, uid=uid, mode=0o400)
-
-
-def run_with_environment(command: str) -> tuple[str, ...]:
-    """Return a command for a container to run, with the variables of its environment file."""
-    return ("bash", "-c", f"set -a && . {ETC}/{ENVIRONMENT} && set +a && exec {command}")
-
-
-def exec_with_environment(script: str) -> str:
-    """Return a command for `docker exec`, with the variables of the environment file."""
-    return f"bash -c {shlex.quote(f'. {ETC}/{ENVIRONMENT}; {script}')}"
-
-
-def configuration_mount(service: str) -> Mount:
-    """Return the mount of a service's configuration folder in its container."""
-    return Mount(f"{ETC}/{service}", ETC, read_only=True)
-
-
 def volume_labels(context: Context, data: str, path: str | None) -> dict[str, str]:
     """Return the labels of a data volume; checks/existing_data.py compares them in each run.
 
@@ -394,5 +377,5 @@ def volume_labels(context: Context, data: str, path: str | None) -> dict[str, st
         DATA_LABEL: data,
         PATH_LABEL: path or "",
         CREDENTIALS_LABEL: context.credentials.fingerprint,
-        IMPLEMENTATION_LABEL: "stand-in" if context.settings.image_source == "packages" else "quay",
+        IMPLEMENTATION_LABEL: "stand-in" if context.settings.uses_packages else "quay",
     }

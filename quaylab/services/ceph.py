@@ -203,7 +203,7 @@ class Ceph(Service):
             stop_timeout=60,
             devices=block_devices(settings),
             # Podman 5.4's profile denies io_pgetevents, which an OSD of Debian's needs.
-            seccomp_unconfined=settings.image_source == "packages",
+            seccomp_unconfined=settings.uses_packages,
         )
         return (Workload(self.name, wanted, files, volume, container),)
 
@@ -219,9 +219,9 @@ def _names(topology: Topology) -> tuple[str, ...]:
     gateways = tuple(topology.addresses[host] for host in topology.hosts["ceph"])
     if not topology.hosts["ingress"]:
         return gateways
-    assert topology.store
+    assert topology.object_store
     # HAProxy's checks verify a name; Quay and clients verify where they reach the ingress.
-    return (CONTAINER, *gateways, topology.store.address)
+    return (CONTAINER, *gateways, topology.object_store.address)
 
 
 def runs_in_container(hosts: tuple[str, ...]) -> bool:
@@ -253,7 +253,7 @@ def shell(
 
 def image(settings: Settings) -> Image:
     """Return the image of Ceph's daemons."""
-    if settings.image_source == "packages":
+    if settings.uses_packages:
         return packaged_image("ceph", DEBIAN_VERSION)
     return Image(settings.ceph_image, settings.image_source)
 

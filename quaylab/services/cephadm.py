@@ -229,7 +229,7 @@ def problems(context: Context, fsid: str) -> Iterator[str]:
     members, machines, settings = context.topology.hosts["ceph"], context.machines, context.settings
     if len(members) < 3:
         return
-    if settings.image_source == "packages":
+    if settings.uses_packages:
         yield (
             "image_source: packages, but with several hosts in group `ceph` cephadm needs "
             "upstream's image, as Debian's manager can't load cephadm's module; use registry or "

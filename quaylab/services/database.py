@@ -28,13 +28,15 @@ from quaylab.services.base import (
     Port,
     Secret,
     Workload,
+    volume_labels,
+)
+from quaylab.services.database_engine import MAX_CONNECTIONS, DatabaseEngine
+from quaylab.services.environment import (
     configuration_mount,
     environment_file,
     exec_with_environment,
     run_with_environment,
-    volume_labels,
 )
-from quaylab.services.database_engine import MAX_CONNECTIONS, DatabaseEngine
 from quaylab.services.mysql import MySQL
 from quaylab.services.postgresql import PostgreSQL
 from quaylab.services.tls_elsewhere import authority_problems
@@ -166,7 +168,7 @@ class Database(BackingService):
     def with_keys(
         self, credentials: Credentials, settings: Settings, topology: Topology
     ) -> Credentials:
-        if not topology.members:
+        if not topology.database_members:
             return credentials
         return certificates.with_database_certificate(
             credentials, topology.hostname, member_certificate.names(topology)
@@ -186,13 +188,15 @@ class Database(BackingService):
 
     def images(self, context: Context, host: str) -> tuple[Image, ...]:
         base = image(context.settings)
-        if not context.topology.members:
+        if not context.topology.database_members:
             return (base,)
         return with_bases(patroni.image(base), base)
 
     def ports(self, context: Context, host: str) -> tuple[Port, ...]:
         found = super().ports(context, host)
-        return (*found, *patroni.ports(context, host)) if context.topology.members else found
+        return (
+            (*found, *patroni.ports(context, host)) if context.topology.database_members else found
+        )
 
     def workloads(self, context: Context, host: str) -> tuple[Workload, ...]:
         settings, credentials = context.settings, context.credentials
@@ -218,11 +222,11 @@ class Database(BackingService):
             volume_labels(context, data_kind(settings), settings.database_data),
             setting="database_data",
             purpose="the database",
-            is_replicated=bool(context.topology.members),
+            is_replicated=bool(context.topology.database_members),
             restore="restore a dump: tasks/restore_database.py",
         )
         published = tuple(port.published for port in self.ports(context, host))
-        if context.topology.members:
+        if context.topology.database_members:
             return (patroni.workload(context, host, wanted, volume, published),)
         container = Container(
             name=name,
@@ -243,7 +247,7 @@ class Database(BackingService):
         return (Workload(self.name, wanted, (environment,), volume, container, password_refused),)
 
     def problems(self, context: Context) -> Iterator[str]:
-        members = context.topology.members
+        members = context.topology.database_members
         with_data = [host for host in members if _has(context, host, container_name(self.name))]
         is_cluster = any(_has(context, host, container_name("etcd")) for host in members)
         if is_cluster or not members:
@@ -284,7 +288,7 @@ def engine(settings: Settings) -> DatabaseEngine:
 def image(settings: Settings) -> Image:
     """Return the database's image."""
     kind = engine(settings)
-    if settings.image_source == "packages":
+    if settings.uses_packages:
         return packaged_image(*kind.packaged)
     return Image(kind.image(settings), settings.image_source)
 
@@ -305,7 +309,7 @@ def authority(settings: Settings, topology: Topology, credentials: Credentials) 
     if settings.database_ca:
         # What is no text is refused, together with what a plan finds out from this.
         return settings.database_ca.read_text(errors="replace")
-    return credentials.ca_certificate if topology.members else None
+    return credentials.ca_certificate if topology.database_members else None
 
 
 def uri(settings: Settings, topology: Topology, credentials: Credentials, file: str) -> str:

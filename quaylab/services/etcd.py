@@ -27,11 +27,10 @@ from quaylab.services.base import (
     Groups,
     Port,
     Workload,
-    configuration_mount,
-    environment_file,
     member_name,
     volume_labels,
 )
+from quaylab.services.environment import configuration_mount, environment_file
 from quaylab.settings.types import ImageName, PortNumber, Section
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ class Etcd(CompanionService):
 
     def images(self, context: Context, host: str) -> tuple[Image, ...]:
         settings, wanted = context.settings, image(context.settings)
-        if settings.image_source == "packages":
+        if settings.uses_packages:
             return (wanted,)
         binaries = Image(settings.etcd_image, settings.image_source)
         return with_bases(wanted, database.image(settings), binaries)
@@ -126,7 +125,7 @@ class Etcd(CompanionService):
 
 def image(settings: Settings) -> Image:
     """Return etcd's image, with a shell for its start and its health check."""
-    if settings.image_source == "packages":
+    if settings.uses_packages:
         return packaged_image(NAME, DEBIAN_VERSION)
     return derived_image(NAME, database.image(settings), {"ETCD": settings.etcd_image})
 

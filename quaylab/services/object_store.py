@@ -264,7 +264,7 @@ def _is_ours(settings: Settings, groups: Groups) -> bool:
 def config(settings: Settings, topology: Topology, credentials: Credentials) -> dict[str, Any]:
     """Return the keys of config.yaml that set the store of the blobs."""
     location = settings.storage_location
-    store = topology.store
+    store = topology.object_store
     driver: list[Any] = ["LocalStorage", {"storage_path": LOCAL_PATH}]
     if store:
         name, access, secret, bucket = DRIVERS[store.kind]

@@ -9,15 +9,8 @@ from quaylab.images import Image, derived_image
 from quaylab.model import Container, ManagedFile, Mount, PublishedPort, container_name
 from quaylab.paths import ETC
 from quaylab.services import member_certificate, patroni_config
-from quaylab.services.base import (
-    Audience,
-    Context,
-    Port,
-    Workload,
-    configuration_mount,
-    environment_file,
-    member_name,
-)
+from quaylab.services.base import Audience, Context, Port, Workload, member_name
+from quaylab.services.environment import configuration_mount, environment_file
 from quaylab.services.patroni_config import Passwords, Ports
 from quaylab.services.postgresql import PostgreSQL
 
@@ -117,7 +110,7 @@ def files(context: Context, host: str) -> tuple[ManagedFile, ...]:
         ),
         database=settings.database_name,
         user=settings.database_user,
-        is_founder=host == context.topology.members[0],
+        is_founder=host == context.topology.database_members[0],
         ports=Ports(
             context.topology.database.probe_port, settings.patroni_port, settings.etcd_port
         ),

@@ -237,7 +237,7 @@ class Quay(Service):
     def workloads(self, context: Context, host: str) -> tuple[Workload, ...]:
         if is_legacy(quay_version(context.settings)):
             return (self._legacy(context, host),)
-        settings, store = context.settings, context.topology.store
+        settings, store = context.settings, context.topology.object_store
         config = quay_config.build(settings, context.topology, context.credentials)
         files = tuple(
             ManagedFile(f"{DIRECTORY}/{name}", content, uid=UID, mode=0o600)
@@ -257,7 +257,7 @@ class Quay(Service):
                     image=wanted.reference,
                     version=quay_version(settings),
                     owner=context.credentials.fingerprint,
-                    # The schema is migrated once, by the leader, before any node starts.
+                    # The schema is migrated once, by one host, before any node starts.
                     command=("registry-nomigrate",),
                     environment=environment(context, config, memory),
                     health=HEALTH,
@@ -277,7 +277,7 @@ class Quay(Service):
                 interruption="" if self._is_replaced_unnoticed(context) else INTERRUPTION,
                 when_healthy=close_shared_connections(quay_version(settings)),
                 before_stop=STOP_PROGRAMS,
-                starts_with_low_shares=bool(context.topology.balancers or settings.balancer_host),
+                starts_with_low_shares=context.is_balanced,
             )
             for node in all_nodes
             if node.host == host
@@ -289,8 +289,7 @@ class Quay(Service):
         balancer = container_name("balancer")
         return len(nodes(context.settings, context.topology)) > 1 and any(
             balancer in context.machines[host].state.containers
-            for host in context.topology.balancers
-            if host in context.machines
+            for host in context.connected(context.topology.balancers)
         )
 
     def _legacy(self, context: Context, host: str) -> Workload:
@@ -351,7 +350,7 @@ def close_shared_connections(version: str) -> str:
 def image(settings: Settings) -> Image:
     """Return Quay's image, or that of its stand-in where only packages may be used."""
     version = quay_version(settings)
-    if settings.image_source == "packages":
+    if settings.uses_packages:
         return packaged_image("quay", version, STANDIN, {"QUAY_VERSION": version})
     return Image(f"{settings.quay_image}:{version}", settings.image_source)
 
@@ -417,8 +416,8 @@ def _proxy(context: Context) -> tuple[tuple[str, str], ...]:
     if settings.no_proxy == "*":
         return ()  # Python would not understand it beside our own
     internal = [topology.hostname, topology.database.address, topology.redis.address]
-    if topology.store and not topology.store.is_elsewhere:
-        internal.append(topology.store.address)
+    if topology.object_store and not topology.object_store.is_elsewhere:
+        internal.append(topology.object_store.address)
     if settings.storage_iam_role:
         internal.append(INSTANCE_METADATA)
     no_proxy = ",".join(filter(None, ("127.0.0.1", "localhost", *internal, settings.no_proxy)))

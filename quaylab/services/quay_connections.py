@@ -28,9 +28,9 @@ def connections(settings: Settings, topology: Topology) -> dict[str, tuple[str, 
         "database": (topology.database.address, topology.database.port),
         "Redis": (topology.redis.address, topology.redis.port),
     }
-    if topology.store:
-        found["object store"] = (topology.store.address, topology.store.port)
-        if proxy := object_store.proxy(settings, topology.store):
+    if topology.object_store:
+        found["object store"] = (topology.object_store.address, topology.object_store.port)
+        if proxy := object_store.proxy(settings, topology.object_store):
             url = urlsplit(proxy)
             port = url.port or DEFAULT_PORTS[url.scheme]
             found["proxy before the object store"] = (str(url.hostname), port)

@@ -13,14 +13,8 @@ from pydantic import BaseModel, Field, SecretStr
 from quaylab.images import Image, packaged_image
 from quaylab.model import Container, container_name, digests
 from quaylab.secrets.passwords import CONTAINER
-from quaylab.services.base import (
-    BackingService,
-    Context,
-    Groups,
-    Maker,
-    Need,
-    Secret,
-    Workload,
+from quaylab.services.base import BackingService, Context, Groups, Maker, Need, Secret, Workload
+from quaylab.services.environment import (
     configuration_mount,
     environment_file,
     exec_with_environment,
@@ -132,6 +126,6 @@ class Redis(BackingService):
 
 def image(settings: Settings) -> Image:
     """Return Redis' image."""
-    if settings.image_source == "packages":
+    if settings.uses_packages:
         return packaged_image("redis", DEBIAN_VERSION)
     return Image(settings.redis_image, settings.image_source)

@@ -54,7 +54,7 @@ class Router(CompanionService):
 
     def workloads(self, context: Context, host: str) -> tuple[Workload, ...]:
         files = [_configuration(context)]
-        if context.topology.members:
+        if context.topology.database_members:
             files.append(member_certificate.authority(context, self.name, tcp_proxy.UID))
         ports = self.ports(context, host)
         return (tcp_proxy.workload(context, self.name, files, ports, INTERRUPTION),)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from quaylab.model import Container, ManagedFile, container_name, digests
 from quaylab.paths import ETC
 from quaylab.services import balancer
-from quaylab.services.base import Context, Port, Workload, configuration_mount
+from quaylab.services.base import Context, Port, Workload
+from quaylab.services.environment import configuration_mount
 
 FILE = "haproxy.cfg"
 CONFIGURATION = f"{ETC}/{FILE}"

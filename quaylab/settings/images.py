@@ -25,3 +25,9 @@ class Images(Section):
     pull_secret_user: Identifier = Field(
         description="User on the hosts; the login is merged into this user's .docker/config.json"
     )
+
+    @property
+    def uses_packages(self) -> bool:
+        """Whether images are built from Debian's packages, so that a stand-in takes Quay's
+        place."""
+        return self.image_source == "packages"

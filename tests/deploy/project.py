@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,6 +153,12 @@ class Project:
         path = self.path / "inventory.py"
         path.write_text("".join(f"{name} = {hosts!r}\n" for name, hosts in groups.items()))
         return str(path)
+
+    def deploy_file(self, tasks: Iterable[str]) -> str:
+        """Write a deploy file, with a line for each task as in deploy.py; return its name."""
+        lines = [f'local.include("tasks/{task}.py")\n' for task in tasks]
+        (self.path / "parts.py").write_text("".join(["from pyinfra import local\n", *lines]))
+        return "parts.py"
 
     def run(
         self,

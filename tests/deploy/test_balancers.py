@@ -39,16 +39,9 @@ def _host(
     return fake(name, text, responses, ssh_hostname=address)
 
 
-def _deploy_file(project: Project) -> str:
-    """Write a deploy file, with a line for each task as in deploy.py; return its name."""
-    lines = ["from pyinfra import local", *(f'local.include("tasks/{task}.py")' for task in TASKS)]
-    (project.path / "parts.py").write_text("\n".join(lines))
-    return "parts.py"
-
-
 def _run(project: Project, hosts: dict[str, Any], *options: str) -> Result:
     return project.run(
-        "-y", "-vv", project.inventory(**hosts), _deploy_file(project), *OPTIONS, *options
+        "-y", "-vv", project.inventory(**hosts), project.deploy_file(TASKS), *OPTIONS, *options
     )
 
 

@@ -75,7 +75,7 @@ def _patroni(made: Plan, name: str, leader: str) -> str:
         }
         for each, role in roles.items()
     ]
-    loaded = patroni.wanted_digest(made.context, f"@fake/{name}")
+    loaded = patroni.wanted_digest(made, f"@fake/{name}")
     own = {"name": member_name(f"@fake/{name}"), "version": "4.0.9", "scope": "quaylab"}
     found = {
         "patroni": {"patroni": own, "tags": {patroni_config.TAG: loaded}},
@@ -126,13 +126,6 @@ def _inventory(
     return project.inventory(**dict.fromkeys(GROUPS, members), ceph=[store])
 
 
-def _deploy_file(project: Project, tasks: tuple[str, ...]) -> str:
-    """Write a deploy file, with a line for each task as in deploy.py; return its name."""
-    lines = ["from pyinfra import local", *(f'local.include("tasks/{task}.py")' for task in tasks)]
-    (project.path / "parts.py").write_text("\n".join(lines))
-    return "parts.py"
-
-
 def _parts(result: Result, operation: str) -> list[str]:
     """Return the output of each operation of that name."""
     parts = result.output.split("--> Starting operation: ")
@@ -153,7 +146,7 @@ def _started(output: str, name: str) -> list[str]:
 def first(shared_project: Project) -> Result:
     made = _made(shared_project)
     inventory = _inventory(shared_project, made, {})
-    tasks = _deploy_file(shared_project, TASKS)
+    tasks = shared_project.deploy_file(TASKS)
     return shared_project.run("-y", "-vv", inventory, tasks, *OPTIONS)
 
 
@@ -304,7 +297,7 @@ def _second(project: Project, leader: str = ONE, **changes: dict[str, Any]) -> R
     made = _made(project)
     lines = {name: _running(made, name, **changes) for name in HOSTS}
     inventory = _inventory(project, made, lines, leader)
-    return project.run("-y", "-vv", inventory, _deploy_file(project, SERVERS), *OPTIONS)
+    return project.run("-y", "-vv", inventory, project.deploy_file(SERVERS), *OPTIONS)
 
 
 def test_a_second_run_changes_nothing(project: Project) -> None:
@@ -349,7 +342,7 @@ def _third(project: Project, *listed: str) -> Result:
     lines = {name: _running(made, name) for name in (ONE, TWO)}
     etcd = dict.fromkeys((ONE, TWO), _members(*listed))
     inventory = _inventory(project, made, lines, etcd=etcd)
-    tasks = _deploy_file(project, ("engine", "images", "etcd"))
+    tasks = project.deploy_file(("engine", "images", "etcd"))
     return project.run("-y", "-vv", inventory, tasks, *OPTIONS)
 
 
@@ -367,9 +360,7 @@ def test_a_host_without_data_joins_the_others(project: Project, listed: tuple[st
 def test_no_host_without_data_is_started_beside_one_that_is_no_majority(project: Project) -> None:
     made = _made(project)
     inventory = _inventory(project, made, {ONE: _running(made, ONE)})
-    result = project.run(
-        "-y", "-vv", inventory, _deploy_file(project, ("engine", "etcd")), *OPTIONS
-    )
+    result = project.run("-y", "-vv", inventory, project.deploy_file(("engine", "etcd")), *OPTIONS)
     assert result.code == 1
     assert "etcd: its data is only on @fake/one, which is no majority, and not on @fake/two" in (
         result.output

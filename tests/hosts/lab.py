@@ -138,7 +138,7 @@ class Lab:
 
     def header(self) -> list[str]:
         """Return what is verified, for the first lines of the report."""
-        standin = " (a stand-in, not Quay)" if self.plan.standin else ""
+        standin = " (a stand-in, not Quay)" if self.plan.has_standin else ""
         return [
             f"registry: {self.plan.topology.url}, Quay {self.plan.version}{standin}",
             f"verified hosts: {', '.join(self.targets)}",
@@ -160,7 +160,7 @@ class Lab:
         """
         where = self.plan.topology
         with target.through(address, port) as forwarded, dialer(target.through) as dial:
-            plan, store = self.plan, where.store
+            plan, store = self.plan, where.object_store
             store_client = (
                 object_store.http_client(plan.settings, store, plan.credentials, dial)
                 if store

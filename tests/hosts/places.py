@@ -149,13 +149,13 @@ def _address_balancers(lab: Lab) -> list[list[Target]]:
 
 
 def _members(lab: Lab) -> list[Target]:
-    return lab.on(*lab.plan.topology.members)
+    return lab.on(*lab.plan.topology.database_members)
 
 
 def _clusters(lab: Lab) -> list[list[Target]]:
     """Return the members of the database together if all of them are under test."""
     found = _members(lab)
-    return [found] if found and len(found) == len(lab.plan.topology.members) else []
+    return [found] if found and len(found) == len(lab.plan.topology.database_members) else []
 
 
 def _registry_clients(lab: Lab) -> list[Target]:
@@ -214,9 +214,11 @@ PLACES: dict[str, Callable[[Lab], list[Any]]] = {
     "ceph_host": lambda lab: lab.on(ceph.admin_host(lab.plan.topology)),
     "quay_host": lambda lab: lab.on(*lab.plan.topology.quay),
     "object_storage_user": lambda lab: (
-        lab.on(*lab.plan.topology.quay) if lab.plan.topology.store else []
+        lab.on(*lab.plan.topology.quay) if lab.plan.topology.object_store else []
     ),
-    "leader": lambda lab: [] if is_legacy(lab.plan.version) else lab.on(lab.plan.topology.leader),
+    "first_quay": lambda lab: (
+        [] if is_legacy(lab.plan.version) else lab.on(lab.plan.topology.first_quay)
+    ),
     "registry_place": _registries,
     "registry_client": _registry_clients,
     "hypervisor": _hypervisor,

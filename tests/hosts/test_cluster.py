@@ -23,13 +23,13 @@ def test_leads_or_follows(member: Target) -> None:
 
 
 def test_has_loaded_its_files(member: Target, lab: Lab) -> None:
-    assert _state(member).loaded == patroni.wanted_digest(lab.plan.context, member.name)
+    assert _state(member).loaded == patroni.wanted_digest(lab.plan, member.name)
 
 
 def test_etcd_counts_the_members_of_the_inventory(member: Target, lab: Lab) -> None:
     found = member.ask(Etcd(), container=etcd.CONTAINER)
     assert found, "etcd has no majority"
-    wanted = {member_name(name) for name in lab.plan.topology.members}
+    wanted = {member_name(name) for name in lab.plan.topology.database_members}
     assert {each.name for each in found} == wanted
 
 
@@ -48,11 +48,11 @@ def test_the_router_leads_to_who_serves(router_host: Target, lab: Lab) -> None:
     found = router_host.ask(Router(), container=container_name(ROUTER))
     assert found is not None, "HAProxy does not answer"
     topology = lab.plan.topology
-    if topology.members:
+    if topology.database_members:
         assert len(found["database"]) == 1, "one leads, and the others take no writes"
-        assert {*found["database"]} <= {member_name(name) for name in topology.members}
+        assert {*found["database"]} <= {member_name(name) for name in topology.database_members}
         # Nobody, if the members aren't under test.
-        leaders = {_state(member).leader for member in lab.on(*topology.members)}
+        leaders = {_state(member).leader for member in lab.on(*topology.database_members)}
         assert leaders <= {*found["database"]}
     if len(topology.redis.hosts) > 1:
         assert found["redis"] == [member_name(topology.redis.hosts[0])]

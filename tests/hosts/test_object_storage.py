@@ -17,7 +17,7 @@ def test_answers_quays_credentials(
     object_storage_user: Target, lab: Lab, record_property: Callable[[str, object], None]
 ) -> None:
     """At the same endpoint that Quay uses; nothing is written."""
-    plan, store = lab.plan, lab.plan.topology.store
+    plan, store = lab.plan, lab.plan.topology.object_store
     assert store
     with dialer(object_storage_user.through) as dial:
         answer = Client(plan.settings, store, plan.credentials, dial).ask()
@@ -25,13 +25,13 @@ def test_answers_quays_credentials(
     record_property(f"object store from {object_storage_user}", str(answer))
 
 
-def test_quay_has_one_location_and_it_is_the_recorded_one(leader: Target, lab: Lab) -> None:
+def test_quay_has_one_location_and_it_is_the_recorded_one(first_quay: Target, lab: Lab) -> None:
     """Quay finds blobs by the location's name, so it must not change."""
-    recorded = leader.shell.file(STORAGE_NOTE).content_string.strip()
+    recorded = first_quay.shell.file(STORAGE_NOTE).content_string.strip()
     plan = lab.plan
     assert (
         recorded
         == blob_location.note(plan.settings, plan.topology, plan.credentials).content.strip()
     )
-    config = yaml.safe_load(leader.shell.file(f"{ETC}/quay/config.yaml").content_string)
+    config = yaml.safe_load(first_quay.shell.file(f"{ETC}/quay/config.yaml").content_string)
     assert list(config["DISTRIBUTED_STORAGE_CONFIG"]) == [recorded.split()[1]]

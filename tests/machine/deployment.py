@@ -63,6 +63,10 @@ class Deployment:
     def run(self, deploy: str = "deploy.py", *arguments: str) -> Result:
         return self.operator.pyinfra(self.inventory, deploy, *arguments)
 
+    def changed(self) -> list[str]:
+        """Run deploy.py, and return the names of the operations that changed something."""
+        return [name for name, _ in self.run().changed()]
+
     def kill(
         self, deploy: str, *arguments: str, when: Callable[[], bool], within: float = 60
     ) -> None:

@@ -47,9 +47,6 @@ class Registry:
     def planned(self) -> list[str]:
         return [name for name, _ in self.lab.run("deploy.py", "--dry").planned()]
 
-    def changed(self) -> list[str]:
-        return [name for name, _ in self.lab.run().changed()]
-
 
 @contextmanager
 def deployed(
@@ -121,7 +118,7 @@ def assert_repaired(registry: Registry, drift: Drift) -> None:
     data, before = rows(registry.machine), containers(registry.machine)
     drift.change(registry.machine)
     assert registry.planned() == list(drift.repaired)
-    assert registry.changed() == list(drift.repaired)
+    assert registry.lab.changed() == list(drift.repaired)
     assert registry.client.pull(PUSHED) == registry.image
     assert rows(registry.machine) == data
     after = containers(registry.machine)

@@ -260,7 +260,7 @@ def test_image_removed_while_its_container_runs(registry: Registry) -> None:
     image = containers(registry.machine)["quaylab-redis"]["Config"]["Image"]
     registry.machine.run(f"docker image rm --force {image}")
     assert registry.planned() == [IMAGES, REDIS_IMAGE]
-    assert registry.changed() == [IMAGES, REDIS]
+    assert registry.lab.changed() == [IMAGES, REDIS]
 
 
 def test_image_whose_name_was_given_to_another(registry: Registry) -> None:
@@ -291,7 +291,7 @@ def test_an_engine_that_does_not_start_is_reported_with_the_reason(registry: Reg
         assert "Traceback" not in refused.output
     machine.run(f"rm {DAEMON}")
     # The socket may start the engine as soon as somebody connects.
-    assert {*registry.changed()} <= {START, QUAY}
+    assert {*registry.lab.changed()} <= {START, QUAY}
     assert registry.client.pull(PUSHED) == registry.image
 
 
@@ -307,14 +307,14 @@ def test_rules_flushed_from_iptables(registry: Registry) -> None:
     assert refused.returncode != 0
     assert "the engine's rules are gone from iptables" in refused.output
     machine.run(f"echo '{{\"live-restore\": true}}' >{DAEMON}; systemctl restart docker")
-    assert registry.changed() in ([], [QUAY])
+    assert registry.lab.changed() in ([], [QUAY])
     before = starts(machine)
     machine.run(flush)
-    assert registry.changed() == [START]
+    assert registry.lab.changed() == [START]
     assert starts(machine) == before
     assert registry.client.pull(PUSHED) == registry.image
     machine.run(f"rm {DAEMON}; systemctl restart docker")
-    assert registry.changed() in ([], [QUAY])
+    assert registry.lab.changed() in ([], [QUAY])
 
 
 def test_a_proxy_that_is_no_longer_set_is_removed(registry: Registry) -> None:
@@ -323,7 +323,7 @@ def test_a_proxy_that_is_no_longer_set_is_removed(registry: Registry) -> None:
     asked = "docker info --format '{{.HTTPSProxy}}'; ls /etc/systemd/system/docker.service.d"
     assert registry.machine.run(asked).stdout.splitlines() == [proxy, "quaylab-proxy.conf"]
     assert registry.planned()[0] == START
-    assert START in registry.changed()
+    assert START in registry.lab.changed()
     assert registry.machine.run(asked).stdout.splitlines() == [""]
 
 
@@ -333,7 +333,7 @@ def test_engine_stopped_and_disabled(registry: Registry) -> None:
     registry.machine.run("systemctl disable --now docker.service docker.socket")
     assert START in registry.planned()
     # Containers start in parallel: Quay is waited for if it comes up before the database.
-    assert registry.changed() in ([START], [START, QUAY])
+    assert registry.lab.changed() in ([START], [START, QUAY])
     assert registry.machine.run("systemctl is-enabled docker").stdout == "enabled\n"
     assert rows(registry.machine) == data
 
@@ -341,7 +341,7 @@ def test_engine_stopped_and_disabled(registry: Registry) -> None:
 def test_a_run_without_credentials_is_refused_even_if_the_engine_is_stopped(
     registry: Registry,
 ) -> None:
-    """Its volumes can't be seen, but the leader's note names the owner of the blobs."""
+    """Its volumes can't be seen, but a Quay host's note names the owner of the blobs."""
     store, before = registry.lab.store, containers(registry.machine)
     saved = store.load(environment={})
     registry.machine.run("systemctl stop docker.service docker.socket")
@@ -350,7 +350,7 @@ def test_a_run_without_credentials_is_refused_even_if_the_engine_is_stopped(
     assert refused.returncode != 0
     assert f"on drifting belongs to the credentials {saved.identity}" in refused.output
     store.save(saved)
-    assert registry.changed() in ([START], [START, QUAY])
+    assert registry.lab.changed() in ([START], [START, QUAY])
     assert containers(registry.machine).keys() == before.keys()
     assert registry.client.pull(PUSHED) == registry.image
 
@@ -365,7 +365,7 @@ def test_certificate_near_its_end_is_renewed(registry: Registry) -> None:
     store.save(certificates.with_server_certificate(aged, HOSTNAME, now=issued))
     renewal = [BUNDLE, *REPLACED_QUAY]
     assert registry.planned() == [SAVE, *renewal]
-    assert registry.changed() == [SAVE, *renewal]
+    assert registry.lab.changed() == [SAVE, *renewal]
     renewed = store.load(environment={})
     assert renewed.certificate
     assert renewed.ca_certificate == saved.ca_certificate
@@ -398,14 +398,14 @@ def test_volume_with_a_wrong_label_or_none_is_refused(registry: Registry) -> Non
             name: each["Id"] for name, each in before.items()
         }
     _relabel(machine, labels)
-    assert registry.changed() == [DATABASE]
+    assert registry.lab.changed() == [DATABASE]
     assert rows(machine) == data
     assert registry.client.pull(PUSHED) == registry.image
 
 
 def test_nothing_is_left_to_do_afterwards(registry: Registry) -> None:
     assert registry.planned() == []
-    assert registry.changed() == []
+    assert registry.lab.changed() == []
     registry.lab.verify()
 
 

@@ -96,7 +96,7 @@ def chained(lab: Lab) -> dict[str, object]:
 @pytest.fixture(scope="module")
 def undisturbed(lab: Lab, chained: dict[str, object]) -> dict[str, object]:
     lab.scrap()
-    changed = [name for name, _ in lab.deployment.run().changed()]
+    changed = lab.deployment.changed()
     assert changed == list(FIRST_RUN[1:]), "all except the credentials, which exist"
     return end_state(lab.machine)
 

@@ -68,7 +68,7 @@ def test_a_dry_run_changes_nothing(registry: Registry) -> None:
     assert "what runs on drifting will be stopped until its volumes are" in result.output
     assert _shortly(result.planned()) == MOVING
     assert registry.machine.run("command -v podman", check=False).returncode != 0
-    assert registry.changed() == []
+    assert registry.lab.changed() == []
 
 
 @pytest.mark.long
@@ -93,7 +93,7 @@ def test_the_way_back_after_a_failure(registry: Registry, images: dict[str, str]
     registry.lab.run().check()
     assert registry.client.pull(PUSHED) == registry.image
     registry.client.push(images["redis"], f"{ADMIN}/redis:later")
-    assert registry.changed() == []
+    assert registry.lab.changed() == []
 
 
 def test_the_next_run_completes_it(registry: Registry) -> None:
@@ -114,7 +114,7 @@ def test_only_the_verification_is_left_to_the_deploy(registry: Registry) -> None
     assert changed == ["Trust the registry's CA", "Verify: log in, push, pull, delete"]
     assert registry.lab.run(TASK, *TO_PODMAN).changed() == []
     # Without the setting the note decides.
-    assert registry.changed() == []
+    assert registry.lab.changed() == []
 
 
 def test_docker_has_kept_its_data_and_is_not_used_by_mistake(registry: Registry) -> None:
@@ -132,7 +132,7 @@ def test_docker_has_kept_its_data_and_is_not_used_by_mistake(registry: Registry)
 def test_a_reboot_starts_only_what_podman_has(registry: Registry) -> None:
     registry.machine.reboot()
     assert registry.machine.run("docker ps --quiet").stdout == ""
-    assert {*registry.changed()} <= {DATABASE, REDIS, QUAY, VERIFY}
+    assert {*registry.lab.changed()} <= {DATABASE, REDIS, QUAY, VERIFY}
 
 
 def test_what_docker_has_kept_is_removed_when_told(
@@ -144,7 +144,7 @@ def test_what_docker_has_kept_is_removed_when_told(
     kept = machine.run("docker images --format '{{.Repository}}:{{.Tag}}'").stdout.split()
     assert not {images[each] for each in IMAGE_OF.values()} & {*kept}
     assert machine.run(f"test -e {NOTE}", check=False).returncode != 0
-    assert registry.changed() == []
+    assert registry.lab.changed() == []
     assert rows(_with_podman(machine)) == data
     assert registry.client.pull(PUSHED) == registry.image
     assert registry.lab.run(PURGE, "--data", "purge_engine=docker").changed() == []
@@ -155,7 +155,7 @@ def test_back_to_docker(registry: Registry) -> None:
     machine, data = registry.machine, rows(_with_podman(registry.machine))
     registry.lab.run(TASK, *TO_DOCKER).check()
     registry.lab.run("deploy.py", *TO_DOCKER).check()
-    assert registry.changed() == []
+    assert registry.lab.changed() == []
     assert rows(machine) == data
     assert registry.client.pull(PUSHED) == registry.image
     registry.lab.run(PURGE, "--data", "purge_engine=podman").check()

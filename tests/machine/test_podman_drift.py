@@ -138,7 +138,7 @@ def test_systemd_starts_a_container_again_that_ended_without_it(
     machine.run(f"{end} quaylab-redis")
     wait_until(lambda: starts(machine).get("quaylab-redis", before) != before, "Redis runs again")
     # Redis is waited for if it isn't healthy yet.
-    assert registry.changed() in ([], [REDIS])
+    assert registry.lab.changed() in ([], [REDIS])
     assert registry.client.pull(PUSHED) == registry.image
 
 
@@ -157,7 +157,7 @@ def test_a_container_that_was_made_by_hand_is_replaced(registry: Registry) -> No
         "sleep infinity"
     )
     assert registry.planned() == [REDIS]
-    assert registry.changed() == [REDIS]
+    assert registry.lab.changed() == [REDIS]
     assert registry.planned() == []
 
 
@@ -173,7 +173,7 @@ def test_a_unit_that_is_not_ours_is_refused(registry: Registry) -> None:
         assert "Traceback" not in refused.output
     assert "elsewhere/redis" in machine.run(f"cat {REDIS_UNIT}").stdout
     machine.run(f"mv /root/ours {REDIS_UNIT}")
-    assert registry.changed() == [REDIS]
+    assert registry.lab.changed() == [REDIS]
     del before["quaylab-redis"]
     assert starts(machine).items() > before.items()
 
@@ -196,7 +196,7 @@ def test_what_precedes_a_unit_is_told_and_left_alone(registry: Registry, overrid
     assert "somebody has changed quaylab-redis.service; take that back" in refused.output
     assert machine.run(f"ls -d {path}*").stdout
     machine.run("systemctl revert quaylab-redis.service")
-    assert registry.changed() == []
+    assert registry.lab.changed() == []
     assert starts(machine) == before
 
 
@@ -211,7 +211,7 @@ def test_a_drop_in_that_the_generator_refuses_is_told(registry: Registry) -> Non
     assert "Podman's generator makes no service of quaylab-redis" in refused.output
     assert "'Odd'" in refused.output
     machine.run(f"rm -r {REDIS_UNIT}.d && systemctl daemon-reload")
-    assert registry.changed() == []
+    assert registry.lab.changed() == []
     assert starts(machine) == before
 
 
@@ -228,13 +228,13 @@ def test_what_the_administrator_gives_to_containers_is_no_drift(registry: Regist
     variables = containers(machine)["quaylab-redis"]["Config"]["Env"]
     assert {"DROPIN=1", "TZ=UTC"} <= {*variables}
     # Redis is waited for if it isn't healthy yet.
-    assert registry.changed() in ([], [REDIS])
+    assert registry.lab.changed() in ([], [REDIS])
     assert registry.planned() == []
     machine.run(
         f"rm -r {REDIS_UNIT}.d {everywhere} && "
         "systemctl daemon-reload && systemctl restart quaylab-redis"
     )
-    assert registry.changed() in ([], [REDIS])
+    assert registry.lab.changed() in ([], [REDIS])
 
 
 def test_image_removed_while_its_container_runs(registry: Registry) -> None:
@@ -242,7 +242,7 @@ def test_image_removed_while_its_container_runs(registry: Registry) -> None:
     image = containers(registry.machine)["quaylab-redis"]["ImageName"]
     registry.machine.run(f"podman untag {image}")
     assert registry.planned() == [IMAGES, REDIS_IMAGE]
-    assert registry.changed() == [IMAGES, REDIS]
+    assert registry.lab.changed() == [IMAGES, REDIS]
 
 
 def test_rules_flushed_from_the_firewall(registry: Registry) -> None:
@@ -250,7 +250,7 @@ def test_rules_flushed_from_the_firewall(registry: Registry) -> None:
     machine, before = registry.machine, starts(registry.machine)
     machine.run("nft flush ruleset")
     assert registry.planned() == [READY]
-    assert registry.changed() == [READY]
+    assert registry.lab.changed() == [READY]
     assert starts(machine) == before
     assert registry.client.pull(PUSHED) == registry.image
 
@@ -259,11 +259,11 @@ def test_reboot_and_crash_bring_everything_back(registry: Registry) -> None:
     for interrupt in (registry.machine.reboot, registry.machine.crash):
         interrupt()
         # What isn't healthy yet is waited for.
-        assert {*registry.changed()} <= {DATABASE, REDIS, *REPLACED_QUAY}
+        assert {*registry.lab.changed()} <= {DATABASE, REDIS, *REPLACED_QUAY}
         assert registry.client.pull(PUSHED) == registry.image
 
 
 def test_nothing_is_left_to_do_afterwards(registry: Registry) -> None:
     assert registry.planned() == []
-    assert registry.changed() == []
+    assert registry.lab.changed() == []
     registry.lab.verify()

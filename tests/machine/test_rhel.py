@@ -36,9 +36,6 @@ class Rhel:
     lab: Deployment
     client: RegistryClient
 
-    def changed(self) -> list[str]:
-        return [name for name, _ in self.lab.run().changed()]
-
     def refused(self) -> str:
         """Return what a run says that must be refused, and not by a traceback."""
         result = self.lab.run()
@@ -76,7 +73,7 @@ def test_dnf_installed_podman(rhel: Rhel) -> None:
     packages = "podman crun netavark aardvark-dns policycoreutils-python-utils"
     rhel.machine.run(f"rpm --query {packages}")
     assert rhel.machine.run("command -v docker apt-get", check=False).stdout == ""
-    assert rhel.changed() == []
+    assert rhel.lab.changed() == []
 
 
 def test_a_client_gets_through_firewalld(rhel: Rhel, images: dict[str, str]) -> None:
@@ -95,7 +92,7 @@ def test_firewalls_reload_cuts_nothing(rhel: Rhel) -> None:
         "netavark's rules are made again",
     )
     assert rhel.client.pull(PUSHED) == pulled
-    assert rhel.changed() == []
+    assert rhel.lab.changed() == []
 
 
 def test_data_directories_have_selinuxs_type(rhel: Rhel) -> None:
@@ -130,7 +127,7 @@ def test_a_reboot_brings_everything_back(rhel: Rhel) -> None:
         timeout=120,
     )
     assert rhel.client.pull(PUSHED) == pulled
-    assert rhel.changed() == [VERIFY]
+    assert rhel.lab.changed() == [VERIFY]
 
 
 def test_hosts_pass_their_own_tests(rhel: Rhel) -> None:
@@ -140,20 +137,20 @@ def test_hosts_pass_their_own_tests(rhel: Rhel) -> None:
 @pytest.mark.long
 def test_what_dnf_has_to_add_to_rhels_own_podman(rhel: Rhel) -> None:
     rhel.machine.run("rpm --erase policycoreutils-python-utils")
-    assert rhel.changed() == [INSTALL]
-    assert rhel.changed() == []
+    assert rhel.lab.changed() == [INSTALL]
+    assert rhel.lab.changed() == []
     # Where SELinux is disabled nothing is labelled.
     rhel.machine.run(
         "rpm --erase policycoreutils-python-utils; "
         "sed -i 's/^SELINUX=.*/SELINUX=disabled/' /etc/selinux/config"
     )
-    assert rhel.changed() == []
+    assert rhel.lab.changed() == []
     rhel.machine.run("sed -i 's/^SELINUX=.*/SELINUX=enforcing/' /etc/selinux/config")
 
 
 def test_the_command_docker_may_be_podmans(rhel: Rhel) -> None:
     rhel.machine.run("dnf install --quiet --assumeyes podman-docker && docker ps")
-    assert rhel.changed() == [INSTALL]
+    assert rhel.lab.changed() == [INSTALL]
     result = rhel.lab.run("deploy.py", "--data", "container_engine=docker")
     assert result.returncode != 0
     assert "its `docker` is Podman's shim" in result.output
@@ -172,7 +169,7 @@ def test_a_podman_without_what_it_needs_is_refused(rhel: Rhel, package: str, rea
     rhel.machine.run(f"rpm --erase --nodeps {package}")
     assert f"its `podman` is {reason}" in rhel.refused()
     rhel.machine.run(f"dnf install --quiet --assumeyes {package}")
-    assert rhel.changed() == []
+    assert rhel.lab.changed() == []
 
 
 @pytest.mark.long
@@ -213,7 +210,7 @@ def test_a_generator_that_refuses_leaves_the_container_as_it_is(rhel: Rhel) -> N
     assert "Podman's generator refuses the unit of quaylab-redis; nothing was replaced" in said
     rhel.machine.run("podman exec quaylab-redis true")
     rhel.machine.run(f"mv -f /root/generator {generator}")
-    assert rhel.changed() == [REDIS]
+    assert rhel.lab.changed() == [REDIS]
 
 
 def test_a_teardown_leaves_nothing(rhel: Rhel) -> None:

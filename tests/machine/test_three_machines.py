@@ -132,7 +132,7 @@ def test_reboots_bring_everything_back(
         timeout=120,
     )
     assert client.pull(f"{ADMIN}/redis:before")
-    repeated = [name for name, _ in deployed.run().changed()]
+    repeated = deployed.changed()
     assert repeated == engines.repeated_after_a_restart(quay.engine)
 
 

@@ -42,7 +42,7 @@ def context(**changes: Any) -> Context:
     data = {**GIVEN, **changes}
     hosts = [samples.host("@local", (GROUP,), **data)]
     where = layout.build(samples.settings(**data), topology.groups(hosts), hosts)
-    credentials = _credentials(where.hostname, where.store is not None)
+    credentials = _credentials(where.hostname, where.object_store is not None)
     return samples.context(where, credentials, **data)
 
 

@@ -28,6 +28,8 @@ SOURCES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("
 # `docker` or `podman` as a word, with the words after it, or at a text's end, where a command may
 # go on.
 CLIENT = re.compile(r"(?<![\w/-])(?:docker|podman)(?= [a-z]|\s*$)(?: [a-z]+)*")
+# Words of every engine's client, after its name in a variable.
+SUBCOMMAND = re.compile(r"\b(?:container|image|network|volume) (?:create|disconnect|inspect|rm)\b")
 # The engines, and what asks one of them about its network's rules.
 ENGINE_MODULES = {
     ROOT / "quaylab" / "engines" / name for name in ("docker.py", "quadlet.py", "podman_report.py")
@@ -115,6 +117,13 @@ def test_commands_of_an_engine_are_in_its_modules(path: Path) -> None:
     found = sorted(words for text in _texts(tree) for words in CLIENT.findall(text))
     allowed = CLIENT_IN_MESSAGES.get(name, []) + CLIENT_AS_A_NAME.get(name, [])
     assert found == sorted(allowed)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_commands_of_every_engine_are_in_their_package(path: Path) -> None:
+    if path.parent != ROOT / "quaylab" / "engines":
+        texts = _texts(ast.parse(path.read_text()))
+        assert [text for text in texts if SUBCOMMAND.search(text)] == []
 
 
 def test_the_allowed_places_exist() -> None:

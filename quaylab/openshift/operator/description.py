@@ -169,7 +169,7 @@ def note(context: Context) -> Object:
     data = {
         "method": OPERATOR,
         "database": MANAGED if runs_here(topology, "database") else ELSEWHERE,
-        "storage": blob_location.place(settings, topology) if topology.store else MANAGED,
+        "storage": blob_location.place(settings, topology) if topology.object_store else MANAGED,
     }
     return Object(CONFIG_MAP, NOTE, {"data": data}, "registry")
 
@@ -206,7 +206,7 @@ def _backing(context: Context) -> dict[str, bool]:
     return {
         "postgres": runs_here(topology, "database"),
         "redis": runs_here(topology, "redis"),
-        "objectstorage": topology.store is None,
+        "objectstorage": topology.object_store is None,
     }
 
 

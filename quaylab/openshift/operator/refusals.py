@@ -39,7 +39,7 @@ def early_problems(cluster: Cluster, settings: Settings, topology: Topology) -> 
                 "have it installed, or set template"
             )
             break
-    if topology.store is None and BUCKET_CLAIM.group not in cluster.groups:
+    if topology.object_store is None and BUCKET_CLAIM.group not in cluster.groups:
         yield (
             "storage: not set, so the operator would make a bucket, but "
             f"{cluster.server} has no {BUCKET_CLAIM.group}: OpenShift Data Foundation, or NooBaa; "

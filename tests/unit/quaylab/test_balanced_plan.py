@@ -86,24 +86,24 @@ def test_balancers_and_nodes_need_addresses() -> None:
     assert [each.partition(" needs")[0] for each in problems] == ["address: lb", "address: quay"]
 
 
-# --- the leader ---
+# --- the first Quay host ---
 
 
 @pytest.mark.parametrize(
-    ("reported", "leader"),
+    ("reported", "first"),
     [((), QUAY1), (QUAYS, QUAY1), ((QUAY3, QUAY2), QUAY2), ((LB1, DATA), QUAY1)],
     ids=["nobody", "all", "without the first one", "no Quay host"],
 )
-def test_the_first_quay_host_that_takes_part_leads(reported: tuple[str, ...], leader: str) -> None:
+def test_the_first_quay_host_that_takes_part_leads(reported: tuple[str, ...], first: str) -> None:
     seen = {name: (ADDRESSES[name],) for name in reported}
-    assert build(balanced.inventory(1, 3), seen, **SHARED).leader == leader
+    assert build(balanced.inventory(1, 3), seen, **SHARED).first_quay == first
 
 
 def test_without_its_first_host_the_next_one_migrates(store: Store) -> None:
     hosts = balanced.inventory()
     machines = {each.name: balanced.report(each.name) for each in hosts if each.name != QUAY1}
     made = balanced.made(store, hosts, machines)
-    assert (made.topology.leader, made.migrates) == (QUAY2, True)
+    assert (made.topology.first_quay, made.migrates) == (QUAY2, True)
 
 
 def test_the_latest_note_of_all_hosts_holds(store: Store) -> None:

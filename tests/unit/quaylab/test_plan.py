@@ -107,7 +107,7 @@ def test_a_host_outside_the_run_has_no_workloads(store: Store) -> None:
     hosts = [host(QUAY, ["quay"], address="10.0.0.1"), host(DATABASE, ["database", "redis"])]
     made = plan.make(hosts, {DATABASE: machine()}, store)
     assert made.workloads_of(QUAY) == ()
-    assert made.topology.leader == QUAY
+    assert made.topology.first_quay == QUAY
 
 
 def test_workers_fit_each_hosts_own_memory(store: Store) -> None:
@@ -143,7 +143,7 @@ def test_credentials_file_is_named_after_the_lab(
     ("source", "standin"), [("registry", False), ("packages", True)], ids=["quay", "stand-in"]
 )
 def test_the_stand_in_is_recognized(store: Store, source: str, standin: bool) -> None:
-    assert _make(store, image_source=source).standin is standin
+    assert _make(store, image_source=source).has_standin is standin
 
 
 def test_purge_takes_the_registrys_name(store: Store) -> None:

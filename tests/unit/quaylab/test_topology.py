@@ -44,7 +44,7 @@ def test_services_of_one_host_meet_on_the_internal_network() -> None:
     assert (found.database.address, found.database.port) == ("quaylab-database", 5432)
     assert (found.redis.address, found.redis.port) == ("quaylab-redis", 6379)
     assert found.engine_hosts() == (QUAY,)
-    assert found.leader == QUAY
+    assert found.first_quay == QUAY
 
 
 def test_one_host_listens_on_loopback_only() -> None:
@@ -301,7 +301,7 @@ def test_hosts_are_by_service() -> None:
     }
     assert found.quay == (QUAY,)
     assert found.endpoints == {"database": found.database, "redis": found.redis}
-    assert found.store is None
+    assert found.object_store is None
 
 
 def test_a_service_elsewhere_has_no_hosts_and_an_endpoint() -> None:
@@ -335,13 +335,13 @@ def test_an_address_that_cannot_be_determined_is_reported_once() -> None:
 
 
 def test_one_database_host_is_no_cluster() -> None:
-    assert build(_three(), REPORTED).members == ()
+    assert build(_three(), REPORTED).database_members == ()
     assert build(_three(), REPORTED).member_addresses == {}
 
 
 def test_members_are_the_database_hosts_in_the_inventorys_order() -> None:
     found = clustered.layout()
-    assert found.members == HOSTS[:3]
+    assert found.database_members == HOSTS[:3]
     assert found.member_addresses == {name: CLUSTER[name] for name in HOSTS[:3]}
     assert found.engine_hosts() == HOSTS[:3]
 

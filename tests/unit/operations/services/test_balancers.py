@@ -74,7 +74,7 @@ def test_another_configuration_is_loaded(lab: Plan, executing: bool) -> None:
 def test_a_new_certificate_is_loaded_as_well(lab: Plan, certificate: str) -> None:
     changed = ServerCertificate("another one", SecretStr("its key"), "its CA")
     changes: dict[str, Any] = {certificate: changed}
-    context = dataclasses.replace(lab.context, **changes)
+    context = dataclasses.replace(lab, **changes)
     *_, configuration = balancer.reloadable_files(context, LB1)
     assert haproxy_config.loaded_digest(configuration.content) != _wanted(lab)
 

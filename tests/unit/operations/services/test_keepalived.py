@@ -65,7 +65,7 @@ def test_selinux_lets_it_ask_haproxy(installed: bool) -> None:
 def _running(
     lab: Plan, operation: Any = keepalived.running, **changes: Any
 ) -> tuple[list[str], FakeHost]:
-    configuration, *_ = files(lab.context, LB1)
+    configuration, *_ = files(lab, LB1)
     state = KeepalivedState(True, True, False, True, True, False, configuration.sha256)
     host = _host(dataclasses.replace(state, **changes))
     return host.shell(operation, plan=lab), host

@@ -59,7 +59,7 @@ class MemberHost(FakeHost):
         self.site = site
         self.loaded = ""
         # The digest of the file that it loads when it is told to; empty: it does not.
-        self.loads = wanted_digest(site.plan.context, name)
+        self.loads = wanted_digest(site.plan, name)
         self.has_wanted_files = True
 
     def get_fact(self, fact: type[FactBase[Any]], *values: Any, **arguments: Any) -> Any:
@@ -132,7 +132,7 @@ class Site(BaseSite[MemberHost]):
         self.plan = self.begun(plan)
         self.hosts = {name: MemberHost(self, name) for name in plan.machines}
         for name, host in self.hosts.items():
-            host.loaded = wanted_digest(plan.context, name)
+            host.loaded = wanted_digest(plan, name)
 
     @property
     def leader(self) -> str:
@@ -664,14 +664,14 @@ def test_other_files_are_loaded_without_a_restart(site: Site, loaded: str) -> No
 
     def later() -> None:
         if site.slept > 5:
-            host.loaded = wanted_digest(site.plan.context, TWO)
+            host.loaded = wanted_digest(site.plan, TWO)
 
     site.later = later
     assert host.call(wait)
 
 
 def test_each_member_loads_files_of_its_own(site: Site) -> None:
-    site.hosts[TWO].loaded = wanted_digest(site.plan.context, ONE)
+    site.hosts[TWO].loaded = wanted_digest(site.plan, ONE)
     assert _steps(site.commands(TWO, patroni.loaded)) == ["HUP", "_await_loaded"]
 
 

@@ -29,8 +29,8 @@ def _problems(
 ) -> list[str]:
     topology = build([host("quay.example.com")], **changes)
     noted = f"{CREDENTIALS.fingerprint} {before}" if before else None
-    leader = machine(storage=noted, volumes=volumes, containers=containers or {})
-    return list(blob_location.problems(settings(**changes), topology, leader))
+    quay = machine(storage=noted, volumes=volumes, containers=containers or {})
+    return list(blob_location.problems(settings(**changes), topology, quay))
 
 
 def test_the_note() -> None:
@@ -143,8 +143,8 @@ def _move_problems(
         **changes,
     )
     noted = f"{CREDENTIALS.fingerprint} {before}" if before else None
-    leader = machine(storage=noted, volumes=(VOLUME,) if is_ours else ())
-    return list(blob_location.move_problems(settings(**changes), topology, leader, is_ours))
+    quay = machine(storage=noted, volumes=(VOLUME,) if is_ours else ())
+    return list(blob_location.move_problems(settings(**changes), topology, quay, is_ours))
 
 
 @pytest.mark.parametrize("before", [None, "default local"], ids=["no note", "note"])

@@ -22,7 +22,7 @@ from tests.unit.samples import host, machine
 QUAY, DATABASE, CEPH = "quay.example.com", "db.example.com", "ceph.example.com"
 ANSWERS = Engine("26.1.5", "/var/lib/docker", None)
 LOCAL = "0123456789abcdef-01234567 default local"
-# The leader's notes of a registry that has served.
+# A Quay host's notes of a registry that has served.
 SERVED = {"schema": "v3.18.0", "storage": LOCAL}
 
 

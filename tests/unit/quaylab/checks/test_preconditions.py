@@ -28,7 +28,7 @@ def _problems(lab: Plan, found: Machine, **settings: Any) -> list[str]:
     seen = dataclasses.replace(lab, settings=changed, machines={**lab.machines, NAME: found})
     ports, workloads = seen.ports_of(NAME), seen.workloads_of(NAME)
     return [
-        *BY_NAME["quay"].problems(seen.context),
+        *BY_NAME["quay"].problems(seen),
         *preconditions.problems(NAME, found, changed, workloads, ports),
     ]
 
@@ -118,7 +118,7 @@ def test_host_without_a_service_needs_nothing(lab: Plan) -> None:
     tiny = machine(cpus=1, memory_mb=200, architecture="i686", clock_ahead=9999.0)
     assert list(preconditions.problems("other", tiny, lab.settings, (), ())) == []
     seen = dataclasses.replace(lab, machines={**lab.machines, "other": tiny})
-    assert list(BY_NAME["quay"].problems(seen.context)) == []
+    assert list(BY_NAME["quay"].problems(seen)) == []
 
 
 def test_a_host_of_packages_without_a_container_needs_a_clock_as_well(lab: Plan) -> None:
@@ -140,7 +140,7 @@ def test_database_host_alone_needs_no_memory_for_quay(store: Store) -> None:
     workloads, ports = lab.workloads_of(name), lab.ports_of(name)
     assert [each.service for each in workloads] == ["database"]
     assert list(preconditions.problems(name, tiny, lab.settings, workloads, ports)) == []
-    assert list(BY_NAME["quay"].problems(lab.context)) == []
+    assert list(BY_NAME["quay"].problems(lab)) == []
 
 
 @pytest.mark.parametrize(

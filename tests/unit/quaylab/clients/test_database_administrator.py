@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from quaylab.clients import database_administrator, mysql_administration, postgresql_administration
-from quaylab.clients.mysql_administration import MySQL
-from quaylab.clients.postgresql_administration import PostgreSQL
+from quaylab.clients.mysql_administration import ServerState as MySQLState
+from quaylab.clients.postgresql_administration import ServerState as PostgreSQLState
 from quaylab.clients.probes import Unreachable
 from quaylab.problems import Refusal
 from tests.unit.samples import settings
 
 # As for an administrator at Amazon or Google, who is not a superuser. Nothing of Quay's exists yet.
-EMPTY = PostgreSQL(
+EMPTY = PostgreSQLState(
     makes_roles=True,
     makes_databases=True,
     superuser=False,
@@ -80,7 +80,7 @@ def test_what_cannot_be_created_is_reported(changes: dict[str, Any], message: st
     ("found", "expected"),
     [
         (
-            MySQL(role=False, logs_in=False, enters=False, character_set=None),
+            MySQLState(role=False, logs_in=False, enters=False, character_set=None),
             [
                 "CREATE USER 'quay'@'%' IDENTIFIED BY 'p'",
                 "CREATE DATABASE `quay_db` CHARACTER SET latin1",
@@ -88,20 +88,23 @@ def test_what_cannot_be_created_is_reported(changes: dict[str, Any], message: st
             ],
         ),
         (
-            MySQL(role=True, logs_in=False, enters=False, character_set="latin1"),
+            MySQLState(role=True, logs_in=False, enters=False, character_set="latin1"),
             [
                 "ALTER USER 'quay'@'%' IDENTIFIED BY 'p'",
                 r"GRANT ALL ON `quay\_db`.* TO 'quay'@'%'",
             ],
         ),
         (
-            MySQL(role=True, logs_in=True, enters=True, character_set="utf8mb4"),
+            MySQLState(role=True, logs_in=True, enters=True, character_set="utf8mb4"),
             ["ALTER DATABASE `quay_db` CHARACTER SET latin1"],
         ),
-        (MySQL(role=True, logs_in=True, enters=True, character_set="latin1"), []),
+        (
+            MySQLState(role=True, logs_in=True, enters=True, character_set="latin1"),
+            [],
+        ),
     ],
 )
-def test_mysql(found: MySQL, expected: list[str]) -> None:
+def test_mysql(found: MySQLState, expected: list[str]) -> None:
     made = mysql_administration.steps(found, settings(database_name="quay_db"), "'p'")
     assert [step.statement for step in made] == expected
 

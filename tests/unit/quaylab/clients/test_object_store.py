@@ -38,7 +38,7 @@ def _client(
     given = {"storage": "s3", **changes}
     if given["storage"] in ("s3", "radosgw") and "storage_region" not in given:
         given = {"storage_host": at, "storage_port": port, "storage_tls": False, **given}
-    store = build([host("quay.example.com")], **given).store
+    store = build([host("quay.example.com")], **given).object_store
     assert store
     credentials = CREDENTIALS.model_copy(update=keys)
 

@@ -153,8 +153,8 @@ def test_quay_is_stopped_even_if_its_programs_do_not_react(shell: Shell) -> None
 
 def test_a_restart_policy_is_changed_in_place(shell: Shell) -> None:
     shell.stub("docker", "")
-    shell.run(DOCKER.change(CONTAINER, "update"))
-    shell.run(DOCKER.change(CONTAINER, "unpause"))
+    shell.run(DOCKER.apply(CONTAINER, "update"))
+    shell.run(DOCKER.apply(CONTAINER, "unpause"))
     assert shell.calls == [
         "docker update --restart=always --cpu-shares=1024 quaylab-redis",
         "docker unpause quaylab-redis",

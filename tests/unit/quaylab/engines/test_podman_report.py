@@ -216,7 +216,7 @@ def _lines(
 
 
 def _state(*arguments: Any, **keywords: Any) -> EngineState:
-    return PODMAN.parse(_lines(*arguments, **keywords)).state
+    return PODMAN.parse_objects(_lines(*arguments, **keywords)).state
 
 
 def test_a_container_that_runs_as_specified_needs_nothing() -> None:
@@ -294,12 +294,12 @@ def test_the_ports_that_a_container_holds(status: str, held: set[int]) -> None:
     binding = {"6379/tcp": [{"HostIp": "", "HostPort": "6380"}]}
     host = {**ITEM["HostConfig"], "PortBindings": binding}
     item = {**ITEM, "HostConfig": host, "State": {**ITEM["State"], "Status": status}}
-    assert PODMAN.parse(_lines(item)).published == held
+    assert PODMAN.parse_objects(_lines(item)).published == held
 
 
 def test_a_stopped_unit_counts_as_a_container_that_does_not_run() -> None:
     lines = [line for line in _lines() if not line.startswith(("named", "object"))]
-    found = PODMAN.parse(lines)
+    found = PODMAN.parse_objects(lines)
     assert found.state.containers[CONTAINER.name].state == "exited"
     assert PODMAN.due(found.state, CONTAINER) == "replace"
     assert found.container_labels[CONTAINER.name] == {
@@ -309,7 +309,7 @@ def test_a_stopped_unit_counts_as_a_container_that_does_not_run() -> None:
 
 
 def test_a_unit_of_others_has_no_labels_of_ours() -> None:
-    found = PODMAN.parse([f"unit quaylab-mirror||||{KEPT}"])
+    found = PODMAN.parse_objects([f"unit quaylab-mirror||||{KEPT}"])
     assert found.container_labels == {"quaylab-mirror": {}}
 
 
@@ -362,7 +362,9 @@ def test_another_image_of_the_name_is_noticed() -> None:
 
 def test_a_host_without_a_folder_for_units(shell: Shell, tmp_path: Path) -> None:
     shell.stub("podman", ":")
-    assert PODMAN.parse(shell.lines(podman_report.OBJECTS.replace(units.FOLDER, f"{tmp_path}/no")))
+    assert PODMAN.parse_objects(
+        shell.lines(podman_report.OBJECTS.replace(units.FOLDER, f"{tmp_path}/no"))
+    )
 
 
 def test_a_unit_that_a_power_cut_left_empty_is_written_again(shell: Shell, tmp_path: Path) -> None:
@@ -370,7 +372,9 @@ def test_a_unit_that_a_power_cut_left_empty_is_written_again(shell: Shell, tmp_p
     (tmp_path / f"{CONTAINER.name}.container").touch()
     shell.stub("podman", ":")
     shell.stub("systemctl", f"printf '%s\\n' {KEPT}")
-    found = PODMAN.parse(shell.lines(podman_report.OBJECTS.replace(units.FOLDER, str(tmp_path))))
+    found = PODMAN.parse_objects(
+        shell.lines(podman_report.OBJECTS.replace(units.FOLDER, str(tmp_path)))
+    )
     assert found.container_labels == {}
     assert PODMAN.due(found.state, CONTAINER) == "replace"
 
@@ -387,7 +391,7 @@ def test_a_host_sees_whether_its_unit_was_edited(
     shell.stub("systemctl", f"printf '%s\\n' {KEPT.replace('[not set]', '100')}")
     command = podman_report.OBJECTS.replace(units.FOLDER, str(tmp_path))
     lines = [line for line in shell.lines(command) if line.startswith("unit ")]
-    state = PODMAN.parse([*_lines(unit=None, written=False), *lines]).state
+    state = PODMAN.parse_objects([*_lines(unit=None, written=False), *lines]).state
     assert PODMAN.due(state, CONTAINER) == ("replace" if is_edited else "update")
 
 
@@ -408,7 +412,7 @@ esac""",
     )
     shell.stub("systemctl", f"printf '%s\\n' {KEPT.replace('[not set]', '100')}")
     command = podman_report.OBJECTS.replace(units.FOLDER, str(tmp_path / "units"))
-    found = PODMAN.parse(shell.lines(command))
+    found = PODMAN.parse_objects(shell.lines(command))
     assert found.volumes == (FoundVolume("quaylab-database", {"a": "b"}),)
     assert found.container_labels == {
         CONTAINER.name: {

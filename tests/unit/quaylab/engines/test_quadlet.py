@@ -146,7 +146,7 @@ def test_a_drop_in_that_the_generator_refuses_is_named(host: Shell) -> None:
 def test_each_change_also_puts_the_unit_in_its_place(
     host: Shell, tmp_path: Path, change: str, last: str
 ) -> None:
-    assert host.run(PODMAN.change(CONTAINER, change)).returncode == 0
+    assert host.run(PODMAN.apply(CONTAINER, change)).returncode == 0
     assert _unit(tmp_path).read_text() == units.unit(CONTAINER)
     assert host.calls[-1] == last
     assert ("systemctl restart" in " ".join(host.calls)) is (change in ("start", "restart"))
@@ -317,7 +317,7 @@ def test_images_of_a_host_by_their_short_names(host: Shell, tmp_path: Path) -> N
     found = 'shift 4; for name; do echo "sha256:1 $name"; done'
     host.stub("podman", found)
     pairs = f"set -- redis:8 {tmp_path}/note quay.io/q/quay:1 /none; "
-    assert host.lines(pairs + PODMAN.images) == [
+    assert host.lines(pairs + PODMAN.image_report) == [
         "redis:8|sha256:1 docker.io/library/redis:8|sha256:1",
         "quay.io/q/quay:1|sha256:1 quay.io/q/quay:1|",
     ]

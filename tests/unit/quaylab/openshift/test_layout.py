@@ -29,15 +29,15 @@ def test_services_in_the_cluster_have_the_names_that_containers_have() -> None:
     assert (found.database.address, found.database.port) == ("quaylab-database", 5432)
     assert (found.redis.address, found.redis.port) == ("quaylab-redis", 6379)
     assert layout.runs_here(found, "database")
-    assert found.leader == "@local"
+    assert found.first_quay == "@local"
 
 
 def test_services_elsewhere_have_their_addresses() -> None:
     found = context(**S3, database_host="db.example.com", database_port=6432).topology
     assert (found.database.address, found.database.port) == ("db.example.com", 6432)
     assert found.database.is_elsewhere
-    assert found.store
-    assert found.store.address == "objects.example.com"
+    assert found.object_store
+    assert found.object_store.address == "objects.example.com"
 
 
 @pytest.mark.parametrize(

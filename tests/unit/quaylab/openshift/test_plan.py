@@ -21,7 +21,7 @@ def _plan(store: Store, schema: str | None = None) -> ClusterPlan:
     registry = plans.make(hosts, {"@local": samples.machine()}, store)
     found = {}
     if schema:
-        there = scope_of(registry).manifest(note(registry.context, schema))
+        there = scope_of(registry).manifest(note(registry, schema))
         found = {(there["kind"], there["metadata"]["name"]): there}
     cluster = dataclasses.replace(CLUSTER, found=found)
     return ClusterPlan(registry, Access.of(registry.settings), cluster)

@@ -77,8 +77,8 @@ def test_no_secret_is_in_the_command_line() -> None:
 
 def test_gateway_listens_where_quay_looks_for_it() -> None:
     where, found = _where(), _workload()
-    assert where.store is not None
-    assert where.store.url == f"https://{ADDRESS}:7480"
+    assert where.object_store is not None
+    assert where.object_store.url == f"https://{ADDRESS}:7480"
     assert [str(port) for port in found.container.ports] == [f"{ADDRESS}:7480:7480"]
 
 

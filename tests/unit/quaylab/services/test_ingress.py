@@ -54,8 +54,8 @@ def test_quay_uses_the_address_that_survives_a_balancer(
     balancers: int, changes: dict[str, Any], address: str
 ) -> None:
     where = layout(balancers, **changes)
-    assert where.store
-    assert (where.store.address, where.store.port) == (address, 7443)
+    assert where.object_store
+    assert (where.object_store.address, where.object_store.port) == (address, 7443)
     found = run(where, **changes)
     config = object_store.config(found.settings, where, found.credentials)
     (driver, arguments) = config["DISTRIBUTED_STORAGE_CONFIG"]["default"]
@@ -65,8 +65,8 @@ def test_quay_uses_the_address_that_survives_a_balancer(
 
 def test_without_balancers_quay_uses_the_first_gateway() -> None:
     where = layout(0, quays=1)
-    assert where.store
-    assert (where.store.address, where.store.port) == (ADDRESSES[CEPH[0]], 7480)
+    assert where.object_store
+    assert (where.object_store.address, where.object_store.port) == (ADDRESSES[CEPH[0]], 7480)
     assert where.hosts["ingress"] == ()
 
 

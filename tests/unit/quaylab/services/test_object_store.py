@@ -257,11 +257,11 @@ def _refused(hosts: list[Any], **changes: Any) -> tuple[str, ...]:
 def test_radosgw_of_the_inventory_is_used() -> None:
     ceph = host("ceph.example.com", ["ceph"], address="192.168.254.20")
     quay = host("quay.example.com", address="192.168.254.10")
-    store = build([quay, ceph]).store
+    store = build([quay, ceph]).object_store
     assert store
     assert (store.kind, store.hosts) == ("radosgw", ("ceph.example.com",))
     assert store.url == "https://192.168.254.20:7480"
-    assert build([quay]).store is None
+    assert build([quay]).object_store is None
 
 
 def test_radosgw_that_is_missing_or_set_twice_is_refused() -> None:
@@ -301,7 +301,7 @@ def test_two_quay_hosts_are_refused_for_what_is_missing() -> None:
 )
 def test_the_same_proxy_as_quays(changes: dict[str, Any], proxy: str | None) -> None:
     given = {**S3, "https_proxy": "http://proxy:3128", **changes}
-    store = one_host(**given).store
+    store = one_host(**given).object_store
     assert store
     assert object_store.proxy(settings(**given), store) == proxy
 

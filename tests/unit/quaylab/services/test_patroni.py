@@ -270,5 +270,5 @@ def test_a_single_database_that_becomes_a_member_says_so() -> None:
 
 
 def test_one_host_has_no_patroni() -> None:
-    assert one_host().members == ()
+    assert one_host().database_members == ()
     assert single("database").container.command != patroni.COMMAND
