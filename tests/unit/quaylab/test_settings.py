@@ -383,6 +383,22 @@ def test_login_in_a_bad_value_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("pull_secret", '{"auths": {"quay.io": {"auth": "aHVudGVyMg=="}}}'),
+        ("pull_secret", {"auths": {"quay.io": {"auth": "aHVudGVyMg=="}}}),
+        ("tls_key", "-----BEGIN EC KEY-----\naHVudGVyMg==\n-----END EC KEY-----"),
+        ("ssh_pub_key", "-----BEGIN OPENSSH PRIVATE KEY----- aHVudGVyMg=="),
+    ],
+)
+def test_a_files_content_in_place_of_its_path_is_not_shown(key: str, value: object) -> None:
+    data: dict[str, Any] = {key: value}
+    problems = _problems(host("quay.example.com", **data))
+    assert any(f"{key}: what looks like a file's content: " in problem for problem in problems)
+    assert "aHVudGVyMg" not in "".join(problems)
+
+
+@pytest.mark.parametrize(
     "key", ["minimum_disk_mb", "minimum_memory_mb", "openshift_memory_mb", "ceph_quota_gb"]
 )
 def test_a_size_that_no_machine_has(key: str) -> None:
