@@ -61,14 +61,14 @@ def merged(secret: Path, user: str) -> Generator[StringCommand]:
         host.noop(f"{path} has the logins")
         return
     content = (json.dumps(wanted, indent=2) + "\n").encode()
-    new = '"$1/.docker/config.json.new"'
+    new = StringCommand('"$1/.docker/config.json.new"')
     write = StringCommand(
         'umask 077 && mkdir -p "$1/.docker" && rm -f', new, "&&", receive(content, new), "&&",
         "mv -fT", new, '"$1/.docker/config.json"',
     )  # fmt: skip
     unwritable = (
-        f"pull_secret_user: {user} can't write {path}; let {home}/.docker and what is in it "
-        f"belong to {user}"
+        f"pull_secret_user: {user} can't write {path}; make {user} the owner of that file and of "
+        "its folder"
     )
     yield StringCommand(
         _as_user(user, QuoteString(write), QuoteString(home)), "|| {", fail(unwritable), "; }",

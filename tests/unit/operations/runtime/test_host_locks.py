@@ -61,7 +61,7 @@ def test_sudos_password_is_in_no_argument(
     monkeypatch.setenv("PATH", f"{shell.stubs}:/usr/bin:/bin")
     kept: list[object] = []
     monkeypatch.setattr(host_locks, "_connections", kept)
-    connector = kind.__new__(kind)
+    connector: Any = object.__new__(kind)
     connector.client = _Session(processes)
     command = make_unix_command(
         # Two commands: no shell may take the last one's place before it has begun.
