@@ -1,4 +1,4 @@
-"""The database in its container, asked by its administrator over the local socket."""
+"""The database in its container."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pyinfra.api.facts import FactBase
 
 from facts.engines import host_engine
 from quaylab.engines.base import successful_output
+from quaylab.services.database import ENGINES
+from quaylab.services.environment import with_environment
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,11 @@ class Database(FactBase[DatabaseState | None]):
         if engine == "postgresql":
             query = POSTGRESQL.format(user=user)
             # On standard input: an argument of --command has no \gexec.
-            client = (
-                "psql --no-psqlrc --tuples-only --no-align --set=ON_ERROR_STOP=1 "
-                f'--dbname={database} <<<"$0"'
-            )
+            login = f'{ENGINES[engine].client} --set=ON_ERROR_STOP=1 --dbname={database} <<<"$0"'
+            client = with_environment(login)
         else:
             query = " ".join(MYSQL.format(database=database).split())
+            # Of information_schema alone, which has nothing of Quay's to call.
             client = 'mysql --user=root --skip-column-names --raw --execute="$0"'
         command = host_engine().execute_bash(container, shlex.quote(client), query)
         return StringCommand(successful_output(command))  # it may not run yet

@@ -11,20 +11,24 @@ from pyinfra.api.facts import FactBase
 
 from facts.engines import host_engine
 from quaylab.lines import by_first_word
+from quaylab.services.database import ENGINES
+from quaylab.services.environment import with_environment
 from quaylab.upgrade.dumps import DIRECTORY, LOCK, Dump, DumpsState
 
 POSTGRESQL = (
-    "psql --no-psqlrc --tuples-only --no-align --field-separator=' ' --dbname={database} "
+    "{client} --field-separator=' ' --dbname={database} "
     "--command=\"SELECT 'size', pg_database_size(current_database())\" "
     "--command=\"SELECT 'revision', version_num FROM alembic_version\""
 )
 MYSQL = (
-    "mysql --user=root --skip-column-names --raw --execute=\"SELECT CONCAT('size ', "
+    "{client} --execute=\"SELECT CONCAT('size ', "
     "CAST(COALESCE(SUM(data_length + index_length), 0) AS UNSIGNED)) "
     "FROM information_schema.tables WHERE table_schema = '{database}'; "
     "SELECT CONCAT('revision ', version_num) FROM \\`{database}\\`.alembic_version\""
 )
 QUERIES = {"postgresql": POSTGRESQL, "mysql": MYSQL}
+# No other line counts: Quay's role owns the table with the revision, and could print any.
+ANSWERS = "^(size|revision) "
 
 
 class Dumps(FactBase[DumpsState]):
@@ -39,7 +43,7 @@ class Dumps(FactBase[DumpsState]):
     """
 
     def command(self, container: str, engine: str, database: str, data: str) -> StringCommand:
-        query = QUERIES[engine].format(database=database)
+        query = QUERIES[engine].format(client=ENGINES[engine].client, database=database)
         return StringCommand(
             f"if test -e {LOCK}; then flock --shared {LOCK} true; fi;",
             "printf 'now %s\\n' \"$(date +%s)\";",
@@ -48,7 +52,8 @@ class Dumps(FactBase[DumpsState]):
             host_engine().execute(container, f"df -B1 --output=avail {data}"), "2>/dev/null |",
             "sed -n '2s/^ */data_free /p';",
             # A database without a schema answers only the first question.
-            host_engine().execute_bash(container, shlex.quote(query)), "2>/dev/null;",
+            host_engine().execute_bash(container, shlex.quote(with_environment(query))),
+            f"2>/dev/null | grep -aE '{ANSWERS}';",
             f"for signed in {DIRECTORY}/*.json; do",
             'test ! -e "${signed%.json}.dump" ||',
             'printf "dump %s %s\\n" "$(basename "$signed" .json)" "$(cat "$signed")"; done',

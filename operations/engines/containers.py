@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from pathlib import PurePosixPath
 
 from pyinfra import host, inventory, logger
 from pyinfra.api import QuoteString, StringCommand, operation
@@ -186,7 +187,10 @@ def _create_volume(volume: Volume) -> Generator[StringCommand]:
             f"{volume.device} holds data that is not known to be this registry's; move it away, or "
             "name another directory"
         )
+        directory = QuoteString(str(PurePosixPath(volume.device).parent))
         yield StringCommand(
+            # A user of the host may have the container's uid, and shall not get as far as its data.
+            "test -d", directory, "|| install -d -m 0700", directory, "&&",
             f"install -d -m 0700 -o {volume.uid} -g 0", QuoteString(volume.device),
             '&& test -z "$(ls -A', QuoteString(volume.device), ')" || {', fail(message), "; }",
         )  # fmt: skip

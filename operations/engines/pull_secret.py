@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from pyinfra import host
-from pyinfra.api import StringCommand, operation
+from pyinfra.api import QuoteString, StringCommand, operation
 
-from operations.hosts import files
-from operations.runtime.commands import connector_arguments, fail
-from quaylab.model import ManagedFile
+from operations.runtime.commands import connector_arguments, encoded, fail, receive
+
+# As the user, who may have put a link to a file of root's in each place. $1 is the user's home.
+READ = """
+file=$1/.docker/config.json
+test ! -e "$file" || { stat -c %u:%g:%a "$file" && cat "$file"; }
+"""
 
 
 @operation()
@@ -25,12 +29,17 @@ def merged(secret: Path, user: str) -> Generator[StringCommand]:
     # Not by a fact: -vvv prints a fact's output.
     ok, output = host.run_shell_command(
         StringCommand(
-            f'entry=$(getent passwd {user}) && echo "$entry" &&',
-            'home=$(echo "$entry" | cut -d: -f6) && stat -c %u:%g:%a "$home/.docker/config.json"',
-            '2>/dev/null && cat "$home/.docker/config.json" || test -n "$entry"',
+            "entry=$(getent passwd",
+            QuoteString(user),
+            ') && echo "$entry" &&',
+            'home=$(echo "$entry" | cut -d: -f6) &&',
+            _as_user(user, QuoteString(READ), '"$home"'),
         ),
         **connector_arguments(host),
     )
+    if not ok and output.stdout_lines:
+        yield fail(f"pull_secret_user: {user} can't read its own .docker/config.json; repair it")
+        return
     if not ok:
         yield fail(f"pull_secret_user: {user} is not a user of {host.name}")
         return
@@ -51,5 +60,23 @@ def merged(secret: Path, user: str) -> Generator[StringCommand]:
     if wanted == found and state == f"{uid}:{gid}:600":
         host.noop(f"{path} has the logins")
         return
-    content = json.dumps(wanted, indent=2) + "\n"
-    yield files.write(ManagedFile(path, content, uid=int(uid), gid=int(gid), mode=0o600))
+    content = (json.dumps(wanted, indent=2) + "\n").encode()
+    new = StringCommand('"$1/.docker/config.json.new"')
+    write = StringCommand(
+        'umask 077 && mkdir -p "$1/.docker" && rm -f', new, "&&", receive(content, new), "&&",
+        "mv -fT", new, '"$1/.docker/config.json"',
+    )  # fmt: skip
+    unwritable = (
+        f"pull_secret_user: {user} can't write {path}; make {user} the owner of that file and of "
+        "its folder"
+    )
+    yield StringCommand(
+        _as_user(user, QuoteString(write), QuoteString(home)), "|| {", fail(unwritable), "; }",
+        _stdin=encoded(content),
+    )  # fmt: skip
+
+
+def _as_user(user: str, script: QuoteString, home: QuoteString | str) -> StringCommand:
+    """Return a command that runs a script as a user; its $1 is the user's home."""
+    # Not in root's directory, which the user may not enter.
+    return StringCommand("cd / && runuser -u", QuoteString(user), "-- sh -c", script, "sh", home)

@@ -90,6 +90,9 @@ def mounted(storage: Storage, machine: Machine) -> Generator[StringCommand]:
             "mkdir -p", QuoteString(point), "&& { mountpoint -q", QuoteString(point), "|| mount",
             QuoteString(point), "; }",
         )  # fmt: skip
+        if storage.path is not None and work.create:
+            # A user of the host may have the container's uid, and shall not get to its data.
+            yield StringCommand("chmod 0700", QuoteString(point))
         if storage.path is None:
             # The engine itself labels the directories of containers.
             yield StringCommand(

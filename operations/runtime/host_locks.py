@@ -116,7 +116,9 @@ def _runs_commands(host: Host) -> bool:
 
 def _start(host: Host, command: StringCommand) -> Iterator[str]:
     """Start a command that runs as long as this process, and return its output."""
-    connector, text = host.connector, command.get_raw_value()
+    # Without exec the shell would stay, with sudo's password among its arguments: pyinfra hands it
+    # over as an argument of env, whose place sudo takes.
+    connector, text = host.connector, f"exec {command.get_raw_value()}"
     if isinstance(connector, SSHConnector) and connector.client:
         streams = connector.client.exec_command(text)
         _connections.append(streams)

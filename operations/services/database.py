@@ -103,12 +103,11 @@ def prepared(plan: Plan) -> Generator[StringCommand]:
     if state and (installed := state.extensions.get("pg_trgm")):
         host.noop(f"pg_trgm {installed} is installed")
     else:
-        yield _postgresql(
-            container, settings.database_name, "CREATE EXTENSION IF NOT EXISTS pg_trgm"
-        )
+        statement = "CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA public"
+        yield _postgresql(container, settings.database_name, statement)
     if state and state.role_superuser:
         statement = f'ALTER ROLE "{settings.database_user}" NOSUPERUSER'
-        yield _postgresql(container, settings.database_name, statement)
+        yield _postgresql(container, "postgres", statement)
 
 
 def state_arguments(plan: Plan) -> dict[str, str]:
@@ -191,7 +190,11 @@ def _execute_step(state: State, host: Host, plan: Plan, step: Step) -> bool:
 
 
 def _postgresql(container: str, database: str, statement: str) -> StringCommand:
-    client = f'psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --dbname={database} --command="$0"'
+    # The superuser's session calls nothing that others may have made in the database.
+    client = (
+        "PGOPTIONS='-c search_path=pg_catalog' psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 "
+        f'--dbname={database} --command="$0"'
+    )
     return _run(container, client, statement)
 
 

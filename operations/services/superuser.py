@@ -84,9 +84,11 @@ def create(host: Host, plan: Plan, open_registry: Open, is_refused: bool) -> boo
         host,
         f"superuser_password: Quay has users, but {user} can't sign in as a superuser with a "
         f"password in {plan.store.path}; give the one that Quay has as "
-        "QUAYLAB_SUPERUSER_PASSWORD, or set quay_superuser to the user that Quay has; after a "
-        f"restore also compare database_secret_key in {plan.store.path} with the one of the time "
-        "of the dump: with another one Quay can't read what it has encrypted",
+        "QUAYLAB_SUPERUSER_PASSWORD, or set quay_superuser to the user that Quay has; if no run "
+        "has ever signed in, somebody else may have created the first user of this new "
+        "registry: purge it (tasks/teardown.py) and deploy it anew, where nobody else reaches it; "
+        f"after a restore also compare database_secret_key in {plan.store.path} with the one of "
+        "the time of the dump: with another one Quay can't read what it has encrypted",
     )
 
 

@@ -355,7 +355,7 @@ class ContainerEngine(ABC):
 
     def naming(self, identity: str, reference: str) -> str:
         """Return the command that gives an image a name, for a message to people."""
-        return f"{self.name} tag {shlex.join((identity, reference))}"
+        return f"{self.name} tag {shlex.join((identity, self.reference_of(reference)))}"
 
     def image_removal(self, reference: str) -> str:
         """Return the command that removes an image, for a message to people."""

@@ -4,6 +4,8 @@ set -euo pipefail
 
 sql() { mysql --user=root --skip-column-names --raw "$@"; }
 
+# A table's name as SQL: Quay's account may have made tables with any name.
+table="CONCAT('\`', REPLACE(table_name, '\`', '\`\`'), '\`')"
 tables="FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND table_schema"
 
 # dump DATABASE: to standard output, and to standard error a line for each table: rows TABLE COUNT.
@@ -29,8 +31,8 @@ load() {
 }
 
 rows() {
-    sql --execute="SELECT CONCAT('SELECT ''rows'', ''', table_name, ''', COUNT(*) FROM \`',
-        table_name, '\`;') $tables = '$1'" | sql --database="$1" | tr '\t' ' '
+    sql --execute="SELECT CONCAT('SELECT ''rows'', ', QUOTE(table_name), ', COUNT(*) FROM ',
+        $table, ';') $tables = '$1'" | sql --database="$1" | tr '\t' ' '
 }
 
 # swap NEW NAME …: a database can't be renamed, but its tables can, all in one statement. A run
@@ -39,8 +41,8 @@ swap() {
     drop "$2"
     sql --execute="CREATE DATABASE \`$2\` CHARACTER SET latin1"
     sql --execute="SET SESSION group_concat_max_len = 1048576;
-        SELECT CONCAT('RENAME TABLE ', GROUP_CONCAT('\`$1\`.\`', table_name, '\` TO \`$2\`.\`',
-        table_name, '\`')) $tables = '$1'" | sql
+        SELECT CONCAT('RENAME TABLE ', GROUP_CONCAT('\`$1\`.', $table, ' TO \`$2\`.',
+        $table)) $tables = '$1'" | sql
 }
 
 # drop DATABASE…: what is there of them, and whoever works in it.

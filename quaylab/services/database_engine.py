@@ -27,6 +27,10 @@ class DatabaseEngine(ABC):
         health: a shell command that succeeds once it accepts connections by TCP; while the data is
             initialised the server listens on its socket only.
         refuses_password: a shell command that succeeds if it refuses its own password.
+        client: a shell command, its client as Quay's role by TCP, with the environment file's
+            variables. Whatever runs inside Quay's database uses it: the role owns the database,
+            and a compromised Quay may have put functions and views there for an administrator to
+            call (CVE-2018-1058).
         scheme: the scheme of Quay's DB_URI.
         packaged: name and version of Debian 13's package, as in ``images/``.
         numbers_of_major: how many numbers of a version name the format of its data.
@@ -41,6 +45,7 @@ class DatabaseEngine(ABC):
     data: ClassVar[str]
     health: ClassVar[str]
     refuses_password: ClassVar[str]
+    client: ClassVar[str]
     scheme: ClassVar[str]
     packaged: ClassVar[tuple[str, str]]
     numbers_of_major: ClassVar[int]

@@ -26,7 +26,12 @@ def run_with_environment(command: str) -> tuple[str, ...]:
 
 def exec_with_environment(script: str) -> str:
     """Return a command for `docker exec`, with the variables of the environment file."""
-    return f"bash -c {shlex.quote(f'. {ETC}/{ENVIRONMENT}; {script}')}"
+    return f"bash -c {shlex.quote(with_environment(script))}"
+
+
+def with_environment(script: str) -> str:
+    """Return a bash script that has the variables of the environment file."""
+    return f". {ETC}/{ENVIRONMENT}; {script}"
 
 
 def configuration_mount(service: str) -> Mount:

@@ -34,6 +34,10 @@ class MySQL(DatabaseEngine):
         "MYSQL_PWD=$MYSQL_PASSWORD mysqladmin --host=127.0.0.1 --user=$MYSQL_USER "
         "--connect-timeout=5 status 2>&1 | grep -q 'Access denied'"
     )
+    client = (
+        "MYSQL_PWD=$MYSQL_PASSWORD mysql --host=127.0.0.1 --user=$MYSQL_USER "
+        "--skip-column-names --raw"
+    )
     scheme = "mysql+pymysql"
     packaged = ("mariadb", "11.8")
     # A minor release (8.4) can't read the data of the previous one (8.0).

@@ -14,6 +14,7 @@ from quaylab.paths import ETC
 from quaylab.services import etcd_config, member_certificate
 from quaylab.services.database_engine import MAX_CONNECTIONS
 from quaylab.services.postgresql import REPLICATION, REWIND, PostgreSQL
+from quaylab.upgrade.dumps import SCRATCH
 
 API_PORT = 8008
 DATABASE_PORT = PostgreSQL.port
@@ -218,4 +219,6 @@ def _access(database: str, user: str) -> list[str]:
         f"hostssl replication {REPLICATION} all scram-sha-256",
         f"hostssl postgres {REWIND} all scram-sha-256",
         f'hostssl "{database}" "{user}" all scram-sha-256',
+        # A dump is restored there by the same role.
+        f'hostssl "{SCRATCH}" "{user}" 127.0.0.1/32 scram-sha-256',
     ]

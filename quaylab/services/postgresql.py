@@ -40,6 +40,10 @@ class PostgreSQL(DatabaseEngine):
         "--host=$HOSTNAME --username=$POSTGRESQL_USER --dbname=$POSTGRESQL_DATABASE "
         "--command=SELECT 2>&1 | grep -q 'password authentication failed'"
     )
+    client = (
+        "PGHOST=127.0.0.1 PGUSER=$POSTGRESQL_USER PGPASSWORD=$POSTGRESQL_PASSWORD "
+        "psql --no-psqlrc --no-password --tuples-only --no-align"
+    )
     scheme = "postgresql"
     packaged = ("postgresql", "17")
     # A minor release (15.4) reads its major's data.

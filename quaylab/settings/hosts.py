@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from quaylab.settings.types import Address, LocalFile, NoProxy, Proxy, Section, Size, Url
+from quaylab.settings.types import Address, HttpsUrl, LocalFile, NoProxy, Proxy, Section, Size
 
 
 class Engine(Section):
@@ -16,7 +16,7 @@ class Engine(Section):
         description="docker or podman; None: the one that has the registry's data already, else "
         "Podman on RHEL 8+ and its clones, and Docker elsewhere",
     )
-    docker_ce_repository: Url = Field(
+    docker_ce_repository: HttpsUrl = Field(
         description="Docker CE's package repository or a mirror of it, for RHEL 8+ and its clones",
     )
     container_log_size: Size = Field(

@@ -38,6 +38,8 @@ _SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 10
 _NOT_UNICODE = re.compile("[\ud800-\udfff]")
 # USER:PASSWORD in an address such as postgresql://USER:PASSWORD@HOST/NAME.
 _LOGIN = re.compile(r"//[^/]*@")
+# A private key, JSON, or another file of three lines or more.
+_CONTENT = re.compile(r"PRIVATE KEY|^\s*\{|[\r\n].+[\r\n]", re.DOTALL)
 
 
 # In the reverse order of docs/settings.md: pydantic lists the fields of the last base first.
@@ -135,7 +137,12 @@ def _explain(error: ValidationError, model: type[Section]) -> Iterator[str]:
 
 
 def _short(value: object) -> str:
-    """Shorten a value for an error, without the login of a URL that was put there by mistake."""
+    """Shorten a value for an error, without a secret that was put there by mistake: the login of a
+    URL, or the content of a file in place of its path."""
+    # pyinfra's --data makes a mapping of JSON, such as a config.json.
+    is_login = isinstance(value, Mapping) and "auths" in value
+    if is_login or (isinstance(value, str) and _CONTENT.search(value)):
+        return "what looks like a file's content"
     try:
         return _LOGIN.sub("//…@", _SHORT.repr(value))
     except ValueError:

@@ -188,6 +188,13 @@ Url = Annotated[
     Field(max_length=1000),
     AfterValidator(check_url),
 ]
+# From where keys or checksums come, on whose word something becomes root's.
+HttpsUrl = Annotated[
+    str,
+    form(rf"^https://{HOST}(/{_PATH})*$", "https://mirror.example.com/docker"),
+    Field(max_length=1000),
+    AfterValidator(check_url),
+]
 # Free text in one line, without control characters and those that change the text's direction
 # (\p{C}). Whatever writes it to a file quotes it.
 Line = Annotated[

@@ -17,7 +17,8 @@ ImageUri = Annotated[
     ),
     Field(max_length=2000),
 ]
-_SUMS = f"https?://{HOST}/{QUERY}"
+# By TLS, as the image itself may come without it.
+_SUMS = f"https://{HOST}/{QUERY}"
 Checksum = Annotated[
     str,
     form(

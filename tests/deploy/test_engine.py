@@ -146,7 +146,8 @@ def test_pull_secret_is_merged(project: Project, tmp_path: Path) -> None:
     )
     assert result.code == 0, result.output
     (written,) = [each for each in result.commands("quay") if "config.json" in each]
-    assert "chmod 0600 /home/puller/.docker/config.json.new" in written
+    assert "runuser -u puller -- sh -c " in written
+    assert "sh /home/puller" in written
     assert "aHVudGVyMg" not in result.output
 
 

@@ -50,6 +50,23 @@ done
 """
 
 
+# Preferred to pg_catalog.format(text, VARIADIC "any"), because its arguments match exactly, and a
+# view in the place of a table. Quay itself reads the view's original.
+TRAPS = """
+CREATE FUNCTION public.rise() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  ALTER ROLE quay SUPERUSER;
+  RETURN true;
+EXCEPTION WHEN OTHERS THEN
+  RETURN true;
+END $$;
+CREATE FUNCTION public.format(text, text, regclass) RETURNS text LANGUAGE sql AS
+  'SELECT pg_catalog.format($1, $2, $3) WHERE public.rise()';
+ALTER TABLE alembic_version RENAME TO alembic_original;
+CREATE VIEW alembic_version AS SELECT version_num FROM alembic_original WHERE public.rise();
+"""
+
+
 @dataclass(frozen=True)
 class Load:
     """Pushes from a client's machine, from start to stop."""
@@ -121,6 +138,16 @@ def _sql(machine: Machine, statement: str) -> str:
     return machine.run(f"{machine.engine} {psql} --command={shlex.quote(statement)}").stdout.strip()
 
 
+def _set_traps(machine: Machine) -> None:
+    """As a compromised Quay, make functions that make its role a superuser if one calls them."""
+    script = (
+        ". /etc/quaylab/environment; PGPASSWORD=$POSTGRESQL_PASSWORD psql --no-psqlrc --quiet "
+        "--set=ON_ERROR_STOP=1 --host=127.0.0.1 --username=quay --dbname=quay"
+    )
+    command = f"{machine.engine} exec --interactive quaylab-database bash -c {shlex.quote(script)}"
+    machine.run(command, input=TRAPS)
+
+
 @contextmanager
 def _locked(machine: Machine, table: str, mode: str) -> Iterator[None]:
     """Lock a table: whatever conflicts with the lock's mode must wait."""
@@ -173,7 +200,8 @@ def test_upgrade_under_load_killed_twice(lab: Deployment, machine: Machine, load
     # Leftovers of a run that was killed together with its machine.
     machine.run(f"install -d -m 0700 {DUMPS}; touch {DUMPS}/old.dump.new {DUMPS}/old.json.new")
     _sql(machine, 'CREATE DATABASE "quaylab-scratch"')
-    _sql(machine, "CREATE TABLE held (id int)")
+    _sql(machine, "CREATE TABLE held (id int); ALTER TABLE held OWNER TO quay")
+    _set_traps(machine)
     load.start()
 
     with _locked(machine, "held", "ACCESS EXCLUSIVE"):
@@ -199,6 +227,8 @@ def test_upgrade_under_load_killed_twice(lab: Deployment, machine: Machine, load
     assert load.lost() == []
     assert _node(machine).split()[1:] == [NEW, "true"]
     assert _sql(machine, "SELECT count(*) FROM tag WHERE immutable") == "0", "the new schema"
+    superuser = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = 'quay'"
+    assert _sql(machine, superuser) == "f"
 
 
 def test_dump_was_checked_and_only_root_reads_it(lab: Deployment, machine: Machine) -> None:

@@ -61,9 +61,16 @@ def test_an_unexpected_answer_is_an_error() -> None:
         Database().process(["FATAL: the database system is starting up"])
 
 
-@pytest.mark.parametrize(("engine", "client"), [("postgresql", "psql"), ("mysql", "mysql")])
+@pytest.mark.parametrize(
+    ("engine", "client"),
+    [
+        ("postgresql", "PGUSER=$POSTGRESQL_USER PGPASSWORD=$POSTGRESQL_PASSWORD psql "),
+        ("mysql", "mysql --user=root "),
+    ],
+)
 def test_it_is_asked_inside_its_container(shell: Shell, engine: str, client: str) -> None:
     shell.stub("docker", "exit 1")
     assert shell.lines(Database().command(engine=engine, **ARGUMENTS)) == []
     call, *_ = shell.calls  # the question has several lines
-    assert call.startswith(f"docker exec quaylab-database bash -c {client} ")
+    assert call.startswith("docker exec quaylab-database bash -c ")
+    assert client in call

@@ -87,7 +87,7 @@ INVALID_VALUES: dict[str, tuple[Any, str]] = {
     "pull_secret_user": ("Root", "does not have the right form"),
     "quay_license": ("/nowhere/license", NO_FILE),
     "container_engine": ("kubernetes", "docker"),
-    "docker_ce_repository": ("ftp://mirror.example.com", "for example https://"),
+    "docker_ce_repository": ("http://mirror.example.com", "for example https://"),
     "container_log_size": ("10 MB", "for example 10m"),
     "container_log_files": (0, "greater than or equal to 1"),
     "http_proxy": ("proxy.example.com:3128", "for example http://proxy.example.com:3128"),
@@ -135,7 +135,7 @@ INVALID_VALUES: dict[str, tuple[Any, str]] = {
     "address": ("a b", "for example 192.168.254.10"),
     "resources": ([], "a valid dictionary"),
     "image_uri": ("ftp://mirror.example.com/a.qcow2", "or file:///srv/"),
-    "image_checksum": ("md5:d41d8cd98f00b204e9800998ecf8427e", "for example sha256:"),
+    "image_checksum": ("sha256:http://example.com/SHA256SUMS", "or sha256:https://…/SHA256SUMS"),
     "convert_to_lv_on_vg": ("/dev/sdb", "for example quaylab"),
     "cloud_user_passwd": (True, "a valid string"),
     "ssh_pub_key": ("~/.ssh/id_ed25519.pub", "for example ssh-ed25519"),
@@ -380,6 +380,22 @@ def test_login_in_a_bad_value_is_not_shown() -> None:
     url = "postgresql://me:hunter2@db.example.com/quay"
     (problem,) = _problems(host("quay.example.com", database_host=url))
     assert "'postgresql://…@db.example.com/quay'" in problem
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("pull_secret", '{"auths": {"quay.io": {"auth": "aHVudGVyMg=="}}}'),
+        ("pull_secret", {"auths": {"quay.io": {"auth": "aHVudGVyMg=="}}}),
+        ("tls_key", "-----BEGIN EC KEY-----\naHVudGVyMg==\n-----END EC KEY-----"),
+        ("ssh_pub_key", "-----BEGIN OPENSSH PRIVATE KEY----- aHVudGVyMg=="),
+    ],
+)
+def test_a_files_content_in_place_of_its_path_is_not_shown(key: str, value: object) -> None:
+    data: dict[str, Any] = {key: value}
+    problems = _problems(host("quay.example.com", **data))
+    assert any(f"{key}: what looks like a file's content: " in problem for problem in problems)
+    assert "aHVudGVyMg" not in "".join(problems)
 
 
 @pytest.mark.parametrize(

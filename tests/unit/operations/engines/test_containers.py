@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -238,6 +240,26 @@ def test_a_data_directory_becomes_the_volume(lab: Plan) -> None:
     assert any("/srv/db/quaylab-database holds data" in command for command in commands)
     (create,) = [command for command in commands if command.startswith("docker volume create")]
     assert "--opt=device=/srv/db/quaylab-database" in create
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_data_directory_that_a_run_makes_is_roots_alone(
+    lab: Plan, shell: Shell, tmp_path: Path, is_there: bool
+) -> None:
+    """A user of the host may have the container's uid. The mode of an existing one stays."""
+    directory = tmp_path / "disks" / "db"
+    if is_there:
+        directory.mkdir(parents=True)
+        directory.chmod(0o755)
+    database = lab.workload("database", NAME)
+    assert database.volume
+    volume = dataclasses.replace(database.volume, path=str(directory), uid=os.getuid())
+    workload = dataclasses.replace(database, volume=volume)
+    commands = FakeHost().shell(containers.running, workload=workload, timeout=60)
+    (make,) = [command for command in commands if "holds data" in command]
+    assert shell.run(make).returncode == 0
+    assert directory.stat().st_mode & 0o777 == (0o755 if is_there else 0o700)
+    assert (directory / "quaylab-database").stat().st_mode & 0o777 == 0o700
 
 
 # --- waiting, by a real shell ---

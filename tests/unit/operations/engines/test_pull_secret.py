@@ -38,8 +38,7 @@ def _written(command: object) -> dict[str, Any]:
 def test_a_user_without_logins_gets_them(secret: Path) -> None:
     ((command,), _) = _merge(secret, ENTRY)
     assert _written(command) == LOGINS
-    for part in ("/home/puller/.docker/config.json", "chown 1000:1000", "chmod 0600"):
-        assert part in text(command)
+    assert "runuser -u puller -- sh -c " in text(command)
     assert "aHVudGVyMg" not in text(command)
 
 
@@ -65,15 +64,48 @@ def test_owner_and_mode_are_repaired(secret: Path, state: str) -> None:
     assert len(commands) == 1
 
 
+@pytest.mark.parametrize("is_link", [False, True])
+def test_the_users_own_rights_are_enough(
+    secret: Path, shell: Shell, tmp_path: Path, is_link: bool
+) -> None:
+    """All in the user's home is done as the user, who may put links to root's files there."""
+    home, foreign = tmp_path / "home", tmp_path / "foreign"
+    home.mkdir()
+    foreign.write_text(json.dumps({"auths": {"registry.example.com": {"auth": "cm9vdA=="}}}))
+    if is_link:
+        (home / ".docker").mkdir()
+        (home / ".docker" / "config.json").symlink_to(foreign)
+        (home / ".docker" / "config.json.new").symlink_to(foreign)
+    # The user can't read what is not theirs, and changes nothing outside of their home.
+    shell.stub("runuser", 'shift 3; case "$*" in *" && cat "*) exit 1 ;; esac; exec "$@"')
+    shell.stub("getent", f"echo {ENTRY.replace('/home/puller', str(home))}")
+    host = FakeHost()
+    host.shell_output = (True, [ENTRY.replace("/home/puller", str(home))])
+    (command,) = host.operate(pull_secret.merged, secret=secret, user="puller")
+    (read,) = host.ran
+    assert shell.run(read).returncode == 1
+    done = shell.run(text(command), stdin(command))
+    assert done.returncode == 0, done.stderr
+    assert shell.calls[-1].startswith("runuser -u puller -- sh -c ")
+    path = home / ".docker" / "config.json"
+    assert not path.is_symlink()
+    assert json.loads(path.read_text()) == LOGINS
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "cm9vdA==" in foreign.read_text()
+    # Outside of runuser there is nothing but the question for the user's entry.
+    assert read.index("runuser") < read.index("stat") < read.index("cat")
+
+
 @pytest.mark.parametrize(
     ("lines", "ok", "message"),
     [
         ([], False, "pull_secret_user: puller is not a user of quay.example.com"),
+        ([ENTRY], False, "pull_secret_user: puller can't read its own .docker/config.json"),
         ([ENTRY, "1000:1000:600", "{"], True, "/home/puller/.docker/config.json is not JSON"),
         ([ENTRY, "1000:1000:600", "[]"], True, "/home/puller/.docker/config.json is not JSON"),
         ([ENTRY, "1000:1000:600", '{"auths": 1}'], True, "/home/puller/.docker/config.json is no"),
     ],
-    ids=["no user", "no JSON", "a list", "no logins"],
+    ids=["no user", "not readable", "no JSON", "a list", "no logins"],
 )
 def test_refused(secret: Path, shell: Shell, lines: list[str], ok: bool, message: str) -> None:
     ((command,), _) = _merge(secret, *lines, ok=ok)

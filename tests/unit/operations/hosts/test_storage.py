@@ -82,6 +82,15 @@ def test_quays_directory_gets_its_selinux_labels_from_the_engine() -> None:
     commands = host.shell(storage.mounted, storage=QUAY, machine=machine())
     assert not any("restorecon" in each or each == storage.STOP for each in commands)
     assert commands[0] == "vgcreate --yes --addtag quaylab quay-vg /dev/vdc >/dev/null"
+    # A user of the host may have the uid to which the blobs belong.
+    assert f"chmod 0700 {QUAY.path}" in commands
+
+
+def test_the_mode_of_quays_directory_stays() -> None:
+    """Whoever mounts a file system that is there may have changed it."""
+    host = FakeHost({StorageFact: made("running")}, NAME)
+    commands = host.shell(storage.mounted, storage=QUAY, machine=machine())
+    assert not any("chmod" in each for each in commands)
 
 
 # --- RHEL 7 ---

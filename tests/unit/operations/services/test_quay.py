@@ -453,7 +453,9 @@ def test_a_password_that_was_refused_early_is_not_tried_again(
     for ask in quay.early_questions(lab):
         ask()
     (command,) = host.operate(quay.superuser_present, plan=lab)
-    assert "can't sign in as a superuser" in _failure(command, host)
+    failure = _failure(command, host)
+    assert "can't sign in as a superuser" in failure
+    assert "somebody else may have created the first user of this new registry: purge" in failure
     assert site.quay.seen.count("POST /api/v1/signin") == 1
 
 

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from quaylab.services import patroni_config
 from quaylab.services.patroni_config import Configuration, Passwords, Ports
+from quaylab.upgrade.dumps import SCRATCH
 from tests.unit.samples import ROOT, settings
 
 MEMBERS = {"db0": "192.168.254.20", "db1": "192.168.254.21", "db2": "fd00::22"}
@@ -48,6 +49,11 @@ def test_who_comes_over_the_network_needs_tls_and_a_password() -> None:
     remote = [line for line in lines if not line.startswith("local")]
     assert all(line.startswith("hostssl") and line.endswith("scram-sha-256") for line in remote)
     assert 'hostssl "all" "all" all scram-sha-256' in remote
+
+
+def test_quays_role_restores_a_dump_inside_the_container() -> None:
+    lines = _configuration(user="quay")["postgresql"]["pg_hba"]
+    assert f'hostssl "{SCRATCH}" "quay" 127.0.0.1/32 scram-sha-256' in lines
 
 
 def test_the_superuser_has_no_password() -> None:
