@@ -33,7 +33,7 @@ class DatabaseState:
     collations: tuple[str | None, str | None] = (None, None)
 
     @property
-    def is_sorted_otherwise(self) -> bool:
+    def has_collation_mismatch(self) -> bool:
         """Whether indexes on text may be wrong, because the server now sorts in another way."""
         made, now = self.collations
         return None not in (made, now) and made != now

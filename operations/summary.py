@@ -66,7 +66,7 @@ def _rows(plan: Plan) -> list[tuple[str, str]]:
             "Reach it",
             f"clients without DNS need in /etc/hosts: {_address(plan)} {topology.hostname}",
         ),
-        ("Log in", engine.login(settings.quay_superuser, topology.registry)),
+        ("Log in", engine.login_command(settings.quay_superuser, topology.registry)),
     ]
     if plan.certificate.ca:
         trust = engine.trust(topology.registry)

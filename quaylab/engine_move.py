@@ -131,7 +131,7 @@ def _problems(plan: Plan, name: str, sizes: Mapping[str, tuple[int, int]]) -> It
         if volume.name in copied and CREDENTIALS_LABEL not in volume.labels:
             yield (
                 f"{name}: {after.title} has a volume {volume.name} that Quaylab has not made; copy "
-                f"what is needed, then run there: {after.volume_removal(volume.name)}"
+                f"what is needed, then run there: {after.remove_volume_command(volume.name)}"
             )
     yield from _space_problems(plan, name, there, sizes.get(name, (0, 0)))
 

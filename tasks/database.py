@@ -11,7 +11,7 @@ from operations.services import database, patroni, quay
 plan = begin()
 hosts, members = plan.topology.hosts["database"], plan.topology.database_members
 
-if quay.has_migration(plan):
+if quay.has_leftover_migration(plan):
     quay.migration_ended(name="Wait for the migration of a killed run", plan=plan)
 
 if members:

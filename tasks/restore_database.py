@@ -25,7 +25,7 @@ credentials.saved(name="Save the credentials", plan=plan)
 
 dumps.intact(name="Check that the dump is intact", place=place, dump=dump)
 
-if quay.has_migration(plan):
+if quay.has_leftover_migration(plan):
     quay.migration_ended(name="Wait for the migration of a killed run", plan=plan)
 
 if host.name in plan.topology.quay:

@@ -16,7 +16,7 @@ plan = begin(Purpose.RECOVER)
 teardown.check_owner(plan)
 members = plan.topology.hosts["ceph"]
 
-if quay.has_migration(plan):
+if quay.has_leftover_migration(plan):
     quay.migration_ended(name="Wait for the migration of a killed run", plan=plan)
 
 if teardown.is_needed(plan):

@@ -55,8 +55,8 @@ def running(workload: Workload, timeout: int) -> Generator[StringCommand]:
         client = host_engine()
         yield fail(
             f"{host.name}: the network {NETWORK} was made by hand with --internal, so published "
-            f"ports lead nowhere; disconnect what is in it ({client.disconnection}), remove it "
-            f"({client.network_removal}), and run again"
+            f"ports lead nowhere; disconnect what is in it ({client.disconnect_command}), remove "
+            f"it ({client.remove_network_command}), and run again"
         )
         return
     yield from network_and_volume(workload, engine)
@@ -69,7 +69,7 @@ def running(workload: Workload, timeout: int) -> Generator[StringCommand]:
         return
     if workload.before_stop and interruption(engine, wanted, change):
         # Its clients miss it for a shorter time.
-        yield StringCommand(host_engine().attempt(wanted, workload.before_stop))
+        yield StringCommand(host_engine().try_execute(wanted, workload.before_stop))
     if change == "replace":
         for command in host_engine().replace(wanted):
             yield StringCommand(command)
@@ -86,7 +86,7 @@ def running(workload: Workload, timeout: int) -> Generator[StringCommand]:
     if has_low_shares:
         yield StringCommand(host_engine().set_shares(wanted.name, NORMAL_SHARES))
     if workload.when_healthy and change != "update":
-        yield StringCommand(host_engine().attempt(wanted, workload.when_healthy))
+        yield StringCommand(host_engine().try_execute(wanted, workload.when_healthy))
 
 
 @operation()

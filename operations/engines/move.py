@@ -132,7 +132,7 @@ def _stop(plan: Plan) -> Generator[PyinfraCommand]:
     for name in (*(name for name in workloads if name in found), *others):
         workload = workloads.get(name)
         if workload and workload.before_stop and found[name].state == "running":
-            yield StringCommand(before.attempt(workload.container, workload.before_stop))
+            yield StringCommand(before.try_execute(workload.container, workload.before_stop))
         yield StringCommand(before.remove(name))
 
 

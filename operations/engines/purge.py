@@ -63,7 +63,7 @@ def _only_there(plan: Plan, name: str) -> Iterator[str]:
             yield (
                 f"purge_engine: {name} has the data of {volume.name} in {former.title} alone, and "
                 f"not in {used.title}, so it stays; if you don't need it, run there: "
-                f"{former.volume_removal(volume.name)}"
+                f"{former.remove_volume_command(volume.name)}"
             )
 
 

@@ -130,7 +130,7 @@ def collation_problem(plan: Plan) -> str | None:
     server: Host = inventory.get_host(name)
     with ctx_host.use(server):
         state: DatabaseState | None = ask(Database, **state_arguments(plan))
-    if state is None or not state.is_sorted_otherwise:
+    if state is None or not state.has_collation_mismatch:
         return None
     made, now = state.collations
     database = plan.settings.database_name

@@ -77,7 +77,7 @@ def quay_stopped(plan: Plan) -> Generator[StringCommand]:
     """
     found = ask(Engine).containers
     before_stop = {
-        each.container.name: host_engine().attempt(each.container, each.before_stop)
+        each.container.name: host_engine().try_execute(each.container, each.before_stop)
         for each in plan.workloads_for("quay", host.name)
         if each.before_stop
     }

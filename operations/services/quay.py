@@ -83,7 +83,7 @@ def migrated(plan: Plan) -> Generator[StringCommand]:
     yield files.write(done)
 
 
-def has_migration(plan: Plan) -> bool:
+def has_leftover_migration(plan: Plan) -> bool:
     """Whether a killed run has left its migration on a connected host; it may run still."""
     return any(MIGRATION in machine.containers for machine in plan.machines.values())
 

@@ -151,7 +151,7 @@ def move_problems(name: str, machine: Machine, settings: Settings) -> Iterator[s
     if noted is None:
         yield (
             f"{kept}, and so has {before.title}, and no note says which is the registry's; remove "
-            f"the other, for example: {target.volume_removal('NAME')}"
+            f"the other, for example: {target.remove_volume_command('NAME')}"
         )
     elif noted.since:
         yield (

@@ -44,23 +44,22 @@ def data_problems(name: str, machine: Machine, wanted: Mapping[str, Volume]) -> 
             yield (
                 f"{name}: volume {volume.name} was not made by Quaylab, which won't use what may "
                 "be somebody's data; copy what is needed, then run there: "
-                f"{ENGINES[machine.container_engine].volume_removal(volume.name)}"
+                f"{ENGINES[machine.container_engine].remove_volume_command(volume.name)}"
             )
             continue
         what = f"volume {volume.name} on {name}"
 
-        def differs(label: str, found: FoundVolume = volume, match: Volume = match) -> bool:
-            return found.labels.get(label) != match.labels[label]
-
-        if differs(DATA_LABEL):
+        labels = (DATA_LABEL, PATH_LABEL, IMPLEMENTATION_LABEL)
+        differing = [each for each in labels if volume.labels.get(each) != match.labels[each]]
+        if DATA_LABEL in differing:
             yield _other_data(what, volume.labels.get(DATA_LABEL, ""), match.labels[DATA_LABEL])
-        if differs(PATH_LABEL):
+        if PATH_LABEL in differing:
             yield (
                 f"{match.setting}: {what} is in {_directory(volume.labels.get(PATH_LABEL))}, but "
                 f"this run needs {_directory(match.path)}; set it back, or move the data: run "
                 f"there, and then this again: {_move(machine, volume, match)}"
             )
-        if differs(IMPLEMENTATION_LABEL):
+        if IMPLEMENTATION_LABEL in differing:
             found = volume.labels.get(IMPLEMENTATION_LABEL, "an unknown kind")
             yield (
                 f"image_source: {what} is of {found}, but this run needs "
@@ -70,8 +69,8 @@ def data_problems(name: str, machine: Machine, wanted: Mapping[str, Volume]) -> 
 
 
 def _other_data(what: str, found: str, expected: str) -> str:
-    setting, *others = {_image_setting(found), _image_setting(expected)}
-    if setting and not others:
+    setting = _image_setting(expected)
+    if setting and setting == _image_setting(found):
         return (
             f"{setting}: {what} is of {found}, but this run needs {expected}, which may not read "
             "it; set it back, or follow docs/upgrade.md#another-major-version"

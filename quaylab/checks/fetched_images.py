@@ -67,6 +67,6 @@ def problems(host: str, images: Mapping[str, ImageState], engine: ContainerEngin
                 f"{host}: {reference} is another image than the one that was fetched there "
                 "before, and nothing was replaced; if the change is right, remove "
                 f"{note_path(reference)} there and run again; if not, give the name back: "
-                f"{engine.naming(state.remembered[0], reference)}, or have it fetched again: "
-                f"{engine.image_removal(reference)}"
+                f"{engine.tag_command(state.remembered[0], reference)}, or have it fetched again: "
+                f"{engine.remove_image_command(reference)}"
             )

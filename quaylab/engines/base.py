@@ -174,7 +174,7 @@ class ContainerEngine(ABC):
         option = "--interactive " if interactive else ""
         return f"{self.name} exec {option}{name} bash -c {script} {shlex.join(words)}"
 
-    def attempt(self, container: Container, script: str) -> str:
+    def try_execute(self, container: Container, script: str) -> str:
         """Run a script in a container, and go on if it fails, or lasts as long as a stop may."""
         command = self.execute(container.name, script)
         return f"timeout {container.stop_timeout} {command} >/dev/null 2>&1 || :"
@@ -259,13 +259,13 @@ class ContainerEngine(ABC):
         return f"{self.has_network} || {self.name} network create {NETWORK} >/dev/null"
 
     @property
-    def disconnection(self) -> str:
+    def disconnect_command(self) -> str:
         """The command with which a container leaves a network, without their names, for a message
         to people."""
         return f"{self.name} network disconnect"
 
     @property
-    def network_removal(self) -> str:
+    def remove_network_command(self) -> str:
         """The command that removes our network, for a message to people."""
         return f"{self.name} network rm {NETWORK}"
 
@@ -273,7 +273,7 @@ class ContainerEngine(ABC):
     def remove_network(self) -> str:
         return (
             f'if test -z "$({self.name} ps --all --quiet --filter network={NETWORK})"; '
-            f"then {self.network_removal} >/dev/null; "
+            f"then {self.remove_network_command} >/dev/null; "
             f"else echo 'the network {NETWORK} has containers of others, and stays' >&2; fi"
         )
 
@@ -294,7 +294,7 @@ class ContainerEngine(ABC):
     def create_volume(self, volume: Volume) -> str:
         return f"{self.volume_command(volume)} >/dev/null"
 
-    def volume_removal(self, name: str) -> str:
+    def remove_volume_command(self, name: str) -> str:
         """Return the command that removes a volume, for a message to people."""
         return f"{self.name} volume rm {shlex.quote(name)}"
 
@@ -308,7 +308,7 @@ class ContainerEngine(ABC):
         Args:
             device: its host directory, if that goes for good as well.
         """
-        return f"{self.volume_removal(name)} >/dev/null"
+        return f"{self.remove_volume_command(name)} >/dev/null"
 
     # --- images ---
 
@@ -353,20 +353,20 @@ class ContainerEngine(ABC):
         """Succeed if the host has an image."""
         return f"{self.name} image inspect {shlex.quote(self.reference_of(image))} >/dev/null 2>&1"
 
-    def naming(self, identity: str, reference: str) -> str:
+    def tag_command(self, identity: str, reference: str) -> str:
         """Return the command that gives an image a name, for a message to people."""
         return f"{self.name} tag {shlex.join((identity, self.reference_of(reference)))}"
 
-    def image_removal(self, reference: str) -> str:
+    def remove_image_command(self, reference: str) -> str:
         """Return the command that removes an image, for a message to people."""
         return f"{self.name} image rm {shlex.quote(reference)}"
 
     def remove_image(self, image: str) -> str:
-        return f"{self.image_removal(self.reference_of(image))} >/dev/null"
+        return f"{self.remove_image_command(self.reference_of(image))} >/dev/null"
 
     # --- registries ---
 
-    def login(self, user: str, registry: str) -> str:
+    def login_command(self, user: str, registry: str) -> str:
         """Return the command with which a user logs in at a registry, for a message to people."""
         return f"{self.name} login -u {shlex.join((user, registry))}"
 

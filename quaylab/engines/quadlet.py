@@ -201,7 +201,7 @@ def _place(container: Container) -> str:
     refused = f"Podman's generator refuses the unit of {name}; nothing was replaced"
     wanted = f"FragmentPath={units.service_path(name)} Restart={RESTART_POLICY} "
     changed = f"somebody has changed {service}; take that back: systemctl revert {service}; found: "
-    *others, own = units.dropins(name)
+    *others, own = units.drop_in_folders(name)
     unmade = (
         f"Podman's generator makes no service of {name}; the reason is above, and may be a drop-in "
         f"in {', '.join(others)} or {own} of {units.FOLDER}: repair or remove it"

@@ -47,7 +47,7 @@ def service_path(name: str) -> str:
     return f"{SERVICES}/{service(name)}"
 
 
-def dropins(name: str) -> list[str]:
+def drop_in_folders(name: str) -> list[str]:
     """Return the folders beside a container's unit from which Podman 5 adds to it, the last one for
     it alone (podman-systemd.unit(5))."""
     parts = name.split("-")

@@ -16,7 +16,7 @@ import yaml
 GREETINGS = {"NULL", "auth", "hello", "select", "client", "client|setinfo", "client|setname"}
 
 
-def idle(server: redis.Redis) -> set[str]:
+def idle_connections(server: redis.Redis) -> set[str]:
     """Return the numbers of the connections from this address over which nobody has asked yet."""
     clients = {client["id"]: client for client in server.client_list()}
     here = address(clients[str(server.client_id())])
@@ -36,8 +36,8 @@ with open("/conf/stack/config.yaml") as file:
     # All keys are arguments of redis-py, as in Quay.
     options = yaml.safe_load(file)["USER_EVENTS_REDIS"]
 server = redis.Redis(**options, socket_connect_timeout=5, socket_timeout=5)
-found = idle(server)
+found = idle_connections(server)
 # One that is still connecting would fail, and a program that starts would end with it.
 time.sleep(1)
-for number in found & idle(server):
+for number in found & idle_connections(server):
     server.client_kill_filter(_id=number)

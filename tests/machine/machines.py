@@ -393,6 +393,7 @@ class MachineFactory:
             run("docker", "volume", "create", self._label, volume)
         if kind == "stocked":
             self._link_images(f"{container}-docker")
+        # Privileged: systemd and a container engine run in it.
         run(
             *("docker", "create", "--name", container, "--hostname", name, self._label),
             *("--privileged", "--cgroupns=private"),

@@ -24,7 +24,7 @@ def test_postgresql() -> None:
 
 
 @pytest.mark.parametrize(
-    ("collations", "is_sorted_otherwise"),
+    ("collations", "has_collation_mismatch"),
     [
         ('["2.28", "2.34"]', True),
         ('["2.34", "2.34"]', False),
@@ -34,17 +34,17 @@ def test_postgresql() -> None:
         ('["2.28", null]', False),
     ],
 )
-def test_a_change_of_the_sort_order(collations: str, is_sorted_otherwise: bool) -> None:
+def test_a_change_of_the_sort_order(collations: str, has_collation_mismatch: bool) -> None:
     state = Database().process([POSTGRESQL, f'{{"collations" : {collations}}}'])
     assert state
-    assert state.is_sorted_otherwise is is_sorted_otherwise
+    assert state.has_collation_mismatch is has_collation_mismatch
     assert state.character_set == "UTF8"
 
 
 def test_before_postgresql_15_no_sort_order_is_known() -> None:
     state = Database().process([POSTGRESQL])
     assert state
-    assert not state.is_sorted_otherwise
+    assert not state.has_collation_mismatch
 
 
 def test_mysql() -> None:

@@ -147,7 +147,7 @@ def test_a_container_that_has_ended_already_is_no_error(shell: Shell) -> None:
 
 def test_quay_is_stopped_even_if_its_programs_do_not_react(shell: Shell) -> None:
     shell.stub("docker", "exit 1")
-    assert shell.run(DOCKER.attempt(CONTAINER, "supervisorctl stop all")).returncode == 0
+    assert shell.run(DOCKER.try_execute(CONTAINER, "supervisorctl stop all")).returncode == 0
     assert shell.calls == ["docker exec quaylab-redis sh -c supervisorctl stop all"]
 
 

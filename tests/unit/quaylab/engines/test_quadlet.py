@@ -325,4 +325,6 @@ def test_images_of_a_host_by_their_short_names(host: Shell, tmp_path: Path) -> N
 
 def test_a_name_is_given_back_in_full() -> None:
     """Podman would make a short one localhost's."""
-    assert PODMAN.naming("sha256:1", "redis:7") == "podman tag sha256:1 docker.io/library/redis:7"
+    assert (
+        PODMAN.tag_command("sha256:1", "redis:7") == "podman tag sha256:1 docker.io/library/redis:7"
+    )
