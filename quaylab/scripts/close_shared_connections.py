@@ -35,7 +35,7 @@ def address(client: dict[str, str]) -> str:
 with open("/conf/stack/config.yaml") as file:
     # All keys are arguments of redis-py, as in Quay.
     options = yaml.safe_load(file)["USER_EVENTS_REDIS"]
-server = redis.Redis(**options, socket_connect_timeout=5, socket_timeout=5)
+server = redis.Redis(**{"socket_connect_timeout": 5, "socket_timeout": 5, **options})
 found = idle_connections(server)
 # One that is still connecting would fail, and a program that starts would end with it.
 time.sleep(1)

@@ -33,7 +33,7 @@ class UserEvents:
 
     def __init__(self, settings: Settings) -> None:
         self._redis = client(settings, "USER_EVENTS_REDIS")
-        # Quay's connection for its locks, which is there before anybody asks for one.
+        # Quay's connection for its locks, which is opened before the workers are forked.
         self._locks = client(settings, "USER_EVENTS_REDIS", single_connection_client=True)
 
     def publish(self, account: str, event: str, **data: str) -> None:

@@ -29,7 +29,8 @@ priority = 10
 $common
 
 [program:web]
-command = gunicorn --bind unix:$web_socket --workers $workers --worker-class gthread
+# As in Quay, the application is made once, and its workers share what it has opened.
+command = gunicorn --bind unix:$web_socket --preload --workers $workers --worker-class gthread
     --threads $threads --timeout 120 --graceful-timeout 5 --worker-tmp-dir /dev/shm
     --log-level warning "standin.web:create_app()"
 priority = 20
