@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from facts.patroni import Patroni, PatroniState
-from quaylab.services.etcd import ETCDCTL_OF_ALL
+from quaylab.services.etcd import ETCDCTL
 from quaylab.services.patroni_config import CONFIGURATION
 from tests.machine.machines import Machine, wait_until
 
@@ -31,10 +31,8 @@ def answer(machine: Machine, command: str) -> list[str]:
 
 
 def etcdctl(machine: Machine, command: str) -> list[list[str]]:
-    """Return the cells of etcdctl's answer, which asks all members."""
-    script = inside(
-        machine, f"bash -c {shlex.quote(f'{ETCDCTL_OF_ALL} {command}')}", container=ETCD
-    )
+    """Return the cells of the answer of a machine's member."""
+    script = inside(machine, f"bash -c {shlex.quote(f'{ETCDCTL} {command}')}", container=ETCD)
     return [line.split(", ") for line in machine.run(script).stdout.splitlines()]
 
 
@@ -59,10 +57,11 @@ class Cluster:
     @property
     def etcd_leader(self) -> Machine | None:
         """The machine whose member leads etcd; none during an election."""
-        rows = etcdctl(self.machines[0], "endpoint status")
-        places = [endpoint for endpoint, _, _, _, leads, *_ in rows if leads == "true"]
-        found = (each for each in self.machines for at in places if f"//{each.address}:" in at)
-        return next(found, None)
+        for machine in self.machines:
+            ((_, _, _, _, leads, *_),) = etcdctl(machine, "endpoint status")
+            if leads == "true":
+                return machine
+        return None
 
     def switch_over(self, candidate: str | None = None) -> None:
         """Have another member lead, by default one to which Patroni would hand over."""

@@ -90,9 +90,10 @@ def test_a_stopped_member_and_changed_settings_are_seen_and_mended(
 
 def test_another_member_leads_etcd_than_the_database(cluster: Cluster) -> None:
     """Else the loss of that machine would take writes away for longer."""
-    leader = cluster.leader
+    leader, leader_of_etcd = cluster.leader, cluster.etcd_leader
+    assert leader_of_etcd
     members = {name: identity for identity, _, name, *_ in etcdctl(leader, "member list")}
-    etcdctl(leader, f"move-leader {members[leader.name]}")
+    etcdctl(leader_of_etcd, f"move-leader {members[leader.name]}")
     assert cluster.etcd_leader == leader
     wait_until(lambda: cluster.etcd_leader not in (None, leader), "etcd is led elsewhere")
     assert cluster.leader == leader
