@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 
-from quaylab.model import ManagedFile
+from quaylab.engines import DOCKER, PODMAN
+from quaylab.model import ManagedFile, container_name
 from quaylab.paths import CEPH_NOTE, ETC
 from quaylab.scripts.ceph_report import AUTOTUNE, CERTIFICATE, MEMORY, service
 from quaylab.services import object_store
@@ -27,6 +28,8 @@ CONFIGURATION = f"{DIRECTORY}/ceph.conf"
 KEY = f"{DIRECTORY}/ssh_key"
 PUBLIC_KEY = f"{KEY}.pub"
 SERVICE = "quaylab"
+# The container, and the volume, of a whole cluster on one host.
+ONE_HOST = container_name("ceph")
 # The gateways' name for Ceph.
 GATEWAYS = f"rgw.{SERVICE}"
 # What cephadm needs on a host besides its engine: LVM, a synchronised clock, and with Podman the
@@ -220,6 +223,12 @@ def _contains(found: Any, wanted: Any) -> bool:
     return bool(found == wanted)
 
 
+def has_cluster_of_one_host(machine: Machine, credentials: Credentials) -> bool:
+    """Whether a host has the container of a whole cluster, or this registry's volume with one."""
+    volumes = machine.owned_volumes(credentials.fingerprint)
+    return ONE_HOST in machine.own_containers or any(each.name == ONE_HOST for each in volumes)
+
+
 def problems(context: Context, fsid: str) -> Iterator[str]:
     """Yield why cephadm can't make a cluster of these hosts.
 
@@ -247,7 +256,22 @@ def problems(context: Context, fsid: str) -> Iterator[str]:
             yield f"{host}: runs no systemd, which cephadm needs"
     first, *others = members
     for host in members:
-        if host in machines and fsid not in machines[host].ceph:
+        if host not in machines:
+            continue
+        if has_cluster_of_one_host(machines[host], context.credentials):
+            yield (
+                f"ceph: {host} has a Ceph cluster of one host, {ONE_HOST}, and that can't become "
+                "one of several: this run would put a new, empty one beside it; keep that host "
+                "alone in group `ceph`, or copy the blobs to a cluster on other hosts, as in "
+                "docs/ceph.md"
+            )
+        if fsid not in machines[host].ceph:
+            podman = machines[host].engines.get(PODMAN.name)
+            if machines[host].container_engine == DOCKER.name and podman and podman.engine:
+                yield (
+                    f"container_engine: docker, but Podman is installed on {host} too, and cephadm "
+                    "then uses that; remove Podman there, or set container_engine to podman"
+                )
             for other in sorted(machines[host].ceph):
                 yield (
                     f"ceph: {host} has another cluster's data, /var/lib/ceph/{other}, whose "

@@ -328,9 +328,21 @@ def test_digest_differs_for_a_changed_user(changes: dict[str, Any]) -> None:
     assert ceph_report.digest(ceph.user(settings(**changes), credentials)) != before
 
 
+@pytest.mark.parametrize("kind", ["keys", "swift_keys"])
+def test_keys_are_active(kind: str) -> None:
+    """Squid makes an inactive key of one that doesn't say so; older releases don't tell."""
+    user = ceph.user(settings(ceph_swift=True), _credentials())
+    (key,) = user[kind]
+    assert key["active"] is True
+    silent = {name: value for name, value in key.items() if name != "active"}
+    digest = ceph_report.digest(user)
+    assert ceph_report.digest({**user, kind: [silent]}) == digest
+    assert ceph_report.digest({**user, kind: [{**key, "active": False}]}) != digest
+
+
 def test_digest_has_no_key_and_ignores_other_fields() -> None:
     user = ceph.user(settings(), _credentials())
-    later = {**user, "max_buckets": 5, "keys": [{**user["keys"][0], "active": True}]}
+    later = {**user, "max_buckets": 5, "keys": [{**user["keys"][0], "create_date": "2026-01-01"}]}
     assert ceph_report.digest(later) == ceph_report.digest(user)
     assert user["keys"][0]["secret_key"] not in ceph_report.digest(user)
 
