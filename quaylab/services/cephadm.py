@@ -230,12 +230,19 @@ def has_cluster_of_one_host(machine: Machine, credentials: Credentials) -> bool:
 
 
 def problems(context: Context, fsid: str) -> Iterator[str]:
-    """Yield why cephadm can't make a cluster of these hosts.
+    """Yield why cephadm can't make a cluster of these hosts, or has made one of more than these.
 
     Args:
         fsid: the cluster's id.
     """
     members, machines, settings = context.topology.hosts["ceph"], context.machines, context.settings
+    for host in members if len(members) == 1 else ():
+        if host in machines and fsid in machines[host].ceph:
+            yield (
+                f"ceph: {host} is one of several hosts of this registry's Ceph cluster "
+                f"(/var/lib/ceph/{fsid}), and that can't become one of a single host; put the "
+                "others into group `ceph` again"
+            )
     if len(members) < 3:
         return
     if settings.uses_packages:

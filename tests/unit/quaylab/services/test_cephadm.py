@@ -284,7 +284,7 @@ def test_daemons_of_another_cluster_are_refused() -> None:
     assert not _problems(both)
 
 
-QUAY = "quay.example.com"
+QUAY, ADDRESS = "quay.example.com", "192.168.254.20"
 
 
 @pytest.mark.parametrize("has", ["container", "volume", "nothing"])
@@ -317,6 +317,17 @@ def test_a_cluster_of_one_host_does_not_become_one_of_several(tmp_path: Path, ha
         plan.refuse_unfit(several)
     (problem,) = refused.value.problems
     assert problem.startswith("ceph: ceph0 has a Ceph cluster of one host, quaylab-ceph, and that")
+
+
+def test_a_cluster_of_several_hosts_does_not_become_one_of_a_single_host() -> None:
+    fsid = ceph.cluster_id(_credentials())
+    one = build([host(QUAY, address="192.168.254.10"), host("ceph0", ["ceph"], address=ADDRESS)])
+    run = context(one, _credentials())
+    bare = {"ceph0": machine(hostname="ceph0")}
+    member = {"ceph0": machine(hostname="ceph0", ceph=frozenset({fsid}))}
+    assert not [*BY_NAME["ceph"].problems(dataclasses.replace(run, machines=bare))]
+    (problem,) = BY_NAME["ceph"].problems(dataclasses.replace(run, machines=member))
+    assert problem.startswith("ceph: ceph0 is one of several hosts of this registry's Ceph")
 
 
 @pytest.mark.parametrize(
