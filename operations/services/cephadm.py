@@ -159,6 +159,11 @@ def applied(plan: Plan) -> Generator[StringCommand]:
     wanted = cephadm.specifications(plan.settings, plan.topology, plan.credentials, plan.machines)
     shell = ceph.shell(plan.settings, plan.topology, plan.credentials, host_engine())
     state = ask(Ceph, shell=shell) if _state(plan).made else None
+    if state and (words := cephadm.upgrade_command(plan.settings.ceph_image, state.version)):
+        logger.warning(
+            f"ceph_image: {plan.settings.ceph_image}, and the cluster runs Ceph {state.version}; "
+            f"no run upgrades it, so do it yourself on {host.name}: {' '.join(words)}"
+        )
     changed = cephadm.names_to_apply(wanted, state.declared if state else ())
     if not changed:
         host.noop("hosts and services are as they have to be")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -184,6 +185,20 @@ def memory_commands(
             if option == MEMORY and who.startswith("osd/host:")
         ] + commands
     return commands
+
+
+def upgrade_command(image: str, running: str) -> tuple[str, ...] | None:
+    """Return the command that brings the daemons to an image: cephadm starts new ones with the
+    cluster's own, and no run changes that. None if its tag names a version that runs, or none.
+
+    Args:
+        image: a tag of it may be "v18.2.7", "v18" or "v18.2.7-20251001".
+        running: the versions of the daemons, such as "18.2.7, 19.2.3" during an upgrade.
+    """
+    tag = re.fullmatch(r"[^@]*:v?(\d+(\.\d+)*)(-[^:]*)?", image)
+    if tag is None or any(f"{each}.".startswith(f"{tag[1]}.") for each in running.split(", ")):
+        return None
+    return ("cephadm", "shell", "--", "ceph", "orch", "upgrade", "start", "--image", image)
 
 
 def status_problems(status: Mapping[str, Any]) -> Iterator[str]:

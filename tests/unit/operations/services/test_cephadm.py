@@ -232,6 +232,18 @@ def test_nothing_is_applied_without_all_hosts(lab: Plan, caplog: pytest.LogCaptu
     assert "ceph2 takes no part, so Ceph keeps its specifications" in caplog.text
 
 
+def test_an_image_of_another_version_is_no_silent_upgrade(
+    lab: Plan, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert _on(DONE, lab).operate(operations.applied, plan=lab) == []
+    assert not caplog.text
+    settings = lab.settings.model_copy(update={"ceph_image": "quay.io/ceph/ceph:v19.2.3"})
+    newer = dataclasses.replace(lab, settings=settings)
+    assert _on(DONE, lab).operate(operations.applied, plan=newer) == []
+    assert "the cluster runs Ceph 18.2.7; no run upgrades it" in caplog.text
+    assert "ceph orch upgrade start --image quay.io/ceph/ceph:v19.2.3" in caplog.text
+
+
 @pytest.mark.parametrize(
     "name", ["prepared", "started", "bootstrapped", "osd_memory_limited", "applied", "serving"]
 )

@@ -355,3 +355,26 @@ def test_cephadm_would_use_podman_beside_docker(
     problems = _problems(machines)
     assert len(problems) == 3 * refused
     assert all("container_engine: docker, but Podman is" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("tag", "running", "upgrades"),
+    [
+        (":v18.2.7", "18.2.7", False),
+        (":v18.2.7-20251001", "18.2.7", False),
+        (":v18", "18.2.7", False),
+        (":latest", "18.2.7", False),
+        ("@sha256:1" + "0" * 63, "18.2.7", False),
+        (":v19.2.3", "18.2.7, 19.2.3", False),
+        (":v19.2.3", "18.2.7", True),
+        (":v1", "18.2.7", True),
+        (":v18.2.70", "18.2.7", True),
+    ],
+)
+def test_another_version_in_the_image_needs_an_upgrade(
+    tag: str, running: str, upgrades: bool
+) -> None:
+    image = f"quay.io/ceph/ceph{tag}"
+    words = cephadm.upgrade_command(image, running)
+    assert (words is not None) is upgrades
+    assert words is None or words[-4:] == ("upgrade", "start", "--image", image)
