@@ -291,8 +291,9 @@ def problems(context: Context, fsid: str) -> Iterator[str]:
             podman = machines[host].engines.get(PODMAN.name)
             if machines[host].container_engine == DOCKER.name and podman and podman.engine:
                 yield (
-                    f"container_engine: docker, but Podman is installed on {host} too, and cephadm "
-                    "then uses that; remove Podman there, or set container_engine to podman"
+                    f"container_engine: {DOCKER.name}, but Podman is installed on {host} too, and "
+                    "cephadm then uses that; remove it there, or set container_engine to "
+                    f"{PODMAN.name}"
                 )
             for other in sorted(machines[host].ceph):
                 yield (

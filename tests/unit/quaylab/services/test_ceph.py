@@ -250,7 +250,7 @@ VOLUME = "a file in the volume"
 def test_an_osd_is_not_sought_in_another_device_than_it_was_made_in(
     tmp_path: Path, before: str | None, after: str | None
 ) -> None:
-    old, new = (each and _device(tmp_path / each) for each in (before, after))
+    old, new = (_device(tmp_path / each) if each else None for each in (before, after))
     assert _make_osd(tmp_path, old, WRITE_LABEL).returncode == 0
     assert _make_osd(tmp_path, old, "false").returncode == 0, "it is made once"
     done = _make_osd(tmp_path, new, "false")
