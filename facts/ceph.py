@@ -81,13 +81,15 @@ def json_line(output: Iterable[str]) -> str | None:
 class CephadmState:
     """What a host has of cephadm: its packages, the manager's key, its daemons.
 
-    ``made``: a bootstrap has completed here; ``begun``: a bootstrap has left files here.
+    ``made``: a bootstrap has completed here; ``begun``: a bootstrap has left files here;
+    ``installed``: systemd has the target of its daemons, which ``running`` says is active.
     """
 
     packages: frozenset[str]
     authorized: bool
     made: bool
     begun: bool
+    installed: bool
     running: bool
 
 
@@ -105,12 +107,14 @@ class Cephadm(FactBase[CephadmState]):
             "! grep --quiet --fixed-strings --line-regexp", QuoteString(key),
             f"{AUTHORIZED_KEYS} 2>/dev/null || echo authorized;",
             f"test ! -e {note} || echo made; test ! -d /var/lib/ceph/{fsid} || echo begun;",
+            # cephadm's manager leaves files on a host before its first daemon.
+            f"test ! -e /etc/systemd/system/ceph-{fsid}.target || echo installed;",
             f"! systemctl is-active --quiet ceph-{fsid}.target 2>/dev/null || echo running",
         )  # fmt: skip
 
     @staticmethod
     def default() -> CephadmState:
-        return CephadmState(frozenset(), False, False, False, False)
+        return CephadmState(frozenset(), False, False, False, False, False)
 
     def process(self, output: list[str]) -> CephadmState:
         return CephadmState(
@@ -118,6 +122,7 @@ class Cephadm(FactBase[CephadmState]):
             authorized="authorized" in output,
             made="made" in output,
             begun="begun" in output,
+            installed="installed" in output,
             running="running" in output,
         )
 

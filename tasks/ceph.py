@@ -26,6 +26,8 @@ if host.name in members:
     else:
         cephadm.prepared(name="Prepare the host for cephadm", plan=plan)
 
+        cephadm.started(name="Start Ceph's daemons", plan=plan)
+
         if host.name == admin_host(plan.topology):
             files.present(
                 name="Write the bootstrap configuration",

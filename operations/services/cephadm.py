@@ -24,6 +24,9 @@ from quaylab.plan import Plan
 from quaylab.services import ceph, cephadm
 from quaylab.services.object_store import gateway_port
 
+# Without the option it would wait for ever for monitors that can't agree.
+CEPH = ("ceph", "--connect-timeout=10")
+
 
 @operation()
 def prepared(plan: Plan) -> Generator[StringCommand]:
@@ -54,8 +57,25 @@ def prepared(plan: Plan) -> Generator[StringCommand]:
 
 
 @operation()
+def started(plan: Plan) -> Generator[StringCommand]:
+    """Start a host's daemons if they are stopped, as a teardown leaves them.
+
+    + plan: the run's plan
+
+    Tasks call it on every Ceph host before the cluster is asked: it takes the monitors of most.
+    """
+    found = _state(plan)
+    if found.installed and not found.running:
+        # It wants all units of the host's daemons, which stay enabled.
+        yield StringCommand(f"systemctl start ceph-{ceph.cluster_id(plan.credentials)}.target")
+    else:
+        host.noop("its daemons run" if found.running else "it has no daemon yet")
+
+
+@operation()
 def bootstrapped(plan: Plan) -> Generator[StringCommand]:
-    """Bootstrap the cluster on its first host; start over where a killed run left half of it.
+    """Bootstrap the cluster on its first host; start over where a killed run left half of it; wait
+    for one whose daemons have just been started.
 
     + plan: the run's plan
     """
@@ -78,8 +98,18 @@ def bootstrapped(plan: Plan) -> Generator[StringCommand]:
             _silent_unless_failed(quoted(*command)),
             f"; mkdir -p {VAR} && echo {fsid} >{CEPH_NOTE}",
         )
-    elif not found.running:
-        yield StringCommand(f"systemctl start ceph-{fsid}.target")
+        return
+    shell = ceph.shell(plan.settings, plan.topology, plan.credentials, host_engine())
+    if ask(Ceph, shell=shell) is None:
+        # The orchestrator: the manager loads it some time after the monitors agree.
+        listed = quoted("timeout", "60", *shell, *CEPH, "orch", "host", "ls")
+        timeout = plan.settings.health_timeout
+        yield _until(
+            StringCommand(listed, ">/dev/null 2>&1"),
+            plan,
+            f"Ceph's orchestrator does not answer (health_timeout: {timeout} s); do most of its "
+            "monitors run?",
+        )
     else:
         host.noop(f"cluster {fsid} is there")
 
@@ -102,7 +132,7 @@ def osd_memory_limited(plan: Plan) -> Generator[StringCommand]:
     state = ask(Ceph, shell=shell) if _state(plan).made else None
     commands = cephadm.memory_commands(plan.settings, state.osd_memory if state else ())
     for words in commands:
-        yield _silent_unless_failed(quoted(*shell, "ceph", *words))
+        yield _silent_unless_failed(quoted(*shell, *CEPH, *words))
     if not commands:
         host.noop(f"an OSD has {cephadm.osd_memory_mb(plan.settings)} MB")
 
@@ -129,14 +159,19 @@ def applied(plan: Plan) -> Generator[StringCommand]:
     wanted = cephadm.specifications(plan.settings, plan.topology, plan.credentials, plan.machines)
     shell = ceph.shell(plan.settings, plan.topology, plan.credentials, host_engine())
     state = ask(Ceph, shell=shell) if _state(plan).made else None
+    if state and (words := cephadm.upgrade_command(plan.settings.ceph_image, state.version)):
+        logger.warning(
+            f"ceph_image: {plan.settings.ceph_image}, and the cluster runs Ceph {state.version}; "
+            f"no run upgrades it, so do it yourself on {host.name}: {' '.join(words)}"
+        )
     changed = cephadm.names_to_apply(wanted, state.declared if state else ())
     if not changed:
         host.noop("hosts and services are as they have to be")
         return
-    command = [_silent_unless_failed(quoted(*shell, "ceph", "orch", "apply", "-i", "-"))]
+    command = [_silent_unless_failed(quoted(*shell, *CEPH, "orch", "apply", "-i", "-"))]
     if state and state.daemons.get("rgw") and cephadm.GATEWAYS in changed:
         # They read their certificate when they start, and cephadm restarts none for it.
-        restart = quoted(*shell, "ceph", "orch", "restart", cephadm.GATEWAYS)
+        restart = quoted(*shell, *CEPH, "orch", "restart", cephadm.GATEWAYS)
         command += [_silent_unless_failed(restart)]
     yield StringCommand(*command, _separator="; ", _stdin=cephadm.render(wanted))
 
@@ -160,19 +195,25 @@ def serving(plan: Plan) -> Generator[StringCommand]:
 
 def wait_for_gateway(plan: Plan) -> StringCommand:
     """Return the command that waits on the current host until its gateway answers."""
-    shell = ceph.shell(plan.settings, plan.topology, plan.credentials, host_engine())
-    status = " ".join((*shell, "ceph", "status"))
-    timeout = plan.settings.health_timeout
     address = f"{plan.topology.addresses[host.name]}/{gateway_port(plan.settings)}"
-    return StringCommand(
-        f"end=$(($(date +%s) + {timeout}));",
+    return _until(
         # The gateway listens once it has read its pools.
-        "until timeout 5 bash -c", QuoteString(f"</dev/tcp/{address}"),
-        "2>/dev/null; do",
+        StringCommand("timeout 5 bash -c", QuoteString(f"</dev/tcp/{address}"), "2>/dev/null"),
+        plan,
+        f"Ceph's gateway does not answer (health_timeout: {plan.settings.health_timeout} s); has "
+        "it OSDs?",
+    )
+
+
+def _until(test: StringCommand, plan: Plan, message: str) -> StringCommand:
+    """Return the command that repeats a test on the current host until it succeeds; after
+    ``health_timeout`` it fails, with the cluster's status and a message."""
+    shell = ceph.shell(plan.settings, plan.topology, plan.credentials, host_engine())
+    return StringCommand(
+        f"end=$(($(date +%s) + {plan.settings.health_timeout})); until", test, "; do",
         'if test "$(date +%s)" -ge "$end"; then',
-        f"{status} 2>/dev/null | head -n 12 >&2;",
-        fail(f"Ceph's gateway does not answer (health_timeout: {timeout} s); has it OSDs?"),
-        "; fi; sleep 2; done",
+        quoted(*shell, *CEPH, "status"), "2>/dev/null | head -n 12 >&2;",
+        fail(message), "; fi; sleep 2; done",
     )  # fmt: skip
 
 
@@ -194,7 +235,7 @@ def await_clean(state: State, host: Host, plan: Plan) -> bool:
 def _missing(asked: Host, plan: Plan) -> str:
     """Return what a cluster lacks; empty: nothing."""
     shell = ceph.shell(plan.settings, plan.topology, plan.credentials, engine_of(asked))
-    words = quoted(*shell, "ceph", "--connect-timeout=10", "--format=json", "status")
+    words = quoted(*shell, *CEPH, "--format=json", "status")
     done, output = asked.run_shell_command(
         StringCommand(words, "2>/dev/null"), **inventory_arguments(asked)
     )

@@ -19,12 +19,17 @@ def digest(user: dict[str, Any]) -> str:
     values = [
         user["display_name"],
         user["suspended"],
-        sorted([key["access_key"], key["secret_key"]] for key in user["keys"]),
-        sorted([key["user"], key["secret_key"]] for key in user["swift_keys"]),
+        sorted([key["access_key"], *_secret(key)] for key in user["keys"]),
+        sorted([key["user"], *_secret(key)] for key in user["swift_keys"]),
         sorted([each["id"], each["permissions"]] for each in user["subusers"]),
         [quota["enabled"], quota["max_size"] if quota["enabled"] else None],
     ]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+
+
+def _secret(key: dict[str, Any]) -> list[str]:
+    """Return a key's secret, and whether it is switched off, which Ceph tells since Squid."""
+    return [key["secret_key"], *([] if key.get("active", True) else ["inactive"])]
 
 
 def service(specification: dict[str, Any]) -> dict[str, Any]:

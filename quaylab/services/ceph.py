@@ -20,7 +20,6 @@ from quaylab.model import (
     Mount,
     PublishedPort,
     Volume,
-    container_name,
     digests,
 )
 from quaylab.paths import ETC, SCRIPTS, STORAGE_NOTE
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from quaylab.settings.loading import Settings
     from quaylab.topology import Topology
 
-CONTAINER = container_name("ceph")
+CONTAINER = cephadm.ONE_HOST
 DIRECTORY = f"{ETC}/ceph"
 # The monitor's address, inside this container only: it stays the same whatever the engine assigns.
 ADDRESS = LOOPBACK
@@ -305,10 +304,14 @@ def user(settings: Settings, credentials: Credentials) -> dict[str, Any]:
                 "user": USER,
                 "access_key": access.get_secret_value(),
                 "secret_key": secret.get_secret_value(),
+                # Without it Squid makes an inactive key (RGWAccessKey::decode_json).
+                "active": True,
             }
         ],
         "swift_keys": (
-            [{"user": SWIFT_USER, "secret_key": swift.get_secret_value()}] if swift else []
+            [{"user": SWIFT_USER, "secret_key": swift.get_secret_value(), "active": True}]
+            if swift
+            else []
         ),
         "caps": [],
         "op_mask": "read, write, delete",

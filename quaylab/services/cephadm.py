@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 
-from quaylab.model import ManagedFile
+from quaylab.engines import DOCKER, PODMAN
+from quaylab.model import ManagedFile, container_name
 from quaylab.paths import CEPH_NOTE, ETC
 from quaylab.scripts.ceph_report import AUTOTUNE, CERTIFICATE, MEMORY, service
 from quaylab.services import object_store
@@ -27,6 +29,8 @@ CONFIGURATION = f"{DIRECTORY}/ceph.conf"
 KEY = f"{DIRECTORY}/ssh_key"
 PUBLIC_KEY = f"{KEY}.pub"
 SERVICE = "quaylab"
+# The container, and the volume, of a whole cluster on one host.
+ONE_HOST = container_name("ceph")
 # The gateways' name for Ceph.
 GATEWAYS = f"rgw.{SERVICE}"
 # What cephadm needs on a host besides its engine: LVM, a synchronised clock, and with Podman the
@@ -183,6 +187,20 @@ def memory_commands(
     return commands
 
 
+def upgrade_command(image: str, running: str) -> tuple[str, ...] | None:
+    """Return the command that brings the daemons to an image: cephadm starts new ones with the
+    cluster's own, and no run changes that. None if its tag names a version that runs, or none.
+
+    Args:
+        image: a tag of it may be "v18.2.7", "v18" or "v18.2.7-20251001".
+        running: the versions of the daemons, such as "18.2.7, 19.2.3" during an upgrade.
+    """
+    tag = re.fullmatch(r"[^@]*:v?(\d+(\.\d+)*)(-[^:]*)?", image)
+    if tag is None or any(f"{each}.".startswith(f"{tag[1]}.") for each in running.split(", ")):
+        return None
+    return ("cephadm", "shell", "--", "ceph", "orch", "upgrade", "start", "--image", image)
+
+
 def status_problems(status: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a cluster lacks by its ``ceph status --format=json``: monitors, OSDs, copies."""
     osds, groups = status["osdmap"], status["pgmap"]
@@ -220,13 +238,26 @@ def _contains(found: Any, wanted: Any) -> bool:
     return bool(found == wanted)
 
 
+def has_cluster_of_one_host(machine: Machine, credentials: Credentials) -> bool:
+    """Whether a host has the container of a whole cluster, or this registry's volume with one."""
+    volumes = machine.owned_volumes(credentials.fingerprint)
+    return ONE_HOST in machine.own_containers or any(each.name == ONE_HOST for each in volumes)
+
+
 def problems(context: Context, fsid: str) -> Iterator[str]:
-    """Yield why cephadm can't make a cluster of these hosts.
+    """Yield why cephadm can't make a cluster of these hosts, or has made one of more than these.
 
     Args:
         fsid: the cluster's id.
     """
     members, machines, settings = context.topology.hosts["ceph"], context.machines, context.settings
+    for host in members if len(members) == 1 else ():
+        if host in machines and fsid in machines[host].ceph:
+            yield (
+                f"ceph: {host} is one of several hosts of this registry's Ceph cluster "
+                f"(/var/lib/ceph/{fsid}), and that can't become one of a single host; put the "
+                "others into group `ceph` again"
+            )
     if len(members) < 3:
         return
     if settings.uses_packages:
@@ -247,7 +278,23 @@ def problems(context: Context, fsid: str) -> Iterator[str]:
             yield f"{host}: runs no systemd, which cephadm needs"
     first, *others = members
     for host in members:
-        if host in machines and fsid not in machines[host].ceph:
+        if host not in machines:
+            continue
+        if has_cluster_of_one_host(machines[host], context.credentials):
+            yield (
+                f"ceph: {host} has a Ceph cluster of one host, {ONE_HOST}, and that can't become "
+                "one of several: this run would put a new, empty one beside it; keep that host "
+                "alone in group `ceph`, or copy the blobs to a cluster on other hosts, as in "
+                "docs/ceph.md"
+            )
+        if fsid not in machines[host].ceph:
+            podman = machines[host].engines.get(PODMAN.name)
+            if machines[host].container_engine == DOCKER.name and podman and podman.engine:
+                yield (
+                    f"container_engine: {DOCKER.name}, but Podman is installed on {host} too, and "
+                    "cephadm then uses that; remove it there, or set container_engine to "
+                    f"{PODMAN.name}"
+                )
             for other in sorted(machines[host].ceph):
                 yield (
                     f"ceph: {host} has another cluster's data, /var/lib/ceph/{other}, whose "

@@ -33,6 +33,7 @@ UNITS = "/etc/systemd/system/ceph-.service.d"
 NAMES = ["ceph1", "ceph2", "ceph3"]
 STEPS = {
     "Prepare the host for cephadm",
+    "Start Ceph's daemons",
     "Bootstrap the cluster",
     "Limit the OSDs' memory",
     "Apply Ceph's host and service specifications",
@@ -117,10 +118,24 @@ def test_cluster_is_bootstrapped_and_configured_once(lab: Deployment) -> None:
     assert _ceph(first, "orch", "ls", "--export") == applied
 
 
-def test_teardown_stops_the_daemons_and_purge_removes_them(lab: Deployment) -> None:
+def test_teardown_stops_the_daemons_the_next_run_starts_them_and_purge_removes_them(
+    lab: Deployment,
+) -> None:
     first = lab.machines["ceph"]
     lab.run("tasks/teardown.py").check()
     assert "ceph-" not in first.run("docker ps --format '{{.Names}}'").stdout
     assert first.run("ls /var/lib/ceph").stdout
+
+    # Its monitors have to agree and its manager has to load the orchestrator within that time, for
+    # which it then waits for the gateway as well.
+    with timed("started again"):
+        result = lab.run("tasks/ceph.py", "--data", "health_timeout=120")
+    assert "has it OSDs?" in result.output
+    assert len(_ceph(first, "status")["quorum"]) == 3
+    assert sorted(host["hostname"] for host in _ceph(first, "orch", "host", "ls")) == NAMES
+    planned = {name.rpartition(" | ")[2] for name, _ in lab.run("tasks/ceph.py", "--dry").planned()}
+    assert not planned & STEPS
+    lab.run("tasks/teardown.py").check()
+
     lab.run("tasks/teardown.py", "--data", "purge=quay.quaylab.test").check()
     assert not first.run("ls /var/lib/ceph/*/mon* 2>/dev/null", check=False).stdout

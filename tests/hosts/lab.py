@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property
@@ -187,5 +188,12 @@ def _report(name: str, shell: Host) -> Machine:
     try:
         return fact.process(result.stdout.splitlines())
     except FactProcessError as error:
-        reason = result.stderr.strip().splitlines() or [str(error)]
-        raise pytest.UsageError(f"{name}: {reason[0]}") from None
+        reasons = result.stderr.strip().splitlines() or [str(error)]
+        refused = next((line for line in reasons if re.match("sudo: .*password", line)), None)
+        if refused is None:
+            raise pytest.UsageError(f"{name}: {reasons[0]}") from None
+        # Not by standard input, which would also reach Docker where sudo asks for none.
+        raise pytest.UsageError(
+            f"{name}: {refused} (verify gives sudo no password, also none of `_sudo_password`: "
+            "allow this user NOPASSWD in sudoers, or connect as root)"
+        ) from None

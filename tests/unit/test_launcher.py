@@ -45,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
     for name in LOCKS:
         shutil.copy(ROOT / name, tmp_path / name)
     groups = {"cluster": "openshift", "lab": "hypervisor", "plain": "quay"}
-    for name, text in {name: f"{group} = []\n" for name, group in groups.items()}.items():
+    for name, text in {name: f'{group} = ["@local"]\n' for name, group in groups.items()}.items():
         inventory = tmp_path / "inventories" / name / "inventory.py"
         inventory.parent.mkdir(parents=True)
         inventory.write_text(text)
@@ -124,8 +124,16 @@ def test_runs_of_a_verb(folder: Path, arguments: tuple[str, ...], calls: list[st
         ('hypervisor: list[str] = ["@local"]', True),
         ('hypervisor, lab = ["@local"], []', True),
         ('(lab, hypervisor) = [], ["@local"]', True),
-        ("lab = hypervisor = []", True),
-        ("hypervisor=[]", True),
+        ('lab = hypervisor = ["@local"]', True),
+        ('hypervisor=["@local"]', True),
+        ('hypervisor = [\n    "@local",\n]', True),
+        ('hypervisor = []\nif True:\n    hypervisor = ["@local"]', True),
+        ('hypervisor: list[str] = []\nhypervisor += ["@local"]', True),
+        ('hypervisor = []\nhypervisor.append("@local")', True),
+        # pyinfra has no such group.
+        ("hypervisor = []", False),
+        ("hypervisor: list[str] = [ ]  # none yet", False),
+        ("lab = hypervisor = ()", False),
         ("hypervisors = []", False),
         ("# hypervisor = []", False),
         ("lab = hypervisor", False),
@@ -138,6 +146,15 @@ def test_an_inventory_with_a_hypervisor(folder: Path, text: str, has_hypervisor:
     (folder / "inventories" / "plain" / "inventory.py").write_text(f"{text}\n")
     _, calls = _calls(folder, "up", "plain")
     assert len(calls) == 1 + has_hypervisor
+
+
+@pytest.mark.parametrize("verb", ["up", "status"])
+def test_an_empty_group_of_clusters_is_none(folder: Path, verb: str) -> None:
+    (folder / "inventories" / "plain" / "inventory.py").write_text("hypervisor = openshift = []\n")
+    code, calls = _calls(folder, verb, "plain", table="Quay  healthy")
+    assert code == 0
+    assert "deploy.py" in " ".join(calls)
+    assert "openshift" not in " ".join(calls)
 
 
 def test_nothing_is_deployed_if_the_vms_could_not_be_created(folder: Path) -> None:
@@ -164,6 +181,59 @@ def test_status_of_the_registrys_status(
     done, called = _calls(folder, "status", "plain", fails=fails, table=table)
     assert done == code
     assert len(called) == calls
+
+
+@pytest.mark.parametrize(("fails", "calls"), [("tasks/status.py", 1), ("--dry", 2)])
+@pytest.mark.parametrize("signal", [2, 15])
+def test_an_interrupted_status_is_none_of_the_registrys(
+    folder: Path, fails: str, calls: int, signal: int
+) -> None:
+    """pyinfra ends with 128 + the number of the signal."""
+    table = "Quay  healthy"
+    done, called = _calls(folder, "status", "plain", fails=fails, status=128 + signal, table=table)
+    assert (done, len(called)) == (128 + signal, calls)
+
+
+def test_status_that_could_not_look_has_not_drifted(folder: Path) -> None:
+    (folder / "requirements.lock").write_text("other\n")
+    for name in ("gcc", "pkg-config", "python3", "python3.10", "python3.11", "python3.12",
+                 "python3.13"):  # fmt: skip
+        (folder / "bin" / name).write_text("#!/bin/sh\nexit 1\n")
+        (folder / "bin" / name).chmod(0o755)
+    environment = {**os.environ, "HOME": str(folder), "PATH": f"{folder}/bin:/usr/bin:/bin"}
+    for name in ("apt-get", "dnf", "yum"):  # nothing is installed
+        (folder / "bin" / name).write_text("#!/bin/sh\nexit 1\n")
+        (folder / "bin" / name).chmod(0o755)
+    codes = [
+        subprocess.run(
+            ["bash", "lab", verb, "plain"], cwd=folder, env=environment, timeout=30
+        ).returncode
+        for verb in ("status", "up")
+    ]
+    assert codes == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "tests"),
+    [
+        ((), "tests/hosts"),
+        (("-k", "redis"), "-k redis tests/hosts"),
+        (("tests/hosts/test_redis.py",), "tests/hosts/test_redis.py"),
+        (("-v", "tests/hosts/test_redis.py::test_it"), "-v tests/hosts/test_redis.py::test_it"),
+        (
+            ("--deselect", "tests/hosts/test_redis.py"),
+            "--deselect tests/hosts/test_redis.py tests/hosts",
+        ),
+    ],
+)
+@pytest.mark.parametrize("inventory", ["plain", ""])
+def test_files_of_tests_select_what_is_verified(
+    folder: Path, inventory: str, arguments: tuple[str, ...], tests: str
+) -> None:
+    (folder / "inventory.py").write_text("quay = []\n")
+    code, calls = _calls(folder, "verify", *filter(None, [inventory]), *arguments)
+    path = "inventories/plain/inventory.py" if inventory else "inventory.py"
+    assert (code, calls) == (0, [f"pytest --hosts=all --inventory={path} {tests}"])
 
 
 @pytest.mark.parametrize(
@@ -271,7 +341,7 @@ def test_an_unknown_inventory_is_refused_before_pyinfra_is_called(folder: Path, 
     done = subprocess.run(
         ["bash", "lab", verb, "nosuch"], cwd=folder, capture_output=True, text=True, timeout=30
     )
-    assert done.returncode == 1
+    assert done.returncode == (2 if verb == "status" else 1)
     assert done.stderr == (
         "lab: there is no inventory 'nosuch'; inventories/ has: cluster lab plain\n"
     )
@@ -299,13 +369,42 @@ def test_an_inventory_after_the_options_is_refused(
     done = subprocess.run(
         ["bash", "lab", *arguments], cwd=folder, capture_output=True, text=True, timeout=30
     )
-    assert done.returncode == 1
     verb, *_, late = arguments
+    assert done.returncode == (2 if verb == "status" else 1)
     assert done.stderr == (
         f"lab: '{late}' comes too late; name the inventory right after the verb: "
         f"./lab {verb} {late} …\n"
     )
     assert not (folder / "calls").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("up", "plain", "redis_port=6380"), "for a setting: --data redis_port=6380"),
+        (("up", "plain", "--dry", "redis_port=6380"), "for a setting: --data redis_port=6380"),
+        (("down", "plain", "purge=NAME"), "for a setting: --data purge=NAME"),
+        (("up", "--dry", "redis_port=6380"), "for a setting: --data redis_port=6380"),
+        (("up", "plain", "lab"), "'lab' is no option, and no file of operations"),
+        (("status", "plain", "no.py"), "'no.py' is no option, and no file of operations"),
+    ],
+)
+def test_words_that_pyinfra_would_take_for_operations_are_refused(
+    folder: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    (folder / "inventory.py").write_text("quay = []\n")
+    done = subprocess.run(
+        ["bash", "lab", *arguments], cwd=folder, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == (2 if arguments[0] == "status" else 1)
+    assert message in done.stderr
+    assert not (folder / "calls").exists()
+
+
+def test_further_operations_of_ones_own(folder: Path) -> None:
+    (folder / "mine.py").touch()
+    code, calls = _calls(folder, "up", "plain", "mine.py")
+    assert (code, calls) == (0, ["-y inventories/plain/inventory.py deploy.py mine.py"])
 
 
 @pytest.mark.parametrize(

@@ -62,10 +62,11 @@ def test_damaged_report_is_an_error(line: str) -> None:
 
 
 def test_cephadm_on_a_host() -> None:
-    lines = ["package cephadm", "package lvm2", "authorized", "begun"]
+    lines = ["package cephadm", "package lvm2", "authorized", "begun", "installed"]
     assert Cephadm().process(lines) == CephadmState(
-        frozenset({"cephadm", "lvm2"}), authorized=True, made=False, begun=True, running=False
-    )
+        frozenset({"cephadm", "lvm2"}),
+        authorized=True, made=False, begun=True, installed=True, running=False,
+    )  # fmt: skip
 
 
 def _osd(fsid: str) -> bytes:

@@ -28,3 +28,11 @@ def test_exit_status_shows_drift(
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(plan)))
     assert drift.main() == status
     assert capsys.readouterr().out
+
+
+def test_a_dry_run_without_a_plan_has_told_no_drift(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert drift.main() == 2
+    assert "the plan of the dry run can't be read" in capsys.readouterr().err

@@ -26,7 +26,7 @@ from tests.unit.shell import Shell
 
 NAMES = ("ceph0", "ceph1", "ceph2")
 NOTHING = Cephadm.default()
-DONE = CephadmState(frozenset(cephadm.PACKAGES), True, True, True, True)
+DONE = CephadmState(frozenset(cephadm.PACKAGES), True, True, True, True, True)
 
 
 @pytest.fixture
@@ -120,10 +120,41 @@ def test_cluster_with_osds_is_never_bootstrapped_again(
     )
 
 
-def test_stopped_cluster_is_started(lab: Plan) -> None:
-    stopped = dataclasses.replace(DONE, running=False)
-    (command,) = _on(stopped).shell(operations.bootstrapped, plan=lab)
+@pytest.mark.parametrize("name", NAMES)
+def test_stopped_daemons_are_started_on_every_host(lab: Plan, name: str) -> None:
+    stopped = dataclasses.replace(DONE, running=False, made=name == "ceph0")
+    (command,) = _on(stopped, name=name).shell(operations.started, plan=lab)
     assert command == f"systemctl start ceph-{ceph.cluster_id(lab.credentials)}.target"
+    # The manager has left its files there, and not yet a daemon.
+    bare = dataclasses.replace(stopped, installed=False)
+    assert _on(bare, name=name).operate(operations.started, plan=lab) == []
+
+
+@pytest.mark.parametrize(("tries", "answers"), [(1, True), (3, True), (99, False)])
+def test_a_started_cluster_is_waited_for(
+    lab: Plan, shell: Shell, tmp_path: Path, tries: int, answers: bool
+) -> None:
+    """Its monitors have to agree, and its manager to load the orchestrator."""
+    (command,) = _on(DONE).shell(operations.bootstrapped, plan=lab)
+    assert "ceph --connect-timeout=10 orch host ls " in command
+    shell.stub("sleep", "true")
+    shell.stub(
+        "cephadm",
+        f'case "$*" in *status) echo HEALTH_WARN;; *) echo >>{tmp_path}/asked; '
+        f'test "$(wc -l <{tmp_path}/asked)" -ge {tries};; esac',
+    )
+    done = shell.run(command.replace("+ 300", "+ 300" if answers else "+ 0"))
+    assert (done.returncode == 0) is answers
+    if not answers:
+        assert "HEALTH_WARN" in done.stderr
+        assert "Ceph's orchestrator does not answer (health_timeout: 300 s)" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["osd_memory_limited", "applied", "serving", "bootstrapped"])
+def test_no_command_waits_for_ever_for_monitors(lab: Plan, name: str) -> None:
+    commands = " ".join(_on(DONE).shell(getattr(operations, name), plan=lab))
+    asked = commands.count(" -- ceph ")
+    assert asked and asked == commands.count(" -- ceph --connect-timeout=")
 
 
 def test_specifications_go_through_standard_input(lab: Plan) -> None:
@@ -175,8 +206,10 @@ def test_memory_of_osds_is_set_after_the_bootstrap(lab: Plan) -> None:
     """At its end cephadm switches its autotuning on."""
     target, autotune = _on(NOTHING).shell(operations.osd_memory_limited, plan=lab)
     size = cephadm.osd_memory_mb(lab.settings) * 1024**2
-    assert f"-- ceph config set osd osd_memory_target {size} " in target
-    assert "-- ceph config set osd osd_memory_target_autotune false " in autotune
+    assert f"-- ceph --connect-timeout=10 config set osd osd_memory_target {size} " in target
+    assert (
+        "-- ceph --connect-timeout=10 config set osd osd_memory_target_autotune false " in autotune
+    )
 
 
 def test_commands_name_their_cluster(lab: Plan) -> None:
@@ -199,8 +232,20 @@ def test_nothing_is_applied_without_all_hosts(lab: Plan, caplog: pytest.LogCaptu
     assert "ceph2 takes no part, so Ceph keeps its specifications" in caplog.text
 
 
+def test_an_image_of_another_version_is_no_silent_upgrade(
+    lab: Plan, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert _on(DONE, lab).operate(operations.applied, plan=lab) == []
+    assert not caplog.text
+    settings = lab.settings.model_copy(update={"ceph_image": "quay.io/ceph/ceph:v19.2.3"})
+    newer = dataclasses.replace(lab, settings=settings)
+    assert _on(DONE, lab).operate(operations.applied, plan=newer) == []
+    assert "the cluster runs Ceph 18.2.7; no run upgrades it" in caplog.text
+    assert "ceph orch upgrade start --image quay.io/ceph/ceph:v19.2.3" in caplog.text
+
+
 @pytest.mark.parametrize(
-    "name", ["prepared", "bootstrapped", "osd_memory_limited", "applied", "serving"]
+    "name", ["prepared", "started", "bootstrapped", "osd_memory_limited", "applied", "serving"]
 )
 def test_second_run_changes_nothing(lab: Plan, name: str) -> None:
     first = _on(DONE, lab)

@@ -190,7 +190,7 @@ def _make_osd(state: Path, device: Path | None, mkfs: str) -> subprocess.Complet
     """Run run-ceph's make_osd with Ceph's commands replaced; ``mkfs`` is bash."""
     path = device or ""
     return _run_functions(
-        "has_label", "make_osd",
+        "has_label", "require_same", "make_osd",
         then=f"state={state}; OSD_SIZE=1G; chown() {{ :; }}; install() {{ mkdir -p ${{!#}}; }}; "
         "ceph() { [[ $2 != new ]] || echo 0; }; "
         f'ceph-osd() {{ uuid=$(<$data/uuid); {mkfs}; }}; make_osd 0 "{path}"',
@@ -238,6 +238,47 @@ def test_an_osd_in_the_volume_does_not_follow_the_link_to_a_device(tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "osd-0/block").stat().st_size == 1024**3
     assert device.stat().st_size == 1024**2
+
+
+VOLUME = "a file in the volume"
+
+
+@pytest.mark.skipif(shutil.which("blkid") is None, reason="needs blkid")
+@pytest.mark.parametrize(
+    ("before", "after"), [(None, "new"), ("old", None), ("old", "new")], ids=str
+)
+def test_an_osd_is_not_sought_in_another_device_than_it_was_made_in(
+    tmp_path: Path, before: str | None, after: str | None
+) -> None:
+    old, new = (_device(tmp_path / each) if each else None for each in (before, after))
+    assert _make_osd(tmp_path, old, WRITE_LABEL).returncode == 0
+    assert _make_osd(tmp_path, old, "false").returncode == 0, "it is made once"
+    done = _make_osd(tmp_path, new, "false")
+    assert done.returncode == 1
+    assert f"OSD 0 was made in {old or VOLUME}, and the settings have {new or 'no device'}" in (
+        done.stderr
+    )
+    assert new is None or not new.read_bytes().strip(b"\0")
+
+
+@pytest.mark.parametrize(("devices", "refused"), [("/dev/a /dev/b", False), ("/dev/a", True)])
+def test_no_osd_is_left_out(tmp_path: Path, devices: str, refused: bool) -> None:
+    for number, name in enumerate("ab"):
+        (tmp_path / f"osd-{number}").mkdir()
+        (tmp_path / f"osd-{number}" / "block").symlink_to(f"/dev/{name}")
+        (tmp_path / f"osd-{number}" / "ready").touch()
+    done = _run_functions("require_all", then=f"state={tmp_path}; DEVICES=({devices}); require_all")
+    assert done.returncode == refused
+    assert ("OSD 1 was made in /dev/b, and the settings have no device" in done.stderr) is refused
+
+
+@pytest.mark.skipif(shutil.which("blkid") is None, reason="needs blkid")
+def test_a_device_that_has_another_name_meanwhile_has_the_same_osd(tmp_path: Path) -> None:
+    assert _make_osd(tmp_path, _device(tmp_path / "old"), WRITE_LABEL).returncode == 0
+    device = (tmp_path / "old").rename(tmp_path / "new")
+    done = _make_osd(tmp_path, device, "false")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "osd-0/block").readlink() == device
 
 
 def test_volume_is_labelled_with_its_owner() -> None:
@@ -328,9 +369,21 @@ def test_digest_differs_for_a_changed_user(changes: dict[str, Any]) -> None:
     assert ceph_report.digest(ceph.user(settings(**changes), credentials)) != before
 
 
+@pytest.mark.parametrize("kind", ["keys", "swift_keys"])
+def test_keys_are_active(kind: str) -> None:
+    """Squid makes an inactive key of one that doesn't say so; older releases don't tell."""
+    user = ceph.user(settings(ceph_swift=True), _credentials())
+    (key,) = user[kind]
+    assert key["active"] is True
+    silent = {name: value for name, value in key.items() if name != "active"}
+    digest = ceph_report.digest(user)
+    assert ceph_report.digest({**user, kind: [silent]}) == digest
+    assert ceph_report.digest({**user, kind: [{**key, "active": False}]}) != digest
+
+
 def test_digest_has_no_key_and_ignores_other_fields() -> None:
     user = ceph.user(settings(), _credentials())
-    later = {**user, "max_buckets": 5, "keys": [{**user["keys"][0], "active": True}]}
+    later = {**user, "max_buckets": 5, "keys": [{**user["keys"][0], "create_date": "2026-01-01"}]}
     assert ceph_report.digest(later) == ceph_report.digest(user)
     assert user["keys"][0]["secret_key"] not in ceph_report.digest(user)
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from quaylab.hosts.machine import Machine
+from quaylab import plan
+from quaylab.checks import blob_location
+from quaylab.engines.state import Engine, FoundVolume
+from quaylab.hosts.machine import EngineReport, Machine
+from quaylab.model import CREDENTIALS_LABEL, DIGEST_LABEL
+from quaylab.problems import Refusal
 from quaylab.scripts.ceph_report import CERTIFICATE, memory, service
 from quaylab.secrets import certificates
-from quaylab.secrets.credentials import Credentials
+from quaylab.secrets.credentials import Credentials, Store
 from quaylab.services import BY_NAME, ceph, cephadm
 from quaylab.topology import Topology
 from tests.unit.samples import (
@@ -276,3 +282,99 @@ def test_daemons_of_another_cluster_are_refused() -> None:
     both = {name: dataclasses.replace(each, ceph=frozenset({OTHER, fsid}),
             bootstrapped_cluster=fsid) for name, each in machines.items()}  # fmt: skip
     assert not _problems(both)
+
+
+QUAY, ADDRESS = "quay.example.com", "192.168.254.20"
+
+
+@pytest.mark.parametrize("has", ["container", "volume", "nothing"])
+def test_a_cluster_of_one_host_does_not_become_one_of_several(tmp_path: Path, has: str) -> None:
+    """A new, empty one would begin beside it, at the same address."""
+    store = Store("quaylab", tmp_path)
+    hosts = [host(QUAY, address="192.168.254.10")]
+    hosts += [host(name, ["ceph"], address=f"192.168.254.2{name[-1]}") for name in NAMES]
+    bare = {each.name: machine(hostname=each.name) for each in hosts}
+    one = plan.make(hosts[:2], dict([*bare.items()][:2]), store)
+    store.save(one.credentials)
+    note = blob_location.note(one.settings, one.topology, one.credentials)
+    volume = FoundVolume("quaylab-ceph", {CREDENTIALS_LABEL: one.credentials.fingerprint})
+    found: dict[str, dict[str, Any]] = {
+        "container": {"containers": {"quaylab-ceph": {DIGEST_LABEL: "digest"}}},
+        "volume": {"volumes": (volume,)},
+        "nothing": {},
+    }
+    docker = EngineReport(Engine("26.1.5", "/var/lib/docker", None), **found[has])
+    served = {
+        **bare,
+        QUAY: machine(storage=note.content.strip()),
+        "ceph0": machine(hostname="ceph0", engines={"docker": docker}),
+    }
+    several = plan.make(hosts, served, store)
+    if has == "nothing":
+        plan.refuse_unfit(several)
+        return
+    with pytest.raises(Refusal) as refused:
+        plan.refuse_unfit(several)
+    (problem,) = refused.value.problems
+    assert problem.startswith("ceph: ceph0 has a Ceph cluster of one host, quaylab-ceph, and that")
+
+
+def test_a_cluster_of_several_hosts_does_not_become_one_of_a_single_host() -> None:
+    fsid = ceph.cluster_id(_credentials())
+    one = build([host(QUAY, address="192.168.254.10"), host("ceph0", ["ceph"], address=ADDRESS)])
+    run = context(one, _credentials())
+    bare = {"ceph0": machine(hostname="ceph0")}
+    member = {"ceph0": machine(hostname="ceph0", ceph=frozenset({fsid}))}
+    assert not [*BY_NAME["ceph"].problems(dataclasses.replace(run, machines=bare))]
+    (problem,) = BY_NAME["ceph"].problems(dataclasses.replace(run, machines=member))
+    assert problem.startswith("ceph: ceph0 is one of several hosts of this registry's Ceph")
+
+
+@pytest.mark.parametrize(
+    ("engine", "podman", "is_member", "refused"),
+    [
+        ("docker", Engine("5.4.2", None, None), False, True),
+        ("docker", Engine(None, None, None), False, True),
+        ("docker", None, False, False),
+        ("podman", Engine("5.4.2", None, None), False, False),
+        # It may have become one by another engine than the rest of the lab.
+        ("docker", Engine("5.4.2", None, None), True, False),
+    ],
+    ids=["both", "Podman does not answer", "Docker alone", "Podman", "a member"],
+)
+def test_cephadm_would_use_podman_beside_docker(
+    engine: str, podman: Engine | None, is_member: bool, refused: bool
+) -> None:
+    fsid = ceph.cluster_id(_credentials())
+    machines = _machines(
+        engines={"podman": EngineReport(podman)},
+        container_engine=engine,
+        ceph=frozenset({fsid}) if is_member else frozenset(),
+        bootstrapped_cluster=fsid if is_member else None,
+    )
+    problems = _problems(machines)
+    assert len(problems) == 3 * refused
+    assert all("container_engine: docker, but Podman is" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("tag", "running", "upgrades"),
+    [
+        (":v18.2.7", "18.2.7", False),
+        (":v18.2.7-20251001", "18.2.7", False),
+        (":v18", "18.2.7", False),
+        (":latest", "18.2.7", False),
+        ("@sha256:1" + "0" * 63, "18.2.7", False),
+        (":v19.2.3", "18.2.7, 19.2.3", False),
+        (":v19.2.3", "18.2.7", True),
+        (":v1", "18.2.7", True),
+        (":v18.2.70", "18.2.7", True),
+    ],
+)
+def test_another_version_in_the_image_needs_an_upgrade(
+    tag: str, running: str, upgrades: bool
+) -> None:
+    image = f"quay.io/ceph/ceph{tag}"
+    words = cephadm.upgrade_command(image, running)
+    assert (words is not None) is upgrades
+    assert words is None or words[-4:] == ("upgrade", "start", "--image", image)
