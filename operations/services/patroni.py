@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shlex
@@ -27,6 +28,7 @@ from operations.services.connection_hold import new_connections_held
 from quaylab.model import container_name
 from quaylab.plan import Plan
 from quaylab.problems import refuse
+from quaylab.scripts import patroni_switch
 from quaylab.services import patroni, patroni_config
 from quaylab.services.base import ROUTER, member_name
 from quaylab.services.environment import exec_with_environment
@@ -35,8 +37,8 @@ from quaylab.services.postgresql import PostgreSQL
 
 CONTROL = f"patronictl -c {patroni_config.CONFIGURATION}"
 REFUSES_PASSWORD = exec_with_environment(PostgreSQL.refuses_password)
-# patronictl ends well even so. What it doesn't know after 20 s ("status unknown") may still come.
-REFUSED = re.compile(r"failed, details: (4\d\d|503, (Switch|Fail)over failed)")
+# What Patroni doesn't know after 20 s ("503 Switchover status unknown") may still come.
+REFUSED = re.compile(r"4\d\d |503 (Switch|Fail)over failed")
 # Seconds for a switchover, for routers to notice it, and for a member to load its files.
 SWITCHOVER, NOTICE, RELOAD = 60, 15, 30
 
@@ -263,8 +265,8 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
             f"{host.name} leads the database, and no other member can take over: "
             f"{_members(_now(host))}; repair these first",
         )
-    # patronictl shows the leader the password of its present file. That is the wanted one only if a
-    # run has written it: a reboot, for example, writes none.
+    # Patroni is shown the password of its present file. That is the wanted one only if a run has
+    # written it: a reboot, for example, writes none.
     wanted = patroni.wanted_digest(plan, host.name)
     has_others = found.loaded != wanted and _has_wanted_files(host, plan)
     if has_others and _publishes_wanted_ports(host, plan):
@@ -422,11 +424,11 @@ def _switch(
 ) -> str | None:
     """Have another member lead, and return its name; complain of the failure, and return None, if
     no wanted one does."""
-    command = f"{CONTROL} {shlex.join([*how, '--force'])}"
+    command = shlex.join(["python3", "-c", inspect.getsource(patroni_switch), *how])
     done, output = host.run_shell_command(
         StringCommand(host_engine().execute(CONTAINER, command)), **connector_arguments(host)
     )
-    if done and not REFUSED.search(output.stdout):
+    if done and not REFUSED.match(output.stdout):
         found = _wait(host, lambda at: at.leader is not None and is_wanted(at.leader), SWITCHOVER)
         if found:
             return found.leader
@@ -455,11 +457,15 @@ def await_member(state: State, host: Host, plan: Plan) -> bool:
     found = _now(host)
     remedy = f"see: {host_engine().logs(CONTAINER)}"
     if found and found.own and found.own.state == "running":
-        # As after a long absence, when the leader has no longer what it misses.
+        # As after a long absence, when the leader has no longer what it misses. On another host,
+        # because patronictl asks the member at its published address: see patroni_switch.
         again = host_engine().execute(
             CONTAINER, f"{CONTROL} reinit {patroni_config.SCOPE} {found.name} --force"
         )
-        remedy += f"; if it lacks what the leader has dropped, copy all of it again: {again}"
+        remedy += (
+            f"; if it lacks what the leader has dropped, copy all of it again, on {found.leader}: "
+            f"{again}"
+        )
     return complain(
         host,
         f"{host.name} neither leads nor follows the database after {seconds} s: "

@@ -69,7 +69,9 @@ class Cluster:
         state = self.state(leader)
         assert state
         options = f"--leader {leader.name} --candidate {candidate or state.successor} --force"
-        leader.run(inside(leader, f"{CONTROL} switchover {options}"))
+        # With Podman patronictl may not reach the member in its own container.
+        other = next(machine for machine in self.machines if machine != leader)
+        other.run(inside(other, f"{CONTROL} switchover {options}"))
 
     def is_whole(self) -> bool:
         """Whether all members agree on one leader, one has everything that it has, another one
