@@ -13,7 +13,7 @@ from quaylab.engines import inspected, units
 from quaylab.engines.inspected import PREFIX, REPORTED_LABELS, Objects
 from quaylab.engines.state import ContainerState, Engine
 from quaylab.lines import split_first
-from quaylab.model import EVERYWHERE, NORMAL_SHARES, RESTART_POLICY
+from quaylab.model import DIGEST_LABEL, EVERYWHERE, NORMAL_SHARES, RESTART_POLICY
 from quaylab.paths import ETC
 
 # The first one with all keys of our units, which RHEL 8.10 has.
@@ -21,6 +21,8 @@ OLDEST = (4, 9)
 GENERATOR = "/usr/lib/systemd/system-generators/podman-system-generator"
 # systemd's weight of a service that nobody has changed.
 NORMAL_WEIGHT = 100
+# In place of the digest of a container that was not started from our unit; it equals no digest.
+EDITED = "edited"
 # What Podman adds to each container's environment.
 ADDED = ("container", "HOME", "HOSTNAME", "TERM")
 
@@ -181,11 +183,13 @@ def objects(output: Sequence[str]) -> Objects:
 
     result = inspected.objects(output, as_docker)
     stopped = {name: unit for name, unit in found.items() if name not in result.container_labels}
+    # Units of others are known by their labels alone, as containers of others are.
+    ours = [name for name, unit in stopped.items() if DIGEST_LABEL in unit.labels]
     return dataclasses.replace(
         result,
         state=dataclasses.replace(
             result.state,
-            containers={**dict.fromkeys(stopped, STOPPED), **result.state.containers},
+            containers={**dict.fromkeys(ours, STOPPED), **result.state.containers},
             # By `env` in containers.conf, and by drop-ins of Quadlet, which Podman 5 reads.
             admits_more=True,
         ),
@@ -217,8 +221,9 @@ def _container(item: dict[str, Any], unit: Unit | None) -> dict[str, Any]:
     is_systemds = config["Labels"].get("PODMAN_SYSTEMD_UNIT") == units.service(item["Name"])
     started = inspected.epoch_seconds(item["State"]["StartedAt"])
     if not is_systemds or (unit and unit.edited and unit.edited < started):
-        # Somebody started it by hand, or edited its unit before systemd started it.
-        config = {**config, "Labels": {}}
+        # Somebody started it by hand, or edited its unit before systemd started it. It is ours, so
+        # it is stopped as carefully as each of ours, and whatever its label says, it is replaced.
+        config = {**config, "Labels": {**config["Labels"], DIGEST_LABEL: EDITED}}
     health = item["State"].get("Health") or {}
     ports = {
         inside: [{**bound, "HostIp": bound["HostIp"] or EVERYWHERE} for bound in outside or []]
@@ -254,7 +259,7 @@ def _config(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "Env": kept, "Labels": config.get("Labels") or {}}
 
 
-# A unit whose container does not run.
+# What a unit of ours counts as whose container does not run.
 STOPPED = ContainerState(
     id="",
     image="",
