@@ -44,6 +44,7 @@ class ContainerEngine(ABC):
         root: where it keeps images and volumes unless it is told otherwise.
         certificates: the folder in which it looks for CAs of registries.
         default_network: its network for containers of which none is said.
+        gives_hosts_file: whether containers get the lines of the host's /etc/hosts at their start.
         info: prints what it says of itself, and nothing where it is not installed.
         objects: prints all objects with a name of ours, and the files that containers read.
     """
@@ -53,6 +54,7 @@ class ContainerEngine(ABC):
     root: ClassVar[str]
     certificates: ClassVar[str]
     default_network: ClassVar[str]
+    gives_hosts_file: ClassVar[bool]
     info: ClassVar[str]
     objects: ClassVar[str]
 

@@ -43,6 +43,8 @@ class Quadlet(ContainerEngine):
     root = "/var/lib/containers/storage"
     certificates = "/etc/containers/certs.d"
     default_network = "podman"
+    # containers.conf(5), base_hosts_file.
+    gives_hosts_file = True
     info = INFO
     objects = OBJECTS
     run_words = "podman run --http-proxy=false"
