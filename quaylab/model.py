@@ -19,6 +19,8 @@ PATH_LABEL = "io.quaylab.path"
 IMPLEMENTATION_LABEL = "io.quaylab.registry"
 
 NETWORK = "quaylab"
+# Has a value on a network that Quaylab made; those of earlier versions lack it.
+NETWORK_LABEL = "io.quaylab.network"
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"
 RESTART_POLICY = "always"

@@ -19,6 +19,7 @@ from quaylab.engines.log_summary import SUMMARY
 from quaylab.engines.state import Engine, EngineState
 from quaylab.model import (
     NETWORK,
+    NETWORK_LABEL,
     Container,
     Mount,
     Volume,
@@ -258,7 +259,8 @@ class ContainerEngine(ABC):
 
     @property
     def create_network(self) -> str:
-        return f"{self.has_network} || {self.name} network create {NETWORK} >/dev/null"
+        create = f"{self.name} network create --label={NETWORK_LABEL}={NETWORK} {NETWORK}"
+        return f"{self.has_network} || {create} >/dev/null"
 
     @property
     def disconnect_command(self) -> str:
@@ -273,8 +275,16 @@ class ContainerEngine(ABC):
 
     @property
     def remove_network(self) -> str:
+        """The command that removes our network, unless others made it or use it."""
+        label = "{{index .Labels " + json.dumps(NETWORK_LABEL) + "}}"
+        inspect = f"{self.name} network inspect --format {shlex.quote(label)} {NETWORK}"
+        unlabelled = (
+            f"the network {NETWORK} stays: it was made by others, or by an earlier Quaylab; to "
+            f"remove it: {self.remove_network_command}"
+        )
         return (
-            f'if test -z "$({self.name} ps --all --quiet --filter network={NETWORK})"; '
+            f'if test -z "$({inspect})"; then echo {shlex.quote(unlabelled)} >&2; '
+            f'elif test -z "$({self.name} ps --all --quiet --filter network={NETWORK})"; '
             f"then {self.remove_network_command} >/dev/null; "
             f"else echo 'the network {NETWORK} has containers of others, and stays' >&2; fi"
         )
