@@ -109,15 +109,21 @@ class ContainerEngine(ABC):
         """Stop and remove a container of this name if it exists and has our label. A container
         without the label stays, and the engine then refuses the name."""
 
-    def wait_until_healthy(self, container: Container, seconds: int) -> str:
+    def wait_until_healthy(
+        self, container: Container, seconds: int, after_boot: bool = False
+    ) -> str:
         """Run the container's own health check until it succeeds.
 
         The wait ends early if the container keeps exiting. The error shows complaints from its log.
+
+        Args:
+            after_boot: wait all the time: its disk, or the network, may come late.
         """
+        restarts = "echo 0" if after_boot else self.restarts(container.name)
         error = f"{container.name} does not become healthy (health_timeout: {seconds} s); it said:"
         check = self.execute(container.name, container.health)
         return (
-            f"restarts() {{ {self.restarts(container.name)}; }}; "
+            f"restarts() {{ {restarts}; }}; "
             f"begin=$(date +%s); end=$((begin + {seconds})); first=$(restarts); pause=1; "
             # A check takes processor time from what starts, so the pauses grow to half a second.
             f"until {check} >/dev/null 2>&1; do "

@@ -244,6 +244,11 @@ def test_sizes_of_volumes(shell: Shell, tmp_path: Any) -> None:
     assert found["quaylab-redis"] >= 98
 
 
+def test_a_volume_whose_directory_is_gone_has_no_size() -> None:
+    found = VolumeSizes().process(["quaylab-database ", "quaylab-redis 98"])
+    assert found == {"quaylab-redis": 98}
+
+
 # --- what was kept -----------------------------------------------------------------------------
 
 
