@@ -48,7 +48,7 @@ if command -v podman >/dev/null 2>&1; then
 fi
 """
 _LABELS = "".join(f'|{{{{index .Config.Labels "{label}"}}}}' for label in REPORTED_LABELS)
-_PROPERTIES = "LoadState,ActiveState,NeedDaemonReload,CPUWeight,FragmentPath,Restart"
+_PROPERTIES = "LoadState,ActiveState,NeedDaemonReload,CPUWeight,FragmentPath,Restart,SourcePath"
 # As Docker's. A stopped container does not exist, so its unit is reported, with our labels in it.
 # An empty unit is what a power cut left: no unit.
 OBJECTS = f"""\
@@ -85,8 +85,11 @@ if command -v podman >/dev/null 2>&1; then
         test -z "$sum" ||
             test "$sum" = "$(sed '/^{units.CHECKSUM}/d' "$unit" | sha256sum | cut -d ' ' -f 1)" ||
             edited=$(stat --format=%Y "$unit")
-        printf 'unit %s%s|%s|%s\\n' "$name" "$labels" "$edited" \
-            "$(systemctl show --property={_PROPERTIES} "$name.service" | tr '\\n' ' ')"
+        shown=$(systemctl show --property={_PROPERTIES} "$name.service")
+        source=$(printf '%s\\n' "$shown" | sed -n 's/^SourcePath=//p')
+        # Quadlet's folders may be symbolic links.
+        test ! "$source" -ef "$unit" || shown="$shown IsSource=yes"
+        printf 'unit %s%s|%s|%s\\n' "$name" "$labels" "$edited" "$(echo "$shown" | tr '\\n' ' ')"
     done
     # Before the first unit there may be no folder for them.
     find -L {ETC} {units.FOLDER} -type f -printf 'file %T@ ' -exec sha256sum {{}} \\; \
@@ -210,6 +213,8 @@ def _unit(line: str) -> tuple[str, Unit]:
         properties.get("LoadState") == "loaded"
         and properties.get("NeedDaemonReload") == "no"
         and properties.get("FragmentPath") == units.service_path(name)
+        # Else one of its name in another of Quadlet's folders precedes it.
+        and properties.get("IsSource") == "yes"
         and properties.get("Restart") == RESTART_POLICY,
         int(weight) * NORMAL_SHARES // NORMAL_WEIGHT if weight.isdigit() else 0,
         float(edited) if edited else None,

@@ -213,6 +213,20 @@ def test_what_precedes_a_unit_is_told_and_left_alone(registry: Registry, overrid
     assert starts(machine) == before
 
 
+def test_another_unit_of_the_name_is_told(registry: Registry) -> None:
+    """Quadlet reads this folder first. A container that was started from it would be another's."""
+    machine, before = registry.machine, starts(registry.machine)
+    first = "/run/containers/systemd"
+    machine.run(f"mkdir -p {first} && cp {REDIS_UNIT} {first}/ && systemctl daemon-reload")
+    assert registry.planned() == [REDIS]
+    refused = registry.lab.run()
+    assert refused.returncode != 0
+    assert f"move it away: {first}/quaylab-redis.container" in refused.output
+    machine.run(f"rm -r {first} && systemctl daemon-reload")
+    assert registry.lab.changed() == []
+    assert starts(machine) == before
+
+
 def test_a_drop_in_that_the_generator_refuses_is_told(registry: Registry) -> None:
     machine, before = registry.machine, starts(registry.machine)
     machine.run(

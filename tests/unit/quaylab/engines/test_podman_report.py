@@ -192,7 +192,7 @@ IMAGE = {
 }
 KEPT = (
     "LoadState=loaded ActiveState=active NeedDaemonReload=no CPUWeight=[not set] "
-    f"FragmentPath={units.service_path(CONTAINER.name)} Restart=always"
+    f"FragmentPath={units.service_path(CONTAINER.name)} Restart=always IsSource=yes"
 )
 # In which the container was started.
 STARTED = 1795755601.5
@@ -238,6 +238,7 @@ def test_a_container_that_runs_as_specified_needs_nothing() -> None:
         KEPT.replace("[not set]", "6"),
         KEPT.replace(units.SERVICES, "/etc/systemd/system"),
         KEPT.replace("always", "no"),
+        KEPT.replace("IsSource=yes", ""),
         "",
         None,
     ],
@@ -248,6 +249,7 @@ def test_a_container_that_runs_as_specified_needs_nothing() -> None:
         "low weight",
         "another service of the name",
         "not started again",
+        "another unit of the name",
         "no answer of systemd",
         "no unit",
     ],
@@ -409,6 +411,26 @@ def test_a_host_sees_whether_its_unit_was_edited(
     lines = [line for line in shell.lines(command) if line.startswith("unit ")]
     state = PODMAN.parse_objects([*_lines(unit=None, written=False), *lines]).state
     assert PODMAN.due(state, CONTAINER) == ("replace" if is_edited else "update")
+
+
+@pytest.mark.parametrize("folder", ["link", "another"])
+def test_a_host_sees_whether_another_unit_precedes(
+    shell: Shell, tmp_path: Path, folder: str
+) -> None:
+    """Quadlet follows a folder that is a symbolic link, and tells where that leads."""
+    for made in ("units", "another"):
+        (tmp_path / made).mkdir()
+        (tmp_path / made / f"{CONTAINER.name}.container").write_text(units.unit(CONTAINER))
+    (tmp_path / "link").symlink_to(tmp_path / "units")
+    source = f"SourcePath={tmp_path / folder}/{CONTAINER.name}.container"
+    shown = KEPT.replace("[not set]", "100").replace("IsSource=yes", source)
+    shell.stub("podman", ":")
+    shell.stub("systemctl", f"printf '%s\\n' {shown}")
+    command = podman_report.OBJECTS.replace(units.FOLDER, str(tmp_path / "units"))
+    lines = [line for line in shell.lines(command) if line.startswith("unit ")]
+    written = f"file 0 {units.sha256(CONTAINER)}  {units.path(CONTAINER.name)}"
+    state = PODMAN.parse_objects([*_lines(unit=None), written, *lines]).state
+    assert PODMAN.due(state, CONTAINER) == (None if folder == "link" else "update")
 
 
 def test_a_hosts_volumes_and_units(
