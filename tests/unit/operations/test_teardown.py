@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,7 +104,7 @@ def test_only_our_own_unused_network_is_removed(
     shell.stub(
         engine.name, f"case $1$2 in ps*) echo {left} ;; networkinspect) echo {label} ;; esac"
     )
-    host = FakeHost({Engine: EngineState({}, {"quaylab": "n1"}, (), {})})
+    host: Any = FakeHost({Engine: EngineState({}, {"quaylab": "n1"}, (), {})})
     engines.use(host, engine)
     (command,) = host.shell(teardown.containers, plan=lab)
     done = shell.run(command)

@@ -56,7 +56,7 @@ def test_our_line_goes_once_dns_knows_the_name_if_containers_get_it(
     """There 127.0.0.1 is the container itself, so Quay could not mirror into the registry."""
     hosts = tmp_path / "hosts"
     hosts.write_text(f"127.0.0.1 localhost\n{ADDRESS} {NAME} # quaylab\n")
-    host = FakeHost({Name: NameState(True, ADDRESS, dns_has_another=True)})
+    host: Any = FakeHost({Name: NameState(True, ADDRESS, dns_has_another=True)})
     engines.use(host, engine)
     for command in host.shell(trust.name_known, hostname=NAME, address=ADDRESS):
         assert shell.run(command.replace("/etc/hosts", str(hosts))).returncode == 0
