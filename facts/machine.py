@@ -41,6 +41,9 @@ printf 'memory_kb %s\n' "$(sed -n 's/^MemTotal: *\([0-9]*\).*/\1/p' /proc/meminf
 printf 'epoch %s\n' "$(date +%s)"
 printf 'fips %s\n' "$(cat /proc/sys/crypto/fips_enabled 2>/dev/null)"
 if test -e /sys/fs/cgroup/cgroup.controllers; then echo cgroup_v2 yes; fi
+# A rule or trusted files; one of them is needed.
+if systemctl is-active --quiet fapolicyd 2>/dev/null &&
+  ! grep -rqs '^[^#]*/var/lib/ceph/' /etc/fapolicyd; then echo denies_cephadm yes; fi
 df -Plm 2>/dev/null | while read -r _ _ _ free _ mount; do
   case $free in [0-9]*) printf 'free %s %s\n' "$free" "$mount" ;; esac
 done
@@ -129,6 +132,7 @@ class Machine(FactBase[machine.Machine | None]):
                 systemd=one("systemd") == "yes",
                 fips=one("fips") == "1",
                 cgroup_v2=one("cgroup_v2") == "yes",
+                denies_cephadm=one("denies_cephadm") == "yes",
                 addresses=tuple(values.get("address", [])),
                 own_addresses=frozenset(values.get("own_address", [])),
                 networks=tuple(split_first(line) for line in values.get("network", [])),

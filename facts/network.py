@@ -14,8 +14,8 @@ from quaylab.services.quay_connections import REACH
 class UnreachableTargets(FactBase[dict[tuple[str, int], str]]):
     """The addresses and ports that a container can't reach, with the reason.
 
-    A container has its own names and routes: it doesn't read the host's /etc/hosts, and the host
-    forwards what it sends.
+    A container has its own names and routes: Docker's doesn't read the host's /etc/hosts, Podman's
+    has the one from when it was started, and the host forwards what it sends.
 
     + container: the container's name
     + image: its image

@@ -11,19 +11,31 @@ from pyinfra.api.facts import FactBase
 
 @dataclass(frozen=True)
 class NameState:
-    """Whether a name resolves, and the address in our line of /etc/hosts, if there is one."""
+    """Whether a name resolves, the address in our line of /etc/hosts, if there is one, and whether
+    DNS has another address than that line."""
 
     resolves: bool
     managed: str | None
+    dns_has_another: bool = False
 
 
 class Name(FactBase[NameState]):
-    """How a host resolves a name."""
+    """How a host resolves a name.
+
+    DNS is asked only if there is a line of ours, and the host uses DNS. Where systemd-resolved or
+    another resolver answers from /etc/hosts, it gives our own address, which proves nothing.
+    """
 
     def command(self, hostname: str, mark: str) -> StringCommand:
         return StringCommand(
             "if getent hosts", QuoteString(hostname), ">/dev/null; then echo resolves; fi;",
-            f"sed -n 's/^\\([^ ]*\\) {hostname} {mark}$/managed \\1/p' /etc/hosts 2>/dev/null || :",
+            f"own=$(sed -n 's/^\\([^ ]*\\) {hostname} {mark}$/\\1/p' /etc/hosts 2>/dev/null |",
+            "head -n 1); if test -n \"$own\"; then echo \"managed $own\";",
+            "grep --quiet '^hosts:.*[[:space:]]dns' /etc/nsswitch.conf 2>/dev/null &&",
+            # A server that does not answer shall not delay each run.
+            "RES_OPTIONS='timeout:1 attempts:1' timeout 5 getent -s dns ahosts",
+            QuoteString(hostname), "| while read -r address _; do",
+            'test "$address" = "$own" || echo "dns $address"; done; fi; :',
         )  # fmt: skip
 
     @staticmethod
@@ -32,7 +44,8 @@ class Name(FactBase[NameState]):
 
     def process(self, output: list[str]) -> NameState:
         managed = [line.split()[1] for line in output if line.startswith("managed ")]
-        return NameState("resolves" in output, managed[0] if managed else None)
+        another = any(line.startswith("dns ") for line in output)
+        return NameState("resolves" in output, managed[0] if managed else None, another)
 
 
 class BundleHolds(FactBase[bool]):

@@ -10,7 +10,8 @@ from facts.engines import host_engine
 
 
 class VolumeSizes(FactBase[dict[str, int]]):
-    """The kB that volumes of the engine's own take up, by name.
+    """The kB that volumes of the engine's own take up, by name; without those whose directory is
+    gone.
 
     + volumes: their names
     """
@@ -28,4 +29,4 @@ class VolumeSizes(FactBase[dict[str, int]]):
 
     def process(self, output: list[str]) -> dict[str, int]:
         sizes = (line.split() for line in output)
-        return {name: int(size) for name, size in sizes}
+        return {name: int(size) for name, *rest in sizes for size in rest}

@@ -54,7 +54,9 @@ def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
     for workload in plan.workloads_of(host.name):
         if workload.container.health:
             yield StringCommand(
-                host_engine().wait_until_healthy(workload.container, plan.settings.health_timeout)
+                host_engine().wait_until_healthy(
+                    workload.container, plan.settings.health_timeout, after_boot=True
+                )
             )
     if has_cephadm:
         yield cephadm.wait_for_gateway(plan)

@@ -127,6 +127,13 @@ def _problems(plan: Plan, name: str, sizes: Mapping[str, tuple[int, int]]) -> It
     there = machine.using(after.name)
     yield from existing_data.container_problems(name, there, plan.workloads_of(name))
     copied = volumes(plan, name)
+    for found in machine.volumes:
+        if found.name in copied and found.missing:
+            yield (
+                f"{name}: the directory of volume {found.name} is gone, so there is nothing to "
+                "move; mount its disk, or put its data back from a backup, or, if you don't need "
+                f"it: {plan.engine_of(name).remove_volume_command(found.name)}"
+            )
     for volume in there.volumes:
         if volume.name in copied and CREDENTIALS_LABEL not in volume.labels:
             yield (

@@ -19,6 +19,8 @@ PATH_LABEL = "io.quaylab.path"
 IMPLEMENTATION_LABEL = "io.quaylab.registry"
 
 NETWORK = "quaylab"
+# Has a value on a network that Quaylab made; those of earlier versions lack it.
+NETWORK_LABEL = "io.quaylab.network"
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"
 RESTART_POLICY = "always"
@@ -61,9 +63,9 @@ class Mount:
     read_only: bool = False
 
 
-# A change of these replaces no container. The last one matters to Podman alone, and a digest is the
+# A change of these replaces no container. The last two matter to Podman alone, and a digest is the
 # same for both engines.
-NOT_IN_THE_DIGEST = {"owner", "health_interval", "seccomp_unconfined"}
+NOT_IN_THE_DIGEST = {"owner", "health_interval", "seccomp_unconfined", "unlimited_tasks"}
 # Fields that were added later: they count only where they are set, so that older digests hold.
 COUNTED_IF_SET = {"host_network", "capabilities", "user"}
 
@@ -77,6 +79,8 @@ class Container:
     run inside. ``stop_timeout`` and ``health_interval`` are in seconds. A container with
     ``host_network`` publishes no ports. ``user`` replaces the image's. One that is
     ``seccomp_unconfined`` goes without Podman's seccomp profile, which denies more than Docker's.
+    One with ``unlimited_tasks`` may have more processes and threads than Podman's 2048
+    (containers.conf(5), pids_limit); Docker sets no limit.
     """
 
     name: str
@@ -100,6 +104,7 @@ class Container:
     capabilities: tuple[str, ...] = ()
     user: str = ""
     seccomp_unconfined: bool = False
+    unlimited_tasks: bool = False
 
     @property
     def digest(self) -> str:

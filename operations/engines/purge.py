@@ -87,9 +87,8 @@ def data_removed(plan: Plan, engine: ContainerEngine) -> Generator[StringCommand
     if found.hides_data:
         yield fail(f"{host.name}: {engine.title} does not answer, so its data would stay; start it")
         return
-    for name, container in found.state.containers.items():
-        if container.digest:
-            yield StringCommand(engine.remove(name))
+    for name in found.state.containers:
+        yield StringCommand(engine.remove(name))
     if NETWORK in found.state.networks:
         yield StringCommand(engine.remove_network)
     for volume in _volumes(plan, host.name, engine):

@@ -27,11 +27,16 @@ MARK = "# quaylab"
 def name_known(hostname: str, address: str | None) -> Generator[StringCommand]:
     """Let the registry's name resolve, by a line in /etc/hosts if DNS doesn't know it.
 
+    Where containers get the host's lines, the line goes once DNS has learnt the name: in a
+    container the host's own 127.0.0.1 is the container itself.
+
     + hostname: the registry's name
     + address: its address if DNS has none; None if only DNS can know it
     """
     name = ask(Name, hostname=hostname, mark=MARK)
-    if (name.managed == address or name.managed is None) and name.resolves:
+    if name.managed and name.dns_has_another and host_engine().gives_hosts_file:
+        yield hosts_file.rewrite(MARK)
+    elif (name.managed == address or name.managed is None) and name.resolves:
         host.noop(f"{hostname} is known")
     elif address:
         yield hosts_file.rewrite(MARK, f"{address} {hostname}")

@@ -139,10 +139,15 @@ def _out_of_reach(plan: Plan) -> list[str]:
     """Return a problem for each service that this host can reach but its containers can't."""
     needed = quay_connections.connections(plan.settings, plan.topology)
     reasons = ask(UnreachableTargets, **reach_arguments(plan, host.name, ask(Engine)))
+    hosts_file = (
+        "they have their host's /etc/hosts as it was when they were started"
+        if host_engine().gives_hosts_file
+        else "containers don't read their host's /etc/hosts"
+    )
     return [
         f"{name} at {address}:{port}: {host.name} reaches it, but its containers don't: "
         f"{reasons[address, port]}; look at what its firewall forwards from the engine's networks, "
-        "and at DNS: containers don't read their host's /etc/hosts"
+        f"and at DNS: {hosts_file}"
         for name, (address, port) in needed.items()
         if (address, port) in reasons
     ]

@@ -19,6 +19,7 @@ from quaylab.engines.log_summary import SUMMARY
 from quaylab.engines.state import Engine, EngineState
 from quaylab.model import (
     NETWORK,
+    NETWORK_LABEL,
     Container,
     Mount,
     Volume,
@@ -44,6 +45,7 @@ class ContainerEngine(ABC):
         root: where it keeps images and volumes unless it is told otherwise.
         certificates: the folder in which it looks for CAs of registries.
         default_network: its network for containers of which none is said.
+        gives_hosts_file: whether containers get the lines of the host's /etc/hosts at their start.
         info: prints what it says of itself, and nothing where it is not installed.
         objects: prints all objects with a name of ours, and the files that containers read.
     """
@@ -53,6 +55,7 @@ class ContainerEngine(ABC):
     root: ClassVar[str]
     certificates: ClassVar[str]
     default_network: ClassVar[str]
+    gives_hosts_file: ClassVar[bool]
     info: ClassVar[str]
     objects: ClassVar[str]
 
@@ -106,15 +109,21 @@ class ContainerEngine(ABC):
         """Stop and remove a container of this name if it exists and has our label. A container
         without the label stays, and the engine then refuses the name."""
 
-    def wait_until_healthy(self, container: Container, seconds: int) -> str:
+    def wait_until_healthy(
+        self, container: Container, seconds: int, after_boot: bool = False
+    ) -> str:
         """Run the container's own health check until it succeeds.
 
         The wait ends early if the container keeps exiting. The error shows complaints from its log.
+
+        Args:
+            after_boot: wait all the time: its disk, or the network, may come late.
         """
+        restarts = "echo 0" if after_boot else self.restarts(container.name)
         error = f"{container.name} does not become healthy (health_timeout: {seconds} s); it said:"
         check = self.execute(container.name, container.health)
         return (
-            f"restarts() {{ {self.restarts(container.name)}; }}; "
+            f"restarts() {{ {restarts}; }}; "
             f"begin=$(date +%s); end=$((begin + {seconds})); first=$(restarts); pause=1; "
             # A check takes processor time from what starts, so the pauses grow to half a second.
             f"until {check} >/dev/null 2>&1; do "
@@ -256,7 +265,8 @@ class ContainerEngine(ABC):
 
     @property
     def create_network(self) -> str:
-        return f"{self.has_network} || {self.name} network create {NETWORK} >/dev/null"
+        create = f"{self.name} network create --label={NETWORK_LABEL}={NETWORK} {NETWORK}"
+        return f"{self.has_network} || {create} >/dev/null"
 
     @property
     def disconnect_command(self) -> str:
@@ -271,8 +281,16 @@ class ContainerEngine(ABC):
 
     @property
     def remove_network(self) -> str:
+        """The command that removes our network, unless others made it or use it."""
+        label = "{{index .Labels " + json.dumps(NETWORK_LABEL) + "}}"
+        inspect = f"{self.name} network inspect --format {shlex.quote(label)} {NETWORK}"
+        unlabelled = (
+            f"the network {NETWORK} stays: it was made by others, or by an earlier Quaylab; to "
+            f"remove it: {self.remove_network_command}"
+        )
         return (
-            f'if test -z "$({self.name} ps --all --quiet --filter network={NETWORK})"; '
+            f'if test -z "$({inspect})"; then echo {shlex.quote(unlabelled)} >&2; '
+            f'elif test -z "$({self.name} ps --all --quiet --filter network={NETWORK})"; '
             f"then {self.remove_network_command} >/dev/null; "
             f"else echo 'the network {NETWORK} has containers of others, and stays' >&2; fi"
         )

@@ -87,6 +87,7 @@ class Docker(ContainerEngine):
     root = "/var/lib/docker"
     certificates = "/etc/docker/certs.d"
     default_network = "bridge"
+    gives_hosts_file = False
     info = _INFO
     objects = _OBJECTS
     # Without root's client configuration: its `proxies` would be set in every container.

@@ -13,7 +13,7 @@ from quaylab.engines import inspected, units
 from quaylab.engines.inspected import PREFIX, REPORTED_LABELS, Objects
 from quaylab.engines.state import ContainerState, Engine
 from quaylab.lines import split_first
-from quaylab.model import EVERYWHERE, NORMAL_SHARES, RESTART_POLICY
+from quaylab.model import DIGEST_LABEL, EVERYWHERE, NORMAL_SHARES, RESTART_POLICY
 from quaylab.paths import ETC
 
 # The first one with all keys of our units, which RHEL 8.10 has.
@@ -21,6 +21,8 @@ OLDEST = (4, 9)
 GENERATOR = "/usr/lib/systemd/system-generators/podman-system-generator"
 # systemd's weight of a service that nobody has changed.
 NORMAL_WEIGHT = 100
+# In place of the digest of a container that was not started from our unit; it equals no digest.
+EDITED = "edited"
 # What Podman adds to each container's environment.
 ADDED = ("container", "HOME", "HOSTNAME", "TERM")
 
@@ -46,7 +48,7 @@ if command -v podman >/dev/null 2>&1; then
 fi
 """
 _LABELS = "".join(f'|{{{{index .Config.Labels "{label}"}}}}' for label in REPORTED_LABELS)
-_PROPERTIES = "LoadState,ActiveState,NeedDaemonReload,CPUWeight,FragmentPath,Restart"
+_PROPERTIES = "LoadState,ActiveState,NeedDaemonReload,CPUWeight,FragmentPath,Restart,SourcePath"
 # As Docker's. A stopped container does not exist, so its unit is reported, with our labels in it.
 # An empty unit is what a power cut left: no unit.
 OBJECTS = f"""\
@@ -83,8 +85,11 @@ if command -v podman >/dev/null 2>&1; then
         test -z "$sum" ||
             test "$sum" = "$(sed '/^{units.CHECKSUM}/d' "$unit" | sha256sum | cut -d ' ' -f 1)" ||
             edited=$(stat --format=%Y "$unit")
-        printf 'unit %s%s|%s|%s\\n' "$name" "$labels" "$edited" \
-            "$(systemctl show --property={_PROPERTIES} "$name.service" | tr '\\n' ' ')"
+        shown=$(systemctl show --property={_PROPERTIES} "$name.service")
+        source=$(printf '%s\\n' "$shown" | sed -n 's/^SourcePath=//p')
+        # Quadlet's folders may be symbolic links.
+        test ! "$source" -ef "$unit" || shown="$shown IsSource=yes"
+        printf 'unit %s%s|%s|%s\\n' "$name" "$labels" "$edited" "$(echo "$shown" | tr '\\n' ' ')"
     done
     # Before the first unit there may be no folder for them.
     find -L {ETC} {units.FOLDER} -type f -printf 'file %T@ ' -exec sha256sum {{}} \\; \
@@ -181,11 +186,13 @@ def objects(output: Sequence[str]) -> Objects:
 
     result = inspected.objects(output, as_docker)
     stopped = {name: unit for name, unit in found.items() if name not in result.container_labels}
+    # Units of others are known by their labels alone, as containers of others are.
+    ours = [name for name, unit in stopped.items() if DIGEST_LABEL in unit.labels]
     return dataclasses.replace(
         result,
         state=dataclasses.replace(
             result.state,
-            containers={**dict.fromkeys(stopped, STOPPED), **result.state.containers},
+            containers={**dict.fromkeys(ours, STOPPED), **result.state.containers},
             # By `env` in containers.conf, and by drop-ins of Quadlet, which Podman 5 reads.
             admits_more=True,
         ),
@@ -206,6 +213,8 @@ def _unit(line: str) -> tuple[str, Unit]:
         properties.get("LoadState") == "loaded"
         and properties.get("NeedDaemonReload") == "no"
         and properties.get("FragmentPath") == units.service_path(name)
+        # Else one of its name in another of Quadlet's folders precedes it.
+        and properties.get("IsSource") == "yes"
         and properties.get("Restart") == RESTART_POLICY,
         int(weight) * NORMAL_SHARES // NORMAL_WEIGHT if weight.isdigit() else 0,
         float(edited) if edited else None,
@@ -217,8 +226,9 @@ def _container(item: dict[str, Any], unit: Unit | None) -> dict[str, Any]:
     is_systemds = config["Labels"].get("PODMAN_SYSTEMD_UNIT") == units.service(item["Name"])
     started = inspected.epoch_seconds(item["State"]["StartedAt"])
     if not is_systemds or (unit and unit.edited and unit.edited < started):
-        # Somebody started it by hand, or edited its unit before systemd started it.
-        config = {**config, "Labels": {}}
+        # Somebody started it by hand, or edited its unit before systemd started it. It is ours, so
+        # it is stopped as carefully as each of ours, and whatever its label says, it is replaced.
+        config = {**config, "Labels": {**config["Labels"], DIGEST_LABEL: EDITED}}
     health = item["State"].get("Health") or {}
     ports = {
         inside: [{**bound, "HostIp": bound["HostIp"] or EVERYWHERE} for bound in outside or []]
@@ -254,7 +264,7 @@ def _config(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "Env": kept, "Labels": config.get("Labels") or {}}
 
 
-# A unit whose container does not run.
+# What a unit of ours counts as whose container does not run.
 STOPPED = ContainerState(
     id="",
     image="",

@@ -43,6 +43,8 @@ class Quadlet(ContainerEngine):
     root = "/var/lib/containers/storage"
     certificates = "/etc/containers/certs.d"
     default_network = "podman"
+    # containers.conf(5), base_hosts_file.
+    gives_hosts_file = True
     info = INFO
     objects = OBJECTS
     run_words = "podman run --http-proxy=false"
@@ -200,12 +202,14 @@ def _place(container: Container) -> str:
     path, service = units.path(name), units.service(name)
     refused = f"Podman's generator refuses the unit of {name}; nothing was replaced"
     wanted = f"FragmentPath={units.service_path(name)} Restart={RESTART_POLICY} "
+    preceded = f"another unit than {path} makes {service}; move it away: "
     changed = f"somebody has changed {service}; take that back: systemctl revert {service}; found: "
     *others, own = units.drop_in_folders(name)
     unmade = (
         f"Podman's generator makes no service of {name}; the reason is above, and may be a drop-in "
         f"in {', '.join(others)} or {own} of {units.FOLDER}: repair or remove it"
     )
+    properties, is_source = "FragmentPath,Restart,SourcePath", f'test "$source" -ef {path}'
     about = (f"{name}.container", *(f"/{each}/" for each in others))
     lines = shlex.join(f"--regexp={each}" for each in about)
     return (
@@ -220,13 +224,18 @@ def _place(container: Container) -> str:
         f"systemctl unmask --quiet {service} 2>/dev/null && "
         f"systemctl unmask --quiet --runtime {service} 2>/dev/null && "
         "systemctl daemon-reload && "
-        # A service or a drop-in of that name in systemd's own folders precedes ours.
-        f"found=$(systemctl show --property=FragmentPath,Restart {service} | sort | tr '\\n' ' ') "
-        f'&& {{ test "$found" = {shlex.quote(wanted)} || {{ case $found in '
+        # A service or a drop-in of that name in systemd's own folders precedes ours, and so does a
+        # unit in another of Quadlet's folders, as in /run/containers/systemd.
+        f"found=$(systemctl show --property={properties} {service} | sort | tr '\\n' ' ') && "
+        "source=${found##*SourcePath=} && source=${source% } && "
+        f'{{ test "${{found%SourcePath=*}}" = {shlex.quote(wanted)} && {is_source} || '
+        # The folders may be symbolic links.
+        f'{{ if test -n "$source" && ! {is_source}; '
+        f'then echo {shlex.quote(preceded)}"$source" >&2; else case $found in '
         f'*FragmentPath=/*) echo {shlex.quote(changed)}"$found" >&2 ;; '
         # With the host's drop-ins, which the generator has not seen above.
         f"*) {GENERATOR} --dryrun 2>&1 >/dev/null | grep --fixed-strings {lines} >&2; "
-        f"echo {shlex.quote(unmade)} >&2 ;; esac; exit 1; }}; }}"
+        f"echo {shlex.quote(unmade)} >&2 ;; esac; fi; exit 1; }}; }}"
     )
 
 

@@ -122,6 +122,8 @@ def _container(container: Container) -> Iterator[str]:
         arguments.append("--privileged")
     if container.seccomp_unconfined:
         arguments.append("--security-opt=seccomp=unconfined")
+    if container.unlimited_tasks:
+        arguments.append("--pids-limit=-1")
     if container.health:
         arguments += [
             f"--health-cmd={container.health}",

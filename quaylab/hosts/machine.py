@@ -69,6 +69,8 @@ class Machine:
     fips: bool = False
     # Whether systemd uses the kernel's second version of control groups alone.
     cgroup_v2: bool = True
+    # Whether fapolicyd runs without a word about /var/lib/ceph, and so denies cephadm's program.
+    denies_cephadm: bool = False
     # The note of the database's schema, on Quay's hosts; see upgrade/schema_version.py.
     schema: str | None = None
     # The note of the place of the blobs, on Quay's hosts; see checks/blob_location.py.

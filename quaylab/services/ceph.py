@@ -203,6 +203,8 @@ class Ceph(Service):
             devices=block_devices(settings),
             # Podman 5.4's profile denies io_pgetevents, which an OSD of Debian's needs.
             seccomp_unconfined=settings.uses_packages,
+            # All daemons of a cluster: a gateway has hundreds of threads, and each OSD dozens.
+            unlimited_tasks=True,
         )
         return (Workload(self.name, wanted, files, volume, container),)
 

@@ -38,6 +38,12 @@ GATEWAYS = f"rgw.{SERVICE}"
 PACKAGES = ("cephadm", "lvm2", "chrony", "catatonit")
 # States of placement groups with a copy that differs from the others, or can't be read.
 DAMAGED = {"inconsistent", "failed_repair"}
+# A rule of fapolicyd, before those of its own that deny: the program's name and content are known
+# only once it is there, so it can't be trusted as a file before (fapolicyd.rules(5)).
+ALLOW_PROGRAM = (
+    "echo 'allow perm=any uid=0 : dir=/var/lib/ceph/' >/etc/fapolicyd/rules.d/35-cephadm.rules && "
+    "fagenrules --load"
+)
 Specification = dict[str, Any]
 
 
@@ -276,6 +282,12 @@ def problems(context: Context, fsid: str) -> Iterator[str]:
     for host in members:
         if host in machines and not machines[host].systemd:
             yield f"{host}: runs no systemd, which cephadm needs"
+        # On a host that has joined already it was allowed in another way.
+        if host in machines and machines[host].denies_cephadm and fsid not in machines[host].ceph:
+            yield (
+                f"ceph: fapolicyd on {host} denies the program that cephadm's manager writes to "
+                f"/var/lib/ceph and runs there; allow it: {ALLOW_PROGRAM}"
+            )
     first, *others = members
     for host in members:
         if host not in machines:

@@ -33,6 +33,11 @@ pytestmark = [pytest.mark.podman, pytest.mark.long]
 READY = "tasks/engine.py | Check Podman"
 REDIS_UNIT = units.path("quaylab-redis")
 DATABASE_UNIT = units.path("quaylab-database")
+# Somebody else's unit, which does not run, takes the place of Redis'.
+TAKE_REDIS_UNIT = (
+    f"systemctl stop quaylab-redis && mv {REDIS_UNIT} /root/ours && "
+    f"printf '[Container]\\nImage=elsewhere/redis\\n' >{REDIS_UNIT} && systemctl daemon-reload"
+)
 
 
 @pytest.fixture(scope="module")
@@ -163,10 +168,7 @@ def test_a_container_that_was_made_by_hand_is_replaced(registry: Registry) -> No
 
 def test_a_unit_that_is_not_ours_is_refused(registry: Registry) -> None:
     machine, before = registry.machine, starts(registry.machine)
-    machine.run(
-        f"systemctl stop quaylab-redis && mv {REDIS_UNIT} /root/ours && "
-        f"printf '[Container]\\nImage=elsewhere/redis\\n' >{REDIS_UNIT} && systemctl daemon-reload"
-    )
+    machine.run(TAKE_REDIS_UNIT)
     for refused in (registry.lab.run(), registry.lab.run("deploy.py", "--dry")):
         assert refused.returncode != 0
         assert "container quaylab-redis was not made by Quaylab" in refused.output
@@ -176,6 +178,17 @@ def test_a_unit_that_is_not_ours_is_refused(registry: Registry) -> None:
     assert registry.lab.changed() == [REDIS]
     del before["quaylab-redis"]
     assert starts(machine).items() > before.items()
+
+
+def test_a_teardown_leaves_a_unit_that_is_not_ours(registry: Registry) -> None:
+    machine = registry.machine
+    machine.run(TAKE_REDIS_UNIT)
+    done = registry.lab.run("tasks/teardown.py").check()
+    assert "container quaylab-redis was not made by Quaylab, and stays" in done.output
+    assert "elsewhere/redis" in machine.run(f"cat {REDIS_UNIT}").stdout
+    machine.run(f"mv /root/ours {REDIS_UNIT}")
+    registry.lab.run().check()
+    assert registry.client.pull(PUSHED) == registry.image
 
 
 @pytest.mark.parametrize(
@@ -196,6 +209,20 @@ def test_what_precedes_a_unit_is_told_and_left_alone(registry: Registry, overrid
     assert "somebody has changed quaylab-redis.service; take that back" in refused.output
     assert machine.run(f"ls -d {path}*").stdout
     machine.run("systemctl revert quaylab-redis.service")
+    assert registry.lab.changed() == []
+    assert starts(machine) == before
+
+
+def test_another_unit_of_the_name_is_told(registry: Registry) -> None:
+    """Quadlet reads this folder first. A container that was started from it would be another's."""
+    machine, before = registry.machine, starts(registry.machine)
+    first = "/run/containers/systemd"
+    machine.run(f"mkdir -p {first} && cp {REDIS_UNIT} {first}/ && systemctl daemon-reload")
+    assert registry.planned() == [REDIS]
+    refused = registry.lab.run()
+    assert refused.returncode != 0
+    assert f"move it away: {first}/quaylab-redis.container" in refused.output
+    machine.run(f"rm -r {first} && systemctl daemon-reload")
     assert registry.lab.changed() == []
     assert starts(machine) == before
 

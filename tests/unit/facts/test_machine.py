@@ -219,6 +219,27 @@ esac
 """
 
 
+@pytest.mark.parametrize(
+    ("active", "rule", "denies"),
+    [
+        (True, "allow perm=open exe=/usr/bin/rpm : all", True),
+        (True, "# allow perm=any uid=0 : dir=/var/lib/ceph/", True),
+        (True, "allow perm=any uid=0 : dir=/var/lib/ceph/", False),
+        (True, "/var/lib/ceph/0-0/cephadm.1 157984 61a9960b", False),
+        (False, "", False),
+    ],
+    ids=["no word", "a comment", "a rule", "a trusted file", "not active"],
+)
+def test_fapolicyd_denies_cephadm(
+    shell: Shell, tmp_path: Path, active: bool, rule: str, denies: bool
+) -> None:
+    (tmp_path / "rules.d").mkdir()
+    (tmp_path / "rules.d" / "35-some.rules").write_text(f"{rule}\n")
+    shell.stub("systemctl", f"exit {0 if active else 3}")
+    command = Machine().command().replace("/etc/fapolicyd", str(tmp_path))
+    assert Machine().process(shell.lines(command)).denies_cephadm is denies
+
+
 def test_ports_of_a_container_that_keeps_exiting_are_ours(shell: Shell) -> None:
     """`docker ps` shows no ports while the container waits for its next start."""
     shell.stub("docker", ENGINE)

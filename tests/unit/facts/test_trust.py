@@ -32,6 +32,30 @@ def test_name(shell: Shell, tmp_path: Path, resolves: bool, lines: str, state: N
 
 
 @pytest.mark.parametrize(
+    ("dns", "uses_dns", "another"),
+    [
+        ("10.0.0.2 STREAM", True, True),
+        ("fd00::2 STREAM", True, True),
+        ("10.0.0.1 STREAM", True, False),
+        ("10.0.0.2 STREAM", False, False),
+        ("", True, False),
+    ],
+    ids=["another", "only IPv6", "ours, by a resolver that reads the file", "no DNS", "unknown"],
+)
+def test_dns_is_asked_beside_our_line(
+    shell: Shell, tmp_path: Path, dns: str, uses_dns: bool, another: bool
+) -> None:
+    hosts, switch = tmp_path / "hosts", tmp_path / "nsswitch.conf"
+    hosts.write_text(f"10.0.0.1 {NAME} {MARK}\n")
+    switch.write_text(f"passwd: files\nhosts:  files {'dns' if uses_dns else ''}\n")
+    shell.stub("getent", f'test "$1" != -s || printf %s "{dns and dns + chr(10)}"')
+    command = Name().command(hostname=NAME, mark=MARK).get_raw_value()
+    command = command.replace("/etc/hosts", str(hosts)).replace("/etc/nsswitch.conf", str(switch))
+    assert Name().process(shell.lines(command)) == NameState(True, "10.0.0.1", another)
+    assert (f"getent -s dns ahosts {NAME}" in shell.calls) is uses_dns
+
+
+@pytest.mark.parametrize(
     ("bodies", "holds"),
     [
         (["MIIB+a/bMIIC"], True),

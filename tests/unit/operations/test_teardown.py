@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from facts import engines
 from facts.containers import Engine
 from facts.files import Paths
 from facts.trust import Name, NameState
 from operations import teardown
-from quaylab.engines import DOCKER
+from quaylab.engines import DOCKER, PODMAN, ContainerEngine
 from quaylab.engines.state import EngineState
 from quaylab.engines.state import FoundVolume as Volume
 from quaylab.model import CREDENTIALS_LABEL, DIGEST_LABEL, PATH_LABEL
@@ -86,16 +88,30 @@ def test_an_empty_host_needs_nothing(lab: Plan) -> None:
     assert len(host.noops) == 2
 
 
-@pytest.mark.parametrize(("left", "removed"), [("", True), ("c0ffee", False)])
-def test_a_network_that_others_use_stays(lab: Plan, shell: Shell, left: str, removed: bool) -> None:
-    log = shell.stubs / "log"
-    shell.stub("docker", f"case $1 in ps) echo {left} ;; *) echo $* >>{log}; esac")
-    host = FakeHost({Engine: EngineState({}, {"quaylab": "n1"}, (), {})})
+@pytest.mark.parametrize("engine", [DOCKER, PODMAN], ids=str)
+@pytest.mark.parametrize(
+    ("label", "left", "kept"),
+    [
+        ("quaylab", "", ""),
+        ("quaylab", "c0ffee", "has containers of others, and stays\n"),
+        ("", "", "stays: it was made by others, or by an earlier Quaylab; to remove it: "),
+    ],
+    ids=["ours", "used by others", "without our label"],
+)
+def test_only_our_own_unused_network_is_removed(
+    lab: Plan, shell: Shell, engine: ContainerEngine, label: str, left: str, kept: str
+) -> None:
+    shell.stub(
+        engine.name, f"case $1$2 in ps*) echo {left} ;; networkinspect) echo {label} ;; esac"
+    )
+    host: Any = FakeHost({Engine: EngineState({}, {"quaylab": "n1"}, (), {})})
+    engines.use(host, engine)
     (command,) = host.shell(teardown.containers, plan=lab)
     done = shell.run(command)
     assert done.returncode == 0
-    assert log.exists() is removed
-    assert ("has containers of others" in done.stderr) is not removed
+    assert (f"{engine.name} network rm quaylab" in shell.calls) is (kept == "")
+    assert kept in done.stderr
+    assert (done.stderr == "") is (kept == "")
 
 
 def _plan_with(lab: Plan, *volumes: Volume) -> Plan:

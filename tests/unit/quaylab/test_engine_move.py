@@ -242,6 +242,15 @@ def test_refusals(store: Store, case: str) -> None:
     assert expected in problem
 
 
+def test_a_volume_whose_directory_is_gone_is_refused_by_name(store: Store) -> None:
+    found = FoundVolume("quaylab-quay-storage", OURS, missing=True, empty=True)
+    with pytest.raises(Refusal) as refused:
+        engine_move.refuse_unfit(moving(store, (found,)), {NAME: (0, 0)})
+    (problem,) = refused.value.problems
+    assert "the directory of volume quaylab-quay-storage is gone" in problem
+    assert problem.endswith("docker volume rm quaylab-quay-storage")
+
+
 def test_cephadms_daemons_are_refused(store: Store) -> None:
     made = moving(store)
     hosts = {**made.topology.hosts, "ceph": (NAME, "two.example.com", "three.example.com")}

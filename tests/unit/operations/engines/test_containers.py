@@ -14,7 +14,7 @@ from pyinfra.api.facts import FactBase
 from facts.containers import Engine, Succeeds
 from operations.engines import containers
 from quaylab import plan
-from quaylab.engines import DOCKER
+from quaylab.engines import DOCKER, PODMAN, ContainerEngine
 from quaylab.engines.state import EngineState
 from quaylab.model import NETWORK, Container
 from quaylab.plan import Plan
@@ -314,13 +314,20 @@ def test_waiting_shows_the_errors_of_each_program(lab: Plan, shell: Shell) -> No
     assert len(lines) == 15
 
 
-def test_waiting_ends_early_for_a_container_that_keeps_exiting(lab: Plan, shell: Shell) -> None:
-    count = shell.stubs / "count"
+@pytest.mark.parametrize("engine", [DOCKER, PODMAN], ids=str)
+@pytest.mark.parametrize("after_boot", [False, True])
+def test_waiting_ends_early_for_a_container_that_keeps_exiting(
+    lab: Plan, shell: Shell, engine: ContainerEngine, after_boot: bool
+) -> None:
+    """After a boot it is waited for: its disk may come late."""
+    count, tries = shell.stubs / "count", shell.stubs / "tries"
     count.write_text("0")
-    shell.stub(
-        "docker",
-        f"n=$(cat {count})\n"
-        f"case $1 in inspect) echo $n; echo $((n + 5)) >{count} ;; logs) ;; *) exit 1 ;; esac",
-    )
-    done = shell.run(DOCKER.wait_until_healthy(lab.workload("redis", NAME).container, 600))
-    assert done.returncode == 1
+    more = f"n=$(cat {count}); echo $n; echo $((n + 5)) >{count}"
+    check = f"echo >>{tries}; test $(wc -l <{tries}) -ge 5"
+    shell.stub("docker", f"case $1 in inspect) {more} ;; logs) ;; *) {check} ;; esac")
+    shell.stub("podman", check)
+    shell.stub("systemctl", more)
+    shell.stub("journalctl", "")
+    redis = lab.workload("redis", NAME).container
+    done = shell.run(engine.wait_until_healthy(redis, 600, after_boot))
+    assert (done.returncode == 0) is after_boot

@@ -22,7 +22,7 @@ from operations.engines import move, purge
 from operations.services import nodes, patroni
 from quaylab import plan
 from quaylab.checks.fetched_images import ImageState
-from quaylab.engines import DOCKER, PODMAN
+from quaylab.engines import DOCKER, PODMAN, podman_report
 from quaylab.engines.state import Engine as EngineReported
 from quaylab.engines.state import EngineState, FoundVolume
 from quaylab.hosts.machine import EngineReport
@@ -244,6 +244,11 @@ def test_sizes_of_volumes(shell: Shell, tmp_path: Any) -> None:
     assert found["quaylab-redis"] >= 98
 
 
+def test_a_volume_whose_directory_is_gone_has_no_size() -> None:
+    found = VolumeSizes().process(["quaylab-database ", "quaylab-redis 98"])
+    assert found == {"quaylab-redis": 98}
+
+
 # --- what was kept -----------------------------------------------------------------------------
 
 
@@ -267,6 +272,16 @@ def test_only_our_own_is_removed_and_the_note_last(store: Store, moving: Plan) -
     assert "docker network rm quaylab" in commands[1]
     assert commands[-1] == f"rm -f {NOTE}"
     assert not [each for each in commands if "/data/" in each]
+
+
+def test_a_stopped_unit_is_removed_as_well(store: Store) -> None:
+    """It would start at the next boot."""
+    stopped = EngineState({"quaylab-redis": podman_report.STOPPED}, {}, (), {})
+    docker, podman = EngineReport(volumes=(OWN,)), EngineReport(volumes=(OWN,), state=stopped)
+    data = {"container_engine": "docker", "purge_engine": "podman"}
+    made = _plan(store, docker, podman, "docker 2026-11-27T09:30:00+00:00", moves=False, **data)
+    first, *_ = FakeHost(name=NAME).shell(purge.data_removed, plan=made, engine=PODMAN)
+    assert first.startswith("rm -f /etc/containers/systemd/quaylab-redis.container; ")
 
 
 def test_images_are_removed_each_before_the_one_it_is_built_on(store: Store) -> None:

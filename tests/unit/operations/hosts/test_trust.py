@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from facts import engines
 from facts.files import Files
 from facts.trust import BundleHolds, Name, NameState
 from operations.hosts import trust
 from quaylab.checks import ownership
+from quaylab.engines import DOCKER, PODMAN, ContainerEngine
 from quaylab.model import FileState, ManagedFile
 from quaylab.plan import Plan
 from tests.authority import Authority
@@ -45,6 +47,21 @@ def test_our_line_is_written_once_and_the_others_stay(
     (command,) = _name_known(state)
     assert shell.run(command.replace("/etc/hosts", str(hosts))).returncode == 0
     assert hosts.read_text() == f"127.0.0.1 localhost\n# end\n{ADDRESS} {NAME} # quaylab\n"
+
+
+@pytest.mark.parametrize("engine", [DOCKER, PODMAN], ids=str)
+def test_our_line_goes_once_dns_knows_the_name_if_containers_get_it(
+    engine: ContainerEngine, shell: Shell, tmp_path: Path
+) -> None:
+    """There 127.0.0.1 is the container itself, so Quay could not mirror into the registry."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text(f"127.0.0.1 localhost\n{ADDRESS} {NAME} # quaylab\n")
+    host: Any = FakeHost({Name: NameState(True, ADDRESS, dns_has_another=True)})
+    engines.use(host, engine)
+    for command in host.shell(trust.name_known, hostname=NAME, address=ADDRESS):
+        assert shell.run(command.replace("/etc/hosts", str(hosts))).returncode == 0
+    assert (NAME in hosts.read_text()) is (engine is DOCKER)
+    assert "127.0.0.1 localhost\n" in hosts.read_text()
 
 
 # --- a balancer elsewhere, of which only a name is known ---

@@ -21,6 +21,7 @@ from operations.engines import containers
 from operations.runtime.observation import question
 from operations.services import balancers, nodes
 from quaylab.engines import DOCKER
+from quaylab.engines.podman_report import EDITED
 from quaylab.engines.state import EngineState
 from quaylab.model import DIGEST_LABEL
 from quaylab.plan import Plan
@@ -320,7 +321,9 @@ def test_in_a_first_run_nothing_is_drained(make: Callable[..., Site]) -> None:
     assert site.commands(QUAY1) == []
 
 
-@pytest.mark.parametrize("change", [{"digest": "other"}, {"image": "other:1"}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"digest": "other"}, {"image": "other:1"}, {"digest": EDITED}], ids=str
+)
 def test_a_node_is_replaced_while_the_others_serve(site: Site, change: dict[str, Any]) -> None:
     site.change(QUAY1, **change)
     assert _steps(site.commands(QUAY1)) == [

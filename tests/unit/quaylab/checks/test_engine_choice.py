@@ -234,6 +234,10 @@ def test_a_host_that_can_not_use_podman(changes: dict[str, Any], reason: str) ->
     assert problem.startswith(f"container_engine: quay {reason}")
 
 
+def test_debian_testing_has_no_version_and_a_new_podman() -> None:
+    assert [*engine_choice.problems("quay", _machine(os_version="").using("podman"))] == []
+
+
 def test_a_newer_podman_from_elsewhere() -> None:
     podman = EngineReport(Engine("5.4.2", "/var/lib/containers/storage", None))
     found = _machine(podman=podman, os_version="12").using("podman")

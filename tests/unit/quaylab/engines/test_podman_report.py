@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from operations.engines.containers import interruption, is_running
 from quaylab.engines import PODMAN, podman_report, units
 from quaylab.engines.podman_report import report
 from quaylab.engines.state import Engine, EngineState, FoundVolume
@@ -191,7 +192,7 @@ IMAGE = {
 }
 KEPT = (
     "LoadState=loaded ActiveState=active NeedDaemonReload=no CPUWeight=[not set] "
-    f"FragmentPath={units.service_path(CONTAINER.name)} Restart=always"
+    f"FragmentPath={units.service_path(CONTAINER.name)} Restart=always IsSource=yes"
 )
 # In which the container was started.
 STARTED = 1795755601.5
@@ -237,6 +238,7 @@ def test_a_container_that_runs_as_specified_needs_nothing() -> None:
         KEPT.replace("[not set]", "6"),
         KEPT.replace(units.SERVICES, "/etc/systemd/system"),
         KEPT.replace("always", "no"),
+        KEPT.replace("IsSource=yes", ""),
         "",
         None,
     ],
@@ -247,6 +249,7 @@ def test_a_container_that_runs_as_specified_needs_nothing() -> None:
         "low weight",
         "another service of the name",
         "not started again",
+        "another unit of the name",
         "no answer of systemd",
         "no unit",
     ],
@@ -261,8 +264,12 @@ def test_a_unit_is_repaired_without_a_restart(unit: str | None) -> None:
     ids=["since", "before"],
 )
 def test_an_edited_unit_is_written_again(edited: float, change: str) -> None:
-    """A container that was started since then may be another one than specified."""
-    assert PODMAN.due(_state(written=False, edited=edited), CONTAINER) == change
+    """A container that was started since then may be another one than specified. It runs, and is
+    ours, so its clients are cared for before it is stopped."""
+    state = _state(written=False, edited=edited)
+    assert PODMAN.due(state, CONTAINER) == change
+    assert is_running(state, CONTAINER)
+    assert interruption(state, CONTAINER, change) == ("replaced" if change == "replace" else None)
 
 
 def test_a_unit_that_an_earlier_quaylab_wrote_restarts_nothing() -> None:
@@ -276,7 +283,17 @@ def test_a_normal_weight_is_no_change() -> None:
 def test_a_container_without_a_unit_is_replaced() -> None:
     """Somebody ran it by hand: it would not be there after a reboot."""
     config = {**ITEM["Config"], "Labels": {DIGEST_LABEL: CONTAINER.digest}}
-    assert PODMAN.due(_state({**ITEM, "Config": config}), CONTAINER) == "replace"
+    state = _state({**ITEM, "Config": config})
+    assert PODMAN.due(state, CONTAINER) == "replace"
+    assert interruption(state, CONTAINER, "replace") == "replaced"
+
+
+def test_a_container_of_others_is_never_ours() -> None:
+    """Its unit may be ours: somebody has stopped that, and taken the name."""
+    lines = [each for each in _lines() if not each.startswith(("named", "object"))]
+    found = PODMAN.parse_objects([*lines, f"named {CONTAINER.name}||"])
+    assert found.container_labels == {CONTAINER.name: {}}
+    assert CONTAINER.name not in found.state.containers
 
 
 @pytest.mark.parametrize("status", ["exited", "stopping", "created"])
@@ -311,6 +328,7 @@ def test_a_stopped_unit_counts_as_a_container_that_does_not_run() -> None:
 def test_a_unit_of_others_has_no_labels_of_ours() -> None:
     found = PODMAN.parse_objects([f"unit quaylab-mirror||||{KEPT}"])
     assert found.container_labels == {"quaylab-mirror": {}}
+    assert found.state.containers == {}, "so a teardown leaves it where it is"
 
 
 def test_a_container_without_a_health_check() -> None:
@@ -393,6 +411,26 @@ def test_a_host_sees_whether_its_unit_was_edited(
     lines = [line for line in shell.lines(command) if line.startswith("unit ")]
     state = PODMAN.parse_objects([*_lines(unit=None, written=False), *lines]).state
     assert PODMAN.due(state, CONTAINER) == ("replace" if is_edited else "update")
+
+
+@pytest.mark.parametrize("folder", ["link", "another"])
+def test_a_host_sees_whether_another_unit_precedes(
+    shell: Shell, tmp_path: Path, folder: str
+) -> None:
+    """Quadlet follows a folder that is a symbolic link, and tells where that leads."""
+    for made in ("units", "another"):
+        (tmp_path / made).mkdir()
+        (tmp_path / made / f"{CONTAINER.name}.container").write_text(units.unit(CONTAINER))
+    (tmp_path / "link").symlink_to(tmp_path / "units")
+    source = f"SourcePath={tmp_path / folder}/{CONTAINER.name}.container"
+    shown = KEPT.replace("[not set]", "100").replace("IsSource=yes", source)
+    shell.stub("podman", ":")
+    shell.stub("systemctl", f"printf '%s\\n' {shown}")
+    command = podman_report.OBJECTS.replace(units.FOLDER, str(tmp_path / "units"))
+    lines = [line for line in shell.lines(command) if line.startswith("unit ")]
+    written = f"file 0 {units.sha256(CONTAINER)}  {units.path(CONTAINER.name)}"
+    state = PODMAN.parse_objects([*_lines(unit=None), written, *lines]).state
+    assert PODMAN.due(state, CONTAINER) == (None if folder == "link" else "update")
 
 
 def test_a_hosts_volumes_and_units(

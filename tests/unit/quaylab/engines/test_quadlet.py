@@ -19,8 +19,10 @@ from tests.unit.shell import Shell
 from tests.unit.states import engine
 
 NAME, SERVICE = CONTAINER.name, f"{CONTAINER.name}.service"
-SHOWN = f"Restart=always\\nFragmentPath={units.service_path(NAME)}\\n"
-SHOW = f"test $1 != show || printf '{SHOWN}'"
+# The folder of units is beside that of the stubs.
+SOURCE = f'$(dirname "$0")/../units/{NAME}.container'
+SHOWN = f"Restart=always\\nFragmentPath={units.service_path(NAME)}\\nSourcePath={SOURCE}\\n"
+SHOW = f'test $1 != show || printf "{SHOWN}"'
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def test_a_container_is_a_unit_that_systemd_starts(host: Shell, tmp_path: Path) 
         f"systemctl unmask --quiet {SERVICE}",
         f"systemctl unmask --quiet --runtime {SERVICE}",
         "systemctl daemon-reload",
-        f"systemctl show --property=FragmentPath,Restart {SERVICE}",
+        f"systemctl show --property=FragmentPath,Restart,SourcePath {SERVICE}",
         f"systemctl stop {SERVICE}",
         f"systemctl reset-failed {SERVICE}",
         f"systemctl restart {SERVICE}",
@@ -98,16 +100,23 @@ def test_a_service_that_does_not_start_is_reported_with_its_messages(host: Shell
 
 
 @pytest.mark.parametrize(
-    ("ours", "other"),
-    [(units.SERVICES, "/etc/systemd/system"), ("always", "no")],
-    ids=["another service of the name", "a drop-in"],
+    ("ours", "other", "message"),
+    [
+        (units.SERVICES, "/etc/systemd/system", f"somebody has changed {SERVICE}; take that back"),
+        ("always", "no", f"somebody has changed {SERVICE}; take that back: systemctl revert"),
+        (SOURCE, "/run/containers/systemd/a", f"{NAME}.container makes {SERVICE}; move it away: "),
+    ],
+    ids=["another service of the name", "a drop-in", "another unit of the name"],
 )
-def test_what_precedes_the_unit_is_no_success(host: Shell, ours: str, other: str) -> None:
+def test_what_precedes_the_unit_is_no_success(
+    host: Shell, ours: str, other: str, message: str
+) -> None:
     host.stub("systemctl", SHOW.replace(ours, other))
     done = host.run(_replace(CONTAINER))
     assert done.returncode != 0
-    assert f"somebody has changed {SERVICE}; take that back: systemctl revert" in done.stderr
+    assert message in done.stderr
     assert other in done.stderr
+    assert len(done.stderr.splitlines()) == 1
     assert f"systemctl restart {SERVICE}" not in host.calls
 
 
@@ -119,7 +128,9 @@ def test_a_drop_in_that_the_generator_refuses_is_named(host: Shell) -> None:
         f"""converting "{NAME}.container": unsupported key 'Odd' in group 'Container'""",
     ]
     lines = "; ".join(f"echo {shlex.quote(each)} >&2" for each in said)
-    host.stub("systemctl", "test $1 != show || printf 'Restart=no\\nFragmentPath=\\n'")
+    host.stub(
+        "systemctl", "test $1 != show || printf 'Restart=no\\nFragmentPath=\\nSourcePath=\\n'"
+    )
     host.stub("generator", f'test "$QUADLET_UNIT_DIRS" || {{ echo [Service]; {lines}; exit 1; }}')
     done = host.run(_replace(CONTAINER))
     assert done.returncode != 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -317,6 +319,41 @@ def test_a_certificate_that_no_client_accepts(tmp_path: Path) -> None:
     (problem,) = _served(tmp_path, Authority.new(), server_key=key)
     assert problem.startswith("tls_certificate: ")
     assert "KEY_TOO_SMALL" in problem
+
+
+@pytest.mark.parametrize(
+    ("key", "fits"),
+    [
+        (rsa.generate_private_key(65537, 2048), False),
+        (rsa.generate_private_key(65537, 3072), True),
+        (ec.generate_private_key(ec.SECP256R1()), True),
+    ],
+    ids=["RSA of 2048 bits", "RSA of 3072 bits", "P-256, as Quaylab makes them"],
+)
+def test_the_policy_of_this_machine_counts(tmp_path: Path, key: PrivateKey, fits: bool) -> None:
+    """As RHEL's crypto policy FUTURE, which asks OpenSSL for 128 bits of security."""
+    policy = tmp_path / "openssl.cnf"
+    policy.write_text(
+        "openssl_conf = all\n[all]\nssl_conf = tls\n[tls]\nsystem_default = policy\n"
+        "[policy]\nCipherString = DEFAULT@SECLEVEL=3\n"
+    )
+    assert _served(tmp_path, Authority.new(), server_key=key) == []
+    files = f"Path({str(tmp_path / 'quay.crt')!r}), Path({str(tmp_path / 'quay.key')!r})"
+    program = (
+        "from pathlib import Path; from quaylab.secrets import certificates; "
+        f"print(certificates.check({files}, {NAME!r}))"
+    )
+    # OpenSSL reads its configuration once, when a process starts.
+    under_policy = {**os.environ, "OPENSSL_CONF": str(policy)}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=under_policy,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ("EE_KEY_TOO_SMALL" in done.stdout) is not fits
+    assert (done.stdout.strip() == "[]") is fits
 
 
 def test_generated_parts_belong_together(made: Credentials) -> None:

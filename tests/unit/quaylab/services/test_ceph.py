@@ -116,6 +116,13 @@ def test_podmans_seccomp_profile_is_not_for_debians_ceph(source: str) -> None:
     assert dataclasses.replace(found, seccomp_unconfined=False).digest == found.digest
 
 
+def test_podman_limits_cephs_tasks_no_more_than_docker() -> None:
+    found = _workload().container
+    assert '"--pids-limit=-1"' in units.unit(found)
+    assert "pids" not in DOCKER.run(found)
+    assert dataclasses.replace(found, unlimited_tasks=False).digest == found.digest
+
+
 def test_osds_are_block_devices_files_or_one_in_the_volume(tmp_path: Path) -> None:
     assert "DEVICES=('')" in _file(_workload(), "cluster")
     found = _workload(ceph_osd_devices=("/dev/ceph/a", "/srv/osd"))

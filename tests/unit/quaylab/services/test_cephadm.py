@@ -215,6 +215,7 @@ def test_settings_of_one_host_are_refused(changes: dict[str, Any], message: str)
     [
         ({"systemd": False}, "ceph1: runs no systemd"),
         ({"hostname": "ceph0"}, "ceph: several hosts say that their name is ceph0"),
+        ({"denies_cephadm": True}, "ceph: fapolicyd on ceph1 denies the program that cephadm's"),
     ],
 )
 def test_unsuitable_hosts_are_refused(changes: dict[str, Any], message: str) -> None:
@@ -222,6 +223,12 @@ def test_unsuitable_hosts_are_refused(changes: dict[str, Any], message: str) -> 
     machines["ceph1"] = dataclasses.replace(machines["ceph1"], **changes)
     (problem,) = _problems(machines)
     assert problem.startswith(message)
+
+
+def test_a_host_that_has_joined_allows_cephadms_program_somehow() -> None:
+    fsid = ceph.cluster_id(_credentials())
+    machines = _machines(denies_cephadm=True, ceph=frozenset({fsid}), bootstrapped_cluster=fsid)
+    assert _problems(machines) == []
 
 
 @pytest.mark.parametrize(
