@@ -148,5 +148,4 @@ def _refuse_unfit(client: Host, plan: ClusterPlan) -> None:
     try:
         objects.observe(client, plan)
     except ClusterError as error:
-        lines = str(error).splitlines()
-        raise Refusal(f"openshift: the cluster refuses it: {line}" for line in lines) from None
+        raise Refusal([f"openshift: the cluster refuses it: {error}"]) from None

@@ -36,6 +36,8 @@ from quaylab.versions import quay_version
 
 NAME = container_name("quay")
 COMPONENT = "quay"
+# How the names of the migrations' jobs begin.
+MIGRATION = "quaylab-migrate-"
 BUNDLE, BLOBS = f"{NAME}-bundle", quay.STORAGE_VOLUME
 READY = {"httpGet": {"path": "/health/instance", "port": "https", "scheme": "HTTPS"}}
 # Quay's end cuts the replies that it has begun, and for some seconds others still send requests
@@ -61,6 +63,11 @@ DUMP = (
 )
 
 
+# Whether a dump is there and whole, as far as its table of contents says.
+CHECK = (
+    'cd /dumps && { pg_restore --list "$0" >/dev/null && exit; '
+    'echo "$0 is no dump that can be restored; the claim has: $(ls -m)"; exit 1; }'
+)
 # In one transaction, so that a killed one changes nothing. What a newer version made is dropped
 # first: with it, the next upgrade's migrations would fail.
 RESTORATION = (
@@ -201,12 +208,14 @@ def _claimed(name: str, claim: str) -> dict[str, Any]:
 
 def reach(context: Context, pods: Pods) -> Object:
     """Return the job that tries all addresses that Quay connects to, from inside the cluster. It is
-    run once for each set of addresses."""
+    run once for each set of addresses and each image: an image that the cluster can't pull is found
+    out before a migration is noted as begun."""
     targets = sorted(quay_connections.connections(context.settings, context.topology).values())
     words = [str(word) for target in targets for word in target]
+    image = quay.image(context.settings).reference
     checker = container(
         "reach",
-        quay.image(context.settings).reference,
+        image,
         command=[
             *shell(f'out=$({{ {quay_connections.REACH}\n}}); echo "$out"; [[ -z $out ]]'),
             "reach",
@@ -214,7 +223,7 @@ def reach(context: Context, pods: Pods) -> Object:
         ],
         resources=resources("100m", 128),
     )
-    return _job(pods, f"quaylab-reach-{pods.scope.digest(words)[:8]}", checker, [])
+    return _job(pods, f"quaylab-reach-{pods.scope.digest([image, *words])[:8]}", checker, [])
 
 
 def migration(context: Context, pods: Pods, files: Mapping[str, str]) -> Object:
@@ -229,7 +238,7 @@ def migration(context: Context, pods: Pods, files: Mapping[str, str]) -> Object:
     before = [_client(context, "extension", shell(EXTENSION))]
     return _job(
         pods,
-        f"quaylab-migrate-{_dns_name(quay_version(context.settings))}",
+        f"{MIGRATION}{_dns_name(quay_version(context.settings))}",
         migrate,
         [_bundle_volume(files), _TOKEN_VOLUME],
         before if runs_here(context.topology, "database") else [],
@@ -244,6 +253,11 @@ def dump(context: Context, pods: Pods, schema: str) -> Object:
 def restoration(context: Context, pods: Pods, name: str) -> Object:
     """Return the job that replaces the database's content by a dump."""
     return _dumps_job(context, pods, "restore", RESTORATION, name)
+
+
+def dump_check(context: Context, pods: Pods, name: str) -> Object:
+    """Return the job that fails if there is no such dump, and then says which there are."""
+    return _dumps_job(context, pods, "check", CHECK, name)
 
 
 def _dumps_job(context: Context, pods: Pods, verb: str, script: str, name: str) -> Object:

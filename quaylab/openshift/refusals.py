@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from quaylab.openshift import objects
+from quaylab.openshift.backing import DUMPS
 from quaylab.openshift.cluster import OLDEST, Cluster
 from quaylab.openshift.description import NOTE, Description, images, logins_of, registry_of
 from quaylab.openshift.objects import Object
@@ -123,19 +124,35 @@ def _note_problems(
     )
 
 
+def data_problems(cluster: Cluster, settings: Settings, description: Description) -> Iterator[str]:
+    """Yield the claims of a registry that are gone with its data, or have data that the database's
+    image may not read. The claim of the dumps may be made again: they are not what Quay serves."""
+    claims = [each for each in description.lasting if each.kind is objects.CLAIM]
+    is_noted = description.note.key in cluster.found
+    for each in claims:
+        present = cluster.found.get(each.key)
+        if present is None and is_noted and each.name != DUMPS:
+            yield (
+                f"{each.name}: the claim is gone, and with it data that this registry had; bring "
+                "it back from a backup, or if the data is to be lost, run this and then deploy "
+                f"again: kubectl delete "
+                f"deployment/{description.verified.name} configmap/{description.note.name} "
+                f"--namespace={settings.openshift_namespace}"
+            )
+        data = objects.annotations_of(present).get(objects.DATA) if present else None
+        if data and data != each.annotations.get(objects.DATA):
+            yield (
+                f"postgresql_image: the claim {each.name} is of {data}, but this run needs "
+                f"{each.annotations.get(objects.DATA)}, which may not read it; set it back, or "
+                "follow docs/openshift.md#another-major-version-of-postgresql"
+            )
+
+
 def _storage_problems(
     cluster: Cluster, settings: Settings, description: Description
 ) -> Iterator[str]:
-    claims = [each for each in description.lasting if each.kind is objects.CLAIM]
-    missing = [each.name for each in claims if each.key not in cluster.found]
-    note = cluster.found.get(description.note.key)
-    if note:
-        for name in missing:
-            yield (
-                f"{name}: the claim is gone, and with it data that this registry had; bring it "
-                f"back from a backup, or remove ConfigMap {description.note.name} if the data is "
-                "to be lost"
-            )
+    yield from data_problems(cluster, settings, description)
+    if note := cluster.found.get(description.note.key):
         before, now = note["data"].get("storage"), description.note.content["data"]["storage"]
         if before != now:
             yield (
@@ -143,8 +160,10 @@ def _storage_problems(
                 f"would have it look in {now!r}: it would find none of them; set it back, or copy "
                 f"all blobs there and put the new place into ConfigMap {description.note.name}"
             )
+    claims = [each for each in description.lasting if each.kind is objects.CLAIM]
+    is_complete = all(each.key in cluster.found for each in claims)
     classes = cluster.storage_classes
-    if not missing or classes is None:
+    if is_complete or classes is None:
         return
     wanted = settings.openshift_storage_class
     known = ", ".join(classes) or "none"

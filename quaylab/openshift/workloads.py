@@ -82,6 +82,11 @@ class Workloads:
                 return str(condition["type"])
         return "running" if any(map(_has_started, self.pods_of_job(name))) else "waiting"
 
+    @property
+    def running_jobs(self) -> tuple[str, ...]:
+        """The names of the jobs whose container runs."""
+        return tuple(name for name in self.jobs if self.job_state(name) == "running")
+
     def secrets_of(self, name: str) -> frozenset[str]:
         """Return the names of the Secrets that a deployment's pods read when they start."""
         found = self.deployments.get(name)

@@ -85,7 +85,7 @@ class Controllers:
             self.ready(name)
 
     def _job(self, namespace: str, name: str, manifest: Manifest) -> None:
-        fault = self.faults.get(name.rpartition("-v3")[0] or name)
+        fault = self.faults.get(name.partition("-v3")[0])
         fault = fault or self._fault_of(manifest["spec"]["template"])
         status = manifest.get("status", {})
         present = status.get("double", "")
@@ -165,6 +165,11 @@ class Controllers:
             "status": status,
         }
         self.api.add("pods", pod, namespace)
+        # Volumes are bound by their first consumer.
+        for volume in template["spec"].get("volumes", []):
+            if claimed := volume.get("persistentVolumeClaim"):
+                key = ("persistentvolumeclaims", namespace, claimed["claimName"])
+                self.api.storage.set_status(key, {"phase": "Bound"})
         if state == "starting":
             self._event(namespace, pod, "Unhealthy", UNHEALTHY)
 

@@ -13,6 +13,7 @@ from typing import Any
 import jsonschema
 from kubernetes_validate import SchemaNotFoundError
 
+from quaylab.openshift.quantities import number
 from tests.openshift import fields
 from tests.openshift.fields import Path
 from tests.unit import cluster_schemas
@@ -251,10 +252,26 @@ def _check_immutable(plural: str, live: Manifest, wanted: Manifest) -> None:
         refuse("spec.template")
     if plural == "deployments" and live["spec"]["selector"] != wanted["spec"]["selector"]:
         refuse("spec.selector")
-    if plural == "persistentvolumeclaims" and live["spec"] != wanted["spec"]:
-        refuse("spec: Forbidden: spec is immutable after creation")
+    if plural == "persistentvolumeclaims":
+        before, after = _size(live), _size(wanted)
+        is_bound = live["status"]["phase"] == "Bound"
+        if _sizeless(live) != _sizeless(wanted) or (before != after and not is_bound):
+            refuse(
+                "spec: Forbidden: spec is immutable after creation except resources.requests and "
+                "volumeAttributesClassName for bound claims\n  core.PersistentVolumeClaimSpec{"
+            )
+        if after < before:
+            refuse("spec.resources.requests.storage: Forbidden: less than status.capacity")
     if plural == "secrets" and live.get("type") != wanted.get("type"):
         refuse("type")
+
+
+def _size(claim: Manifest) -> float:
+    return number(claim["spec"]["resources"]["requests"]["storage"])
+
+
+def _sizeless(claim: Manifest) -> Manifest:
+    return {key: value for key, value in claim["spec"].items() if key != "resources"}
 
 
 def defaulted(manifest: Manifest) -> None:

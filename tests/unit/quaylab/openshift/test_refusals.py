@@ -97,14 +97,30 @@ def test_objects_of_others_are_refused(labels: dict[str, str], whose: str) -> No
 def test_a_lost_claim_of_a_registry_that_had_data() -> None:
     note = SCOPE.manifest(describe().note)
     others = [SCOPE.manifest(each) for each in describe().lasting]
-    claims = [
-        each["metadata"]["name"] for each in others if each["kind"] == "PersistentVolumeClaim"
-    ]
     assert _problems(_with(note, *others)) == []
-    lost = _problems(
-        _with(note, *(each for each in others if each["kind"] != "PersistentVolumeClaim"))
+    rest = [each for each in others if each["kind"] != "PersistentVolumeClaim"]
+    lost = _problems(_with(note, *rest))
+    # That of the dumps has nothing that is served.
+    assert [line.split(":")[0] for line in lost] == ["quaylab-database", "quaylab-quay-storage"]
+    remedy = "kubectl delete deployment/quaylab-quay configmap/quaylab-registry "
+    assert all(f"{remedy}--namespace=quay-enterprise" in line for line in lost)
+    # And what it names is enough.
+    assert _problems(_with(*(each for each in rest if each["kind"] != "Deployment"))) == []
+
+
+def test_another_major_version_of_the_database() -> None:
+    objects = [SCOPE.manifest(each) for each in (*describe().lasting, describe().note)]
+    newer = "quay.io/sclorg/postgresql-17-c9s:latest"
+    (problem,) = _problems(_with(*objects), postgresql_image=newer)
+    assert problem.startswith(
+        "postgresql_image: the claim quaylab-database is of postgresql-15-c9s, but this run needs "
+        "postgresql-17-c9s, which may not read it"
     )
-    assert [line.split(":")[0] for line in lost] == claims
+    assert _problems(_with(*objects), postgresql_image="mirror.lan/postgresql-15-c9s:new") == []
+    # Of a claim from before the annotation nobody knows it.
+    for each in objects:
+        each["metadata"].pop("annotations")
+    assert _problems(_with(*objects), postgresql_image=newer) == []
 
 
 def test_blobs_stay_where_they_are() -> None:
