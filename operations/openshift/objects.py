@@ -13,13 +13,12 @@ from operations.runtime import observation
 from operations.runtime.commands import fail
 from operations.runtime.observation import recall
 from quaylab.openshift.objects import (
-    DIGEST,
     OWNER,
     Kind,
     Manifest,
     Object,
-    annotations_of,
     differences,
+    digest_of,
     key_of,
 )
 from quaylab.openshift.plan import ClusterPlan
@@ -142,13 +141,9 @@ def _drift(
         if before is None:
             states[key_of(each)] = MISSING
         elif paths := differences(before, each):
-            is_changed_here = _digest(before) != _digest(each)
+            is_changed_here = digest_of(before) != digest_of(each)
             states[key_of(each)] = OTHERWISE if is_changed_here else f"changed: {', '.join(paths)}"
     return states
-
-
-def _digest(manifest: Manifest) -> object:
-    return annotations_of(manifest).get(DIGEST)
 
 
 @operation()

@@ -72,7 +72,9 @@ def _needs_new_pods(plan: ClusterPlan, found: Workloads, deployment: Object) -> 
     names = found.secrets_of(name)
     used = [each for each in plan.description.lasting if each.kind is SECRET and each.name in names]
     try:
-        is_stuck = any(each.is_final for each in found.deployment_reasons(name))
+        is_stuck = bool(found.pod_refusals(name)) or any(
+            each.is_final for each in found.deployment_reasons(name)
+        )
         is_due = (
             is_stuck
             or bool(drift(host, plan, used))

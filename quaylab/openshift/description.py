@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from quaylab.checks import blob_location
 from quaylab.openshift import access, backing, quay
@@ -169,16 +170,34 @@ def logins_of(settings: Settings) -> dict[str, object]:
 
 
 def registry_of(login: str) -> str:
-    """Return the registry that an entry of a config.json is for: quay.io of https://quay.io/v1/."""
-    return login.removeprefix("https://").partition("/")[0]
+    """Return the registry that an entry of a config.json is for: quay.io of https://quay.io/v1/. It
+    may have ``*`` in it. Docker Hub's entry has the name of its index, and kubelets take it for
+    images of docker.io."""
+    registry = login.removeprefix("https://").partition("/")[0]
+    return "docker.io" if registry == "index.docker.io" else registry
+
+
+def is_login_of(login: str, registry: str) -> bool:
+    """Whether an entry of a config.json is for a registry. As kubelets have it, ``*`` stands for
+    characters of one label of the name (pkg/credentialprovider)."""
+    wanted, labels = registry_of(login).split("."), registry.split(".")
+    return len(wanted) == len(labels) and all(map(fnmatchcase, labels, wanted))
 
 
 def _needed_logins(context: Context) -> dict[str, object]:
     """Return the logins of the registries that have the images: whoever may read Secrets in the
     namespace gets no others."""
-    needed = {image.partition("/")[0] for image in images(context)}
-    found = logins_of(context.settings)
-    return {name: login for name, login in found.items() if registry_of(name) in needed}
+    needed = registries(context)
+    return {
+        name: login
+        for name, login in logins_of(context.settings).items()
+        if any(is_login_of(name, each) for each in needed)
+    }
+
+
+def registries(context: Context) -> frozenset[str]:
+    """Return the registries that the cluster pulls images from."""
+    return frozenset(image.partition("/")[0] for image in images(context))
 
 
 def images(context: Context) -> tuple[str, ...]:

@@ -175,6 +175,11 @@ def annotations_of(manifest: Manifest) -> Mapping[str, str]:
     return manifest["metadata"].get("annotations") or {}
 
 
+def digest_of(manifest: Manifest) -> str | None:
+    """Return the digest of the description that an object was made from; None: it has none."""
+    return annotations_of(manifest).get(DIGEST)
+
+
 def differences(found: Manifest, wanted: Manifest) -> list[str]:
     """Return the paths of the fields in which two states of an object differ.
 

@@ -39,6 +39,9 @@ COMPONENT = "quay"
 # How the names of the migrations' jobs begin.
 MIGRATION = "quaylab-migrate-"
 BUNDLE, BLOBS = f"{NAME}-bundle", quay.STORAGE_VOLUME
+# Seconds of each look whether Quay has started. It ends itself before the kubelet's own time for it
+# is over, after which some container engines leave its processes running.
+STARTED = 8
 READY = {"httpGet": {"path": "/health/instance", "port": "https", "scheme": "HTTPS"}}
 # Quay's end cuts the replies that it has begun, and for some seconds others still send requests
 # here. So it waits until the endpoints have forgotten the pod, and then, at most a minute, for the
@@ -128,8 +131,9 @@ _MOUNTS: tuple[dict[str, Any], ...] = (
 def _started(version: str) -> str:
     """Return the script that fails until Quay is healthy, and then closes the connection that its
     workers share."""
-    close = quay.close_shared_connections(version)
-    return f"{quay.HEALTH} || exit 1; {close} || :" if close else quay.HEALTH
+    # The whole script has STARTED seconds.
+    health, close = f"timeout 3 {quay.HEALTH}", quay.close_shared_connections(version)
+    return f"{health} || exit 1; {close} || :" if close else health
 
 
 def deployment(context: Context, pods: Pods, files: Mapping[str, str]) -> Object:
@@ -150,12 +154,15 @@ def deployment(context: Context, pods: Pods, files: Mapping[str, str]) -> Object
         ports=[{"name": "https", "containerPort": quay.HTTPS_PORT, "protocol": "TCP"}],
         volumeMounts=[*_MOUNTS, *blobs],
         resources=resources("500m", memory),
-        # Before clients come.
+        # Before clients come. A run complains of a slow start by itself after `health_timeout`; the
+        # kubelet kills it much later, or else it would kill it again and again without any run.
         startupProbe={
-            "exec": {"command": shell(_started(quay_version(settings)))},
+            "exec": {
+                "command": ["timeout", str(STARTED), *shell(_started(quay_version(settings)))]
+            },
             "periodSeconds": 5,
-            "timeoutSeconds": 10,
-            "failureThreshold": -(-settings.health_timeout // 5),
+            "timeoutSeconds": STARTED + 2,
+            "failureThreshold": -(-3 * settings.health_timeout // 5),
         },
         # Each check adds 13 lines to Quay's log.
         readinessProbe={**READY, "periodSeconds": 10, "timeoutSeconds": 10},

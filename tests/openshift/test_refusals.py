@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.openshift.conftest import NAMESPACE, Site
+from tests.openshift.conftest import HOSTNAME, NAMESPACE, Site
 from tests.openshift.storage import Manifest, Refused
 
 
@@ -139,6 +139,20 @@ def test_another_server_than_the_last_runs(site: Site) -> None:
     assert f"but this registry is at {site.api.url}" in other.output
     confirmed = site.run("--data", f"openshift_server={moved}")
     assert confirmed.code == 0, confirmed.output
+
+
+def test_another_namespace_than_the_last_runs(site: Site) -> None:
+    assert site.run().code == 0
+    site.settings["openshift_namespace"] = "another"
+    teardown = "tasks/teardown_openshift.py"
+    purge = ("--data", f"purge={HOSTNAME}")
+    for task in ("tasks/openshift.py", teardown):
+        other = site.run(*purge if task == teardown else (), task=task)
+        assert "another, but this registry is in quay-enterprise; set it back" in other.output
+    confirmed = site.run("--data", f"openshift_server={site.api.url}", *purge, task=teardown)
+    assert confirmed.code == 0, confirmed.output
+    assert "nothing of this registry was in namespace another" in confirmed.output
+    assert site.project.credentials.exists()
 
 
 def test_the_deploy_of_machines_is_refused(site: Site) -> None:

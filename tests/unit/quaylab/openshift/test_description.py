@@ -241,6 +241,18 @@ def test_a_pod_with_a_volume_goes_before_the_next_one_comes() -> None:
     assert deployment.content["spec"]["strategy"] == {"type": "Recreate"}
 
 
+def test_a_slow_start_is_not_killed_before_a_run_complains_of_it() -> None:
+    (container,) = (
+        describe(health_timeout=300).quay[0].content["spec"]["template"]["spec"]["containers"]
+    )
+    probe = container["startupProbe"]
+    assert probe["failureThreshold"] * probe["periodSeconds"] == 3 * 300
+    # It ends by itself, since not every kubelet ends what outlives its time.
+    name, seconds, *_ = probe["exec"]["command"]
+    assert name == "timeout"
+    assert int(seconds) < probe["timeoutSeconds"]
+
+
 def test_a_pod_has_the_time_that_its_end_takes() -> None:
     pod = describe(**S3).quay[0].content["spec"]["template"]["spec"]
     (container,) = pod["containers"]
