@@ -22,6 +22,8 @@ Manifest = dict[str, Any]
 # Plural, namespace (empty: none), name.
 Key = tuple[str, str, str]
 VERSION = "1.32"
+# Seconds that an object is still there after a client has had it deleted.
+ENDING = 0.2
 
 
 @dataclass
@@ -125,6 +127,23 @@ class Storage:
         """What the last finalizer's removal does to an object that is being deleted."""
         self.objects[key]["metadata"]["finalizers"] = []
         self.delete(key, orphans)
+
+    def begin_deletion(self, key: Key, orphans: bool) -> Manifest:
+        """Delete an object as a client has it deleted: its end takes a moment."""
+        manifest = self.get(key)
+        self.objects[key]["metadata"]["deletionTimestamp"] = now()
+        uid = manifest["metadata"].get("uid")
+
+        def end() -> None:
+            with self.lock:
+                found = self.objects.get(key)
+                if found and found["metadata"].get("uid") == uid:
+                    self.delete(key, orphans)
+
+        timer = threading.Timer(ENDING, end)
+        timer.daemon = True
+        timer.start()
+        return manifest
 
     def delete(self, key: Key, orphans: bool = False) -> Manifest:
         """Delete an object, and what it owns; or leave that there, as nobody's. An object with
