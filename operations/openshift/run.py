@@ -155,4 +155,6 @@ def _refuse_unfit(client: Host, plan: ClusterPlan) -> None:
     try:
         objects.observe(client, plan)
     except ClusterError as error:
-        raise Refusal([f"openshift: the cluster refuses it: {error}"]) from None
+        # One refusal may have several lines.
+        said = "\n    ".join(str(error).splitlines())
+        raise Refusal([f"openshift: the cluster refuses it: {said}"]) from None

@@ -124,10 +124,9 @@ def former_removed(plan: ClusterPlan) -> Generator[PyinfraCommand]:
     kept = {each.key for each in wanted}
 
     def find() -> dict[Kind, list[str]]:
-        running = state_of(host, plan).running_jobs
-        kept.update((JOB.name, name) for name in running)
+        running = {(JOB.name, name) for name in state_of(host, plan).running_jobs}
         return {
-            kind: [name for name in names if (kind.name, name) not in kept]
+            kind: [name for name in names if (kind.name, name) not in kept | running]
             for kind, names in ours(host, plan, (*REMOVED, SECRET, CONFIG_MAP)).items()
         }
 
