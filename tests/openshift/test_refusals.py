@@ -167,6 +167,8 @@ def test_the_deploy_of_machines_is_refused(site: Site) -> None:
         ("image", ["quaylab-quay does not run", "quay: ImagePullBackOff: Back-off pulling image"]),
         ("crash", ["CrashLoopBackOff: ended with 255", "| FATAL: the schema is older"]),
         ("scc", ["unable to validate against any security context constraint"]),
+        # Until a pod that is to go has ended, it counts as well.
+        ("quota", ["does not get on within 20 s", "exceeded quota: small"]),
         (
             "pending",
             [
@@ -192,7 +194,7 @@ def test_pods_that_do_not_run(site: Site, fault: str, lines: list[str]) -> None:
     assert result.code != 0
     for line in lines:
         assert line in result.output
-    if fault in ("image", "crash", "scc"):
+    if fault in ("image", "crash", "scc", "quota"):
         # The cluster would try it again after minutes.
         site.controllers.faults.clear()
         mended = site.run()
