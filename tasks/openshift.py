@@ -3,7 +3,7 @@
 
 from pyinfra import local
 
-from operations.openshift import objects, registry, summary
+from operations.openshift import objects, registry, summary, workloads
 from operations.openshift.run import begin
 from operations.services import database, object_storage
 
@@ -27,7 +27,7 @@ if plan.is_operated:
 else:
     local.include("tasks/openshift_template.py")
 
-objects.former_removed(name="Remove objects that are no longer described", plan=plan)
+workloads.former_removed(name="Remove objects that are no longer described", plan=plan)
 
 registry.reachable(name="Wait until the registry answers at its address", plan=plan)
 

@@ -30,6 +30,9 @@ if description.dump:
         is_dump=True,
     )
 
+if description.begun:
+    objects.applied(name="Record that the migration begins", plan=plan, objects=[description.begun])
+
 if plan.migrates:
     workloads.completed(
         name="Migrate the database's schema", plan=plan, job=description.migration, again=True

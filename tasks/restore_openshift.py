@@ -8,32 +8,47 @@ from operations import credentials, next_command
 from operations.openshift import objects, restoring, workloads
 from operations.openshift.run import begin
 from operations.runtime.run import Purpose
-from quaylab.openshift import description, quay
+from quaylab.openshift import quay
+from quaylab.openshift.description import note
 from quaylab.openshift.objects import DEPLOYMENT
 from quaylab.upgrade import schema_version
 
 plan = begin(Purpose.RECOVER)
 dump, version = restoring.chosen_dump(plan)
-job = plan.restoration(dump)
+description = plan.template
+
+# What the Jobs need, `./lab down` has removed. Nothing else changes until the dump is known to be
+# there and the database runs.
+objects.applied(
+    name="Write secrets, claims, services and network policies",
+    plan=plan,
+    objects=description.foundation,
+)
+
+workloads.completed(name="Look for the dump", plan=plan, job=plan.dump_check(dump), again=True)
+
+workloads.running(name="Run the database", plan=plan, objects=description.database)
 
 objects.applied(
     name="Record that the database is being restored",
     plan=plan,
-    objects=[description.note(plan.registry, schema_version.restoring_note(dump))],
+    objects=[note(plan.registry, schema_version.restoring_note(dump))],
 )
 
 objects.absent(name="Stop Quay", plan=plan, kind=DEPLOYMENT, object_name=quay.NAME)
+
+workloads.migrations_removed(name="Stop a migration that has begun", plan=plan)
 
 credentials.former_passwords_saved(
     name="Remember the superuser's former passwords", plan=plan.registry
 )
 
-workloads.completed(name="Restore the dump", plan=plan, job=job, again=True)
+workloads.completed(name="Restore the dump", plan=plan, job=plan.restoration(dump), again=True)
 
 objects.applied(
     name="Record the schema's version",
     plan=plan,
-    objects=[description.note(plan.registry, version)],
+    objects=[note(plan.registry, version)],
 )
 
 next_command.printed(

@@ -13,18 +13,15 @@ from operations.runtime import observation
 from operations.runtime.commands import fail
 from operations.runtime.observation import recall
 from quaylab.openshift.objects import (
-    CONFIG_MAP,
-    DIGEST,
     OWNER,
-    REMOVED,
-    SECRET,
     Kind,
     Manifest,
     Object,
     differences,
+    digest_of,
     key_of,
 )
-from quaylab.openshift.plan import ClusterPlan, verification
+from quaylab.openshift.plan import ClusterPlan
 
 # The cache's names for the objects that are there, and for how they differ from their descriptions.
 FOUND, DRIFT = "objects that are there", "objects of the cluster"
@@ -144,13 +141,9 @@ def _drift(
         if before is None:
             states[key_of(each)] = MISSING
         elif paths := differences(before, each):
-            is_changed_here = _digest(before) != _digest(each)
+            is_changed_here = digest_of(before) != digest_of(each)
             states[key_of(each)] = OTHERWISE if is_changed_here else f"changed: {', '.join(paths)}"
     return states
-
-
-def _digest(manifest: Manifest) -> object:
-    return (manifest["metadata"].get("annotations") or {}).get(DIGEST)
 
 
 @operation()
@@ -167,25 +160,6 @@ def absent(plan: ClusterPlan, kind: Kind, object_name: str) -> Generator[StringC
         return {each: [name for name in found[each] if name == object_name] for each in found}
 
     yield from removed(plan, find, f"there is no {kind.name} {object_name}")
-
-
-@operation()
-def former_removed(plan: ClusterPlan) -> Generator[StringCommand]:
-    """Remove objects of this registry that are no longer described. Claims stay.
-
-    + plan: the run's plan
-    """
-    description = plan.description
-    wanted = (*description.lasting, *description.finished, description.note, verification(""))
-    kept = {each.key for each in wanted}
-
-    def find() -> dict[Kind, list[str]]:
-        return {
-            kind: [name for name in names if (kind.name, name) not in kept]
-            for kind, names in ours(host, plan, (*REMOVED, SECRET, CONFIG_MAP)).items()
-        }
-
-    yield from removed(plan, find, "all objects of this registry are described")
 
 
 def removed(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from operations.runtime.commands import refusals
+from quaylab.openshift.backing import DUMPS
 from quaylab.openshift.layout import runs_here
+from quaylab.openshift.objects import CLAIM
 from quaylab.openshift.plan import ClusterPlan
+from quaylab.openshift.refusals import data_problems
 from quaylab.problems import refuse
 from quaylab.versions import is_version
 
@@ -12,7 +15,7 @@ from quaylab.versions import is_version
 def chosen_dump(plan: ClusterPlan) -> tuple[str, str]:
     """Return the name of the dump to restore, and the version of Quay that its schema is of.
 
-    Raises ``DeployError`` if none is named, or if the database runs elsewhere.
+    Raises ``DeployError`` if none is named, if the database runs elsewhere, or if a claim is gone.
     """
     name = plan.registry.settings.restore or ""
     version = name.partition("-to-")[0]
@@ -37,4 +40,8 @@ def chosen_dump(plan: ClusterPlan) -> tuple[str, str]:
                     "v3.17.4-to-v3.18.0"
                 ]
             )
+        if (CLAIM.name, DUMPS) not in plan.cluster.found:
+            refuse([f"restore: the claim {DUMPS} is gone, and with it all dumps"])
+        # Otherwise the task would make empty ones, and the next deploy would use these.
+        refuse(data_problems(plan.cluster, plan.registry.settings, plan.template))
     return name, version

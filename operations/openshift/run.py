@@ -88,14 +88,13 @@ def _make(purpose: Purpose) -> ClusterPlan:
     client, access = inventory.get_host(registry.topology.first_quay), Access.of(settings)
     try:
         server = inquiry.server(client, access)
-        remembered = registry.credentials.openshift_server
-        refuse(refused.server_problems(settings.openshift_server, remembered, server))
+        refuse(refused.place_problems(settings, registry.credentials, server))
         logger.info(f"Cluster: {server}, namespace {access.namespace}")
         cluster = inquiry.cluster(client, access, server)
         if is_operated(settings):
             package = settings.openshift_operator
             cluster = inquiry.with_operators(client, access, cluster, package)
-        plan = ClusterPlan(_with_server(registry, server), access, cluster)
+        plan = ClusterPlan(_with_place(registry, server), access, cluster)
         refuse(refused.early_problems(cluster, settings))
         if plan.is_operated and purpose.deploys:
             refuse(operator_refusals.early_problems(cluster, settings, registry.topology))
@@ -111,12 +110,20 @@ def _make(purpose: Purpose) -> ClusterPlan:
     owner = registry.credentials.fingerprint
     refuse(refused.foreign_problems(plan.cluster, owner))
     refuse(refused.method_problems(plan.cluster, settings, owner))
+    if plan.is_operated and purpose is Purpose.RECOVER:
+        refuse(
+            operator_refusals.lost_note_problems(plan.cluster, settings, plan.operator, plan.scope)
+        )
     return plan
 
 
-def _with_server(registry: Plan, server: str) -> Plan:
-    """Return the plan with credentials that remember the API server."""
-    known = registry.credentials.model_copy(update={"openshift_server": server})
+def _with_place(registry: Plan, server: str) -> Plan:
+    """Return the plan with credentials that remember the API server and the namespace."""
+    place = {
+        "openshift_server": server,
+        "openshift_namespace": registry.settings.openshift_namespace,
+    }
+    known = registry.credentials.model_copy(update=place)
     return dataclasses.replace(registry, credentials=known)
 
 
@@ -139,7 +146,7 @@ def _refuse_unfit(client: Host, plan: ClusterPlan) -> None:
     if plan.is_operated:
         refuse(operator_refusals.problems(plan.cluster, registry.settings, plan.operator, owner))
     else:
-        problems = Problems(refused.problems(plan.cluster, registry, plan.template, owner))
+        problems = Problems(refused.problems(plan.cluster, registry, plan.template, plan.scope))
         if not problems:
             problems += schema_version.problems(
                 registry.settings, registry.topology, plan.schema, (CLUSTER,), RESTORE
@@ -148,5 +155,6 @@ def _refuse_unfit(client: Host, plan: ClusterPlan) -> None:
     try:
         objects.observe(client, plan)
     except ClusterError as error:
-        lines = str(error).splitlines()
-        raise Refusal(f"openshift: the cluster refuses it: {line}" for line in lines) from None
+        # One refusal may have several lines.
+        said = "\n    ".join(str(error).splitlines())
+        raise Refusal([f"openshift: the cluster refuses it: {said}"]) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 
-from pyinfra import host
+from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 from rich.console import Console
@@ -17,6 +17,8 @@ from operations.runtime.commands import fail
 from operations.runtime.phases import postpone
 from quaylab.openshift.layout import REGISTRY
 from quaylab.openshift.objects import (
+    CLAIM,
+    CONFIG_MAP,
     DEPLOYMENT,
     KEPT,
     OPERATOR_GROUP,
@@ -201,6 +203,11 @@ def _is_noted(plan: ClusterPlan) -> bool:
     return plan.is_operated and plan.description.note.key in plan.cluster.found
 
 
+def _was_there(plan: ClusterPlan) -> bool:
+    """Whether the registry's notes or claims were there when the run began."""
+    return any(kind in (CONFIG_MAP.name, CLAIM.name) for kind, _ in plan.cluster.found)
+
+
 @operation()
 def credentials(plan: ClusterPlan) -> Generator[FunctionCommand]:
     """Remove the credentials file, if nothing needs it any more.
@@ -210,6 +217,14 @@ def credentials(plan: ClusterPlan) -> Generator[FunctionCommand]:
     store = plan.registry.store
     if plan.registry.topology.database.is_elsewhere:
         host.noop(f"{store.path} stays: the database elsewhere is encrypted with its key")
+    elif not _was_there(plan):
+        why = (
+            f"{store.path} stays: nothing of this registry was in namespace "
+            f"{plan.access.namespace}; if it is nowhere else, remove the file yourself"
+        )
+        if state.is_executing:
+            logger.warning(why)
+        host.noop(why)
     elif store.exists:
         yield FunctionCommand(store.remove, (), {})
     else:

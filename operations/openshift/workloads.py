@@ -13,11 +13,19 @@ from pyinfra.api.command import PyinfraCommand
 from facts.openshift import Workloads as Fact
 from operations.openshift import kubectl
 from operations.openshift.kubectl import ClusterError
-from operations.openshift.objects import MADE_BY_THIS_RUN, changes, drift, present
+from operations.openshift.objects import (
+    MADE_BY_THIS_RUN,
+    changes,
+    drift,
+    ours,
+    present,
+    removed,
+)
 from operations.openshift.waiting import Look, until_done
 from operations.runtime.observation import recall
-from quaylab.openshift.objects import DEPLOYMENT, JOB, SECRET, Object
-from quaylab.openshift.plan import ClusterPlan
+from quaylab.openshift import quay
+from quaylab.openshift.objects import CONFIG_MAP, DEPLOYMENT, JOB, REMOVED, SECRET, Kind, Object
+from quaylab.openshift.plan import ClusterPlan, verification
 from quaylab.openshift.workloads import Reason, Workloads
 
 # Lines of a container's log that an error shows.
@@ -64,7 +72,9 @@ def _needs_new_pods(plan: ClusterPlan, found: Workloads, deployment: Object) -> 
     names = found.secrets_of(name)
     used = [each for each in plan.description.lasting if each.kind is SECRET and each.name in names]
     try:
-        is_stuck = any(each.is_final for each in found.deployment_reasons(name))
+        is_stuck = bool(found.pod_refusals(name)) or any(
+            each.is_final for each in found.deployment_reasons(name)
+        )
         is_due = (
             is_stuck
             or bool(drift(host, plan, used))
@@ -100,6 +110,42 @@ def completed(
     if state != "running":
         yield kubectl.applied(plan.access, [plan.scope.manifest(job)])
     yield FunctionCommand(_await_job, (plan, job.name), {})
+
+
+@operation()
+def former_removed(plan: ClusterPlan) -> Generator[PyinfraCommand]:
+    """Remove objects of this registry that are no longer described. Claims stay, and so does a Job
+    that runs: a migration that is cut off leaves neither the old schema nor the new one.
+
+    + plan: the run's plan
+    """
+    description = plan.description
+    wanted = (*description.lasting, *description.finished, description.note, verification(""))
+    kept = {each.key for each in wanted}
+
+    def find() -> dict[Kind, list[str]]:
+        running = {(JOB.name, name) for name in state_of(host, plan).running_jobs}
+        return {
+            kind: [name for name in names if (kind.name, name) not in kept | running]
+            for kind, names in ours(host, plan, (*REMOVED, SECRET, CONFIG_MAP)).items()
+        }
+
+    yield from removed(plan, find, "nothing is there that is not described")
+
+
+@operation()
+def migrations_removed(plan: ClusterPlan) -> Generator[PyinfraCommand]:
+    """Remove the Jobs of migrations, also one that runs, and wait for their end: a dump is about to
+    take the place of all that they have done.
+
+    + plan: the run's plan
+    """
+
+    def find() -> dict[Kind, list[str]]:
+        jobs = ours(host, plan, [JOB])[JOB]
+        return {JOB: [name for name in jobs if name.startswith(quay.MIGRATION)]}
+
+    yield from removed(plan, find, "no migration is there")
 
 
 def _is_stale(plan: ClusterPlan, found: Workloads, job: Object) -> bool:

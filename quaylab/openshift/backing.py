@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from quaylab.model import container_name
-from quaylab.openshift.objects import CLAIM, DEPLOYMENT, SECRET, SERVICE, Object, Scope, secret_data
+from quaylab.openshift.objects import (
+    CLAIM,
+    DATA,
+    DEPLOYMENT,
+    SECRET,
+    SERVICE,
+    Found,
+    Object,
+    Scope,
+    secret_data,
+)
 from quaylab.openshift.pods import Pods, container, resources, secret_environment, shell
 from quaylab.services import database, redis
 from quaylab.services.base import Context
@@ -26,15 +36,33 @@ STOP_COMMAND = "kill -INT 1"
 LOGIN = {"PGUSER": "user", "PGPASSWORD": "password", "PGDATABASE": "database"}
 
 
-def claim(context: Context, name: str, component: str, size_gb: int) -> Object:
-    """Return the claim of a volume that one pod mounts."""
+def claim(
+    context: Context,
+    name: str,
+    component: str,
+    size_gb: int,
+    found: Found,
+    annotations: Mapping[str, str] = {},
+) -> Object:
+    """Return the claim of a volume that one pod mounts.
+
+    One that is there and has no volume yet keeps the size that it has: the server changes it only
+    once the claim is bound, which some storage classes do when its first pod comes.
+
+    Args:
+        found: the objects that are there.
+    """
+    size = f"{size_gb}Gi"
+    present = found.get((CLAIM.name, name))
+    if present and present.get("status", {}).get("phase") != "Bound":
+        size = present["spec"]["resources"]["requests"]["storage"]
     spec: dict[str, Any] = {
         "accessModes": ["ReadWriteOnce"],
-        "resources": {"requests": {"storage": f"{size_gb}Gi"}},
+        "resources": {"requests": {"storage": size}},
     }
     if storage_class := context.settings.openshift_storage_class:
         spec["storageClassName"] = storage_class
-    return Object(CLAIM, name, {"spec": spec}, component)
+    return Object(CLAIM, name, {"spec": spec}, component, annotations)
 
 
 def service(
@@ -69,12 +97,16 @@ def redis_secret(context: Context) -> Object:
     return Object(SECRET, REDIS, {"type": "Opaque", "data": secret_data(values)}, "redis")
 
 
-def database_objects(context: Context) -> tuple[Object, ...]:
-    """Return what keeps the database's data, and the data that an upgrade dumps."""
-    size = context.settings.openshift_database_gb
+def database_objects(context: Context, found: Found) -> tuple[Object, ...]:
+    """Return what keeps the database's data, and the data that an upgrade dumps.
+
+    Args:
+        found: the objects that are there.
+    """
+    size, data = context.settings.openshift_database_gb, database.data_kind(context.settings)
     return (
-        claim(context, DATABASE, "database", size),
-        claim(context, DUMPS, "database", size),
+        claim(context, DATABASE, "database", size, found, {DATA: data}),
+        claim(context, DUMPS, "database", size, found),
     )
 
 

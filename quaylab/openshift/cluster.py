@@ -103,7 +103,7 @@ class Cluster:
     phase: str | None
     storage_classes: Mapping[str, bool] | None
     quotas: tuple[Mapping[str, Any], ...] = ()
-    found: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    found: objects.Found = field(default_factory=dict, repr=False)
     packages: tuple[Package, ...] = ()
     olm_objects: tuple[OlmObject, ...] = ()
     has_database_claim: bool = False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from quaylab.checks import blob_location
 from quaylab.openshift import access, backing, quay
@@ -14,6 +15,8 @@ from quaylab.openshift.objects import (
     DEPLOYMENT,
     NAMESPACE,
     SECRET,
+    Found,
+    Manifest,
     Object,
     Scope,
 )
@@ -22,6 +25,7 @@ from quaylab.services import database, quay_config, redis
 from quaylab.services import quay as quay_service
 from quaylab.services.base import Context
 from quaylab.settings.loading import Settings
+from quaylab.upgrade.schema_version import migrating_note
 from quaylab.versions import is_version, quay_version
 
 # The note that this registry is here, with its schema's version and the place of its blobs.
@@ -35,6 +39,9 @@ class Description:
     Attributes:
         foundation: secrets, claims, services and network policies.
         dump: the job before an upgrade; None: there is no upgrade, or the database runs elsewhere.
+        begun: the note that the migration has begun, written before it. None: there is none, or the
+            note says so already; from then on no dump is made, since the one from before is the
+            only one of the old schema.
         exposure: what leads clients to Quay.
         note: written once the schema is that of this version.
     """
@@ -45,6 +52,7 @@ class Description:
     redis: tuple[Object, ...]
     reach: Object
     dump: Object | None
+    begun: Object | None
     migration: Object
     quay: tuple[Object, ...]
     exposure: tuple[Object, ...]
@@ -77,27 +85,34 @@ class Description:
 
 
 def describe(
-    context: Context, scope: Scope, is_openshift: bool, schema: str | None = None
+    context: Context,
+    scope: Scope,
+    is_openshift: bool,
+    schema: str | None = None,
+    found: Mapping[tuple[str, str], Manifest] = {},
 ) -> Description:
     """Return the registry's objects.
 
     Args:
         is_openshift: whether the cluster gives pods their users and groups.
-        schema: the version of the schema that the database has; None: it has none yet.
+        schema: what the note says of the database's schema: its version, or which restore or
+            migration has begun; None: there is no database yet.
+        found: the objects that are there.
     """
     settings, topology = context.settings, context.topology
     version, pods = quay_version(settings), Pods(scope, is_openshift, bool(settings.pull_secret))
     files = quay_service.bundle(context, quay_config.build(settings, topology, context.credentials))
     has_database, has_redis = runs_here(topology, "database"), runs_here(topology, "redis")
-    dumps = has_database and schema is not None and is_version(schema) and schema != version
+    before = schema if schema and is_version(schema) and schema != version else None
     budget = (quay.disruption_budget(scope),) if replicas(settings, topology) > 1 else ()
     return Description(
         Object(NAMESPACE, scope.namespace, {}, "registry"),
-        tuple(_foundation(context, scope, files, has_database, has_redis)),
+        tuple(_foundation(context, scope, files, has_database, has_redis, found)),
         (backing.database_deployment(context, pods),) if has_database else (),
         (backing.redis_deployment(context, pods),) if has_redis else (),
         quay.reach(context, pods),
-        quay.dump(context, pods, str(schema)) if dumps else None,
+        quay.dump(context, pods, before) if before and has_database else None,
+        note(context, migrating_note(before, version)) if before else None,
         quay.migration(context, pods, files),
         (quay.deployment(context, pods, files), *budget),
         access.exposure(context, access.quay_backend(scope)),
@@ -118,7 +133,12 @@ def note(context: Context, schema: str) -> Object:
 
 
 def _foundation(
-    context: Context, scope: Scope, files: dict[str, str], has_database: bool, has_redis: bool
+    context: Context,
+    scope: Scope,
+    files: dict[str, str],
+    has_database: bool,
+    has_redis: bool,
+    found: Found,
 ) -> Iterator[Object]:
     settings = context.settings
     yield quay.service_account()
@@ -128,14 +148,15 @@ def _foundation(
     if has_database:
         ports = {"database": (context.topology.database.port,) * 2}
         yield backing.database_secret(context)
-        yield from backing.database_objects(context)
+        yield from backing.database_objects(context, found)
         yield backing.service(scope, backing.DATABASE, "database", ports)
     if has_redis:
         yield backing.redis_secret(context)
         ports = {"redis": (context.topology.redis.port,) * 2}
         yield backing.service(scope, backing.REDIS, "redis", ports)
     if context.topology.object_store is None:
-        yield backing.claim(context, quay.BLOBS, quay.COMPONENT, settings.openshift_blobs_gb)
+        size = settings.openshift_blobs_gb
+        yield backing.claim(context, quay.BLOBS, quay.COMPONENT, size, found)
     yield access.service(scope)
     yield from access.policies(context, scope)
 
@@ -149,16 +170,34 @@ def logins_of(settings: Settings) -> dict[str, object]:
 
 
 def registry_of(login: str) -> str:
-    """Return the registry that an entry of a config.json is for: quay.io of https://quay.io/v1/."""
-    return login.removeprefix("https://").partition("/")[0]
+    """Return the registry that an entry of a config.json is for: quay.io of https://quay.io/v1/. It
+    may have ``*`` in it. Docker Hub's entry has the name of its index, and kubelets take it for
+    images of docker.io."""
+    registry = login.removeprefix("https://").partition("/")[0]
+    return "docker.io" if registry == "index.docker.io" else registry
+
+
+def is_login_of(login: str, registry: str) -> bool:
+    """Whether an entry of a config.json is for a registry. As kubelets have it, ``*`` stands for
+    characters of one label of the name (pkg/credentialprovider)."""
+    wanted, labels = registry_of(login).split("."), registry.split(".")
+    return len(wanted) == len(labels) and all(map(fnmatchcase, labels, wanted))
 
 
 def _needed_logins(context: Context) -> dict[str, object]:
     """Return the logins of the registries that have the images: whoever may read Secrets in the
     namespace gets no others."""
-    needed = {image.partition("/")[0] for image in images(context)}
-    found = logins_of(context.settings)
-    return {name: login for name, login in found.items() if registry_of(name) in needed}
+    needed = registries(context)
+    return {
+        name: login
+        for name, login in logins_of(context.settings).items()
+        if any(is_login_of(name, each) for each in needed)
+    }
+
+
+def registries(context: Context) -> frozenset[str]:
+    """Return the registries that the cluster pulls images from."""
+    return frozenset(image.partition("/")[0] for image in images(context))
 
 
 def images(context: Context) -> tuple[str, ...]:

@@ -11,11 +11,15 @@ from typing import Any
 
 # An object as the API has it.
 Manifest = Mapping[str, Any]
+# Objects that are there, by kind and name.
+Found = Mapping[tuple[str, str], Manifest]
 # Which description an object was made from, and which configuration a pod was started with.
 DIGEST = "quaylab.io/specification"
 CONFIGURATION = "quaylab.io/configuration"
 # The fingerprint of the credentials of the registry that an object belongs to.
 OWNER = "quaylab.io/credentials"
+# What wrote the data in a claim: engine and version, such as postgresql-15-c9s.
+DATA = "quaylab.io/data"
 COMPONENT = "app.kubernetes.io/component"
 # The part of the API that server-side apply notes as the owner of our fields.
 FIELD_MANAGER = "quaylab"
@@ -164,6 +168,16 @@ def owner_of(manifest: Manifest) -> str | None:
     """Return the fingerprint of the registry that an object belongs to; None: to none."""
     owner: str | None = (manifest["metadata"].get("labels") or {}).get(OWNER)
     return owner
+
+
+def annotations_of(manifest: Manifest) -> Mapping[str, str]:
+    """Return an object's annotations."""
+    return manifest["metadata"].get("annotations") or {}
+
+
+def digest_of(manifest: Manifest) -> str | None:
+    """Return the digest of the description that an object was made from; None: it has none."""
+    return annotations_of(manifest).get(DIGEST)
 
 
 def differences(found: Manifest, wanted: Manifest) -> list[str]:

@@ -43,7 +43,8 @@ class ClusterPlan:
 
     @property
     def schema(self) -> str | None:
-        """The version of the database's schema when the run began; None: there is no database."""
+        """What the note says of the database's schema when the run began: its version, or which
+        restore or migration has begun; None: there is no database."""
         if self.is_operated:
             found = self.cluster.found
             version = current_version(found.get((QUAY_REGISTRY.name, REGISTRY)))
@@ -58,7 +59,8 @@ class ClusterPlan:
     @cached_property
     def template(self) -> Description:
         """The objects of the template method."""
-        return describe(self.registry, self.scope, self.cluster.is_openshift, self.schema)
+        cluster = self.cluster
+        return describe(self.registry, self.scope, cluster.is_openshift, self.schema, cluster.found)
 
     @cached_property
     def operator(self) -> OperatorDescription:
@@ -74,9 +76,16 @@ class ClusterPlan:
 
     def restoration(self, dump: str) -> Object:
         """Return the job that restores a dump."""
-        settings = self.registry.settings
-        pods = Pods(self.scope, self.cluster.is_openshift, bool(settings.pull_secret))
-        return quay.restoration(self.registry, pods, dump)
+        return quay.restoration(self.registry, self._pods, dump)
+
+    def dump_check(self, dump: str) -> Object:
+        """Return the job that looks whether a dump can be restored."""
+        return quay.dump_check(self.registry, self._pods, dump)
+
+    @property
+    def _pods(self) -> Pods:
+        has_logins = bool(self.registry.settings.pull_secret)
+        return Pods(self.scope, self.cluster.is_openshift, has_logins)
 
     @property
     def migrates(self) -> bool:

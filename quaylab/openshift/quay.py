@@ -36,7 +36,12 @@ from quaylab.versions import quay_version
 
 NAME = container_name("quay")
 COMPONENT = "quay"
+# How the names of the migrations' jobs begin.
+MIGRATION = "quaylab-migrate-"
 BUNDLE, BLOBS = f"{NAME}-bundle", quay.STORAGE_VOLUME
+# Seconds of each look whether Quay has started. It ends itself before the kubelet's own time for it
+# is over, after which some container engines leave its processes running.
+STARTED = 8
 READY = {"httpGet": {"path": "/health/instance", "port": "https", "scheme": "HTTPS"}}
 # Quay's end cuts the replies that it has begun, and for some seconds others still send requests
 # here. So it waits until the endpoints have forgotten the pod, and then, at most a minute, for the
@@ -61,6 +66,11 @@ DUMP = (
 )
 
 
+# Whether a dump is there and whole, as far as its table of contents says.
+CHECK = (
+    'cd /dumps && { pg_restore --list "$0" >/dev/null && exit; '
+    'echo "$0 is no dump that can be restored; the claim has: $(ls -m)"; exit 1; }'
+)
 # In one transaction, so that a killed one changes nothing. What a newer version made is dropped
 # first: with it, the next upgrade's migrations would fail.
 RESTORATION = (
@@ -121,8 +131,9 @@ _MOUNTS: tuple[dict[str, Any], ...] = (
 def _started(version: str) -> str:
     """Return the script that fails until Quay is healthy, and then closes the connection that its
     workers share."""
-    close = quay.close_shared_connections(version)
-    return f"{quay.HEALTH} || exit 1; {close} || :" if close else quay.HEALTH
+    # The whole script has STARTED seconds.
+    health, close = f"timeout 3 {quay.HEALTH}", quay.close_shared_connections(version)
+    return f"{health} || exit 1; {close} || :" if close else health
 
 
 def deployment(context: Context, pods: Pods, files: Mapping[str, str]) -> Object:
@@ -143,12 +154,15 @@ def deployment(context: Context, pods: Pods, files: Mapping[str, str]) -> Object
         ports=[{"name": "https", "containerPort": quay.HTTPS_PORT, "protocol": "TCP"}],
         volumeMounts=[*_MOUNTS, *blobs],
         resources=resources("500m", memory),
-        # Before clients come.
+        # Before clients come. A run complains of a slow start by itself after `health_timeout`; the
+        # kubelet kills it much later, or else it would kill it again and again without any run.
         startupProbe={
-            "exec": {"command": shell(_started(quay_version(settings)))},
+            "exec": {
+                "command": ["timeout", str(STARTED), *shell(_started(quay_version(settings)))]
+            },
             "periodSeconds": 5,
-            "timeoutSeconds": 10,
-            "failureThreshold": -(-settings.health_timeout // 5),
+            "timeoutSeconds": STARTED + 2,
+            "failureThreshold": -(-3 * settings.health_timeout // 5),
         },
         # Each check adds 13 lines to Quay's log.
         readinessProbe={**READY, "periodSeconds": 10, "timeoutSeconds": 10},
@@ -201,12 +215,14 @@ def _claimed(name: str, claim: str) -> dict[str, Any]:
 
 def reach(context: Context, pods: Pods) -> Object:
     """Return the job that tries all addresses that Quay connects to, from inside the cluster. It is
-    run once for each set of addresses."""
+    run once for each set of addresses and each image: an image that the cluster can't pull is found
+    out before a migration is noted as begun."""
     targets = sorted(quay_connections.connections(context.settings, context.topology).values())
     words = [str(word) for target in targets for word in target]
+    image = quay.image(context.settings).reference
     checker = container(
         "reach",
-        quay.image(context.settings).reference,
+        image,
         command=[
             *shell(f'out=$({{ {quay_connections.REACH}\n}}); echo "$out"; [[ -z $out ]]'),
             "reach",
@@ -214,7 +230,7 @@ def reach(context: Context, pods: Pods) -> Object:
         ],
         resources=resources("100m", 128),
     )
-    return _job(pods, f"quaylab-reach-{pods.scope.digest(words)[:8]}", checker, [])
+    return _job(pods, f"quaylab-reach-{pods.scope.digest([image, *words])[:8]}", checker, [])
 
 
 def migration(context: Context, pods: Pods, files: Mapping[str, str]) -> Object:
@@ -229,7 +245,7 @@ def migration(context: Context, pods: Pods, files: Mapping[str, str]) -> Object:
     before = [_client(context, "extension", shell(EXTENSION))]
     return _job(
         pods,
-        f"quaylab-migrate-{_dns_name(quay_version(context.settings))}",
+        f"{MIGRATION}{_dns_name(quay_version(context.settings))}",
         migrate,
         [_bundle_volume(files), _TOKEN_VOLUME],
         before if runs_here(context.topology, "database") else [],
@@ -244,6 +260,11 @@ def dump(context: Context, pods: Pods, schema: str) -> Object:
 def restoration(context: Context, pods: Pods, name: str) -> Object:
     """Return the job that replaces the database's content by a dump."""
     return _dumps_job(context, pods, "restore", RESTORATION, name)
+
+
+def dump_check(context: Context, pods: Pods, name: str) -> Object:
+    """Return the job that fails if there is no such dump, and then says which there are."""
+    return _dumps_job(context, pods, "check", CHECK, name)
 
 
 def _dumps_job(context: Context, pods: Pods, verb: str, script: str, name: str) -> Object:

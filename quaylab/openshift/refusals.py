@@ -7,21 +7,31 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from quaylab.openshift import objects
+from quaylab.openshift.backing import DUMPS
 from quaylab.openshift.cluster import OLDEST, Cluster
-from quaylab.openshift.description import NOTE, Description, images, logins_of, registry_of
-from quaylab.openshift.objects import Object
+from quaylab.openshift.description import (
+    NOTE,
+    Description,
+    is_login_of,
+    logins_of,
+    registries,
+    registry_of,
+)
+from quaylab.openshift.objects import Object, Scope
 from quaylab.openshift.quantities import number, text
+from quaylab.secrets.credentials import Credentials
 from quaylab.services.base import Context
 from quaylab.settings.loading import Settings
 
 
-def server_problems(expected: str | None, remembered: str | None, server: str) -> Iterator[str]:
-    """Yield why this is not the API server that is meant.
+def place_problems(settings: Settings, credentials: Credentials, server: str) -> Iterator[str]:
+    """Yield why this is not the place of the registry that the credentials remember.
 
     Args:
-        expected: the setting.
-        remembered: the server of the last run.
+        server: the API server that the context leads to.
     """
+    expected, remembered = settings.openshift_server, credentials.openshift_server
+    before, namespace = credentials.openshift_namespace, settings.openshift_namespace
     if expected and _plain(expected) != _plain(server):
         yield (
             f"openshift_server: {expected}, but the context leads to {server}; set the context "
@@ -32,6 +42,11 @@ def server_problems(expected: str | None, remembered: str | None, server: str) -
             f"openshift_context: leads to {server}, but this registry is at {remembered}; set the "
             f"context that leads there, or confirm by openshift_server={server} that the registry "
             "has moved, or that its server has a new address"
+        )
+    elif not expected and before and before != namespace:
+        yield (
+            f"openshift_namespace: {namespace}, but this registry is in {before}; set it back, or "
+            f"confirm by openshift_server={server} that the registry has moved"
         )
 
 
@@ -59,19 +74,15 @@ def early_problems(cluster: Cluster, settings: Settings) -> Iterator[str]:
 
 
 def problems(
-    cluster: Cluster, context: Context, description: Description, owner: str
+    cluster: Cluster, context: Context, description: Description, scope: Scope
 ) -> Iterator[str]:
-    """Yield why the registry can't be made, or not from what is there.
-
-    Args:
-        owner: the fingerprint of the registry's credentials.
-    """
+    """Yield why the registry can't be made, or not from what is there."""
     settings = context.settings
-    yield from foreign_problems(cluster, owner)
-    yield from _note_problems(cluster, settings.openshift_namespace, description, owner)
+    yield from foreign_problems(cluster, scope.owner)
+    yield from _note_problems(cluster, description, scope)
     yield from _storage_problems(cluster, settings, description)
     yield from _login_problems(context)
-    yield from _quota_problems(cluster, description)
+    yield from _quota_problems(cluster, description, scope)
 
 
 def foreign_problems(cluster: Cluster, owner: str) -> Iterator[str]:
@@ -104,9 +115,7 @@ def method_problems(cluster: Cluster, settings: Settings, owner: str) -> Iterato
         )
 
 
-def _note_problems(
-    cluster: Cluster, namespace: str, description: Description, owner: str
-) -> Iterator[str]:
+def _note_problems(cluster: Cluster, description: Description, scope: Scope) -> Iterator[str]:
     """Yield that the note is gone without which nobody knows the schema's version: the database
     would be migrated without a dump."""
     note, served = description.note, cluster.found.get(description.verified.key)
@@ -114,28 +123,49 @@ def _note_problems(
         return
     image = served["spec"]["template"]["spec"]["containers"][0]["image"]
     literals = {"schema": image.rpartition(":")[2], "storage": note.content["data"]["storage"]}
-    words = shlex.join(f"--from-literal={key}={value}" for key, value in literals.items())
-    there = f"configmap {note.name} --namespace={namespace}"
     yield (
         f"ConfigMap {note.name}: it is gone, and Quay is there; make it again if these are right, "
-        f"the schema's version and the place of the blobs: kubectl create {there} {words}; "
-        f"kubectl label {there} {objects.OWNER}={owner}"
+        "the schema's version and the place of the blobs: "
+        f"{note_command(note, literals, scope)}"
     )
+
+
+def note_command(note: Object, literals: Mapping[str, str], scope: Scope) -> str:
+    """Return the command, for a message to people, that makes a note again that is gone."""
+    words = shlex.join(f"--from-literal={key}={value}" for key, value in literals.items())
+    there = f"configmap {note.name} --namespace={scope.namespace}"
+    return f"kubectl create {there} {words}; kubectl label {there} {objects.OWNER}={scope.owner}"
+
+
+def data_problems(cluster: Cluster, settings: Settings, description: Description) -> Iterator[str]:
+    """Yield the claims of a registry that are gone with its data, or have data that the database's
+    image may not read. The claim of the dumps may be made again: they are not what Quay serves."""
+    claims = [each for each in description.lasting if each.kind is objects.CLAIM]
+    is_noted = description.note.key in cluster.found
+    for each in claims:
+        present = cluster.found.get(each.key)
+        if present is None and is_noted and each.name != DUMPS:
+            yield (
+                f"{each.name}: the claim is gone, and with it data that this registry had; bring "
+                "it back from a backup, or if the data is to be lost, run this and then deploy "
+                f"again: kubectl delete "
+                f"deployment/{description.verified.name} configmap/{description.note.name} "
+                f"--namespace={settings.openshift_namespace}"
+            )
+        data = objects.annotations_of(present).get(objects.DATA) if present else None
+        if data and data != each.annotations.get(objects.DATA):
+            yield (
+                f"postgresql_image: the claim {each.name} is of {data}, but this run needs "
+                f"{each.annotations.get(objects.DATA)}, which may not read it; set it back, or "
+                "follow docs/openshift.md#another-major-version-of-postgresql"
+            )
 
 
 def _storage_problems(
     cluster: Cluster, settings: Settings, description: Description
 ) -> Iterator[str]:
-    claims = [each for each in description.lasting if each.kind is objects.CLAIM]
-    missing = [each.name for each in claims if each.key not in cluster.found]
-    note = cluster.found.get(description.note.key)
-    if note:
-        for name in missing:
-            yield (
-                f"{name}: the claim is gone, and with it data that this registry had; bring it "
-                f"back from a backup, or remove ConfigMap {description.note.name} if the data is "
-                "to be lost"
-            )
+    yield from data_problems(cluster, settings, description)
+    if note := cluster.found.get(description.note.key):
         before, now = note["data"].get("storage"), description.note.content["data"]["storage"]
         if before != now:
             yield (
@@ -143,8 +173,10 @@ def _storage_problems(
                 f"would have it look in {now!r}: it would find none of them; set it back, or copy "
                 f"all blobs there and put the new place into ConfigMap {description.note.name}"
             )
+    claims = [each for each in description.lasting if each.kind is objects.CLAIM]
+    is_complete = all(each.key in cluster.found for each in claims)
     classes = cluster.storage_classes
-    if not missing or classes is None:
+    if is_complete or classes is None:
         return
     wanted = settings.openshift_storage_class
     known = ", ".join(classes) or "none"
@@ -158,20 +190,24 @@ def _storage_problems(
 
 
 def _login_problems(context: Context) -> Iterator[str]:
-    registries = {image.partition("/")[0] for image in images(context)}
-    known = set(map(registry_of, logins_of(context.settings)))
-    if known and not known & registries:
+    needed, logins = registries(context), logins_of(context.settings)
+    if logins and not any(is_login_of(login, each) for login in logins for each in needed):
+        known = sorted(set(map(registry_of, logins)))
         yield (
-            f"pull_secret: {context.settings.pull_secret} has logins for {', '.join(sorted(known))}"
-            f", and the images come from {', '.join(sorted(registries))}; add that login, or leave "
-            "the setting out"
+            f"pull_secret: {context.settings.pull_secret} has logins for {', '.join(known)}, and "
+            f"the images come from {', '.join(sorted(needed))}; add that login, or leave the "
+            "setting out"
         )
 
 
-def _quota_problems(cluster: Cluster, description: Description) -> Iterator[str]:
-    """Yield what the namespace's quotas don't leave room for, of what is not there yet."""
+def _quota_problems(cluster: Cluster, description: Description, scope: Scope) -> Iterator[str]:
+    """Yield what the namespace's quotas don't leave room for: of what is not there yet, and of what
+    runs for a while beside what is there. Without room for that an upgrade would stop after the
+    migration."""
     new = [each for each in description.lasting if each.key not in cluster.found]
     needed = _needs(new)
+    for resource, amount in _needs_meanwhile(cluster, description, scope).items():
+        needed[resource] = needed.get(resource, 0) + amount
     for quota in filter(_counts_pods_that_stay, cluster.quotas):
         status = quota.get("status", {})
         for resource, limit in status.get("hard", {}).items():
@@ -183,6 +219,26 @@ def _quota_problems(cluster: Cluster, description: Description) -> Iterator[str]
                     f"{resource} {text(free)} of {limit}, and the registry needs "
                     f"{text(needed[resource])}; have it raised"
                 )
+
+
+def _needs_meanwhile(cluster: Cluster, description: Description, scope: Scope) -> dict[str, float]:
+    """Return the most that one pod takes which runs for a while beside those that are there: Quay's
+    next one, or that of a job."""
+    quay, note = description.verified, description.note
+    served, noted = cluster.found.get(quay.key), cluster.found.get(note.key)
+    if served is None:
+        return {}
+    pods = []
+    is_changed = objects.digest_of(served) != objects.digest_of(scope.manifest(quay))
+    if is_changed and quay.content["spec"]["strategy"]["type"] == "RollingUpdate":
+        pods.append(quay)
+    if noted and noted["data"].get("schema") != note.content["data"]["schema"]:
+        pods += description.jobs
+    found: dict[str, float] = {}
+    for each in pods:
+        for resource, amount in _pods_needs(each, 1).items():
+            found[resource] = max(found.get(resource, 0), amount)
+    return found
 
 
 def _counts_pods_that_stay(quota: Mapping[str, Any]) -> bool:
@@ -201,7 +257,6 @@ def _needs(wanted: Iterable[Object]) -> dict[str, float]:
         found[resource] = found.get(resource, 0) + amount
 
     for each in wanted:
-        spec = each.content.get("spec", {})
         add(f"count/{each.kind.resource}" + (f".{each.kind.group}" if each.kind.group else ""), 1)
         if each.kind is objects.CLAIM:
             add("persistentvolumeclaims", 1)
@@ -209,15 +264,20 @@ def _needs(wanted: Iterable[Object]) -> dict[str, float]:
                 "requests.storage", number(each.content["spec"]["resources"]["requests"]["storage"])
             )
         elif each.kind is objects.DEPLOYMENT:
-            spec = each.content["spec"]
-            add("pods", spec["replicas"])
-            for container in spec["template"]["spec"]["containers"]:
-                for kind, amounts in container["resources"].items():
-                    for name, amount in amounts.items():
-                        add(f"{kind}.{name}", spec["replicas"] * number(amount))
+            for resource, amount in _pods_needs(each, each.content["spec"]["replicas"]).items():
+                add(resource, amount)
         elif each.kind in (objects.SECRET, objects.SERVICE, objects.CONFIG_MAP):
             add(each.kind.resource, 1)
-    for name in ("cpu", "memory"):
-        if f"requests.{name}" in found:
-            found[name] = found[f"requests.{name}"]
+    return found
+
+
+def _pods_needs(owner: Object, number_of_pods: int) -> dict[str, float]:
+    """Return what pods of a deployment or job take of a quota, by its resources' names."""
+    found: dict[str, float] = {"pods": number_of_pods}
+    for container in owner.content["spec"]["template"]["spec"]["containers"]:
+        for kind, amounts in container["resources"].items():
+            for name, amount in amounts.items():
+                of_both = (f"{kind}.{name}", *([name] if kind == "requests" else []))
+                for resource in of_both:
+                    found[resource] = found.get(resource, 0) + number_of_pods * number(amount)
     return found

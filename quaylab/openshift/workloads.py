@@ -15,6 +15,9 @@ HOPELESS = (
     "ImagePullBackOff",
     "InvalidImageName",
 )
+# What a quota's refusal of a pod says. It may have room once a pod that is to go has ended, and the
+# cluster tries it again after ever longer times.
+QUOTA = "exceeded quota"
 CRASHES = "CrashLoopBackOff"
 # How often a container may end and be started again before a run gives up.
 MOST_RESTARTS = 3
@@ -82,6 +85,11 @@ class Workloads:
                 return str(condition["type"])
         return "running" if any(map(_has_started, self.pods_of_job(name))) else "waiting"
 
+    @property
+    def running_jobs(self) -> tuple[str, ...]:
+        """The names of the jobs whose container runs."""
+        return tuple(name for name in self.jobs if self.job_state(name) == "running")
+
     def secrets_of(self, name: str) -> frozenset[str]:
         """Return the names of the Secrets that a deployment's pods read when they start."""
         found = self.deployments.get(name)
@@ -117,7 +125,7 @@ class Workloads:
         found = self.deployments.get(name)
         if found is None:
             return []
-        reasons = [Reason(name, each, is_final=True) for each in self.pod_refusals(name)]
+        reasons = [Reason(name, each, QUOTA not in each) for each in self.pod_refusals(name)]
         template = found["spec"]["template"]
         for pod in self.pods:
             if _is_of(pod, template):

@@ -26,7 +26,8 @@ RETIRED_PASSWORDS = 4
 class Credentials(ServiceSecrets):
     """All secrets of one registry. ``identity`` is public; it is part of the fingerprint.
 
-    ``openshift_server`` is public as well: the API server of the cluster that the registry is in.
+    ``openshift_server`` and ``openshift_namespace`` are public as well: where the registry is if it
+    is in a cluster.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +38,7 @@ class Credentials(ServiceSecrets):
     certificate: str | None = None
     certificate_key: SecretStr | None = None
     openshift_server: str | None = None
+    openshift_namespace: str | None = None
 
     @property
     def fingerprint(self) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +26,8 @@ from tests.openshift import fields
 from tests.openshift.storage import Manifest, Refused, Storage
 
 TOKEN = "the-double-s-token"
+# Seconds between two looks of a watch.
+WATCH_INTERVAL = 0.05
 # Plural, kind, whether it is in a namespace, by group and version.
 KINDS: Mapping[str, tuple[tuple[str, str, bool], ...]] = {
     "v1": (
@@ -182,6 +185,9 @@ class _Handler(BaseHTTPRequestHandler):
                 raise Refused(401, "Unauthorized", "Unauthorized")
             with self.server.storage.lock:
                 code, answer = self._answer(url.path.strip("/").split("/"), body)
+            if self.query.get("watch") == "true":
+                self._stream(answer)
+                return
         except Refused as refused:
             code = refused.code
             answer = {
@@ -195,6 +201,27 @@ class _Handler(BaseHTTPRequestHandler):
                 "code": code,
             }
         self._send(code, answer)
+
+    def _stream(self, listed: Manifest) -> None:
+        """Answer a watch: tell that each of the listed objects is deleted, until all are or the
+        client's time is over."""
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        left, end = listed["items"], time.monotonic() + int(self.query.get("timeoutSeconds", 300))
+        while left and time.monotonic() < end:
+            time.sleep(WATCH_INTERVAL)
+            with self.server.storage.lock:
+                there = {
+                    each["metadata"].get("uid") for each in self.server.storage.objects.values()
+                }
+            for each in left:
+                if each["metadata"].get("uid") not in there:
+                    event = json.dumps({"type": "DELETED", "object": each}).encode()
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
+            left = [each for each in left if each["metadata"].get("uid") in there]
+        self.wfile.write(b"0\r\n\r\n")
 
     def _send(self, code: int, answer: Any) -> None:
         data = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
@@ -326,7 +353,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return 200, storage.replace(key, json.loads(body), manager, dry)
             case "DELETE":
                 policy = json.loads(body or b"{}").get("propagationPolicy")
-                return 200, storage.delete(key, orphans=policy == "Orphan")
+                return 200, storage.begin_deletion(key, orphans=policy == "Orphan")
         raise Refused(405, "MethodNotAllowed", "the server does not allow this method")
 
     def _list(self, version: str, plural: str, namespace: str) -> Manifest:
@@ -353,7 +380,19 @@ class _Handler(BaseHTTPRequestHandler):
     def _review(self, review: Manifest) -> Manifest:
         asked = review["spec"]["resourceAttributes"]
         resource = "/".join(asked[key] for key in ("resource", "subresource") if key in asked)
-        allowed = f"{asked['verb']} {resource}" not in self.server.denied
+        # Roles name groups, and those of a namespace hold there alone. They may name kinds that
+        # are not there yet.
+        known = {
+            (version.rpartition("/")[0], plural): namespaced
+            for version, kinds in {**self.server.kinds, **QUAY}.items()
+            for plural, _, namespaced in kinds
+        }
+        is_in_namespace = known.get((asked.get("group", ""), asked["resource"]))
+        allowed = (
+            is_in_namespace is not None
+            and is_in_namespace == bool(asked.get("namespace"))
+            and f"{asked['verb']} {resource}" not in self.server.denied
+        )
         return {**review, "metadata": {}, "status": {"allowed": allowed}}
 
     def _check_right(self, plural: str, name: str, part: str) -> None:

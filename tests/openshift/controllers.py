@@ -16,8 +16,11 @@ from tests.openshift.storage import Manifest, now
 ADDRESS = "127.0.0.1"
 UNHEALTHY = "Readiness probe failed: HTTP probe failed with statuscode: 502"
 # Faults that the cluster tries again after minutes; pods that are made anew are tried at once.
-STUCK = ("scc", "crash", "image")
-REFUSED = 'pods "%s-" is forbidden: unable to validate against any security context constraint'
+STUCK = ("scc", "quota", "crash", "image")
+REFUSED = {
+    "scc": 'pods "%s-" is forbidden: unable to validate against any security context constraint',
+    "quota": 'pods "%s-" is forbidden: exceeded quota: small, requested: pods=1',
+}
 
 
 class Controllers:
@@ -72,9 +75,9 @@ class Controllers:
             "availableReplicas": 0 if fault else spec["replicas"],
             "double": fault,
         }
-        if fault == "scc":
+        if fault in REFUSED:
             status["conditions"] = [
-                {"type": "ReplicaFailure", "status": "True", "message": REFUSED % name}
+                {"type": "ReplicaFailure", "status": "True", "message": REFUSED[fault] % name}
             ]
             status["replicas"] = status["updatedReplicas"] = 0
         else:
@@ -85,17 +88,18 @@ class Controllers:
             self.ready(name)
 
     def _job(self, namespace: str, name: str, manifest: Manifest) -> None:
-        fault = self.faults.get(name.rpartition("-v3")[0] or name)
+        fault = self.faults.get(name.partition("-v3")[0])
         fault = fault or self._fault_of(manifest["spec"]["template"])
         status = manifest.get("status", {})
         present = status.get("double", "")
         if status.get("conditions") or present in STUCK or present == fault != "":
             return
         self._remove_pods(namespace, f"jobs/{name}")
-        if fault == "scc":
+        if fault in REFUSED:
             # Of a job's refused pods, only events tell.
             manifest["status"] = {"double": fault}
-            self._event(namespace, manifest, "FailedCreate", f"Error creating: {REFUSED % name}")
+            message = f"Error creating: {REFUSED[fault] % name}"
+            self._event(namespace, manifest, "FailedCreate", message)
             return
         self._pod(namespace, f"jobs/{name}", manifest["spec"]["template"], fault or "done")
         ended = {"fails": "Failed", "": "Complete"}.get(fault)
@@ -165,6 +169,11 @@ class Controllers:
             "status": status,
         }
         self.api.add("pods", pod, namespace)
+        # Volumes are bound by their first consumer.
+        for volume in template["spec"].get("volumes", []):
+            if claimed := volume.get("persistentVolumeClaim"):
+                key = ("persistentvolumeclaims", namespace, claimed["claimName"])
+                self.api.storage.set_status(key, {"phase": "Bound"})
         if state == "starting":
             self._event(namespace, pod, "Unhealthy", UNHEALTHY)
 

@@ -13,6 +13,7 @@ from typing import Any
 import jsonschema
 from kubernetes_validate import SchemaNotFoundError
 
+from quaylab.openshift.quantities import number
 from tests.openshift import fields
 from tests.openshift.fields import Path
 from tests.unit import cluster_schemas
@@ -21,6 +22,8 @@ Manifest = dict[str, Any]
 # Plural, namespace (empty: none), name.
 Key = tuple[str, str, str]
 VERSION = "1.32"
+# Seconds that an object is still there after a client has had it deleted.
+ENDING = 0.2
 
 
 @dataclass
@@ -124,6 +127,23 @@ class Storage:
         """What the last finalizer's removal does to an object that is being deleted."""
         self.objects[key]["metadata"]["finalizers"] = []
         self.delete(key, orphans)
+
+    def begin_deletion(self, key: Key, orphans: bool) -> Manifest:
+        """Delete an object as a client has it deleted: its end takes a moment."""
+        manifest = self.get(key)
+        self.objects[key]["metadata"]["deletionTimestamp"] = now()
+        uid = manifest["metadata"].get("uid")
+
+        def end() -> None:
+            with self.lock:
+                found = self.objects.get(key)
+                if found and found["metadata"].get("uid") == uid:
+                    self.delete(key, orphans)
+
+        timer = threading.Timer(ENDING, end)
+        timer.daemon = True
+        timer.start()
+        return manifest
 
     def delete(self, key: Key, orphans: bool = False) -> Manifest:
         """Delete an object, and what it owns; or leave that there, as nobody's. An object with
@@ -251,10 +271,26 @@ def _check_immutable(plural: str, live: Manifest, wanted: Manifest) -> None:
         refuse("spec.template")
     if plural == "deployments" and live["spec"]["selector"] != wanted["spec"]["selector"]:
         refuse("spec.selector")
-    if plural == "persistentvolumeclaims" and live["spec"] != wanted["spec"]:
-        refuse("spec: Forbidden: spec is immutable after creation")
+    if plural == "persistentvolumeclaims":
+        before, after = _size(live), _size(wanted)
+        is_bound = live["status"]["phase"] == "Bound"
+        if _sizeless(live) != _sizeless(wanted) or (before != after and not is_bound):
+            refuse(
+                "spec: Forbidden: spec is immutable after creation except resources.requests and "
+                "volumeAttributesClassName for bound claims\n  core.PersistentVolumeClaimSpec{"
+            )
+        if after < before:
+            refuse("spec.resources.requests.storage: Forbidden: less than status.capacity")
     if plural == "secrets" and live.get("type") != wanted.get("type"):
         refuse("type")
+
+
+def _size(claim: Manifest) -> float:
+    return number(claim["spec"]["resources"]["requests"]["storage"])
+
+
+def _sizeless(claim: Manifest) -> Manifest:
+    return {key: value for key, value in claim["spec"].items() if key != "resources"}
 
 
 def defaulted(manifest: Manifest) -> None:

@@ -40,6 +40,11 @@ def _edited(site: Site, plural: str, name: str, change: Manifest) -> None:
     storage.replace((plural, NAMESPACE, name), live, "kubectl-patch")
 
 
+def _schema(site: Site) -> str:
+    """Return what the note says of the database's schema."""
+    return str(site.objects("configmaps")["quaylab-registry"]["data"]["schema"])
+
+
 def test_from_nothing(site: Site) -> None:
     planned = site.dry()
     assert planned == [each for each in OPERATIONS if each not in (
@@ -165,6 +170,14 @@ def test_upgrade(site: Site) -> None:
     restore = "tasks/restore_openshift.py"
     unnamed = site.run(task=restore)
     assert "restore: not set; name the dump as the upgrade did" in unnamed.output
+    # A name that is mistyped.
+    site.controllers.faults["quaylab-check"] = "fails"
+    absent = site.run("--data", "restore=v3.17.3-to-v3.18.0", task=restore)
+    assert absent.code != 0
+    assert "quaylab-check-v3-17-3-to-v3-18-0 does not run" in absent.output
+    assert "quaylab-quay" in site.objects("deployments")
+    assert site.objects("configmaps")["quaylab-registry"]["data"]["schema"] == "v3.18.0"
+    site.controllers.faults.clear()
     restored = site.run("--data", "restore=v3.17.4-to-v3.18.0", task=restore)
     assert restored.code == 0, restored.output
     assert "quaylab-quay" not in site.objects("deployments")
@@ -175,6 +188,92 @@ def test_upgrade(site: Site) -> None:
     assert site.run().code == 0
     image = site.objects("deployments")["quaylab-quay"]["spec"]["template"]["spec"]["containers"]
     assert image[0]["image"].endswith(":v3.17.4")
+
+
+def test_an_upgrade_whose_migration_fails(site: Site) -> None:
+    site.settings["quay_version"] = "v3.17.4"
+    assert site.run().code == 0
+    site.settings["quay_version"] = "v3.18.0"
+    # An image that isn't there is found out before.
+    site.controllers.missing_images.add("quay.io/projectquay/quay:v3.18.0")
+    assert "ImagePullBackOff" in site.run().output
+    assert _schema(site) == "v3.17.4"
+    site.controllers.missing_images.clear()
+    site.controllers.faults["quaylab-migrate"] = "fails"
+    failed = site.run()
+    assert "quaylab-migrate-v3-18-0 does not run" in failed.output
+    assert _schema(site) == "migrating v3.17.4 to v3.18.0"
+
+    # Nothing serves on a database whose migration has begun, and nothing of it is removed.
+    site.settings["quay_version"] = "v3.17.4"
+    site.api.writes.clear()
+    back = site.run()
+    assert "the database's migration from v3.17.4 to v3.18.0 has begun and not ended" in back.output
+    assert site.api.writes == []
+    dump = "quaylab-dump-v3-17-4-to-v3-18-0"
+    assert dump in site.objects("jobs")
+
+    site.controllers.faults.clear()
+    site.settings["quay_version"] = "v3.18.0"
+    finished = site.run()
+    assert finished.code == 0, finished.output
+    # The dump of the old schema is the only one.
+    assert f"PATCH jobs {dump}" not in site.api.writes
+    assert _schema(site) == "v3.18.0"
+    assert site.dry() == []
+
+
+def test_a_restore_after_a_migration_that_was_cut_off_and_a_teardown(site: Site) -> None:
+    site.settings["quay_version"] = "v3.17.4"
+    assert site.run().code == 0
+    site.settings["quay_version"] = "v3.18.0"
+    site.controllers.faults["quaylab-migrate"] = "starting"
+    # The run is cut off while the migration runs.
+    site.api.before = lambda request: MIGRATED in site.objects("jobs")
+    assert "the cluster does not answer" in site.run().output
+    site.api.before = lambda request: False
+    assert MIGRATED in site.objects("jobs")
+
+    # Nobody ends it, not even if somebody has noted the old version by hand.
+    _edited(site, "configmaps", "quaylab-registry", {"data": {"schema": "v3.17.4"}})
+    site.settings["quay_version"] = "v3.17.4"
+    old = site.run()
+    assert old.code == 0, old.output
+    assert MIGRATED in site.objects("jobs")
+
+    restore, name = "tasks/restore_openshift.py", "restore=v3.17.4-to-v3.18.0"
+    site.api.writes.clear()
+    site.run("-v", "--data", name, task=restore, until="Stop a migration that has begun")
+    assert _schema(site) == "restoring v3.17.4-to-v3.18.0"
+    # What a restore needs is made again after a teardown.
+    assert site.run(task="tasks/teardown_openshift.py").code == 0
+    assert "quaylab-database" not in site.objects("deployments")
+    restored = site.run("--data", name, task=restore)
+    assert restored.code == 0, restored.output
+    assert f"DELETE jobs {MIGRATED}" in site.api.writes
+    up = site.run()
+    assert up.code == 0, up.output
+    assert _schema(site) == "v3.17.4"
+
+
+def test_claims_grow_once_they_are_bound(site: Site) -> None:
+    assert site.run().code == 0
+    site.settings["openshift_database_gb"] = 30
+    grown = site.run()
+    assert grown.code == 0, grown.output
+    sizes = {
+        name: claim["spec"]["resources"]["requests"]["storage"]
+        for name, claim in site.objects("persistentvolumeclaims").items()
+    }
+    # No dump was made yet, so nothing has bound its claim.
+    assert sizes["quaylab-database"] == "30Gi"
+    assert sizes["quaylab-dumps"] == "10Gi"
+    assert site.dry() == []
+    site.settings["openshift_database_gb"] = 5
+    shrunk = site.run()
+    assert shrunk.code != 0
+    assert "1 problem, nothing was changed" in shrunk.output
+    assert "less than status.capacity" in shrunk.output
 
 
 def test_teardown_keeps_data_until_it_is_purged(site: Site) -> None:

@@ -132,6 +132,18 @@ def test_a_killed_run_a_teardown_and_a_purge(site: Site, operators: Operators) -
     assert up.code == 0, up.output
     assert site.quay.users["quayadmin"] == password
 
+    # Without the note a removal would find nothing of what runs.
+    key = ("configmaps", NAMESPACE, "quaylab-registry")
+    note = site.api.storage.get(key)
+    site.api.storage.delete(key)
+    blind = site.run(task=TEARDOWN)
+    assert blind.code != 0
+    assert "it is gone, and QuayRegistry quaylab and Subscription quay-operator is there" in (
+        blind.output
+    )
+    assert "kubectl create configmap quaylab-registry" in blind.output
+    site.api.add("configmaps", note, NAMESPACE)
+
     purged = site.run("--data", f"purge={HOSTNAME}", task=TEARDOWN)
     assert purged.code == 0, purged.output
     ours = (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.openshift.conftest import NAMESPACE, Site
+from tests.openshift.conftest import HOSTNAME, NAMESPACE, Site
 from tests.openshift.storage import Manifest, Refused
 
 
@@ -141,6 +141,20 @@ def test_another_server_than_the_last_runs(site: Site) -> None:
     assert confirmed.code == 0, confirmed.output
 
 
+def test_another_namespace_than_the_last_runs(site: Site) -> None:
+    assert site.run().code == 0
+    site.settings["openshift_namespace"] = "another"
+    teardown = "tasks/teardown_openshift.py"
+    purge = ("--data", f"purge={HOSTNAME}")
+    for task in ("tasks/openshift.py", teardown):
+        other = site.run(*purge if task == teardown else (), task=task)
+        assert "another, but this registry is in quay-enterprise; set it back" in other.output
+    confirmed = site.run("--data", f"openshift_server={site.api.url}", *purge, task=teardown)
+    assert confirmed.code == 0, confirmed.output
+    assert "nothing of this registry was in namespace another" in confirmed.output
+    assert site.project.credentials.exists()
+
+
 def test_the_deploy_of_machines_is_refused(site: Site) -> None:
     result = site.run(task="deploy.py")
     assert result.code != 0
@@ -153,6 +167,8 @@ def test_the_deploy_of_machines_is_refused(site: Site) -> None:
         ("image", ["quaylab-quay does not run", "quay: ImagePullBackOff: Back-off pulling image"]),
         ("crash", ["CrashLoopBackOff: ended with 255", "| FATAL: the schema is older"]),
         ("scc", ["unable to validate against any security context constraint"]),
+        # Until a pod that is to go has ended, it counts as well.
+        ("quota", ["does not get on within 20 s", "exceeded quota: small"]),
         (
             "pending",
             [
@@ -178,7 +194,7 @@ def test_pods_that_do_not_run(site: Site, fault: str, lines: list[str]) -> None:
     assert result.code != 0
     for line in lines:
         assert line in result.output
-    if fault in ("image", "crash", "scc"):
+    if fault in ("image", "crash", "scc", "quota"):
         # The cluster would try it again after minutes.
         site.controllers.faults.clear()
         mended = site.run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from quaylab.openshift import description, layout
 from quaylab.openshift.cluster import Cluster
 from quaylab.openshift.description import Description
 from quaylab.openshift.layout import GROUP
-from quaylab.openshift.objects import Object, Scope
+from quaylab.openshift.objects import Manifest, Object, Scope
 from quaylab.openshift.operator import description as operator
 from quaylab.openshift.operator.description import OperatorDescription
 from quaylab.secrets.credentials import Credentials
@@ -52,8 +53,13 @@ def _credentials(hostname: str, has_store: bool) -> Credentials:
     return samples.with_storage_keys(found) if has_store else found
 
 
-def describe(is_openshift: bool = True, schema: str | None = None, **changes: Any) -> Description:
-    return description.describe(context(**changes), SCOPE, is_openshift, schema)
+def describe(
+    is_openshift: bool = True,
+    schema: str | None = None,
+    found: Mapping[tuple[str, str], Manifest] = {},
+    **changes: Any,
+) -> Description:
+    return description.describe(context(**changes), SCOPE, is_openshift, schema, found)
 
 
 def operate(is_openshift: bool = True, **changes: Any) -> OperatorDescription:

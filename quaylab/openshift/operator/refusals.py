@@ -17,6 +17,7 @@ from quaylab.openshift.objects import (
     QUAY_REGISTRY,
     SERVICE_VERSION,
     SUBSCRIPTION,
+    Scope,
 )
 from quaylab.openshift.operator.description import MANAGED, OperatorDescription, channel, release
 from quaylab.openshift.operator.state import current_version, installed_version, noted_version
@@ -60,6 +61,22 @@ def problems(
     yield from _catalogue_problems(cluster, settings)
     yield from _data_problems(cluster, description)
     yield from _version_problems(cluster, settings)
+
+
+def lost_note_problems(
+    cluster: Cluster, settings: Settings, description: OperatorDescription, scope: Scope
+) -> Iterator[str]:
+    """Yield that the note is gone without which a removal finds nothing that the operator and OLM
+    have made: it bears no label of ours."""
+    note = description.note
+    keys = ((QUAY_REGISTRY.name, REGISTRY), (SUBSCRIPTION.name, settings.openshift_operator))
+    there = [" ".join(key) for key in keys if key in cluster.found]
+    if there and note.key not in cluster.found:
+        command = refusals.note_command(note, note.content["data"], scope)
+        yield (
+            f"ConfigMap {note.name}: it is gone, and {' and '.join(there)} is there; make it again "
+            f"if it is right, where database and blobs are: {command}"
+        )
 
 
 def _olm_problems(cluster: Cluster, settings: Settings) -> Iterator[str]:

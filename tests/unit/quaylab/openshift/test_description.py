@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,15 @@ import pytest
 import yaml
 
 from quaylab.openshift import pods, quay
-from quaylab.openshift.objects import OWNER
+from quaylab.openshift.objects import CLAIM, OWNER
 from quaylab.services import quay as quay_service
 from quaylab.services import quay_config
 from quaylab.services.quay_connections import connections
 from tests.authority import Authority
 from tests.leaks import leaked
 from tests.unit import cluster_schemas, clusters, samples
-from tests.unit.clusters import S3, describe, everything, manifests
+from tests.unit.clusters import S3, SCOPE, describe, everything, manifests
+from tests.unit.shell import Shell
 
 # Kubernetes' supported minor versions.
 VERSIONS = [f"1.{minor}" for minor in range(25, 38)]
@@ -239,6 +241,18 @@ def test_a_pod_with_a_volume_goes_before_the_next_one_comes() -> None:
     assert deployment.content["spec"]["strategy"] == {"type": "Recreate"}
 
 
+def test_a_slow_start_is_not_killed_before_a_run_complains_of_it() -> None:
+    (container,) = (
+        describe(health_timeout=300).quay[0].content["spec"]["template"]["spec"]["containers"]
+    )
+    probe = container["startupProbe"]
+    assert probe["failureThreshold"] * probe["periodSeconds"] == 3 * 300
+    # It ends by itself, since not every kubelet ends what outlives its time.
+    name, seconds, *_ = probe["exec"]["command"]
+    assert name == "timeout"
+    assert int(seconds) < probe["timeoutSeconds"]
+
+
 def test_a_pod_has_the_time_that_its_end_takes() -> None:
     pod = describe(**S3).quay[0].content["spec"]["template"]["spec"]
     (container,) = pod["containers"]
@@ -269,6 +283,45 @@ def test_a_dump_is_made_before_an_upgrade_alone() -> None:
     assert dump
     assert dump.name == "quaylab-dump-v3-17-4-to-v3-18-0"
     assert describe(schema="v3.17.4", database_host="db.example.com").dump is None
+
+
+def test_a_migration_is_noted_as_begun_and_then_no_dump_is_made() -> None:
+    begun = describe(schema="v3.17.4").begun
+    assert begun
+    assert begun.content["data"]["schema"] == "migrating v3.17.4 to v3.18.0"
+    elsewhere = describe(schema="v3.17.4", database_host="db.example.com")
+    assert elsewhere.begun
+    assert elsewhere.begun.content["data"]["schema"] == "migrating v3.17.4 to v3.18.0"
+    for schema in (None, "v3.18.0", "migrating v3.17.4 to v3.18.0"):
+        again = describe(schema=schema)
+        assert again.begun is None
+        assert again.dump is None
+
+
+def test_a_claim_keeps_its_size_until_it_is_bound() -> None:
+    found = {each.key: SCOPE.manifest(each) for each in describe().foundation}
+    found["PersistentVolumeClaim", "quaylab-dumps"]["status"] = {"phase": "Pending"}
+    found["PersistentVolumeClaim", "quaylab-database"]["status"] = {"phase": "Bound"}
+    sizes = {
+        each.name: each.content["spec"]["resources"]["requests"]["storage"]
+        for each in describe(found=found, openshift_database_gb=30).foundation
+        if each.kind is CLAIM
+    }
+    assert sizes["quaylab-dumps"] == "10Gi"
+    assert sizes["quaylab-database"] == "30Gi"
+
+
+@pytest.mark.parametrize(("name", "code"), [("v3.17.4-to-v3.18.0", 0), ("v3.17.3", 1)])
+def test_a_dump_is_looked_for(tmp_path: Path, name: str, code: int) -> None:
+    host = Shell(tmp_path)
+    host.stub("pg_restore", 'test -e "$2"')
+    (tmp_path / "v3.17.4-to-v3.18.0").touch()
+    script = quay.CHECK.replace("/dumps", str(tmp_path))
+    done = host.run(shlex.join([*pods.shell(script), name]))
+    assert done.returncode == code
+    if code:
+        assert "v3.17.3 is no dump that can be restored; the claim has:" in done.stdout
+        assert "v3.17.4-to-v3.18.0" in done.stdout
 
 
 def test_only_quay_and_its_jobs_reach_database_and_redis() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import pytest
 from quaylab.openshift import refusals
 from quaylab.openshift.cluster import Cluster, Right, rights
 from quaylab.openshift.objects import CLAIM, OWNER
-from tests.unit import clusters
+from quaylab.openshift.pods import PULL_SECRET
+from tests.unit import clusters, samples
 from tests.unit.clusters import CLUSTER, S3, SCOPE, describe
 
 SERVER = "https://api.example.com:6443"
@@ -19,7 +22,7 @@ SERVER = "https://api.example.com:6443"
 
 def _problems(cluster: Cluster = CLUSTER, **changes: Any) -> list[str]:
     context, description = clusters.context(**changes), describe(**changes)
-    return list(refusals.problems(cluster, context, description, SCOPE.owner))
+    return list(refusals.problems(cluster, context, description, SCOPE))
 
 
 def _with(*found: dict[str, Any], **changes: Any) -> Cluster:
@@ -51,10 +54,24 @@ def test_a_fitting_cluster() -> None:
 def test_another_server_than_the_last_runs(
     expected: str | None, remembered: str | None, refused: bool
 ) -> None:
-    problems = list(refusals.server_problems(expected, remembered, SERVER))
+    problems = _place_problems(expected, openshift_server=remembered)
     assert bool(problems) is refused
     if refused and not expected:
         assert f"openshift_server={SERVER}" in problems[0]
+
+
+def _place_problems(expected: str | None, **remembered: str | None) -> list[str]:
+    settings = clusters.context(openshift_server=expected).settings
+    credentials = samples.CREDENTIALS.model_copy(update=remembered)
+    return list(refusals.place_problems(settings, credentials, SERVER))
+
+
+def test_another_namespace_than_the_last_runs() -> None:
+    (problem,) = _place_problems(None, openshift_server=SERVER, openshift_namespace="quay")
+    assert "openshift_namespace: quay-enterprise, but this registry is in quay" in problem
+    assert f"openshift_server={SERVER}" in problem
+    assert _place_problems(SERVER, openshift_server=SERVER, openshift_namespace="quay") == []
+    assert _place_problems(None, openshift_namespace="quay-enterprise") == []
 
 
 @pytest.mark.parametrize(
@@ -97,14 +114,30 @@ def test_objects_of_others_are_refused(labels: dict[str, str], whose: str) -> No
 def test_a_lost_claim_of_a_registry_that_had_data() -> None:
     note = SCOPE.manifest(describe().note)
     others = [SCOPE.manifest(each) for each in describe().lasting]
-    claims = [
-        each["metadata"]["name"] for each in others if each["kind"] == "PersistentVolumeClaim"
-    ]
     assert _problems(_with(note, *others)) == []
-    lost = _problems(
-        _with(note, *(each for each in others if each["kind"] != "PersistentVolumeClaim"))
+    rest = [each for each in others if each["kind"] != "PersistentVolumeClaim"]
+    lost = _problems(_with(note, *rest))
+    # That of the dumps has nothing that is served.
+    assert [line.split(":")[0] for line in lost] == ["quaylab-database", "quaylab-quay-storage"]
+    remedy = "kubectl delete deployment/quaylab-quay configmap/quaylab-registry "
+    assert all(f"{remedy}--namespace=quay-enterprise" in line for line in lost)
+    # And what it names is enough.
+    assert _problems(_with(*(each for each in rest if each["kind"] != "Deployment"))) == []
+
+
+def test_another_major_version_of_the_database() -> None:
+    objects = [SCOPE.manifest(each) for each in (*describe().lasting, describe().note)]
+    newer = "quay.io/sclorg/postgresql-17-c9s:latest"
+    (problem,) = _problems(_with(*objects), postgresql_image=newer)
+    assert problem.startswith(
+        "postgresql_image: the claim quaylab-database is of postgresql-15-c9s, but this run needs "
+        "postgresql-17-c9s, which may not read it"
     )
-    assert [line.split(":")[0] for line in lost] == claims
+    assert _problems(_with(*objects), postgresql_image="mirror.lan/postgresql-15-c9s:new") == []
+    # Of a claim from before the annotation nobody knows it.
+    for each in objects:
+        each["metadata"].pop("annotations")
+    assert _problems(_with(*objects), postgresql_image=newer) == []
 
 
 def test_blobs_stay_where_they_are() -> None:
@@ -181,6 +214,55 @@ def test_a_lost_note_of_a_registry_that_serves() -> None:
 def test_what_is_there_already_takes_no_more_of_a_quota() -> None:
     there = [SCOPE.manifest(each) for each in (*describe().lasting, describe().note)]
     assert _problems(_with(*there, quotas=(_quota(pods="0"),))) == []
+
+
+@pytest.mark.parametrize(
+    ("hard", "line"),
+    [
+        ({"pods": "0"}, "leaves pods 0 of 0, and the registry needs 1"),
+        ({"limits_memory": "4095Mi"}, "and the registry needs 4Gi"),
+        ({"limits_memory": "4Gi", "pods": "1"}, ""),
+    ],
+)
+def test_an_upgrade_needs_room_for_one_more_pod(hard: dict[str, str], line: str) -> None:
+    before = describe(quay_version="v3.17.4", **S3)
+    there = [SCOPE.manifest(each) for each in (*before.lasting, before.note)]
+    problems = _problems(_with(*there, quotas=(_quota(**hard),)), **S3)
+    assert len(problems) == bool(line)
+    assert line in "".join(problems)
+
+
+def test_with_one_pod_an_upgrade_needs_room_for_its_jobs() -> None:
+    before = describe(quay_version="v3.17.4")
+    there = [SCOPE.manifest(each) for each in (*before.lasting, before.note)]
+    assert _problems(_with(*there, quotas=(_quota(limits_memory="1Gi"),))) == []
+    (problem,) = _problems(_with(*there, quotas=(_quota(limits_memory="1023Mi"),)))
+    assert "and the registry needs 1Gi" in problem
+
+
+@pytest.mark.parametrize(
+    ("login", "image", "is_needed"),
+    [
+        ("https://index.docker.io/v1/", "docker.io/acme/quay", True),
+        ("docker.io", "docker.io/acme/quay", True),
+        ("https://index.docker.io/v1/", "quay.io/acme/quay", False),
+        ("*.example.com", "registry.example.com/acme/quay", True),
+        ("*.example.com", "example.com/acme/quay", False),
+        ("*.com", "registry.example.com/acme/quay", False),
+        ("registry.example.com:5000/acme", "registry.example.com:5000/acme/quay", True),
+    ],
+)
+def test_logins_of_registries(tmp_path: Path, login: str, image: str, is_needed: bool) -> None:
+    given: dict[str, Any] = {
+        "pull_secret": clusters.pull_secret(tmp_path, login),
+        "quay_image": image,
+        "postgresql_image": "registry.lan/postgresql-15:1",
+        "redis_image": "registry.lan/redis-7:1",
+    }
+    assert (_problems(**given) == []) is is_needed
+    (secret,) = [each for each in describe(**given).foundation if each.name == PULL_SECRET]
+    content = base64.b64decode(secret.content["data"][".dockerconfigjson"])
+    assert (login in json.loads(content)["auths"]) is is_needed
 
 
 def test_a_pull_secret_without_the_registry(tmp_path: Path) -> None:

@@ -138,6 +138,15 @@ def test_a_refused_pod() -> None:
     assert "forbidden: by the SCC" in str(reason)
 
 
+def test_a_pod_that_a_quota_refuses_may_come_later() -> None:
+    """While a rollout goes on, those that are to go count as well."""
+    message = 'pods "quaylab-quay-1" is forbidden: exceeded quota: small, requested: pods=1'
+    condition = {"type": "ReplicaFailure", "status": "True", "message": message}
+    (reason,) = Workloads.of([_deployment(conditions=[condition])]).deployment_reasons(NAME)
+    assert not reason.is_final
+    assert message in str(reason)
+
+
 def test_a_refusal_of_an_earlier_description_is_no_reason() -> None:
     condition = {"type": "ReplicaFailure", "status": "True", "message": "forbidden: by the SCC"}
     found = Workloads.of([_deployment(conditions=[condition], observedGeneration=1)])

@@ -9,6 +9,7 @@ import pytest
 
 from quaylab.openshift import refusals
 from quaylab.openshift.cluster import Cluster, rights
+from quaylab.openshift.objects import Object
 from quaylab.openshift.operator import refusals as operator_refusals
 from quaylab.openshift.operator.state import OlmObject, Package
 from quaylab.openshift.plan import verification
@@ -231,3 +232,23 @@ def test_rights_where_there_are_neither_routes_nor_buckets() -> None:
     found = " ".join(_rights(cluster, **S3, openshift_exposure="ingress"))
     assert "routes" not in found
     assert "objectbucketclaims" not in found
+
+
+@pytest.mark.parametrize("name", ["QuayRegistry", "Subscription"])
+def test_a_removal_without_the_note(name: str) -> None:
+    description = operate(**S3)
+    (there,) = [each for each in description.lasting if each.kind.name == name]
+    settings = clusters.context(openshift_method="operator", **S3).settings
+
+    def problems(*found: Object) -> list[str]:
+        known = {each.key: SCOPE.manifest(each) for each in found}
+        cluster = dataclasses.replace(CLUSTER, found=known)
+        return list(operator_refusals.lost_note_problems(cluster, settings, description, SCOPE))
+
+    (problem,) = problems(there)
+    assert problem.startswith(f"ConfigMap quaylab-registry: it is gone, and {there} is there")
+    assert "kubectl create configmap quaylab-registry --namespace=quay-enterprise" in problem
+    assert "--from-literal=method=operator" in problem
+    assert f"quaylab.io/credentials={SCOPE.owner}" in problem
+    assert problems(there, description.note) == []
+    assert problems() == []
