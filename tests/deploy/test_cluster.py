@@ -110,12 +110,12 @@ def _inventory(
                 "quaylab-fact": "",
                 "member list": (etcd or {}).get(name, ""),
                 "endpoint health": WELL,
-                "HTTPSConnection": _patroni(made, name, leader) if leader else "",
+                "What Patroni tells": _patroni(made, name, leader) if leader else "",
                 "flock --shared": (dumps or {}).get(name, ""),
                 "pg_available_extensions": json.dumps(DATABASE),
                 "%u %g %a": _files(made, name) if name in lines else "",
                 "named=$(docker ps": "\n".join(lines.get(name, ())),
-                "switchover --leader": {"stdout": "Switchover failed", "success": False},
+                "switchover --leader": {"stdout": "503 Switchover failed"},
                 "identities()": _images(made, name) if name in lines else "",
             },
             ssh_hostname=address,
@@ -317,7 +317,7 @@ def test_members_are_replaced_one_after_the_other_and_the_leader_last(
     result = _second(project, leader, database={DIGEST_LABEL: "older"})
     assert result.code == 1
     assert _started(result.output, "database") == order[:2]
-    assert "no other member takes over: Switchover failed" in result.output
+    assert "no other member takes over: 503 Switchover failed" in result.output
     assert "Traceback" not in result.output
     assert "Run Redis" not in result.operations
 
@@ -528,7 +528,7 @@ def test_machines_reboot_one_after_the_other_and_the_leader_last(
     result = _reboot(project, BOOTS, leader)
     assert result.code == 1
     assert _reboots(result) == order
-    assert "no other member takes over: Switchover failed" in result.output
+    assert "no other member takes over: 503 Switchover failed" in result.output
     assert "Traceback" not in result.output
 
 
