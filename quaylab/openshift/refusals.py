@@ -71,6 +71,12 @@ def early_problems(cluster: Cluster, settings: Settings) -> Iterator[str]:
             f"openshift_exposure: {cluster.server} has no routes, which only OpenShift has; set "
             "ingress or loadbalancer"
         )
+    if settings.openshift_exposure == "ingress" and cluster.has(objects.ROUTE):
+        # It has no class, so OpenShift makes a Route of it that speaks HTTP to Quay's port of HTTPS.
+        yield (
+            f"openshift_exposure: ingress, and {cluster.server} has routes; leave the setting out, "
+            "so that a route leads clients to Quay, or set loadbalancer"
+        )
 
 
 def problems(

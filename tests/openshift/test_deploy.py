@@ -125,14 +125,14 @@ def test_what_is_described_no_more_is_removed(site: Site) -> None:
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "of-others"},
         "spec": {"type": "ClusterIP"},
     }, NAMESPACE)  # fmt: skip
-    site.settings["openshift_exposure"] = "ingress"
+    site.settings["openshift_exposure"] = "route"
     site.settings["quay_https_port"] = 443
     result = site.run("--dry")
     assert result.code == 0, result.output
     site.run(until="Wait until the registry answers at its address")  # where nobody listens
     assert "quaylab-quay-public" not in site.objects("services")
     assert "of-others" in site.objects("services")
-    assert "quaylab-quay" in site.objects("ingresses")
+    assert "quaylab-quay" in site.objects("routes")
 
 
 def test_upgrade(site: Site) -> None:

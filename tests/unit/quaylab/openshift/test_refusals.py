@@ -80,8 +80,9 @@ def test_another_namespace_than_the_last_runs() -> None:
         ({"version": "v1.24.9"}, {}, "runs Kubernetes v1.24.9, and 1.25 is the oldest"),
         ({"phase": "Terminating"}, {}, "openshift_namespace: quay-enterprise is being deleted"),
         ({"groups": frozenset({"apps"})}, {}, "openshift_exposure: https://api.example.com:6443"),
+        ({}, {"openshift_exposure": "ingress"}, "openshift_exposure: ingress, and https://api."),
     ],
-    ids=["old", "deleted", "no routes"],
+    ids=["old", "deleted", "no routes", "routes of ingresses"],
 )
 def test_clusters_that_can_not_have_it(
     changes: dict[str, Any], setting: dict[str, Any], line: str
