@@ -72,7 +72,7 @@ def early_problems(cluster: Cluster, settings: Settings) -> Iterator[str]:
             "ingress or loadbalancer"
         )
     if settings.openshift_exposure == "ingress" and cluster.has(objects.ROUTE):
-        # It has no class, so OpenShift makes a Route of it that speaks HTTP to Quay's port of HTTPS.
+        # It has no class, so OpenShift makes a Route of it that speaks HTTP to the port of HTTPS.
         yield (
             f"openshift_exposure: ingress, and {cluster.server} has routes; leave the setting out, "
             "so that a route leads clients to Quay, or set loadbalancer"
