@@ -20,7 +20,12 @@ from facts.files import Files
 from facts.patroni import Patroni, PatroniState
 from facts.router import Router
 from operations.engines import containers
-from operations.runtime.commands import complain, connector_arguments, fact_of
+from operations.runtime.commands import (
+    complain,
+    connector_arguments,
+    fact_of,
+    inventory_arguments,
+)
 from operations.runtime.observation import Question, ask, question
 from operations.runtime.phases import postpone
 from operations.runtime.waiting import wait
@@ -281,6 +286,7 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
         # meanwhile, and another one had more.
         leader = _switch(
             host,
+            host,
             ("switchover", "--leader", found.name),
             lambda at: at != found.name,
             "no other member takes over",
@@ -416,17 +422,21 @@ def _take_over(state: State, host: Host, plan: Plan) -> bool:
     how = ("switchover", "--leader", str(found.leader)) if is_synchronous else ("failover",)
     words = (*how, "--candidate", found.name)
     failure = f"{found.name} does not take over"
-    return _switch(host, words, lambda at: at == found.name, failure) is not None
+    # Patroni asks the candidate at its published address, which that one itself may not reach.
+    others = [name for name in plan.connected(plan.topology.database_members) if name != host.name]
+    others.sort(key=lambda name: member_name(name) != found.leader)
+    asked = inventory.get_host(others[0]) if others else host
+    return _switch(host, asked, words, lambda at: at == found.name, failure) is not None
 
 
 def _switch(
-    host: Host, how: Sequence[str], is_wanted: Callable[[str], bool], failure: str
+    host: Host, asked: Host, how: Sequence[str], is_wanted: Callable[[str], bool], failure: str
 ) -> str | None:
-    """Have another member lead, and return its name; complain of the failure, and return None, if
-    no wanted one does."""
+    """Have another member lead, by the Patroni of a host that is asked for it; return its name, or
+    complain of the failure, and return None, if no wanted one leads."""
     command = shlex.join(["python3", "-c", inspect.getsource(patroni_switch), *how])
-    done, output = host.run_shell_command(
-        StringCommand(host_engine().execute(CONTAINER, command)), **connector_arguments(host)
+    done, output = asked.run_shell_command(
+        StringCommand(engine_of(asked).execute(CONTAINER, command)), **inventory_arguments(asked)
     )
     if done and not REFUSED.match(output.stdout):
         found = _wait(host, lambda at: at.leader is not None and is_wanted(at.leader), SWITCHOVER)

@@ -2,7 +2,8 @@
 print its answer: a line with the HTTP status and Patroni's words.
 
 patronictl would ask the leader at its published address, where a container doesn't reach itself if
-Podman runs it and the kernel has br_netfilter. Any member may be asked.
+Podman runs it and the kernel has br_netfilter. Any member may be asked but the candidate: Patroni
+asks that one at its published address.
 """
 
 from __future__ import annotations

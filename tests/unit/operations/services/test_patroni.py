@@ -195,6 +195,7 @@ def site(store: Store, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.setattr(patroni, "new_connections_held", held)
     site.set_clock(monkeypatch)
     monkeypatch.setattr(patroni, "inventory", SimpleNamespace(get_host=site.hosts.__getitem__))
+    monkeypatch.setattr(patroni, "inventory_arguments", lambda host: {})
     return site
 
 
@@ -814,10 +815,10 @@ def test_the_member_that_shall_lead_leads(site: Site) -> None:
     ("place", "how"), [(TWO, f"switchover --leader {ONE}"), (THREE, "failover")]
 )
 def test_another_member_takes_over(site: Site, place: str, how: str) -> None:
-    """Patroni switches over to the synchronous member only."""
+    """Patroni switches over to the synchronous member only. The leader is asked for it."""
     (command,) = _leads(site, place)
     assert site.hosts[place].call(command)
-    assert site.events == [f"{place}: {how} --candidate {place}"]
+    assert site.events == [f"{ONE}: {how} --candidate {place}"]
     assert site.leader == place
 
 
