@@ -57,6 +57,7 @@ SERVICE_COMPARISONS = {
     "operations/virtual/teardown.py": ["'database' in each.groups"],
     # A way to expose a registry in a cluster, by Kubernetes' object of that name.
     "quaylab/openshift/access.py": ["'ingress'"],
+    "quaylab/openshift/refusals.py": ["settings.openshift_exposure == 'ingress'"],
 }
 # Words that say nothing in a name.
 VAGUE = {"told", "ground", "lacks", "dialling", "house", "demand", "orders", "forms"}

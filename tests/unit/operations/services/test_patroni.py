@@ -99,9 +99,9 @@ class MemberHost(FakeHost):
         assert found and self.site.members
         words = found[0].rstrip("'")
         self.site.events.append(f"{self.name}: {words}")
-        # Only where another one's data replaces this one's, nobody is spared.
         candidate = found["candidate"]
-        assert self.site.holds_connections or found["how"] == "failover" or candidate == self.name
+        # Only where the candidate's data replaces everybody's, no client is spared.
+        assert self.site.holds_connections or candidate
         if self.site.refusal:
             return True, CommandOutput([OutputLine("stdout", self.site.refusal)])
         members = self.site.members
