@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Generator
 
 from pyinfra import host, inventory, logger
@@ -99,7 +100,7 @@ def bootstrapped(plan: Plan) -> Generator[StringCommand]:
             f"; mkdir -p {VAR} && echo {fsid} >{CEPH_NOTE}",
         )
         return
-    shell = ceph.shell(plan.settings, plan.topology, plan.credentials, host_engine())
+    shell = _shell(plan)
     if ask(Ceph, shell=shell) is None:
         # The orchestrator: the manager loads it some time after the monitors agree.
         listed = quoted("timeout", "60", *shell, *CEPH, "orch", "host", "ls")
@@ -128,7 +129,7 @@ def osd_memory_limited(plan: Plan) -> Generator[StringCommand]:
 
     + plan: the run's plan
     """
-    shell = ceph.shell(plan.settings, plan.topology, plan.credentials, host_engine())
+    shell = _shell(plan)
     state = ask(Ceph, shell=shell) if _state(plan).made else None
     commands = cephadm.memory_commands(plan.settings, state.osd_memory if state else ())
     for words in commands:
@@ -157,12 +158,12 @@ def applied(plan: Plan) -> Generator[StringCommand]:
         host.noop("nothing is declared without all of its hosts")
         return
     wanted = cephadm.specifications(plan.settings, plan.topology, plan.credentials, plan.machines)
-    shell = ceph.shell(plan.settings, plan.topology, plan.credentials, host_engine())
+    shell = _shell(plan)
     state = ask(Ceph, shell=shell) if _state(plan).made else None
     if state and (words := cephadm.upgrade_command(plan.settings.ceph_image, state.version)):
         logger.warning(
             f"ceph_image: {plan.settings.ceph_image}, and the cluster runs Ceph {state.version}; "
-            f"no run upgrades it, so do it yourself on {host.name}: {' '.join(words)}"
+            f"no run upgrades it, so do it yourself on {host.name}: {shlex.join(words)}"
         )
     changed = cephadm.names_to_apply(wanted, state.declared if state else ())
     if not changed:
@@ -185,7 +186,7 @@ def serving(plan: Plan) -> Generator[StringCommand]:
     if host.name != ceph.admin_host(plan.topology):
         host.noop("waited for on the first host")
         return
-    shell = ceph.shell(plan.settings, plan.topology, plan.credentials, host_engine())
+    shell = _shell(plan)
     state = ask(Ceph, shell=shell) if _state(plan).made else None
     if state and state.daemons.get("rgw") and state.daemons.get("osd"):
         host.noop(f"{state.health}: {', '.join(f'{n} {k}' for k, n in state.daemons.items())}")
@@ -208,7 +209,7 @@ def wait_for_gateway(plan: Plan) -> StringCommand:
 def _until(test: StringCommand, plan: Plan, message: str) -> StringCommand:
     """Return the command that repeats a test on the current host until it succeeds; after
     ``health_timeout`` it fails, with the cluster's status and a message."""
-    shell = ceph.shell(plan.settings, plan.topology, plan.credentials, host_engine())
+    shell = _shell(plan)
     return StringCommand(
         f"end=$(($(date +%s) + {plan.settings.health_timeout})); until", test, "; do",
         'if test "$(date +%s)" -ge "$end"; then',
@@ -292,6 +293,11 @@ def _remove_cluster(plan: Plan, fsid: str) -> StringCommand:
     # cephadm's own default image may be out of reach here.
     image = plan.settings.ceph_image
     return quoted("cephadm", "--image", image, "rm-cluster", "--force", "--fsid", fsid)
+
+
+def _shell(plan: Plan) -> tuple[str, ...]:
+    """Return the words before a command of Ceph on the current host."""
+    return ceph.shell(plan.settings, plan.topology, plan.credentials, host_engine())
 
 
 def _state(plan: Plan) -> CephadmState:
