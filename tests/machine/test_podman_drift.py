@@ -33,6 +33,10 @@ pytestmark = [pytest.mark.podman, pytest.mark.long]
 READY = "tasks/engine.py | Check Podman"
 REDIS_UNIT = units.path("quaylab-redis")
 DATABASE_UNIT = units.path("quaylab-database")
+SERVICE = "/etc/systemd/system/quaylab-redis.service"
+CHANGED = "somebody has changed quaylab-redis.service; take that back"
+# Quadlet reads this folder first. A container that was started from it would be another's.
+FIRST = "/run/containers/systemd"
 # Somebody else's unit, which does not run, takes the place of Redis'.
 TAKE_REDIS_UNIT = (
     f"systemctl stop quaylab-redis && mv {REDIS_UNIT} /root/ours && "
@@ -192,37 +196,40 @@ def test_a_teardown_leaves_a_unit_that_is_not_ours(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize(
-    "override",
+    ("override", "words", "place", "undo"),
     [
-        "mkdir -p {0}.d && printf '[Service]\\nRestart=no\\n' >{0}.d/override.conf",
-        "systemctl cat quaylab-redis >{0}",
+        (
+            f"mkdir {SERVICE}.d && printf '[Service]\\nRestart=no\\n' >{SERVICE}.d/override.conf",
+            CHANGED,
+            f"{SERVICE}.d",
+            "systemctl revert quaylab-redis.service",
+        ),
+        (
+            f"systemctl cat quaylab-redis >{SERVICE}",
+            CHANGED,
+            SERVICE,
+            "systemctl revert quaylab-redis.service",
+        ),
+        (
+            f"mkdir -p {FIRST} && cp {REDIS_UNIT} {FIRST}/",
+            f"move it away: {FIRST}/quaylab-redis.container",
+            f"{FIRST}/quaylab-redis.container",
+            f"rm -r {FIRST} && systemctl daemon-reload",
+        ),
     ],
-    ids=["a drop-in", "a service of the same name"],
+    ids=["a drop-in", "a service of the same name", "another unit of the same name"],
 )
-def test_what_precedes_a_unit_is_told_and_left_alone(registry: Registry, override: str) -> None:
+def test_what_precedes_a_unit_is_told_and_left_alone(
+    registry: Registry, override: str, words: str, place: str, undo: str
+) -> None:
     machine, before = registry.machine, starts(registry.machine)
-    path = "/etc/systemd/system/quaylab-redis.service"
-    machine.run(f"{override.format(path)} && systemctl daemon-reload")
+    machine.run(f"{override} && systemctl daemon-reload")
     assert registry.planned() == [REDIS]
     refused = registry.lab.run()
     assert refused.returncode != 0
-    assert "somebody has changed quaylab-redis.service; take that back" in refused.output
-    assert machine.run(f"ls -d {path}*").stdout
-    machine.run("systemctl revert quaylab-redis.service")
-    assert registry.lab.changed() == []
-    assert starts(machine) == before
-
-
-def test_another_unit_of_the_name_is_told(registry: Registry) -> None:
-    """Quadlet reads this folder first. A container that was started from it would be another's."""
-    machine, before = registry.machine, starts(registry.machine)
-    first = "/run/containers/systemd"
-    machine.run(f"mkdir -p {first} && cp {REDIS_UNIT} {first}/ && systemctl daemon-reload")
-    assert registry.planned() == [REDIS]
-    refused = registry.lab.run()
-    assert refused.returncode != 0
-    assert f"move it away: {first}/quaylab-redis.container" in refused.output
-    machine.run(f"rm -r {first} && systemctl daemon-reload")
+    assert words in refused.output
+    assert machine.run(f"ls -d {place}").stdout
+    machine.run(undo)
     assert registry.lab.changed() == []
     assert starts(machine) == before
 
