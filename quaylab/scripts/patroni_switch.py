@@ -4,6 +4,9 @@ print its answer: a line with the HTTP status and Patroni's words.
 patronictl would ask the leader at its published address, where a container doesn't reach itself if
 Podman runs it and the kernel has br_netfilter. Any member may be asked but the candidate: Patroni
 asks that one at its published address.
+
+Each script here is sent by itself. This is no part of patroni_report, which a run sends many times
+and which needs neither PyYAML nor a login.
 """
 
 from __future__ import annotations
