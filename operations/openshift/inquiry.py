@@ -125,19 +125,21 @@ def with_operators(host: Host, access: Access, found: Cluster, package: str) -> 
     by_name = f"--field-selector=metadata.name={package}"
     packages = _listed(host, access, PACKAGE.argument, by_name) or []
 
-    def has(kind: Kind, labels: Mapping[str, str]) -> bool:
-        """Whether something of the operator's is there. Unknown is not lost."""
+    def data(kind: Kind, labels: Mapping[str, str]) -> list[dict[str, Any]] | None:
+        """Return what of the operator's is there; None: it is not known."""
         if found.phase != "Active" or not found.has(kind):
-            return True
-        listed = _listed(host, access, kind.argument, f"--selector={selector(labels)}")
-        return listed is None or bool(listed)
+            return None
+        return _listed(host, access, kind.argument, f"--selector={selector(labels)}")
 
+    claims, buckets = data(CLAIM, DATABASE_PARTS), data(BUCKET_CLAIM, PARTS)
     return dataclasses.replace(
         found,
         packages=tuple(map(Package.of, packages)),
         olm_objects=tuple(_olm_objects(host, access, found)),
-        has_database_claim=has(CLAIM, DATABASE_PARTS),
-        has_bucket_claim=has(BUCKET_CLAIM, PARTS),
+        # Unknown is not lost.
+        has_database_claim=claims != [],
+        has_bucket_claim=buckets != [],
+        operators_data=(*(claims or ()), *(buckets or ())),
     )
 
 

@@ -14,11 +14,13 @@ from operations.runtime.commands import fail
 from operations.runtime.observation import recall
 from quaylab.openshift.objects import (
     OWNER,
+    QUAY_REGISTRY,
     Kind,
     Manifest,
     Object,
     differences,
     digest_of,
+    is_ending,
     key_of,
 )
 from quaylab.openshift.plan import ClusterPlan
@@ -26,8 +28,8 @@ from quaylab.openshift.plan import ClusterPlan
 # The cache's names for the objects that are there, and for how they differ from their descriptions.
 FOUND, DRIFT = "objects that are there", "objects of the cluster"
 # How an object differs that this run makes or changes.
-MISSING, OTHERWISE = "missing", "described otherwise"
-MADE_BY_THIS_RUN = (MISSING, OTHERWISE)
+MISSING, OTHERWISE, ENDING = "missing", "described otherwise", "being deleted"
+MADE_BY_THIS_RUN = (MISSING, OTHERWISE, ENDING)
 
 
 @operation()
@@ -73,9 +75,22 @@ def changes(plan: ClusterPlan, wanted: list[Object]) -> Generator[StringCommand]
     if not states:
         host.noop(f"as described: {', '.join(map(str, wanted))}")
         return
+    yield from ended(plan, [each for each in wanted if states.get(each.key) == ENDING])
     yield kubectl.applied(
         plan.access, [plan.scope.manifest(each) for each in wanted if each.key in states]
     )
+
+
+def ended(plan: ClusterPlan, ending: Iterable[Object]) -> Generator[StringCommand]:
+    """Yield the calls that wait for the end of objects that are being deleted: such as those of a
+    teardown that was killed. What is applied to one before goes with it.
+
+    Their deletion is asked for again, which changes nothing: a QuayRegistry's as it was begun, so
+    that its data stays.
+    """
+    for each in ending:
+        cascade = "orphan" if each.kind is QUAY_REGISTRY else "foreground"
+        yield kubectl.deleted(plan.access, {each.kind: [each.name]}, cascade)
 
 
 def observe(host: Host, plan: ClusterPlan) -> None:
@@ -140,6 +155,8 @@ def _drift(
         before = known.get(key_of(each))
         if before is None:
             states[key_of(each)] = MISSING
+        elif is_ending(before):
+            states[key_of(each)] = ENDING
         elif paths := differences(before, each):
             is_changed_here = digest_of(before) != digest_of(each)
             states[key_of(each)] = OTHERWISE if is_changed_here else f"changed: {', '.join(paths)}"

@@ -15,7 +15,8 @@ from quaylab.versions import is_version
 def chosen_dump(plan: ClusterPlan) -> tuple[str, str]:
     """Return the name of the dump to restore, and the version of Quay that its schema is of.
 
-    Raises ``DeployError`` if none is named, if the database runs elsewhere, or if a claim is gone.
+    Raises ``DeployError`` if none is named, if the database runs elsewhere, if a claim is gone, or
+    if the settings name another place of the blobs.
     """
     name = plan.registry.settings.restore or ""
     version = name.partition("-to-")[0]
@@ -42,6 +43,7 @@ def chosen_dump(plan: ClusterPlan) -> tuple[str, str]:
             )
         if (CLAIM.name, DUMPS) not in plan.cluster.found:
             refuse([f"restore: the claim {DUMPS} is gone, and with it all dumps"])
-        # Otherwise the task would make empty ones, and the next deploy would use these.
+        # Otherwise the task would make empty claims and note another place of the blobs, and the
+        # next deploy would use these.
         refuse(data_problems(plan.cluster, plan.registry.settings, plan.template))
     return name, version

@@ -110,6 +110,8 @@ def _make(purpose: Purpose) -> ClusterPlan:
     owner = registry.credentials.fingerprint
     refuse(refused.foreign_problems(plan.cluster, owner))
     refuse(refused.method_problems(plan.cluster, settings, owner))
+    if purpose is Purpose.RECOVER and not registry.purges:
+        refuse(refused.ending_problems(plan.cluster))
     if plan.is_operated and purpose is Purpose.RECOVER:
         refuse(
             operator_refusals.lost_note_problems(plan.cluster, settings, plan.operator, plan.scope)

@@ -25,6 +25,7 @@ from quaylab.openshift.objects import DEPLOYMENT, QUAY_REGISTRY
 from quaylab.openshift.operator.description import channel
 from quaylab.openshift.operator.state import current_version
 from quaylab.openshift.plan import ClusterPlan
+from quaylab.openshift.refusals import ending_problems
 from quaylab.services import BY_NAME
 
 INSIDE = "from inside the cluster"
@@ -120,6 +121,8 @@ def status_printed(plan: ClusterPlan) -> Generator[PyinfraCommand]:
 
 def _objects(plan: ClusterPlan) -> str:
     wanted = plan.description.lasting
+    if problems := list(ending_problems(plan.cluster)):
+        raise RegistryError("\n".join(problems))
     found = drift(host, plan, wanted)
     place = f"{plan.cluster.server}, namespace {plan.access.namespace}"
     if not found:

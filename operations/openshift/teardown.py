@@ -28,8 +28,9 @@ from quaylab.openshift.objects import (
     SUBSCRIPTION,
     Kind,
 )
-from quaylab.openshift.operator.description import KEPT_PARTS, PARTS, REMOVED_PARTS
+from quaylab.openshift.operator.description import FINALIZER, KEPT_PARTS, PARTS, REMOVED_PARTS
 from quaylab.openshift.plan import ClusterPlan
+from quaylab.openshift.refusals import ending_registry_problems
 
 NOTHING = "nothing of it is there"
 
@@ -59,12 +60,27 @@ def operated_registry(plan: ClusterPlan) -> Generator[StringCommand]:
 
     + plan: the run's plan
     """
-    if (QUAY_REGISTRY.name, REGISTRY) in plan.cluster.found:
-        # The operator would remove its finalizer, without which the object can't go. It is for
-        # dashboards of OpenShift's monitoring, which it does not look after here.
-        yield kubectl.patched(
-            plan.access, QUAY_REGISTRY, REGISTRY, {"metadata": {"finalizers": None}}
-        )
+    try:
+        found = None
+        if plan.cluster.has(QUAY_REGISTRY):
+            found = kubectl.named(host, plan.access, QUAY_REGISTRY, REGISTRY)
+    except ClusterError as error:
+        yield fail(str(error))
+        return
+    if found and not plan.registry.purges and (problems := list(ending_registry_problems(found))):
+        yield fail("; ".join(problems))
+        return
+    if found and FINALIZER in (finalizers := found["metadata"].get("finalizers") or []):
+        # The operator would remove it, without which the object can't go. It is for dashboards of
+        # OpenShift's monitoring, which it does not look after here. Others' finalizers stay: that
+        # of a deletion which has begun keeps the data. With the version, the server refuses the
+        # patch if somebody has changed the object meanwhile.
+        rest = {
+            "finalizers": [each for each in finalizers if each != FINALIZER],
+            "resourceVersion": found["metadata"]["resourceVersion"],
+        }
+        yield kubectl.patched(plan.access, QUAY_REGISTRY, REGISTRY, {"metadata": rest})
+    # A second deletion of the same kind changes nothing, and waits for the first one's end.
     yield from removed(plan, lambda: ours(host, plan, [QUAY_REGISTRY]), NOTHING, "orphan")
 
 
@@ -94,47 +110,43 @@ def operator(plan: ClusterPlan) -> Generator[PyinfraCommand]:
     + plan: the run's plan
     """
     try:
-        pods = _operators_pods(plan)
+        # A run that was killed may have removed its installation, and not have seen its end.
+        works = _is_noted(plan) and bool(_working_parts(host, plan))
     except ClusterError as error:
         yield fail(str(error))
         return
-    removals = list(removed(plan, lambda: _installation(plan), NOTHING))
-    yield from removals
-    if removals and pods:
-        yield FunctionCommand(_await_end, (plan, pods), {})
+    yield from removed(plan, lambda: _installation(plan), NOTHING)
+    if works:
+        yield FunctionCommand(_await_end, (plan,), {})
 
 
-def _operators_pods(plan: ClusterPlan) -> list[str]:
-    """Return the selectors of the pods of the operators in the namespace, by OLM's label of their
-    Deployments.
+def _working_parts(host: Host, plan: ClusterPlan) -> list[str]:
+    """Return the names of the operator's Deployment and pods in the namespace.
+
+    OLM copies the annotations of the installed version to the template of its Deployment
+    (``templateAnnotations`` in pkg/controller/install), and of Quay's operator the pods read this
+    one. Unlike labels of OLM's, the pods have it too, and they may outlive both.
 
     Raises:
         ClusterError: the cluster can't be asked.
     """
-    output = "".join(
-        kubectl.ask(
-            host, plan.access, "get", DEPLOYMENT.argument,
-            f"--selector=olm.owner={version}", "--output=json",
-        )
-        for version in _installation(plan)[SERVICE_VERSION]
+    annotation = "metadata.annotations.quay-version"
+    output = kubectl.ask(
+        host, plan.access, "get", f"{DEPLOYMENT.argument},pods",
+        "--output=jsonpath={range .items[*]}{.kind} {.metadata.name} "
+        f"{{.{annotation}}}{{.spec.template.{annotation}}}{{\"\\n\"}}{{end}}",
     )  # fmt: skip
-    found = kubectl.parsed(output)
-    return [kubectl.selector(each["spec"]["selector"]["matchLabels"]) for each in found]
+    lines = [line.split() for line in output.splitlines()]
+    return [" ".join(words[:2]) for words in lines if len(words) > 2]
 
 
-def _await_end(state: State, host: Host, plan: ClusterPlan, selectors: list[str]) -> bool:
-    """Wait until no pod of the operator is left: one that still works would make the registry's
+def _await_end(state: State, host: Host, plan: ClusterPlan) -> bool:
+    """Wait until nothing of the operator is left: a pod that still works would make the registry's
     objects its own again, and Kubernetes would then remove them, data included."""
 
     def look() -> Look:
-        pods = [
-            name
-            for selector in selectors
-            for name in kubectl.ask(
-                host, plan.access, "get", "pods", f"--selector={selector}", "--output=name"
-            ).split()
-        ]
-        return Look(not pods, False, lambda: pods, len(pods))
+        parts = _working_parts(host, plan)
+        return Look(not parts, False, lambda: parts, len(parts))
 
     return until_done(host, plan, look, "", "Quay's operator does not end")
 

@@ -26,7 +26,7 @@ from operations.runtime.observation import recall
 from quaylab.openshift import quay
 from quaylab.openshift.objects import CONFIG_MAP, DEPLOYMENT, JOB, REMOVED, SECRET, Kind, Object
 from quaylab.openshift.plan import ClusterPlan, verification
-from quaylab.openshift.workloads import Reason, Workloads
+from quaylab.openshift.workloads import QUOTA, Reason, Workloads
 
 # Lines of a container's log that an error shows.
 LOG_LINES = 20
@@ -105,7 +105,7 @@ def completed(
     if state == "Complete" and not is_due:
         host.noop(f"{job.name} is done")
         return
-    if state in ("Complete", "Failed", "waiting"):
+    if state in ("Complete", "Failed", "waiting", "ending"):
         yield kubectl.deleted(plan.access, {JOB: [job.name]})
     if state != "running":
         yield kubectl.applied(plan.access, [plan.scope.manifest(job)])
@@ -221,7 +221,8 @@ def _job_reasons(host: Host, plan: ClusterPlan, found: Workloads, name: str) -> 
     if found.pods_of_job(name):
         return found.job_reasons(name)
     of_job = f"involvedObject.uid={found.jobs[name]['metadata']['uid']}"
-    return [Reason(name, message, True) for message in _warnings(host, plan, of_job)]
+    messages = _warnings(host, plan, of_job)
+    return [Reason(name, message, QUOTA not in message) for message in messages]
 
 
 def _await(

@@ -95,6 +95,7 @@ class Cluster:
         olm_objects: what OLM has in the namespace, and the QuayRegistries there.
         has_database_claim: whether the claim of the operator's database is there.
         has_bucket_claim: whether that of its bucket is there.
+        operators_data: the operator's claims and buckets that are known to be there.
     """
 
     server: str
@@ -108,6 +109,7 @@ class Cluster:
     olm_objects: tuple[OlmObject, ...] = ()
     has_database_claim: bool = False
     has_bucket_claim: bool = False
+    operators_data: tuple[objects.Manifest, ...] = ()
 
     def has(self, kind: Kind) -> bool:
         """Whether the cluster's API has a kind; those of Kubernetes' core are everywhere."""

@@ -20,6 +20,8 @@ CONFIGURATION = "quaylab.io/configuration"
 OWNER = "quaylab.io/credentials"
 # What wrote the data in a claim: engine and version, such as postgresql-15-c9s.
 DATA = "quaylab.io/data"
+# The finalizer by which the garbage collector leaves what an object owns.
+ORPHAN = "orphan"
 COMPONENT = "app.kubernetes.io/component"
 # The part of the API that server-side apply notes as the owner of our fields.
 FIELD_MANAGER = "quaylab"
@@ -168,6 +170,11 @@ def owner_of(manifest: Manifest) -> str | None:
     """Return the fingerprint of the registry that an object belongs to; None: to none."""
     owner: str | None = (manifest["metadata"].get("labels") or {}).get(OWNER)
     return owner
+
+
+def is_ending(manifest: Manifest) -> bool:
+    """Whether an object is being deleted, which nothing takes back."""
+    return "deletionTimestamp" in manifest["metadata"]
 
 
 def annotations_of(manifest: Manifest) -> Mapping[str, str]:

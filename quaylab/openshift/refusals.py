@@ -17,7 +17,8 @@ from quaylab.openshift.description import (
     registries,
     registry_of,
 )
-from quaylab.openshift.objects import Object, Scope
+from quaylab.openshift.layout import REGISTRY
+from quaylab.openshift.objects import Manifest, Object, Scope
 from quaylab.openshift.quantities import number, text
 from quaylab.secrets.credentials import Credentials
 from quaylab.services.base import Context
@@ -85,6 +86,7 @@ def problems(
     """Yield why the registry can't be made, or not from what is there."""
     settings = context.settings
     yield from foreign_problems(cluster, scope.owner)
+    yield from ending_problems(cluster)
     yield from _note_problems(cluster, description, scope)
     yield from _storage_problems(cluster, settings, description)
     yield from _login_problems(context)
@@ -101,6 +103,32 @@ def foreign_problems(cluster: Cluster, owner: str) -> Iterator[str]:
                 f"openshift_namespace: {kind} {name} is there already and {whose}; set another "
                 "namespace, or remove or rename it"
             )
+
+
+def ending_problems(cluster: Cluster) -> Iterator[str]:
+    """Yield what is being deleted with the registry's data. A run that ends the pods of a claim
+    lets its data go."""
+    claims = [each for key, each in cluster.found.items() if key[0] == objects.CLAIM.name]
+    for each in filter(objects.is_ending, (*claims, *cluster.operators_data)):
+        yield (
+            f"{' '.join(objects.key_of(each))}: it is being deleted, and goes with its data at the "
+            "latest when its pod ends; copy the data now, and see "
+            "docs/openshift.md#a-claim-that-is-being-deleted"
+        )
+    if registry := cluster.found.get((objects.QUAY_REGISTRY.name, REGISTRY)):
+        yield from ending_registry_problems(registry)
+
+
+def ending_registry_problems(registry: Manifest) -> Iterator[str]:
+    """Yield that a QuayRegistry is being deleted, and takes the data with it. `./lab down` has it
+    deleted with the finalizer by which the data stays."""
+    finalizers = registry["metadata"].get("finalizers") or []
+    if objects.is_ending(registry) and objects.ORPHAN not in finalizers:
+        yield (
+            f"QuayRegistry {REGISTRY}: it is being deleted, and the operator's claims and buckets "
+            "go with it at the latest when its finalizers are gone; copy the data now, and see "
+            "docs/openshift-operator.md#a-quayregistry-that-is-being-deleted"
+        )
 
 
 def method_problems(cluster: Cluster, settings: Settings, owner: str) -> Iterator[str]:
@@ -145,7 +173,8 @@ def note_command(note: Object, literals: Mapping[str, str], scope: Scope) -> str
 
 def data_problems(cluster: Cluster, settings: Settings, description: Description) -> Iterator[str]:
     """Yield the claims of a registry that are gone with its data, or have data that the database's
-    image may not read. The claim of the dumps may be made again: they are not what Quay serves."""
+    image may not read, and that the blobs are elsewhere. The claim of the dumps may be made again:
+    they are not what Quay serves."""
     claims = [each for each in description.lasting if each.kind is objects.CLAIM]
     is_noted = description.note.key in cluster.found
     for each in claims:
@@ -165,12 +194,6 @@ def data_problems(cluster: Cluster, settings: Settings, description: Description
                 f"{each.annotations.get(objects.DATA)}, which may not read it; set it back, or "
                 "follow docs/openshift.md#another-major-version-of-postgresql"
             )
-
-
-def _storage_problems(
-    cluster: Cluster, settings: Settings, description: Description
-) -> Iterator[str]:
-    yield from data_problems(cluster, settings, description)
     if note := cluster.found.get(description.note.key):
         before, now = note["data"].get("storage"), description.note.content["data"]["storage"]
         if before != now:
@@ -179,6 +202,12 @@ def _storage_problems(
                 f"would have it look in {now!r}: it would find none of them; set it back, or copy "
                 f"all blobs there and put the new place into ConfigMap {description.note.name}"
             )
+
+
+def _storage_problems(
+    cluster: Cluster, settings: Settings, description: Description
+) -> Iterator[str]:
+    yield from data_problems(cluster, settings, description)
     claims = [each for each in description.lasting if each.kind is objects.CLAIM]
     is_complete = all(each.key in cluster.found for each in claims)
     classes = cluster.storage_classes

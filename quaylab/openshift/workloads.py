@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from quaylab.openshift.objects import COMPONENT, CONFIGURATION, FIELD_MANAGER, Manifest
+from quaylab.openshift.objects import (
+    COMPONENT,
+    CONFIGURATION,
+    FIELD_MANAGER,
+    Manifest,
+    is_ending,
+)
 
 # A container waits for one of these until somebody changes something.
 HOPELESS = (
@@ -75,11 +81,13 @@ class Workloads:
         return status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
 
     def job_state(self, name: str) -> str | None:
-        """Return ``Complete``, ``Failed``, ``running``, or ``waiting`` until its container has
-        started; None: there is no such job."""
+        """Return ``Complete``, ``Failed``, ``running``, ``waiting`` until its container has
+        started, or ``ending`` while it is being deleted; None: there is no such job."""
         found = self.jobs.get(name)
         if found is None:
             return None
+        if is_ending(found):
+            return "ending"
         for condition in found.get("status", {}).get("conditions") or []:
             if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
                 return str(condition["type"])

@@ -353,7 +353,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return 200, storage.replace(key, json.loads(body), manager, dry)
             case "DELETE":
                 policy = json.loads(body or b"{}").get("propagationPolicy")
-                return 200, storage.begin_deletion(key, orphans=policy == "Orphan")
+                return 200, storage.begin_deletion(key, policy)
         raise Refused(405, "MethodNotAllowed", "the server does not allow this method")
 
     def _list(self, version: str, plural: str, namespace: str) -> Manifest:
@@ -427,6 +427,10 @@ def _matches(manifest: Manifest, field_selector: str) -> bool:
     return True
 
 
+def _has_names(items: list[Any]) -> bool:
+    return bool(items) and isinstance(items[0], dict) and "name" in items[0]
+
+
 def _patched(live: Manifest, patch: Mapping[str, Any]) -> Manifest:
     """Return an object changed by a JSON merge patch, or by a strategic one whose lists have
     names."""
@@ -437,7 +441,7 @@ def _patched(live: Manifest, patch: Mapping[str, Any]) -> Manifest:
             result.pop(key, None)
         elif isinstance(value, dict) and isinstance(found, dict):
             result[key] = _patched(found, value)
-        elif isinstance(value, list) and isinstance(found, list) and "name" in (value[0] or {}):
+        elif isinstance(value, list) and isinstance(found, list) and _has_names(value):
             named = {each["name"]: each for each in found}
             for each in value:
                 named[each["name"]] = _patched(named.get(each["name"], {}), each)

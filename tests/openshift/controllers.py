@@ -59,6 +59,22 @@ class Controllers:
                 plural, name = pod["metadata"]["annotations"]["double/owner"].split("/")
                 if (plural, key[1], name) not in storage.objects:
                     del storage.objects[key], storage.owners[key]
+        self._release_claims()
+
+    def _release_claims(self) -> None:
+        """Let the claims go that are being deleted, and that no pod uses any more."""
+        storage = self.api.storage
+        used = {
+            (key[1], volume["persistentVolumeClaim"]["claimName"])
+            for key, pod in storage.objects.items()
+            if key[0] == "pods" and pod["status"]["phase"] not in ("Succeeded", "Failed")
+            for volume in pod["spec"].get("volumes", [])
+            if "persistentVolumeClaim" in volume
+        }
+        for key, claim in list(storage.objects.items()):
+            is_ending = "deletionTimestamp" in claim["metadata"] and key in storage.objects
+            if key[0] == "persistentvolumeclaims" and is_ending and key[1:] not in used:
+                storage.finish(key)
 
     def _deployment(self, namespace: str, name: str, manifest: Manifest) -> None:
         spec, generation = manifest["spec"], manifest["metadata"]["generation"]

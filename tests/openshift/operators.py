@@ -38,19 +38,21 @@ COMPONENTS = {
     "quay", "postgres", "clair", "redis", "horizontalpodautoscaler", "objectstorage", "route",
     "mirror", "monitoring", "tls", "clairpostgres",
 }  # fmt: skip
-# Seconds between two looks, and how many looks an operator outlives its version.
-INTERVAL, OUTLIVES = 0.05, 20
+# Seconds between two looks.
+INTERVAL = 0.05
 OPERATOR = "quay-operator-tng"
 
 
 class Operators:
     """``channels`` are those of the catalogue, each with its newest version; ``fault`` is what OLM
-    says of a Subscription instead of installing it, as type and message of a condition."""
+    says of a Subscription instead of installing it, as type and message of a condition;
+    ``outlives`` is how many looks an operator outlives its version."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
         self.channels = dict(CHANNELS)
         self.fault: tuple[str, str] | None = None
+        self.outlives = 20
         self.generations: dict[str, int] = {}
         # How many looks each namespace's operator has been without a version.
         self._looks: dict[str, int] = {}
@@ -126,7 +128,10 @@ class Operators:
             "spec": {
                 "replicas": 1,
                 "selector": {"matchLabels": labels},
-                "template": {"metadata": {"labels": labels}, "spec": _pod("operator", "Always")},
+                "template": {
+                    "metadata": {"labels": labels, "annotations": {"quay-version": f"v{version}"}},
+                    "spec": _pod("operator", "Always"),
+                },
             },
         }
         key = ("deployments", namespace, OPERATOR)
@@ -137,7 +142,7 @@ class Operators:
         owner = self.api.storage.objects[key]["metadata"]["labels"]["olm.owner"]
         is_owned = owner in self._objects("clusterserviceversions", key[1])
         self._looks[key[1]] = 0 if is_owned else self._looks.get(key[1], 0) + 1
-        if self._looks[key[1]] > OUTLIVES:
+        if self._looks[key[1]] > self.outlives:
             self.api.storage.delete(key)
 
     def _install(self, key: Key) -> None:
@@ -357,7 +362,7 @@ class _Reconciliation:
         """Let the registry go. At the worst, a look that began before the deletion ends after it,
         and makes all parts the registry's again."""
         uid = self.registry["metadata"]["uid"]
-        self.storage.finish(self.key, orphans=False)
+        self.storage.finish(self.key)
         for key, each in list(self.storage.objects.items()):
             references = each["metadata"].get("ownerReferences") or []
             if uid in [one["uid"] for one in references]:

@@ -24,6 +24,11 @@ Key = tuple[str, str, str]
 VERSION = "1.32"
 # Seconds that an object is still there after a client has had it deleted.
 ENDING = 0.2
+# The garbage collector's finalizers, by the policy that a client asks for.
+ORPHAN = "orphan"
+COLLECTORS = {"Orphan": ORPHAN, "Foreground": "foregroundDeletion"}
+# Keeps a claim as long as a pod uses it.
+PROTECTION = "kubernetes.io/pvc-protection"
 
 
 @dataclass
@@ -50,7 +55,8 @@ class Storage:
     """Objects by plural, namespace and name.
 
     ``admission`` holds functions that may refuse an object before it is stored; ``changed`` is
-    called after each change, as the controllers are.
+    called after each change, as the controllers are. ``endings`` are the seconds that objects of a
+    plural are still there after they were deleted, if not ``ENDING``.
     """
 
     objects: dict[Key, Manifest] = field(default_factory=dict)
@@ -59,6 +65,7 @@ class Storage:
     changed: Callable[[], None] = lambda: None
     lock: threading.RLock = field(default_factory=threading.RLock)
     version: int = 100
+    endings: dict[str, float] = field(default_factory=dict)
 
     def get(self, key: Key) -> Manifest:
         if key not in self.objects:
@@ -121,45 +128,69 @@ class Storage:
         }
         owners = {name: owned - different for name, owned in self.owners[key].items()}
         owners[manager] = owners.get(manager, set()) | (different & after)
-        return self._store(key, live, manifest, owners, dry)
+        result = self._store(key, live, manifest, owners, dry)
+        metadata = result["metadata"]
+        if "deletionTimestamp" in metadata and not metadata.get("finalizers") and not dry:
+            self.delete(key)
+        return result
 
-    def finish(self, key: Key, orphans: bool) -> None:
+    def finish(self, key: Key) -> None:
         """What the last finalizer's removal does to an object that is being deleted."""
         self.objects[key]["metadata"]["finalizers"] = []
-        self.delete(key, orphans)
+        self.delete(key)
 
-    def begin_deletion(self, key: Key, orphans: bool) -> Manifest:
-        """Delete an object as a client has it deleted: its end takes a moment."""
+    def begin_deletion(self, key: Key, policy: str | None) -> Manifest:
+        """Delete an object as a client has it deleted: its end takes a moment, and until then the
+        garbage collector's finalizer says what becomes of what it owns."""
         manifest = self.get(key)
-        self.objects[key]["metadata"]["deletionTimestamp"] = now()
-        uid = manifest["metadata"].get("uid")
+        metadata = self.objects[key]["metadata"]
+        metadata.setdefault("deletionTimestamp", now())
+        others = [e for e in metadata.get("finalizers", []) if e not in COLLECTORS.values()]
+        collector = [COLLECTORS[policy]] if policy in COLLECTORS else []
+        metadata["finalizers"] = others + collector
+        uid = metadata.get("uid")
 
         def end() -> None:
             with self.lock:
                 found = self.objects.get(key)
                 if found and found["metadata"].get("uid") == uid:
-                    self.delete(key, orphans)
+                    self._collect(key)
 
-        timer = threading.Timer(ENDING, end)
+        timer = threading.Timer(self.endings.get(key[0], ENDING), end)
         timer.daemon = True
         timer.start()
         return manifest
 
-    def delete(self, key: Key, orphans: bool = False) -> Manifest:
-        """Delete an object, and what it owns; or leave that there, as nobody's. An object with
-        finalizers stays until these are removed."""
+    def _collect(self, key: Key) -> None:
+        """Do what the garbage collector does for its finalizer, which it removes then."""
+        metadata = self.objects[key]["metadata"]
+        if ORPHAN in metadata["finalizers"]:
+            for each in self._owned_by(metadata.get("uid")).values():
+                del each["metadata"]["ownerReferences"]
+        metadata["finalizers"] = [e for e in metadata["finalizers"] if e not in COLLECTORS.values()]
+        if not metadata["finalizers"]:
+            self.delete(key)
+        else:
+            self.changed()
+
+    def _owned_by(self, uid: str | None) -> dict[Key, Manifest]:
+        return {
+            key: each
+            for key, each in self.objects.items()
+            if uid in [one["uid"] for one in each["metadata"].get("ownerReferences") or []]
+        }
+
+    def delete(self, key: Key) -> Manifest:
+        """Delete an object, and what it owns. An object with finalizers stays until these are
+        removed."""
         manifest = self.get(key)
         if manifest["metadata"].get("finalizers"):
             self.objects[key]["metadata"]["deletionTimestamp"] = now()
             return manifest
         del self.objects[key], self.owners[key]
-        for other, each in list(self.objects.items()):
-            references = each["metadata"].get("ownerReferences") or []
-            if manifest["metadata"].get("uid") in [one["uid"] for one in references]:
-                if orphans:
-                    del each["metadata"]["ownerReferences"]
-                elif other in self.objects:
-                    self.delete(other)
+        for other in self._owned_by(manifest["metadata"].get("uid")):
+            if other in self.objects:
+                self.delete(other)
         if key[0] == "namespaces":
             for other in [each for each in self.objects if each[1] == key[2]]:
                 del self.objects[other], self.owners[other]
@@ -189,6 +220,8 @@ class Storage:
         metadata["creationTimestamp"] = before.get("creationTimestamp", now())
         if live:
             _check_immutable(key[0], live, result)
+        elif key[0] == "persistentvolumeclaims":
+            metadata["finalizers"] = [PROTECTION]
         is_changed = live is None or _plain(live) != _plain(result) or owners != self.owners[key]
         if "spec" in result:
             spec_changed = live is None or live.get("spec") != result.get("spec")

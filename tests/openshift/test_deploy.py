@@ -170,6 +170,11 @@ def test_upgrade(site: Site) -> None:
     restore = "tasks/restore_openshift.py"
     unnamed = site.run(task=restore)
     assert "restore: not set; name the dump as the upgrade did" in unnamed.output
+    # Another place of the blobs would be noted.
+    site.settings |= {"storage": "local", "storage_location": "other"}
+    moved = site.run("--data", "restore=v3.17.4-to-v3.18.0", task=restore)
+    assert "storage: Quay's blobs are in 'default local'" in moved.output
+    del site.settings["storage"], site.settings["storage_location"]
     # A name that is mistyped.
     site.controllers.faults["quaylab-check"] = "fails"
     absent = site.run("--data", "restore=v3.17.3-to-v3.18.0", task=restore)
@@ -299,6 +304,42 @@ def test_teardown_keeps_data_until_it_is_purged(site: Site) -> None:
     assert [site.objects(each) for each in ours] == [{}] * len(ours)
     assert not site.project.credentials.exists()
     assert ("namespaces", "", NAMESPACE) in site.api.storage.objects
+
+
+def test_a_deploy_after_a_teardown_that_was_cut_off(site: Site) -> None:
+    assert site.run().code == 0
+    task, storage = "tasks/teardown_openshift.py", site.api.storage
+    storage.endings |= dict.fromkeys(("deployments", "jobs"), 8.0)
+    site.api.before = lambda request: "DELETE jobs quaylab-migrate-v3-18-0" in site.api.writes
+    assert site.run(task=task).code != 0
+    site.api.before = lambda request: False
+    assert "deletionTimestamp" in site.objects("deployments")["quaylab-quay"]["metadata"]
+    # What ends isn't deployed.
+    up = site.run()
+    assert up.code == 0, up.output
+    assert "deletionTimestamp" not in site.objects("deployments")["quaylab-quay"]["metadata"]
+    assert site.dry() == []
+
+
+def test_a_claim_that_is_being_deleted(site: Site) -> None:
+    assert site.run().code == 0
+    # It hangs as long as its pod uses it.
+    storage = site.api.storage
+    storage.begin_deletion(("persistentvolumeclaims", NAMESPACE, "quaylab-database"), None)
+    site.api.writes.clear()
+    for task in ("tasks/openshift.py", "tasks/rotate_openshift.py", "tasks/teardown_openshift.py"):
+        refused = site.run(task=task)
+        assert refused.code != 0
+        assert "PersistentVolumeClaim quaylab-database: it is being deleted, and goes" in (
+            refused.output
+        )
+    assert site.api.writes == []
+    status = site.run(task="tasks/status_openshift.py")
+    assert status.code != 0
+    assert "PersistentVolumeClaim quaylab-database: it is being deleted" in status.stdout
+    purged = site.run("--data", f"purge={HOSTNAME}", task="tasks/teardown_openshift.py")
+    assert purged.code == 0, purged.output
+    assert not site.objects("persistentvolumeclaims")
 
 
 def test_rotation(site: Site) -> None:

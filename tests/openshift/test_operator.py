@@ -138,8 +138,9 @@ def test_a_killed_run_a_teardown_and_a_purge(site: Site, operators: Operators) -
     site.api.storage.delete(key)
     blind = site.run(task=TEARDOWN)
     assert blind.code != 0
-    assert "it is gone, and QuayRegistry quaylab and Subscription quay-operator is there" in (
-        blind.output
+    assert (
+        "it is gone, and QuayRegistry quaylab, Subscription quay-operator, Secret quaylab-quay-b"
+        in (blind.output)
     )
     assert "kubectl create configmap quaylab-registry" in blind.output
     site.api.add("configmaps", note, NAMESPACE)
@@ -152,6 +153,35 @@ def test_a_killed_run_a_teardown_and_a_purge(site: Site, operators: Operators) -
     )  # fmt: skip
     assert [site.objects(each) for each in ours] == [{}] * len(ours)
     assert not site.project.credentials.exists()
+
+
+def test_a_teardown_that_is_cut_off_and_repeated_keeps_the_data(
+    site: Site, operators: Operators
+) -> None:
+    assert site.run().code == 0
+    storage, key = site.api.storage, ("quayregistries", NAMESPACE, "quaylab")
+
+    def cut_off(after: str) -> None:
+        site.api.before = lambda request: after in site.api.writes
+        assert site.run(task=TEARDOWN).code != 0
+        site.api.before = lambda request: False
+
+    # While the operator still works.
+    operators.outlives = 300
+    cut_off("DELETE clusterserviceversions quay-operator.v3.18.2")
+    assert "deletionTimestamp" not in storage.get(key)["metadata"]
+    # While the garbage collector still leaves the parts to nobody.
+    storage.endings["quayregistries"] = 60
+    cut_off("DELETE quayregistries quaylab")
+    assert storage.get(key)["metadata"]["finalizers"] == ["orphan"]
+
+    storage.endings.clear()
+    down = site.run(task=TEARDOWN)
+    assert down.code == 0, down.output
+    assert not site.objects("quayregistries")
+    claim = site.objects("persistentvolumeclaims")["quaylab-quay-postgres-13"]
+    assert "ownerReferences" not in claim["metadata"]
+    assert site.objects("objectbucketclaims")
 
 
 def _plain_kubernetes(site: Site, operators: Operators) -> None:

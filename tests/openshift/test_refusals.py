@@ -241,6 +241,24 @@ def test_a_job_that_gets_no_pod(site: Site) -> None:
     assert again.code == 0, again.output
 
 
+def test_a_job_waits_for_room_in_a_quota(site: Site) -> None:
+    site.controllers.faults["quaylab-migrate"] = "quota"
+    looks: list[str] = []
+
+    def before(request: str) -> bool:
+        looks.extend([request] if request.endswith("/events") else [])
+        if len(looks) == 3 and site.controllers.faults:
+            with site.api.storage.lock:
+                site.controllers.faults.clear()
+                site.controllers.pass_time()
+        return False
+
+    site.api.before = before
+    result = site.run()
+    assert result.code == 0, result.output
+    assert len(looks) >= 3
+
+
 def test_a_route_whose_host_is_taken(site: Site) -> None:
     site.controllers.refused_hosts["quay.example.com"] = "route other already exposes it"
     site.settings |= {"openshift_exposure": None, "quay_https_port": 443}

@@ -49,6 +49,8 @@ PARTS = {"quay-operator/quayregistry": REGISTRY}
 # Its Deployment and its Service of Quay, and the label of the Deployment's pods.
 APP = f"{REGISTRY}-quay-app"
 APP_PODS = {**PARTS, "quay-component": "quay-app"}
+# Without it, a QuayRegistry that is being deleted goes.
+FINALIZER = "quay-operator/finalizer"
 # The labels of the operator's database.
 DATABASE_PARTS = {**PARTS, "quay-component": "postgres"}
 # What the operator leaves of a component that it no longer looks after: its label, and its kinds.

@@ -18,6 +18,7 @@ from quaylab.openshift.objects import (
     SERVICE_VERSION,
     SUBSCRIPTION,
     Scope,
+    key_of,
 )
 from quaylab.openshift.operator.description import MANAGED, OperatorDescription, channel, release
 from quaylab.openshift.operator.state import current_version, installed_version, noted_version
@@ -57,6 +58,7 @@ def problems(
         owner: the fingerprint of the registry's credentials.
     """
     yield from refusals.foreign_problems(cluster, owner)
+    yield from refusals.ending_problems(cluster)
     yield from _olm_problems(cluster, settings)
     yield from _catalogue_problems(cluster, settings)
     yield from _data_problems(cluster, description)
@@ -69,13 +71,20 @@ def lost_note_problems(
     """Yield that the note is gone without which a removal finds nothing that the operator and OLM
     have made: it bears no label of ours."""
     note = description.note
-    keys = ((QUAY_REGISTRY.name, REGISTRY), (SUBSCRIPTION.name, settings.openshift_operator))
-    there = [" ".join(key) for key in keys if key in cluster.found]
+    keys = [
+        (QUAY_REGISTRY.name, REGISTRY),
+        (SUBSCRIPTION.name, settings.openshift_operator),
+        # It stays when the registry is taken down, as the operator's data does.
+        description.bundle.key,
+    ]
+    found = [key for key in keys if key in cluster.found]
+    there = [" ".join(key) for key in (*found, *map(key_of, cluster.operators_data))]
     if there and note.key not in cluster.found:
+        verb = "is" if len(there) == 1 else "are"
         command = refusals.note_command(note, note.content["data"], scope)
         yield (
-            f"ConfigMap {note.name}: it is gone, and {' and '.join(there)} is there; make it again "
-            f"if it is right, where database and blobs are: {command}"
+            f"ConfigMap {note.name}: it is gone, and {', '.join(there)} {verb} there; make it "
+            f"again if it is right, where database and blobs are: {command}"
         )
 
 

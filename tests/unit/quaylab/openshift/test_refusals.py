@@ -311,3 +311,12 @@ def test_a_review_asks_for_one_right() -> None:
         "namespace": "quay-enterprise",
         "subresource": "log",
     }
+
+
+def test_a_claim_that_is_being_deleted() -> None:
+    cluster = _with(*(SCOPE.manifest(each) for each in (*describe().lasting, describe().note)))
+    for kind in ("Deployment", CLAIM.name):
+        ended = cluster.found[kind, "quaylab-database"]["metadata"]
+        ended["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    (problem,) = _problems(cluster)
+    assert problem.startswith("PersistentVolumeClaim quaylab-database: it is being deleted, and")

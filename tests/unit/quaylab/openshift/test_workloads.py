@@ -157,6 +157,8 @@ def test_a_refusal_of_an_earlier_description_is_no_reason() -> None:
 def test_states_of_a_job(state: str) -> None:
     job = {"kind": "Job", "metadata": {"name": "job"}, "status": {}}
     assert Workloads.of([job]).job_state("job") == "waiting"
+    ending = {**job, "metadata": {"name": "job", "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+    assert Workloads.of([ending]).job_state("job") == "ending"
     labels = {"job-name": "job"}
     pulling = _container(state={"waiting": {"reason": "ImagePullBackOff"}})
     before = [{"name": "extension", "state": {"terminated": {"exitCode": 0}}}]

@@ -50,6 +50,14 @@ def _there(installed: str = "", version: str = "", **changes: Any) -> list[dict[
     ]
 
 
+def _claim(ends: bool = False) -> dict[str, Any]:
+    """Return the claim of the operator's database."""
+    metadata = {"name": "quaylab-quay-postgres-13"}
+    if ends:
+        metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    return {"kind": "PersistentVolumeClaim", "metadata": metadata}
+
+
 def test_a_fitting_cluster() -> None:
     assert _problems() == []
     assert _problems(_with(*_there("quay-operator.v3.18.2", "v3.18.2"))) == []
@@ -234,15 +242,15 @@ def test_rights_where_there_are_neither_routes_nor_buckets() -> None:
     assert "objectbucketclaims" not in found
 
 
-@pytest.mark.parametrize("name", ["QuayRegistry", "Subscription"])
+@pytest.mark.parametrize("name", ["QuayRegistry", "Subscription", "Secret"])
 def test_a_removal_without_the_note(name: str) -> None:
     description = operate(**S3)
     (there,) = [each for each in description.lasting if each.kind.name == name]
     settings = clusters.context(openshift_method="operator", **S3).settings
 
-    def problems(*found: Object) -> list[str]:
+    def problems(*found: Object, **changes: Any) -> list[str]:
         known = {each.key: SCOPE.manifest(each) for each in found}
-        cluster = dataclasses.replace(CLUSTER, found=known)
+        cluster = dataclasses.replace(CLUSTER, found=known, **changes)
         return list(operator_refusals.lost_note_problems(cluster, settings, description, SCOPE))
 
     (problem,) = problems(there)
@@ -252,3 +260,26 @@ def test_a_removal_without_the_note(name: str) -> None:
     assert f"quaylab.io/credentials={SCOPE.owner}" in problem
     assert problems(there, description.note) == []
     assert problems() == []
+    (problem,) = problems(there, operators_data=(_claim(),))
+    assert f"{there}, PersistentVolumeClaim quaylab-quay-postgres-13 are there" in problem
+
+
+@pytest.mark.parametrize(
+    ("finalizers", "is_lost"),
+    [(["quay-operator/finalizer"], True), (None, True), (["orphan"], False)],
+)
+def test_a_registry_that_is_being_deleted(finalizers: list[str] | None, is_lost: bool) -> None:
+    subscription, registry = _there("quay-operator.v3.18.2", "v3.18.2")
+    ending = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": finalizers}
+    registry["metadata"] = {**registry["metadata"], **ending}
+    problems = _problems(_with(subscription, registry))
+    assert len(problems) == is_lost
+    assert "QuayRegistry quaylab: it is being deleted, and" in "".join(problems) or not is_lost
+
+
+def test_data_that_is_being_deleted() -> None:
+    (problem,) = _problems(dataclasses.replace(WITH_OLM, operators_data=(_claim(ends=True),)))
+    assert problem.startswith(
+        "PersistentVolumeClaim quaylab-quay-postgres-13: it is being deleted, and goes with its"
+    )
+    assert _problems(dataclasses.replace(WITH_OLM, operators_data=(_claim(),))) == []
