@@ -106,8 +106,14 @@ def cluster(host: Host, access: Access, address: str) -> Cluster:
         phase,
         _storage_classes(host, access),
     )
-    quotas = _listed(host, access, "resourcequotas") if phase == "Active" else None
-    return Cluster(**{**vars(found), "quotas": tuple(quotas or ())})
+    if phase != "Active":
+        return found
+    limits = _listed(host, access, "limitranges")
+    return dataclasses.replace(
+        found,
+        quotas=tuple(_listed(host, access, "resourcequotas") or ()),
+        limit_ranges=None if limits is None else tuple(limits),
+    )
 
 
 def with_operators(host: Host, access: Access, found: Cluster, package: str) -> Cluster:

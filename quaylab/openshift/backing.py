@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quaylab.model import container_name
+from quaylab.openshift.layout import replicas
 from quaylab.openshift.objects import (
     CLAIM,
     DATA,
@@ -17,9 +18,17 @@ from quaylab.openshift.objects import (
     Scope,
     secret_data,
 )
-from quaylab.openshift.pods import Pods, container, resources, secret_environment, shell
+from quaylab.openshift.pods import (
+    Pods,
+    container,
+    environment,
+    resources,
+    secret_environment,
+    shell,
+)
 from quaylab.services import database, redis
 from quaylab.services.base import Context
+from quaylab.services.database_engine import MAX_CONNECTIONS
 
 DATABASE, REDIS = container_name("database"), container_name("redis")
 DUMPS = "quaylab-dumps"
@@ -32,6 +41,10 @@ CLIENT = "database-client"
 START = 'exec 9>>"$0/.quaylab-lock"; flock 9 || echo "the volume is not locked"; exec "$@"'
 # PostgreSQL's fast shutdown. By SIGTERM it would wait for Quay's connections until it is killed.
 STOP_COMMAND = "kill -INT 1"
+# The memory of PostgreSQL, in MiB. sclorg's image gives a quarter of it to the shared buffers; the
+# rest is for connections, which need some megabytes each, and several pods of Quay get three times
+# as many.
+MEMORY_MB, MEMORY_FOR_PODS_MB = 1024, 2048
 # The variables of the database's clients, by the Secret's keys.
 LOGIN = {"PGUSER": "user", "PGPASSWORD": "password", "PGDATABASE": "database"}
 
@@ -113,14 +126,17 @@ def database_objects(context: Context, found: Found) -> tuple[Object, ...]:
 def database_deployment(context: Context, pods: Pods) -> Object:
     settings, kind = context.settings, database.engine(context.settings)
     variables = {f"{kind.prefix}_{key.upper()}": key for key in ("user", "password", "database")}
+    # As on machines, one pod of Quay gets on with the image's own limit.
+    has_pods = replicas(settings, context.topology) > 1
+    limit = {f"{kind.prefix}_MAX_CONNECTIONS": str(MAX_CONNECTIONS)} if has_pods else {}
     server = container(
         "database",
         database.image(settings).reference,
         args=[*shell(START), kind.data, kind.start],
-        env=secret_environment(DATABASE, variables),
+        env=[*secret_environment(DATABASE, variables), *environment(limit)],
         ports=[{"name": "database", "containerPort": kind.port, "protocol": "TCP"}],
         volumeMounts=[{"name": "data", "mountPath": kind.data}],
-        resources=resources("250m", 1024),
+        resources=resources("250m", MEMORY_FOR_PODS_MB if has_pods else MEMORY_MB),
         # By TCP: while the data is initialised the server listens on its socket only.
         readinessProbe={
             "exec": {"command": shell("pg_isready --quiet --host=127.0.0.1")},

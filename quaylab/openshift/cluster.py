@@ -17,6 +17,8 @@ from quaylab.settings.loading import Settings
 SECURITY = "security.openshift.io"
 # Kubernetes' first version that is supported, as its minor number.
 OLDEST = 25
+# The first that knows a PodDisruptionBudget's unhealthyPodEvictionPolicy without a feature gate.
+EVICTS_UNREADY = 27
 VERBS = ("get", "list", "create", "patch", "delete")
 
 
@@ -90,6 +92,7 @@ class Cluster:
         phase: the namespace's phase; None: there is no namespace.
         storage_classes: whether each is the default, by name; None: the login may not list them.
         quotas: the namespace's ResourceQuotas.
+        limit_ranges: its LimitRanges; None: the login may not list them.
         found: the objects of the description that are there, by kind and name.
         packages: Quay's operator in the catalogues that have it.
         olm_objects: what OLM has in the namespace, and the QuayRegistries there.
@@ -104,6 +107,7 @@ class Cluster:
     phase: str | None
     storage_classes: Mapping[str, bool] | None
     quotas: tuple[Mapping[str, Any], ...] = ()
+    limit_ranges: tuple[Mapping[str, Any], ...] | None = ()
     found: objects.Found = field(default_factory=dict, repr=False)
     packages: tuple[Package, ...] = ()
     olm_objects: tuple[OlmObject, ...] = ()
@@ -118,6 +122,21 @@ class Cluster:
     @property
     def is_openshift(self) -> bool:
         return SECURITY in self.groups
+
+    @property
+    def has_cpu_limit(self) -> bool:
+        """Whether containers without a limit of processors get one. Unknown is no refusal."""
+        return self.limit_ranges is None or any(
+            "cpu" in limit.get("default", {})
+            for each in self.limit_ranges
+            for limit in each["spec"]["limits"]
+            if limit["type"] == "Container"
+        )
+
+    @property
+    def evicts_unready(self) -> bool:
+        """Whether a PodDisruptionBudget may let pods go that aren't ready."""
+        return self.minor >= EVICTS_UNREADY
 
     @property
     def minor(self) -> int:

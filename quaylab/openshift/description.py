@@ -90,6 +90,7 @@ def describe(
     is_openshift: bool,
     schema: str | None = None,
     found: Mapping[tuple[str, str], Manifest] = {},
+    evicts_unready: bool = False,
 ) -> Description:
     """Return the registry's objects.
 
@@ -98,13 +99,15 @@ def describe(
         schema: what the note says of the database's schema: its version, or which restore or
             migration has begun; None: there is no database yet.
         found: the objects that are there.
+        evicts_unready: whether the cluster knows budgets that let pods go which aren't ready.
     """
     settings, topology = context.settings, context.topology
     version, pods = quay_version(settings), Pods(scope, is_openshift, bool(settings.pull_secret))
     files = quay_service.bundle(context, quay_config.build(settings, topology, context.credentials))
     has_database, has_redis = runs_here(topology, "database"), runs_here(topology, "redis")
     before = schema if schema and is_version(schema) and schema != version else None
-    budget = (quay.disruption_budget(scope),) if replicas(settings, topology) > 1 else ()
+    has_pods = replicas(settings, topology) > 1
+    budget = (quay.disruption_budget(scope, evicts_unready),) if has_pods else ()
     return Description(
         Object(NAMESPACE, scope.namespace, {}, "registry"),
         tuple(_foundation(context, scope, files, has_database, has_redis, found)),

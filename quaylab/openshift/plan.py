@@ -60,7 +60,14 @@ class ClusterPlan:
     def template(self) -> Description:
         """The objects of the template method."""
         cluster = self.cluster
-        return describe(self.registry, self.scope, cluster.is_openshift, self.schema, cluster.found)
+        return describe(
+            self.registry,
+            self.scope,
+            cluster.is_openshift,
+            self.schema,
+            cluster.found,
+            cluster.evicts_unready,
+        )
 
     @cached_property
     def operator(self) -> OperatorDescription:

@@ -189,11 +189,20 @@ def deployment(context: Context, pods: Pods, files: Mapping[str, str]) -> Object
     return Object(DEPLOYMENT, NAME, content, COMPONENT)
 
 
-def disruption_budget(scope: Scope) -> Object:
-    """Return the promise that a drained node takes one pod at a time."""
-    selector = {"matchLabels": scope.selector(COMPONENT)}
-    content = {"spec": {"maxUnavailable": 1, "selector": selector}}
-    return Object(DISRUPTION_BUDGET, NAME, content, COMPONENT)
+def disruption_budget(scope: Scope, evicts_unready: bool) -> Object:
+    """Return the promise that a drained node takes one pod at a time.
+
+    Args:
+        evicts_unready: whether pods that are not ready may go in any case. While the database is
+            away none is ready, and none could leave its node.
+    """
+    spec: dict[str, Any] = {
+        "maxUnavailable": 1,
+        "selector": {"matchLabels": scope.selector(COMPONENT)},
+    }
+    if evicts_unready:
+        spec["unhealthyPodEvictionPolicy"] = "AlwaysAllow"
+    return Object(DISRUPTION_BUDGET, NAME, {"spec": spec}, COMPONENT)
 
 
 def _apart(scope: Scope) -> dict[str, Any]:

@@ -209,9 +209,14 @@ def _storage_problems(
 ) -> Iterator[str]:
     yield from data_problems(cluster, settings, description)
     claims = [each for each in description.lasting if each.kind is objects.CLAIM]
-    is_complete = all(each.key in cluster.found for each in claims)
+    if not all(each.key in cluster.found for each in claims):
+        yield from storage_class_problems(cluster, settings)
+
+
+def storage_class_problems(cluster: Cluster, settings: Settings) -> Iterator[str]:
+    """Yield why no volume can be made for a claim that is not there yet."""
     classes = cluster.storage_classes
-    if is_complete or classes is None:
+    if classes is None:
         return
     wanted = settings.openshift_storage_class
     known = ", ".join(classes) or "none"
@@ -245,6 +250,13 @@ def _quota_problems(cluster: Cluster, description: Description, scope: Scope) ->
         needed[resource] = needed.get(resource, 0) + amount
     for quota in filter(_counts_pods_that_stay, cluster.quotas):
         status = quota.get("status", {})
+        if "limits.cpu" in status.get("hard", {}) and not cluster.has_cpu_limit:
+            # Kubernetes refuses each pod without one (podEvaluator in pkg/quota/v1/evaluator).
+            yield (
+                f"openshift_namespace: the quota {quota['metadata']['name']} names limits.cpu, so "
+                "it refuses every pod without a limit of processors, and the registry's have none; "
+                "have a LimitRange made with a default for it, or have limits.cpu taken out"
+            )
         for resource, limit in status.get("hard", {}).items():
             used = status.get("used", {}).get(resource, "0")
             free = number(limit) - number(used)

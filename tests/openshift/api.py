@@ -39,6 +39,7 @@ KINDS: Mapping[str, tuple[tuple[str, str, bool], ...]] = {
         ("persistentvolumeclaims", "PersistentVolumeClaim", True),
         ("pods", "Pod", True),
         ("resourcequotas", "ResourceQuota", True),
+        ("limitranges", "LimitRange", True),
         ("events", "Event", True),
     ),
     "apps/v1": (("deployments", "Deployment", True),),

@@ -57,9 +57,11 @@ def describe(
     is_openshift: bool = True,
     schema: str | None = None,
     found: Mapping[tuple[str, str], Manifest] = {},
+    evicts_unready: bool = False,
     **changes: Any,
 ) -> Description:
-    return description.describe(context(**changes), SCOPE, is_openshift, schema, found)
+    where = context(**changes)
+    return description.describe(where, SCOPE, is_openshift, schema, found, evicts_unready)
 
 
 def operate(is_openshift: bool = True, **changes: Any) -> OperatorDescription:

@@ -234,9 +234,10 @@ def components(context: Context, configuration: str) -> dict[str, dict[str, Any]
     }
     found["quay"]["overrides"] = _overrides(context, configuration)
     if managed["postgres"]:
-        found["postgres"]["overrides"] = {
-            "volumeSize": shortest(1024 * database_gb(context.settings))
-        }
+        overrides = {"volumeSize": shortest(1024 * database_gb(context.settings))}
+        if storage_class := context.settings.openshift_storage_class:
+            overrides["storageClassName"] = storage_class
+        found["postgres"]["overrides"] = overrides
     return found
 
 

@@ -62,6 +62,7 @@ def problems(
     yield from _olm_problems(cluster, settings)
     yield from _catalogue_problems(cluster, settings)
     yield from _data_problems(cluster, description)
+    yield from _storage_class_problems(cluster, settings)
     yield from _version_problems(cluster, settings)
 
 
@@ -164,6 +165,21 @@ def _data_problems(cluster: Cluster, description: OperatorDescription) -> Iterat
                 f"{key}: the {kind.name} of the operator's {key} is gone, and with it data that "
                 f"this registry had; bring it back from a backup, or remove ConfigMap {VERIFIED} "
                 "if the data is to be lost"
+            )
+
+
+def _storage_class_problems(cluster: Cluster, settings: Settings) -> Iterator[str]:
+    """Yield that the cluster has no such class, or that the database's claim has another."""
+    wanted = settings.openshift_storage_class
+    claims = [each for each in cluster.operators_data if each["kind"] == CLAIM.name]
+    if wanted and not claims:
+        yield from refusals.storage_class_problems(cluster, settings)
+    for each in claims:
+        present = each["spec"].get("storageClassName")
+        if wanted and present != wanted:
+            yield (
+                f"openshift_storage_class: {wanted}, but the claim {each['metadata']['name']} is "
+                f"of {present}, and no claim changes its class; set it back"
             )
 
 

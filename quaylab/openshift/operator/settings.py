@@ -6,16 +6,25 @@ from collections.abc import Iterator
 
 from quaylab.settings.loading import Settings
 from quaylab.settings.reference import defaults
+from quaylab.versions import parse, quay_version
 
 # GB of the operator's own volume for the database, which it doesn't make smaller.
 DATABASE_GB = 50
+# The first version whose operator lets Quay's memory be chosen (`resources` of an override), and
+# the first that lets the storage class be (`storageClassName`), by quay-operator's branches.
+OLDEST, CHOOSES_CLASS = (3, 11), (3, 16)
 # A key of config.yaml that belongs to the object store, and may be set by the user.
 REPLICATION = "FEATURE_STORAGE_REPLICATION"
 
 
 def problems(settings: Settings) -> Iterator[str]:
     """Yield the settings that would have no effect, or that the operator refuses."""
-    usual = defaults()
+    usual, version = defaults(), quay_version(settings)
+    if parse(version)[:2] < OLDEST:
+        yield (
+            f"quay_version: {version}, but Quaylab works with the operator from v3.11.0 on; set a "
+            "later version, or openshift_method to template"
+        )
     for key, reason in _own_decisions(settings).items():
         if getattr(settings, key) != usual[key]:
             yield f"{key}: the operator {reason}; leave it out, or set openshift_method to template"
@@ -53,9 +62,12 @@ def _own_decisions(settings: Settings) -> dict[str, str]:
     found = {
         "quay_image": "has the image of its own version of Quay",
         "pull_secret": "has images pulled with the cluster's own logins, where it has to be added",
-        "openshift_storage_class": "takes the cluster's default class",
         "openshift_blobs_gb": "keeps no blobs in a volume",
     }
+    if parse(quay_version(settings))[:2] < CHOOSES_CLASS:
+        found["openshift_storage_class"] = "takes the cluster's default class before v3.16.0"
+    elif settings.database_host:
+        found["openshift_storage_class"] = "makes no volume, as the database runs elsewhere"
     if not settings.database_host:
         found |= {
             "postgresql_image": "has a PostgreSQL image of its own",

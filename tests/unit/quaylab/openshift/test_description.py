@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import shlex
 from collections.abc import Iterator
@@ -61,7 +62,13 @@ def variants(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_objects_follow_the_schemas(version: str, variants: list[dict[str, Any]]) -> None:
-    for manifest in variants:
+    is_known = dataclasses.replace(clusters.CLUSTER, version=f"v{version}.0").evicts_unready
+    budgets = [
+        manifest
+        for manifest in manifests(describe(evicts_unready=is_known, **S3))
+        if manifest["kind"] == "PodDisruptionBudget"
+    ]
+    for manifest in (*variants, *budgets):
         cluster_schemas.check(manifest, version)
 
 
@@ -233,6 +240,32 @@ def test_several_pods_are_replaced_one_by_one() -> None:
         "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
     }
     assert budget.content["spec"]["maxUnavailable"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "limit", "memory"),
+    [
+        (S3, "300", "2048Mi"),
+        ({**S3, "openshift_replicas": 1}, None, "1024Mi"),
+        ({}, None, "1024Mi"),
+    ],
+)
+def test_several_pods_get_more_connections_of_the_database(
+    changes: dict[str, Any], limit: str | None, memory: str
+) -> None:
+    (deployment,) = describe(**changes).database
+    (server,) = deployment.content["spec"]["template"]["spec"]["containers"]
+    values = {each["name"]: each.get("value") for each in server["env"]}
+    assert values.get("POSTGRESQL_MAX_CONNECTIONS") == limit
+    assert server["resources"]["limits"] == {"memory": memory}
+
+
+def test_a_pod_that_is_not_ready_may_be_evicted() -> None:
+    """While the database is away none is, and none could be moved off its node."""
+    for is_known in (False, True):
+        _, budget = describe(evicts_unready=is_known, **S3).quay
+        policy = budget.content["spec"].get("unhealthyPodEvictionPolicy")
+        assert policy == ("AlwaysAllow" if is_known else None)
 
 
 def test_a_pod_with_a_volume_goes_before_the_next_one_comes() -> None:

@@ -187,6 +187,24 @@ def test_quotas(hard: dict[str, str], line: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("ranges", "is_refused"),
+    [
+        ((), True),
+        (({"spec": {"limits": [{"type": "Container", "default": {"memory": "1Gi"}}]}},), True),
+        (({"spec": {"limits": [{"type": "Pod", "max": {"cpu": "4"}}]}},), True),
+        (({"spec": {"limits": [{"type": "Container", "default": {"cpu": "2"}}]}},), False),
+        (None, False),
+    ],
+)
+def test_a_quota_that_asks_for_limits_of_processors(
+    ranges: tuple[dict[str, Any], ...] | None, is_refused: bool
+) -> None:
+    problems = _problems(_with(quotas=(_quota(limits_cpu="8"),), limit_ranges=ranges))
+    assert len(problems) == is_refused
+    assert not is_refused or "the quota small names limits.cpu" in problems[0]
+
+
+@pytest.mark.parametrize(
     ("spec", "counts"),
     [
         ({}, True),

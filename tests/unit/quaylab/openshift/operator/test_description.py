@@ -167,6 +167,11 @@ def test_quantities_are_as_the_operator_writes_them(
     assert components["postgres"]["overrides"] == {"volumeSize": size}
 
 
+def test_the_database_has_the_storage_class_of_the_settings() -> None:
+    overrides = _components(openshift_storage_class="fast")["postgres"]["overrides"]
+    assert overrides == {"volumeSize": "50Gi", "storageClassName": "fast"}
+
+
 @pytest.mark.parametrize(
     ("changes", "replicas"), [({}, 2), (S3, 2), ({"openshift_replicas": 3}, 3)]
 )

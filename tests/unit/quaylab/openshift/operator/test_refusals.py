@@ -55,7 +55,8 @@ def _claim(ends: bool = False) -> dict[str, Any]:
     metadata = {"name": "quaylab-quay-postgres-13"}
     if ends:
         metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    return {"kind": "PersistentVolumeClaim", "metadata": metadata}
+    spec = {"storageClassName": "standard"}
+    return {"kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
 
 
 def test_a_fitting_cluster() -> None:
@@ -275,6 +276,23 @@ def test_a_registry_that_is_being_deleted(finalizers: list[str] | None, is_lost:
     problems = _problems(_with(subscription, registry))
     assert len(problems) == is_lost
     assert "QuayRegistry quaylab: it is being deleted, and" in "".join(problems) or not is_lost
+
+
+@pytest.mark.parametrize(
+    ("wanted", "is_made", "line"),
+    [
+        ("fast", False, ""),
+        ("slow", False, "openshift_storage_class: there is no class slow"),
+        ("standard", True, ""),
+        ("fast", True, "openshift_storage_class: fast, but the claim quaylab-quay-postgres-13 is"),
+        (None, True, ""),
+    ],
+)
+def test_storage_classes(wanted: str | None, is_made: bool, line: str) -> None:
+    cluster = dataclasses.replace(WITH_OLM, operators_data=(_claim(),) if is_made else ())
+    problems = _problems(cluster, openshift_storage_class=wanted)
+    assert len(problems) == bool(line)
+    assert line in "".join(problems)
 
 
 def test_data_that_is_being_deleted() -> None:

@@ -25,6 +25,8 @@ def _problems(**changes: Any) -> list[str]:
         {"redis_host": "redis.example.com", "redis_image": "quay.io/sclorg/redis-7-c9s:other"},
         {**S3, "storage_bucket": "mine", "storage_location": "mine"},
         {"openshift_database_gb": 100},
+        {"openshift_storage_class": "fast"},
+        {"quay_version": "v3.11.0"},
         {**S3, "quay_config": {"FEATURE_STORAGE_REPLICATION": True}},
     ],
 )
@@ -36,7 +38,15 @@ def test_settings_that_fit(changes: dict[str, Any]) -> None:
     ("changes", "line"),
     [
         ({"quay_image": "quay.io/me/quay"}, "quay_image: the operator has the image of its own"),
-        ({"openshift_storage_class": "fast"}, "openshift_storage_class: the operator takes the"),
+        (
+            {"openshift_storage_class": "fast", "quay_version": "v3.15.2"},
+            "openshift_storage_class: the operator takes the cluster's default class before",
+        ),
+        (
+            {"openshift_storage_class": "fast", "database_host": "db.example.com"},
+            "openshift_storage_class: the operator makes no volume",
+        ),
+        ({"quay_version": "v3.10.5"}, "quay_version: v3.10.5, but Quaylab works with the operator"),
         ({"openshift_blobs_gb": 100}, "openshift_blobs_gb: the operator keeps no blobs in"),
         ({"database_name": "other"}, "database_name: the operator names its database itself"),
         ({"redis_image": "quay.io/sclorg/redis-7-c9s:other"}, "redis_image: the operator has a"),
