@@ -259,7 +259,8 @@ def _quota_problems(cluster: Cluster, description: Description, scope: Scope) ->
             )
         for resource, limit in status.get("hard", {}).items():
             used = status.get("used", {}).get(resource, "0")
-            free = number(limit) - number(used)
+            # More than all is used, if the quota was lowered.
+            free = max(number(limit) - number(used), 0)
             if needed.get(resource, 0) > free:
                 yield (
                     f"openshift_namespace: the quota {quota['metadata']['name']} leaves "

@@ -10,10 +10,13 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+from quaylab.openshift.quantities import number, text
 from tests.openshift.api import Api
 from tests.openshift.storage import Manifest, now
 
 ADDRESS = "127.0.0.1"
+# The resources that a quota asks each pod for, if it names them.
+COMPUTE = ("requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
 UNHEALTHY = "Readiness probe failed: HTTP probe failed with statuscode: 502"
 # Faults that the cluster tries again after minutes; pods that are made anew are tried at once.
 STUCK = ("scc", "quota", "crash", "image")
@@ -91,16 +94,18 @@ class Controllers:
             "availableReplicas": 0 if fault else spec["replicas"],
             "double": fault,
         }
-        if fault in REFUSED:
-            status["conditions"] = [
-                {"type": "ReplicaFailure", "status": "True", "message": REFUSED[fault] % name}
-            ]
-            status["replicas"] = status["updatedReplicas"] = 0
-        else:
-            for _ in range(spec["replicas"]):
-                self._pod(namespace, f"deployments/{name}", spec["template"], fault or "ready")
+        refusal = REFUSED[fault] % name if fault in REFUSED else None
+        for made in range(spec["replicas"]):
+            refusal = refusal or self._quotas_refusal(namespace, name, spec["template"])
+            if refusal:
+                refused = {"type": "ReplicaFailure", "status": "True", "message": refusal}
+                status["conditions"] = [refused]
+                status["replicas"] = status["updatedReplicas"] = made
+                status["availableReplicas"] = 0 if fault else made
+                break
+            self._pod(namespace, f"deployments/{name}", spec["template"], fault or "ready")
         self.api.storage.objects["deployments", namespace, name]["status"] = status
-        if not fault:
+        if not fault and not refusal:
             self.ready(name)
 
     def _job(self, namespace: str, name: str, manifest: Manifest) -> None:
@@ -111,11 +116,12 @@ class Controllers:
         if status.get("conditions") or present in STUCK or present == fault != "":
             return
         self._remove_pods(namespace, f"jobs/{name}")
-        if fault in REFUSED:
+        refusal = REFUSED[fault] % name if fault in REFUSED else None
+        refusal = refusal or self._quotas_refusal(namespace, name, manifest["spec"]["template"])
+        if refusal:
             # Of a job's refused pods, only events tell.
-            manifest["status"] = {"double": fault}
-            message = f"Error creating: {REFUSED[fault] % name}"
-            self._event(namespace, manifest, "FailedCreate", message)
+            manifest["status"] = {"double": fault or "quota"}
+            self._event(namespace, manifest, "FailedCreate", f"Error creating: {refusal}")
             return
         self._pod(namespace, f"jobs/{name}", manifest["spec"]["template"], fault or "done")
         ended = {"fails": "Failed", "": "Complete"}.get(fault)
@@ -132,6 +138,42 @@ class Controllers:
             return "image"
         chosen = template["spec"].get("securityContext", {}).keys() & {"fsGroup", "runAsUser"}
         return "scc" if chosen and "security.openshift.io/v1" in self.api.kinds else ""
+
+    def _quotas_refusal(self, namespace: str, name: str, template: Manifest) -> str | None:
+        """Return what the admission of quotas says against one more pod; None: it has room."""
+        objects = self.api.storage.objects.items()
+        pods = [
+            each["spec"]
+            for key, each in objects
+            if key[:2] == ("pods", namespace)
+            and each["status"]["phase"] not in ("Succeeded", "Failed")
+        ]
+        for key, quota in objects:
+            if key[:2] != ("resourcequotas", namespace):
+                continue
+            hard = quota["status"]["hard"]
+            wanted = _usage([template["spec"]])
+            if missing := [each for each in hard if each in COMPUTE and each not in wanted]:
+                return f'pods "{name}-" is forbidden: failed quota: {key[2]}: must specify ' + (
+                    ",".join(missing)
+                )
+            used = _usage(pods)
+            over = [
+                each
+                for each in hard.keys() & wanted.keys()
+                if used.get(each, 0) + wanted[each] > number(hard[each])
+            ]
+            if over:
+                requested, taken = (
+                    ",".join(f"{each}={text(amounts.get(each, 0))}" for each in over)
+                    for amounts in (wanted, used)
+                )
+                limited = ",".join(f"{each}={hard[each]}" for each in over)
+                return (
+                    f'pods "{name}-" is forbidden: exceeded quota: {key[2]}, requested: '
+                    f"{requested}, used: {taken}, limited: {limited}"
+                )
+        return None
 
     def _event(self, namespace: str, of: Manifest, reason: str, message: str) -> None:
         self._number += 1
@@ -208,6 +250,18 @@ class Controllers:
             manifest["status"] = {"ingress": [entry]}
         elif plural == "ingresses" or spec["type"] == "LoadBalancer":
             manifest["status"] = {"loadBalancer": {"ingress": [{"ip": self.address}]}}
+
+
+def _usage(pods: list[Manifest]) -> dict[str, float]:
+    """Return what pods take of a quota, by its resources' names."""
+    found: dict[str, float] = {"pods": len(pods)}
+    for pod in pods:
+        for container in pod["containers"]:
+            for kind, amounts in container.get("resources", {}).items():
+                for name, amount in amounts.items():
+                    key = f"{kind}.{name}"
+                    found[key] = found.get(key, 0) + number(amount)
+    return found
 
 
 def _status(container: str, state: str) -> Manifest:

@@ -259,6 +259,28 @@ def test_a_job_waits_for_room_in_a_quota(site: Site) -> None:
     assert len(looks) >= 3
 
 
+def test_a_quota_that_was_lowered_after_the_first_run(site: Site) -> None:
+    assert site.run().code == 0
+    # Three pods run, and a new Redis waits until the old one has gone.
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "small"},
+        "status": {"hard": {"pods": "2"}, "used": {"pods": "3"}},
+    }
+    site.api.add("resourcequotas", quota, NAMESPACE)
+    site.settings["redis_image"] = "quay.io/sclorg/redis-7-c9s:other"
+    result = site.run()
+    assert result.code != 0
+    assert "quaylab-redis does not get on within 20 s" in result.output
+    assert "exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2" in (
+        result.output
+    )
+    quota["status"]["hard"]["pods"] = "3"  # type: ignore[index]
+    mended = site.run()
+    assert mended.code == 0, mended.output
+
+
 def test_a_route_whose_host_is_taken(site: Site) -> None:
     site.controllers.refused_hosts["quay.example.com"] = "route other already exposes it"
     site.settings |= {"openshift_exposure": None, "quay_https_port": 443}

@@ -233,6 +233,8 @@ def test_a_lost_note_of_a_registry_that_serves() -> None:
 def test_what_is_there_already_takes_no_more_of_a_quota() -> None:
     there = [SCOPE.manifest(each) for each in (*describe().lasting, describe().note)]
     assert _problems(_with(*there, quotas=(_quota(pods="0"),))) == []
+    lowered = {"hard": {"pods": "1"}, "used": {"pods": "3"}}
+    assert _problems(_with(*there, quotas=({**_quota(), "status": lowered},))) == []
 
 
 @pytest.mark.parametrize(
