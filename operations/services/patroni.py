@@ -58,11 +58,19 @@ def as_specified(plan: Plan) -> Generator[PyinfraCommand]:
     engine = ask(Engine)
     change = containers.needed_change(engine, workload.container)
     if change is None:
-        host.noop(f"{CONTAINER} runs as specified and is healthy")
-        return
+        found = _ask_own()
+        if _is_to_start(found):
+            return
+        if found and _takes_part(found):
+            host.noop(f"{CONTAINER} runs as specified and is healthy")
+            return
     if containers.interruption(engine, workload.container, change):
         yield FunctionCommand(hand_over, (plan,), {})
-    yield from containers.running._inner(workload=workload, timeout=plan.settings.health_timeout)
+    if change:
+        yield from containers.running._inner(
+            workload=workload, timeout=plan.settings.health_timeout
+        )
+    # A server that answers may still copy nothing.
     yield FunctionCommand(await_member, (plan,), {})
     # The next members log in with these.
     yield FunctionCommand(_set_roles, (), {})
@@ -81,7 +89,10 @@ def roles_present(plan: Plan) -> Generator[StringCommand]:
         host.noop("no member leads here")
         return
     is_current = found.loaded == patroni.wanted_digest(plan, host.name)
-    if is_current and not ask(Succeeds, container=CONTAINER, command=REFUSES_PASSWORD):
+    # If nobody follows, a run may have been killed that had started the first member, and had not
+    # yet made the roles with which the others copy it.
+    is_copied = is_current and found.has_other_follower
+    if is_copied and not ask(Succeeds, container=CONTAINER, command=REFUSES_PASSWORD):
         host.noop("the roles have their passwords")
         return
     yield StringCommand(host_engine().execute(CONTAINER, "set-roles"))
@@ -245,6 +256,11 @@ def _is_to_start(found: PatroniState | None) -> bool:
 def _now(host: Host) -> PatroniState | None:
     found: PatroniState | None = fact_of(host, Patroni, container=CONTAINER)
     return found
+
+
+def _takes_part(found: PatroniState) -> bool:
+    """Whether a member leads, or copies what the leader writes."""
+    return bool(found.own and (found.own.leads or found.own.follows))
 
 
 def _wait(host: Host, check: Callable[[PatroniState], bool], seconds: int) -> PatroniState | None:
@@ -449,8 +465,14 @@ def _switch(
 
 def _set_roles(state: State, host: Host) -> bool:
     """Make the roles if this host's member leads; the others copy them."""
-    found = _now(host)
-    if found is None or not found.leads:
+    found = _wait(host, _takes_part, RELOAD)
+    if found is None:
+        return complain(
+            host,
+            f"{host.name} neither leads nor follows the database any more: {_members(_now(host))}; "
+            "run again",
+        )
+    if not found.leads:
         return True
     done, output = host.run_shell_command(
         StringCommand(host_engine().execute(CONTAINER, "set-roles")), **connector_arguments(host)
@@ -462,7 +484,7 @@ def _set_roles(state: State, host: Host) -> bool:
 
 def await_member(state: State, host: Host, plan: Plan) -> bool:
     seconds = plan.settings.health_timeout
-    if _wait(host, lambda at: bool(at.own and (at.own.leads or at.own.follows)), seconds):
+    if _wait(host, _takes_part, seconds):
         return True
     found = _now(host)
     remedy = f"see: {host_engine().logs(CONTAINER)}"

@@ -309,6 +309,25 @@ def test_a_stopped_member_has_nothing_to_hand_over(site: Site) -> None:
     ]
 
 
+@pytest.mark.parametrize("executing", [False, True])
+def test_a_member_that_runs_and_copies_nothing_is_named(site: Site, executing: bool) -> None:
+    """PostgreSQL answers, so its container is healthy."""
+    assert site.members
+    site.members[THREE] = Member("replica", "running", 900 * 1024**2)
+    site.hosts[THREE].executing = executing
+    assert _steps(site.commands(THREE)) == ["await_member", "_set_roles"]
+
+
+def test_a_member_that_runs_and_has_no_etcd_yet_is_asked_later(site: Site) -> None:
+    """While a run is planned that starts etcd."""
+    site.members = None
+    site.hosts[ONE].executing = False
+    assert site.commands(ONE) == []
+    assert site.hosts[ONE].noops == [ASKED_LATER]
+    site.hosts[ONE].executing = True
+    assert _steps(site.commands(ONE)) == ["await_member", "_set_roles"]
+
+
 def test_a_new_member_gets_its_volume(site: Site) -> None:
     site.empty()
     lines = site.commands(ONE)
@@ -608,6 +627,14 @@ def test_a_refused_password_is_set_on_the_leader(site: Site) -> None:
     assert site.hosts[TWO].noops == ["no member leads here"]
 
 
+@pytest.mark.parametrize("others", [{}, {TWO: STARTING, THREE: STARTING}], ids=["none", "starting"])
+def test_a_leader_that_nobody_copies_gets_its_roles(site: Site, others: dict[str, Member]) -> None:
+    """A run was killed after it had started the first member of an adopted volume, which has Quay's
+    role with its password, and before it made the others' roles."""
+    site.members = {ONE: LEADER, **others}
+    assert _roles(site) == ["set-roles"]
+
+
 def test_without_etcd_nobody_sets_passwords(site: Site) -> None:
     """PostgreSQL may be in recovery then, and would refuse to after half a minute."""
     site.members = None
@@ -625,6 +652,27 @@ def test_a_started_member_makes_the_roles_if_it_leads(
     site.lead(leader)
     assert site.hosts[TWO].call(make)
     assert site.events == events
+
+
+def test_roles_are_made_when_patroni_answers_again(site: Site) -> None:
+    """Without them no other member can copy the first one."""
+    site.change(ONE, digest="other")
+    *_, make = site.commands(ONE)
+    site.silent = {ONE}
+    site.later = lambda: site.silent.clear() if site.slept > 5 else None
+    assert site.hosts[ONE].call(make)
+    assert site.events == [f"{ONE}: set-roles"]
+
+
+def test_roles_are_not_made_without_an_answer(site: Site) -> None:
+    site.change(ONE, digest="other")
+    *_, make = site.commands(ONE)
+    site.members = None
+    assert not site.hosts[ONE].call(make)
+    assert site.complaint == (
+        f"{ONE} neither leads nor follows the database any more: Patroni or etcd does not answer; "
+        "run again"
+    )
 
 
 def test_roles_that_cannot_be_made(site: Site) -> None:
