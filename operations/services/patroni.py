@@ -49,6 +49,31 @@ SWITCHOVER, NOTICE, RELOAD = 60, 15, 30
 
 
 @operation()
+def started(plan: Plan) -> Generator[PyinfraCommand]:
+    """Start members that have data and don't run, on all hosts at once, if none leads: one that
+    followed before does not lead until it knows that no other one has more.
+
+    + plan: the run's plan
+
+    The first member of a new cluster, and a single database that becomes one, is the only one with
+    data, and comes before those that copy it.
+    """
+    workload = plan.workload(patroni.DATABASE, host.name)
+    holding = [
+        name for name in plan.connected(plan.topology.database_members) if _has_data(plan, name)
+    ]
+    found = first_answer(plan)
+    if host.name not in holding or len(holding) < 2 or (found and found.leader):
+        host.noop("a member leads, or will before the others are started")
+        return
+    if containers.is_running(ask(Engine), workload.container):
+        host.noop(f"already running: {CONTAINER}")
+        return
+    yield from containers.running._inner(workload=workload, timeout=plan.settings.health_timeout)
+    yield FunctionCommand(_await_leader, (plan,), {})
+
+
+@operation()
 def as_specified(plan: Plan) -> Generator[PyinfraCommand]:
     """Bring this host's member to its specification. If it leads, another one takes over first.
 
@@ -221,6 +246,11 @@ def leader(plan: Plan) -> str | None:
         if found:
             return next((each for each in hosts if member_name(each) == found.leader), None)
     return None
+
+
+def _has_data(plan: Plan, name: str) -> bool:
+    """Whether a connected host had data of a database when the run began."""
+    return any(each.name == CONTAINER and not each.empty for each in plan.machines[name].volumes)
 
 
 def leads_here() -> bool:
@@ -502,6 +532,17 @@ def await_member(state: State, host: Host, plan: Plan) -> bool:
         host,
         f"{host.name} neither leads nor follows the database after {seconds} s: "
         f"{_members(found)}; {remedy}",
+    )
+
+
+def _await_leader(state: State, host: Host, plan: Plan) -> bool:
+    seconds = plan.settings.health_timeout
+    if _wait(host, lambda at: at.leader is not None, seconds):
+        return True
+    return complain(
+        host,
+        f"no member leads the database after {seconds} s: {_members(_now(host))}; see: "
+        f"{host_engine().logs(CONTAINER)}",
     )
 
 

@@ -157,6 +157,7 @@ def test_each_service_comes_after_those_it_uses(first: Result) -> None:
         "Start etcd where it does not run",
         "Run etcd as specified",
         "Wait until etcd runs",
+        "Start the database's members if none leads",
         "Set the passwords of the database's roles",
         "Run the database's member as specified",
         "Load the files of the database's member",
@@ -320,6 +321,34 @@ def test_members_are_replaced_one_after_the_other_and_the_leader_last(
     assert "no other member takes over: 503 Switchover failed" in result.output
     assert "Traceback" not in result.output
     assert "Run Redis" not in result.operations
+
+
+# --- after a teardown ---
+
+
+def test_members_without_containers_start_at_once(project: Project) -> None:
+    """One that followed before needs the others' votes to lead."""
+    made = _made(project)
+    lines = {
+        name: [
+            ENGINE,
+            *(
+                volume(each.volume.name, dict(each.volume.labels))
+                for each in _servers(made, name)
+                if each.volume
+            ),
+        ]
+        for name in HOSTS
+    }
+    inventory = _inventory(project, made, lines, leader=None)
+    options = (*OPTIONS, "--data=health_timeout=10")
+    result = project.run("-y", "-vv", inventory, project.deploy_file(SERVERS), *options)
+    (own,) = _parts(result, "Start the database's members if none leads")
+    assert sorted(_started(own, "database")) == sorted(HOSTS)
+    # Nobody leads on fake hosts.
+    assert "no member leads the database after 10 s" in own
+    assert "Run the database's member as specified" not in result.operations
+    assert "Traceback" not in result.output
 
 
 # --- one member is new ---

@@ -25,7 +25,7 @@ from operations.engines import containers
 from operations.runtime.observation import question
 from operations.services import patroni
 from quaylab.engines import DOCKER
-from quaylab.engines.state import NOTHING
+from quaylab.engines.state import NOTHING, FoundVolume
 from quaylab.model import FileState
 from quaylab.plan import Plan
 from quaylab.problems import Refusal
@@ -164,6 +164,17 @@ class Site(BaseSite[MemberHost]):
         self.engines = dict.fromkeys(self.engines, NOTHING)
         self.members = None
         self.plan = self.begun(self.plan)
+
+    def stop(self, *holding: str) -> None:
+        """Have no host run anything, and these have a volume with data, as after a teardown."""
+        self.empty()
+        machines = {
+            name: dataclasses.replace(
+                found, volumes=(FoundVolume(CONTAINER, {}, empty=name not in holding),)
+            )
+            for name, found in self.plan.machines.items()
+        }
+        self.plan = dataclasses.replace(self.plan, machines=machines)
 
     def lead(self, name: str) -> None:
         assert self.members
@@ -608,6 +619,65 @@ def test_a_member_that_copies_nothing_is_not_there(site: Site) -> None:
     assert site.complaint.endswith(f"reinit quaylab {THREE} --force'")
 
 
+# --- members that are started at once ---
+
+START_AT_ONCE = ["docker run", "restarts()", "_await_leader"]
+
+
+def _started(site: Site) -> dict[str, list[str]]:
+    found = {name: _steps(site.commands(name, patroni.started))[-3:] for name in HOSTS[:3]}
+    return {name: steps for name, steps in found.items() if steps}
+
+
+@pytest.mark.parametrize("holding", [HOSTS[:3], (TWO, THREE)], ids=["all", "two"])
+def test_members_with_data_start_at_once_if_none_leads(
+    site: Site, holding: tuple[str, ...]
+) -> None:
+    """One that followed before needs the others' votes to lead, and waits for them in vain if it is
+    started alone."""
+    site.stop(*holding)
+    assert _started(site) == dict.fromkeys(holding, START_AT_ONCE)
+
+
+@pytest.mark.parametrize("holding", [(), (ONE,)], ids=["new", "a single database before"])
+def test_the_first_member_of_a_cluster_starts_alone(site: Site, holding: tuple[str, ...]) -> None:
+    site.stop(*holding)
+    assert _started(site) == {}
+
+
+def test_a_stopped_member_waits_for_its_turn_if_another_one_leads(site: Site) -> None:
+    members, engines, plan = site.members, site.engines, site.plan
+    site.stop(*HOSTS[:3])
+    site.engines, site.members = {**engines, THREE: NOTHING}, members
+    volumes = site.plan.machines[ONE].volumes
+    site.plan = dataclasses.replace(
+        plan,
+        machines={
+            name: dataclasses.replace(found, volumes=volumes)
+            for name, found in plan.machines.items()
+        },
+    )
+    assert _started(site) == {}
+    # Two are lost, and the third can't lead alone.
+    site.members = {ONE: SYNCHRONOUS, TWO: STARTING, THREE: STARTING}
+    assert _started(site) == {THREE: START_AT_ONCE}
+
+
+def test_a_leader_is_waited_for(site: Site) -> None:
+    site.members = {ONE: STARTING, TWO: STARTING}
+    site.later = lambda: site.lead(TWO) if site.slept > 5 else None
+    assert site.call(ONE, patroni._await_leader)
+
+
+def test_no_member_comes_to_lead(site: Site) -> None:
+    site.members = {ONE: STARTING, TWO: STARTING}
+    assert not site.call(ONE, patroni._await_leader)
+    assert site.complaint == (
+        f"no member leads the database after 300 s: {ONE} replica, starting, {TWO} replica, "
+        f"starting; see: docker logs {CONTAINER}"
+    )
+
+
 # --- passwords of the roles ---
 
 
@@ -907,6 +977,7 @@ def test_a_healthy_cluster_is_planned_without_a_change(site: Site) -> None:
     for name in HOSTS[:3]:
         site.hosts[name].executing = False
         for operation in (
+            patroni.started,
             patroni.as_specified,
             patroni.roles_present,
             patroni.loaded,
