@@ -92,6 +92,7 @@ def _inventory(
     leader: str | None = ONE,
     etcd: Mapping[str, str] | None = None,
     dumps: Mapping[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> str:
     """Write the inventory; return its path.
 
@@ -100,6 +101,7 @@ def _inventory(
         leader: the host that leads the database; none: no member runs.
         etcd: what each host's etcd lists as its members; none: it does not answer.
         dumps: what hosts tell of their dumps.
+        more: further answers of all members.
     """
     members = [
         fake(
@@ -117,6 +119,7 @@ def _inventory(
                 "named=$(docker ps": "\n".join(lines.get(name, ())),
                 "switchover --leader": {"stdout": "503 Switchover failed"},
                 "identities()": _images(made, name) if name in lines else "",
+                **(more or {}),
             },
             ssh_hostname=address,
         )
@@ -510,6 +513,32 @@ def test_a_dump_is_restored_into_a_new_cluster(project: Project) -> None:
     # Nobody leads on fake hosts, so it ends with the founder.
     assert set(_started(result.output, "etcd")) == set(HOSTS)
     assert _started(result.output, "database") == [ONE]
+    assert "Traceback" not in result.output
+
+
+# --- Docker restarts ---
+
+
+def test_docker_restarts_with_another_proxy_on_one_host_after_the_other(project: Project) -> None:
+    """Not on a leader from which nobody takes over."""
+    data = {"https_proxy": "http://proxy.example.com:3128"}
+    made = _made(project, **data)
+    lines = {name: _running(made, name) for name in HOSTS}
+    answers = {"docker info --format": ENGINE, "command -v dockerd": ["installed", "enabled"]}
+    inventory = _inventory(project, made, lines, more=answers)
+    options = (*OPTIONS, *(f"--data={key}={value}" for key, value in data.items()))
+    tasks = project.deploy_file(("engine",))
+    result = project.run("-y", "-vv", inventory, tasks, *options)
+    assert "Docker on @fake/two will be restarted with another proxy" in result.output
+    restarts = [
+        line.partition("]")[0].rpartition("/")[2]
+        for part in _parts(result, "Restart the container engine")
+        for line in part.splitlines()
+        if ">>>" in line and "systemctl restart docker" in line
+    ]
+    assert restarts == [TWO, THREE]
+    assert "no other member takes over: 503 Switchover failed" in result.output
+    assert result.code == 1
     assert "Traceback" not in result.output
 
 
