@@ -81,6 +81,7 @@ def make_plan(
     if purpose is Purpose.MOVE_ENGINE:
         # Nothing is observed beforehand: its operations ask two engines.
         move.refuse_unfit(plan)
+        members.refuse_unknown(plan)
         move.announce_interruptions(plan)
         return plan
     virtual_address.check_address(plan)

@@ -44,6 +44,8 @@ CONTROL = f"patronictl -c {patroni_config.CONFIGURATION}"
 REFUSES_PASSWORD = exec_with_environment(PostgreSQL.refuses_password)
 # What Patroni doesn't know after 20 s ("503 Switchover status unknown") may still come.
 REFUSED = re.compile(r"4\d\d |503 (Switch|Fail)over failed")
+# Changes of a member after which PostgreSQL is started, in words.
+CHANGES = {**containers.STOPPING_CHANGES, "start": "started"}
 # Seconds for a switchover, for routers to notice it, and for a member to load its files.
 SWITCHOVER, NOTICE, RELOAD = 60, 15, 30
 
@@ -304,12 +306,12 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
     clients' new connections wait meanwhile. If it follows, another one has to follow as well: a
     killed run may not have waited for the one before."""
     found, known = _now(host), plan.topology.member_addresses
+    if found and found.is_paused:
+        return complain(host, f"{host.name} has a member of the database, and {_paused(host)}")
     if found and found.own and found.own.follows:
         return _await_other_follower(host, plan, found)
     if found is None or not found.leads:
         return True
-    if found.is_paused:
-        return complain(host, f"{host.name} leads the database, and {_paused(host)}")
     if _wait(host, lambda at: at.among(known).successor is not None, SWITCHOVER) is None:
         return complain(
             host,
@@ -372,13 +374,14 @@ def resume_command(host: Host) -> str:
 
 def _paused(host: Host) -> str:
     return (
-        "Patroni is paused, so no other member takes over; end the pause on "
-        f"{host.name}: {resume_command(host)}"
+        "Patroni is paused, so no member takes over, and none that was stopped starts; end the "
+        f"pause on {host.name}: {resume_command(host)}"
     )
 
 
 def refuse_paused(plan: Plan) -> None:
-    """Refuse to interrupt the leader while nobody can take over.
+    """Refuse to interrupt or to start a member while nobody can take over: a paused Patroni does
+    not start a PostgreSQL that doesn't run (``Ha._run_cycle`` of 4.0.9).
 
     Raises:
         Refusal: Patroni is paused, with the command that ends that.
@@ -386,12 +389,18 @@ def refuse_paused(plan: Plan) -> None:
     found = first_answer(plan)
     if found is None or not found.is_paused:
         return
-    for name, workload, change in containers.due_changes(plan):
-        leads = workload.service == patroni.DATABASE and member_name(name) == found.leader
-        container, engine = workload.container, plan.machines[name].state
-        if leads and (how := containers.interruption(engine, container, change)):
-            leader = inventory.get_host(name)
-            refuse([f"database: {CONTAINER} on {name} has to be {how}, but {_paused(leader)}"])
+    refuse(
+        f"database: {CONTAINER} on {name} has to be {CHANGES[change]}, but "
+        f"{_paused(_place(plan, found))}"
+        for name, workload, change in containers.due_changes(plan)
+        if workload.service == patroni.DATABASE and change in CHANGES
+    )
+
+
+def _place(plan: Plan, found: PatroniState) -> Host:
+    """Return the connected host whose member has answered."""
+    members = plan.connected(plan.topology.database_members)
+    return inventory.get_host(next(name for name in members if member_name(name) == found.name))
 
 
 def require_other_members(state: State, host: Host, plan: Plan) -> bool:
@@ -410,7 +419,9 @@ def require_other_members(state: State, host: Host, plan: Plan) -> bool:
         # If this one leads, one of two that follow takes over.
         return found.leader in known and sum(each.leads or each.follows for each in others) > 1
 
-    found = wait(answer, SWITCHOVER, until=is_enough)
+    found = wait(answer, SWITCHOVER, until=lambda at: is_enough(at) or bool(at and at.is_paused))
+    if found and found.is_paused:
+        return complain(host, f"{host.name} stays on: {_paused(_place(plan, found))}")
     return is_enough(found) or complain(
         host,
         f"{host.name} stays on: without it the database has no leader with a second member: "
@@ -518,7 +529,9 @@ def await_member(state: State, host: Host, plan: Plan) -> bool:
         return True
     found = _now(host)
     remedy = f"see: {host_engine().logs(CONTAINER)}"
-    if found and found.own and found.own.state == "running":
+    if found and found.is_paused:
+        remedy = _paused(host)
+    elif found and found.own and found.own.state == "running":
         # As after a long absence, when the leader has no longer what it misses. On another host,
         # because patronictl asks the member at its published address: see patroni_switch.
         again = host_engine().execute(

@@ -392,27 +392,61 @@ def test_a_replica_that_follows_nobody_may_be_replaced(site: Site) -> None:
 RESUME = f"docker exec {CONTAINER} sh -c 'patronictl -c /etc/quaylab/patroni.yml resume'"
 
 
-def test_a_paused_leader_is_not_interrupted(site: Site) -> None:
+PAUSED = "Patroni is paused, so no member takes over, and none that was stopped starts; end the"
+
+
+@pytest.mark.parametrize("name", [ONE, TWO])
+def test_no_member_is_interrupted_during_a_pause(site: Site, name: str) -> None:
+    """A follower as well: a paused Patroni would not start it again."""
     site.settings["pause"] = True
-    assert not site.call(ONE, patroni.hand_over)
+    assert not site.call(name, patroni.hand_over)
     assert site.complaint == (
-        f"{ONE} leads the database, and Patroni is paused, so no other member takes over; end the "
-        f"pause on {ONE}: {RESUME}"
+        f"{name} has a member of the database, and {PAUSED} pause on {name}: {RESUME}"
     )
     assert (site.events, site.slept) == ([], 0)
 
 
-def test_a_run_that_has_to_interrupt_a_paused_leader_is_refused(site: Site) -> None:
+@pytest.mark.parametrize(("silent", "place"), [(set(), TWO), ({TWO}, ONE)])
+def test_no_machine_is_taken_away_during_a_pause(site: Site, silent: set[str], place: str) -> None:
     site.settings["pause"] = True
-    site.change(TWO, digest="other")
+    site.silent = silent
+    assert not site.call(TWO, patroni.require_other_members)
+    assert site.complaint == f"{TWO} stays on: {PAUSED} pause on {place}: {RESUME}"
+    assert site.slept == 0
+
+
+def test_a_member_that_a_pause_keeps_down(site: Site) -> None:
+    site.settings["pause"] = True
+    site.members = {ONE: LEADER, TWO: SYNCHRONOUS, THREE: Member("replica", "stopped", None)}
+    assert not site.call(THREE, patroni.await_member)
+    assert site.complaint.endswith(f"{THREE} replica, stopped; {PAUSED} pause on {THREE}: {RESUME}")
+
+
+@pytest.mark.parametrize("name", [ONE, TWO])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"digest": "other"}, "replaced"), ({"state": "exited"}, "started")],
+    ids=["replace", "start"],
+)
+def test_a_run_that_interrupts_or_starts_a_member_during_a_pause_is_refused(
+    site: Site, name: str, change: dict[str, str], words: str
+) -> None:
+    site.settings["pause"] = True
     patroni.refuse_paused(site.plan)
-    site.change(ONE, digest="other")
+    site.change(name, **change)
     with pytest.raises(Refusal) as refused:
         patroni.refuse_paused(site.plan)
     (problem,) = refused.value.problems
-    assert problem.startswith(f"database: {CONTAINER} on {ONE} has to be replaced, but Patroni is ")
-    assert problem.endswith(RESUME)
+    assert problem == (
+        f"database: {CONTAINER} on {name} has to be {words}, but {PAUSED} pause on {ONE}: {RESUME}"
+    )
     site.settings["pause"] = False
+    patroni.refuse_paused(site.plan)
+
+
+def test_what_interrupts_no_member_is_done_during_a_pause(site: Site) -> None:
+    site.settings["pause"] = True
+    site.change(TWO, restart_policy="no")
     patroni.refuse_paused(site.plan)
 
 
