@@ -286,10 +286,10 @@ def _was_member(context: Context, host: str) -> bool:
     """Whether a host's database is a cluster's member. A killed run may have made etcd's volume
     beside a single database that was no member yet."""
     machine = context.machines.get(host)
-    found = machine and machine.state.containers.get(container_name("database"))
-    return (
-        found.command == patroni.COMMAND if found else _has(context, host, container_name("etcd"))
-    )
+    found = machine and machine.state.containers.get(patroni.CONTAINER)
+    if found:
+        return found.command == patroni.COMMAND
+    return _has(context, host, container_name("etcd"))
 
 
 def _has(context: Context, host: str, volume: str) -> bool:
