@@ -30,7 +30,12 @@ def restarted(plan: Plan) -> Generator[PyinfraCommand]:
     yield from while_others_serve(
         plan,
         docker.running._inner(machine=machine, settings=plan.settings),
-        _running(plan, host.name),
+        # This run may repair one that was not healthy.
+        [
+            each
+            for each in _running(plan, host.name)
+            if machine.state.containers[each.container.name].health == "healthy"
+        ],
         # This run may repair the others, as in virtual_address.container_as_specified.
         move_address=virtual_address.fail_over_if_possible,
         # A single database becomes a member only later in this run.

@@ -417,6 +417,18 @@ def test_a_member_in_no_group_is_refused_before_anything_is_changed(project: Pro
     assert {name: result.commands(name) for name in HOSTS} == {name: [] for name in HOSTS}
 
 
+def test_a_member_in_no_group_is_refused_before_data_is_moved(project: Project) -> None:
+    made = _made(project)
+    lines = {name: [*_running(made, name), "schema v3.18.0"] for name in HOSTS}
+    inventory = _inventory(project, made, lines, etcd=dict.fromkeys(HOSTS, _members(*ALL, GONE)))
+    options = (*OPTIONS, "--data=container_engine=podman")
+    result = project.run("-y", "-vv", inventory, "tasks/move_engine.py", *options)
+    assert result.code == 1
+    assert f"database: {GONE} is a member and in no group; have it forgotten" in result.output
+    assert "Traceback" not in result.output
+    assert {name: result.commands(name) for name in HOSTS} == {name: [] for name in HOSTS}
+
+
 def _forget(project: Project, etcd: Mapping[str, str], *options: str) -> Result:
     made = _made(project)
     lines = {name: _running(made, name) for name in etcd}

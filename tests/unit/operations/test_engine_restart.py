@@ -126,6 +126,16 @@ def test_a_host_hands_over_before_and_serves_after_its_restart(
     ]
 
 
+def test_a_container_that_was_not_healthy_is_not_waited_for(
+    store: Store, hosts: dict[str, FakeHost]
+) -> None:
+    """This run may repair it."""
+    plan = _made(store)
+    plan = _changed(plan, TWO, state=_running(plan, TWO, health="unhealthy"))
+    waits = [each for each in _steps(plan, hosts[TWO]) if "healthy" in each]
+    assert len(waits) == len(PARTS) - 1
+
+
 def test_a_single_database_that_is_to_grow_has_no_members_yet(
     store: Store, hosts: dict[str, FakeHost]
 ) -> None:
