@@ -10,11 +10,11 @@ from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.connectors.local import LocalConnector
 
-from facts.engines import host_engine
+from operations.one_machine import while_others_serve
 from operations.runtime import host_locks
 from operations.runtime.commands import complain, connector_arguments, refusals
 from operations.runtime.waiting import wait
-from operations.services import cephadm, etcd, nodes, patroni, virtual_address
+from operations.services import patroni, virtual_address
 from quaylab.plan import Plan
 from quaylab.problems import refuse
 from quaylab.services.ceph import runs_cephadm
@@ -31,41 +31,18 @@ TIMEOUT = 900
 
 @operation(is_idempotent=False)
 def rebooted(plan: Plan) -> Generator[PyinfraCommand]:
-    """Reboot a machine: first another one holds the address and leads the database, and the
-    balancers leave its nodes out; at the end its services are healthy and its nodes get requests
-    again. The database and etcd go on without it, and Ceph has all copies before and after.
+    """Reboot a machine while others stand in for it.
 
     + plan: the run's plan
     """
-    mine = nodes.drainable_nodes(plan, host.name)
-    has_cephadm = runs_cephadm(plan.topology, host.name)
-    if has_cephadm:
-        yield FunctionCommand(cephadm.await_clean, (plan,), {})
-    if host.name in plan.topology.database_members:
-        yield FunctionCommand(etcd.require_majority, (plan,), {})
-        yield FunctionCommand(patroni.require_other_members, (plan,), {})
-    if host.name in plan.topology.balancers:
-        yield FunctionCommand(virtual_address.fail_over, (plan,), {})
-    if host.name in plan.topology.database_members:
-        yield FunctionCommand(patroni.hand_over, (plan,), {})
-    for node in mine:
-        yield FunctionCommand(nodes.withdraw, (plan, node), {})
-    yield FunctionCommand(_reboot, (), {})
-    for workload in plan.workloads_of(host.name):
-        if workload.container.health:
-            yield StringCommand(
-                host_engine().wait_until_healthy(
-                    workload.container, plan.settings.health_timeout, after_boot=True
-                )
-            )
-    if has_cephadm:
-        yield cephadm.wait_for_gateway(plan)
-        yield FunctionCommand(cephadm.await_clean, (plan,), {})
-    if host.name in plan.topology.database_members:
-        yield FunctionCommand(patroni.await_member, (plan,), {})
-        yield FunctionCommand(patroni.await_successor, (plan,), {})
-    for node in mine:
-        yield FunctionCommand(nodes.put_back, (plan, node), {})
+    yield from while_others_serve(
+        plan,
+        [FunctionCommand(_reboot, (), {})],
+        plan.workloads_of(host.name),
+        move_address=virtual_address.fail_over,
+        has_member=host.name in plan.topology.database_members,
+        has_cephadm=runs_cephadm(plan.topology, host.name),
+    )
 
 
 def in_order(plan: Plan) -> tuple[str, ...]:

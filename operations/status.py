@@ -18,7 +18,7 @@ from facts.router import Router
 from operations.hosts import reach
 from operations.runtime.commands import fact_of, fail
 from operations.runtime.phases import postpone
-from operations.services import balancers, database, members, patroni
+from operations.services import balancers, database, members, patroni, virtual_address
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
 from quaylab.model import container_name
@@ -41,11 +41,13 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
         return
     several = len(plan.nodes) > 1
     problem = database.collation_problem(plan)
+    address_problem = virtual_address.problem(plan)
     parts: dict[str, Callable[[Plan], str]] = {
         **{
             f"Quay, {node.name}" if several else "Quay": partial(_node, node) for node in plan.nodes
         },
         **{f"Balancer, {name}": partial(_balancer, name) for name in plan.topology.balancers},
+        **({"Virtual address": partial(_broken, address_problem)} if address_problem else {}),
         **{f"Member, {name}": partial(_member, name) for name in plan.topology.database_members},
         **{
             f"Member, {name}": partial(_broken, remedy)

@@ -49,3 +49,6 @@ for name in host.loop(virtual_address.holder_last(plan, plan.topology.balancers)
             keepalived.checked(name="Hold the address only where HAProxy is well")
         else:
             keepalived.absent(name="Remove keepalived's unit")
+
+if plan.settings.virtual_address and host.name in plan.connected(plan.topology.balancers)[:1]:
+    virtual_address.held_once(name="Check that one balancer holds the address", plan=plan)

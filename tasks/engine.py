@@ -3,6 +3,7 @@
 from pyinfra import host
 
 from facts.engines import host_engine
+from operations import engine_restart
 from operations.engines import docker, existing_data, podman, pull_secret
 from operations.hosts import files, firewall, trust
 from operations.runtime.run import begin
@@ -10,6 +11,7 @@ from quaylab.engines import PODMAN
 from quaylab.model import ManagedFile
 
 plan = begin()
+restarts = engine_restart.due(plan)
 
 if host.name in plan.topology.engine_hosts():
     settings = plan.settings
@@ -41,7 +43,8 @@ if host.name in plan.topology.engine_hosts():
         if proxy := docker.proxy_file(settings):
             files.present(name="Configure the engine's proxy", files=[proxy])
 
-        docker.running(name="Start the container engine", machine=machine, settings=settings)
+        if host.name not in restarts:
+            docker.running(name="Start the container engine", machine=machine, settings=settings)
 
     answered = machine.engine and machine.engine.version
     if not answered or host.name in plan.storages:
@@ -75,3 +78,8 @@ if host.name in plan.topology.engine_hosts():
         addresses_of=plan.topology.addresses_of,
         vrrp_peers=plan.vrrp_peers(host.name),
     )
+
+# One after the other: what serves on a host stops meanwhile.
+for name in host.loop(restarts):  # type: ignore[no-untyped-call]
+    if host.name == name:
+        engine_restart.restarted(name="Restart the container engine", plan=plan)

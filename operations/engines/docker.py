@@ -58,11 +58,7 @@ def running(machine: Machine, settings: Settings) -> Generator[StringCommand]:
     """
     daemon, engine = ask(Daemon), ask(EngineInfo)
     answers = engine is not None and engine.version is not None
-    wanted = _proxies(settings)
-    # Without a proxy in the settings, only a drop-in of ours is removed: the host's admin may have
-    # set up another proxy.
-    unused = [] if any(wanted) else ask(Paths, paths=[PROXY_FILE, UNUSED_PROXY_FILE])
-    proxied = (engine is not None and engine.proxies == wanted) or not (any(wanted) or unused)
+    unused, proxied = _unused(settings), has_wanted_proxy(engine, settings)
     needs_restart = answers and (daemon.flushed or not proxied)
     if answers and not needs_restart and not unused and (daemon.enabled or not machine.systemd):
         host.noop("the engine answers")
@@ -79,6 +75,23 @@ def running(machine: Machine, settings: Settings) -> Generator[StringCommand]:
         yield _start_directly(settings)
     if unused:
         yield StringCommand(f"rm -f {UNUSED_PROXY_FILE}")
+
+
+def has_wanted_proxy(engine: Engine | None, settings: Settings) -> bool:
+    """Whether the current host's engine runs with the proxy from the settings."""
+    wanted = _proxies(settings)
+    if engine is not None and engine.proxies == wanted:
+        return True
+    return not (any(wanted) or _unused(settings))
+
+
+def _unused(settings: Settings) -> list[str]:
+    """Return our drop-ins of a proxy that is not in the settings any more. Without ours, the host's
+    admin may have set up another proxy."""
+    if any(_proxies(settings)):
+        return []
+    found: list[str] = ask(Paths, paths=[PROXY_FILE, UNUSED_PROXY_FILE])
+    return found
 
 
 def _problem(

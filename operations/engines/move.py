@@ -18,7 +18,7 @@ from operations.engines import containers, docker, images, podman
 from operations.hosts import files
 from operations.runtime.commands import fail, one_at_a_time
 from operations.runtime.observation import ask, ask_each
-from operations.services import nodes, patroni, virtual_address
+from operations.services import etcd, nodes, patroni, virtual_address
 from quaylab import engine_move
 from quaylab.checks import engine_choice
 from quaylab.engine_move import is_moved, target
@@ -116,15 +116,21 @@ def _stop(plan: Plan) -> Generator[PyinfraCommand]:
     """Stop and remove what runs in the engine that has the data: a reboot would start it again.
 
     Another host holds the address and leads the database before, and the balancers leave Quay's
-    nodes out if others have some.
+    nodes out if others have some. The database and etcd have to go on without the host, unless a
+    killed run has stopped its members already.
     """
     before, machine = plan.engine_of(host.name), plan.machines[host.name]
     found = machine.state.containers
+    is_member = host.name in plan.topology.database_members
+    running = {name for name, each in found.items() if each.state == "running"}
+    if is_member and running & {etcd.CONTAINER, patroni.CONTAINER}:
+        yield FunctionCommand(etcd.require_majority, (plan,), {})
+        yield FunctionCommand(patroni.require_other_members, (plan,), {})
     if host.name in plan.topology.balancers:
         yield FunctionCommand(virtual_address.fail_over_if_possible, (plan,), {})
     for node in nodes.drainable_nodes(plan, host.name):
         yield FunctionCommand(nodes.withdraw, (plan, node), {})
-    if host.name in plan.topology.database_members:
+    if is_member:
         yield FunctionCommand(patroni.hand_over, (plan,), {})
     workloads = {each.container.name: each for each in reversed(plan.workloads_of(host.name))}
     # Those that this run would not start as well.

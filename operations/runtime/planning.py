@@ -17,6 +17,7 @@ from facts.machine import EngineInfo
 from facts.podman import Podman
 from facts.storage import Storage
 from facts.trust import Name
+from operations import engine_restart
 from operations.engines import containers, move
 from operations.hosts import storage, trust
 from operations.runtime import observation
@@ -80,6 +81,7 @@ def make_plan(
     if purpose is Purpose.MOVE_ENGINE:
         # Nothing is observed beforehand: its operations ask two engines.
         move.refuse_unfit(plan)
+        members.refuse_unknown(plan)
         move.announce_interruptions(plan)
         return plan
     virtual_address.check_address(plan)
@@ -92,6 +94,7 @@ def make_plan(
     members.refuse_unknown(plan)
     patroni.refuse_paused(plan)
     etcd.refuse_lost_majority(plan)
+    engine_restart.announce(plan)
     (move_blobs if moves else containers).announce_interruptions(plan)
     return plan
 

@@ -44,8 +44,35 @@ CONTROL = f"patronictl -c {patroni_config.CONFIGURATION}"
 REFUSES_PASSWORD = exec_with_environment(PostgreSQL.refuses_password)
 # What Patroni doesn't know after 20 s ("503 Switchover status unknown") may still come.
 REFUSED = re.compile(r"4\d\d |503 (Switch|Fail)over failed")
+# Changes of a member after which PostgreSQL is started, in words.
+CHANGES = {**containers.STOPPING_CHANGES, "start": "started"}
 # Seconds for a switchover, for routers to notice it, and for a member to load its files.
 SWITCHOVER, NOTICE, RELOAD = 60, 15, 30
+
+
+@operation()
+def started(plan: Plan) -> Generator[PyinfraCommand]:
+    """Start members that have data and don't run, on all hosts at once, if none leads: one that
+    followed before does not lead until it knows that no other one has more.
+
+    + plan: the run's plan
+
+    The first member of a new cluster, and a single database that becomes one, is the only one with
+    data, and comes before those that copy it.
+    """
+    workload = plan.workload(patroni.DATABASE, host.name)
+    holding = [
+        name for name in plan.connected(plan.topology.database_members) if _has_data(plan, name)
+    ]
+    found = first_answer(plan)
+    if host.name not in holding or len(holding) < 2 or (found and found.leader):
+        host.noop("a member leads, or will before the others are started")
+        return
+    if containers.is_running(ask(Engine), workload.container):
+        host.noop(f"already running: {CONTAINER}")
+        return
+    yield from containers.running._inner(workload=workload, timeout=plan.settings.health_timeout)
+    yield FunctionCommand(_await_leader, (plan,), {})
 
 
 @operation()
@@ -58,11 +85,19 @@ def as_specified(plan: Plan) -> Generator[PyinfraCommand]:
     engine = ask(Engine)
     change = containers.needed_change(engine, workload.container)
     if change is None:
-        host.noop(f"{CONTAINER} runs as specified and is healthy")
-        return
+        found = _ask_own()
+        if _is_to_start(found):
+            return
+        if found and _takes_part(found):
+            host.noop(f"{CONTAINER} runs as specified and is healthy")
+            return
     if containers.interruption(engine, workload.container, change):
         yield FunctionCommand(hand_over, (plan,), {})
-    yield from containers.running._inner(workload=workload, timeout=plan.settings.health_timeout)
+    if change:
+        yield from containers.running._inner(
+            workload=workload, timeout=plan.settings.health_timeout
+        )
+    # A server that answers may still copy nothing.
     yield FunctionCommand(await_member, (plan,), {})
     # The next members log in with these.
     yield FunctionCommand(_set_roles, (), {})
@@ -81,7 +116,10 @@ def roles_present(plan: Plan) -> Generator[StringCommand]:
         host.noop("no member leads here")
         return
     is_current = found.loaded == patroni.wanted_digest(plan, host.name)
-    if is_current and not ask(Succeeds, container=CONTAINER, command=REFUSES_PASSWORD):
+    # If nobody follows, a run may have been killed that had started the first member, and had not
+    # yet made the roles with which the others copy it.
+    is_copied = is_current and found.has_other_follower
+    if is_copied and not ask(Succeeds, container=CONTAINER, command=REFUSES_PASSWORD):
         host.noop("the roles have their passwords")
         return
     yield StringCommand(host_engine().execute(CONTAINER, "set-roles"))
@@ -212,6 +250,11 @@ def leader(plan: Plan) -> str | None:
     return None
 
 
+def _has_data(plan: Plan, name: str) -> bool:
+    """Whether a connected host had data of a database when the run began."""
+    return any(each.name == CONTAINER and not each.empty for each in plan.machines[name].volumes)
+
+
 def leads_here() -> bool:
     """Whether the current host's member leads."""
     found = _ask_own()
@@ -247,6 +290,11 @@ def _now(host: Host) -> PatroniState | None:
     return found
 
 
+def _takes_part(found: PatroniState) -> bool:
+    """Whether a member leads, or copies what the leader writes."""
+    return bool(found.own and (found.own.leads or found.own.follows))
+
+
 def _wait(host: Host, check: Callable[[PatroniState], bool], seconds: int) -> PatroniState | None:
     """Wait until a member tells what is wanted; None if it doesn't in time."""
     found = wait(partial(_now, host), seconds, until=lambda at: at is not None and check(at))
@@ -258,12 +306,12 @@ def hand_over(state: State, host: Host, plan: Plan) -> bool:
     clients' new connections wait meanwhile. If it follows, another one has to follow as well: a
     killed run may not have waited for the one before."""
     found, known = _now(host), plan.topology.member_addresses
+    if found and found.is_paused:
+        return complain(host, f"{host.name} has a member of the database, and {_paused(host)}")
     if found and found.own and found.own.follows:
         return _await_other_follower(host, plan, found)
     if found is None or not found.leads:
         return True
-    if found.is_paused:
-        return complain(host, f"{host.name} leads the database, and {_paused(host)}")
     if _wait(host, lambda at: at.among(known).successor is not None, SWITCHOVER) is None:
         return complain(
             host,
@@ -326,13 +374,14 @@ def resume_command(host: Host) -> str:
 
 def _paused(host: Host) -> str:
     return (
-        "Patroni is paused, so no other member takes over; end the pause on "
-        f"{host.name}: {resume_command(host)}"
+        "Patroni is paused, so no member takes over, and none that was stopped starts; end the "
+        f"pause on {host.name}: {resume_command(host)}"
     )
 
 
 def refuse_paused(plan: Plan) -> None:
-    """Refuse to interrupt the leader while nobody can take over.
+    """Refuse to interrupt or to start a member while nobody can take over: a paused Patroni does
+    not start a PostgreSQL that doesn't run (``Ha._run_cycle`` of 4.0.9).
 
     Raises:
         Refusal: Patroni is paused, with the command that ends that.
@@ -340,12 +389,18 @@ def refuse_paused(plan: Plan) -> None:
     found = first_answer(plan)
     if found is None or not found.is_paused:
         return
-    for name, workload, change in containers.due_changes(plan):
-        leads = workload.service == patroni.DATABASE and member_name(name) == found.leader
-        container, engine = workload.container, plan.machines[name].state
-        if leads and (how := containers.interruption(engine, container, change)):
-            leader = inventory.get_host(name)
-            refuse([f"database: {CONTAINER} on {name} has to be {how}, but {_paused(leader)}"])
+    refuse(
+        f"database: {CONTAINER} on {name} has to be {CHANGES[change]}, but "
+        f"{_paused(_place(plan, found))}"
+        for name, workload, change in containers.due_changes(plan)
+        if workload.service == patroni.DATABASE and change in CHANGES
+    )
+
+
+def _place(plan: Plan, found: PatroniState) -> Host:
+    """Return the connected host whose member has answered."""
+    members = plan.connected(plan.topology.database_members)
+    return inventory.get_host(next(name for name in members if member_name(name) == found.name))
 
 
 def require_other_members(state: State, host: Host, plan: Plan) -> bool:
@@ -364,7 +419,9 @@ def require_other_members(state: State, host: Host, plan: Plan) -> bool:
         # If this one leads, one of two that follow takes over.
         return found.leader in known and sum(each.leads or each.follows for each in others) > 1
 
-    found = wait(answer, SWITCHOVER, until=is_enough)
+    found = wait(answer, SWITCHOVER, until=lambda at: is_enough(at) or bool(at and at.is_paused))
+    if found and found.is_paused:
+        return complain(host, f"{host.name} stays on: {_paused(_place(plan, found))}")
     return is_enough(found) or complain(
         host,
         f"{host.name} stays on: without it the database has no leader with a second member: "
@@ -449,8 +506,14 @@ def _switch(
 
 def _set_roles(state: State, host: Host) -> bool:
     """Make the roles if this host's member leads; the others copy them."""
-    found = _now(host)
-    if found is None or not found.leads:
+    found = _wait(host, _takes_part, RELOAD)
+    if found is None:
+        return complain(
+            host,
+            f"{host.name} neither leads nor follows the database any more: {_members(_now(host))}; "
+            "run again",
+        )
+    if not found.leads:
         return True
     done, output = host.run_shell_command(
         StringCommand(host_engine().execute(CONTAINER, "set-roles")), **connector_arguments(host)
@@ -462,11 +525,13 @@ def _set_roles(state: State, host: Host) -> bool:
 
 def await_member(state: State, host: Host, plan: Plan) -> bool:
     seconds = plan.settings.health_timeout
-    if _wait(host, lambda at: bool(at.own and (at.own.leads or at.own.follows)), seconds):
+    if _wait(host, _takes_part, seconds):
         return True
     found = _now(host)
     remedy = f"see: {host_engine().logs(CONTAINER)}"
-    if found and found.own and found.own.state == "running":
+    if found and found.is_paused:
+        remedy = _paused(host)
+    elif found and found.own and found.own.state == "running":
         # As after a long absence, when the leader has no longer what it misses. On another host,
         # because patronictl asks the member at its published address: see patroni_switch.
         again = host_engine().execute(
@@ -480,6 +545,17 @@ def await_member(state: State, host: Host, plan: Plan) -> bool:
         host,
         f"{host.name} neither leads nor follows the database after {seconds} s: "
         f"{_members(found)}; {remedy}",
+    )
+
+
+def _await_leader(state: State, host: Host, plan: Plan) -> bool:
+    seconds = plan.settings.health_timeout
+    if _wait(host, lambda at: at.leader is not None, seconds):
+        return True
+    return complain(
+        host,
+        f"no member leads the database after {seconds} s: {_members(_now(host))}; see: "
+        f"{host_engine().logs(CONTAINER)}",
     )
 
 

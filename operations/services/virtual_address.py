@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 
-from pyinfra import inventory, logger
+from pyinfra import host, inventory, logger
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 
@@ -15,9 +15,11 @@ from operations.runtime.commands import (
     complain,
     connector_arguments,
     fact_of,
+    fail,
     inventory_arguments,
 )
 from operations.runtime.observation import ask
+from operations.runtime.phases import postpone
 from operations.runtime.waiting import wait
 from operations.services import balancers
 from operations.services.connection_hold import new_connections_held
@@ -28,6 +30,8 @@ from quaylab.services.keepalived import UNIT
 
 # Seconds in which another balancer takes the address over; else this one has it again.
 TAKE_OVER = 6
+# Seconds in which one of the balancers that have just started comes to hold it.
+SETTLING = 15
 
 
 @operation()
@@ -43,6 +47,54 @@ def container_as_specified(plan: Plan, workload: Workload) -> Generator[PyinfraC
     if containers.interruption(engine, wanted, change):
         yield FunctionCommand(fail_over_if_possible, (plan,), {})
     yield from containers.running._inner(workload=workload, timeout=plan.settings.health_timeout)
+
+
+@operation()
+def held_once(plan: Plan) -> Generator[StringCommand]:
+    """Check that exactly one balancer holds the virtual address, after some seconds at most. It
+    changes nothing.
+
+    + plan: the run's plan
+    """
+    connected = balancers.connected(plan)
+    if len(connected) < len(plan.topology.balancers):
+        host.noop("a balancer takes no part, and may hold the address")
+        return
+    if postpone("asked when all balancers run"):
+        return
+
+    def holders() -> list[str]:
+        return [each.name for each in connected if _holds(each, plan)]
+
+    found = wait(holders, SETTLING, until=lambda names: len(names) == 1)
+    if problem := _problem(plan, found):
+        yield fail(problem)
+    else:
+        host.noop(f"{found[0]} holds the address")
+
+
+def problem(plan: Plan) -> str | None:
+    """Return what was wrong with who holds the virtual address when the run began; None: nothing,
+    or a balancer that takes no part may hold it."""
+    names = plan.topology.balancers
+    holders = [name for name in names if _held(name, plan)]
+    is_unknown = not holders and len(plan.connected(names)) < len(names)
+    if plan.settings.virtual_address is None or is_unknown:
+        return None
+    return _problem(plan, holders)
+
+
+def _problem(plan: Plan, holders: list[str]) -> str | None:
+    """Return why clients may not be served at the virtual address that these balancers hold."""
+    address = plan.settings.virtual_address
+    if not holders:
+        return f"no balancer holds {address}; see on each: journalctl --unit={UNIT}"
+    if len(holders) == 1:
+        return None
+    return (
+        f"{', '.join(holders)} hold {address} at once, so VRRP's messages (IP protocol 112) do not "
+        "pass between them; let them pass in the firewalls and switches of their network"
+    )
 
 
 def fail_over_if_possible(state: State, host: Host, plan: Plan) -> bool:

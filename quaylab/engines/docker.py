@@ -107,6 +107,8 @@ class Docker(ContainerEngine):
             return None
         path, client, text = values["client"], values.get("version", ""), values.get("info", "")
         info: dict[str, Any] = json.loads(text) if text.startswith("{") else {}
+        # Each is a name, some with a profile after a comma.
+        options = {each.partition(",")[0] for each in info.get("SecurityOptions") or []}
         unsupported, is_shim = None, "podman" in client.lower() or "podman" in path
         if is_shim:
             unsupported = (
@@ -115,8 +117,13 @@ class Docker(ContainerEngine):
             )
         elif "/snap/" in path or "/snap/" in str(info.get("DockerRootDir")):
             unsupported = "a snap, which can't read /etc; install the distribution's or Docker CE"
-        elif any("rootless" in option for option in info.get("SecurityOptions") or []):
+        elif "name=rootless" in options:
             unsupported = "rootless, and can't bind the registry's ports; use the system's engine"
+        elif "name=userns" in options:
+            unsupported = (
+                "set up with userns-remap, so containers can't read files for their users; remove "
+                "it from /etc/docker/daemon.json, or set container_engine to podman"
+            )
         elif "hangs" in values:
             unsupported = (
                 "at a standstill: its engine gives no answer within 60 s; see what holds it up "

@@ -82,8 +82,8 @@ if command -v podman >/dev/null 2>&1; then
         labels=$(for label in {" ".join(REPORTED_LABELS)}; do
             printf '|%s' "$(sed -n "s/^Label=\\"$label=\\(.*\\)\\"$/\\1/p" "$unit")"; done)
         sum=$(sed -n 's/^{units.CHECKSUM}//p' "$unit") edited=
-        test -z "$sum" ||
-            test "$sum" = "$(sed '/^{units.CHECKSUM}/d' "$unit" | sha256sum | cut -d ' ' -f 1)" ||
+        # Without its last line as well: an editor may have lost it.
+        test "$sum" = "$(sed '/^{units.CHECKSUM}/d' "$unit" | sha256sum | cut -d ' ' -f 1)" ||
             edited=$(stat --format=%Y "$unit")
         shown=$(systemctl show --property={_PROPERTIES} "$name.service")
         source=$(printf '%s\\n' "$shown" | sed -n 's/^SourcePath=//p')

@@ -248,6 +248,13 @@ class Database(BackingService):
 
     def problems(self, context: Context) -> Iterator[str]:
         members = context.topology.database_members
+        yield from (
+            f"database: {host} has the data of a cluster's member, which a single database can't "
+            "use; keep the other hosts in group `database`, or go back by a dump: "
+            "docs/high-availability.md#growing-from-one-host-to-three"
+            for host in context.topology.hosts[self.name]
+            if not members and _was_member(context, host)
+        )
         with_data = [host for host in members if _has(context, host, container_name(self.name))]
         is_cluster = any(_has(context, host, container_name("etcd")) for host in members)
         if is_cluster or not members:
@@ -273,6 +280,16 @@ class Database(BackingService):
 
     def data_note(self, quay: Machine) -> str | None:
         return SCHEMA_NOTE if quay.schema else None
+
+
+def _was_member(context: Context, host: str) -> bool:
+    """Whether a host's database is a cluster's member. A killed run may have made etcd's volume
+    beside a single database that was no member yet."""
+    machine = context.machines.get(host)
+    found = machine and machine.state.containers.get(patroni.CONTAINER)
+    if found:
+        return found.command == patroni.COMMAND
+    return _has(context, host, container_name("etcd"))
 
 
 def _has(context: Context, host: str, volume: str) -> bool:

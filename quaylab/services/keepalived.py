@@ -109,6 +109,8 @@ _UNIT = f"""\
 Description=The virtual address of the Quay registry
 Wants=network-online.target
 After=network-online.target
+# Else systemd gives up after five failures within 10 s, as while the interface is not there yet.
+StartLimitIntervalSec=0
 
 [Service]
 ExecStart=/usr/sbin/keepalived --vrrp --dont-fork --log-console --use-file={CONFIGURATION} \

@@ -36,7 +36,8 @@ def _host(
 ) -> tuple[str, dict[str, Any]]:
     own = [f"own_address {address}", f"network eth0 {address}/24"]
     text = "\n".join([report(address=address), *own, *lines])
-    return fake(name, text, responses, ssh_hostname=address)
+    holds = {"address show to": {"success": name == "lb1"}}
+    return fake(name, text, {**holds, **(responses or {})}, ssh_hostname=address)
 
 
 def _run(project: Project, hosts: dict[str, Any], *options: str) -> Result:
@@ -79,7 +80,26 @@ def test_one_balancer_after_the_other(balancers: Result) -> None:
     wait, introduce, *others = balancers.operations[1:]
     assert wait == "Wait until Quay's nodes run"
     assert introduce == "Tell keepalived of all balancers"
+    *others, check = others
     assert others == [name for name in BALANCERS for _ in LB]
+    assert check == "Check that one balancer holds the address"
+
+
+def test_two_balancers_that_hold_the_address_end_the_run(project: Project) -> None:
+    hosts = _hosts()
+    for _, data in hosts["balancer"]:
+        data["fake_responses"]["address show to"] = {"success": True}
+    (project.path / "short.py").write_text(
+        "from pyinfra import local\n"
+        "from operations.services import virtual_address\n"
+        "virtual_address.SETTLING = 1\n"
+        'local.include("tasks/balancer.py")\n'
+    )
+    result = project.run("-y", "-vv", project.inventory(**hosts), "short.py", *OPTIONS)
+    # A fake host carries out no command, so it can't fail.
+    (refusal,) = [each for each in result.commands("lb1") if "at once, so VRRP" in each]
+    assert "exit 1" in refusal
+    assert "Traceback" not in result.output
 
 
 def test_nodes_come_before_balancers_on_other_hosts(project: Project) -> None:

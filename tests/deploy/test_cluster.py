@@ -92,6 +92,7 @@ def _inventory(
     leader: str | None = ONE,
     etcd: Mapping[str, str] | None = None,
     dumps: Mapping[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> str:
     """Write the inventory; return its path.
 
@@ -100,6 +101,7 @@ def _inventory(
         leader: the host that leads the database; none: no member runs.
         etcd: what each host's etcd lists as its members; none: it does not answer.
         dumps: what hosts tell of their dumps.
+        more: further answers of all members.
     """
     members = [
         fake(
@@ -117,6 +119,7 @@ def _inventory(
                 "named=$(docker ps": "\n".join(lines.get(name, ())),
                 "switchover --leader": {"stdout": "503 Switchover failed"},
                 "identities()": _images(made, name) if name in lines else "",
+                **(more or {}),
             },
             ssh_hostname=address,
         )
@@ -157,6 +160,7 @@ def test_each_service_comes_after_those_it_uses(first: Result) -> None:
         "Start etcd where it does not run",
         "Run etcd as specified",
         "Wait until etcd runs",
+        "Start the database's members if none leads",
         "Set the passwords of the database's roles",
         "Run the database's member as specified",
         "Load the files of the database's member",
@@ -322,6 +326,34 @@ def test_members_are_replaced_one_after_the_other_and_the_leader_last(
     assert "Run Redis" not in result.operations
 
 
+# --- after a teardown ---
+
+
+def test_members_without_containers_start_at_once(project: Project) -> None:
+    """One that followed before needs the others' votes to lead."""
+    made = _made(project)
+    lines = {
+        name: [
+            ENGINE,
+            *(
+                volume(each.volume.name, dict(each.volume.labels))
+                for each in _servers(made, name)
+                if each.volume
+            ),
+        ]
+        for name in HOSTS
+    }
+    inventory = _inventory(project, made, lines, leader=None)
+    options = (*OPTIONS, "--data=health_timeout=10")
+    result = project.run("-y", "-vv", inventory, project.deploy_file(SERVERS), *options)
+    (own,) = _parts(result, "Start the database's members if none leads")
+    assert sorted(_started(own, "database")) == sorted(HOSTS)
+    # Nobody leads on fake hosts.
+    assert "no member leads the database after 10 s" in own
+    assert "Run the database's member as specified" not in result.operations
+    assert "Traceback" not in result.output
+
+
 # --- one member is new ---
 
 
@@ -381,6 +413,18 @@ def test_a_member_in_no_group_is_refused_before_anything_is_changed(project: Pro
         f"database: {GONE} is a member and in no group; have it forgotten, by "
         f"tasks/forget_member.py --data forget={GONE}"
     ) in result.output
+    assert "Traceback" not in result.output
+    assert {name: result.commands(name) for name in HOSTS} == {name: [] for name in HOSTS}
+
+
+def test_a_member_in_no_group_is_refused_before_data_is_moved(project: Project) -> None:
+    made = _made(project)
+    lines = {name: [*_running(made, name), "schema v3.18.0"] for name in HOSTS}
+    inventory = _inventory(project, made, lines, etcd=dict.fromkeys(HOSTS, _members(*ALL, GONE)))
+    options = (*OPTIONS, "--data=container_engine=podman")
+    result = project.run("-y", "-vv", inventory, "tasks/move_engine.py", *options)
+    assert result.code == 1
+    assert f"database: {GONE} is a member and in no group; have it forgotten" in result.output
     assert "Traceback" not in result.output
     assert {name: result.commands(name) for name in HOSTS} == {name: [] for name in HOSTS}
 
@@ -481,6 +525,32 @@ def test_a_dump_is_restored_into_a_new_cluster(project: Project) -> None:
     # Nobody leads on fake hosts, so it ends with the founder.
     assert set(_started(result.output, "etcd")) == set(HOSTS)
     assert _started(result.output, "database") == [ONE]
+    assert "Traceback" not in result.output
+
+
+# --- Docker restarts ---
+
+
+def test_docker_restarts_with_another_proxy_on_one_host_after_the_other(project: Project) -> None:
+    """Not on a leader from which nobody takes over."""
+    data = {"https_proxy": "http://proxy.example.com:3128"}
+    made = _made(project, **data)
+    lines = {name: _running(made, name) for name in HOSTS}
+    answers = {"docker info --format": ENGINE, "command -v dockerd": ["installed", "enabled"]}
+    inventory = _inventory(project, made, lines, more=answers)
+    options = (*OPTIONS, *(f"--data={key}={value}" for key, value in data.items()))
+    tasks = project.deploy_file(("engine",))
+    result = project.run("-y", "-vv", inventory, tasks, *options)
+    assert "Docker on @fake/two will be restarted with another proxy" in result.output
+    restarts = [
+        line.partition("]")[0].rpartition("/")[2]
+        for part in _parts(result, "Restart the container engine")
+        for line in part.splitlines()
+        if ">>>" in line and "systemctl restart docker" in line
+    ]
+    assert restarts == [TWO, THREE]
+    assert "no other member takes over: 503 Switchover failed" in result.output
+    assert result.code == 1
     assert "Traceback" not in result.output
 
 

@@ -162,6 +162,10 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
         {"client": '/usr/bin/docker\ninfo {"SecurityOptions":["name=rootless"]}'},
         "rootless, and can't bind the registry's ports",
     ),
+    "userns-remap": (
+        {"client": '/usr/bin/docker\ninfo {"SecurityOptions":["name=userns"]}'},
+        "set up with userns-remap, so containers can't read files for their users; remove it from",
+    ),
     "snap": ({"client": "/snap/bin/docker"}, "a snap, which can't read /etc"),
 }
 

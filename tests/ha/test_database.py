@@ -220,6 +220,26 @@ def test_all_machines_lose_power_at_once(
 
 
 @pytest.mark.long
+def test_one_run_is_enough_after_a_teardown(
+    deployed: Deployment, cluster: Cluster, load: Load
+) -> None:
+    """Also if the first host's member followed: alone it would never lead."""
+    first, second, _ = cluster.machines
+    if cluster.leader == first:
+        cluster.switch_over(second.name)
+        cluster.await_whole()
+    with load.running() as counts:
+        load.await_pull()
+    deployed.run("tasks/teardown.py").check()
+    deployed.run().check()
+    cluster.await_whole()
+    wait_until(lambda: is_whole(cluster.machines), "all nodes are in service", timeout=120)
+    assert counts.pushed
+    assert load.lost(counts) == []
+    assert deployed.run().changed() == []
+
+
+@pytest.mark.long
 def test_an_emptied_machine_joins_again(deployed: Deployment, cluster: Cluster, load: Load) -> None:
     """Its disk was lost: etcd and the database are copied from the others by a run."""
     emptied = next(each for each in cluster.machines if each != cluster.leader)

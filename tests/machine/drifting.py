@@ -16,6 +16,7 @@ from tests.machine.registry_client import RegistryClient
 
 SAVE = "tasks/object_storage.py | Save the credentials"
 START = "tasks/engine.py | Start the container engine"
+RESTART = "tasks/engine.py | Restart the container engine"
 TRUST = "tasks/engine.py | Trust the registry's CA"
 NAME = "tasks/engine.py | Resolve the registry's name"
 IMAGES = "tasks/images.py | Get the images"

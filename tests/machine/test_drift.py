@@ -30,6 +30,7 @@ from tests.machine.drifting import (
     REDIS_FILES,
     REDIS_IMAGE,
     REPLACED_QUAY,
+    RESTART,
     SAVE,
     START,
     TRUST,
@@ -322,8 +323,8 @@ def test_a_proxy_that_is_no_longer_set_is_removed(registry: Registry) -> None:
     registry.lab.run("tasks/engine.py", f"--data=https_proxy={proxy}").check()
     asked = "docker info --format '{{.HTTPSProxy}}'; ls /etc/systemd/system/docker.service.d"
     assert registry.machine.run(asked).stdout.splitlines() == [proxy, "quaylab-proxy.conf"]
-    assert registry.planned()[0] == START
-    assert START in registry.lab.changed()
+    assert registry.planned()[0] == RESTART
+    assert RESTART in registry.lab.changed()
     assert registry.machine.run(asked).stdout.splitlines() == [""]
 
 

@@ -92,6 +92,15 @@ DRIFTS = {
         (REDIS,),
         replaced=("quaylab-redis",),
     ),
+    "a unit edited, without its checksum, and its container started from it": Drift(
+        shell(
+            f"sed -i 's/^Pull=.*/&\\nPodmanArgs=--privileged/; /^{units.CHECKSUM}/d' {REDIS_UNIT}",
+            "systemctl daemon-reload",
+            "systemctl restart quaylab-redis",
+        ),
+        (REDIS,),
+        replaced=("quaylab-redis",),
+    ),
     "services masked until the next reboot": Drift(
         shell("systemctl mask --runtime quaylab-database quaylab-redis"), (DATABASE, REDIS)
     ),

@@ -306,6 +306,46 @@ def test_each_balancer_with_its_nodes_and_the_address(balancers: Site) -> None:
     assert balancers.failures == []
 
 
+def _hold(balancers: Site, *names: str) -> None:
+    machines = {
+        name: dataclasses.replace(
+            found, own_addresses=frozenset({VIRTUAL} if name in names else ())
+        )
+        for name, found in balancers.plan.machines.items()
+    }
+    balancers.plan = dataclasses.replace(balancers.plan, machines=machines)
+
+
+@pytest.mark.parametrize(
+    ("names", "answer"),
+    [
+        (
+            (LB1, LB2),
+            f"{LB1}, {LB2} hold {VIRTUAL} at once, so VRRP's messages (IP protocol 112) do not "
+            "pass between them; let them pass in the firewalls and switches of their network",
+        ),
+        (
+            (),
+            f"no balancer holds {VIRTUAL}; see on each: journalctl "
+            "--unit=quaylab-keepalived.service",
+        ),
+    ],
+    ids=["two", "none"],
+)
+def test_an_address_that_not_exactly_one_balancer_holds(
+    balancers: Site, names: tuple[str, ...], answer: str
+) -> None:
+    _hold(balancers, *names)
+    assert balancers.lines()["Virtual address"] == answer
+    assert balancers.broken == "Virtual address"
+
+
+def test_a_balancer_that_takes_no_part_may_hold_the_address(balancers: Site) -> None:
+    _hold(balancers)
+    balancers.leave_out(LB2)
+    assert "Virtual address" not in balancers.lines()
+
+
 @pytest.mark.parametrize(
     ("facts", "answer"),
     [

@@ -19,7 +19,7 @@ from facts.machine import EngineInfo
 from facts.podman import Podman, PodmanState
 from facts.volumes import VolumeSizes
 from operations.engines import move, purge
-from operations.services import nodes, patroni
+from operations.services import etcd, nodes, patroni
 from quaylab import plan
 from quaylab.checks.fetched_images import ImageState
 from quaylab.engines import DOCKER, PODMAN, podman_report
@@ -221,6 +221,20 @@ def test_the_database_is_led_elsewhere_meanwhile(store: Store) -> None:
     assert steps["stop"][0].function is patroni.hand_over
     ends = [each.function for each in steps["start"][-2:]]
     assert ends == [patroni.await_member, patroni.await_successor]
+
+
+@pytest.mark.parametrize(("state", "is_asked"), [("running", True), ("exited", False)])
+def test_a_member_is_stopped_only_while_the_others_go_on(
+    store: Store, state: str, is_asked: bool
+) -> None:
+    """One that a killed run has stopped already takes nothing away."""
+    made = _plan(store, EngineReport(volumes=(OWN,)))
+    runs = engine(made.workload("database", NAME).container, state=state)
+    made = _plan(store, EngineReport(volumes=(OWN,), state=runs))
+    steps = _steps(_with_another_host(made, "database"))["stop"]
+    functions = [each.function for each in steps if isinstance(each, FunctionCommand)]
+    required = [etcd.require_majority, patroni.require_other_members] if is_asked else []
+    assert functions == [*required, patroni.hand_over]
 
 
 def test_a_node_that_a_killed_run_has_drained_is_put_back(store: Store) -> None:

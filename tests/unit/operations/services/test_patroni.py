@@ -25,7 +25,7 @@ from operations.engines import containers
 from operations.runtime.observation import question
 from operations.services import patroni
 from quaylab.engines import DOCKER
-from quaylab.engines.state import NOTHING
+from quaylab.engines.state import NOTHING, FoundVolume
 from quaylab.model import FileState
 from quaylab.plan import Plan
 from quaylab.problems import Refusal
@@ -164,6 +164,17 @@ class Site(BaseSite[MemberHost]):
         self.engines = dict.fromkeys(self.engines, NOTHING)
         self.members = None
         self.plan = self.begun(self.plan)
+
+    def stop(self, *holding: str) -> None:
+        """Have no host run anything, and these have a volume with data, as after a teardown."""
+        self.empty()
+        machines = {
+            name: dataclasses.replace(
+                found, volumes=(FoundVolume(CONTAINER, {}, empty=name not in holding),)
+            )
+            for name, found in self.plan.machines.items()
+        }
+        self.plan = dataclasses.replace(self.plan, machines=machines)
 
     def lead(self, name: str) -> None:
         assert self.members
@@ -309,6 +320,25 @@ def test_a_stopped_member_has_nothing_to_hand_over(site: Site) -> None:
     ]
 
 
+@pytest.mark.parametrize("executing", [False, True])
+def test_a_member_that_runs_and_copies_nothing_is_named(site: Site, executing: bool) -> None:
+    """PostgreSQL answers, so its container is healthy."""
+    assert site.members
+    site.members[THREE] = Member("replica", "running", 900 * 1024**2)
+    site.hosts[THREE].executing = executing
+    assert _steps(site.commands(THREE)) == ["await_member", "_set_roles"]
+
+
+def test_a_member_that_runs_and_has_no_etcd_yet_is_asked_later(site: Site) -> None:
+    """While a run is planned that starts etcd."""
+    site.members = None
+    site.hosts[ONE].executing = False
+    assert site.commands(ONE) == []
+    assert site.hosts[ONE].noops == [ASKED_LATER]
+    site.hosts[ONE].executing = True
+    assert _steps(site.commands(ONE)) == ["await_member", "_set_roles"]
+
+
 def test_a_new_member_gets_its_volume(site: Site) -> None:
     site.empty()
     lines = site.commands(ONE)
@@ -362,27 +392,61 @@ def test_a_replica_that_follows_nobody_may_be_replaced(site: Site) -> None:
 RESUME = f"docker exec {CONTAINER} sh -c 'patronictl -c /etc/quaylab/patroni.yml resume'"
 
 
-def test_a_paused_leader_is_not_interrupted(site: Site) -> None:
+PAUSED = "Patroni is paused, so no member takes over, and none that was stopped starts; end the"
+
+
+@pytest.mark.parametrize("name", [ONE, TWO])
+def test_no_member_is_interrupted_during_a_pause(site: Site, name: str) -> None:
+    """A follower as well: a paused Patroni would not start it again."""
     site.settings["pause"] = True
-    assert not site.call(ONE, patroni.hand_over)
+    assert not site.call(name, patroni.hand_over)
     assert site.complaint == (
-        f"{ONE} leads the database, and Patroni is paused, so no other member takes over; end the "
-        f"pause on {ONE}: {RESUME}"
+        f"{name} has a member of the database, and {PAUSED} pause on {name}: {RESUME}"
     )
     assert (site.events, site.slept) == ([], 0)
 
 
-def test_a_run_that_has_to_interrupt_a_paused_leader_is_refused(site: Site) -> None:
+@pytest.mark.parametrize(("silent", "place"), [(set(), TWO), ({TWO}, ONE)])
+def test_no_machine_is_taken_away_during_a_pause(site: Site, silent: set[str], place: str) -> None:
     site.settings["pause"] = True
-    site.change(TWO, digest="other")
+    site.silent = silent
+    assert not site.call(TWO, patroni.require_other_members)
+    assert site.complaint == f"{TWO} stays on: {PAUSED} pause on {place}: {RESUME}"
+    assert site.slept == 0
+
+
+def test_a_member_that_a_pause_keeps_down(site: Site) -> None:
+    site.settings["pause"] = True
+    site.members = {ONE: LEADER, TWO: SYNCHRONOUS, THREE: Member("replica", "stopped", None)}
+    assert not site.call(THREE, patroni.await_member)
+    assert site.complaint.endswith(f"{THREE} replica, stopped; {PAUSED} pause on {THREE}: {RESUME}")
+
+
+@pytest.mark.parametrize("name", [ONE, TWO])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"digest": "other"}, "replaced"), ({"state": "exited"}, "started")],
+    ids=["replace", "start"],
+)
+def test_a_run_that_interrupts_or_starts_a_member_during_a_pause_is_refused(
+    site: Site, name: str, change: dict[str, str], words: str
+) -> None:
+    site.settings["pause"] = True
     patroni.refuse_paused(site.plan)
-    site.change(ONE, digest="other")
+    site.change(name, **change)
     with pytest.raises(Refusal) as refused:
         patroni.refuse_paused(site.plan)
     (problem,) = refused.value.problems
-    assert problem.startswith(f"database: {CONTAINER} on {ONE} has to be replaced, but Patroni is ")
-    assert problem.endswith(RESUME)
+    assert problem == (
+        f"database: {CONTAINER} on {name} has to be {words}, but {PAUSED} pause on {ONE}: {RESUME}"
+    )
     site.settings["pause"] = False
+    patroni.refuse_paused(site.plan)
+
+
+def test_what_interrupts_no_member_is_done_during_a_pause(site: Site) -> None:
+    site.settings["pause"] = True
+    site.change(TWO, restart_policy="no")
     patroni.refuse_paused(site.plan)
 
 
@@ -589,6 +653,65 @@ def test_a_member_that_copies_nothing_is_not_there(site: Site) -> None:
     assert site.complaint.endswith(f"reinit quaylab {THREE} --force'")
 
 
+# --- members that are started at once ---
+
+START_AT_ONCE = ["docker run", "restarts()", "_await_leader"]
+
+
+def _started(site: Site) -> dict[str, list[str]]:
+    found = {name: _steps(site.commands(name, patroni.started))[-3:] for name in HOSTS[:3]}
+    return {name: steps for name, steps in found.items() if steps}
+
+
+@pytest.mark.parametrize("holding", [HOSTS[:3], (TWO, THREE)], ids=["all", "two"])
+def test_members_with_data_start_at_once_if_none_leads(
+    site: Site, holding: tuple[str, ...]
+) -> None:
+    """One that followed before needs the others' votes to lead, and waits for them in vain if it is
+    started alone."""
+    site.stop(*holding)
+    assert _started(site) == dict.fromkeys(holding, START_AT_ONCE)
+
+
+@pytest.mark.parametrize("holding", [(), (ONE,)], ids=["new", "a single database before"])
+def test_the_first_member_of_a_cluster_starts_alone(site: Site, holding: tuple[str, ...]) -> None:
+    site.stop(*holding)
+    assert _started(site) == {}
+
+
+def test_a_stopped_member_waits_for_its_turn_if_another_one_leads(site: Site) -> None:
+    members, engines, plan = site.members, site.engines, site.plan
+    site.stop(*HOSTS[:3])
+    site.engines, site.members = {**engines, THREE: NOTHING}, members
+    volumes = site.plan.machines[ONE].volumes
+    site.plan = dataclasses.replace(
+        plan,
+        machines={
+            name: dataclasses.replace(found, volumes=volumes)
+            for name, found in plan.machines.items()
+        },
+    )
+    assert _started(site) == {}
+    # Two are lost, and the third can't lead alone.
+    site.members = {ONE: SYNCHRONOUS, TWO: STARTING, THREE: STARTING}
+    assert _started(site) == {THREE: START_AT_ONCE}
+
+
+def test_a_leader_is_waited_for(site: Site) -> None:
+    site.members = {ONE: STARTING, TWO: STARTING}
+    site.later = lambda: site.lead(TWO) if site.slept > 5 else None
+    assert site.call(ONE, patroni._await_leader)
+
+
+def test_no_member_comes_to_lead(site: Site) -> None:
+    site.members = {ONE: STARTING, TWO: STARTING}
+    assert not site.call(ONE, patroni._await_leader)
+    assert site.complaint == (
+        f"no member leads the database after 300 s: {ONE} replica, starting, {TWO} replica, "
+        f"starting; see: docker logs {CONTAINER}"
+    )
+
+
 # --- passwords of the roles ---
 
 
@@ -608,6 +731,14 @@ def test_a_refused_password_is_set_on_the_leader(site: Site) -> None:
     assert site.hosts[TWO].noops == ["no member leads here"]
 
 
+@pytest.mark.parametrize("others", [{}, {TWO: STARTING, THREE: STARTING}], ids=["none", "starting"])
+def test_a_leader_that_nobody_copies_gets_its_roles(site: Site, others: dict[str, Member]) -> None:
+    """A run was killed after it had started the first member of an adopted volume, which has Quay's
+    role with its password, and before it made the others' roles."""
+    site.members = {ONE: LEADER, **others}
+    assert _roles(site) == ["set-roles"]
+
+
 def test_without_etcd_nobody_sets_passwords(site: Site) -> None:
     """PostgreSQL may be in recovery then, and would refuse to after half a minute."""
     site.members = None
@@ -625,6 +756,27 @@ def test_a_started_member_makes_the_roles_if_it_leads(
     site.lead(leader)
     assert site.hosts[TWO].call(make)
     assert site.events == events
+
+
+def test_roles_are_made_when_patroni_answers_again(site: Site) -> None:
+    """Without them no other member can copy the first one."""
+    site.change(ONE, digest="other")
+    *_, make = site.commands(ONE)
+    site.silent = {ONE}
+    site.later = lambda: site.silent.clear() if site.slept > 5 else None
+    assert site.hosts[ONE].call(make)
+    assert site.events == [f"{ONE}: set-roles"]
+
+
+def test_roles_are_not_made_without_an_answer(site: Site) -> None:
+    site.change(ONE, digest="other")
+    *_, make = site.commands(ONE)
+    site.members = None
+    assert not site.hosts[ONE].call(make)
+    assert site.complaint == (
+        f"{ONE} neither leads nor follows the database any more: Patroni or etcd does not answer; "
+        "run again"
+    )
 
 
 def test_roles_that_cannot_be_made(site: Site) -> None:
@@ -859,6 +1011,7 @@ def test_a_healthy_cluster_is_planned_without_a_change(site: Site) -> None:
     for name in HOSTS[:3]:
         site.hosts[name].executing = False
         for operation in (
+            patroni.started,
             patroni.as_specified,
             patroni.roles_present,
             patroni.loaded,

@@ -170,6 +170,48 @@ def test_one_that_takes_no_part_may_take_it_over(site: Site) -> None:
     assert not site.call(virtual_address.fail_over)
 
 
+# --- exactly one holds it ---
+
+
+def _check_holders(site: Site) -> list[str]:
+    return site.hosts[LB1].shell(virtual_address.held_once, plan=site.plan)
+
+
+def test_one_balancer_holds_the_address(site: Site) -> None:
+    assert _check_holders(site) == []
+    assert site.hosts[LB1].noops == [f"{LB1} holds the address"]
+    assert site.slept == 0
+
+
+def test_both_hold_the_address(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each believes that it is alone."""
+    monkeypatch.setattr(virtual_address, "_holds", lambda each, plan: True)
+    (command,) = _check_holders(site)
+    assert f"{LB1}, {LB2} hold {VIRTUAL} at once" in command
+    assert "exit 1" in command
+    assert virtual_address.SETTLING <= site.slept < virtual_address.SETTLING + 1
+
+
+def test_a_holder_is_waited_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        virtual_address, "_holds", lambda each, plan: site.slept > 5 and each.name == LB2
+    )
+    assert _check_holders(site) == []
+    assert site.hosts[LB1].noops == [f"{LB2} holds the address"]
+
+
+def test_holders_are_counted_only_if_all_are_connected_and_run(site: Site) -> None:
+    site.hosts[LB1].executing = False
+    assert _check_holders(site) == []
+    site.hosts[LB1].executing = True
+    site.leave_out(LB2)
+    assert _check_holders(site) == []
+    assert site.hosts[LB1].noops == [
+        "asked when all balancers run",
+        "a balancer takes no part, and may hold the address",
+    ]
+
+
 # --- an address of others ---
 
 

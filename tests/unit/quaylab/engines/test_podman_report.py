@@ -397,20 +397,31 @@ def test_a_unit_that_a_power_cut_left_empty_is_written_again(shell: Shell, tmp_p
     assert PODMAN.due(found.state, CONTAINER) == "replace"
 
 
-@pytest.mark.parametrize("is_edited", [False, True])
+UNIT = units.unit(CONTAINER)
+PRIVILEGED = UNIT.replace("Pull=never", "Pull=never\nUser=0")
+
+
+@pytest.mark.parametrize(
+    ("text", "change"),
+    [
+        (UNIT, "update"),
+        (PRIVILEGED, "replace"),
+        (PRIVILEGED.partition(units.CHECKSUM)[0], "replace"),
+    ],
+    ids=["as it was written", "edited", "edited and without its checksum"],
+)
 def test_a_host_sees_whether_its_unit_was_edited(
-    shell: Shell, tmp_path: Path, is_edited: bool
+    shell: Shell, tmp_path: Path, text: str, change: str
 ) -> None:
-    text = units.unit(CONTAINER)
     path = tmp_path / f"{CONTAINER.name}.container"
-    path.write_text(text.replace("Pull=never", "Pull=never\nUser=0") if is_edited else text)
+    path.write_text(text)
     os.utime(path, (STARTED - 1, STARTED - 1))
     shell.stub("podman", ":")
     shell.stub("systemctl", f"printf '%s\\n' {KEPT.replace('[not set]', '100')}")
     command = podman_report.OBJECTS.replace(units.FOLDER, str(tmp_path))
     lines = [line for line in shell.lines(command) if line.startswith("unit ")]
     state = PODMAN.parse_objects([*_lines(unit=None, written=False), *lines]).state
-    assert PODMAN.due(state, CONTAINER) == ("replace" if is_edited else "update")
+    assert PODMAN.due(state, CONTAINER) == change
 
 
 @pytest.mark.parametrize("folder", ["link", "another"])

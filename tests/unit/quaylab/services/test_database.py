@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +13,10 @@ import pytest
 from pydantic import SecretStr
 
 from quaylab import topology
-from quaylab.engines.state import FoundVolume
+from quaylab.engines.state import NOTHING, FoundVolume
 from quaylab.images import Image
 from quaylab.model import CREDENTIALS_LABEL, DATA_LABEL, IMPLEMENTATION_LABEL, PATH_LABEL, Mount
-from quaylab.services import BY_NAME, database
+from quaylab.services import BY_NAME, database, patroni
 from quaylab.services.base import Context
 from tests.unit import clustered
 from tests.unit.clustered import HOSTS, ONE, THREE, TWO
@@ -30,6 +31,7 @@ from tests.unit.samples import (
     workload,
 )
 from tests.unit.shell import Shell
+from tests.unit.states import state
 
 
 @pytest.mark.parametrize("source", ["registry", "archive"])
@@ -436,6 +438,45 @@ def test_a_founder_that_takes_no_part_is_not_said_to_be_empty() -> None:
 def test_a_cluster_does_without_one_of_its_hosts() -> None:
     volumes = {ONE: (DATA, ETCD), TWO: (DATA, ETCD)}
     assert list(BY_NAME["database"].problems(_with_volumes(volumes, connected=2))) == []
+
+
+@pytest.mark.parametrize(
+    ("volumes", "command", "is_refused"),
+    [
+        ((DATA, ETCD), patroni.COMMAND, True),
+        ((DATA, ETCD), None, True),
+        # A run was killed that had only started etcd.
+        ((DATA, ETCD), ("run-postgresql",), False),
+        ((DATA,), ("run-postgresql",), False),
+        ((DATA,), None, False),
+    ],
+    ids=["member", "member without container", "killed growth", "single", "without container"],
+)
+def test_a_member_does_not_become_a_single_database(
+    volumes: tuple[str, ...], command: tuple[str, ...] | None, is_refused: bool
+) -> None:
+    """Patroni has replaced PostgreSQL's configuration files."""
+    found = context()
+    name = found.topology.hosts["database"][0]
+    containers = {}
+    if command:
+        wanted = clustered.workload("database", clustered.run()).container
+        containers[DATA] = state(wanted, command=command)
+    reported = dataclasses.replace(
+        found.machines[name],
+        volumes=tuple(FoundVolume(each, {}) for each in volumes),
+        state=dataclasses.replace(NOTHING, containers=containers),
+    )
+    problems = list(
+        BY_NAME["database"].problems(dataclasses.replace(found, machines={name: reported}))
+    )
+    assert bool(problems) is is_refused
+    for problem in problems:
+        assert problem == (
+            f"database: {name} has the data of a cluster's member, which a single database can't "
+            "use; keep the other hosts in group `database`, or go back by a dump: "
+            "docs/high-availability.md#growing-from-one-host-to-three"
+        )
 
 
 def test_a_single_database_may_be_anywhere() -> None:

@@ -129,3 +129,10 @@ def test_check_without_haproxy(run: Context, shell: Shell) -> None:
     script = keepalived.files(run, FIRST)[1].content
     (shell.stubs / "check").write_text(script.replace("/8404", "/1"))
     assert shell.run(f"bash {shell.stubs}/check").returncode == 1
+
+
+def test_systemd_never_gives_up(run: Context) -> None:
+    """By default it does after five failures within 10 s, as of an interface that comes late."""
+    (unit,) = (each for each in keepalived.files(run, FIRST) if each.path == keepalived.UNIT_FILE)
+    section, _, _ = unit.content.partition("[Service]")
+    assert "StartLimitIntervalSec=0" in section.splitlines()
