@@ -319,7 +319,7 @@ def refuse_teardown(plan: Plan) -> None:
     """Stop if a host has data or containers of another registry, or can't report what it has.
 
     Raises:
-        Refusal: with the owner, or the host whose engine does not answer.
+        Refusal: with the owner, or the host whose engine does not answer or is not installed.
     """
     problems: list[str] = []
     for name, machine in plan.engine_machines.items():
@@ -329,7 +329,19 @@ def refuse_teardown(plan: Plan) -> None:
                 f"{name}: its engine does not answer, so what it holds would stay; start it, and "
                 "run again"
             )
+        if machine.lost_its_engine:
+            problems.append(
+                f"{name}: it has served a registry and has no container engine, so the volumes of "
+                f"that engine would stay; install {_noted_engine(plan, name).title} again, or "
+                "remove everything by hand: docs/operation.md#removing-it"
+            )
     refuse(problems)
+
+
+def _noted_engine(plan: Plan, name: str) -> ContainerEngine:
+    """Return the engine by which a host has served a registry, as its note says."""
+    noted = ownership.read_note(plan.machines[name])
+    return engines.BY_NAME.get(noted.engine if noted else "", plan.engine_of(name))
 
 
 def foreign_data(plan: Plan) -> list[str]:

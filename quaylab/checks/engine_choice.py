@@ -9,7 +9,7 @@ from quaylab.checks import ownership
 from quaylab.engines import BY_NAME, DOCKER, ENGINES, PODMAN, ContainerEngine
 from quaylab.hosts.machine import Machine
 from quaylab.model import ManagedFile
-from quaylab.paths import ENGINE_NOTE
+from quaylab.paths import ENGINE_NOTE, REGISTRY_NOTE
 from quaylab.settings.loading import Settings
 
 # The task that moves the data, and the one that removes what it has left.
@@ -58,13 +58,15 @@ def choose(machine: Machine, settings: Settings) -> ContainerEngine:
 
 
 def may_hide_data(machine: Machine, engine: ContainerEngine) -> bool:
-    """Whether an engine that doesn't answer may have the data of the registry that a host serves:
-    its volumes are not seen. A first run that failed has noted the registry, and its engine."""
-    report = machine.engines.get(engine.name)
-    if machine.registry is None or report is None or not report.is_silent:
+    """Whether an engine that doesn't answer, or whose package was removed, may have the data of the
+    registry that a host serves: its volumes are not seen. A first run that failed has noted the
+    registry, and its engine."""
+    report, noted = machine.engines.get(engine.name), ownership.read_note(machine)
+    if machine.registry is None or report is None:
         return False
-    noted = ownership.read_note(machine)
-    return noted is None or noted.engine in ("", engine.name)
+    if report.engine is None:
+        return noted is not None and noted.engine == engine.name
+    return report.is_silent and (noted is None or noted.engine in ("", engine.name))
 
 
 def source(machine: Machine, settings: Settings) -> ContainerEngine:
@@ -96,9 +98,15 @@ def problems(name: str, machine: Machine) -> Iterator[str]:
                 f"{MOVE}"
             )
         elif may_hide_data(machine, BY_NAME[other]) and not machine.engines[chosen.name].ours:
+            state = "does not answer; start it"
+            if report.engine is None:
+                state = (
+                    "is not installed; install it again, or, if it held nothing of the registry, "
+                    f"remove {REGISTRY_NOTE} there"
+                )
             yield (
                 f"container_engine: {name} serves a registry of which {chosen.title} has nothing, "
-                f"and {BY_NAME[other].title}, which may have its data, does not answer; start it"
+                f"and {BY_NAME[other].title}, which may have its data, {state}"
             )
     if chosen is PODMAN:
         yield from unfit_for_podman(name, machine)
@@ -143,6 +151,8 @@ def move_problems(name: str, machine: Machine, settings: Settings) -> Iterator[s
     report, noted = machine.engines[target.name], read_note(machine)
     if machine.hides_data:
         yield f"{name}: its {before.title} does not answer, so nothing can be moved; start it"
+    elif machine.engine is None and not machine.engines[before.name].ours:
+        yield f"{name}: its {before.title} is not installed, so nothing can be moved; install it"
     if report.engine and report.engine.unsupported:
         yield f"{name}: its `{target.name}` is {report.engine.unsupported}"
     if target is PODMAN:

@@ -28,7 +28,7 @@ def problems(
         volumes_of: returns the volumes that a host should have, by name.
     """
     quays = [host for host in topology.quay if host in machines]
-    if machines[name].hides_data:
+    if machines[name].hides_data or machines[name].lost_its_engine:
         return
     existing = {volume.name: volume for volume in machines[name].volumes}
     for volume in volumes_of(name).values():

@@ -126,6 +126,12 @@ class Machine:
         return self.engine is not None and self.engine.version is None
 
     @property
+    def lost_its_engine(self) -> bool:
+        """Whether there may be unseen volumes, as the engine is not installed although notes say
+        that the host has served a registry: a removed package leaves its volumes."""
+        return self.engine is None and any((self.registry, self.schema, self.storage))
+
+    @property
     def debian_family(self) -> bool:
         return self.os_id in DEBIAN_FAMILY or "debian" in self.os_like
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyinfra.api.exceptions import DeployError
 
 from facts import engines
 from facts.containers import Engine
@@ -42,6 +43,20 @@ def test_containers_are_removed_quay_first_and_volumes_stay(lab: Plan) -> None:
     assert removed == [["docker", "rm"]] * 3
     assert "docker network rm quaylab" in commands[-1]
     assert not any("volume rm" in command or "stranger" in command for command in commands)
+
+
+@pytest.mark.parametrize("note", ["registry", "schema", "storage"])
+def test_a_host_whose_engine_was_removed_is_refused(lab: Plan, note: str) -> None:
+    """A purge would remove the credentials while the volumes stay on the disk."""
+    owner = f"{lab.credentials.fingerprint} {NAME} lab 0.1.0 podman"
+    notes = {"registry": owner, "schema": "v3.18.0", "storage": f"{owner.split()[0]} default local"}
+    refused = dataclasses.replace(lab, machines={NAME: machine(**{note: notes[note]})})
+    install = "Podman" if note == "registry" else "Docker"
+    with (
+        FakeHost().current(),
+        pytest.raises(DeployError, match=f"would stay; install {install} again, or "),
+    ):
+        teardown.check_owner(refused)
 
 
 def test_the_copy_of_a_killed_run_is_removed(lab: Plan) -> None:

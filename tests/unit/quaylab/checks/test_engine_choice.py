@@ -57,6 +57,9 @@ def _machine(
         ({**RHEL_9, "docker": SILENT, "registry": BY_PODMAN}, "podman"),
         ({**RHEL_9, "docker": SILENT, "registry": BY_DOCKER}, "docker"),
         ({**RHEL_9, "docker": SILENT, "registry": "another form"}, "docker"),
+        # Docker's package was removed, and its volumes may be there.
+        ({**RHEL_9, "registry": BY_DOCKER}, "docker"),
+        ({**RHEL_9, "registry": NOTED_BEFORE}, "podman"),
         # podman-docker, and a run that was killed before it made containers.
         ({**RHEL_9, "docker": SHIM, "registry": "owner quay.example.com lab"}, "podman"),
         # After a move to Podman.
@@ -169,6 +172,10 @@ MOVES: dict[str, tuple[dict[str, Any], str | None]] = {
         {"docker": SILENT, "registry": "owner quay.example.com lab"},
         "its Docker does not answer, so nothing can be moved",
     ),
+    "from a Docker that was removed": (
+        {"registry": BY_DOCKER},
+        "its Docker is not installed, so nothing can be moved; install it",
+    ),
     "to a Podman that is too old": (
         {"docker": VOLUME, "podman": EngineReport(Engine("4.3.1", None, "too old"))},
         "quay: its `podman` is too old",
@@ -212,6 +219,17 @@ def test_data_may_be_in_an_engine_that_does_not_answer(chosen: str, other: str) 
         {other: SHIM},
     ):
         found = _machine(**{**serving, **harmless}).using(chosen)
+        assert [*engine_choice.problems("quay", found)] == []
+
+
+def test_data_may_be_of_an_engine_that_was_removed() -> None:
+    (problem,) = engine_choice.problems("quay", _machine(registry=BY_DOCKER).using("podman"))
+    assert problem.endswith(
+        "and Docker, which may have its data, is not installed; install it again, or, if it held "
+        "nothing of the registry, remove /var/lib/quaylab/registry there"
+    )
+    for harmless in ({"podman": CONTAINER}, {"registry": BY_PODMAN}, {"registry": NOTED_BEFORE}):
+        found = _machine(**{"registry": BY_DOCKER, **harmless}).using("podman")
         assert [*engine_choice.problems("quay", found)] == []
 
 

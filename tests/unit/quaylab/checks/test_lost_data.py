@@ -142,6 +142,13 @@ def test_a_stopped_engine_is_no_proof_of_loss(store: Store) -> None:
     assert _problems(dataclasses.replace(lab, machines={QUAY: down})) == []
 
 
+def test_a_removed_engine_is_no_proof_of_loss(store: Store) -> None:
+    """Its package is gone, and its volumes are still on the disk."""
+    lab = _plan(store, {})
+    without = dataclasses.replace(lab.machines[QUAY], engine=None)
+    assert _problems(dataclasses.replace(lab, machines={QUAY: without})) == []
+
+
 def test_hosts_outside_the_run_are_no_proof_of_loss(store: Store) -> None:
     hosts = [
         host(QUAY, ["quay", "redis"], address="10.0.0.1"),
