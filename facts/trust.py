@@ -11,12 +11,14 @@ from pyinfra.api.facts import FactBase
 
 @dataclass(frozen=True)
 class NameState:
-    """Whether a name resolves, the address in our line of /etc/hosts, if there is one, and whether
-    DNS has another address than that line."""
+    """Whether a name resolves, the address in our line of /etc/hosts, if there is one, whether
+    DNS has another address than that line, and whether there is a line of ours for another name,
+    which the registry had before."""
 
     resolves: bool
     managed: str | None
     dns_has_another: bool = False
+    has_former_name: bool = False
 
 
 class Name(FactBase[NameState]):
@@ -35,7 +37,9 @@ class Name(FactBase[NameState]):
             # A server that does not answer shall not delay each run.
             "RES_OPTIONS='timeout:1 attempts:1' timeout 5 getent -s dns ahosts",
             QuoteString(hostname), "| while read -r address _; do",
-            'test "$address" = "$own" || echo "dns $address"; done; fi; :',
+            'test "$address" = "$own" || echo "dns $address"; done; fi;',
+            f"if LC_ALL=C grep -a ' {mark}$' /etc/hosts 2>/dev/null |",
+            f"LC_ALL=C grep -aqv '^[^ ]* {hostname} {mark}$'; then echo former; fi; :",
         )  # fmt: skip
 
     @staticmethod
@@ -45,7 +49,9 @@ class Name(FactBase[NameState]):
     def process(self, output: list[str]) -> NameState:
         managed = [line.split()[1] for line in output if line.startswith("managed ")]
         another = any(line.startswith("dns ") for line in output)
-        return NameState("resolves" in output, managed[0] if managed else None, another)
+        return NameState(
+            "resolves" in output, managed[0] if managed else None, another, "former" in output
+        )
 
 
 class BundleHolds(FactBase[bool]):

@@ -83,8 +83,9 @@ def data(plan: Plan) -> Generator[StringCommand]:
     ]
     directories = [*(volume.device for volume in volumes if volume.device), ETC, VAR]
     existing: list[str] = ask(Paths, paths=[*directories, *trusted])
-    line = ask(Name, hostname=plan.topology.hostname, mark=MARK).managed
-    if not (volumes or existing or line):
+    name = ask(Name, hostname=plan.topology.hostname, mark=MARK)
+    has_line = name.managed is not None or name.has_former_name
+    if not (volumes or existing or has_line):
         host.noop("nothing of ours is there")
     # Each thing goes before what identifies it to the next run: a volume's directory before the
     # volume, and the notes last.
@@ -98,7 +99,7 @@ def data(plan: Plan) -> Generator[StringCommand]:
     for ca_file in trusted:
         if ca_file in existing:
             yield remove_ca(ca_file)
-    if line:
+    if has_line:
         yield hosts_file.rewrite(MARK)
     for directory in (ETC, VAR):
         if directory in existing:

@@ -25,7 +25,8 @@ MARK = "# quaylab"
 
 @operation()
 def name_known(hostname: str, address: str | None) -> Generator[StringCommand]:
-    """Let the registry's name resolve, by a line in /etc/hosts if DNS doesn't know it.
+    """Let the registry's name resolve, by a line in /etc/hosts if DNS doesn't know it. The line of
+    a former name goes.
 
     Where containers get the host's lines, the line goes once DNS has learnt the name: in a
     container the host's own 127.0.0.1 is the container itself.
@@ -37,11 +38,15 @@ def name_known(hostname: str, address: str | None) -> Generator[StringCommand]:
     if name.managed and name.dns_has_another and host_engine().gives_hosts_file:
         yield hosts_file.rewrite(MARK)
     elif (name.managed == address or name.managed is None) and name.resolves:
-        host.noop(f"{hostname} is known")
+        if name.has_former_name:
+            kept = [f"{address} {hostname}"] if name.managed else []
+            yield hosts_file.rewrite(MARK, *kept)
+        else:
+            host.noop(f"{hostname} is known")
     elif address:
         yield hosts_file.rewrite(MARK, f"{address} {hostname}")
     else:
-        if name.managed:
+        if name.managed or name.has_former_name:
             yield hosts_file.rewrite(MARK)
         yield StringCommand(
             "getent hosts", QuoteString(hostname), ">/dev/null || {",

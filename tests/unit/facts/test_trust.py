@@ -18,9 +18,23 @@ NAME, MARK = "quay.quaylab.lan", "# quaylab"
         (False, "127.0.0.1 localhost\n", NameState(False, None)),
         (True, f"10.0.0.1 {NAME}\n", NameState(True, None)),
         (True, f"10.0.0.1 {NAME} {MARK}\n", NameState(True, "10.0.0.1")),
-        (True, f"10.0.0.1 other.{NAME} {MARK}\n", NameState(True, None)),
+        (
+            True,
+            f"10.0.0.1 other.{NAME} {MARK}\n",
+            NameState(True, None, has_former_name=True),
+        ),
+        (
+            True,
+            f"10.0.0.1 other.lan {MARK}\n10.0.0.1 {NAME} {MARK}\n",
+            NameState(True, "10.0.0.1", has_former_name=True),
+        ),
+        (
+            True,
+            f"10.0.0.1 other.lan {MARK}-vms lab\n10.0.0.1 other.lan no{MARK}\n",
+            NameState(True, None),
+        ),
     ],
-    ids=["unknown", "known", "by our line", "another's line"],
+    ids=["unknown", "known", "by our line", "of a former name", "both", "lines of others"],
 )
 def test_name(shell: Shell, tmp_path: Path, resolves: bool, lines: str, state: NameState) -> None:
     hosts = tmp_path / "hosts"

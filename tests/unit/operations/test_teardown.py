@@ -187,6 +187,12 @@ def test_data_is_removed_wherever_it_is_and_the_notes_last(lab: Plan) -> None:
     assert (etc, var) == ("rm -rf /etc/quaylab", "rm -rf /var/lib/quaylab")
 
 
+def test_the_line_of_a_former_name_is_removed(lab: Plan) -> None:
+    host = FakeHost({Name: NameState(False, None, has_former_name=True)})
+    (command,) = host.shell(teardown.data, plan=lab)
+    assert "grep -av ' # quaylab$' /etc/hosts" in command
+
+
 def test_volumes_of_others_stay(lab: Plan) -> None:
     lab = _plan_with(
         lab,

@@ -64,6 +64,15 @@ def test_our_line_goes_once_dns_knows_the_name_if_containers_get_it(
     assert "127.0.0.1 localhost\n" in hosts.read_text()
 
 
+@pytest.mark.parametrize("managed", [None, ADDRESS], ids=["DNS knows the new one", "by our line"])
+def test_the_line_of_a_former_name_goes(managed: str | None, shell: Shell, tmp_path: Path) -> None:
+    hosts, ours = tmp_path / "hosts", f"{ADDRESS} {NAME} # quaylab\n" if managed else ""
+    hosts.write_text(f"127.0.0.1 localhost\n127.0.0.1 former.lan # quaylab\n{ours}")
+    (command,) = _name_known(NameState(True, managed, has_former_name=True))
+    assert shell.run(command.replace("/etc/hosts", str(hosts))).returncode == 0
+    assert hosts.read_text() == f"127.0.0.1 localhost\n{ours}"
+
+
 # --- a balancer elsewhere, of which only a name is known ---
 
 
@@ -77,8 +86,12 @@ def test_dns_knows_the_balancer() -> None:
 
 @pytest.mark.parametrize(
     ("state", "commands"),
-    [(NameState(False, None), 1), (NameState(True, ADDRESS), 2)],
-    ids=["unknown", "by our line, which is removed first"],
+    [
+        (NameState(False, None), 1),
+        (NameState(True, ADDRESS), 2),
+        (NameState(False, None, has_former_name=True), 2),
+    ],
+    ids=["unknown", "by our line, which is removed first", "as is that of a former name"],
 )
 def test_only_dns_can_know_the_balancer(state: NameState, commands: int, shell: Shell) -> None:
     shell.stub("getent", "exit 2")
