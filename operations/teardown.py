@@ -13,7 +13,7 @@ from facts.files import Paths
 from facts.trust import Name
 from operations.engines.containers import is_former
 from operations.hosts import hosts_file
-from operations.hosts.trust import MARK, remove_ca
+from operations.hosts.trust import MARK, own_authorities, remove_ca
 from operations.runtime.commands import refusals
 from operations.runtime.observation import ask
 from operations.services.nodes import former_nodes_of
@@ -78,9 +78,7 @@ def data(plan: Plan) -> Generator[StringCommand]:
     volumes = machine.owned_volumes(plan.credentials.fingerprint)
     noted = ownership.read_note(machine)
     registries = {plan.topology.registry, *([noted.registry] if noted else [])}
-    trusted = [
-        host_engine().trust(registry) for registry in sorted(registries) if plan.certificate.ca
-    ]
+    trusted = own_authorities(plan, host_engine(), sorted(registries))
     directories = [*(volume.device for volume in volumes if volume.device), ETC, VAR]
     existing: list[str] = ask(Paths, paths=[*directories, *trusted])
     name = ask(Name, hostname=plan.topology.hostname, mark=MARK)

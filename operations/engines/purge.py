@@ -9,7 +9,7 @@ from pyinfra.api import StringCommand, operation
 
 from facts import engines
 from facts.images import Images
-from operations.hosts.trust import remove_ca
+from operations.hosts.trust import own_authorities, remove_ca
 from operations.runtime.commands import fail, refusals
 from operations.runtime.observation import ask_each
 from quaylab.checks.engine_choice import read_note
@@ -93,8 +93,8 @@ def data_removed(plan: Plan, engine: ContainerEngine) -> Generator[StringCommand
         yield StringCommand(engine.remove_network)
     for volume in _volumes(plan, host.name, engine):
         yield StringCommand(engine.remove_volume(volume.name))
-    if plan.certificate.ca:
-        yield remove_ca(engine.trust(plan.topology.registry))
+    for ca_file in own_authorities(plan, engine, [plan.topology.registry]):
+        yield remove_ca(ca_file)
     yield StringCommand(f"rm -f {ENGINE_NOTE}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from pathlib import Path, PurePosixPath
 
 from pyinfra import host
@@ -15,6 +15,7 @@ from operations.hosts import files, hosts_file
 from operations.runtime.commands import fail
 from operations.runtime.observation import ask, ask_each
 from quaylab.checks import ownership
+from quaylab.engines import ContainerEngine
 from quaylab.hosts.machine import Machine
 from quaylab.model import ManagedFile
 from quaylab.plan import Plan
@@ -75,6 +76,24 @@ def registry_noted(plan: Plan) -> Generator[StringCommand]:
     if before and before.registry not in (plan.topology.registry, *plan.registries):
         yield remove_ca(host_engine().trust(before.registry))
     yield files.write(wanted)
+
+
+def own_authorities(plan: Plan, engine: ContainerEngine, registries: Iterable[str]) -> list[str]:
+    """Return the CA files of an engine's for registries that Quaylab wrote. With the user's own
+    certificate a file may be the user's as well; then it is ours if it has the lab's CA, as a run
+    from before that certificate wrote it."""
+    paths = [engine.trust(each) for each in registries]
+    if plan.certificate.ca:
+        return paths
+    if plan.credentials.ca_certificate is None:
+        return []
+    wanted = [ManagedFile(path, plan.credentials.ca_certificate) for path in paths]
+    found = ask_each(Files, paths)
+    return [
+        file.path
+        for file in wanted
+        if file.path in found and found[file.path].sha256 == file.sha256
+    ]
 
 
 def remove_ca(path: str) -> StringCommand:

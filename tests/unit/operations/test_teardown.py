@@ -11,13 +11,19 @@ from pyinfra.api.exceptions import DeployError
 
 from facts import engines
 from facts.containers import Engine
-from facts.files import Paths
+from facts.files import Files, Paths
 from facts.trust import Name, NameState
 from operations import teardown
 from quaylab.engines import DOCKER, PODMAN, ContainerEngine
 from quaylab.engines.state import EngineState
 from quaylab.engines.state import FoundVolume as Volume
-from quaylab.model import CREDENTIALS_LABEL, DIGEST_LABEL, PATH_LABEL
+from quaylab.model import (
+    CREDENTIALS_LABEL,
+    DIGEST_LABEL,
+    PATH_LABEL,
+    FileState,
+    ManagedFile,
+)
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
 from tests.unit import fronted
@@ -216,9 +222,17 @@ def test_only_our_own_ca_is_removed_from_dockers_directory(
             (folder / name).touch()
         assert shell.run(command.replace(str(Path(trust).parent), str(folder))).returncode == 0
         assert [path.name for path in folder.glob("*")] == list(left)
-    theirs = dataclasses.replace(lab.certificate, ca=None)
-    lab = dataclasses.replace(lab, certificate=theirs)
-    assert FakeHost({Paths: [trust]}).shell(teardown.data, plan=lab) == []
+
+
+@pytest.mark.parametrize("is_ours", [True, False], ids=["from before it", "the user's"])
+def test_a_ca_beside_an_own_certificate_is_removed_if_it_is_ours(lab: Plan, is_ours: bool) -> None:
+    trust = DOCKER.trust(lab.topology.registry)
+    assert lab.credentials.ca_certificate
+    content = lab.credentials.ca_certificate if is_ours else "the company's CA"
+    there = FileState(0, 0, 0o644, ManagedFile(trust, content).sha256)
+    host = FakeHost({Paths: [trust], Files: {trust: there}})
+    lab = dataclasses.replace(lab, certificate=dataclasses.replace(lab.certificate, ca=None))
+    assert len(host.shell(teardown.data, plan=lab)) == is_ours
 
 
 def test_credentials_are_removed_last(lab: Plan) -> None:
