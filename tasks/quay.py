@@ -4,9 +4,11 @@ from pyinfra import host
 
 from operations.engines import containers, images
 from operations.hosts import files
+from operations.runtime import barrier
 from operations.runtime.run import begin
 from operations.services import balancers, dumps, keepalived, nodes, quay
 from quaylab.checks import blob_location
+from quaylab.model import container_name
 from quaylab.upgrade import schema_version
 from quaylab.versions import is_legacy
 
@@ -69,6 +71,12 @@ for node in host.loop(plan.nodes if plan.is_balanced else ()):  # type: ignore[n
 
 if nodes.former_nodes_of(plan, host.name):
     nodes.former_removed(name="Remove Quay's former nodes", plan=plan)
+
+if quay.has_unused_redis(plan):
+    barrier.reached(name="Wait until Quay uses its present Redis")
+
+    if containers.is_former(plan, "redis", host.name):
+        containers.absent(name="Remove a former Redis", container=container_name("redis"))
 
 if host.name in plan.topology.quay:
     if is_legacy(plan.version):

@@ -96,6 +96,7 @@ def make_plan(
     etcd.refuse_lost_majority(plan)
     engine_restart.announce(plan)
     (move_blobs if moves else containers).announce_interruptions(plan)
+    database.announce_former(plan)
     return plan
 
 

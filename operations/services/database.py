@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Generator
 
-from pyinfra import host, inventory
+from pyinfra import host, inventory, logger
 from pyinfra.api import FunctionCommand, Host, QuoteString, State, StringCommand, operation
 from pyinfra.api.command import PyinfraCommand
 from pyinfra.context import ctx_host
@@ -13,6 +13,7 @@ from pyinfra.context import ctx_host
 from facts.containers import Engine
 from facts.database import Database, DatabaseState
 from facts.engines import engine_of, host_engine
+from operations.engines.containers import is_former
 from operations.hosts import reach
 from operations.runtime.commands import complain, fail
 from operations.runtime.observation import Question, ask, question
@@ -22,6 +23,19 @@ from quaylab.clients.probes import Unreachable
 from quaylab.database_login import Step
 from quaylab.model import container_name
 from quaylab.plan import Plan
+
+
+def announce_former(plan: Plan) -> None:
+    """Print which hosts have left the group `database` and still have their container: it stays
+    with its data, which may be the only copy of what was there before a move."""
+    for name in plan.machines:
+        if is_former(plan, "database", name):
+            notice = (
+                f"{container_name('database')} and its data are still on {name}, which is not in "
+                "the group `database`; no run removes them: "
+                "docs/several-hosts.md#a-service-that-leaves-its-host"
+            )
+            inventory.get_host(name).log_styled(notice, fg="yellow", log_func=logger.warning)
 
 
 @operation()

@@ -18,7 +18,7 @@ from facts.containers import Engine
 from facts.engines import host_engine
 from facts.files import Files
 from facts.network import UnreachableTargets
-from operations.engines.containers import due_changes, needed_change, network_and_volume
+from operations.engines.containers import due_changes, is_former, needed_change, network_and_volume
 from operations.hosts import files, reach
 from operations.hosts.reach import registry, tunnel
 from operations.runtime.commands import complain, fail
@@ -86,6 +86,13 @@ def migrated(plan: Plan) -> Generator[StringCommand]:
 def has_leftover_migration(plan: Plan) -> bool:
     """Whether a killed run has left its migration on a connected host; it may run still."""
     return any(MIGRATION in machine.containers for machine in plan.machines.values())
+
+
+def has_unused_redis(plan: Plan) -> bool:
+    """Whether a connected host has a Redis that no Quay uses after this run: the host has left the
+    group `redis`, and all of Quay's hosts take part, which are led to the present one."""
+    takes_part = all(name in plan.machines for name in plan.topology.quay)
+    return takes_part and any(is_former(plan, "redis", name) for name in plan.machines)
 
 
 @operation()

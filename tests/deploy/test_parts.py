@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from quaylab.secrets.credentials import Store, generate
-from tests.deploy.project import Project, Result, fake
+from tests.deploy.project import ENGINE, Project, Result, fake, older_quay, report
 from tests.leaks import leaked, secrets_of
 
 ONE = [fake("quay")]
@@ -79,6 +79,27 @@ def test_three_hosts_wait_for_each_other_where_they_must(three: Result) -> None:
         positions = [three.operations.index(name) for name in order]
         assert positions == sorted(positions)
     assert three.operations[-1] == END
+
+
+@pytest.mark.parametrize("exclude", [(), ("--exclude", "@fake/quay")], ids=["all", "without Quay"])
+def test_a_redis_that_has_left_its_host_goes_once_quay_uses_another(
+    project: Project, exclude: tuple[str, ...]
+) -> None:
+    """A Quay that takes no part may still use it."""
+    store = Store("quaylab", project.credentials.parent)
+    store.path.parent.mkdir()
+    credentials = generate()
+    store.save(credentials)
+    left = older_quay(credentials.fingerprint).replace("quaylab-quay", "quaylab-redis")
+    reports, there = f"{report()}\n{ENGINE}\n{left}", {"named=$(docker ps": left}
+    hosts = {**THREE, "database": [fake("database", reports, there, ssh_hostname="192.168.254.11")]}
+    result = project.run("-y", "-vv", project.inventory(**hosts), "deploy.py", *exclude)
+    removals = [each for each in result.commands("database") if "stop quaylab-redis " in each]
+    assert len(removals) == (not exclude)
+    if not exclude:
+        names = ["Run Redis", "Run Quay", "Remove a former Redis", END]
+        positions = [result.operations.index(name) for name in names]
+        assert positions == sorted(positions)
 
 
 def test_a_run_that_cannot_go_on_fails_without_a_traceback(three: Result) -> None:

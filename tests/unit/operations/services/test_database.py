@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from quaylab import plan
 from quaylab.clients.probes import Answer, Unreachable
 from quaylab.database_login import Login, Step
 from quaylab.engines.state import FoundVolume as Volume
+from quaylab.model import DIGEST_LABEL
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
 from tests.unit.fake_host import FakeHost, text
@@ -41,6 +43,21 @@ def _postgresql(extensions: dict[str, str | None], superuser: bool = False) -> D
 def _prepare(lab: Plan, state: DatabaseState | None) -> tuple[list[str], list[str]]:
     target = FakeHost({Database: state})
     return target.shell(database.prepared, plan=lab), target.noops
+
+
+@pytest.mark.parametrize("has_left", [True, False])
+def test_a_database_that_has_left_its_host_is_announced(
+    lab: Plan, monkeypatch: pytest.MonkeyPatch, has_left: bool
+) -> None:
+    name, target = "quay.example.com", FakeHost()
+    monkeypatch.setattr(database, "inventory", SimpleNamespace(get_host={name: target}.get))
+    machines = {name: machine(containers={"quaylab-database": {DIGEST_LABEL: "d1"}})}
+    hosts = {**lab.topology.hosts, "database": () if has_left else (name,)}
+    where = dataclasses.replace(lab.topology, hosts=hosts)
+    database.announce_former(dataclasses.replace(lab, topology=where, machines=machines))
+    assert [line.partition(",")[0] for line in target.messages] == (
+        [f"quaylab-database and its data are still on {name}"] if has_left else []
+    )
 
 
 def test_extension_is_created(lab: Plan) -> None:

@@ -228,8 +228,13 @@ def test_data_may_be_of_an_engine_that_was_removed() -> None:
         "and Docker, which may have its data, is not installed; install it again, or, if it held "
         "nothing of the registry, remove /var/lib/quaylab/registry there"
     )
-    for harmless in ({"podman": CONTAINER}, {"registry": BY_PODMAN}, {"registry": NOTED_BEFORE}):
-        found = _machine(**{"registry": BY_DOCKER, **harmless}).using("podman")
+    harmless: list[dict[str, Any]] = [
+        {"podman": CONTAINER, "registry": BY_DOCKER},
+        {"registry": BY_PODMAN},
+        {"registry": NOTED_BEFORE},
+    ]
+    for changes in harmless:
+        found = _machine(**changes).using("podman")
         assert [*engine_choice.problems("quay", found)] == []
 
 
