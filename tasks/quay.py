@@ -54,6 +54,9 @@ if host.name in plan.topology.quay:
             timeout=plan.settings.health_timeout,
         )
 
+if plan.former_quays and not is_legacy(plan.version):
+    quay.former_notes_removed(name="Remove the notes of Quay's former hosts", plan=plan)
+
 if balancers.runs_haproxy(plan, host.name) and not nodes.removes_nodes(plan):
     # So that new nodes serve while the others are replaced.
     files.present(

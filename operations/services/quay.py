@@ -32,7 +32,7 @@ from quaylab.clients.registry import RegistryError
 from quaylab.engines.log_summary import SUMMARY
 from quaylab.engines.state import EngineState
 from quaylab.model import LOOPBACK, NETWORK, ManagedFile, container_name
-from quaylab.paths import STORAGE_NOTE, VAR
+from quaylab.paths import SCHEMA_NOTE, STORAGE_NOTE, VAR
 from quaylab.plan import Plan
 from quaylab.services import quay_connections
 from quaylab.services.quay_nodes import Node
@@ -81,6 +81,21 @@ def migrated(plan: Plan) -> Generator[StringCommand]:
         fail(_migration_failed(plan)), "; }",
     )  # fmt: skip
     yield files.write(done)
+
+
+@operation()
+def former_notes_removed(plan: Plan) -> Generator[StringCommand]:
+    """Remove the notes of the registry's data from the hosts that have left the group `quay`:
+    Quay's hosts have them now, and these would be outdated when such a host comes back.
+
+    + plan: the run's plan
+
+    Tasks call it on every host, so that it waits for Quay's hosts.
+    """
+    if host.name not in plan.former_quays:
+        host.noop(f"{host.name} has not left the group")
+        return
+    yield StringCommand("rm -f", SCHEMA_NOTE, STORAGE_NOTE)
 
 
 def has_leftover_migration(plan: Plan) -> bool:

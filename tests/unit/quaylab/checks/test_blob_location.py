@@ -33,6 +33,16 @@ def _problems(
     return list(blob_location.problems(settings(**changes), topology, quay))
 
 
+def test_a_former_host_of_quays_has_to_come_back_to_have_its_blobs_moved() -> None:
+    topology = build([host("quay.example.com")], **S3)
+    former = machine(storage=f"{CREDENTIALS.fingerprint} default local")
+    (problem,) = blob_location.problems(settings(**S3), topology, former, "old.example.com")
+    assert problem.endswith(
+        "put old.example.com into the group `quay` again and move them there by "
+        "tasks/move_blobs.py, which takes these settings"
+    )
+
+
 def test_the_note() -> None:
     note = blob_location.note(settings(**S3), build([host("quay.example.com")], **S3), CREDENTIALS)
     assert note.path == "/var/lib/quaylab/storage"
