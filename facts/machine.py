@@ -16,6 +16,7 @@ from quaylab.lines import by_first_word, split_first
 from quaylab.model import container_name
 from quaylab.paths import (
     CEPH_NOTE,
+    DATABASE_NOTE,
     ENGINE_NOTE,
     IMAGE_NOTES,
     REGISTRY_NOTE,
@@ -55,6 +56,7 @@ listening() {
   done
 }
 listening before
+printf 'database %s\n' "$(note DATABASE_NOTE)"
 printf 'storage %s\n' "$(note STORAGE_NOTE)"
 printf 'registry %s\n' "$(note REGISTRY_NOTE)"
 printf 'engine_note %s\n' "$(note ENGINE_NOTE)"
@@ -84,6 +86,7 @@ done
 """
 NOTES = {
     "SCHEMA_NOTE": SCHEMA_NOTE,
+    "DATABASE_NOTE": DATABASE_NOTE,
     "STORAGE_NOTE": STORAGE_NOTE,
     "REGISTRY_NOTE": REGISTRY_NOTE,
     "ENGINE_NOTE": ENGINE_NOTE,
@@ -142,6 +145,7 @@ class Machine(FactBase[machine.Machine | None]):
                 listening=_ports(values, "before") & _ports(values, "after"),
                 # If the note is lost, the container has the version.
                 schema=(one("schema") if "schema" in values else _version(engines)) or None,
+                database=one("database") or None,
                 storage=one("storage") or None,
                 registry=one("registry") or None,
                 engine_note=one("engine_note") or None,

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from quaylab import engines, topology, versions
 from quaylab.checks import (
     blob_location,
+    database_location,
     directories,
     engine_choice,
     existing_data,
@@ -308,6 +309,11 @@ def refuse_unfit(
         # If the data isn't ours, its schema is of no interest.
         problems += schema_version.problems(
             plan.settings, plan.topology, plan.schema, plan.machines
+        )
+        quays = plan.connected(plan.topology.quay)
+        knowing = [name for name in quays if plan.machines[name].database] or plan.former_quays
+        problems += database_location.problems(
+            plan.settings, plan.topology, {name: plan.machines[name] for name in knowing}
         )
     for service in SERVICES:
         problems += service.problems(plan)

@@ -6,7 +6,7 @@ from operations.engines import containers, images
 from operations.hosts import files
 from operations.runtime.run import begin
 from operations.services import balancers, dumps, keepalived, nodes, quay
-from quaylab.checks import blob_location
+from quaylab.checks import blob_location, database_location
 from quaylab.upgrade import schema_version
 from quaylab.versions import is_legacy
 
@@ -38,8 +38,9 @@ if host.name in plan.topology.quay:
     if not is_legacy(plan.version):
         # Not earlier: once the notes exist, a run without the blobs' volume is refused.
         files.present(
-            name="Record where the blobs are, and the schema's version",
+            name="Record where the data is, and the schema's version",
             files=[
+                database_location.note(plan.settings, plan.topology),
                 blob_location.note(plan.settings, plan.topology, plan.credentials),
                 schema_version.note(plan.version),
             ],

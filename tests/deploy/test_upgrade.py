@@ -101,11 +101,11 @@ def test_notes_leave_a_host_that_quay_has_left_once_the_new_one_has_them(project
     site = project.inventory(quay=[new], redis=[former], database=[former])
     result = project.run("-y", "-vv", site, "tasks/quay.py")
     names = [
-        "Record where the blobs are, and the schema's version",
+        "Record where the data is, and the schema's version",
         "Remove the notes of Quay's former hosts",
     ]
     assert [name for name in result.operations if name in names] == names, result.output
-    removed = "rm -f /var/lib/quaylab/schema /var/lib/quaylab/storage"
+    removed = "rm -f /var/lib/quaylab/schema /var/lib/quaylab/storage /var/lib/quaylab/database"
     assert _commands(result, "former", removed)
     assert not _commands(result, "quay", removed)
 
@@ -165,7 +165,7 @@ def test_restore_stops_quay_and_replaces_the_database(project: Project) -> None:
         "Remember the superuser's former passwords",
         "Run the database",
         "Restore the dump",
-        "Record the schema's version",
+        "Record which database it is, and the schema's version",
         "Print the next command",
     ]
     steps = ("sha256sum --check", " quaylab load quaylab-scratch", " quaylab swap")

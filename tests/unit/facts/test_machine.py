@@ -12,7 +12,7 @@ from quaylab.engines.state import Engine
 from quaylab.engines.state import FoundVolume as Volume
 from quaylab.hosts import machine
 from quaylab.model import CREDENTIALS_LABEL, DIGEST_LABEL
-from quaylab.paths import REGISTRY_NOTE, SCHEMA_NOTE, STORAGE_NOTE
+from quaylab.paths import DATABASE_NOTE, REGISTRY_NOTE, SCHEMA_NOTE, STORAGE_NOTE
 from tests.unit.shell import Shell
 
 BARE = """\
@@ -279,6 +279,12 @@ def test_note_of_the_blobs() -> None:
     assert _process(f"storage {note}").storage == note
     assert _process("storage ").storage is None
     assert STORAGE_NOTE in Machine().command()
+
+
+def test_note_of_the_database() -> None:
+    assert _process("database own quay quay").database == "own quay quay"
+    assert _process("database ").database is None
+    assert DATABASE_NOTE in Machine().command()
 
 
 def test_note_of_the_registry() -> None:

@@ -157,12 +157,12 @@ def test_hosts_outside_the_run_are_no_proof_of_loss(store: Store) -> None:
         assert _problems(dataclasses.replace(lab, machines={left: both[left]})) == []
 
 
-def _moved(store: Store, there: tuple[str, ...] = (), **notes: Any) -> Plan:
+def _moved(store: Store, notes: dict[str, str], *there: str) -> Plan:
     """Return the plan of a run that moves Quay from the host that had everything to a new one.
 
     Args:
-        there: the volumes that the new host has already.
         notes: the former host's.
+        there: the volumes that the new host has already.
     """
     ours = store.load(environment={}).fingerprint
     hosts = [
@@ -180,7 +180,7 @@ def _moved(store: Store, there: tuple[str, ...] = (), **notes: Any) -> Plan:
 
 
 def test_blobs_that_stay_on_a_former_host_of_quays_are_lost(store: Store) -> None:
-    (problem,) = _problems(_moved(store, **SERVED))
+    (problem,) = _problems(_moved(store, SERVED))
     assert f"volume {STORAGE_VOLUME} is not on {QUAY}" in problem
     assert f"/var/lib/quaylab/storage on {DATABASE} says" in problem
     assert f"it is on {DATABASE}: put that host into the group `quay` again" in problem
@@ -188,9 +188,9 @@ def test_blobs_that_stay_on_a_former_host_of_quays_are_lost(store: Store) -> Non
 
 def test_quay_may_move_with_its_blobs_or_without_any_of_its_own(store: Store) -> None:
     elsewhere = {**SERVED, "storage": LOCAL.replace("local", "s3 s3.example.com:443/b/datastorage")}
-    assert _problems(_moved(store, (STORAGE_VOLUME,), **SERVED)) == []
-    assert _problems(_moved(store, **elsewhere)) == []
-    theirs = _moved(store, **SERVED)
+    assert _problems(_moved(store, SERVED, STORAGE_VOLUME)) == []
+    assert _problems(_moved(store, elsewhere)) == []
+    theirs = _moved(store, SERVED)
     former = dataclasses.replace(theirs.machines[DATABASE], registry=f"owner {QUAY} lab")
     machines = {**theirs.machines, DATABASE: former}
     assert _problems(dataclasses.replace(theirs, machines=machines)) == []
@@ -209,7 +209,7 @@ def test_the_schema_is_known_from_a_former_host_of_quays(
     store: Store, changes: dict[str, str], message: str
 ) -> None:
     notes = {**SERVED, **{key: text for key, text in changes.items() if key == "schema"}}
-    moved = _moved(store, (STORAGE_VOLUME,), **notes)
+    moved = _moved(store, notes, STORAGE_VOLUME)
     settings = moved.settings.model_copy(
         update={"quay_version": changes.get("quay_version", "v3.18.0")}
     )
@@ -219,7 +219,7 @@ def test_the_schema_is_known_from_a_former_host_of_quays(
 
 def test_a_note_of_a_present_host_of_quays_holds(store: Store) -> None:
     """The former one's is outdated if it took no part in the run that removes it."""
-    moved = _moved(store, (STORAGE_VOLUME,), **{**SERVED, "schema": "v3.17.4"})
+    moved = _moved(store, {**SERVED, "schema": "v3.17.4"}, STORAGE_VOLUME)
     assert (moved.schema, moved.migrates) == ("v3.17.4", True)
     present = dataclasses.replace(moved.machines[QUAY], schema="v3.18.0")
     machines = {**moved.machines, QUAY: present}
