@@ -79,7 +79,8 @@ ip -o -4 address show scope global 2>/dev/null |
       *) printf 'address %s\n' "${address%/*}" ;;
     esac
   done
-schema=$(note SCHEMA_NOTE) && printf 'schema %s\n' "$schema"
+schema=$(note SCHEMA_NOTE) && printf 'schema %s\n' "$schema" &&
+  printf 'schema_time %s\n' "$(stat -c %Y SCHEMA_NOTE)"
 for file in IMAGE_NOTES/*; do
   test ! -f "$file" || printf 'image_note %s %s\n' "$file" "$(note "$file")"
 done
@@ -145,6 +146,7 @@ class Machine(FactBase[machine.Machine | None]):
                 listening=_ports(values, "before") & _ports(values, "after"),
                 # If the note is lost, the container has the version.
                 schema=(one("schema") if "schema" in values else _version(engines)) or None,
+                schema_time=float(one("schema_time") or 0),
                 database=one("database") or None,
                 storage=one("storage") or None,
                 registry=one("registry") or None,

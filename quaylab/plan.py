@@ -106,7 +106,9 @@ class Plan(Context):
         begun = schema_version.unfinished_migration(self.schema)
         before = begun[0] if begun else self.schema
         engine, credentials = self.settings.database_engine, self.credentials.fingerprint
-        return Upgrade(before, self.version, engine, credentials, has_begun=begun is not None)
+        quays = self.connected(self.topology.quay)
+        since = max((self.machines[name].schema_time for name in quays), default=0)
+        return Upgrade(before, self.version, engine, credentials, since, begun is not None)
 
     @property
     def has_standin(self) -> bool:

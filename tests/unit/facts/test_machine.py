@@ -272,6 +272,8 @@ def test_schema(shell: Shell, tmp_path: Path, note: bytes | None, schema: str | 
     assert SCHEMA_NOTE in command
     found = Machine().process(shell.lines(command.replace(SCHEMA_NOTE, str(path))))
     assert found.schema == schema
+    # Without a note, or with one that a power cut has emptied, there is no time.
+    assert found.schema_time == (path.stat().st_mtime // 1 if note else 0)
 
 
 def test_note_of_the_blobs() -> None:
