@@ -306,7 +306,9 @@ def refuse_unfit(
     else:
         noting = plan.host_with_storage_note
         quay = plan.machines[noting] if noting else None
-        problems += blob_location.problems(plan.settings, plan.topology, quay, noting)
+        problems += blob_location.problems(
+            plan.settings, plan.topology, plan.credentials, quay, noting
+        )
     if not problems:
         # If the data isn't ours, its schema is of no interest.
         problems += schema_version.problems(

@@ -42,7 +42,11 @@ def note(settings: Settings, topology: Topology, credentials: Credentials) -> Ma
 
 
 def problems(
-    settings: Settings, topology: Topology, quay: Machine | None, host: str | None = None
+    settings: Settings,
+    topology: Topology,
+    credentials: Credentials,
+    quay: Machine | None,
+    host: str | None = None,
 ) -> Iterator[str]:
     """Yield why Quay would no longer find its blobs.
 
@@ -66,6 +70,13 @@ def problems(
         remedy = f"move them there by {MOVE}, which takes these settings"
         if host not in topology.quay:
             remedy = f"put {host} into the group `quay` again and {remedy}"
+    if not quay.storage:
+        # As after a move, which leaves the volume.
+        line = note(settings, topology, credentials).content.strip()
+        remedy += (
+            f"; if they are in {now!r} already, and only the note was lost, write this line into "
+            f"{STORAGE_NOTE} on {host}: {line}"
+        )
     yield (
         f"{setting}: Quay's blobs are in {before!r} (location, store, place), and this run would "
         f"have it look in {now!r}: it would find none of them; set it back, or {remedy}"
