@@ -16,6 +16,7 @@ from quaylab.lines import by_first_word, split_first
 from quaylab.model import container_name
 from quaylab.paths import (
     CEPH_NOTE,
+    DATABASE_NOTE,
     ENGINE_NOTE,
     IMAGE_NOTES,
     REGISTRY_NOTE,
@@ -55,6 +56,7 @@ listening() {
   done
 }
 listening before
+printf 'database %s\n' "$(note DATABASE_NOTE)"
 printf 'storage %s\n' "$(note STORAGE_NOTE)"
 printf 'registry %s\n' "$(note REGISTRY_NOTE)"
 printf 'engine_note %s\n' "$(note ENGINE_NOTE)"
@@ -77,13 +79,15 @@ ip -o -4 address show scope global 2>/dev/null |
       *) printf 'address %s\n' "${address%/*}" ;;
     esac
   done
-schema=$(note SCHEMA_NOTE) && printf 'schema %s\n' "$schema"
+schema=$(note SCHEMA_NOTE) && printf 'schema %s\n' "$schema" &&
+  printf 'schema_time %s\n' "$(stat -c %Y SCHEMA_NOTE)"
 for file in IMAGE_NOTES/*; do
   test ! -f "$file" || printf 'image_note %s %s\n' "$file" "$(note "$file")"
 done
 """
 NOTES = {
     "SCHEMA_NOTE": SCHEMA_NOTE,
+    "DATABASE_NOTE": DATABASE_NOTE,
     "STORAGE_NOTE": STORAGE_NOTE,
     "REGISTRY_NOTE": REGISTRY_NOTE,
     "ENGINE_NOTE": ENGINE_NOTE,
@@ -142,6 +146,8 @@ class Machine(FactBase[machine.Machine | None]):
                 listening=_ports(values, "before") & _ports(values, "after"),
                 # If the note is lost, the container has the version.
                 schema=(one("schema") if "schema" in values else _version(engines)) or None,
+                schema_time=float(one("schema_time") or 0),
+                database=one("database") or None,
                 storage=one("storage") or None,
                 registry=one("registry") or None,
                 engine_note=one("engine_note") or None,

@@ -9,8 +9,10 @@ from pathlib import Path
 ETC = "/etc/quaylab"
 # Notes and other state of runs on a host.
 VAR = "/var/lib/quaylab"
-# On Quay's hosts: the version of Quay that last migrated the database, and where the blobs are.
+# On Quay's hosts: the version of Quay that last migrated the database, which database that is, and
+# where the blobs are.
 SCHEMA_NOTE = f"{VAR}/schema"
+DATABASE_NOTE = f"{VAR}/database"
 STORAGE_NOTE = f"{VAR}/storage"
 # On every host with an engine: the registry that it serves.
 REGISTRY_NOTE = f"{VAR}/registry"

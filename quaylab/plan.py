@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from quaylab import engines, topology, versions
 from quaylab.checks import (
     blob_location,
+    database_location,
     directories,
     engine_choice,
     existing_data,
@@ -73,15 +74,24 @@ class Plan(Context):
 
     @property
     def schema(self) -> str | None:
-        """What the connected Quay hosts noted of the database's schema; None without a note."""
-        hosts = self.connected(self.topology.quay)
-        return schema_version.latest(self.machines[name].schema for name in hosts)
+        """What the connected Quay hosts noted of the database's schema or, if these are new, those
+        that had Quay before; None without a note."""
+        for hosts in (self.connected(self.topology.quay), self.former_quays):
+            if noted := schema_version.latest(self.machines[name].schema for name in hosts):
+                return noted
+        return None
 
     @property
-    def quay_with_notes(self) -> Machine | None:
-        """A connected Quay host with notes of the registry's data; a new one has none."""
-        hosts = [self.machines[name] for name in self.connected(self.topology.quay)]
-        return next((machine for machine in hosts if machine.storage), next(iter(hosts), None))
+    def former_quays(self) -> tuple[str, ...]:
+        """The connected hosts that have left the group `quay` with notes of its data."""
+        return ownership.former_quays(self.topology, self.machines, self.credentials.fingerprint)
+
+    @property
+    def host_with_storage_note(self) -> str | None:
+        """A connected host that notes where the blobs are; else one of Quay's, None without any."""
+        hosts = (*self.connected(self.topology.quay), *self.former_quays)
+        noting = (name for name in hosts if self.machines[name].storage)
+        return next(noting, next(iter(hosts), None))
 
     @property
     def migrates(self) -> bool:
@@ -96,7 +106,9 @@ class Plan(Context):
         begun = schema_version.unfinished_migration(self.schema)
         before = begun[0] if begun else self.schema
         engine, credentials = self.settings.database_engine, self.credentials.fingerprint
-        return Upgrade(before, self.version, engine, credentials, has_begun=begun is not None)
+        quays = self.connected(self.topology.quay)
+        since = max((self.machines[name].schema_time for name in quays), default=0)
+        return Upgrade(before, self.version, engine, credentials, since, begun is not None)
 
     @property
     def has_standin(self) -> bool:
@@ -292,11 +304,20 @@ def refuse_unfit(
     if moves_blobs:
         problems += _move_problems(plan)
     else:
-        problems += blob_location.problems(plan.settings, plan.topology, plan.quay_with_notes)
+        noting = plan.host_with_storage_note
+        quay = plan.machines[noting] if noting else None
+        problems += blob_location.problems(
+            plan.settings, plan.topology, plan.credentials, quay, noting
+        )
     if not problems:
         # If the data isn't ours, its schema is of no interest.
         problems += schema_version.problems(
             plan.settings, plan.topology, plan.schema, plan.machines
+        )
+        quays = plan.connected(plan.topology.quay)
+        knowing = [name for name in quays if plan.machines[name].database] or plan.former_quays
+        problems += database_location.problems(
+            plan.settings, plan.topology, {name: plan.machines[name] for name in knowing}
         )
     for service in SERVICES:
         problems += service.problems(plan)

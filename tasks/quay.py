@@ -7,7 +7,7 @@ from operations.hosts import files
 from operations.runtime import barrier
 from operations.runtime.run import begin
 from operations.services import balancers, dumps, keepalived, nodes, quay
-from quaylab.checks import blob_location
+from quaylab.checks import blob_location, database_location
 from quaylab.model import container_name
 from quaylab.upgrade import schema_version
 from quaylab.versions import is_legacy
@@ -40,8 +40,9 @@ if host.name in plan.topology.quay:
     if not is_legacy(plan.version):
         # Not earlier: once the notes exist, a run without the blobs' volume is refused.
         files.present(
-            name="Record where the blobs are, and the schema's version",
+            name="Record where the data is, and the schema's version",
             files=[
+                database_location.note(plan.settings, plan.topology),
                 blob_location.note(plan.settings, plan.topology, plan.credentials),
                 schema_version.note(plan.version),
             ],
@@ -55,6 +56,9 @@ if host.name in plan.topology.quay:
             workloads=plan.workloads_for("quay", host.name),
             timeout=plan.settings.health_timeout,
         )
+
+if plan.former_quays and not is_legacy(plan.version):
+    quay.former_notes_removed(name="Remove the notes of Quay's former hosts", plan=plan)
 
 if balancers.runs_haproxy(plan, host.name) and not nodes.removes_nodes(plan):
     # So that new nodes serve while the others are replaced.

@@ -5,7 +5,8 @@ since are valid again. Passwords are those of the dump, but for the superuser's.
 until the deploy that the run prints as its last line. `--data restore=NAME` names the dump. Without
 it the newest is taken, also one of tasks/dump_database.py, or the one that a killed run has begun
 to restore. A database that runs elsewhere is restored with its provider's tools; this task only
-notes its version from `database_backup`. After a killed run, run the task again to complete it.
+notes its version from `database_backup`, and where it is. After a killed run, run the task again to
+complete it.
 """
 
 from pyinfra import host, local
@@ -15,6 +16,7 @@ from operations.engines import containers, images
 from operations.hosts import files
 from operations.runtime.run import Purpose, begin
 from operations.services import dumps, nodes, patroni, quay
+from quaylab.checks import database_location
 from quaylab.upgrade import schema_version
 
 plan = begin(Purpose.RECOVER)
@@ -66,7 +68,14 @@ elif host.name in plan.topology.hosts["database"]:
 dumps.restored(name="Restore the dump", plan=plan, place=place, dump=dump)
 
 if host.name in plan.topology.quay:
-    files.present(name="Record the schema's version", files=[schema_version.note(version or "")])
+    # The version last: with it the restore has ended.
+    files.present(
+        name="Record which database it is, and the schema's version",
+        files=[
+            database_location.note(plan.settings, plan.topology),
+            schema_version.note(version or ""),
+        ],
+    )
 
 if host.name == plan.topology.first_quay:
     next_command.printed(

@@ -219,6 +219,14 @@ def choose_dump(plan: Plan) -> tuple[str | None, Dump | None]:
         refuse(host_reports.absent_problems("restore", sorted(needed), plan.machines))
         refuse(foreign_data(plan))
         if topology.database.is_elsewhere:
+            if settings.restore is not None:
+                refuse(
+                    [
+                        "restore: names a dump, and the database runs elsewhere, where this task "
+                        "restores none; leave it out, and set database_backup to the version of "
+                        "your own backup"
+                    ]
+                )
             if settings.database_backup is None:
                 refuse(
                     [

@@ -32,7 +32,7 @@ from quaylab.clients.registry import RegistryError
 from quaylab.engines.log_summary import SUMMARY
 from quaylab.engines.state import EngineState
 from quaylab.model import LOOPBACK, NETWORK, ManagedFile, container_name
-from quaylab.paths import STORAGE_NOTE, VAR
+from quaylab.paths import DATABASE_NOTE, SCHEMA_NOTE, STORAGE_NOTE, VAR
 from quaylab.plan import Plan
 from quaylab.services import quay_connections
 from quaylab.services.quay_nodes import Node
@@ -81,6 +81,21 @@ def migrated(plan: Plan) -> Generator[StringCommand]:
         fail(_migration_failed(plan)), "; }",
     )  # fmt: skip
     yield files.write(done)
+
+
+@operation()
+def former_notes_removed(plan: Plan) -> Generator[StringCommand]:
+    """Remove the notes of the registry's data from the hosts that have left the group `quay`:
+    Quay's hosts have them now, and these would be outdated when such a host comes back.
+
+    + plan: the run's plan
+
+    Tasks call it on every host, so that it waits for Quay's hosts.
+    """
+    if host.name not in plan.former_quays:
+        host.noop(f"{host.name} has not left the group")
+        return
+    yield StringCommand("rm -f", SCHEMA_NOTE, STORAGE_NOTE, DATABASE_NOTE)
 
 
 def has_leftover_migration(plan: Plan) -> bool:
@@ -264,7 +279,7 @@ def questions(plan: Plan, host: str) -> tuple[list[Question], list[str]]:
     """Return what a run without changes asks a host of Quay's: facts, and paths of files."""
     if host not in plan.topology.quay:
         return [], []
-    notes = [note(plan.version).path, STORAGE_NOTE]
+    notes = [note(plan.version).path, STORAGE_NOTE, DATABASE_NOTE]
     if host != plan.topology.first_quay:
         return [], notes
     arguments = reach_arguments(plan, host, plan.machines[host].state)

@@ -41,8 +41,20 @@ def note(settings: Settings, topology: Topology, credentials: Credentials) -> Ma
     return ManagedFile(STORAGE_NOTE, f"{line}\n", mode=0o644)
 
 
-def problems(settings: Settings, topology: Topology, quay: Machine | None) -> Iterator[str]:
-    """Yield why Quay would no longer find its blobs."""
+def problems(
+    settings: Settings,
+    topology: Topology,
+    credentials: Credentials,
+    quay: Machine | None,
+    host: str | None = None,
+) -> Iterator[str]:
+    """Yield why Quay would no longer find its blobs.
+
+    Args:
+        quay: a host of Quay's, or one that had Quay before, best one with the note.
+        host: its name; by default that of Quay's first host.
+    """
+    host = host or topology.first_quay
     if quay is None:
         return
     before, now = _noted(quay), place(settings, topology)
@@ -52,10 +64,19 @@ def problems(settings: Settings, topology: Topology, quay: Machine | None) -> It
     setting = "storage_location" if location != settings.storage_location else "storage"
     remedy = (
         "copy all blobs there, keep the location's name, and put the new place into "
-        f"{STORAGE_NOTE} on {topology.first_quay}"
+        f"{STORAGE_NOTE} on {host}"
     )
     if before == f"{settings.storage_location} local" and now.split()[1] in MOVED_TO:
         remedy = f"move them there by {MOVE}, which takes these settings"
+        if host not in topology.quay:
+            remedy = f"put {host} into the group `quay` again and {remedy}"
+    if not quay.storage:
+        # As after a move, which leaves the volume.
+        line = note(settings, topology, credentials).content.strip()
+        remedy += (
+            f"; if they are in {now!r} already, and only the note was lost, write this line into "
+            f"{STORAGE_NOTE} on {host}: {line}"
+        )
     yield (
         f"{setting}: Quay's blobs are in {before!r} (location, store, place), and this run would "
         f"have it look in {now!r}: it would find none of them; set it back, or {remedy}"

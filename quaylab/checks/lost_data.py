@@ -23,8 +23,8 @@ def problems(
     """Yield data of the registry that is missing on a host.
 
     Args:
-        machines: the connected hosts. Only Quay's know what there was, so without one of them a
-            host that has served the registry gets no new volume.
+        machines: the connected hosts. Only Quay's, and those that had Quay before, know what there
+            was, so without one of Quay's a host that has served the registry gets no new volume.
         volumes_of: returns the volumes that a host should have, by name.
     """
     quays = [host for host in topology.quay if host in machines]
@@ -38,7 +38,8 @@ def problems(
             continue
         if volume.is_replicated and _is_elsewhere(volume, name, machines, topology):
             continue
-        if not quays and _has_served(machines[name], volume):
+        fingerprint = volume.labels[CREDENTIALS_LABEL]
+        if not quays and ownership.serves(machines[name], fingerprint):
             yield (
                 f"{name}: volume {volume.name} {'is empty' if found else f'is not on {name}'}, and "
                 f"{REGISTRY_NOTE} says that {name} has served the registry; what it held is noted "
@@ -47,7 +48,8 @@ def problems(
             )
             continue
         # A Quay host that is new has no note.
-        notes = [(host, service.data_note(machines[host])) for host in quays]
+        knowing = [*quays, *ownership.former_quays(topology, machines, fingerprint)]
+        notes = [(host, service.data_note(machines[host])) for host in knowing]
         noted = next(((host, note) for host, note in notes if note), None)
         if noted is None:
             continue
@@ -76,12 +78,6 @@ def problems(
             f"{what}; {remedy}, or start again without any of the registry's data: "
             f"tasks/teardown.py --data purge={topology.hostname}"
         )
-
-
-def _has_served(machine: Machine, volume: Volume) -> bool:
-    """Whether a host's note names the registry that a volume is for."""
-    note = ownership.read_note(machine)
-    return note is not None and note.fingerprint == volume.labels[CREDENTIALS_LABEL]
 
 
 def _is_elsewhere(

@@ -5,7 +5,7 @@ A host serves one registry only, as there is one configuration, one set of notes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from quaylab import __version__
@@ -58,6 +58,31 @@ def owners(machine: Machine) -> dict[str, list[str]]:
         if owner := labels.get(CREDENTIALS_LABEL, default):
             found.setdefault(owner, []).append(f"container {name}")
     return found
+
+
+def serves(machine: Machine, fingerprint: str) -> bool:
+    """Whether a host's note names the registry with this fingerprint of its credentials."""
+    note = read_note(machine)
+    return note is not None and note.fingerprint == fingerprint
+
+
+def former_quays(
+    topology: Topology, machines: Mapping[str, Machine], fingerprint: str
+) -> tuple[str, ...]:
+    """Return the connected hosts that have left the group `quay` with notes of this registry's
+    data. Where Quay's present hosts are new, nobody else knows what data there was.
+
+    Without one of the present hosts there are none: theirs may say something newer.
+    """
+    if not any(host in machines for host in topology.quay):
+        return ()
+    return tuple(
+        name
+        for name, machine in machines.items()
+        if name not in topology.quay
+        and (machine.schema or machine.storage)
+        and serves(machine, fingerprint)
+    )
 
 
 def foreign_containers(machine: Machine, workloads: Iterable[Workload]) -> list[str]:

@@ -73,6 +73,10 @@ class Machine:
     denies_cephadm: bool = False
     # The note of the database's schema, on Quay's hosts; see upgrade/schema_version.py.
     schema: str | None = None
+    # When that note was written, in seconds since 1970 by the host's clock; 0 without a note.
+    schema_time: float = 0
+    # The note of the database with that schema, on Quay's hosts; see checks/database_location.py.
+    database: str | None = None
     # The note of the place of the blobs, on Quay's hosts; see checks/blob_location.py.
     storage: str | None = None
     # The note of the registry that the host serves; see checks/ownership.py.

@@ -118,6 +118,8 @@ def _free_for_data(states: Iterable[DumpsState]) -> list[int]:
 class Upgrade:
     """An upgrade for which a dump is made. If both versions are the same, it is none.
 
+    ``since``: when the database got its present schema, by an upgrade or a restore, in seconds
+    since 1970; 0: unknown. An older dump has other content.
     ``has_begun``: a migration may have changed the database, also while its revision is the old
     one: a migration of Quay's commits rows before that, and MySQL each change of a table.
     """
@@ -126,6 +128,7 @@ class Upgrade:
     after: str
     engine: str
     credentials: str
+    since: float = field(default=0, compare=False)
     has_begun: bool = field(default=False, compare=False)
 
     def name(self, now: float) -> str:
@@ -138,13 +141,14 @@ class Upgrade:
     def existing_dump(self, state: DumpsState) -> Dump | None:
         """Return the existing dump for this upgrade if it can be used.
 
-        It can if it is fresh, or if the migration has begun, because it can't be made again then.
-        Where the note of that is lost, the migration has begun if the database's revision is
-        another one.
+        It can if it is fresh and of the present schema's time, or if the migration has begun,
+        because it can't be made again then. Where the note of that is lost, the migration has begun
+        if the database's revision is another one.
         """
         for dump in newest_first(state.dumps):
             made_for = Upgrade(dump.before, dump.after, dump.engine, dump.credentials)
-            fresh = state.now - datetime.fromisoformat(dump.time).timestamp() < FRESH_SECONDS
+            time = datetime.fromisoformat(dump.time).timestamp()
+            fresh = time >= self.since and state.now - time < FRESH_SECONDS
             begun = self.has_begun or state.revision not in (None, dump.revision)
             if made_for == self and (fresh or begun):
                 return dump

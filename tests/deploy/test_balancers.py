@@ -127,7 +127,7 @@ def test_nodes_one_after_the_other(first: Result) -> None:
         "Write Quay's bundle",
         "Check database, Redis and storage with Quay's credentials",
         "Migrate the database's schema",
-        "Record where the blobs are, and the schema's version",
+        "Record where the data is, and the schema's version",
         NODES_START,
         *(f"Run Quay as specified: {name}" for name in NODES),
         END,

@@ -75,6 +75,41 @@ def _site(
     )
 
 
+def test_notes_leave_a_host_that_quay_has_left_once_the_new_one_has_them(project: Project) -> None:
+    store = Store("quaylab", project.credentials.parent)
+    store.path.parent.mkdir()
+    credentials = generate()
+    store.save(credentials)
+    labels = {
+        "io.quaylab.path": "",
+        "io.quaylab.credentials": credentials.fingerprint,
+        "io.quaylab.registry": "quay",
+    }
+    held = {"quaylab-database": "postgresql-15-c9s", "quaylab-quay-storage": "quay-storage"}
+    database, blobs = (
+        volume(name, {**labels, "io.quaylab.data": data}) for name, data in held.items()
+    )
+    notes = {
+        "schema": NEW,
+        "storage": f"{credentials.fingerprint} default local",
+        "registry": f"{credentials.fingerprint} quay quaylab 0.1.0 docker",
+    }
+    former = fake(
+        "former", f"{report(**notes)}\n{ENGINE}\n{database}\n{blobs}", ssh_hostname="192.0.2.2"
+    )
+    new = fake("quay", f"{report()}\n{ENGINE}\n{blobs}", ssh_hostname="192.0.2.1")
+    site = project.inventory(quay=[new], redis=[former], database=[former])
+    result = project.run("-y", "-vv", site, "tasks/quay.py")
+    names = [
+        "Record where the data is, and the schema's version",
+        "Remove the notes of Quay's former hosts",
+    ]
+    assert [name for name in result.operations if name in names] == names, result.output
+    removed = "rm -f /var/lib/quaylab/schema /var/lib/quaylab/storage /var/lib/quaylab/database"
+    assert _commands(result, "former", removed)
+    assert not _commands(result, "quay", removed)
+
+
 def _commands(result: Result, host: str, *parts: str) -> list[int]:
     """Return the positions of the commands on a host that contain each of ``parts``."""
     commands = result.commands(host)
@@ -130,7 +165,7 @@ def test_restore_stops_quay_and_replaces_the_database(project: Project) -> None:
         "Remember the superuser's former passwords",
         "Run the database",
         "Restore the dump",
-        "Record the schema's version",
+        "Record which database it is, and the schema's version",
         "Print the next command",
     ]
     steps = ("sha256sum --check", " quaylab load quaylab-scratch", " quaylab swap")

@@ -29,7 +29,7 @@ FIRST_RUN = (
     "tasks/redis.py | Run Redis",
     "tasks/quay.py | Write Quay's bundle",
     "tasks/quay.py | Migrate the database's schema",
-    "tasks/quay.py | Record where the blobs are, and the schema's version",
+    "tasks/quay.py | Record where the data is, and the schema's version",
     "tasks/quay.py | Run Quay",
     "tasks/quay.py | Create the superuser",
     "tasks/verify.py | Verify: log in, push, pull, delete",

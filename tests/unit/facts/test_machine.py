@@ -12,7 +12,7 @@ from quaylab.engines.state import Engine
 from quaylab.engines.state import FoundVolume as Volume
 from quaylab.hosts import machine
 from quaylab.model import CREDENTIALS_LABEL, DIGEST_LABEL
-from quaylab.paths import REGISTRY_NOTE, SCHEMA_NOTE, STORAGE_NOTE
+from quaylab.paths import DATABASE_NOTE, REGISTRY_NOTE, SCHEMA_NOTE, STORAGE_NOTE
 from tests.unit.shell import Shell
 
 BARE = """\
@@ -272,6 +272,8 @@ def test_schema(shell: Shell, tmp_path: Path, note: bytes | None, schema: str | 
     assert SCHEMA_NOTE in command
     found = Machine().process(shell.lines(command.replace(SCHEMA_NOTE, str(path))))
     assert found.schema == schema
+    # Without a note, or with one that a power cut has emptied, there is no time.
+    assert found.schema_time == (path.stat().st_mtime // 1 if note else 0)
 
 
 def test_note_of_the_blobs() -> None:
@@ -279,6 +281,12 @@ def test_note_of_the_blobs() -> None:
     assert _process(f"storage {note}").storage == note
     assert _process("storage ").storage is None
     assert STORAGE_NOTE in Machine().command()
+
+
+def test_note_of_the_database() -> None:
+    assert _process("database own quay quay").database == "own quay quay"
+    assert _process("database ").database is None
+    assert DATABASE_NOTE in Machine().command()
 
 
 def test_note_of_the_registry() -> None:

@@ -116,6 +116,15 @@ def test_the_latest_note_of_all_hosts_holds(store: Store) -> None:
     assert (made.schema, made.migrates) == ("v3.18.0", False)
 
 
+def test_an_upgrade_knows_when_a_note_was_written_last(store: Store) -> None:
+    hosts = balanced.inventory()
+    times = {QUAY1: 1000.0, QUAY2: 2000.0}
+    machines = {
+        each.name: balanced.report(each.name, schema_time=times.get(each.name, 0)) for each in hosts
+    }
+    assert balanced.made(store, hosts, machines).upgrade.since == 2000
+
+
 # --- the plan ---
 
 

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from pydantic import SecretStr
 
 from quaylab import plan
+from quaylab.checks import database_location
 from quaylab.engines.state import FoundVolume
 from quaylab.hosts.machine import Machine
 from quaylab.model import LOOPBACK
@@ -24,6 +26,7 @@ from tests.unit.clustered import HOSTS, ONE, THREE, TWO
 from tests.unit.samples import CREDENTIALS, certified, host, machine, with_storage_keys
 
 QUAY, DATABASE, REDIS = "quay.example.com", "db.example.com", "redis.example.com"
+ALL = ("quay", "database", "redis")
 
 
 def _make(store: Store, found: Machine | None = None, **data: Any) -> Plan:
@@ -435,6 +438,61 @@ def test_data_of_another_run_is_refused(
     with pytest.raises(Refusal) as refused:
         plan.refuse_unfit(made)
     assert any(problem.startswith(f"{setting}: ") for problem in refused.value.problems)
+
+
+def _elsewhere(store: Store, **data: Any) -> Plan:
+    """Return the plan of a run whose database runs elsewhere, unless it is in the data."""
+    given = CREDENTIALS.model_copy(update={"database_password": SecretStr("elsewhere")})
+    store.save(given)
+    groups = data.pop("groups", ["quay", "redis"])
+    noted = machine(database=data.pop("noted"), schema="v3.18.0")
+    return plan.make([host(QUAY, groups, **data)], {QUAY: noted}, store)
+
+
+RDS = {"database_host": "rds.example.net"}
+
+
+@pytest.mark.parametrize(
+    ("noted", "now", "setting"),
+    [
+        ("own quay quay", RDS, "database_host"),
+        ("rds.example.net:5432 quay quay", {"groups": ALL}, "database_host"),
+        ("rds.example.net:5432 quay quay", {**RDS, "database_port": 5433}, "database_host"),
+        ("own quay quay", {"groups": ALL, "database_name": "registry"}, "database_name"),
+        ("own quay quay", {"groups": ALL, "database_user": "registry"}, "database_user"),
+        ("damaged", RDS, "database_host"),
+    ],
+    ids=["to another", "to our own", "port", "name", "role", "damaged"],
+)
+def test_another_database_than_the_one_with_the_schema_is_refused(
+    store: Store, noted: str, now: dict[str, Any], setting: str
+) -> None:
+    (problem,) = [each for each in _refused(_elsewhere(store, noted=noted, **now)) if noted in each]
+    assert problem.startswith(f"{setting}: Quay's database is {noted!r}")
+    assert f"/var/lib/quaylab/database on {QUAY}" in problem
+
+
+@pytest.mark.parametrize(
+    ("noted", "now"),
+    [
+        (None, RDS),
+        ("rds.example.net:5432 quay quay", RDS),
+        ("[2001:db8::1]:5432 quay quay", {"database_host": "2001:db8::1"}),
+    ],
+    ids=["from before this note", "elsewhere", "an IPv6 address"],
+)
+def test_the_same_database_is_accepted(
+    store: Store, noted: str | None, now: dict[str, Any]
+) -> None:
+    plan.refuse_unfit(_elsewhere(store, noted=noted, **now))
+
+
+def test_our_own_database_stays_the_same_when_it_grows_to_several_hosts(store: Store) -> None:
+    one, several = _make(store), clustered.made(store)
+    noted = database_location.note(one.settings, one.topology).content
+    assert noted == "own quay quay\n"
+    assert one.topology.database.address != several.topology.database.address
+    assert database_location.note(several.settings, several.topology).content == noted
 
 
 def test_data_of_other_credentials_is_refused(store: Store) -> None:

@@ -286,6 +286,27 @@ def test_what_is_not_dumped(serving: Plan, store: Store) -> None:
 # --- restored ---
 
 
+@pytest.mark.parametrize(
+    ("data", "refused"),
+    [
+        ({"database_backup": "v3.16.5"}, None),
+        ({}, "database_backup: the database runs elsewhere"),
+        ({"database_backup": "v3.16.5", "restore": DUMP}, "restore: names a dump, and the databa"),
+    ],
+    ids=["a backup", "neither", "a dump as well"],
+)
+def test_a_database_elsewhere_has_no_dump_to_restore(
+    store: Store, data: dict[str, str], refused: str | None
+) -> None:
+    elsewhere = host(NAME, ["quay", "redis"], database_host="db.example.com", **data)
+    lab = plan.make([elsewhere], {NAME: machine()}, store, ask=lambda _: "password")
+    if refused is None:
+        assert dumps.choose_dump(lab) == (None, None)
+    else:
+        with pytest.raises(DeployError, match=refused):
+            dumps.choose_dump(lab)
+
+
 def _dump(lab: Plan, **changes: Any) -> Dump:
     upgrade = lab.upgrade
     return Dump.model_validate(

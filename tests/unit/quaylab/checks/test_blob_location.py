@@ -30,7 +30,19 @@ def _problems(
     topology = build([host("quay.example.com")], **changes)
     noted = f"{CREDENTIALS.fingerprint} {before}" if before else None
     quay = machine(storage=noted, volumes=volumes, containers=containers or {})
-    return list(blob_location.problems(settings(**changes), topology, quay))
+    return list(blob_location.problems(settings(**changes), topology, CREDENTIALS, quay))
+
+
+def test_a_former_host_of_quays_has_to_come_back_to_have_its_blobs_moved() -> None:
+    topology = build([host("quay.example.com")], **S3)
+    former = machine(storage=f"{CREDENTIALS.fingerprint} default local")
+    (problem,) = blob_location.problems(
+        settings(**S3), topology, CREDENTIALS, former, "old.example.com"
+    )
+    assert problem.endswith(
+        "put old.example.com into the group `quay` again and move them there by "
+        "tasks/move_blobs.py, which takes these settings"
+    )
 
 
 def test_the_note() -> None:
@@ -100,6 +112,17 @@ def test_another_location_is_refused_with_the_reason(
     moves = before in (None, "default local") and "storage" in changes
     remedy = "move them there by tasks/move_blobs.py" if moves else "copy all blobs there"
     assert f"it would find none of them; set it back, or {remedy}" in problem
+
+
+def test_after_a_move_the_line_of_a_lost_note_is_printed() -> None:
+    """The volume stays after it, and would be moved again."""
+    (lost,) = _problems(None, (VOLUME,), **S3)
+    assert lost.endswith(
+        f"write this line into /var/lib/quaylab/storage on quay.example.com: "
+        f"{CREDENTIALS.fingerprint} {IN_S3}"
+    )
+    (noted,) = _problems("default local", (VOLUME,), **S3)
+    assert "write this line" not in noted
 
 
 def test_an_empty_volume_of_a_registry_that_served_is_in_the_place_from_before_the_note() -> None:
@@ -196,4 +219,4 @@ def test_nothing_is_moved_without_quays_host() -> None:
 
 def test_without_a_report_of_the_leader_there_is_no_problem() -> None:
     topology = build([host("quay.example.com")], **S3)
-    assert list(blob_location.problems(settings(**S3), topology, None)) == []
+    assert list(blob_location.problems(settings(**S3), topology, CREDENTIALS, None)) == []

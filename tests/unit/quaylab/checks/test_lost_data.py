@@ -15,6 +15,7 @@ from quaylab.plan import Plan
 from quaylab.problems import Refusal
 from quaylab.secrets.credentials import Store
 from quaylab.services.quay import STORAGE_VOLUME
+from quaylab.upgrade import schema_version
 from tests.unit import clustered
 from tests.unit.clustered import HOSTS, ONE, THREE, TWO
 from tests.unit.samples import host, machine
@@ -161,6 +162,78 @@ def test_hosts_outside_the_run_are_no_proof_of_loss(store: Store) -> None:
     assert "volume quaylab-database is not on db.example.com" in problem
     for left in (QUAY, DATABASE):
         assert _problems(dataclasses.replace(lab, machines={left: both[left]})) == []
+
+
+def _moved(store: Store, notes: dict[str, str], *there: str) -> Plan:
+    """Return the plan of a run that moves Quay from the host that had everything to a new one.
+
+    Args:
+        notes: the former host's.
+        there: the volumes that the new host has already.
+    """
+    ours = store.load(environment={}).fingerprint
+    hosts = [
+        host(DATABASE, ["database", "redis"], address="10.0.0.1", server_hostname=QUAY),
+        host(QUAY, ["quay"], address="10.0.0.2", server_hostname=QUAY),
+    ]
+    former = machine(
+        engine=ANSWERS,
+        volumes=(Volume("quaylab-database", {}), Volume(STORAGE_VOLUME, {})),
+        registry=f"{ours} {QUAY} lab 0.1.0 docker",
+        **notes,
+    )
+    new = machine(engine=ANSWERS, volumes=tuple(Volume(name, {}) for name in there))
+    return plan.make(hosts, {DATABASE: former, QUAY: new}, store)
+
+
+def test_blobs_that_stay_on_a_former_host_of_quays_are_lost(store: Store) -> None:
+    (problem,) = _problems(_moved(store, SERVED))
+    assert f"volume {STORAGE_VOLUME} is not on {QUAY}" in problem
+    assert f"/var/lib/quaylab/storage on {DATABASE} says" in problem
+    assert f"it is on {DATABASE}: put that host into the group `quay` again" in problem
+
+
+def test_quay_may_move_with_its_blobs_or_without_any_of_its_own(store: Store) -> None:
+    elsewhere = {**SERVED, "storage": LOCAL.replace("local", "s3 s3.example.com:443/b/datastorage")}
+    assert _problems(_moved(store, SERVED, STORAGE_VOLUME)) == []
+    assert _problems(_moved(store, elsewhere)) == []
+    theirs = _moved(store, SERVED)
+    former = dataclasses.replace(theirs.machines[DATABASE], registry=f"owner {QUAY} lab")
+    machines = {**theirs.machines, DATABASE: former}
+    assert _problems(dataclasses.replace(theirs, machines=machines)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"quay_version": "v3.16.5"}, "quay_version: the database has the schema of v3.18.0"),
+        ({"schema": "restoring a-dump"}, "restore: restoring a-dump has begun and not ended"),
+        ({"schema": "v3.10.0"}, "quay_version: v3.18.0 is 8 minor versions after"),
+    ],
+    ids=["downgrade", "restore", "jump"],
+)
+def test_the_schema_is_known_from_a_former_host_of_quays(
+    store: Store, changes: dict[str, str], message: str
+) -> None:
+    notes = {**SERVED, **{key: text for key, text in changes.items() if key == "schema"}}
+    moved = _moved(store, notes, STORAGE_VOLUME)
+    settings = moved.settings.model_copy(
+        update={"quay_version": changes.get("quay_version", "v3.18.0")}
+    )
+    (problem,) = schema_version.problems(settings, moved.topology, moved.schema, moved.machines)
+    assert problem.startswith(message)
+
+
+def test_a_note_of_a_present_host_of_quays_holds(store: Store) -> None:
+    """The former one's is outdated if it took no part in the run that removes it."""
+    moved = _moved(store, {**SERVED, "schema": "v3.17.4"}, STORAGE_VOLUME)
+    assert (moved.schema, moved.migrates) == ("v3.17.4", True)
+    present = dataclasses.replace(moved.machines[QUAY], schema="v3.18.0")
+    machines = {**moved.machines, QUAY: present}
+    assert dataclasses.replace(moved, machines=machines).schema == "v3.18.0"
+    # Nor is it asked without a host of Quay's.
+    alone = dataclasses.replace(moved, machines={DATABASE: moved.machines[DATABASE]})
+    assert (alone.schema, alone.former_quays) == (None, ())
 
 
 @pytest.mark.parametrize(

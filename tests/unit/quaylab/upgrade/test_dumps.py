@@ -60,6 +60,16 @@ def test_old_dump_is_not_used_because_of_later_pushes() -> None:
     assert UPGRADE.existing_dump(_state(_dump(hours_ago=2))) is None
 
 
+def test_a_fresh_dump_from_before_a_restore_is_not_used() -> None:
+    """What was pushed since is not in it. Once the migration has begun, the time is that of the
+    note of its beginning."""
+    restored = replace(UPGRADE, since=NOW.timestamp() + 60)
+    state = replace(_state(_dump()), now=NOW.timestamp() + 120)
+    assert restored.existing_dump(state) is None
+    assert replace(restored, has_begun=True).existing_dump(state) == _dump()
+    assert replace(UPGRADE, since=NOW.timestamp() - 60).existing_dump(state) == _dump()
+
+
 def test_old_dump_is_used_if_a_migration_has_begun_since() -> None:
     old = _dump(hours_ago=2)
     assert UPGRADE.existing_dump(_state(old, revision="317")) == old
