@@ -112,6 +112,27 @@ def problems(name: str, machine: Machine) -> Iterator[str]:
         yield from unfit_for_podman(name, machine)
 
 
+def purge_problems(name: str, machine: Machine) -> Iterator[str]:
+    """Yield why a purge can't remove what the other engine of a move has: nobody sees it, and a
+    removed package leaves it on the disk."""
+    if read_note(machine) is None:
+        return
+    for other, report in machine.engines.items():
+        answers = report.engine is not None and report.engine.version is not None
+        if other == machine.container_engine or answers:
+            continue
+        engine, state = BY_NAME[other], "does not answer; start it"
+        if not report.is_silent:
+            state = (
+                f"is not installed; install it again, or remove its volumes below {engine.root} by "
+                "hand, and then that note"
+            )
+        yield (
+            f"{name}: {ENGINE_NOTE} there notes a move of the data, and {engine.title}, whose "
+            f"volumes would stay, {state}"
+        )
+
+
 def unfit_for_podman(name: str, machine: Machine) -> Iterator[str]:
     """Yield why a host can't use Podman, whichever it has."""
     podman = machine.engines.get(PODMAN.name)

@@ -266,6 +266,9 @@ def test_a_volume_whose_directory_is_gone_has_no_size() -> None:
 # --- what was kept -----------------------------------------------------------------------------
 
 
+ANSWERS = EngineReported("28.0.1", "/var/lib/docker", None)
+
+
 def _purging(store: Store, docker: EngineReport, note: str | None = DONE, **data: Any) -> Plan:
     podman = EngineReport(volumes=(OWN, DIRECTORY))
     return _plan(store, docker, podman, note, moves=False, **{"purge_engine": "docker", **data})
@@ -275,7 +278,7 @@ def test_only_our_own_is_removed_and_the_note_last(store: Store, moving: Plan) -
     redis = engine(moving.workload("redis", NAME).container)
     others = FoundVolume("quaylab-of-others", {})
     another = FoundVolume("quaylab-another", {CREDENTIALS_LABEL: "another"})
-    kept = EngineReport(volumes=(OWN, DIRECTORY, others, another), state=redis)
+    kept = EngineReport(ANSWERS, (OWN, DIRECTORY, others, another), state=redis)
     made = _purging(store, kept)
     commands = FakeHost(name=NAME).shell(purge.data_removed, plan=made, engine=purge.former(made))
     assert [each.split(" >")[0] for each in commands if "volume" in each] == [
@@ -315,11 +318,13 @@ def test_a_host_that_was_never_moved_keeps_all(store: Store) -> None:
         assert host.noops == ["no data was moved away from Docker"]
 
 
-def test_an_engine_that_does_not_answer_keeps_the_note(store: Store) -> None:
-    made = _purging(store, EngineReport(EngineReported(None, None, None)))
-    host = FakeHost(name=NAME)
-    (refusal,) = host.shell(purge.data_removed, plan=made, engine=DOCKER)
-    assert "Docker does not answer, so its data would stay; start it" in refusal
+def test_an_engine_that_hides_what_it_has_kept_is_refused(store: Store) -> None:
+    for docker, state in (
+        (EngineReport(EngineReported(None, None, None)), "does not answer"),
+        (EngineReport(), "is not installed"),
+    ):
+        with pytest.raises(DeployError, match=f"Docker, whose volumes would stay, {state}"):
+            purge.former(_purging(store, docker))
 
 
 @pytest.mark.parametrize(
@@ -337,7 +342,7 @@ def test_only_the_former_engine_is_purged(store: Store, named: str | None, expec
 
 @pytest.mark.parametrize("there", [(), (dataclasses.replace(OWN, empty=True),)])
 def test_the_only_data_is_never_removed(store: Store, there: tuple[FoundVolume, ...]) -> None:
-    kept, used = EngineReport(volumes=(OWN,)), EngineReport(volumes=there)
+    kept, used = EngineReport(ANSWERS, (OWN,)), EngineReport(volumes=there)
     made = _plan(store, kept, used, DONE, moves=False, purge_engine="docker")
     with pytest.raises(DeployError, match="has the data of quaylab-database in Docker alone"):
         purge.former(made)

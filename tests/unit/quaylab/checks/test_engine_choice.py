@@ -238,6 +238,38 @@ def test_data_may_be_of_an_engine_that_was_removed() -> None:
         assert [*engine_choice.problems("quay", found)] == []
 
 
+@pytest.mark.parametrize(
+    ("docker", "state"),
+    [
+        (SILENT, "does not answer; start it"),
+        (
+            EngineReport(),
+            "is not installed; install it again, or remove its volumes below /var/lib/docker by "
+            "hand, and then that note",
+        ),
+        # podman-docker in the place of the package.
+        (SHIM, "is not installed; install it again, or remove its volumes below /var/lib/docker"),
+    ],
+)
+def test_a_purge_sees_what_the_engine_before_a_move_has_kept(
+    docker: EngineReport, state: str
+) -> None:
+    moved = _machine(docker=docker, podman=VOLUME, engine_note=MOVED).using("podman")
+    (problem,) = engine_choice.purge_problems("quay", moved)
+    assert problem.startswith(
+        "quay: /var/lib/quaylab/engine there notes a move of the data, and Docker, whose volumes "
+        f"would stay, {state}"
+    )
+
+
+def test_a_purge_needs_no_other_engine_where_nothing_was_moved() -> None:
+    for found in (
+        _machine(podman=VOLUME).using("podman"),
+        _machine(docker=ANSWERS, podman=VOLUME, engine_note=MOVED).using("podman"),
+    ):
+        assert [*engine_choice.purge_problems("quay", found)] == []
+
+
 def test_things_of_others_in_another_engine_are_no_problem() -> None:
     assert [*engine_choice.problems("quay", _machine(podman=FOREIGN).using("docker"))] == []
 
