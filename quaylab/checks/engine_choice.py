@@ -40,16 +40,21 @@ def read_note(machine: Machine) -> EngineNote | None:
 
 
 def holder(machine: Machine) -> ContainerEngine | None:
-    """Return the engine that has the registry's data; None if no data is seen."""
+    """Return the engine that has the registry's data, or, where nothing of it is seen, by which the
+    host served it last: not every host has volumes, and containers may be gone; None for a new one.
+    """
     if noted := read_note(machine):
         return noted.engine
     with_ours = [name for name, report in machine.engines.items() if report.ours]
-    return BY_NAME[with_ours[0]] if with_ours else None
+    if with_ours:
+        return BY_NAME[with_ours[0]]
+    served = ownership.read_note(machine)
+    return BY_NAME.get(served.engine) if served else None
 
 
 def choose(machine: Machine, settings: Settings) -> ContainerEngine:
-    """Return the engine that a host uses: what is set, else the one that has what Quaylab made
-    there, else its distribution's."""
+    """Return the engine that a host uses: what is set, else the registry's there, else its
+    distribution's."""
     if settings.container_engine:
         return BY_NAME[settings.container_engine]
     if found := holder(machine):

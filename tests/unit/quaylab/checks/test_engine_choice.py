@@ -60,6 +60,10 @@ def _machine(
         # Docker's package was removed, and its volumes may be there.
         ({**RHEL_9, "registry": BY_DOCKER}, "docker"),
         ({**RHEL_9, "registry": NOTED_BEFORE}, "podman"),
+        # After `./lab down`, a host without volumes, whose engine is not its distribution's.
+        ({"docker": ANSWERS, "registry": BY_PODMAN}, "podman"),
+        ({**RHEL_9, "docker": ANSWERS, "registry": BY_DOCKER}, "docker"),
+        ({"podman": CONTAINER, "registry": BY_DOCKER}, "podman"),
         # podman-docker, and a run that was killed before it made containers.
         ({**RHEL_9, "docker": SHIM, "registry": "owner quay.example.com lab"}, "podman"),
         # After a move to Podman.
@@ -144,6 +148,7 @@ def test_what_is_noted_is_read_back(since: str) -> None:
         ({"docker": SILENT, "registry": "owner quay.example.com lab"}, "docker"),
         ({"docker": SILENT, "registry": BY_DOCKER}, "docker"),
         ({"docker": SILENT, "registry": BY_PODMAN}, "podman"),
+        ({"docker": ANSWERS, "registry": BY_DOCKER}, "docker"),
         ({"docker": SILENT}, "podman"),
     ],
 )
