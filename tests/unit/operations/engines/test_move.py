@@ -142,18 +142,25 @@ def _steps(plan: Plan) -> dict[str, list[Any]]:
     host: Any = FakeHost(name=NAME)
     engines.use(host, DOCKER)
     commands = host.operate(move.moved, plan=plan)
-    before, after = [at for at, each in enumerate(commands) if f"{NOTE}.new" in str(each)]
+    first, after = [at for at, each in enumerate(commands) if f"{NOTE}.new" in str(each)]
+    assert first == 0, "a killed run's host would have nothing to tell by"
+    copy = next(at for at, each in enumerate(commands) if _is_of_a_copy(str(each)))
     assert engines.engine_of(host) is DOCKER, "the notes' function was not called"
+    *copies, registry = commands[copy:after]
     note, use, cleaned, *start = commands[after:]
     assert host.call(use)
     assert engines.engine_of(host) is PODMAN
     assert "rm -rf /var/lib/quaylab/engine-copy" in str(cleaned)
     return {
-        "stop": commands[:before],
-        "notes": [commands[before], note],
-        "copy": commands[before + 1 : after],
+        "stop": commands[1:copy],
+        "notes": [commands[0], registry, note],
+        "copy": copies,
         "start": start,
     }
+
+
+def _is_of_a_copy(command: str) -> bool:
+    return command.startswith("podman volume ") or "flock" in command
 
 
 def test_what_runs_is_removed_so_that_no_boot_starts_it(moving: Plan) -> None:
@@ -173,8 +180,11 @@ def test_volumes_are_made_and_copied_and_directories_only_made(moving: Plan) -> 
 
 
 def test_the_notes_say_who_has_the_data(moving: Plan) -> None:
-    before, after = (base64.b64decode(stdin(each)).decode() for each in _steps(moving)["notes"])
+    before, registry, after = (
+        base64.b64decode(stdin(each)).decode() for each in _steps(moving)["notes"]
+    )
     assert before == "docker\n"
+    assert registry.endswith(" podman\n")
     assert re.fullmatch(r"podman \d{4}-\d\d-\d\dT\S+\n", after)
 
 
