@@ -160,7 +160,7 @@ def _copy(plan: Plan) -> Generator[PyinfraCommand]:
         failed = (
             f"{host.name}: the copy of {name} in {after.title} is not equal, for the reason above; "
             f"{before.title} has all data and runs nothing. Repair the cause, and run this again; "
-            f"or run deploy.py with container_engine={before.name}, which starts it as before"
+            "or run deploy.py without container_engine, which starts it there as before"
         )
         copy = StringCommand(engine_move.copied_volume(before, after, name))
         yield StringCommand(one_at_a_time(copy), "|| {", fail(failed), "; }")

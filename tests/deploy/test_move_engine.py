@@ -40,6 +40,11 @@ def _volumes(name: str, owner: str) -> list[str]:
     ]
 
 
+def _podman(*lines: str) -> list[str]:
+    """Return the lines of a Podman that answers, and of what it has."""
+    return ["engine podman", PODMAN_INFO, *lines]
+
+
 @pytest.fixture
 def inventory(project: Project) -> str:
     """Two hosts whose registry is in Docker's volumes."""
@@ -108,6 +113,22 @@ def test_a_deploy_names_the_task(project: Project, inventory: str) -> None:
     assert f"or move the data first: {TASK}" in result.output
 
 
+def test_a_copy_that_fails_leaves_a_way_back_for_hosts_of_both_engines(project: Project) -> None:
+    """The message names a deploy without the setting: each host's note decides."""
+    owner, hosts = _deployed(project), {}
+    for name, note in (("quay", "podman 2026-11-01T00:00:00+00:00"), ("database", "docker")):
+        there = _volumes(name, owner)
+        lines = [report(schema="v3.18.0", engine_note=note), ENGINE, *there, *_podman(*there)]
+        answers = {"podman info": PODMAN_INFO}
+        hosts[name] = fake(name, "\n".join(lines), answers, ssh_hostname=ADDRESSES[name])
+    inventory, parts = _inventory(project, hosts), project.deploy_file(["engine", "redis"])
+    result = project.run("-y", "-vv", inventory, parts)
+    assert result.code == 0, result.output
+    assert any("docker run " in each for each in result.commands("database"))
+    refused = project.run("-y", inventory, parts, "--data=container_engine=docker")
+    assert "the data of @fake/quay is in Podman" in refused.output
+
+
 PURGES = {
     "purge_engine": "tasks/purge_engine.py --data=purge_engine=docker",
     "teardown": "tasks/teardown.py --data=purge=quay.quaylab.lan",
@@ -120,7 +141,7 @@ def _without_docker(project: Project) -> str:
     hosts = {}
     for name, address in ADDRESSES.items():
         moved = report(schema="v3.18.0", engine_note="podman 2026-11-01T00:00:00+00:00")
-        lines = [moved, "engine podman", PODMAN_INFO, *_volumes(name, owner)]
+        lines = [moved, *_podman(*_volumes(name, owner))]
         hosts[name] = fake(name, "\n".join(lines), ssh_hostname=address)
     return _inventory(project, hosts)
 

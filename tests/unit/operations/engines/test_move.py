@@ -175,7 +175,7 @@ def test_volumes_are_made_and_copied_and_directories_only_made(moving: Plan) -> 
     assert f"--label={CREDENTIALS_LABEL}={CREDENTIALS.fingerprint}" in made
     assert "flock" in copy
     assert "Docker has all data and runs nothing" in copy
-    assert "container_engine=docker, which starts it as before" in copy
+    assert "run deploy.py without container_engine, which starts it there as before" in copy
     assert "--opt=device=/data/quaylab-redis" in directory
 
 
