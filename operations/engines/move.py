@@ -162,8 +162,8 @@ def _copy(plan: Plan) -> Generator[PyinfraCommand]:
             f"{before.title} has all data and runs nothing. Repair the cause, and run this again; "
             "or run deploy.py without container_engine, which starts it there as before"
         )
-        copy = StringCommand(engine_move.copied_volume(before, after, name))
-        yield StringCommand(one_at_a_time(copy), "|| {", fail(failed), "; }")
+        copy = engine_move.copied_volume(before, after, name)
+        yield one_at_a_time(StringCommand("(", copy, ") || {", fail(failed), "; }"))
 
 
 def _record(plan: Plan) -> Generator[PyinfraCommand]:

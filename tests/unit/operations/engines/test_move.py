@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import fcntl
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from facts.machine import EngineInfo
 from facts.podman import Podman, PodmanState
 from facts.volumes import VolumeSizes
 from operations.engines import move, purge
+from operations.runtime import commands as runtime_commands
 from operations.services import etcd, nodes, patroni
 from quaylab import plan
 from quaylab.checks.fetched_images import ImageState
@@ -177,6 +180,26 @@ def test_volumes_are_made_and_copied_and_directories_only_made(moving: Plan) -> 
     assert "Docker has all data and runs nothing" in copy
     assert "run deploy.py without container_engine, which starts it there as before" in copy
     assert "--opt=device=/data/quaylab-redis" in directory
+
+
+def test_a_copy_of_a_killed_run_is_not_taken_for_one_that_is_not_equal(
+    moving: Plan, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / "lock"
+    monkeypatch.setattr(runtime_commands, "LOCK", str(lock))
+    monkeypatch.setattr(runtime_commands, "LOCK_TIMEOUT", 0)
+    for engine_name in ("docker", "podman"):
+        shell.stub(engine_name, "exit 1")
+    _, copy, _ = _steps(moving)["copy"]
+    failed = shell.run(copy)
+    assert failed.returncode != 0
+    assert "the copy of quaylab-database in Podman is not equal" in failed.stderr
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        waited = shell.run(copy)
+    assert waited.returncode != 0
+    assert "a command of a killed run, which still works on this host" in waited.stderr
+    assert "not equal" not in waited.stderr
 
 
 def test_the_notes_say_who_has_the_data(moving: Plan) -> None:
