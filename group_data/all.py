@@ -185,8 +185,8 @@ pull_secret = None
 pull_secret_user = "root"
 
 # --- The engine and the network ---
-# docker or podman; None: the one that has the registry's data already, else Podman on RHEL 8+ and
-# its clones, and Docker elsewhere.
+# docker or podman; None: the one by which the host serves the registry already, else Podman on RHEL
+# 8+ and its clones, and Docker elsewhere.
 container_engine = None
 # Docker CE's package repository or a mirror of it, for RHEL 8+ and its clones.
 docker_ce_repository = "https://download.docker.com/linux"

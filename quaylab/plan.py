@@ -337,12 +337,16 @@ def refuse_unfit(
 
 
 def refuse_teardown(plan: Plan) -> None:
-    """Stop if a host has data or containers of another registry, or can't report what it has.
+    """Stop if a host has data or containers of another registry, or can't report what it has. A
+    purge also needs the engine that the data was moved away from.
 
     Raises:
         Refusal: with the owner, or the host whose engine does not answer or is not installed.
     """
     problems: list[str] = []
+    if plan.purges or plan.settings.purge_engine:
+        for name, machine in plan.machines.items():
+            problems += engine_choice.purge_problems(name, machine)
     for name, machine in plan.engine_machines.items():
         problems += ownership.problems(name, machine, plan.credentials, plan.store)
         if machine.hides_data:

@@ -110,7 +110,7 @@ def _load(missing: list[Image], settings: Settings) -> Generator[PyinfraCommand]
 def _build_base(image: Image) -> StringCommand:
     assert image.context is not None  # a packaged image has one
     script = (image.context / "build").read_bytes()
-    build = StringCommand(host_engine().build_base(image.reference, '"$0"'))
+    build = StringCommand(host_engine().build_base(image.reference, '"$source"'))
     return _build_from(image, script, build)
 
 
@@ -119,19 +119,19 @@ def _build(image: Image, settings: Settings) -> StringCommand:
     arguments = dict(image.arguments)
     proxies = {"http_proxy": settings.http_proxy, "https_proxy": settings.https_proxy}
     arguments |= {name: value for name, value in proxies.items() if value}
-    build = StringCommand(host_engine().build(image.reference, arguments, '"$0"'))
+    build = StringCommand(host_engine().build(image.reference, arguments, '"$source"'))
     return _build_from(image, context_archive(image.context), build)
 
 
 def _build_from(image: Image, source: bytes, build: StringCommand) -> StringCommand:
-    """Return a command that runs a build with ``source`` in a file as its $0.
+    """Return a command that runs a build with ``source`` in the file $source.
 
     It waits for the build of a killed run, and does nothing if that has made the image.
     """
     missing = StringCommand(host_engine().has_image(image.reference))
     return StringCommand(
-        "source=$(mktemp) &&", receive(source, StringCommand('"$source"')), "&&",
-        one_at_a_time(StringCommand(missing, "||", build)), '"$source"; made=$?;',
-        'rm -f "$source"; exit $made',
+        "source=$(mktemp) && export source &&", receive(source, StringCommand('"$source"')), "&&",
+        one_at_a_time(StringCommand(missing, "||", build)),
+        '; made=$?; rm -f "$source"; exit $made',
         _stdin=encoded(source),
     )  # fmt: skip

@@ -15,7 +15,7 @@ from facts.balancer import Withdrawn
 from facts.images import Images
 from facts.volumes import VolumeSizes
 from operations.engines import containers, docker, images, podman
-from operations.hosts import files
+from operations.hosts import files, trust
 from operations.runtime.commands import fail, one_at_a_time
 from operations.runtime.observation import ask, ask_each
 from operations.services import etcd, nodes, patroni, virtual_address
@@ -106,6 +106,9 @@ def moved(plan: Plan) -> Generator[PyinfraCommand]:
         host.noop(f"nothing was moved to {target(plan).title}, and nothing has to be")
         return
     if not is_moved(plan, host.name):
+        # Before anything is stopped: from then on a host without volumes has nothing to tell by.
+        # What the other engine gets is no rival to the noted one.
+        yield files.write(engine_choice.note(plan.engine_of(host.name)))
         yield from _stop(plan)
         yield from _copy(plan)
         yield from _record(plan)
@@ -143,12 +146,8 @@ def _stop(plan: Plan) -> Generator[PyinfraCommand]:
 
 
 def _copy(plan: Plan) -> Generator[PyinfraCommand]:
-    """Copy each volume with its labels, and compare the copy. Host directories are used by both.
-
-    The engine that has the data is noted before, so that what the other one has is no rival to it.
-    """
+    """Copy each volume with its labels, and compare the copy. Host directories are used by both."""
     before, after = plan.engine_of(host.name), target(plan)
-    yield files.write(engine_choice.note(before))
     report = plan.machines[host.name].engines[after.name]
     there = {each.name: each.labels for each in report.volumes}
     for name, volume in engine_move.volumes(plan, host.name).items():
@@ -161,14 +160,17 @@ def _copy(plan: Plan) -> Generator[PyinfraCommand]:
         failed = (
             f"{host.name}: the copy of {name} in {after.title} is not equal, for the reason above; "
             f"{before.title} has all data and runs nothing. Repair the cause, and run this again; "
-            f"or run deploy.py with container_engine={before.name}, which starts it as before"
+            "or run deploy.py without container_engine, which starts it there as before"
         )
-        copy = StringCommand(engine_move.copied_volume(before, after, name))
-        yield StringCommand(one_at_a_time(copy), "|| {", fail(failed), "; }")
+        copy = engine_move.copied_volume(before, after, name)
+        yield one_at_a_time(StringCommand("(", copy, ") || {", fail(failed), "; }"))
 
 
 def _record(plan: Plan) -> Generator[PyinfraCommand]:
     """Note that the data is in the other engine, which is the host's from here on."""
+    with engines.using(target(plan)):
+        # It decides once the note of the move is gone.
+        yield from trust.registry_noted._inner(plan=plan)
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     yield files.write(engine_choice.note(target(plan), now))
     yield FunctionCommand(_use, (target(plan),), {})

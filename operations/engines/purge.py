@@ -10,7 +10,7 @@ from pyinfra.api import StringCommand, operation
 from facts import engines
 from facts.images import Images
 from operations.hosts.trust import own_authorities, remove_ca
-from operations.runtime.commands import fail, refusals
+from operations.runtime.commands import refusals
 from operations.runtime.observation import ask_each
 from quaylab.checks.engine_choice import read_note
 from quaylab.engines import BY_NAME, ENGINES, ContainerEngine
@@ -24,7 +24,8 @@ from quaylab.problems import refuse
 def former(plan: Plan) -> ContainerEngine:
     """Return the engine that is named to be purged.
 
-    Raises ``DeployError`` if none is named, if a host uses it, or if a host is another registry's.
+    Raises ``DeployError`` if none is named, if a host uses it or can't tell what it holds, or if a
+    host is another registry's.
     """
     named = plan.settings.purge_engine
     with refusals():
@@ -84,9 +85,6 @@ def data_removed(plan: Plan, engine: ContainerEngine) -> Generator[StringCommand
         host.noop(f"no data was moved away from {engine.title}")
         return
     found = plan.machines[host.name].using(engine.name)
-    if found.hides_data:
-        yield fail(f"{host.name}: {engine.title} does not answer, so its data would stay; start it")
-        return
     for name in found.state.containers:
         yield StringCommand(engine.remove(name))
     if NETWORK in found.state.networks:

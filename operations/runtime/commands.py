@@ -21,6 +21,7 @@ from quaylab.settings.loading import HostInput
 
 LOCK = "/run/quaylab.lock"
 LOCK_TIMEOUT = 1800  # seconds: an image may be built over a slow line
+LOCKED = 200  # an exit status that no command has
 
 
 def fail(message: str) -> StringCommand:
@@ -48,12 +49,18 @@ def one_at_a_time(command: StringCommand) -> StringCommand:
     """Return a command that waits until no other one with this lock runs on the host.
 
     The command of a killed run goes on there for a while: it may hold apt's locks, or build the
-    image that this run needs.
+    image that this run needs. If it takes too long, the returned command says so and fails.
     """
+    message = (
+        f"this run has waited {LOCK_TIMEOUT // 60} minutes for a command of a killed run, which "
+        f"still works on this host; wait until it has ended (flock {LOCK} true), and run this again"
+    )
     # --close: daemons that the command starts must not inherit the lock.
     return StringCommand(
-        f"flock --close --timeout {LOCK_TIMEOUT} {LOCK} sh -c", QuoteString(command)
-    )
+        f"{{ flock --close --timeout {LOCK_TIMEOUT} --conflict-exit-code {LOCKED} {LOCK} sh -c",
+        QuoteString(command), f"|| {{ test $? != {LOCKED} || printf '%s\\n'",
+        QuoteString(message), ">&2; false; }; }",
+    )  # fmt: skip
 
 
 def apt_install(*packages: StringCommand | str) -> StringCommand:

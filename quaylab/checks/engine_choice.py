@@ -40,16 +40,21 @@ def read_note(machine: Machine) -> EngineNote | None:
 
 
 def holder(machine: Machine) -> ContainerEngine | None:
-    """Return the engine that has the registry's data; None if no data is seen."""
+    """Return the engine that has the registry's data, or, where nothing of it is seen, by which the
+    host served it last: not every host has volumes, and containers may be gone; None for a new one.
+    """
     if noted := read_note(machine):
         return noted.engine
     with_ours = [name for name, report in machine.engines.items() if report.ours]
-    return BY_NAME[with_ours[0]] if with_ours else None
+    if with_ours:
+        return BY_NAME[with_ours[0]]
+    served = ownership.read_note(machine)
+    return BY_NAME.get(served.engine) if served else None
 
 
 def choose(machine: Machine, settings: Settings) -> ContainerEngine:
-    """Return the engine that a host uses: what is set, else the one that has what Quaylab made
-    there, else its distribution's."""
+    """Return the engine that a host uses: what is set, else the registry's there, else its
+    distribution's."""
     if settings.container_engine:
         return BY_NAME[settings.container_engine]
     if found := holder(machine):
@@ -110,6 +115,27 @@ def problems(name: str, machine: Machine) -> Iterator[str]:
             )
     if chosen is PODMAN:
         yield from unfit_for_podman(name, machine)
+
+
+def purge_problems(name: str, machine: Machine) -> Iterator[str]:
+    """Yield why a purge can't remove what the other engine of a move has: nobody sees it, and a
+    removed package leaves it on the disk."""
+    if read_note(machine) is None:
+        return
+    for other, report in machine.engines.items():
+        answers = report.engine is not None and report.engine.version is not None
+        if other == machine.container_engine or answers:
+            continue
+        engine, state = BY_NAME[other], "does not answer; start it"
+        if not report.is_silent:
+            state = (
+                f"is not installed; install it again, or remove its volumes below {engine.root} by "
+                "hand, and then that note"
+            )
+        yield (
+            f"{name}: {ENGINE_NOTE} there notes a move of the data, and {engine.title}, whose "
+            f"volumes would stay, {state}"
+        )
 
 
 def unfit_for_podman(name: str, machine: Machine) -> Iterator[str]:

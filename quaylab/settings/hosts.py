@@ -13,8 +13,8 @@ class Engine(Section):
     """The container engine, its logs, its proxy."""
 
     container_engine: Literal["docker", "podman"] | None = Field(
-        description="docker or podman; None: the one that has the registry's data already, else "
-        "Podman on RHEL 8+ and its clones, and Docker elsewhere",
+        description="docker or podman; None: the one by which the host serves the registry "
+        "already, else Podman on RHEL 8+ and its clones, and Docker elsewhere",
     )
     docker_ce_repository: HttpsUrl = Field(
         description="Docker CE's package repository or a mirror of it, for RHEL 8+ and its clones",

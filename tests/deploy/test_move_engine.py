@@ -25,20 +25,33 @@ def _inventory(project: Project, hosts: dict[str, Any]) -> str:
     return project.inventory(quay=[hosts["quay"]], database=database, redis=database)
 
 
+def _deployed(project: Project) -> str:
+    """Have a run make the credentials; return their fingerprint."""
+    new = {name: fake(name, ssh_hostname=address) for name, address in ADDRESSES.items()}
+    assert project.run("-y", _inventory(project, new), "tasks/images.py").code == 0
+    return Store("quaylab", project.credentials.parent).load(environment={}).fingerprint
+
+
+def _volumes(name: str, owner: str) -> list[str]:
+    """Return the lines of a host's volumes in an engine's report."""
+    labels = {"io.quaylab.credentials": owner, "io.quaylab.path": "", "io.quaylab.registry": "quay"}
+    return [
+        volume(each, {**labels, "io.quaylab.data": kind}) for each, kind in VOLUMES[name].items()
+    ]
+
+
+def _podman(*lines: str) -> list[str]:
+    """Return the lines of a Podman that answers, and of what it has."""
+    return ["engine podman", PODMAN_INFO, *lines]
+
+
 @pytest.fixture
 def inventory(project: Project) -> str:
     """Two hosts whose registry is in Docker's volumes."""
-    new = {name: fake(name, ssh_hostname=address) for name, address in ADDRESSES.items()}
-    assert project.run("-y", _inventory(project, new), "tasks/images.py").code == 0
-    owner = Store("quaylab", project.credentials.parent).load(environment={}).fingerprint
+    owner = _deployed(project)
     hosts = {}
     for name, address in ADDRESSES.items():
-        lines = [report(schema="v3.18.0", free="9000 /"), ENGINE]
-        for each, kind in VOLUMES[name].items():
-            labels = {"io.quaylab.credentials": owner, "io.quaylab.data": kind}
-            lines.append(
-                volume(each, {**labels, "io.quaylab.path": "", "io.quaylab.registry": "quay"})
-            )
+        lines = [report(schema="v3.18.0", free="9000 /"), ENGINE, *_volumes(name, owner)]
         answers = {"podman info": PODMAN_INFO, "du -sk": f"{next(iter(VOLUMES[name]))} 2048"}
         hosts[name] = fake(name, "\n".join(lines), answers, ssh_hostname=address)
     return _inventory(project, hosts)
@@ -98,3 +111,52 @@ def test_a_deploy_names_the_task(project: Project, inventory: str) -> None:
     assert result.code == 1
     assert "quaylab-database in Docker, and this run uses Podman" in result.output
     assert f"or move the data first: {TASK}" in result.output
+
+
+def test_a_copy_that_fails_leaves_a_way_back_for_hosts_of_both_engines(project: Project) -> None:
+    """The message names a deploy without the setting: each host's note decides."""
+    owner, hosts = _deployed(project), {}
+    for name, note in (("quay", "podman 2026-11-01T00:00:00+00:00"), ("database", "docker")):
+        there = _volumes(name, owner)
+        lines = [report(schema="v3.18.0", engine_note=note), ENGINE, *there, *_podman(*there)]
+        answers = {"podman info": PODMAN_INFO}
+        hosts[name] = fake(name, "\n".join(lines), answers, ssh_hostname=ADDRESSES[name])
+    inventory, parts = _inventory(project, hosts), project.deploy_file(["engine", "redis"])
+    result = project.run("-y", "-vv", inventory, parts)
+    assert result.code == 0, result.output
+    assert any("docker run " in each for each in result.commands("database"))
+    refused = project.run("-y", inventory, parts, "--data=container_engine=docker")
+    assert "the data of @fake/quay is in Podman" in refused.output
+
+
+PURGES = {
+    "purge_engine": "tasks/purge_engine.py --data=purge_engine=docker",
+    "teardown": "tasks/teardown.py --data=purge=quay.quaylab.lan",
+}
+
+
+def _without_docker(project: Project) -> str:
+    """Two hosts whose registry was moved to Podman, and whose Docker was removed since."""
+    owner = _deployed(project)
+    hosts = {}
+    for name, address in ADDRESSES.items():
+        moved = report(schema="v3.18.0", engine_note="podman 2026-11-01T00:00:00+00:00")
+        lines = [moved, *_podman(*_volumes(name, owner))]
+        hosts[name] = fake(name, "\n".join(lines), ssh_hostname=address)
+    return _inventory(project, hosts)
+
+
+@pytest.mark.parametrize("purge", PURGES)
+def test_a_purge_is_refused_while_the_former_engine_is_not_installed(
+    project: Project, purge: str
+) -> None:
+    result = project.run("-y", "-vv", _without_docker(project), *PURGES[purge].split())
+    assert result.code == 1
+    assert result.output.count("Docker, whose volumes would stay, is not installed") == 2
+    assert result.operations == []
+    assert project.credentials.exists()
+
+
+def test_a_teardown_without_purge_does_not_ask_the_former_engine(project: Project) -> None:
+    result = project.run("-y", _without_docker(project), "tasks/teardown.py")
+    assert result.code == 0, result.output

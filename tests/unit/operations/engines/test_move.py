@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import fcntl
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from facts.machine import EngineInfo
 from facts.podman import Podman, PodmanState
 from facts.volumes import VolumeSizes
 from operations.engines import move, purge
+from operations.runtime import commands as runtime_commands
 from operations.services import etcd, nodes, patroni
 from quaylab import plan
 from quaylab.checks.fetched_images import ImageState
@@ -142,18 +145,25 @@ def _steps(plan: Plan) -> dict[str, list[Any]]:
     host: Any = FakeHost(name=NAME)
     engines.use(host, DOCKER)
     commands = host.operate(move.moved, plan=plan)
-    before, after = [at for at, each in enumerate(commands) if f"{NOTE}.new" in str(each)]
+    first, after = [at for at, each in enumerate(commands) if f"{NOTE}.new" in str(each)]
+    assert first == 0, "a killed run's host would have nothing to tell by"
+    copy = next(at for at, each in enumerate(commands) if _is_of_a_copy(str(each)))
     assert engines.engine_of(host) is DOCKER, "the notes' function was not called"
+    *copies, registry = commands[copy:after]
     note, use, cleaned, *start = commands[after:]
     assert host.call(use)
     assert engines.engine_of(host) is PODMAN
     assert "rm -rf /var/lib/quaylab/engine-copy" in str(cleaned)
     return {
-        "stop": commands[:before],
-        "notes": [commands[before], note],
-        "copy": commands[before + 1 : after],
+        "stop": commands[1:copy],
+        "notes": [commands[0], registry, note],
+        "copy": copies,
         "start": start,
     }
+
+
+def _is_of_a_copy(command: str) -> bool:
+    return command.startswith("podman volume ") or "flock" in command
 
 
 def test_what_runs_is_removed_so_that_no_boot_starts_it(moving: Plan) -> None:
@@ -168,13 +178,36 @@ def test_volumes_are_made_and_copied_and_directories_only_made(moving: Plan) -> 
     assert f"--label={CREDENTIALS_LABEL}={CREDENTIALS.fingerprint}" in made
     assert "flock" in copy
     assert "Docker has all data and runs nothing" in copy
-    assert "container_engine=docker, which starts it as before" in copy
+    assert "run deploy.py without container_engine, which starts it there as before" in copy
     assert "--opt=device=/data/quaylab-redis" in directory
 
 
+def test_a_copy_of_a_killed_run_is_not_taken_for_one_that_is_not_equal(
+    moving: Plan, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / "lock"
+    monkeypatch.setattr(runtime_commands, "LOCK", str(lock))
+    monkeypatch.setattr(runtime_commands, "LOCK_TIMEOUT", 0)
+    for engine_name in ("docker", "podman"):
+        shell.stub(engine_name, "exit 1")
+    _, copy, _ = _steps(moving)["copy"]
+    failed = shell.run(copy)
+    assert failed.returncode != 0
+    assert "the copy of quaylab-database in Podman is not equal" in failed.stderr
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        waited = shell.run(copy)
+    assert waited.returncode != 0
+    assert "a command of a killed run, which still works on this host" in waited.stderr
+    assert "not equal" not in waited.stderr
+
+
 def test_the_notes_say_who_has_the_data(moving: Plan) -> None:
-    before, after = (base64.b64decode(stdin(each)).decode() for each in _steps(moving)["notes"])
+    before, registry, after = (
+        base64.b64decode(stdin(each)).decode() for each in _steps(moving)["notes"]
+    )
     assert before == "docker\n"
+    assert registry.endswith(" podman\n")
     assert re.fullmatch(r"podman \d{4}-\d\d-\d\dT\S+\n", after)
 
 
@@ -266,6 +299,9 @@ def test_a_volume_whose_directory_is_gone_has_no_size() -> None:
 # --- what was kept -----------------------------------------------------------------------------
 
 
+ANSWERS = EngineReported("28.0.1", "/var/lib/docker", None)
+
+
 def _purging(store: Store, docker: EngineReport, note: str | None = DONE, **data: Any) -> Plan:
     podman = EngineReport(volumes=(OWN, DIRECTORY))
     return _plan(store, docker, podman, note, moves=False, **{"purge_engine": "docker", **data})
@@ -275,7 +311,7 @@ def test_only_our_own_is_removed_and_the_note_last(store: Store, moving: Plan) -
     redis = engine(moving.workload("redis", NAME).container)
     others = FoundVolume("quaylab-of-others", {})
     another = FoundVolume("quaylab-another", {CREDENTIALS_LABEL: "another"})
-    kept = EngineReport(volumes=(OWN, DIRECTORY, others, another), state=redis)
+    kept = EngineReport(ANSWERS, (OWN, DIRECTORY, others, another), state=redis)
     made = _purging(store, kept)
     commands = FakeHost(name=NAME).shell(purge.data_removed, plan=made, engine=purge.former(made))
     assert [each.split(" >")[0] for each in commands if "volume" in each] == [
@@ -315,11 +351,13 @@ def test_a_host_that_was_never_moved_keeps_all(store: Store) -> None:
         assert host.noops == ["no data was moved away from Docker"]
 
 
-def test_an_engine_that_does_not_answer_keeps_the_note(store: Store) -> None:
-    made = _purging(store, EngineReport(EngineReported(None, None, None)))
-    host = FakeHost(name=NAME)
-    (refusal,) = host.shell(purge.data_removed, plan=made, engine=DOCKER)
-    assert "Docker does not answer, so its data would stay; start it" in refusal
+def test_an_engine_that_hides_what_it_has_kept_is_refused(store: Store) -> None:
+    for docker, state in (
+        (EngineReport(EngineReported(None, None, None)), "does not answer"),
+        (EngineReport(), "is not installed"),
+    ):
+        with pytest.raises(DeployError, match=f"Docker, whose volumes would stay, {state}"):
+            purge.former(_purging(store, docker))
 
 
 @pytest.mark.parametrize(
@@ -337,7 +375,7 @@ def test_only_the_former_engine_is_purged(store: Store, named: str | None, expec
 
 @pytest.mark.parametrize("there", [(), (dataclasses.replace(OWN, empty=True),)])
 def test_the_only_data_is_never_removed(store: Store, there: tuple[FoundVolume, ...]) -> None:
-    kept, used = EngineReport(volumes=(OWN,)), EngineReport(volumes=there)
+    kept, used = EngineReport(ANSWERS, (OWN,)), EngineReport(volumes=there)
     made = _plan(store, kept, used, DONE, moves=False, purge_engine="docker")
     with pytest.raises(DeployError, match="has the data of quaylab-database in Docker alone"):
         purge.former(made)

@@ -60,6 +60,10 @@ def _machine(
         # Docker's package was removed, and its volumes may be there.
         ({**RHEL_9, "registry": BY_DOCKER}, "docker"),
         ({**RHEL_9, "registry": NOTED_BEFORE}, "podman"),
+        # After `./lab down`, a host without volumes, whose engine is not its distribution's.
+        ({"docker": ANSWERS, "registry": BY_PODMAN}, "podman"),
+        ({**RHEL_9, "docker": ANSWERS, "registry": BY_DOCKER}, "docker"),
+        ({"podman": CONTAINER, "registry": BY_DOCKER}, "podman"),
         # podman-docker, and a run that was killed before it made containers.
         ({**RHEL_9, "docker": SHIM, "registry": "owner quay.example.com lab"}, "podman"),
         # After a move to Podman.
@@ -144,6 +148,7 @@ def test_what_is_noted_is_read_back(since: str) -> None:
         ({"docker": SILENT, "registry": "owner quay.example.com lab"}, "docker"),
         ({"docker": SILENT, "registry": BY_DOCKER}, "docker"),
         ({"docker": SILENT, "registry": BY_PODMAN}, "podman"),
+        ({"docker": ANSWERS, "registry": BY_DOCKER}, "docker"),
         ({"docker": SILENT}, "podman"),
     ],
 )
@@ -236,6 +241,38 @@ def test_data_may_be_of_an_engine_that_was_removed() -> None:
     for changes in harmless:
         found = _machine(**changes).using("podman")
         assert [*engine_choice.problems("quay", found)] == []
+
+
+@pytest.mark.parametrize(
+    ("docker", "state"),
+    [
+        (SILENT, "does not answer; start it"),
+        (
+            EngineReport(),
+            "is not installed; install it again, or remove its volumes below /var/lib/docker by "
+            "hand, and then that note",
+        ),
+        # podman-docker in the place of the package.
+        (SHIM, "is not installed; install it again, or remove its volumes below /var/lib/docker"),
+    ],
+)
+def test_a_purge_sees_what_the_engine_before_a_move_has_kept(
+    docker: EngineReport, state: str
+) -> None:
+    moved = _machine(docker=docker, podman=VOLUME, engine_note=MOVED).using("podman")
+    (problem,) = engine_choice.purge_problems("quay", moved)
+    assert problem.startswith(
+        "quay: /var/lib/quaylab/engine there notes a move of the data, and Docker, whose volumes "
+        f"would stay, {state}"
+    )
+
+
+def test_a_purge_needs_no_other_engine_where_nothing_was_moved() -> None:
+    for found in (
+        _machine(podman=VOLUME).using("podman"),
+        _machine(docker=ANSWERS, podman=VOLUME, engine_note=MOVED).using("podman"),
+    ):
+        assert [*engine_choice.purge_problems("quay", found)] == []
 
 
 def test_things_of_others_in_another_engine_are_no_problem() -> None:
