@@ -32,13 +32,14 @@ NO_MAJORITY = "etcd does not answer; a majority of its members has to run"
 
 
 @operation()
-def unfinished_removed(plan: Plan) -> Generator[StringCommand]:
-    """Remove the container and the data of a member that has never joined the others: what its
-    first start has made without them is of another cluster.
+def data_of_no_member_removed(plan: Plan) -> Generator[StringCommand]:
+    """Remove the container and the data of a host that is no member: what its first start has made
+    without the others is of another cluster, and with what it had before it left them they refuse
+    it for ever.
 
     + plan: the run's plan
     """
-    if not _has_never_joined(plan):
+    if not _is_no_member(plan):
         host.noop("etcd's data is a member's")
         return
     engine = ask(Engine)
@@ -213,16 +214,16 @@ def _joins(plan: Plan) -> bool:
     """Whether this host has no data of a member, while others form a majority without it."""
     wanted = plan.workload(etcd.NAME, host.name).container
     if _has_data(plan, host.name) or containers.is_running(ask(Engine), wanted):
-        return _has_never_joined(plan)
+        return _is_no_member(plan)
     return bool(_first_answer(plan))
 
 
-def _has_never_joined(plan: Plan) -> bool:
-    """Whether others form a majority without this host, and still wait for its first start."""
-    url = etcd.peer_url(plan, host.name)
-    return not ask(Etcd, container=CONTAINER) and any(
-        each.peer_url == url and not each.name for each in _first_answer(plan)
-    )
+def _is_no_member(plan: Plan) -> bool:
+    """Whether others form a majority without this host: they still wait for its first start, or
+    have forgotten it."""
+    found, url = _first_answer(plan), etcd.peer_url(plan, host.name)
+    own = next((each for each in found if each.peer_url == url), None) or _own(found, host)
+    return bool(found) and not ask(Etcd, container=CONTAINER) and not (own and own.name)
 
 
 def _is_listed_elsewhere(plan: Plan) -> bool:

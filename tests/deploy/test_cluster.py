@@ -297,6 +297,12 @@ def _running(made: Plan, name: str, **changes: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _stopped(made: Plan, name: str) -> list[str]:
+    """Return the lines of a host's report that has volumes and no containers."""
+    volumes = [each.volume for each in _servers(made, name) if each.volume]
+    return [ENGINE, *(volume(each.name, dict(each.labels)) for each in volumes)]
+
+
 def _second(project: Project, leader: str = ONE, **changes: dict[str, Any]) -> Result:
     made = _made(project)
     lines = {name: _running(made, name, **changes) for name in HOSTS}
@@ -332,17 +338,7 @@ def test_members_are_replaced_one_after_the_other_and_the_leader_last(
 def test_members_without_containers_start_at_once(project: Project) -> None:
     """One that followed before needs the others' votes to lead."""
     made = _made(project)
-    lines = {
-        name: [
-            ENGINE,
-            *(
-                volume(each.volume.name, dict(each.volume.labels))
-                for each in _servers(made, name)
-                if each.volume
-            ),
-        ]
-        for name in HOSTS
-    }
+    lines = {name: _stopped(made, name) for name in HOSTS}
     inventory = _inventory(project, made, lines, leader=None)
     options = (*OPTIONS, "--data=health_timeout=10")
     result = project.run("-y", "-vv", inventory, project.deploy_file(SERVERS), *options)
@@ -368,10 +364,13 @@ def _members(*names: str) -> str:
 ALL = tuple(member_name(f"@fake/{name}") for name in HOSTS)
 
 
-def _third(project: Project, *listed: str) -> Result:
-    """Run with a third host that is new, while the etcd of the others lists these members."""
+def _third(project: Project, *listed: str, is_new: bool = True) -> Result:
+    """Run with a third host that is new, or has its volumes, while the etcd of the others lists
+    these members."""
     made = _made(project)
     lines = {name: _running(made, name) for name in (ONE, TWO)}
+    if not is_new:
+        lines[THREE] = _stopped(made, THREE)
     etcd = dict.fromkeys((ONE, TWO), _members(*listed))
     inventory = _inventory(project, made, lines, etcd=etcd)
     tasks = project.deploy_file(("engine", "images", "etcd"))
@@ -387,6 +386,21 @@ def test_a_host_without_data_joins_the_others(project: Project, listed: tuple[st
     assert _started(own, "etcd") == [THREE]
     for name in (ONE, TWO):
         assert not [each for each in result.commands(name) if "quaylab-etcd" in each]
+
+
+def test_a_host_that_was_forgotten_and_is_back_with_its_data_joins_the_others(
+    project: Project,
+) -> None:
+    """etcd would not start with its data; the database's stays."""
+    result = _third(project, *ALL[:2], is_new=False)
+    assert result.code == 0, result.output
+    (removing,) = _parts(result, "Remove etcd's data that is no member's")
+    (own,) = (each for each in _parts(result, "Run etcd as specified") if "docker run" in each)
+    assert "docker volume rm quaylab-etcd" in removing
+    # It has been announced.
+    assert own.index("touch /etc/quaylab/etcd/joins") < own.index("docker run --detach")
+    assert _started(own, "etcd") == [THREE]
+    assert "docker volume rm quaylab-database" not in result.output
 
 
 def test_no_host_without_data_is_started_beside_one_that_is_no_majority(project: Project) -> None:
