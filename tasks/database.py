@@ -36,6 +36,8 @@ if host.name in hosts:
         )
 
 if host.name in members:
+    patroni.silent_loaded(name="Load the files of members that do not answer")
+
     patroni.started(name="Start the database's members if none leads", plan=plan)
 
     patroni.roles_present(name="Set the passwords of the database's roles", plan=plan)

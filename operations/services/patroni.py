@@ -51,6 +51,20 @@ SWITCHOVER, NOTICE, RELOAD = 60, 15, 30
 
 
 @operation()
+def silent_loaded() -> Generator[StringCommand]:
+    """Have a Patroni that runs and does not answer load its present files: its certificate may have
+    expired. On all hosts at once, because a member follows no leader whose certificate has.
+    """
+    found = ask(Engine).containers.get(CONTAINER)
+    if found is None or found.state != "running" or found.command != patroni.COMMAND:
+        host.noop("no Patroni runs here")
+    elif _ask_own():
+        host.noop("Patroni answers")
+    elif not postpone("asked when the run has written its files"):
+        yield StringCommand(host_engine().reload(CONTAINER))
+
+
+@operation()
 def started(plan: Plan) -> Generator[PyinfraCommand]:
     """Start members that have data and don't run, on all hosts at once, if none leads: one that
     followed before does not lead until it knows that no other one has more.

@@ -17,7 +17,15 @@ from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
 from quaylab.services import patroni, patroni_config
 from quaylab.services.base import Workload, member_name
-from tests.deploy.project import ENGINE, Project, Result, container, fake, report, volume
+from tests.deploy.project import (
+    ENGINE,
+    Project,
+    Result,
+    container,
+    fake,
+    report,
+    volume,
+)
 from tests.unit.samples import CREDENTIALS, host
 
 HOSTS = {name: f"192.168.254.5{number}" for number, name in enumerate(("one", "two", "three"), 1)}
@@ -99,10 +107,13 @@ def _inventory(
     Args:
         lines: what each host reports of its engine; none: it is new.
         leader: the host that leads the database; none: no member runs.
-        etcd: what each host's etcd lists as its members; none: it does not answer.
+        etcd: what each host's etcd lists as its members, where it answers; by default all do, and
+            list all.
         dumps: what hosts tell of their dumps.
         more: further answers of all members.
     """
+    if etcd is None:
+        etcd = dict.fromkeys(HOSTS, _members(*ALL))
     members = [
         fake(
             name,
@@ -110,7 +121,7 @@ def _inventory(
             {
                 # One command that asks many facts: each is asked by itself instead.
                 "quaylab-fact": "",
-                "member list": (etcd or {}).get(name, ""),
+                "member list": etcd.get(name, ""),
                 "endpoint health": WELL,
                 "What Patroni tells": _patroni(made, name, leader) if leader else "",
                 "flock --shared": (dumps or {}).get(name, ""),
@@ -332,6 +343,23 @@ def test_members_are_replaced_one_after_the_other_and_the_leader_last(
     assert "Run Redis" not in result.operations
 
 
+def test_members_whose_certificate_has_expired_load_another_one_before_any_is_awaited(
+    project: Project,
+) -> None:
+    """The files are written anew. None of the running ones answers, so who leads isn't known."""
+    made = _made(project)
+    lines = {name: _running(made, name) for name in HOSTS}
+    inventory = _inventory(project, made, lines, leader=None, more={"%u %g %a": ""})
+    options = (*OPTIONS, "--data=health_timeout=10")
+    result = project.run("-y", "-vv", inventory, project.deploy_file(SERVERS), *options)
+    (loading,) = _parts(result, "Load the files of members that do not answer")
+    reload = "docker kill --signal=HUP quaylab-database"
+    assert sum(">>>" in each and reload in each for each in loading.splitlines()) == len(HOSTS)
+    # Nobody leads on fake hosts.
+    assert result.operations[-1] == "Run the database's member as specified"
+    assert "Traceback" not in result.output
+
+
 # --- after a teardown ---
 
 
@@ -405,7 +433,7 @@ def test_a_host_that_was_forgotten_and_is_back_with_its_data_joins_the_others(
 
 def test_no_host_without_data_is_started_beside_one_that_is_no_majority(project: Project) -> None:
     made = _made(project)
-    inventory = _inventory(project, made, {ONE: _running(made, ONE)})
+    inventory = _inventory(project, made, {ONE: _running(made, ONE)}, etcd={})
     result = project.run("-y", "-vv", inventory, project.deploy_file(("engine", "etcd")), *OPTIONS)
     assert result.code == 1
     assert "etcd: its data is only on @fake/one, which is no majority, and not on @fake/two" in (

@@ -182,7 +182,9 @@ class Site(BaseSite[MemberHost]):
         self.members[next(each for each in self.members if each != name)] = SYNCHRONOUS
 
     def commands(self, name: str, operation: Any = patroni.as_specified, **more: Any) -> list[Any]:
-        return self.hosts[name].operate(operation, plan=self.plan, **more)
+        if operation is not patroni.silent_loaded:
+            more["plan"] = self.plan
+        return self.hosts[name].operate(operation, **more)
 
     def sleep(self, seconds: float) -> None:
         super().sleep(seconds)
@@ -842,6 +844,39 @@ def test_a_member_without_etcd_loads_where_it_is(site: Site) -> None:
     """Its file may have etcd's old port."""
     site.members = None
     assert _steps(site.commands(TWO, patroni.loaded)) == ["HUP", "_await_loaded"]
+
+
+def test_members_that_do_not_answer_load_their_files_at_once(site: Site) -> None:
+    """Their certificate has expired: none of them answers, nor follows another one."""
+    site.members = None
+    for name in HOSTS[:3]:
+        assert _steps(site.commands(name, patroni.silent_loaded)) == ["HUP"]
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("answers", "Patroni answers"),
+        ("stopped", "no Patroni runs here"),
+        ("new", "no Patroni runs here"),
+        ("single", "no Patroni runs here"),
+        ("planned", "asked when the run has written its files"),
+    ],
+)
+def test_no_other_member_loads_its_files_before_its_turn(
+    site: Site, what: str, reason: str
+) -> None:
+    if what != "answers":
+        site.members = None
+    if what == "stopped":
+        site.change(ONE, state="exited")
+    if what == "new":
+        site.empty()
+    if what == "single":
+        site.change(ONE, command=("run-postgresql",))
+    site.hosts[ONE].executing = what != "planned"
+    assert site.commands(ONE, patroni.silent_loaded) == []
+    assert site.hosts[ONE].noops == [reason]
 
 
 # --- reboots ---
