@@ -24,7 +24,8 @@ from quaylab.services import etcd, patroni
 from quaylab.services.base import member_name
 from quaylab.services.etcd import CONTAINER, ETCDCTL, JOINS
 
-# For 5 s after a member has joined, etcd takes no other one, with this reason.
+# For 5 s after a member has joined, etcd takes no other one, with this reason. An election lasts
+# some seconds as well.
 UNHEALTHY, SETTLING = "unhealthy cluster", 15
 # Seconds in which the others have to be well before a machine is rebooted.
 PATIENCE = 60
@@ -187,6 +188,20 @@ def require_majority(state: State, host: Host, plan: Plan) -> bool:
         host,
         f"{host.name} stays on: without it {len(found)} of {len(members)} members of etcd answer, "
         "which is no majority; repair the others first",
+    )
+
+
+def await_majority(state: State, host: Host, plan: Plan) -> bool:
+    """Complain unless a majority of the members answers: a task of the database alone may be the
+    first after the group has grown."""
+    asked = [*map(inventory.get_host, plan.connected(plan.topology.database_members))]
+
+    def answers() -> bool:
+        return any(fact_of(each, Etcd, container=CONTAINER) for each in asked)
+
+    return wait(answers, SETTLING) or complain(
+        host,
+        f"{host.name} keeps its database as it is: {NO_MAJORITY}; ./lab up starts all of them",
     )
 
 

@@ -29,6 +29,7 @@ from operations.runtime.commands import (
 from operations.runtime.observation import Question, ask, question
 from operations.runtime.phases import postpone
 from operations.runtime.waiting import wait
+from operations.services import etcd
 from operations.services.connection_hold import new_connections_held
 from quaylab.model import container_name
 from quaylab.plan import Plan
@@ -105,6 +106,8 @@ def as_specified(plan: Plan) -> Generator[PyinfraCommand]:
         if found and _takes_part(found):
             host.noop(f"{CONTAINER} runs as specified and is healthy")
             return
+    # Before anything stops: without etcd nobody leads, whatever runs.
+    yield FunctionCommand(etcd.await_majority, (plan,), {})
     if containers.interruption(engine, workload.container, change):
         yield FunctionCommand(hand_over, (plan,), {})
     if change:

@@ -23,6 +23,7 @@ from tests.deploy.project import (
     Result,
     container,
     fake,
+    older_quay,
     report,
     volume,
 )
@@ -358,6 +359,50 @@ def test_members_whose_certificate_has_expired_load_another_one_before_any_is_aw
     # Nobody leads on fake hosts.
     assert result.operations[-1] == "Run the database's member as specified"
     assert "Traceback" not in result.output
+
+
+# --- a growth, by other tasks than deploy.py's ---
+
+
+def _grown(project: Project, task: str) -> Result:
+    """Run a task when the group of a single database has grown, and etcd runs nowhere."""
+    made = _made(project)
+    data = made.workload("database", f"@fake/{ONE}").volume
+    assert data
+    single = older_quay(made.credentials.fingerprint).replace("quaylab-quay", "quaylab-database")
+    lines = {ONE: (ENGINE, single, volume(data.name, dict(data.labels)))}
+    first, *others = (
+        fake(
+            name,
+            _report(name, address, *lines.get(name, ())),
+            {"quaylab-fact": "", "named=$(docker ps": "\n".join(lines.get(name, ()))},
+            ssh_hostname=address,
+        )
+        for name, address in HOSTS.items()
+    )
+    inventory = project.inventory(quay=[first], redis=[first], database=[first, *others])
+    options = (*OPTIONS, "--data=health_timeout=10")
+    return project.run("-y", "-vv", inventory, task, *options)
+
+
+def test_a_single_database_runs_on_until_etcd_does(project: Project) -> None:
+    result = _grown(project, "tasks/database.py")
+    assert result.code == 1
+    assert (
+        "@fake/one keeps its database as it is: etcd does not answer; a majority of its members "
+        "has to run; ./lab up starts all of them"
+    ) in result.output
+    assert _started(result.output, "database") == []
+    assert not [each for each in result.commands(ONE) if "docker stop" in each]
+    assert "Traceback" not in result.output
+
+
+def test_a_rotation_starts_etcd_before_a_member_of_the_database_needs_it(project: Project) -> None:
+    result = _grown(project, "tasks/rotate.py")
+    names = ["Run etcd as specified", "Wait until etcd runs", "Get the database's image"]
+    positions = [result.operations.index(name) for name in names]
+    assert positions == sorted(positions)
+    assert set(_started(result.output, "etcd")) == set(HOSTS)
 
 
 # --- after a teardown ---

@@ -540,6 +540,29 @@ def test_a_majority_that_is_there_or_may_come_back(site: Site, what: str) -> Non
     etcd.refuse_lost_majority(site.plan)
 
 
+# --- before a member of the database is touched ---
+
+
+def _may_touch(site: Site, name: str) -> bool:
+    return site.hosts[name].call(FunctionCommand(etcd.await_majority, (site.plan,), {}))
+
+
+def test_the_database_goes_on_with_the_majority_that_another_host_knows(site: Site) -> None:
+    site.hosts[ONE].silent = True
+    assert _may_touch(site, ONE)
+    assert site.slept == 0
+
+
+def test_without_a_majority_the_database_is_left_as_it_is(site: Site) -> None:
+    site.has_majority = False
+    assert not _may_touch(site, ONE)
+    assert 15 <= site.slept < 17
+    assert site.complaint == (
+        f"{ONE} keeps its database as it is: etcd does not answer; a majority of its members has "
+        "to run; ./lab up starts all of them"
+    )
+
+
 # --- reboots ---
 
 
