@@ -405,6 +405,54 @@ def test_a_rotation_starts_etcd_before_a_member_of_the_database_needs_it(project
     assert set(_started(result.output, "etcd")) == set(HOSTS)
 
 
+# --- a router that is no longer needed ---
+
+
+def test_a_former_router_leaves_redis_its_port_and_goes(project: Project) -> None:
+    """Redis had several hosts; now it is on Quay's alone, and publishes at loopback as the router
+    did."""
+    store = Store("quaylab", project.credentials.parent)
+    store.path.parent.mkdir(mode=0o700)
+    store.save(CREDENTIALS)
+    groups = {ONE: ("quay", "database", "redis"), TWO: ("redis",)}
+    before = plans.make(
+        [
+            host(f"@fake/{name}", parts, ssh_hostname=HOSTS[name], server_hostname=HOSTNAME)
+            for name, parts in groups.items()
+        ],
+        {
+            f"@fake/{name}": Machine().process(_report(name, HOSTS[name]).splitlines())
+            for name in groups
+        },
+        store,
+    )
+    store.save(before.credentials)
+    lines = [ENGINE]
+    for each in before.workloads_of(f"@fake/{ONE}"):
+        wanted = each.container
+        lines.append(_state(wanted, _identities(before, ONE)))
+        lines.append(container(wanted.name, wanted.digest, wanted.owner))
+        if each.volume:
+            lines.append(volume(each.volume.name, dict(each.volume.labels)))
+    answers = {"quaylab-fact": "", "named=$(docker ps": "\n".join(lines)}
+    first = fake(ONE, _report(ONE, HOSTS[ONE], *lines), answers, ssh_hostname=HOSTS[ONE])
+    inventory = project.inventory(quay=[first], database=[first], redis=[first])
+    result = project.run("-y", "-vv", inventory, "deploy.py", *OPTIONS)
+    names = [
+        "Have the router give up Redis' port",
+        "Run Redis",
+        "Run Quay",
+        "Remove a former router",
+        END,
+    ]
+    positions = [result.operations.index(name) for name in names]
+    assert positions == sorted(positions)
+    (giving,) = _parts(result, names[0])
+    assert "docker stop quaylab-router" in giving
+    assert "Have the router give up the database's port" not in result.operations
+    assert "Traceback" not in result.output
+
+
 # --- after a teardown ---
 
 
