@@ -23,6 +23,7 @@ from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
 from quaylab.model import container_name
 from quaylab.plan import Plan
+from quaylab.secrets import certificates
 from quaylab.services import BY_NAME, ingress
 from quaylab.services.base import ROUTER
 from quaylab.services.quay_nodes import Node
@@ -62,6 +63,9 @@ def printed(plan: Plan) -> Generator[PyinfraCommand]:
         **({"Indexes": partial(_broken, problem)} if problem else {}),
         "End to end": _end_to_end,
         "Certificate": _certificate,
+        **(
+            {"Members' certificate": _members_certificate} if plan.topology.database_members else {}
+        ),
     }
     yield from table_of(plan, parts)
 
@@ -177,3 +181,12 @@ def _end_to_end(plan: Plan) -> str:
 def _certificate(plan: Plan) -> str:
     with reach.registry(host, plan) as quay:
         return f"{quay.days_left()} days left"
+
+
+def _members_certificate(plan: Plan) -> str:
+    """Return the days left of the certificate of the database's members, which only runs renew."""
+    assert plan.credentials.database_certificate  # with_keys made it
+    days = certificates.days_left(plan.credentials.database_certificate)
+    if days < 0:
+        raise RegistryError("it has expired; ./lab up renews it")
+    return f"{days} days left"

@@ -6,7 +6,7 @@ from operations.engines import containers, images
 from operations.hosts import files
 from operations.runtime import barrier
 from operations.runtime.run import begin
-from operations.services import database, patroni, quay
+from operations.services import database, nodes, patroni, quay
 
 plan = begin()
 hosts, members = plan.topology.hosts["database"], plan.topology.database_members
@@ -31,11 +31,16 @@ if host.name in hosts:
     if not members:
         database.first_start_ended(name="Check that its first start has ended", plan=plan)
 
+        if nodes.router_has_port(plan, host.name, "database"):
+            nodes.router_gives_way(name="Have the router give up the database's port", plan=plan)
+
         containers.running(
             name="Run the database", workload=server, timeout=plan.settings.health_timeout
         )
 
 if host.name in members:
+    patroni.silent_loaded(name="Load the files of members that do not answer")
+
     patroni.started(name="Start the database's members if none leads", plan=plan)
 
     patroni.roles_present(name="Set the passwords of the database's roles", plan=plan)

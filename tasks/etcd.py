@@ -19,7 +19,7 @@ if host.name in members:
 
     files.present(name="Write etcd's files", files=member.files)
 
-    etcd.unfinished_removed(name="Remove etcd's data that is no member's", plan=plan)
+    etcd.data_of_no_member_removed(name="Remove etcd's data that is no member's", plan=plan)
 
     etcd.started(name="Start etcd where it does not run", plan=plan)
 

@@ -76,6 +76,10 @@ for node in host.loop(plan.nodes if plan.is_balanced else ()):  # type: ignore[n
 if nodes.former_nodes_of(plan, host.name):
     nodes.former_removed(name="Remove Quay's former nodes", plan=plan)
 
+if containers.is_former(plan, "router", host.name):
+    # Until now Quay on this host may have used it.
+    containers.absent(name="Remove a former router", container=container_name("router"))
+
 if quay.has_unused_redis(plan):
     barrier.reached(name="Wait until Quay uses its present Redis")
 

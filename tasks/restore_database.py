@@ -61,6 +61,9 @@ elif host.name in plan.topology.hosts["database"]:
 
     files.present(name="Write the database's files", files=server.files)
 
+    if nodes.router_has_port(plan, host.name, "database"):
+        nodes.router_gives_way(name="Have the router give up the database's port", plan=plan)
+
     containers.running(
         name="Run the database", workload=server, timeout=plan.settings.health_timeout
     )

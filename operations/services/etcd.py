@@ -24,7 +24,8 @@ from quaylab.services import etcd, patroni
 from quaylab.services.base import member_name
 from quaylab.services.etcd import CONTAINER, ETCDCTL, JOINS
 
-# For 5 s after a member has joined, etcd takes no other one, with this reason.
+# For 5 s after a member has joined, etcd takes no other one, with this reason. An election lasts
+# some seconds as well.
 UNHEALTHY, SETTLING = "unhealthy cluster", 15
 # Seconds in which the others have to be well before a machine is rebooted.
 PATIENCE = 60
@@ -32,13 +33,14 @@ NO_MAJORITY = "etcd does not answer; a majority of its members has to run"
 
 
 @operation()
-def unfinished_removed(plan: Plan) -> Generator[StringCommand]:
-    """Remove the container and the data of a member that has never joined the others: what its
-    first start has made without them is of another cluster.
+def data_of_no_member_removed(plan: Plan) -> Generator[StringCommand]:
+    """Remove the container and the data of a host that is no member: what its first start has made
+    without the others is of another cluster, and with what it had before it left them they refuse
+    it for ever.
 
     + plan: the run's plan
     """
-    if not _has_never_joined(plan):
+    if not _is_no_member(plan):
         host.noop("etcd's data is a member's")
         return
     engine = ask(Engine)
@@ -189,6 +191,20 @@ def require_majority(state: State, host: Host, plan: Plan) -> bool:
     )
 
 
+def await_majority(state: State, host: Host, plan: Plan) -> bool:
+    """Complain unless a majority of the members answers: a task of the database alone may be the
+    first after the group has grown."""
+    asked = [*map(inventory.get_host, plan.connected(plan.topology.database_members))]
+
+    def answers() -> bool:
+        return any(fact_of(each, Etcd, container=CONTAINER) for each in asked)
+
+    return wait(answers, SETTLING) or complain(
+        host,
+        f"{host.name} keeps its database as it is: {NO_MAJORITY}; ./lab up starts all of them",
+    )
+
+
 def unknown_members(plan: Plan) -> list[str]:
     """Return the members, by what names them, that are in no group."""
     names, addresses = plan.topology.member_addresses, plan.topology.member_addresses.values()
@@ -213,16 +229,16 @@ def _joins(plan: Plan) -> bool:
     """Whether this host has no data of a member, while others form a majority without it."""
     wanted = plan.workload(etcd.NAME, host.name).container
     if _has_data(plan, host.name) or containers.is_running(ask(Engine), wanted):
-        return _has_never_joined(plan)
+        return _is_no_member(plan)
     return bool(_first_answer(plan))
 
 
-def _has_never_joined(plan: Plan) -> bool:
-    """Whether others form a majority without this host, and still wait for its first start."""
-    url = etcd.peer_url(plan, host.name)
-    return not ask(Etcd, container=CONTAINER) and any(
-        each.peer_url == url and not each.name for each in _first_answer(plan)
-    )
+def _is_no_member(plan: Plan) -> bool:
+    """Whether others form a majority without this host: they still wait for its first start, or
+    have forgotten it."""
+    found, url = _first_answer(plan), etcd.peer_url(plan, host.name)
+    own = next((each for each in found if each.peer_url == url), None) or _own(found, host)
+    return bool(found) and not ask(Etcd, container=CONTAINER) and not (own and own.name)
 
 
 def _is_listed_elsewhere(plan: Plan) -> bool:

@@ -16,10 +16,10 @@ from operations.hosts import files
 from operations.runtime.commands import complain, connector_arguments
 from operations.runtime.observation import Question, ask, question
 from operations.services import balancers
-from quaylab.model import ManagedFile
+from quaylab.model import EVERYWHERE, LOOPBACK, ManagedFile, container_name
 from quaylab.paths import VAR
 from quaylab.plan import Plan
-from quaylab.services.base import Workload
+from quaylab.services.base import ROUTER, Workload
 from quaylab.services.quay_nodes import Node, former_nodes
 
 # On a node's host: the balancers in which a run has drained the node. A run that is killed
@@ -80,6 +80,21 @@ def router_as_specified(plan: Plan, router: Workload) -> Generator[PyinfraComman
 
 
 @operation()
+def router_gives_way(plan: Plan) -> Generator[StringCommand]:
+    """Have this host's router give up the port of a container that starts now: a router that is no
+    longer needed goes, another one is brought to its specification.
+
+    + plan: the run's plan
+    """
+    if host.name not in plan.topology.hosts[ROUTER]:
+        yield from containers.absent._inner(container=container_name(ROUTER))
+        return
+    router = plan.workload(ROUTER, host.name)
+    yield from files.present._inner(files=router.files)
+    yield from containers.running._inner(workload=router, timeout=plan.settings.health_timeout)
+
+
+@operation()
 def former_removed(plan: Plan) -> Generator[PyinfraCommand]:
     """Remove the containers of a host that are no nodes any more, after draining: `quay_instances`
     is lower now, or the host has left the group `quay`.
@@ -90,6 +105,22 @@ def former_removed(plan: Plan) -> Generator[PyinfraCommand]:
         yield FunctionCommand(withdraw, (plan, node), {})
         yield StringCommand(host_engine().remove_ours(node.container))
         yield StringCommand("rm -f", QuoteString(note(node)))
+
+
+def router_has_port(plan: Plan, host: str, service: str) -> bool:
+    """Whether a connected host's router had, when the run began, a port that a service needs there
+    now, because that had several hosts before."""
+    machine, name = plan.machines[host], container_name(ROUTER)
+    found = machine.state.containers.get(name)
+    if found is None or name not in machine.own_containers:
+        return False
+    # As the engine reports them: address, number, number in the container. All are at loopback.
+    taken = {int(port.split(":")[-2]) for port in found.ports}
+    return any(
+        port.published.host in taken and port.published.address in (LOOPBACK, EVERYWHERE)
+        for owner, port in plan.ports_of(host)
+        if owner == service
+    )
 
 
 def former_nodes_of(plan: Plan, host: str) -> list[Node]:

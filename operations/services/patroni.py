@@ -29,6 +29,7 @@ from operations.runtime.commands import (
 from operations.runtime.observation import Question, ask, question
 from operations.runtime.phases import postpone
 from operations.runtime.waiting import wait
+from operations.services import etcd
 from operations.services.connection_hold import new_connections_held
 from quaylab.model import container_name
 from quaylab.plan import Plan
@@ -48,6 +49,20 @@ REFUSED = re.compile(r"4\d\d |503 (Switch|Fail)over failed")
 CHANGES = {**containers.STOPPING_CHANGES, "start": "started"}
 # Seconds for a switchover, for routers to notice it, and for a member to load its files.
 SWITCHOVER, NOTICE, RELOAD = 60, 15, 30
+
+
+@operation()
+def silent_loaded() -> Generator[StringCommand]:
+    """Have a Patroni that runs and does not answer load its present files: its certificate may have
+    expired. On all hosts at once, because a member follows no leader whose certificate has.
+    """
+    found = ask(Engine).containers.get(CONTAINER)
+    if found is None or found.state != "running" or found.command != patroni.COMMAND:
+        host.noop("no Patroni runs here")
+    elif _ask_own():
+        host.noop("Patroni answers")
+    elif not postpone("asked when the run has written its files"):
+        yield StringCommand(host_engine().reload(CONTAINER))
 
 
 @operation()
@@ -91,6 +106,8 @@ def as_specified(plan: Plan) -> Generator[PyinfraCommand]:
         if found and _takes_part(found):
             host.noop(f"{CONTAINER} runs as specified and is healthy")
             return
+    # Before anything stops: without etcd nobody leads, whatever runs.
+    yield FunctionCommand(etcd.await_majority, (plan,), {})
     if containers.interruption(engine, workload.container, change):
         yield FunctionCommand(hand_over, (plan,), {})
     if change:

@@ -293,6 +293,11 @@ def _is_due(certificate: str | None, names: Sequence[str], now: dt.datetime) -> 
     return bool(missing) or leaf.not_valid_after_utc - now < RENEW_BEFORE
 
 
+def days_left(certificate: str) -> int:
+    """Return the days until a PEM certificate expires; below 0 it has expired."""
+    return (_expiry(certificate) - dt.datetime.now(dt.timezone.utc)).days
+
+
 def _expiry(certificate: str) -> dt.datetime:
     return x509.load_pem_x509_certificate(certificate.encode()).not_valid_after_utc
 

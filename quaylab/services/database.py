@@ -255,21 +255,26 @@ class Database(BackingService):
             for host in context.topology.hosts[self.name]
             if not members and _was_member(context, host)
         )
-        with_data = [host for host in members if _has(context, host, container_name(self.name))]
-        is_cluster = any(_has(context, host, container_name("etcd")) for host in members)
-        if is_cluster or not members:
+        if not members:
             return
-        # The first host founds the cluster, of its data or of none.
+        with_data = [host for host in members if _has(context, host, container_name(self.name))]
+        has_etcd = any(_has(context, host, container_name("etcd")) for host in members)
+        first, only = members[0], with_data[0] if len(with_data) == 1 else None
+        # Data of etcd's alone is no cluster: a growth that failed leaves it, and a single database.
+        is_member = has_etcd and only is not None and _command(context, only) == patroni.COMMAND
+        if only not in (None, first) and first in context.machines and not is_member:
+            # The first host founds the cluster, of its data or of none.
+            yield (
+                f"database: {only} has the data, and the first host founds the cluster; put {only} "
+                "first in group `database`"
+            )
+        if has_etcd and (_was_member(context, only) if only else with_data):
+            return
         if len(with_data) > 1:
             yield (
                 f"database: {', '.join(with_data)} have data, but etcd's volume is gone on every "
                 "database host, so nobody knows whose data is the newest; see "
                 "docs/high-availability.md"
-            )
-        elif with_data and with_data != [members[0]] and members[0] in context.machines:
-            yield (
-                f"database: {with_data[0]} has the data, and the first host founds the cluster; "
-                f"put {with_data[0]} first in group `database`"
             )
         for host in members:
             if host not in context.machines:
@@ -285,16 +290,25 @@ class Database(BackingService):
 def _was_member(context: Context, host: str) -> bool:
     """Whether a host's database is a cluster's member. A killed run may have made etcd's volume
     beside a single database that was no member yet."""
-    machine = context.machines.get(host)
-    found = machine and machine.state.containers.get(patroni.CONTAINER)
-    if found:
-        return found.command == patroni.COMMAND
+    command = _command(context, host)
+    if command is not None:
+        return command == patroni.COMMAND
     return _has(context, host, container_name("etcd"))
 
 
-def _has(context: Context, host: str, volume: str) -> bool:
+def _command(context: Context, host: str) -> tuple[str, ...] | None:
+    """Return the command of a host's database container; None if none is known."""
     machine = context.machines.get(host)
-    return machine is not None and any(each.name == volume for each in machine.volumes)
+    found = machine and machine.state.containers.get(patroni.CONTAINER)
+    return found.command if found else None
+
+
+def _has(context: Context, host: str, volume: str) -> bool:
+    """Whether a host is known to have data in a volume: a killed run leaves empty ones."""
+    machine = context.machines.get(host)
+    return machine is not None and any(
+        each.name == volume and not each.empty for each in machine.volumes
+    )
 
 
 def engine(settings: Settings) -> DatabaseEngine:

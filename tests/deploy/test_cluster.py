@@ -17,7 +17,16 @@ from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
 from quaylab.services import patroni, patroni_config
 from quaylab.services.base import Workload, member_name
-from tests.deploy.project import ENGINE, Project, Result, container, fake, report, volume
+from tests.deploy.project import (
+    ENGINE,
+    Project,
+    Result,
+    container,
+    fake,
+    older_quay,
+    report,
+    volume,
+)
 from tests.unit.samples import CREDENTIALS, host
 
 HOSTS = {name: f"192.168.254.5{number}" for number, name in enumerate(("one", "two", "three"), 1)}
@@ -99,10 +108,13 @@ def _inventory(
     Args:
         lines: what each host reports of its engine; none: it is new.
         leader: the host that leads the database; none: no member runs.
-        etcd: what each host's etcd lists as its members; none: it does not answer.
+        etcd: what each host's etcd lists as its members, where it answers; by default all do, and
+            list all.
         dumps: what hosts tell of their dumps.
         more: further answers of all members.
     """
+    if etcd is None:
+        etcd = dict.fromkeys(HOSTS, _members(*ALL))
     members = [
         fake(
             name,
@@ -110,7 +122,7 @@ def _inventory(
             {
                 # One command that asks many facts: each is asked by itself instead.
                 "quaylab-fact": "",
-                "member list": (etcd or {}).get(name, ""),
+                "member list": etcd.get(name, ""),
                 "endpoint health": WELL,
                 "What Patroni tells": _patroni(made, name, leader) if leader else "",
                 "flock --shared": (dumps or {}).get(name, ""),
@@ -297,6 +309,12 @@ def _running(made: Plan, name: str, **changes: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _stopped(made: Plan, name: str) -> list[str]:
+    """Return the lines of a host's report that has volumes and no containers."""
+    volumes = [each.volume for each in _servers(made, name) if each.volume]
+    return [ENGINE, *(volume(each.name, dict(each.labels)) for each in volumes)]
+
+
 def _second(project: Project, leader: str = ONE, **changes: dict[str, Any]) -> Result:
     made = _made(project)
     lines = {name: _running(made, name, **changes) for name in HOSTS}
@@ -326,23 +344,122 @@ def test_members_are_replaced_one_after_the_other_and_the_leader_last(
     assert "Run Redis" not in result.operations
 
 
+def test_members_whose_certificate_has_expired_load_another_one_before_any_is_awaited(
+    project: Project,
+) -> None:
+    """The files are written anew. None of the running ones answers, so who leads isn't known."""
+    made = _made(project)
+    lines = {name: _running(made, name) for name in HOSTS}
+    inventory = _inventory(project, made, lines, leader=None, more={"%u %g %a": ""})
+    options = (*OPTIONS, "--data=health_timeout=10")
+    result = project.run("-y", "-vv", inventory, project.deploy_file(SERVERS), *options)
+    (loading,) = _parts(result, "Load the files of members that do not answer")
+    reload = "docker kill --signal=HUP quaylab-database"
+    assert sum(">>>" in each and reload in each for each in loading.splitlines()) == len(HOSTS)
+    # Nobody leads on fake hosts.
+    assert result.operations[-1] == "Run the database's member as specified"
+    assert "Traceback" not in result.output
+
+
+# --- a growth, by other tasks than deploy.py's ---
+
+
+def _grown(project: Project, task: str) -> Result:
+    """Run a task when the group of a single database has grown, and etcd runs nowhere."""
+    made = _made(project)
+    data = made.workload("database", f"@fake/{ONE}").volume
+    assert data
+    single = older_quay(made.credentials.fingerprint).replace("quaylab-quay", "quaylab-database")
+    lines = {ONE: (ENGINE, single, volume(data.name, dict(data.labels)))}
+    first, *others = (
+        fake(
+            name,
+            _report(name, address, *lines.get(name, ())),
+            {"quaylab-fact": "", "named=$(docker ps": "\n".join(lines.get(name, ()))},
+            ssh_hostname=address,
+        )
+        for name, address in HOSTS.items()
+    )
+    inventory = project.inventory(quay=[first], redis=[first], database=[first, *others])
+    options = (*OPTIONS, "--data=health_timeout=10")
+    return project.run("-y", "-vv", inventory, task, *options)
+
+
+def test_a_single_database_runs_on_until_etcd_does(project: Project) -> None:
+    result = _grown(project, "tasks/database.py")
+    assert result.code == 1
+    assert (
+        "@fake/one keeps its database as it is: etcd does not answer; a majority of its members "
+        "has to run; ./lab up starts all of them"
+    ) in result.output
+    assert _started(result.output, "database") == []
+    assert not [each for each in result.commands(ONE) if "docker stop" in each]
+    assert "Traceback" not in result.output
+
+
+def test_a_rotation_starts_etcd_before_a_member_of_the_database_needs_it(project: Project) -> None:
+    result = _grown(project, "tasks/rotate.py")
+    names = ["Run etcd as specified", "Wait until etcd runs", "Get the database's image"]
+    positions = [result.operations.index(name) for name in names]
+    assert positions == sorted(positions)
+    assert set(_started(result.output, "etcd")) == set(HOSTS)
+
+
+# --- a router that is no longer needed ---
+
+
+def test_a_former_router_leaves_redis_its_port_and_goes(project: Project) -> None:
+    """Redis had several hosts; now it is on Quay's alone, and publishes at loopback as the router
+    did."""
+    store = Store("quaylab", project.credentials.parent)
+    store.path.parent.mkdir(mode=0o700)
+    store.save(CREDENTIALS)
+    groups = {ONE: ("quay", "database", "redis"), TWO: ("redis",)}
+    before = plans.make(
+        [
+            host(f"@fake/{name}", parts, ssh_hostname=HOSTS[name], server_hostname=HOSTNAME)
+            for name, parts in groups.items()
+        ],
+        {
+            f"@fake/{name}": Machine().process(_report(name, HOSTS[name]).splitlines())
+            for name in groups
+        },
+        store,
+    )
+    store.save(before.credentials)
+    lines = [ENGINE]
+    for each in before.workloads_of(f"@fake/{ONE}"):
+        wanted = each.container
+        lines.append(_state(wanted, _identities(before, ONE)))
+        lines.append(container(wanted.name, wanted.digest, wanted.owner))
+        if each.volume:
+            lines.append(volume(each.volume.name, dict(each.volume.labels)))
+    answers = {"quaylab-fact": "", "named=$(docker ps": "\n".join(lines)}
+    first = fake(ONE, _report(ONE, HOSTS[ONE], *lines), answers, ssh_hostname=HOSTS[ONE])
+    inventory = project.inventory(quay=[first], database=[first], redis=[first])
+    result = project.run("-y", "-vv", inventory, "deploy.py", *OPTIONS)
+    names = [
+        "Have the router give up Redis' port",
+        "Run Redis",
+        "Run Quay",
+        "Remove a former router",
+        END,
+    ]
+    positions = [result.operations.index(name) for name in names]
+    assert positions == sorted(positions)
+    (giving,) = _parts(result, names[0])
+    assert "docker stop quaylab-router" in giving
+    assert "Have the router give up the database's port" not in result.operations
+    assert "Traceback" not in result.output
+
+
 # --- after a teardown ---
 
 
 def test_members_without_containers_start_at_once(project: Project) -> None:
     """One that followed before needs the others' votes to lead."""
     made = _made(project)
-    lines = {
-        name: [
-            ENGINE,
-            *(
-                volume(each.volume.name, dict(each.volume.labels))
-                for each in _servers(made, name)
-                if each.volume
-            ),
-        ]
-        for name in HOSTS
-    }
+    lines = {name: _stopped(made, name) for name in HOSTS}
     inventory = _inventory(project, made, lines, leader=None)
     options = (*OPTIONS, "--data=health_timeout=10")
     result = project.run("-y", "-vv", inventory, project.deploy_file(SERVERS), *options)
@@ -368,10 +485,13 @@ def _members(*names: str) -> str:
 ALL = tuple(member_name(f"@fake/{name}") for name in HOSTS)
 
 
-def _third(project: Project, *listed: str) -> Result:
-    """Run with a third host that is new, while the etcd of the others lists these members."""
+def _third(project: Project, *listed: str, is_new: bool = True) -> Result:
+    """Run with a third host that is new, or has its volumes, while the etcd of the others lists
+    these members."""
     made = _made(project)
     lines = {name: _running(made, name) for name in (ONE, TWO)}
+    if not is_new:
+        lines[THREE] = _stopped(made, THREE)
     etcd = dict.fromkeys((ONE, TWO), _members(*listed))
     inventory = _inventory(project, made, lines, etcd=etcd)
     tasks = project.deploy_file(("engine", "images", "etcd"))
@@ -389,9 +509,24 @@ def test_a_host_without_data_joins_the_others(project: Project, listed: tuple[st
         assert not [each for each in result.commands(name) if "quaylab-etcd" in each]
 
 
+def test_a_host_that_was_forgotten_and_is_back_with_its_data_joins_the_others(
+    project: Project,
+) -> None:
+    """etcd would not start with its data; the database's stays."""
+    result = _third(project, *ALL[:2], is_new=False)
+    assert result.code == 0, result.output
+    (removing,) = _parts(result, "Remove etcd's data that is no member's")
+    (own,) = (each for each in _parts(result, "Run etcd as specified") if "docker run" in each)
+    assert "docker volume rm quaylab-etcd" in removing
+    # It has been announced.
+    assert own.index("touch /etc/quaylab/etcd/joins") < own.index("docker run --detach")
+    assert _started(own, "etcd") == [THREE]
+    assert "docker volume rm quaylab-database" not in result.output
+
+
 def test_no_host_without_data_is_started_beside_one_that_is_no_majority(project: Project) -> None:
     made = _made(project)
-    inventory = _inventory(project, made, {ONE: _running(made, ONE)})
+    inventory = _inventory(project, made, {ONE: _running(made, ONE)}, etcd={})
     result = project.run("-y", "-vv", inventory, project.deploy_file(("engine", "etcd")), *OPTIONS)
     assert result.code == 1
     assert "etcd: its data is only on @fake/one, which is no majority, and not on @fake/two" in (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Callable
 
 import pytest
 
+from quaylab.secrets import certificates
+from quaylab.services import member_certificate
 from quaylab.services.patroni_config import changes, dynamic_settings
 from tests.ha.cluster import CONTROL, DATABASE, ETCD, Cluster, etcdctl, inside
 from tests.ha.conftest import Growth
@@ -20,7 +23,7 @@ from tests.ha.faults import (
 )
 from tests.ha.load import Counts, Load
 from tests.machine import engines
-from tests.machine.deployment import Deployment
+from tests.machine.deployment import HOSTNAME, Deployment
 from tests.machine.drifting import VERIFY
 from tests.machine.machines import Machine, wait_until
 from tests.machine.s3_store import KEYS
@@ -290,23 +293,64 @@ def test_etcds_port_changes_while_it_runs(
 
 
 @pytest.mark.long
-def test_a_first_start_without_the_others_joins_them_in_the_next_run(
-    deployed: Deployment, cluster: Cluster
+@pytest.mark.parametrize("announced", [True, False], ids=["first start alone", "forgotten"])
+def test_who_has_data_and_is_no_member_joins_the_others_in_the_next_run(
+    deployed: Deployment, cluster: Cluster, announced: bool
 ) -> None:
-    """What it has made alone is of no cluster: here as an older version left it."""
+    """What it has made alone is of no cluster, here as an older version left it; or it is back
+    after the others have forgotten it."""
     lost = next(
         each for each in cluster.machines if each not in (cluster.leader, cluster.etcd_leader)
     )
     (row,) = (each for each in etcdctl(cluster.leader, "member list") if each[2] == lost.name)
-    # It keeps its data, and is announced anew.
+    # It keeps its data.
     lost.run(engines.stop(lost.engine, ETCD))
     etcdctl(cluster.leader, f"member remove {row[0]}")
-    time.sleep(10)
-    etcdctl(cluster.leader, f"member add {lost.name} --peer-urls={row[3]}")
+    if announced:
+        time.sleep(10)
+        etcdctl(cluster.leader, f"member add {lost.name} --peer-urls={row[3]}")
     changed = {name.partition(" | ")[2] for name, _ in deployed.run().changed()}
     assert "Remove etcd's data that is no member's" in changed
     cluster.await_whole()
     assert deployed.run().changed() == []
+
+
+@pytest.mark.long
+def test_members_whose_certificate_has_expired_are_brought_back_by_a_run(
+    deployed: Deployment, cluster: Cluster, load: Load
+) -> None:
+    """As after thirteen months without one. Patroni goes on with the certificate that it has
+    loaded, whatever its files are."""
+    with load.running() as counts:
+        load.await_pull()
+    expired = certificates.with_database_certificate(
+        deployed.credentials.model_copy(update={"database_certificate": None}),
+        HOSTNAME,
+        (member_certificate.NAME, *(machine.address for machine in cluster.machines)),
+        dt.datetime.now(dt.timezone.utc) - certificates.LEAF_LIFE - dt.timedelta(days=1),
+    )
+    assert expired.database_certificate and expired.database_certificate_key
+    contents = {
+        member_certificate.CERTIFICATE: expired.database_certificate,
+        member_certificate.KEY: expired.database_certificate_key.get_secret_value(),
+    }
+    for machine in cluster.machines:
+        for service in ("database", "etcd"):
+            for name, content in contents.items():
+                machine.run(f"cat >/etc/quaylab/{service}/{name}", input=content)
+        machine.run(f"{machine.engine} kill --signal=HUP {DATABASE}")
+    for machine in cluster.machines:
+        # Else etcd's members keep the connections that they have.
+        kill_container(machine, ETCD)
+    wait_until(
+        lambda: not any(map(cluster.state, cluster.machines)), "no member answers", timeout=60
+    )
+    deployed.run().check()
+    cluster.await_whole()
+    wait_until(lambda: is_whole(cluster.machines), "all nodes are in service", timeout=120)
+    assert counts.pushed
+    assert load.lost(counts) == []
+    assert_nothing_left(deployed)
 
 
 def _assert_nothing_lost(counts: Counts, load: Load, gap: int) -> None:

@@ -4,6 +4,7 @@ what the registry itself answers."""
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -22,7 +23,10 @@ from operations.hosts import reach
 from operations.services import database, patroni
 from quaylab.clients.registry import Health, RegistryError
 from quaylab.plan import Plan
+from quaylab.secrets import certificates
+from quaylab.secrets.certificates import LEAF_LIFE
 from quaylab.secrets.credentials import Store
+from quaylab.services import member_certificate
 from tests.unit import balanced, clustered, fronted
 from tests.unit.balanced import BALANCERS, VIRTUAL
 from tests.unit.clustered import HOSTS, ONE, THREE, TWO
@@ -125,8 +129,29 @@ def test_each_part_of_a_healthy_registry(site: Site) -> None:
         **dict.fromkeys(("Database", "Redis", "Object store"), "fine"),
         "End to end": "auth, redis healthy",
         "Certificate": "300 days left",
+        "Members' certificate": f"{LEAF_LIFE.days - 1} days left",
     }
     assert site.failures == []
+
+
+@pytest.mark.parametrize(
+    ("days", "answer", "broken"),
+    [(10, "10 days left", False), (-1, "it has expired; ./lab up renews it", True)],
+)
+def test_the_certificate_of_the_members_ends(
+    site: Site, days: int, answer: str, broken: bool
+) -> None:
+    """The registry's may be another one, of the operator's own."""
+    made = dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=days, hours=1) - LEAF_LIFE
+    before = certificates.with_database_certificate(
+        site.plan.credentials.model_copy(update={"database_certificate": None}),
+        balanced.HOSTNAME,
+        member_certificate.names(site.plan.topology),
+        made,
+    )
+    site.plan = dataclasses.replace(site.plan, credentials=before)
+    assert site.lines()["Members' certificate"] == answer
+    assert bool(site.failures) is broken
 
 
 def test_while_planning_nothing_is_printed(site: Site) -> None:

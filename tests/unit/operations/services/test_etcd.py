@@ -397,7 +397,7 @@ def test_a_host_with_another_address_takes_the_place_of_its_name(
     assert site.events == [f"{ONE}: remove 01d", *added]
 
 
-# --- a first start that did not reach the others ---
+# --- data of no member: of a first start without the others, or of one that was forgotten ---
 
 
 def _unjoined(site: Site, name: str) -> None:
@@ -410,20 +410,46 @@ def _unjoined(site: Site, name: str) -> None:
 def test_what_it_has_made_alone_is_removed_before_it_joins_anew(site: Site) -> None:
     """It may have voted by its former identity, so it gets another one."""
     _unjoined(site, TWO)
-    assert site.commands(TWO, etcd.unfinished_removed) == ["docker rm", "volume rm"]
+    assert site.commands(TWO, etcd.data_of_no_member_removed) == ["docker rm", "volume rm"]
     assert site.commands(TWO, etcd.started) == []
     assert site.commands(TWO)[:2] == ["_announce", JOINING]
     assert site.announce(TWO)
     assert site.events == [f"{ONE}: remove 0e4", f"{ONE}: add {TWO} {_url(TWO)}"]
 
 
+def test_a_host_that_was_forgotten_and_is_back_joins_anew(site: Site) -> None:
+    """etcd refuses to start with its data: "the member has been permanently removed"."""
+    site.members = [each for each in site.members if each.name != TWO]
+    site.hosts[TWO].silent = True
+    assert site.commands(TWO, etcd.data_of_no_member_removed) == ["docker rm", "volume rm"]
+    assert site.commands(TWO, etcd.started) == []
+    assert site.commands(TWO)[:2] == ["_announce", JOINING]
+    assert site.announce(TWO)
+    assert site.events == [f"{ONE}: add {TWO} {_url(TWO)}"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"peer_url": "https://192.168.254.99:2380"}, {"name": "former.example.com"}],
+    ids=["another address", "another name"],
+)
+def test_a_member_that_is_known_otherwise_is_not_forgotten(
+    site: Site, changes: dict[str, str]
+) -> None:
+    site.members[1] = dataclasses.replace(site.members[1], **changes)
+    site.hosts[TWO].silent = True
+    assert site.commands(TWO, etcd.data_of_no_member_removed) == []
+
+
 @pytest.mark.parametrize("what", ["it answers", "it has a name", "no majority"])
-def test_the_data_of_a_member_is_never_removed(site: Site, what: str) -> None:
+@pytest.mark.parametrize("is_announced", [True, False])
+def test_the_data_of_a_member_is_never_removed(site: Site, what: str, is_announced: bool) -> None:
     if what != "it has a name":
         _unjoined(site, TWO)
+        site.members = site.members[: 3 if is_announced else 2]
     site.hosts[TWO].silent = what != "it answers"
     site.has_majority = what != "no majority"
-    assert site.commands(TWO, etcd.unfinished_removed) == []
+    assert site.commands(TWO, etcd.data_of_no_member_removed) == []
     assert site.noop(TWO) == "etcd's data is a member's"
 
 
@@ -512,6 +538,29 @@ def test_a_majority_that_is_there_or_may_come_back(site: Site, what: str) -> Non
         site.volumes[name] = (FoundVolume(CONTAINER, {}, empty=what == "all lost"),)
     site.plan = site.begun(site.plan)
     etcd.refuse_lost_majority(site.plan)
+
+
+# --- before a member of the database is touched ---
+
+
+def _may_touch(site: Site, name: str) -> bool:
+    return site.hosts[name].call(FunctionCommand(etcd.await_majority, (site.plan,), {}))
+
+
+def test_the_database_goes_on_with_the_majority_that_another_host_knows(site: Site) -> None:
+    site.hosts[ONE].silent = True
+    assert _may_touch(site, ONE)
+    assert site.slept == 0
+
+
+def test_without_a_majority_the_database_is_left_as_it_is(site: Site) -> None:
+    site.has_majority = False
+    assert not _may_touch(site, ONE)
+    assert 15 <= site.slept < 17
+    assert site.complaint == (
+        f"{ONE} keeps its database as it is: etcd does not answer; a majority of its members has "
+        "to run; ./lab up starts all of them"
+    )
 
 
 # --- reboots ---

@@ -27,9 +27,10 @@ from quaylab.model import DIGEST_LABEL
 from quaylab.plan import Plan
 from quaylab.secrets.credentials import Store
 from quaylab.services.quay_nodes import Node
-from tests.unit import balanced
+from tests.unit import balanced, clustered
 from tests.unit.balanced import BALANCERS, QUAYS
 from tests.unit.fake_host import FakeHost, text
+from tests.unit.samples import host
 from tests.unit.sites import BaseSite
 from tests.unit.states import engine, state
 
@@ -655,6 +656,84 @@ def test_notes_are_asked_for_with_all_other_facts(make: Callable[..., Site]) -> 
     wanted = [question(Withdrawn, path=path) for path in paths]
     assert nodes.questions(plan, QUAY1) == (wanted, [])
     assert nodes.questions(plan, LB1) == ([], [])
+
+
+# --- a router that has the port of another container ---
+
+ROUTER = "quaylab-router"
+
+
+def _shrunk(
+    store: Store, before: tuple[int, int], after: tuple[int, int], **data: Any
+) -> tuple[Plan, EngineState]:
+    """Return the plan for one Quay and so many hosts of database and Redis, on the first of which
+    the router runs that other numbers of them needed; and that host's engine."""
+
+    def plan(databases: int, redises: int, **data: Any) -> Plan:
+        numbers = {"quay": 1, "database": databases, "redis": redises}
+        hosts = [
+            host(name, groups, address=clustered.ADDRESSES[name], **data)
+            for at, name in enumerate(clustered.HOSTS)
+            if (groups := [part for part, number in numbers.items() if at < number])
+        ]
+        return clustered.made(store, hosts)
+
+    router = plan(*before).workload("router", clustered.ONE).container
+    wanted, found = plan(*after, **data), engine(router)
+    machine = dataclasses.replace(
+        wanted.machines[clustered.ONE],
+        state=found,
+        containers={router.name: {DIGEST_LABEL: router.digest}},
+    )
+    machines = {**wanted.machines, clustered.ONE: machine}
+    return dataclasses.replace(wanted, machines=machines), found
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "data", "services"),
+    [
+        ((1, 2), (1, 1), {}, ["redis"]),
+        ((3, 2), (3, 1), {}, ["redis"]),
+        ((3, 1), (1, 1), {}, ["database"]),
+        ((3, 2), (1, 1), {}, ["database", "redis"]),
+        ((3, 2), (3, 2), {}, []),
+        ((1, 2), (1, 1), {"redis_listen": "0.0.0.0"}, ["redis"]),
+        ((1, 2), (1, 1), {"redis_listen": clustered.ADDRESSES[clustered.ONE]}, []),
+        ((1, 2), (1, 1), {"redis_port": 6380}, []),
+    ],
+    ids=str,
+)
+def test_a_router_may_have_the_port_of_what_had_several_hosts(
+    store: Store,
+    before: tuple[int, int],
+    after: tuple[int, int],
+    data: dict[str, Any],
+    services: list[str],
+) -> None:
+    plan, _ = _shrunk(store, before, after, **data)
+    found = [
+        each for each in ("database", "redis") if nodes.router_has_port(plan, clustered.ONE, each)
+    ]
+    assert found == services
+
+
+def test_somebody_elses_container_is_no_router(store: Store) -> None:
+    plan, _ = _shrunk(store, (1, 2), (1, 1))
+    machine = dataclasses.replace(plan.machines[clustered.ONE], containers={ROUTER: {}})
+    plan = dataclasses.replace(plan, machines={**plan.machines, clustered.ONE: machine})
+    assert not nodes.router_has_port(plan, clustered.ONE, "redis")
+
+
+@pytest.mark.parametrize(
+    ("after", "steps"),
+    [((1, 1), ["docker rm"]), ((3, 1), ["docker rm", "docker run", "restarts()"])],
+    ids=["former", "needed"],
+)
+def test_a_router_gives_up_a_port(store: Store, after: tuple[int, int], steps: list[str]) -> None:
+    plan, found = _shrunk(store, (3, 2), after)
+    fake = FakeHost({Engine: found}, clustered.ONE)
+    commands = _steps(fake.operate(nodes.router_gives_way, plan=plan))
+    assert [each for each in commands if each in ("docker rm", "docker run", "restarts()")] == steps
 
 
 # --- nodes that are none any more ---

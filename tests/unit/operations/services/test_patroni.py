@@ -18,12 +18,13 @@ from pyinfra.api.facts import FactBase
 from pyinfra.connectors.util import CommandOutput, OutputLine
 
 from facts.containers import Engine, Succeeds
+from facts.etcd import Etcd, EtcdMember
 from facts.files import Files
 from facts.patroni import Member, Patroni, PatroniState
 from facts.router import Router
 from operations.engines import containers
 from operations.runtime.observation import question
-from operations.services import patroni
+from operations.services import etcd, patroni
 from quaylab.engines import DOCKER
 from quaylab.engines.state import NOTHING, FoundVolume
 from quaylab.model import FileState
@@ -72,6 +73,8 @@ class MemberHost(FakeHost):
         if fact is Succeeds:
             assert arguments["container"] == CONTAINER
             return self.site.refuses_password
+        if fact is Etcd:
+            return self.site.etcd
         if fact is Router:
             assert self.site.holds_connections
             return self.site.routed
@@ -118,6 +121,8 @@ class Site(BaseSite[MemberHost]):
         self.members: dict[str, Member] | None = {ONE: LEADER, TWO: SYNCHRONOUS, THREE: REPLICA}
         self.settings: dict[str, Any] = patroni_config.dynamic_settings()
         self.silent: set[str] = set()
+        # What all members of etcd know; None: there is no majority.
+        self.etcd: tuple[EtcdMember, ...] | None = (EtcdMember("id0", ONE, "https://1.2.3.4"),)
         self.refuses_password = False
         self.refusal = ""
         self.holds_connections = False
@@ -182,7 +187,9 @@ class Site(BaseSite[MemberHost]):
         self.members[next(each for each in self.members if each != name)] = SYNCHRONOUS
 
     def commands(self, name: str, operation: Any = patroni.as_specified, **more: Any) -> list[Any]:
-        return self.hosts[name].operate(operation, plan=self.plan, **more)
+        if operation is not patroni.silent_loaded:
+            more["plan"] = self.plan
+        return self.hosts[name].operate(operation, **more)
 
     def sleep(self, seconds: float) -> None:
         super().sleep(seconds)
@@ -205,7 +212,8 @@ def site(store: Store, monkeypatch: pytest.MonkeyPatch) -> Site:
 
     monkeypatch.setattr(patroni, "new_connections_held", held)
     site.set_clock(monkeypatch)
-    monkeypatch.setattr(patroni, "inventory", SimpleNamespace(get_host=site.hosts.__getitem__))
+    for module in (etcd, patroni):
+        monkeypatch.setattr(module, "inventory", SimpleNamespace(get_host=site.hosts.__getitem__))
     monkeypatch.setattr(patroni, "inventory_arguments", lambda host: {})
     return site
 
@@ -301,6 +309,7 @@ def test_a_member_is_replaced_after_another_one_leads(site: Site, name: str) -> 
     """Whether it leads then is known only when it is its turn."""
     site.change(name, digest="other")
     assert _steps(site.commands(name)) == [
+        "await_majority",
         "hand_over",
         "docker rm",
         "docker run",
@@ -313,6 +322,7 @@ def test_a_member_is_replaced_after_another_one_leads(site: Site, name: str) -> 
 def test_a_stopped_member_has_nothing_to_hand_over(site: Site) -> None:
     site.change(TWO, state="exited")
     assert _steps(site.commands(TWO)) == [
+        "await_majority",
         "docker start",
         "restarts()",
         "await_member",
@@ -326,7 +336,7 @@ def test_a_member_that_runs_and_copies_nothing_is_named(site: Site, executing: b
     assert site.members
     site.members[THREE] = Member("replica", "running", 900 * 1024**2)
     site.hosts[THREE].executing = executing
-    assert _steps(site.commands(THREE)) == ["await_member", "_set_roles"]
+    assert _steps(site.commands(THREE)) == ["await_majority", "await_member", "_set_roles"]
 
 
 def test_a_member_that_runs_and_has_no_etcd_yet_is_asked_later(site: Site) -> None:
@@ -336,7 +346,7 @@ def test_a_member_that_runs_and_has_no_etcd_yet_is_asked_later(site: Site) -> No
     assert site.commands(ONE) == []
     assert site.hosts[ONE].noops == [ASKED_LATER]
     site.hosts[ONE].executing = True
-    assert _steps(site.commands(ONE)) == ["await_member", "_set_roles"]
+    assert _steps(site.commands(ONE)) == ["await_majority", "await_member", "_set_roles"]
 
 
 def test_a_new_member_gets_its_volume(site: Site) -> None:
@@ -842,6 +852,39 @@ def test_a_member_without_etcd_loads_where_it_is(site: Site) -> None:
     """Its file may have etcd's old port."""
     site.members = None
     assert _steps(site.commands(TWO, patroni.loaded)) == ["HUP", "_await_loaded"]
+
+
+def test_members_that_do_not_answer_load_their_files_at_once(site: Site) -> None:
+    """Their certificate has expired: none of them answers, nor follows another one."""
+    site.members = None
+    for name in HOSTS[:3]:
+        assert _steps(site.commands(name, patroni.silent_loaded)) == ["HUP"]
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("answers", "Patroni answers"),
+        ("stopped", "no Patroni runs here"),
+        ("new", "no Patroni runs here"),
+        ("single", "no Patroni runs here"),
+        ("planned", "asked when the run has written its files"),
+    ],
+)
+def test_no_other_member_loads_its_files_before_its_turn(
+    site: Site, what: str, reason: str
+) -> None:
+    if what != "answers":
+        site.members = None
+    if what == "stopped":
+        site.change(ONE, state="exited")
+    if what == "new":
+        site.empty()
+    if what == "single":
+        site.change(ONE, command=("run-postgresql",))
+    site.hosts[ONE].executing = what != "planned"
+    assert site.commands(ONE, patroni.silent_loaded) == []
+    assert site.hosts[ONE].noops == [reason]
 
 
 # --- reboots ---

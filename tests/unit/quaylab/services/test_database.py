@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from quaylab import topology
-from quaylab.engines.state import NOTHING, FoundVolume
+from quaylab.engines.state import NOTHING, EngineState, FoundVolume
 from quaylab.images import Image
 from quaylab.model import CREDENTIALS_LABEL, DATA_LABEL, IMPLEMENTATION_LABEL, PATH_LABEL, Mount
 from quaylab.services import BY_NAME, database, patroni
@@ -365,18 +365,39 @@ def test_a_single_database_needs_one_image(source: str) -> None:
 # --- data of a new cluster ---
 
 
-def _with_volumes(volumes: Mapping[str, tuple[str, ...]], connected: int = 3) -> Context:
-    """Return a run on so many of three hosts, which have these volumes."""
+DATA, ETCD, EMPTY = "quaylab-database", "quaylab-etcd", "empty "
+
+
+def _with_volumes(
+    volumes: Mapping[str, tuple[str, ...]],
+    connected: int = 3,
+    commands: Mapping[str, tuple[str, ...]] | None = None,
+) -> Context:
+    """Return a run on so many of three hosts, which have these volumes, and a database's container
+    with the given command."""
     machines = {
         name: clustered.report(
-            name, volumes=tuple(FoundVolume(each, {}) for each in volumes.get(name, ()))
+            name,
+            volumes=_found(volumes.get(name, ())),
+            state=_running((commands or {}).get(name)),
         )
         for name in HOSTS[:connected]
     }
     return clustered.run(machines=machines)
 
 
-DATA, ETCD = "quaylab-database", "quaylab-etcd"
+def _found(volumes: tuple[str, ...]) -> tuple[FoundVolume, ...]:
+    return tuple(
+        FoundVolume(each.removeprefix(EMPTY), {}, empty=each.startswith(EMPTY)) for each in volumes
+    )
+
+
+def _running(command: tuple[str, ...] | None) -> EngineState:
+    """Return an engine with a database's container; without a command it has none."""
+    if command is None:
+        return NOTHING
+    wanted = clustered.workload("database", clustered.run()).container
+    return dataclasses.replace(NOTHING, containers={DATA: state(wanted, command=command)})
 
 
 @pytest.mark.parametrize(
@@ -408,8 +429,13 @@ def test_data_that_a_cluster_can_have(volumes: dict[str, tuple[str, ...]]) -> No
             "database: two.example.com has the data, and the first host founds the cluster; put "
             "two.example.com first in group `database`",
         ),
+        (
+            {TWO: (DATA,), ONE: (EMPTY + DATA,)},
+            "database: two.example.com has the data, and the first host founds the cluster; put "
+            "two.example.com first in group `database`",
+        ),
     ],
-    ids=["etcd's volumes are gone", "not the first host"],
+    ids=["etcd's volumes are gone", "not the first host", "an empty volume on the first host"],
 )
 def test_data_of_which_no_cluster_can_be_made(
     volumes: dict[str, tuple[str, ...]], message: str
@@ -417,11 +443,66 @@ def test_data_of_which_no_cluster_can_be_made(
     assert list(BY_NAME["database"].problems(_with_volumes(volumes))) == [message]
 
 
-def test_a_new_cluster_needs_all_members() -> None:
-    assert list(BY_NAME["database"].problems(_with_volumes({}, connected=2))) == [
+SINGLE = ("run-postgresql",)
+# What a growth leaves that failed at etcd's start, or after it.
+ETCDS = [(EMPTY + ETCD,), (ETCD,)]
+
+
+@pytest.mark.parametrize("etcd", ETCDS, ids=["empty", "with data"])
+@pytest.mark.parametrize("command", [SINGLE, None], ids=["single", "without container"])
+def test_after_a_growth_that_failed_the_first_host_still_has_to_have_the_data(
+    etcd: tuple[str, ...], command: tuple[str, ...] | None
+) -> None:
+    """An empty one would found a cluster of nothing, and the data would be replaced by that."""
+    volumes = {ONE: etcd, TWO: (DATA, *etcd), THREE: etcd}
+    run = _with_volumes(volumes, commands={TWO: command} if command else {})
+    assert list(BY_NAME["database"].problems(run)) == [
+        "database: two.example.com has the data, and the first host founds the cluster; put "
+        "two.example.com first in group `database`"
+    ]
+
+
+@pytest.mark.parametrize("etcd", ETCDS, ids=["empty", "with data"])
+def test_a_growth_that_failed_is_finished(etcd: tuple[str, ...]) -> None:
+    volumes = {ONE: (DATA, *etcd), TWO: etcd, THREE: etcd}
+    for command in (SINGLE, patroni.COMMAND):
+        run = _with_volumes(volumes, commands={ONE: command})
+        assert list(BY_NAME["database"].problems(run)) == []
+
+
+def test_the_last_member_with_data_may_be_any() -> None:
+    """The others lost theirs; etcd knows the cluster, so none of them founds another one."""
+    run = _with_volumes({TWO: (DATA, ETCD), THREE: (ETCD,)}, commands={TWO: patroni.COMMAND})
+    assert list(BY_NAME["database"].problems(run)) == []
+
+
+def test_a_cluster_without_any_data_of_etcds_is_founded_by_the_member_with_the_data() -> None:
+    run = _with_volumes({TWO: (DATA,)}, commands={TWO: patroni.COMMAND})
+    (problem,) = BY_NAME["database"].problems(run)
+    assert problem.endswith("put two.example.com first in group `database`")
+
+
+@pytest.mark.parametrize(
+    ("volumes", "commands"),
+    [({}, {}), ({ONE: (ETCD,), TWO: (ETCD,)}, {}), ({ONE: (DATA, ETCD)}, {ONE: SINGLE})],
+    ids=["new", "a first run that failed", "a growth that failed"],
+)
+def test_a_new_cluster_needs_all_members(
+    volumes: dict[str, tuple[str, ...]], commands: dict[str, tuple[str, ...]]
+) -> None:
+    run = _with_volumes(volumes, connected=2, commands=commands)
+    assert list(BY_NAME["database"].problems(run)) == [
         "database: three.example.com takes no part in this run, and a new cluster needs all of its "
         "members; leave out --limit and --exclude"
     ]
+
+
+@pytest.mark.parametrize("commands", [{}, {ONE: patroni.COMMAND}], ids=["removed", "running"])
+def test_one_member_of_a_cluster_is_brought_back_alone(
+    commands: dict[str, tuple[str, ...]],
+) -> None:
+    run = _with_volumes({ONE: (DATA, ETCD)}, connected=1, commands=commands)
+    assert list(BY_NAME["database"].problems(run)) == []
 
 
 def test_a_founder_that_takes_no_part_is_not_said_to_be_empty() -> None:
@@ -446,11 +527,19 @@ def test_a_cluster_does_without_one_of_its_hosts() -> None:
         ((DATA, ETCD), patroni.COMMAND, True),
         ((DATA, ETCD), None, True),
         # A run was killed that had only started etcd.
-        ((DATA, ETCD), ("run-postgresql",), False),
-        ((DATA,), ("run-postgresql",), False),
+        ((DATA, ETCD), SINGLE, False),
+        ((DATA, EMPTY + ETCD), None, False),
+        ((DATA,), SINGLE, False),
         ((DATA,), None, False),
     ],
-    ids=["member", "member without container", "killed growth", "single", "without container"],
+    ids=[
+        "member",
+        "member without container",
+        "killed growth",
+        "killed growth without container",
+        "single",
+        "single without container",
+    ],
 )
 def test_a_member_does_not_become_a_single_database(
     volumes: tuple[str, ...], command: tuple[str, ...] | None, is_refused: bool
@@ -458,14 +547,8 @@ def test_a_member_does_not_become_a_single_database(
     """Patroni has replaced PostgreSQL's configuration files."""
     found = context()
     name = found.topology.hosts["database"][0]
-    containers = {}
-    if command:
-        wanted = clustered.workload("database", clustered.run()).container
-        containers[DATA] = state(wanted, command=command)
     reported = dataclasses.replace(
-        found.machines[name],
-        volumes=tuple(FoundVolume(each, {}) for each in volumes),
-        state=dataclasses.replace(NOTHING, containers=containers),
+        found.machines[name], volumes=_found(volumes), state=_running(command)
     )
     problems = list(
         BY_NAME["database"].problems(dataclasses.replace(found, machines={name: reported}))
