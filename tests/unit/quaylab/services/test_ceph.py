@@ -345,6 +345,15 @@ def test_certificate_is_issued_again(changes: dict[str, Any], addresses: list[st
     leaf.verify_directly_issued_by(x509.load_pem_x509_certificate(after.ca_certificate.encode()))
 
 
+@pytest.mark.parametrize("data", [{"address": "FD00::20"}, {"ssh_hostname": "fd00:0:0::20"}])
+def test_certificate_for_an_ipv6_address_is_issued_once(data: dict[str, str]) -> None:
+    """However the address is written: the certificate tells it in its canonical form."""
+    where = build([host("quay.example.com", address="fd00::10"), host("ceph0", ["ceph"], **data)])
+    made = BY_NAME["ceph"].with_keys(_credentials(), settings(), where)
+    assert made != _credentials()
+    assert BY_NAME["ceph"].with_keys(made, settings(), where) == made
+
+
 # --- user ---
 
 
