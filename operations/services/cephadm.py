@@ -165,6 +165,14 @@ def applied(plan: Plan) -> Generator[StringCommand]:
             f"ceph_image: {plan.settings.ceph_image}, and the cluster runs Ceph {state.version}; "
             f"no run upgrades it, so do it yourself on {host.name}: {shlex.join(words)}"
         )
+    for name in cephadm.former_hosts(wanted, state.declared if state else ()):
+        logger.warning(
+            f"ceph: {name} is in Ceph's cluster and not in group `ceph`; no run takes it out, so "
+            f"do it yourself on {host.name}, in `cephadm shell`: ceph orch host drain {name}, and "
+            f"when `ceph orch ps {name}` shows no daemon, ceph orch host rm {name}; if it is lost, "
+            f"only: ceph orch host rm {name} --offline --force; see "
+            "docs/ceph.md#a-host-that-leaves"
+        )
     changed = cephadm.names_to_apply(wanted, state.declared if state else ())
     # They read their certificate when they start, and cephadm restarts none for it.
     gateways_run = state and state.daemons.get("rgw")

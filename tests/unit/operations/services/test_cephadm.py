@@ -246,6 +246,21 @@ def test_nothing_is_applied_without_all_hosts(lab: Plan, caplog: pytest.LogCaptu
     assert "ceph2 takes no part, so Ceph keeps its specifications" in caplog.text
 
 
+def test_a_host_that_has_left_the_group_is_named(
+    lab: Plan, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ceph keeps its OSDs, and waits for those of a lost one for ever."""
+    found = _applied(lab)
+    former = {"service_type": "host", "hostname": "ceph3", "addr": "192.168.254.23", "labels": []}
+    found = dataclasses.replace(found, declared=[*found.declared, former])
+    first = FakeHost({Cephadm: DONE, Ceph: found}, "ceph0")
+    assert first.operate(operations.applied, plan=lab) == []
+    (record,) = caplog.records
+    assert record.message.startswith("ceph: ceph3 is in Ceph's cluster and not in group `ceph`")
+    assert "yourself on ceph0, in `cephadm shell`: ceph orch host drain ceph3" in record.message
+    assert "ceph orch host rm ceph3 --offline --force" in record.message
+
+
 def test_an_image_of_another_version_is_no_silent_upgrade(
     lab: Plan, caplog: pytest.LogCaptureFixture
 ) -> None:
