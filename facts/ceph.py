@@ -82,7 +82,8 @@ class CephadmState:
     """What a host has of cephadm: its packages, the manager's key, its daemons.
 
     ``made``: a bootstrap has completed here; ``begun``: a bootstrap has left files here;
-    ``installed``: systemd has the target of its daemons, which ``running`` says is active.
+    ``installed``: systemd has the target of its daemons, which ``running`` says is active;
+    ``gateways_to_restart``: a run has applied their specification, and then may have been killed.
     """
 
     packages: frozenset[str]
@@ -91,12 +92,15 @@ class CephadmState:
     begun: bool
     installed: bool
     running: bool
+    gateways_to_restart: bool = False
 
 
 class Cephadm(FactBase[CephadmState]):
-    """A :class:`CephadmState` for the cluster with this id and the manager with this key."""
+    """A :class:`CephadmState` for the cluster with this id and the manager with this key. The
+    notes are that of a cluster that was made, and that of gateways that have to restart."""
 
-    def command(self, fsid: str, key: str, note: str) -> StringCommand:
+    def command(self, fsid: str, key: str, notes: tuple[str, str]) -> StringCommand:
+        made, gateways = notes
         return StringCommand(
             "! command -v cephadm >/dev/null || echo package cephadm;",
             "! command -v lvcreate >/dev/null || echo package lvm2;",
@@ -106,7 +110,8 @@ class Cephadm(FactBase[CephadmState]):
             "! test -e /usr/libexec/podman/catatonit; } >/dev/null || echo package catatonit;",
             "! grep --quiet --fixed-strings --line-regexp", QuoteString(key),
             f"{AUTHORIZED_KEYS} 2>/dev/null || echo authorized;",
-            f"test ! -e {note} || echo made; test ! -d /var/lib/ceph/{fsid} || echo begun;",
+            f"test ! -e {gateways} || echo gateways_to_restart;",
+            f"test ! -e {made} || echo made; test ! -d /var/lib/ceph/{fsid} || echo begun;",
             # cephadm's manager leaves files on a host before its first daemon.
             f"test ! -e /etc/systemd/system/ceph-{fsid}.target || echo installed;",
             f"! systemctl is-active --quiet ceph-{fsid}.target 2>/dev/null || echo running",
@@ -124,6 +129,7 @@ class Cephadm(FactBase[CephadmState]):
             begun="begun" in output,
             installed="installed" in output,
             running="running" in output,
+            gateways_to_restart="gateways_to_restart" in output,
         )
 
 

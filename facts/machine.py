@@ -23,6 +23,7 @@ from quaylab.paths import (
     SCHEMA_NOTE,
     STORAGE_NOTE,
 )
+from quaylab.services import ceph
 
 # Before what an engine reports stands its name.
 SECTION = "engine"
@@ -69,6 +70,7 @@ if test -e $configuration; then
   printf 'ceph_configuration %s\n' "${cluster:-without fsid}"
 fi
 printf 'bootstrapped_cluster %s\n' "$(note CEPH_NOTE)"
+sed -n 's/^OSD_SIZE=\([0-9]*\)G$/ceph_osd_size_gb \1/p' CEPH_VARIABLES 2>/dev/null
 if test -d /run/systemd/system; then echo systemd yes; fi
 ip -o -4 address show scope global 2>/dev/null |
   while read -r _ link _ address _; do
@@ -85,13 +87,14 @@ for file in IMAGE_NOTES/*; do
   test ! -f "$file" || printf 'image_note %s %s\n' "$file" "$(note "$file")"
 done
 """
-NOTES = {
+FILES = {
     "SCHEMA_NOTE": SCHEMA_NOTE,
     "DATABASE_NOTE": DATABASE_NOTE,
     "STORAGE_NOTE": STORAGE_NOTE,
     "REGISTRY_NOTE": REGISTRY_NOTE,
     "ENGINE_NOTE": ENGINE_NOTE,
     "CEPH_NOTE": CEPH_NOTE,
+    "CEPH_VARIABLES": ceph.VARIABLES,
     "IMAGE_NOTES": IMAGE_NOTES,
 }
 
@@ -101,7 +104,7 @@ class Machine(FactBase[machine.Machine | None]):
 
     def command(self) -> str:
         command = COMMAND
-        for name, path in NOTES.items():
+        for name, path in FILES.items():
             command = command.replace(name, path)
         # A shell of its own for each engine: it may define functions.
         parts = (
@@ -154,6 +157,7 @@ class Machine(FactBase[machine.Machine | None]):
                 ceph=frozenset(values.get("ceph", [])),
                 ceph_configuration=one("ceph_configuration") or None,
                 bootstrapped_cluster=one("bootstrapped_cluster") or None,
+                ceph_osd_size_gb=int(one("ceph_osd_size_gb") or 0) or None,
                 hostname=one("hostname"),
                 image_notes=dict(split_first(line) for line in values.get("image_note", [])),
                 clock_ahead=int(one("epoch")) - time.time() if "epoch" in values else 0,

@@ -24,6 +24,8 @@ IMAGE_NOTES = f"{VAR}/images"
 IMAGE_ARCHIVES = f"{VAR}/image-archives"
 # On the first of several Ceph hosts: the id of the cluster that was bootstrapped there.
 CEPH_NOTE = f"{VAR}/ceph-cluster"
+# On the same host: the gateways still have to restart with a specification.
+GATEWAYS_NOTE = f"{VAR}/ceph-gateways"
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = ROOT / "quaylab" / "scripts"

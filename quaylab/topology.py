@@ -14,7 +14,7 @@ from quaylab.problems import refuse
 from quaylab.services import SERVICES
 from quaylab.services.base import Audience, Groups, member_name
 from quaylab.settings.loading import HostInput, HostSettings, Settings
-from quaylab.settings.types import FULL_NAME, is_ip_address, is_loopback
+from quaylab.settings.types import FULL_NAME, canonical_address, is_ip_address, is_loopback
 
 DEFAULT_HOSTNAME = "quay.quaylab.lan"
 
@@ -211,7 +211,7 @@ class _PeerAddresses:
         for candidate in (host.data.get("ssh_hostname"), host.name):
             # Vagrant's ssh_hostname is 127.0.0.1, with a port of its own for each machine.
             if is_ip_address(candidate) and (not self._has_peers or _is_for_peers(str(candidate))):
-                return str(candidate)
+                return canonical_address(str(candidate))
         return reported[0] if len(reported) == 1 else None
 
 
@@ -243,8 +243,7 @@ def _shared_addresses(addresses: Mapping[str, str]) -> Iterator[str]:
     """Yield the addresses that several hosts have."""
     hosts: dict[str, list[str]] = {}
     for name, address in addresses.items():
-        plain = str(ipaddress.ip_address(address)) if is_ip_address(address) else address.lower()
-        hosts.setdefault(plain, []).append(name)
+        hosts.setdefault(address.lower(), []).append(name)
     for address, names in hosts.items():
         if len(names) > 1 and _is_for_peers(address):
             yield (

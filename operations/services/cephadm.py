@@ -20,7 +20,7 @@ from operations.runtime.commands import (
 )
 from operations.runtime.observation import ask
 from operations.runtime.waiting import wait
-from quaylab.paths import CEPH_NOTE, VAR
+from quaylab.paths import CEPH_NOTE, GATEWAYS_NOTE, VAR
 from quaylab.plan import Plan
 from quaylab.services import ceph, cephadm
 from quaylab.services.object_store import gateway_port
@@ -165,16 +165,28 @@ def applied(plan: Plan) -> Generator[StringCommand]:
             f"ceph_image: {plan.settings.ceph_image}, and the cluster runs Ceph {state.version}; "
             f"no run upgrades it, so do it yourself on {host.name}: {shlex.join(words)}"
         )
+    for name in cephadm.former_hosts(wanted, state.declared if state else ()):
+        logger.warning(
+            f"ceph: {name} is in Ceph's cluster and not in group `ceph`; no run takes it out, so "
+            f"do it yourself on {host.name}, in `cephadm shell`: ceph orch host drain {name}, and "
+            f"when `ceph orch ps {name}` shows no daemon, ceph orch host rm {name}; if it is lost, "
+            f"only: ceph orch host rm {name} --offline --force; see "
+            "docs/ceph.md#a-host-that-leaves"
+        )
     changed = cephadm.names_to_apply(wanted, state.declared if state else ())
-    if not changed:
-        host.noop("hosts and services are as they have to be")
-        return
-    command = [_silent_unless_failed(quoted(*shell, *CEPH, "orch", "apply", "-i", "-"))]
-    if state and state.daemons.get("rgw") and cephadm.GATEWAYS in changed:
-        # They read their certificate when they start, and cephadm restarts none for it.
+    # They read their certificate when they start, and cephadm restarts none for it.
+    gateways_run = state and state.daemons.get("rgw")
+    if changed:
+        if gateways_run and cephadm.GATEWAYS in changed:
+            # A killed run may have applied it without a restart.
+            yield StringCommand(f"mkdir -p {VAR} && touch {GATEWAYS_NOTE}")
+        apply = quoted(*shell, *CEPH, "orch", "apply", "-i", "-")
+        yield StringCommand(_silent_unless_failed(apply), _stdin=cephadm.render(wanted))
+    if gateways_run and (cephadm.GATEWAYS in changed or _state(plan).gateways_to_restart):
         restart = quoted(*shell, *CEPH, "orch", "restart", cephadm.GATEWAYS)
-        command += [_silent_unless_failed(restart)]
-    yield StringCommand(*command, _separator="; ", _stdin=cephadm.render(wanted))
+        yield StringCommand(_silent_unless_failed(restart), f"; rm -f {GATEWAYS_NOTE}")
+    elif not changed:
+        host.noop("hosts and services are as they have to be")
 
 
 @operation()
@@ -305,6 +317,6 @@ def _state(plan: Plan) -> CephadmState:
         Cephadm,
         fsid=ceph.cluster_id(plan.credentials),
         key=cephadm.public_key(plan.credentials),
-        note=CEPH_NOTE,
+        notes=(CEPH_NOTE, GATEWAYS_NOTE),
     )
     return state

@@ -89,6 +89,8 @@ class Machine:
     ceph: frozenset[str] = frozenset()
     ceph_configuration: str | None = None
     bootstrapped_cluster: str | None = None
+    # The GB of each OSD that is a file, on the host of a whole cluster; see services/ceph.py.
+    ceph_osd_size_gb: int | None = None
 
     # The host's own name for itself.
     hostname: str = ""

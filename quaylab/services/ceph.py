@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 CONTAINER = cephadm.ONE_HOST
 DIRECTORY = f"{ETC}/ceph"
+# The file with run-ceph's variables, from which a host reports the OSDs' size.
+VARIABLES = f"{DIRECTORY}/cluster"
 # The monitor's address, inside this container only: it stays the same whatever the engine assigns.
 ADDRESS = LOOPBACK
 STATE = "/var/lib/ceph/lab"
@@ -210,6 +212,16 @@ class Ceph(Service):
 
     def problems(self, context: Context) -> Iterator[str]:
         yield from cephadm.problems(context, cluster_id(context.credentials))
+        hosts, settings = context.topology.hosts[self.name], context.settings
+        if not runs_in_container(hosts) or hosts[0] not in context.machines:
+            return
+        before, now = context.machines[hosts[0]].ceph_osd_size_gb, settings.ceph_osd_size_gb
+        has_files = not settings.ceph_osd_devices or osd_files(settings)
+        if before and before > now and has_files:
+            yield (
+                f"ceph_osd_size_gb: {now}, but the OSDs on {hosts[0]} have {before} GB, and an OSD "
+                "can't shrink; set it back"
+            )
 
     def data_note(self, quay: Machine) -> str | None:
         return STORAGE_NOTE if quay.blob_store == "radosgw" else None
@@ -262,19 +274,16 @@ def image(settings: Settings) -> Image:
 def _files(context: Context) -> tuple[ManagedFile, ...]:
     settings, credentials = context.settings, context.credentials
     contents = {
-        "run-ceph": (SCRIPTS / "run-ceph").read_text(),
-        "cluster": _cluster(settings, credentials),
-        "ceph.conf": _configuration(settings, credentials),
+        f"{DIRECTORY}/run-ceph": (SCRIPTS / "run-ceph").read_text(),
+        VARIABLES: _cluster(settings, credentials),
+        f"{DIRECTORY}/ceph.conf": _configuration(settings, credentials),
     }
     if settings.storage_tls:
         assert credentials.ceph_certificate and credentials.ceph_certificate_key
-        contents["tls.crt"] = credentials.ceph_certificate
-        contents["tls.key"] = credentials.ceph_certificate_key.get_secret_value()
+        contents[f"{DIRECTORY}/tls.crt"] = credentials.ceph_certificate
+        contents[f"{DIRECTORY}/tls.key"] = credentials.ceph_certificate_key.get_secret_value()
     # For root only, as the daemons' uid differs between images: run-ceph makes copies for them.
-    return tuple(
-        ManagedFile(f"{DIRECTORY}/{name}", content, mode=0o400)
-        for name, content in contents.items()
-    )
+    return tuple(ManagedFile(path, content, mode=0o400) for path, content in contents.items())
 
 
 def osd_files(settings: Settings) -> tuple[str, ...]:

@@ -156,6 +156,13 @@ def names_to_apply(wanted: Sequence[Specification], found: Sequence[Specificatio
     ]
 
 
+def former_hosts(wanted: Iterable[Specification], found: Iterable[Specification]) -> list[str]:
+    """Return the names of hosts that Ceph has and nobody wants any more: it keeps their OSDs."""
+    names = {each["hostname"] for each in wanted if each["service_type"] == "host"}
+    known = {each["hostname"] for each in found if each["service_type"] == "host"}
+    return sorted(known - names)
+
+
 def osd_memory_mb(settings: Settings) -> int:
     """Return the memory of an OSD; by default Ceph's own (osd_memory_target)."""
     return settings.ceph_osd_memory_mb or 4096

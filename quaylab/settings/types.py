@@ -41,10 +41,11 @@ def _check_path(path: str) -> str:
 
 
 def _check_address(address: str) -> str:
-    """Check what a pattern can't: that an address could be resolved, and has no port in it."""
+    """Check what a pattern can't: that an address could be resolved, and has no port in it. An
+    IPv6 address is returned in its canonical form."""
     if ":" in address or re.fullmatch("[0-9.]+", address):
         try:
-            ipaddress.ip_address(address)
+            return canonical_address(address)
         except ValueError:
             raise ValueError(
                 "is not an address; a port has a setting of its own"
@@ -91,6 +92,16 @@ def is_ip_address(text: object) -> bool:
     return True
 
 
+def canonical_address(text: str) -> str:
+    """Return an IP address in the one form in which certificates and engines tell it as well: an
+    IPv6 address can be written in several.
+
+    Raises:
+        ValueError: it is a name.
+    """
+    return str(ipaddress.ip_address(text))
+
+
 def is_loopback(text: str) -> bool:
     """Whether it is an address, or the name of one, at which a host reaches itself alone."""
     if is_ip_address(text):
@@ -115,7 +126,7 @@ InventoryName = Annotated[
 ]
 Address = Annotated[
     str,
-    form(r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$", "192.168.254.10"),
+    form(r"^[A-Za-z0-9:]([A-Za-z0-9.:-]*[A-Za-z0-9:])?$", "192.168.254.10"),
     Field(max_length=253),
     AfterValidator(_check_address),
 ]

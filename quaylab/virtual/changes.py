@@ -174,7 +174,37 @@ def _machine(lab: Lab, report: Hypervisor, machine: Machine) -> Iterator[str]:
                 f"have {disk.size / GB:g}; a disk can't shrink"
             )
     if existing:
-        yield from _changes(lab, machine, found.domain(existing.xml))
+        now = found.domain(existing.xml)
+        yield from _lost_disks(lab, report, machine, now)
+        yield from _changes(lab, machine, now)
+
+
+def _lost_disks(lab: Lab, report: Hypervisor, machine: Machine, now: found.Domain) -> Iterator[str]:
+    """Yield a VM's disks that are not on the hypervisor: a run would make empty ones. A domain is
+    defined, and gets a further disk, only when its disks are there."""
+    # The run starts such a pool, and then the volumes of its group are there.
+    inactive = tuple(
+        f"/dev/{name}/"
+        for name, pool in lab.pools.items()
+        if pool.type == "lvm" and not (name in report.pools and report.pools[name].active)
+    )
+    wanted = {"vda": machine.root, **{disk.target: disk.path for disk in machine.disks}}
+    if lab.settings.reimage == machine.name:
+        del wanted["vda"]
+    for target, path in wanted.items():
+        is_there = path in report.existing_paths or path.startswith(inactive)
+        if now.disks.get(target) != path or is_there:
+            continue
+        remedy = (
+            f"make the VM again with: --data reimage={machine.name}"
+            if target == "vda"
+            else "shut the VM down and remove it, so that a run makes an empty disk: virsh "
+            f"undefine --managed-save --snapshots-metadata {machine.name}"
+        )
+        yield (
+            f"{machine.name}: {path}, its disk {target}, is not on {lab.hypervisor}; mount or "
+            f"restore what holds it or, if it is lost, {remedy}"
+        )
 
 
 def _changes(lab: Lab, machine: Machine, now: found.Domain) -> Iterator[str]:

@@ -265,6 +265,30 @@ def test_rotation_changes_the_keys(
     assert deployed.run().changed() == []
 
 
+def test_a_larger_osd_keeps_its_objects_and_does_not_shrink_again(
+    deployed: Deployment, client: RegistryClient
+) -> None:
+    ceph = deployed.machines["ceph"]
+
+    def size() -> int:
+        said = ceph.run(f"{ceph.engine} {' '.join(SHELL)} ceph df --format=json").stdout
+        return int(json.loads(said)["stats"]["total_bytes"])
+
+    assert size() == 20 * 1024**3
+    larger = ("deploy.py", "--data", "ceph_osd_size_gb=21")
+    with timed("growth of an OSD"):
+        changed = deployed.run(*larger).changed()
+    names = [name.rpartition(" | ")[2] for name, _ in changed]
+    assert names == ["Write Ceph's configuration", "Run Ceph"]
+    wait_until(lambda: size() == 21 * 1024**3, "the OSD tells its new size", timeout=60)
+    assert client.pull(f"{ADMIN}/small:1")
+    wait_until(lambda: state(ceph).health == "HEALTH_OK", "Ceph is well", timeout=60)
+    assert deployed.run(*larger).changed() == []
+    refused = deployed.run()
+    assert refused.returncode != 0
+    assert "ceph_osd_size_gb: 20, but the OSDs on" in refused.output
+
+
 def test_teardown_keeps_the_data_and_purge_removes_it(deployed: Deployment) -> None:
     ceph = deployed.machines["ceph"]
     ours = f"{ceph.engine} ps --all --quiet --filter label={DIGEST_LABEL}"

@@ -69,6 +69,16 @@ def test_cephadm_on_a_host() -> None:
     )  # fmt: skip
 
 
+def test_notes_of_cephadm(shell: Shell, tmp_path: Path) -> None:
+    made, gateways = tmp_path / "made", tmp_path / "gateways"
+    command = str(Cephadm().command(FSID, "a key", (str(made), str(gateways))))
+    found = Cephadm().process(shell.lines(command))
+    assert (found.made, found.gateways_to_restart) == (False, False)
+    gateways.touch()
+    found = Cephadm().process(shell.lines(command))
+    assert (found.made, found.gateways_to_restart) == (False, True)
+
+
 def _osd(fsid: str) -> bytes:
     """Return the beginning of a label as Ceph 18.2.7 writes it."""
     return b"bluestore block device\n" + bytes(200) + b"ceph_fsid$\0\0\0" + fsid.encode() + b"\x19"

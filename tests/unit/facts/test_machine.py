@@ -304,6 +304,15 @@ def test_clusters_of_cephadm() -> None:
     assert _process("ceph_configuration 1-2").ceph_configuration == "1-2"
 
 
+def test_size_of_osds_on_a_single_host(shell: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "cluster"
+    path.write_text("FSID=1-2\nOSD_SIZE=30G\nDEVICES=('')\n")
+    found = shell.lines(Machine().command().replace("/etc/quaylab/ceph/cluster", str(path)))
+    assert "ceph_osd_size_gb 30" in found
+    assert _process("ceph_osd_size_gb 30").ceph_osd_size_gb == 30
+    assert _process().ceph_osd_size_gb is None
+
+
 @pytest.mark.parametrize(
     ("content", "lines"),
     [

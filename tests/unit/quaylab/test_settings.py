@@ -328,6 +328,17 @@ def test_good_values(key: str, value: str) -> None:
     assert getattr(settings, key) == value
 
 
+@pytest.mark.parametrize("key", ["database_host", "redis_listen", "balancer_host", "storage_host"])
+def test_an_ipv6_address_is_read_in_its_canonical_form(key: str) -> None:
+    settings, _ = load([host("quay.example.com", **{key: "FD00:0:0::6"})])
+    assert getattr(settings, key) == "fd00::6"
+
+
+@pytest.mark.parametrize("address", ["::1", "::", "fd00::"])
+def test_canonical_addresses_may_begin_or_end_with_colons(address: str) -> None:
+    assert load([host("quay.example.com", redis_listen=address)])[0].redis_listen == address
+
+
 @pytest.mark.parametrize(
     "image",
     [

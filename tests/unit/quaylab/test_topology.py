@@ -78,7 +78,7 @@ def test_separate_services_listen_where_their_peers_reach_them() -> None:
     assert (found.redis.listen, found.redis.probe_address) == ("0.0.0.0", ADDRESSES[REDIS])
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "0::1", "localhost"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "localhost"])
 @pytest.mark.parametrize("key", ["database_listen", "redis_listen"])
 def test_a_separate_service_that_listens_for_its_own_host(key: str, address: str) -> None:
     changes: dict[str, Any] = {key: address}
@@ -150,7 +150,7 @@ def test_the_address_of_a_host_without_peers() -> None:
     assert build(hosts, REPORTED).addresses == {QUAY: "127.0.0.1"}
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "0::1", "0.0.0.0", "224.0.0.5", "LocalHost"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "0.0.0.0", "224.0.0.5", "LocalHost"])
 def test_an_address_that_leads_no_peer_to_its_host(address: str) -> None:
     hosts = [host(QUAY, ["quay", "redis"]), host(DATABASE, ["database"], address=address)]
     (problem,) = _problems(hosts)

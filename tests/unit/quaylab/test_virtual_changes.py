@@ -166,6 +166,56 @@ def test_a_missing_image() -> None:
     assert _refused(made, dataclasses.replace(bare(made), existing_paths=here)) == []
 
 
+def _without(made: Lab, *lost: str) -> Hypervisor:
+    """Return a hypervisor with the lab, whose VM is off and has lost disks, as after a reboot."""
+    full = there(made)
+    paths = frozenset(path for path in full.existing_paths if not path.endswith(lost))
+    return dataclasses.replace(
+        full,
+        domains={VM: Object(full.domains[VM].xml, False, True)},
+        files={path: each for path, each in full.files.items() if path in paths},
+        existing_paths=paths,
+    )
+
+
+@pytest.mark.parametrize("changed", [{}, FILES], ids=["lvm", "dir"])
+@pytest.mark.parametrize(
+    ("disk", "target", "remedy"),
+    [("root", "vda", f"--data reimage={VM}"), ("disk2", "vdc", f"--snapshots-metadata {VM}")],
+)
+def test_a_lost_disk_of_a_vm_is_not_made_again(
+    changed: Mapping[str, Any], disk: str, target: str, remedy: str
+) -> None:
+    """What holds it may only not be mounted."""
+    made = lab(**changed)
+    (problem,) = _refused(made, _without(made, disk, f"{disk}.qcow2"))
+    assert problem.startswith(f"{VM}: ") and problem.endswith(remedy)
+    assert f"{VM}-{disk}" in problem and f"its disk {target}, is not on @local" in problem
+
+
+def test_a_lost_root_disk_is_made_again_by_reimage() -> None:
+    made = lab(**FILES, reimage=VM)
+    assert _refused(made, _without(made, "root.qcow2")) == []
+    assert len(_refused(made, _without(made, "root.qcow2", "disk1.qcow2"))) == 1
+
+
+def test_a_disk_that_no_domain_has_yet_is_made() -> None:
+    """A run may have been killed before it defined the VM, and a disk may be new."""
+    made = lab(**FILES)
+    lost = _without(made, "root.qcow2")
+    assert _refused(made, dataclasses.replace(lost, domains={})) == []
+    more = lab(**FILES, resources={"disks": [{"size": 10, "pool": "virt-pool"}] * 3})
+    assert _refused(more, there(made)) == []
+
+
+def test_volumes_of_an_inactive_pool_may_be_there() -> None:
+    """Its start activates their group."""
+    made = lab()
+    pools = {"virt-pool": Object(there(made).pools["virt-pool"].xml, False, True)}
+    lost = _without(made, "root", "disk1", "disk2")
+    assert _refused(made, dataclasses.replace(lost, pools=pools)) == []
+
+
 def test_paths_and_devices_to_report() -> None:
     made = lab()
     machine = made.machines[VM]

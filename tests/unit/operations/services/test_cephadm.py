@@ -15,7 +15,7 @@ from operations.runtime import waiting
 from operations.services import cephadm as operations
 from quaylab import plan
 from quaylab.engines import DOCKER
-from quaylab.paths import CEPH_NOTE
+from quaylab.paths import CEPH_NOTE, GATEWAYS_NOTE
 from quaylab.plan import Plan
 from quaylab.scripts.ceph_report import service
 from quaylab.secrets.credentials import Store
@@ -169,10 +169,12 @@ def test_gateways_with_another_certificate_start_again(lab: Plan) -> None:
     found = _applied(lab)
     renewed = lab.credentials.model_copy(update={"ceph_certificate": "another"})
     changed = dataclasses.replace(lab, credentials=renewed)
-    (command,) = FakeHost({Cephadm: DONE, Ceph: found}, "ceph0").shell(
+    note, apply, restart = FakeHost({Cephadm: DONE, Ceph: found}, "ceph0").shell(
         operations.applied, plan=changed
     )
-    assert command.index("orch apply -i -") < command.index("orch restart rgw.quaylab")
+    assert note.endswith(f"touch {GATEWAYS_NOTE}")
+    assert "orch apply -i -" in apply and "orch restart rgw.quaylab" in restart
+    assert restart.endswith(f"rm -f {GATEWAYS_NOTE}")
     # None runs before there is an OSD.
     without = dataclasses.replace(found, daemons={"mon": 3})
     (command,) = FakeHost({Cephadm: DONE, Ceph: without}, "ceph0").shell(
@@ -181,12 +183,20 @@ def test_gateways_with_another_certificate_start_again(lab: Plan) -> None:
     assert "restart" not in command
 
 
+def test_a_restart_of_the_gateways_that_was_lost_is_made_up_for(lab: Plan) -> None:
+    """Their new certificate is in Ceph's export already."""
+    killed = dataclasses.replace(DONE, gateways_to_restart=True)
+    (restart,) = _on(killed, lab).shell(operations.applied, plan=lab)
+    assert "orch restart rgw.quaylab" in restart
+    assert restart.endswith(f"rm -f {GATEWAYS_NOTE}")
+
+
 @pytest.mark.parametrize("fails", ["apply", "restart", ""])
 def test_the_reason_of_a_refused_specification_is_shown(
-    lab: Plan, shell: Shell, fails: str
+    lab: Plan, shell: Shell, tmp_path: Path, fails: str
 ) -> None:
     renewed = lab.credentials.model_copy(update={"ceph_certificate": "another"})
-    (command,) = _on(DONE, lab).operate(
+    _, apply, restart = _on(DONE, lab).operate(
         operations.applied, plan=dataclasses.replace(lab, credentials=renewed)
     )
     shell.stub(
@@ -195,8 +205,12 @@ def test_the_reason_of_a_refused_specification_is_shown(
         f'case "$*" in *"orch {fails or "none"} "*) echo "Error EINVAL: $(wc -l)" >&2; exit 22;; '
         '*apply*) test "$(grep --count service_type)" = 7; esac',
     )
-    done = shell.run(text(command), stdin(command))
-    assert done.returncode == bool(fails)
+    note = tmp_path / "note"
+    note.touch()
+    done = shell.run(text(apply), stdin(apply))
+    if done.returncode == 0:
+        done = shell.run(text(restart).replace(GATEWAYS_NOTE, str(note)))
+    assert done.returncode == note.exists() == bool(fails)
     assert done.stderr.count("\n") == (15 if fails else 0)
     assert ("Error EINVAL" in done.stderr) is bool(fails)
     assert any("restart" in call for call in shell.calls) is (fails != "apply")
@@ -230,6 +244,21 @@ def test_nothing_is_applied_without_all_hosts(lab: Plan, caplog: pytest.LogCaptu
     part = dataclasses.replace(lab, machines=machines)
     assert first.operate(operations.applied, plan=part) == []
     assert "ceph2 takes no part, so Ceph keeps its specifications" in caplog.text
+
+
+def test_a_host_that_has_left_the_group_is_named(
+    lab: Plan, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ceph keeps its OSDs, and waits for those of a lost one for ever."""
+    found = _applied(lab)
+    former = {"service_type": "host", "hostname": "ceph3", "addr": "192.168.254.23", "labels": []}
+    found = dataclasses.replace(found, declared=[*found.declared, former])
+    first = FakeHost({Cephadm: DONE, Ceph: found}, "ceph0")
+    assert first.operate(operations.applied, plan=lab) == []
+    (record,) = caplog.records
+    assert record.message.startswith("ceph: ceph3 is in Ceph's cluster and not in group `ceph`")
+    assert "yourself on ceph0, in `cephadm shell`: ceph orch host drain ceph3" in record.message
+    assert "ceph orch host rm ceph3 --offline --force" in record.message
 
 
 def test_an_image_of_another_version_is_no_silent_upgrade(

@@ -31,7 +31,9 @@ from tests.unit.samples import (
     CREDENTIALS,
     build,
     certified,
+    context,
     host,
+    machine,
     settings,
     with_storage_keys,
     with_swift_password,
@@ -193,14 +195,26 @@ def test_only_an_empty_device_is_used(tmp_path: Path, content: bytes | None, mes
     subprocess.run(["bash", "-n", str(RUN_CEPH)], check=True)
 
 
-def _make_osd(state: Path, device: Path | None, mkfs: str) -> subprocess.CompletedProcess[str]:
+# A label has the size that the OSD had when it was made or extended.
+TOOL = """ceph-bluestore-tool() {
+    [[ $1 != show-label ]] || { echo "\\"bfm_size\\": \\"$(<$data/known)\\","; return; }
+    [[ $* == "bluefs-bdev-expand --path $data" && $expands ]] || return 1
+    stat -L -c %s $data/block >$data/known
+    echo extended
+}"""
+
+
+def _make_osd(
+    state: Path, device: Path | None, mkfs: str, size: str = "1G", expands: str = "yes"
+) -> subprocess.CompletedProcess[str]:
     """Run run-ceph's make_osd with Ceph's commands replaced; ``mkfs`` is bash."""
     path = device or ""
     return _run_functions(
-        "has_label", "require_same", "make_osd",
-        then=f"state={state}; OSD_SIZE=1G; chown() {{ :; }}; install() {{ mkdir -p ${{!#}}; }}; "
-        "ceph() { [[ $2 != new ]] || echo 0; }; "
-        f'ceph-osd() {{ uuid=$(<$data/uuid); {mkfs}; }}; make_osd 0 "{path}"',
+        "has_label", "require_same", "grow_osd", "make_osd",
+        then=f"state={state}; OSD_SIZE={size}; expands={expands}; chown() {{ :; }}; {TOOL}; "
+        "install() { mkdir -p ${!#}; }; ceph() { [[ $2 != new ]] || echo 0; }; "
+        "ceph-osd() { uuid=$(<$data/uuid); stat -L -c %s $data/block >$data/known; "
+        f'{mkfs}; }}; make_osd 0 "{path}"',
     )  # fmt: skip
 
 
@@ -266,6 +280,49 @@ def test_an_osd_is_not_sought_in_another_device_than_it_was_made_in(
         done.stderr
     )
     assert new is None or not new.read_bytes().strip(b"\0")
+
+
+@pytest.mark.parametrize("in_volume", [True, False], ids=["in the volume", "on the host"])
+def test_an_osd_in_a_file_grows_and_never_shrinks(tmp_path: Path, in_volume: bool) -> None:
+    device = None if in_volume else _device(tmp_path / "device")
+    label, block = tmp_path / "osd-0/known", tmp_path / "osd-0/block"
+    assert _make_osd(tmp_path, device, WRITE_LABEL).returncode == 0
+    for size, gib, extended in [("2G", 2, True), ("2G", 2, False), ("1G", 2, False)]:
+        done = _make_osd(tmp_path, device, "false", size)
+        assert (done.returncode, "extended" in done.stdout) == (0, extended), done.stderr
+        assert int(label.read_text()) == block.stat().st_size == gib * 1024**3
+
+
+def test_a_growth_that_was_killed_is_gone_on_with(tmp_path: Path) -> None:
+    assert _make_osd(tmp_path, None, "true").returncode == 0
+    failed = _make_osd(tmp_path, None, "false", "2G", expands="")
+    assert failed.returncode == 1 and "OSD 0 can't be extended" in failed.stderr
+    assert "extended" in _make_osd(tmp_path, None, "false", "2G").stdout
+
+
+@pytest.mark.parametrize(
+    ("devices", "before", "refused"),
+    [
+        ((), 21, True),
+        (("/srv/osd", "/dev/ceph/a"), 21, True),
+        (("/dev/ceph/a",), 21, False),
+        ((), 20, False),
+        ((), 19, False),
+        ((), None, False),
+    ],
+)
+def test_an_osd_that_would_shrink_is_refused(
+    devices: tuple[str, ...], before: int | None, refused: bool
+) -> None:
+    run = dataclasses.replace(
+        context(_where(ceph_osd_devices=devices), _credentials(), ceph_osd_devices=devices),
+        machines={"ceph0": machine(ceph_osd_size_gb=before)},
+    )
+    problems = [*BY_NAME["ceph"].problems(run)]
+    assert len(problems) == refused
+    assert all(
+        "ceph_osd_size_gb: 20, but the OSDs on ceph0 have 21 GB" in each for each in problems
+    )
 
 
 @pytest.mark.parametrize(("devices", "refused"), [("/dev/a /dev/b", False), ("/dev/a", True)])
@@ -343,6 +400,15 @@ def test_certificate_is_issued_again(changes: dict[str, Any], addresses: list[st
     assert after.ceph_certificate and after.ca_certificate
     leaf = x509.load_pem_x509_certificate(after.ceph_certificate.encode())
     leaf.verify_directly_issued_by(x509.load_pem_x509_certificate(after.ca_certificate.encode()))
+
+
+@pytest.mark.parametrize("data", [{"address": "FD00::20"}, {"ssh_hostname": "fd00:0:0::20"}])
+def test_certificate_for_an_ipv6_address_is_issued_once(data: dict[str, str]) -> None:
+    """However the address is written: the certificate tells it in its canonical form."""
+    where = build([host("quay.example.com", address="fd00::10"), host("ceph0", ["ceph"], **data)])
+    made = BY_NAME["ceph"].with_keys(_credentials(), settings(), where)
+    assert made != _credentials()
+    assert BY_NAME["ceph"].with_keys(made, settings(), where) == made
 
 
 # --- user ---
