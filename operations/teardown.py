@@ -27,8 +27,7 @@ from quaylab.services import SERVICES
 
 def is_needed(plan: Plan) -> bool:
     """Whether the current host has a service of ours, or a container of one that has left it."""
-    own = plan.machines[host.name].own_containers
-    return host.name in plan.topology.engine_hosts() or bool(own)
+    return host.name in plan.topology.engine_hosts() or bool(plan.own_containers(host.name))
 
 
 def check_owner(plan: Plan) -> None:

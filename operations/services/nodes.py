@@ -94,7 +94,7 @@ def former_removed(plan: Plan) -> Generator[PyinfraCommand]:
 
 def former_nodes_of(plan: Plan, host: str) -> list[Node]:
     """Return the nodes that a connected host had when the run began, and that are not wanted."""
-    own = plan.machines[host].own_containers
+    own = plan.own_containers(host)
     nodes = former_nodes(plan.settings, plan.topology, host)
     return [node for node in nodes if node.container in own]
 
