@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -10,7 +11,16 @@ from typing import Any
 import pytest
 
 from quaylab.secrets.credentials import Store, generate
-from tests.deploy.project import ENGINE, Project, Result, container, fake, report, volume
+from tests.deploy.project import (
+    ENGINE,
+    Project,
+    Result,
+    container,
+    fake,
+    older_quay,
+    report,
+    volume,
+)
 
 OLD, NEW = "v3.16.5", "v3.18.0"
 DUMP = f"{OLD}-to-{NEW}-20260131T120000Z"
@@ -251,6 +261,24 @@ def test_restore_stops_quay_and_replaces_the_database(project: Project) -> None:
     assert len(positions) == 3
     assert positions == sorted(positions)
     assert f"deploy.py --data quay_version={OLD}" in result.output
+
+
+def test_restore_stops_quay_on_a_host_that_has_left_the_group(project: Project) -> None:
+    """Its Quay runs on if the deploy failed that would have removed it."""
+    _site(project, None, DUMP)
+    groups = runpy.run_path(str(project.path / "inventory.py"))
+    owner = Store("quaylab", project.credentials.parent).load(environment={}).fingerprint
+    note = f"{owner} quay quaylab 0.1.0 docker"
+    left = "\n".join([report(registry=note, schema=OLD), ENGINE, older_quay(owner)])
+    answers = {"named=$(docker ps": older_quay(owner)}
+    former = fake("former", left, answers, ssh_hostname="192.0.2.3")
+    quay, database = groups["quay"], groups["database"]
+    inventory = project.inventory(quay=quay, redis=[former], database=database)
+    result = project.run("-y", "-vv", inventory, "tasks/restore_database.py")
+    assert result.code == 0, result.output
+    assert result.operations.index("Stop Quay") < result.operations.index("Restore the dump")
+    (stop,) = result.commands("former")
+    assert stop.startswith("docker stop quaylab-quay ")
 
 
 @pytest.mark.parametrize(
