@@ -16,11 +16,13 @@ NOTE = f"{VAR}/firewall"
 @dataclass(frozen=True)
 class FirewallState:
     """``rules``: those of the default zone that hold now and after a reboot, as the options of
-    firewall-cmd that add them; ``noted``: the rules that runs have added."""
+    firewall-cmd that add them; ``noted``: the rules that runs have added; ``has_offline_client``:
+    whether the lasting ones can be removed while firewalld does not run."""
 
     running: bool
     rules: frozenset[str]
     noted: frozenset[str] = frozenset()
+    has_offline_client: bool = False
 
 
 class Firewall(FactBase[FirewallState]):
@@ -28,6 +30,7 @@ class Firewall(FactBase[FirewallState]):
 
     def command(self) -> str:
         return (
+            "command -v firewall-offline-cmd >/dev/null && echo offline; "
             "firewall-cmd --state 2>/dev/null | sed 's/^/state /'; for when in '' --permanent; do "
             "for port in $(firewall-cmd $when --list-ports 2>/dev/null); do "
             'echo "rule$when --add-port=$port"; done; '
@@ -45,4 +48,4 @@ class Firewall(FactBase[FirewallState]):
         now, permanent, noted = (
             frozenset(lines.get(kind, [])) for kind in ("rule", "rule--permanent", "noted")
         )
-        return FirewallState("state running" in output, now & permanent, noted)
+        return FirewallState("state running" in output, now & permanent, noted, "offline" in output)

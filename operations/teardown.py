@@ -27,8 +27,7 @@ from quaylab.services import SERVICES
 
 def is_needed(plan: Plan) -> bool:
     """Whether the current host has a service of ours, or a container of one that has left it."""
-    own = plan.machines[host.name].own_containers
-    return host.name in plan.topology.engine_hosts() or bool(own)
+    return host.name in plan.topology.engine_hosts() or bool(plan.own_containers(host.name))
 
 
 def check_owner(plan: Plan) -> None:
@@ -101,7 +100,7 @@ def data(plan: Plan) -> Generator[StringCommand]:
         yield hosts_file.rewrite(MARK)
     for directory in (ETC, VAR):
         if directory in existing:
-            yield StringCommand("rm -rf", QuoteString(directory))
+            yield _remove_wherever_it_is(directory)
 
 
 @operation()
@@ -120,6 +119,18 @@ def credentials(plan: Plan) -> Generator[FunctionCommand]:
         yield FunctionCommand(plan.store.remove, (), {})
     else:
         host.noop(f"{plan.store.path} is not there")
+
+
+def _remove_wherever_it_is(directory: str) -> StringCommand:
+    """Return a command that removes a directory of ours, also if it is a link to another disk. One
+    that is mounted there or below is emptied, and its mount point stays."""
+    name = QuoteString(directory)
+    return StringCommand(
+        "test ! -e", name, "|| { place=$(readlink -f", name, ") &&",
+        'find "$place" ! -type d -delete &&',
+        '{ find "$place" -depth -type d -exec rmdir {} + 2>/dev/null;',
+        "test ! -L", name, "|| rm", name, "; }; }",
+    )  # fmt: skip
 
 
 def _remove_directory(directory: str) -> StringCommand:

@@ -86,6 +86,11 @@ class Plan(Context):
         """The connected hosts that have left the group `quay` with notes of its data."""
         return ownership.former_quays(self.topology, self.machines, self.credentials.fingerprint)
 
+    def own_containers(self, host: str) -> frozenset[str]:
+        """Return the names of this registry's containers that a connected host had when the run
+        began, also of stopped ones."""
+        return ownership.own_containers(self.machines[host], self.credentials.fingerprint)
+
     @property
     def host_with_storage_note(self) -> str | None:
         """A connected host that notes where the blobs are; else one of Quay's, None without any."""

@@ -12,7 +12,7 @@ from operations import next_command
 from operations.engines import images
 from operations.hosts import files
 from operations.runtime.run import Purpose, begin
-from operations.services import move_blobs
+from operations.services import move_blobs, nodes
 from quaylab.checks import blob_location
 
 plan = begin(Purpose.MOVE)
@@ -36,8 +36,11 @@ if host.name == plan.topology.first_quay:
 
     move_blobs.copied(name="Copy the blobs while Quay serves", plan=plan, is_last=False)
 
+# Also on a host that has left the group, which may serve still.
+if nodes.containers_on(plan, host.name):
     move_blobs.quay_stopped(name="Stop Quay", plan=plan)
 
+if host.name == plan.topology.first_quay:
     move_blobs.copied(name="Copy the rest, and see that all is there", plan=plan, is_last=True)
 
     files.present(

@@ -35,6 +35,19 @@ if host.name in plan.topology.quay:
             name="Check database, Redis and storage with Quay's credentials", plan=plan
         )
 
+    if plan.migrates and plan.upgrade.before:
+        # From here on, neither a dump nor a deploy of the previous version is right. On all hosts,
+        # as any of them may be lost.
+        files.present(
+            name="Record that the schema is being migrated",
+            files=[
+                schema_version.note(
+                    schema_version.migrating_note(plan.upgrade.before, plan.version)
+                )
+            ],
+        )
+
+    if host.name == plan.topology.first_quay and not is_legacy(plan.version):
         quay.migrated(name="Migrate the database's schema", plan=plan)
 
     if not is_legacy(plan.version):

@@ -30,11 +30,12 @@ dumps.intact(name="Check that the dump is intact", place=place, dump=dump)
 if quay.has_leftover_migration(plan):
     quay.migration_ended(name="Wait for the migration of a killed run", plan=plan)
 
-if host.name in plan.topology.quay:
-    # Removed and not only stopped: a reboot would start it again, on the wrong schema.
-    for name in host.loop(nodes.containers_on(plan, host.name)):  # type: ignore[no-untyped-call]
-        containers.absent(name="Stop Quay", container=name)
+# Also on a host that has left the group, which may serve still. Removed and not only stopped: a
+# reboot would start it again, on the wrong schema.
+for name in host.loop(nodes.containers_on(plan, host.name)):  # type: ignore[no-untyped-call]
+    containers.absent(name="Stop Quay", container=name)
 
+if host.name in plan.topology.quay:
     files.present(
         name="Record that the database is being restored",
         files=[

@@ -141,8 +141,8 @@ def is_running(engine: EngineState, wanted: Container) -> bool:
 def is_former(plan: Plan, service: str, name: str) -> bool:
     """Whether a connected host had a service's container of ours when the run began, and is no
     longer one of its hosts."""
-    own = plan.machines[name].own_containers
-    return container_name(service) in own and name not in plan.topology.hosts[service]
+    is_there = container_name(service) in plan.own_containers(name)
+    return is_there and name not in plan.topology.hosts[service]
 
 
 @operation()

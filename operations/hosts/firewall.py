@@ -42,8 +42,17 @@ def opened(
 
 @operation()
 def closed() -> Generator[StringCommand]:
-    """Remove the rules that runs have added; what was open before stays open."""
-    yield from _set_rules([], "no run has opened a port")
+    """Remove the rules that runs have added; what was open before stays open.
+
+    A firewalld that is stopped would have them again when it is started.
+    """
+    firewall: FirewallState = ask(Firewall)
+    if firewall.running or not (firewall.noted and firewall.has_offline_client):
+        yield from _set_rules([], "no run has opened a port")
+        return
+    for rule in sorted(firewall.noted):
+        yield StringCommand("firewall-offline-cmd --quiet", QuoteString(_removal(rule)))
+    yield _note([])
 
 
 def _rules(port: Port, peers: Sequence[str]) -> Iterator[str]:
@@ -77,11 +86,16 @@ def _set_rules(wanted: list[str], reason: str) -> Generator[StringCommand]:
     if not firewall.noted.issuperset(missing):
         yield _note({*firewall.noted, *missing})
     for rule in outdated:
-        yield _firewall(rule.replace("--add-", "--remove-", 1))
+        yield _firewall(_removal(rule))
     for rule in missing:
         yield _firewall(rule)
     if outdated:
         yield _note({*firewall.noted, *missing}.difference(outdated))
+
+
+def _removal(rule: str) -> str:
+    """Return the option that removes what another one adds."""
+    return rule.replace("--add-", "--remove-", 1)
 
 
 def _firewall(option: str) -> StringCommand:

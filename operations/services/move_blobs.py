@@ -11,7 +11,6 @@ from pyinfra.api.command import PyinfraCommand
 from facts.containers import Engine
 from facts.engines import host_engine
 from facts.files import Paths
-from operations.engines import containers
 from operations.runtime.commands import complain, connector_arguments
 from operations.runtime.observation import ask
 from operations.services.nodes import containers_on
@@ -26,11 +25,12 @@ INTERRUPTION = (
 
 def announce_interruptions(plan: Plan) -> None:
     """Print which containers will be stopped, before anything is changed."""
-    first_quay = plan.topology.first_quay
-    for workload in plan.workloads_for("quay", first_quay):
-        if containers.is_running(plan.machines[first_quay].state, workload.container):
-            notice = f"{workload.container.name} will be stopped: {INTERRUPTION}"
-            inventory.get_host(first_quay).log_styled(notice, fg="yellow", log_func=logger.warning)
+    for name in plan.machines:
+        for container in containers_on(plan, name):
+            found = plan.machines[name].state.containers.get(container)
+            if found and found.state == "running":
+                notice = f"{container} will be stopped: {INTERRUPTION}"
+                inventory.get_host(name).log_styled(notice, fg="yellow", log_func=logger.warning)
 
 
 @operation(is_idempotent=False)
@@ -71,7 +71,7 @@ def _copy(state: State, host: Host, plan: Plan, is_last: bool) -> bool:
 
 @operation()
 def quay_stopped(plan: Plan) -> Generator[StringCommand]:
-    """Stop and remove Quay's containers on its host. Only stopped, a reboot would start them.
+    """Stop and remove Quay's containers on a host. Only stopped, a reboot would start them.
 
     + plan: the run's plan
     """

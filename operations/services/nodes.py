@@ -125,7 +125,7 @@ def router_has_port(plan: Plan, host: str, service: str) -> bool:
 
 def former_nodes_of(plan: Plan, host: str) -> list[Node]:
     """Return the nodes that a connected host had when the run began, and that are not wanted."""
-    own = plan.machines[host].own_containers
+    own = plan.own_containers(host)
     nodes = former_nodes(plan.settings, plan.topology, host)
     return [node for node in nodes if node.container in own]
 

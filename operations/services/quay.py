@@ -36,7 +36,7 @@ from quaylab.paths import DATABASE_NOTE, SCHEMA_NOTE, STORAGE_NOTE, VAR
 from quaylab.plan import Plan
 from quaylab.services import quay_connections
 from quaylab.services.quay_nodes import Node
-from quaylab.upgrade.schema_version import migrating_note, note
+from quaylab.upgrade.schema_version import note
 from quaylab.versions import is_legacy
 
 MIGRATION = "quaylab-migration"
@@ -55,8 +55,7 @@ def migrated(plan: Plan) -> Generator[StringCommand]:
 
     It is done if this host's note says so or, where the note is lost, if Quay's container has the
     version. A second migration changes nothing, so the next run finishes a killed one. Nodes of the
-    previous version go on serving meanwhile. That a migration of data has begun is noted before:
-    from then on, neither a dump nor a deploy of the previous version is right.
+    previous version go on serving meanwhile.
     """
     done = note(plan.version)
     if not plan.migrates:
@@ -70,8 +69,6 @@ def migrated(plan: Plan) -> Generator[StringCommand]:
     yield from network_and_volume(quay, ask(Engine))
     # Wait for the migration of a killed run: if it were cut off, MySQL would keep half of it.
     yield StringCommand(host_engine().remove_when_ended(MIGRATION))
-    if before := plan.upgrade.before:
-        yield files.write(note(migrating_note(before, plan.version)))
     migrate = host_engine().run_once(
         MIGRATION, quay.container.mounts, quay.image.reference, "migrate", "head"
     )

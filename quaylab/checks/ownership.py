@@ -66,6 +66,18 @@ def serves(machine: Machine, fingerprint: str) -> bool:
     return note is not None and note.fingerprint == fingerprint
 
 
+def own_containers(machine: Machine, fingerprint: str) -> frozenset[str]:
+    """Return the names of the containers of the registry with this fingerprint: a host that is in
+    none of its groups, such as its hypervisor, may serve another one."""
+    note = read_note(machine)
+    default = note.fingerprint if note else fingerprint
+    return frozenset(
+        name
+        for name in machine.own_containers
+        if machine.containers[name].get(CREDENTIALS_LABEL, default) == fingerprint
+    )
+
+
 def former_quays(
     topology: Topology, machines: Mapping[str, Machine], fingerprint: str
 ) -> tuple[str, ...]:

@@ -51,8 +51,7 @@ def latest(notes: Iterable[str | None]) -> str | None:
     """Return what holds of several hosts' notes; None without any.
 
     A host that took no part in an upgrade has an older note. A restore is noted on all of them, a
-    migration on the one that begins it; it has ended if another host has its version or a newer
-    one.
+    migration on those that take part; it has ended if any host has its version or a newer one.
     """
     known = [each for each in notes if each]
     newest = max(filter(is_version, known), key=parse, default=None)

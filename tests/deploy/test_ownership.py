@@ -71,6 +71,23 @@ def test_another_registry_is_not_taken_down(
     assert project.credentials.exists() is known
 
 
+@pytest.mark.parametrize("arguments", [("tasks/quay.py",), (*TEARDOWN, *PURGE)], ids=" ".join)
+def test_another_registry_on_the_hypervisor_stays(
+    project: Project, arguments: tuple[str, ...]
+) -> None:
+    """The hypervisor is in none of this registry's groups, so it may serve another one."""
+    _credentials(project)
+    theirs = [container(f"quaylab-{name}", SPECIFIED, OTHERS) for name in ("quay", "redis")]
+    note = f"registry {OTHERS} other.example.com other 0.1.0 docker"
+    there = {"for path in": "/etc/quaylab\n/var/lib/quaylab"}
+    metal = fake("metal", "\n".join((REPORT, ENGINE, *theirs, note)), there)
+    own = [fake("quay", "\n".join((REPORT, ENGINE)))]
+    inventory = project.inventory(hypervisor=[metal], quay=own, database=own, redis=own)
+    result = project.run("-y", "-vv", inventory, *arguments)
+    assert result.operations, result.output
+    assert result.commands("metal") == []
+
+
 @pytest.mark.parametrize("task", ["deploy.py", *TEARDOWN])
 def test_the_owner_and_the_command_that_removes_it_are_shown(project: Project, task: str) -> None:
     _credentials(project)

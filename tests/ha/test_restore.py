@@ -43,7 +43,8 @@ def test_another_major_version_by_the_commands_of_the_page(
     upgraded: Deployment, machines: list[Machine], cluster: Cluster, load: Load
 ) -> None:
     """Into a new cluster of the same version, and again: no PostgreSQL 18 with TLS is in reach."""
-    stop, dump, aside, forget, restore, _, remove = commands("upgrade.md", "Another major version")
+    stop, _ = commands("operation.md", "Stopping Quay")
+    dump, aside, forget, restore, _, remove = commands("upgrade.md", "Another major version")
     with load.running() as before:
         load.await_pull()
     for machine in machines:

@@ -1,4 +1,4 @@
-"""PostgreSQL 17 becomes 18, and 17 again, by the commands of docs/upgrade.md."""
+"""PostgreSQL 17 becomes 18, and 17 again, by the commands of docs/upgrade.md and operation.md."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from tests.machine.deployment import ADMIN, HOSTNAME, Deployment
 from tests.machine.machines import LABEL, Machine, MachineFactory, Operator
 from tests.machine.page import commands
 
-STOP, DUMP, ASIDE, _, RESTORE, _, REMOVE = commands("upgrade.md", "Another major version")
+STOP, _ = commands("operation.md", "Stopping Quay")
+DUMP, ASIDE, _, RESTORE, _, REMOVE = commands("upgrade.md", "Another major version")
 # A volume's label has the version that the image's name has.
 OLD = f"{LABEL}/postgresql-17:1"
 VERSION = "docker exec quaylab-database psql --tuples-only --command='SHOW server_version'"

@@ -28,9 +28,11 @@ from tests.machine.drifting import (
 )
 from tests.machine.machines import wait_until
 from tests.machine.observed import containers
+from tests.machine.page import commands
 
 pytestmark = [pytest.mark.podman, pytest.mark.long]
 READY = "tasks/engine.py | Check Podman"
+_, STOP_QUAY = commands("operation.md", "Stopping Quay")
 REDIS_UNIT = units.path("quaylab-redis")
 DATABASE_UNIT = units.path("quaylab-database")
 SERVICE = "/etc/systemd/system/quaylab-redis.service"
@@ -55,9 +57,9 @@ def _sql(statement: str) -> str:
 
 
 DRIFTS = {
-    "a service stopped, a unit removed, a container paused": Drift(
+    "Quay stopped as the page says, a unit removed, a container paused": Drift(
         shell(
-            "systemctl stop quaylab-quay",
+            STOP_QUAY,
             f"rm {DATABASE_UNIT}",
             "podman pause quaylab-redis",
         ),

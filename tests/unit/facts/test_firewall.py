@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from facts.firewall import NOTE, Firewall, FirewallState
 from tests.unit.shell import Shell
 
@@ -30,6 +32,13 @@ esac""",
     )
 
 
-def test_stopped(shell: Shell) -> None:
+@pytest.mark.parametrize("has_offline_client", [True, False])
+def test_stopped(shell: Shell, tmp_path: Path, has_offline_client: bool) -> None:
+    note = tmp_path / "firewall"
+    note.write_text("--add-port=443/tcp\n")
     shell.stub("firewall-cmd", "echo 'not running' >&2; exit 252")
-    assert not Firewall().process(shell.lines(Firewall().command())).running
+    if has_offline_client:
+        shell.stub("firewall-offline-cmd", "")
+    found = Firewall().process(shell.lines(Firewall().command().replace(NOTE, str(note))))
+    noted = frozenset({"--add-port=443/tcp"})
+    assert found == FirewallState(False, frozenset(), noted, has_offline_client)

@@ -190,7 +190,41 @@ def test_data_is_removed_wherever_it_is_and_the_notes_last(lab: Plan) -> None:
     assert parent.startswith("rmdir /srv/db ")
     assert volume.startswith("docker volume rm quaylab-database")
     assert "/etc/hosts" in line
-    assert (etc, var) == ("rm -rf /etc/quaylab", "rm -rf /var/lib/quaylab")
+    assert "$(readlink -f /etc/quaylab )" in etc
+    assert "$(readlink -f /var/lib/quaylab )" in var
+
+
+# Refuses to remove what would be the mount point of a disk.
+RMDIR = """
+for each; do case $each in */dumps) failed=1 ;; *) /usr/bin/rmdir "$each" || failed=1 ;; esac; done
+exit ${failed:-0}
+"""
+
+
+@pytest.mark.parametrize("mounted", [True, False], ids=["a mounted disk", "no disk"])
+@pytest.mark.parametrize("linked", [True, False], ids=["a link", "a directory"])
+def test_passwords_and_notes_are_removed_wherever_they_are(
+    lab: Plan, shell: Shell, tmp_path: Path, linked: bool, mounted: bool
+) -> None:
+    """A second purge of what a first one has left works as well."""
+    var, disk, theirs = (tmp_path / name for name in ("quaylab", "disk", "theirs"))
+    place = disk if linked else var
+    (place / "dumps").mkdir(parents=True)
+    for path in (place / "registry", place / "dumps" / "a b.dump", theirs):
+        path.touch()
+    (place / "others").symlink_to(theirs)
+    if linked:
+        var.symlink_to(disk)
+    if mounted:
+        shell.stub("rmdir", RMDIR)
+    (command,) = FakeHost({Paths: ["/var/lib/quaylab"]}).shell(teardown.data, plan=lab)
+    for _ in range(2):
+        assert shell.run(command.replace("/var/lib/quaylab", str(var))).returncode == 0
+        left = [place / "dumps", place] if mounted else []
+        found = {path for path in tmp_path.rglob("*") if path.is_relative_to(place)}
+        assert found == set(left)
+        assert not var.is_symlink()
+        assert theirs.exists()
 
 
 def test_the_line_of_a_former_name_is_removed(lab: Plan) -> None:

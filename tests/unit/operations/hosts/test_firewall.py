@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
+import shlex
 
 import pytest
 
@@ -111,6 +113,25 @@ def test_a_teardown_removes_only_recorded_rules() -> None:
     assert _written(note) == []
     nothing = FakeHost({Firewall: FirewallState(True, QUAYS)})
     assert nothing.shell(firewall.closed) == []
+
+
+def test_a_teardown_removes_the_rules_of_a_firewalld_that_is_stopped() -> None:
+    rich = RICH.format(5432)
+    stopped = FirewallState(False, frozenset(), QUAYS | {rich}, has_offline_client=True)
+    *closed, note = FakeHost({Firewall: stopped}).operate(firewall.closed)
+    assert [shlex.split(text(command)) for command in closed] == [
+        ["firewall-offline-cmd", "--quiet", rule.replace("--add-", "--remove-")]
+        for rule in sorted(QUAYS | {rich})
+    ]
+    assert _written(note) == []
+    again = FakeHost({Firewall: dataclasses.replace(stopped, noted=frozenset())})
+    assert again.shell(firewall.closed) == []
+
+
+def test_a_firewalld_that_is_gone_has_no_rules() -> None:
+    gone = FakeHost({Firewall: FirewallState(False, frozenset(), QUAYS)})
+    assert gone.shell(firewall.closed) == []
+    assert gone.noops == ["firewalld does not run"]
 
 
 # --- balancers and nodes ---

@@ -88,21 +88,6 @@ def test_a_schema_that_only_the_containers_label_has_is_recorded_again(store: St
     assert base64.b64decode(stdin(note)) == b"v3.18.0\n"
 
 
-@pytest.mark.parametrize("schema", ["v3.16.5", "migrating v3.16.5 to v3.18.0"])
-def test_a_migration_is_noted_before_it_begins(
-    store: Store, monkeypatch: pytest.MonkeyPatch, schema: str
-) -> None:
-    """If it is killed, the schema is of neither version."""
-    monkeypatch.setattr(dumps, "restore_command", lambda plan: "")
-    *_, begun, migrate, done = FakeHost().operate(
-        quay.migrated, plan=_plan_with_schema(schema, store)
-    )
-    assert SCHEMA_NOTE in text(begun)
-    assert base64.b64decode(stdin(begun)) == b"migrating v3.16.5 to v3.18.0\n"
-    assert "migrate head" in text(migrate)
-    assert base64.b64decode(stdin(done)) == b"v3.18.0\n"
-
-
 @pytest.mark.parametrize(
     ("schema", "message"),
     [

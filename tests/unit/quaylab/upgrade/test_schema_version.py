@@ -154,8 +154,10 @@ RESTORING = schema_version.restoring_note("v3.16.5-to-v3.18.0-1")
         (["v3.18.0", "?"], "?"),
         (["v3.17.4", MIGRATING], MIGRATING),
         ([MIGRATING, None], MIGRATING),
+        ([MIGRATING, MIGRATING, "v3.17.4"], MIGRATING),
         # Its host took no part in the run that ended it.
         ([MIGRATING, "v3.18.0"], "v3.18.0"),
+        ([MIGRATING, "v3.18.1"], "v3.18.1"),
         ([MIGRATING, "v3.18.0", RESTORING], RESTORING),
     ],
     ids=str,
