@@ -17,11 +17,17 @@ from quaylab.openshift.objects import (
     QUAY_REGISTRY,
     SERVICE_VERSION,
     SUBSCRIPTION,
+    Manifest,
     Scope,
     key_of,
 )
 from quaylab.openshift.operator.description import MANAGED, OperatorDescription, channel, release
-from quaylab.openshift.operator.state import current_version, installed_version, noted_version
+from quaylab.openshift.operator.state import (
+    current_version,
+    installed_version,
+    noted_operator,
+    noted_version,
+)
 from quaylab.openshift.plan import VERIFIED
 from quaylab.settings.loading import Settings
 from quaylab.topology import Topology
@@ -63,7 +69,7 @@ def problems(
     yield from _catalogue_problems(cluster, settings)
     yield from _data_problems(cluster, description)
     yield from _storage_class_problems(cluster, settings)
-    yield from _version_problems(cluster, settings)
+    yield from _version_problems(cluster, settings, cluster.found.get(description.note.key))
 
 
 def lost_note_problems(
@@ -183,14 +189,15 @@ def _storage_class_problems(cluster: Cluster, settings: Settings) -> Iterator[st
             )
 
 
-def _version_problems(cluster: Cluster, settings: Settings) -> Iterator[str]:
+def _version_problems(cluster: Cluster, settings: Settings, note: Manifest | None) -> Iterator[str]:
     """Yield why the operator can't, or should not, go to the wanted minor version."""
     subscription = cluster.found.get((SUBSCRIPTION.name, settings.openshift_operator))
     registry = cluster.found.get((QUAY_REGISTRY.name, REGISTRY))
     wanted, version = release(channel(settings)), quay_version(settings)
-    noted = noted_version(cluster.found.get((CONFIG_MAP.name, VERIFIED)))
+    noted = noted_version(note, cluster.found.get((CONFIG_MAP.name, VERIFIED)))
     of_quay, installed = current_version(registry) or noted, installed_version(subscription)
-    if (newest := max(of_quay, installed, key=release)) and release(newest) > wanted:
+    newest = max(of_quay, installed, noted_operator(note), key=release)
+    if release(newest) > wanted:
         yield (
             f"quay_version: {version}, but {newest} is there, and neither OLM nor Quay knows a way "
             f"back; set a version of {_named(release(newest))}"

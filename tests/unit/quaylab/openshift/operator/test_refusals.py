@@ -183,6 +183,15 @@ def test_the_version_is_known_after_the_registry_was_taken_down() -> None:
     assert _problems(cluster, quay_version="v3.17.4") == []
 
 
+def test_an_operator_that_was_taken_down_while_it_migrated() -> None:
+    note = SCOPE.manifest(operate().note)
+    noted = {"schema": "v3.17.4", "operator": "quay-operator.v3.18.2"}
+    cluster = _with({**note, "data": {**note["data"], **noted}})
+    (problem,) = _problems(cluster, quay_version="v3.17.4")
+    assert "v3.17.4, but quay-operator.v3.18.2 is there, and neither OLM nor Quay" in problem
+    assert _problems(cluster, quay_version="v3.18.0", database_backup="v3.17.4") == []
+
+
 def test_data_stays_where_it_is() -> None:
     note = SCOPE.manifest(operate().note)
     moved = _problems(_with(note), **S3, database_host="db.example.com")
