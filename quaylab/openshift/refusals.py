@@ -20,6 +20,7 @@ from quaylab.openshift.description import (
 from quaylab.openshift.layout import REGISTRY
 from quaylab.openshift.objects import Manifest, Object, Scope
 from quaylab.openshift.quantities import number, text
+from quaylab.openshift.quay import RESTORE, is_job
 from quaylab.secrets.credentials import Credentials
 from quaylab.services.base import Context
 from quaylab.settings.loading import Settings
@@ -201,6 +202,22 @@ def data_problems(cluster: Cluster, settings: Settings, description: Description
                 f"storage: Quay's blobs are in {before!r} (location, store, place), and this run "
                 f"would have it look in {now!r}: it would find none of them; set it back, or copy "
                 f"all blobs there and put the new place into ConfigMap {description.note.name}"
+            )
+
+
+def restore_problems(jobs: Iterable[str], namespace: str) -> Iterator[str]:
+    """Yield the restores of runs that were cut off, which would replace the database under Quay,
+    whatever its note says.
+
+    Args:
+        jobs: the names of the jobs that have not ended.
+    """
+    for name in jobs:
+        if is_job(name, RESTORE):
+            yield (
+                f"restore: the Job {name} has not ended, and may still replace the database; end "
+                f"it by kubectl delete job/{name} --namespace={namespace}, and then see which "
+                "database is there: docs/upgrade.md#keeping-the-present-database"
             )
 
 
