@@ -20,7 +20,7 @@ OPERATIONS = [
     "Run Redis",
     "Check from inside the cluster what Quay connects to",
     "Migrate the database's schema",
-    "Record the schema's version, and where the blobs are",
+    "Record the schema's version, and where rows and blobs are",
     "Run Quay",
     "Lead clients to Quay",
     "Remove objects that are no longer described",
@@ -175,6 +175,12 @@ def test_upgrade(site: Site) -> None:
     moved = site.run("--data", "restore=v3.17.4-to-v3.18.0", task=restore)
     assert "storage: Quay's blobs are in 'default local'" in moved.output
     del site.settings["storage"], site.settings["storage_location"]
+    # And so would another database, also by a deploy.
+    site.settings["database_user"] = "other"
+    other = site.run("--data", "restore=v3.17.4-to-v3.18.0", task=restore)
+    for result in (other, site.run()):
+        assert "database_user: Quay's database is 'own quay quay'" in result.output
+    del site.settings["database_user"]
     # A name that is mistyped.
     site.controllers.faults["quaylab-check"] = "fails"
     absent = site.run("--data", "restore=v3.17.3-to-v3.18.0", task=restore)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from quaylab.checks import database_location
 from quaylab.openshift import refusals
 from quaylab.openshift.cluster import Cluster
 from quaylab.openshift.layout import REGISTRY
@@ -21,7 +22,13 @@ from quaylab.openshift.objects import (
     Scope,
     key_of,
 )
-from quaylab.openshift.operator.description import MANAGED, OperatorDescription, channel, release
+from quaylab.openshift.operator.description import (
+    ELSEWHERE,
+    MANAGED,
+    OperatorDescription,
+    channel,
+    release,
+)
 from quaylab.openshift.operator.state import (
     current_version,
     installed_version,
@@ -153,13 +160,17 @@ def _data_problems(cluster: Cluster, description: OperatorDescription) -> Iterat
     if note is None:
         return
     before, now = note["data"], description.note.content["data"]
-    for key, setting in (("database", "database_host"), ("storage", "storage")):
-        if before.get(key) != now[key]:
-            yield (
-                f"{setting}: the registry's {key} is {before.get(key)!r}, and this run would have "
-                f"Quay look in {now[key]!r}, where nothing of it is; set it back, or copy all data "
-                f"there and put {now[key]!r} into ConfigMap {description.note.name}"
-            )
+    database, storage = before.get("database"), before.get("storage")
+    # Which one elsewhere, earlier notes don't say.
+    if database != ELSEWHERE or now["database"] == MANAGED:
+        notes = {str(description.note): database}
+        yield from database_location.problems(now["database"], notes)
+    if storage != now["storage"]:
+        yield (
+            f"storage: the registry's storage is {storage!r}, and this run would have Quay look in "
+            f"{now['storage']!r}, where nothing of it is; set it back, or copy all data there and "
+            f"put {now['storage']!r} into ConfigMap {description.note.name}"
+        )
     if (CONFIG_MAP.name, VERIFIED) not in cluster.found:
         return
     for key, kind, is_there in (

@@ -199,6 +199,30 @@ def test_data_stays_where_it_is() -> None:
     assert _problems(_with(note)) == []
 
 
+@pytest.mark.parametrize(
+    ("noted", "now", "setting"),
+    [
+        ("db.example.com:5432 quay quay", {"database_host": "db.example.com"}, ""),
+        ("db.example.com:5432 quay quay", {"database_host": "b.example.com"}, "database_host"),
+        (
+            "db.example.com:5432 quay quay",
+            {"database_host": "db.example.com", "database_name": "other"},
+            "database_name",
+        ),
+        # Earlier notes don't say which one.
+        ("elsewhere", {"database_host": "db.example.com"}, ""),
+        ("elsewhere", {}, "database_host"),
+        ("operator", {"database_host": "db.example.com"}, "database_host"),
+    ],
+)
+def test_the_database_stays_the_same(noted: str, now: dict[str, Any], setting: str) -> None:
+    note = SCOPE.manifest(operate(**S3).note)
+    cluster = _with({**note, "data": {**note["data"], "database": noted}})
+    problems = _problems(cluster, **S3, **now)
+    assert len(problems) == bool(setting)
+    assert "".join(problems).startswith(setting and f"{setting}: Quay's database is {noted!r}")
+
+
 def test_a_lost_claim_of_a_registry_that_had_data() -> None:
     there = [SCOPE.manifest(each) for each in (operate().note, verification("uid digest"))]
     database, bucket = _problems(_with(*there))
