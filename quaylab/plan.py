@@ -32,6 +32,7 @@ from quaylab.hosts.storage import Storage
 from quaylab.images import Image
 from quaylab.model import LOOPBACK, Volume
 from quaylab.openshift import layout as layout_of_clusters
+from quaylab.paths import DATABASE_NOTE
 from quaylab.problems import Problems, refuse
 from quaylab.secrets import certificates, needed
 from quaylab.secrets.certificates import ServerCertificate
@@ -322,7 +323,8 @@ def refuse_unfit(
         quays = plan.connected(plan.topology.quay)
         knowing = [name for name in quays if plan.machines[name].database] or plan.former_quays
         problems += database_location.problems(
-            plan.settings, plan.topology, {name: plan.machines[name] for name in knowing}
+            database_location.location(plan.settings, plan.topology),
+            {f"{DATABASE_NOTE} on {name}": plan.machines[name].database for name in knowing},
         )
     for service in SERVICES:
         problems += service.problems(plan)

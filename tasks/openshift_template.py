@@ -39,7 +39,7 @@ if plan.migrates:
     )
 
 objects.applied(
-    name="Record the schema's version, and where the blobs are",
+    name="Record the schema's version, and where rows and blobs are",
     plan=plan,
     objects=[description.note],
 )

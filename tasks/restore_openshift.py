@@ -37,7 +37,11 @@ objects.applied(
 
 objects.absent(name="Stop Quay", plan=plan, kind=DEPLOYMENT, object_name=quay.NAME)
 
-workloads.migrations_removed(name="Stop a migration that has begun", plan=plan)
+workloads.others_removed(
+    name="Stop a migration or another restore that has begun",
+    plan=plan,
+    restoration=plan.restoration(dump),
+)
 
 credentials.former_passwords_saved(
     name="Remember the superuser's former passwords", plan=plan.registry

@@ -10,6 +10,8 @@ from operations.runtime.run import Purpose
 plan = begin(Purpose.RECOVER)
 
 if plan.is_operated:
+    teardown.versions_noted(name="Record the versions of Quay and its operator", plan=plan)
+
     teardown.operator(name="Remove Quay's operator", plan=plan)
 
     teardown.operated_registry(name="Remove the QuayRegistry", plan=plan)

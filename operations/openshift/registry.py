@@ -68,10 +68,13 @@ def front_of(host: Host, plan: ClusterPlan) -> str:
     Raises:
         RegistryError: the cluster doesn't say it, or the router refuses the route.
     """
+    return recall(host, "front", lambda: _present_front(host, plan))
+
+
+def _present_front(host: Host, plan: ClusterPlan) -> str:
     exposed = plan.description.front
     try:
-        manifests = [plan.scope.manifest(exposed)]
-        found = recall(host, "exposure", lambda: kubectl.existing(host, plan.access, manifests))
+        found = kubectl.existing(host, plan.access, [plan.scope.manifest(exposed)])
     except ClusterError as error:
         raise RegistryError(str(error)) from None
     if not found:

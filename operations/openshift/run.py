@@ -8,7 +8,7 @@ from pyinfra import inventory, logger
 from pyinfra.api import Host
 
 from operations import credentials
-from operations.openshift import inquiry, kubectl, objects
+from operations.openshift import inquiry, kubectl, objects, workloads
 from operations.openshift.kubectl import ClusterError
 from operations.runtime.commands import ask_at_terminal, host_inputs, refusals
 from operations.runtime.invocation import is_dry
@@ -156,7 +156,9 @@ def _refuse_unfit(client: Host, plan: ClusterPlan) -> None:
         refuse(problems)
     try:
         objects.observe(client, plan)
+        jobs = workloads.state_of(client, plan).unfinished_jobs if plan.cluster.phase else ()
     except ClusterError as error:
         # One refusal may have several lines.
         said = "\n    ".join(str(error).splitlines())
         raise Refusal([f"openshift: the cluster refuses it: {said}"]) from None
+    refuse(refused.restore_problems(jobs, plan.access.namespace))

@@ -29,6 +29,7 @@ from quaylab.openshift.objects import (
     Kind,
 )
 from quaylab.openshift.operator.description import FINALIZER, KEPT_PARTS, PARTS, REMOVED_PARTS
+from quaylab.openshift.operator.state import teardown_note
 from quaylab.openshift.plan import ClusterPlan
 from quaylab.openshift.refusals import ending_registry_problems
 
@@ -51,6 +52,24 @@ def data(plan: ClusterPlan) -> Generator[StringCommand]:
     + plan: the run's plan
     """
     yield from removed(plan, lambda: ours(host, plan, KEPT), NOTHING)
+
+
+@operation()
+def versions_noted(plan: ClusterPlan) -> Generator[StringCommand]:
+    """Note the versions of Quay and of its operator, for the refusals of the next deploy: what
+    tells them is about to be removed.
+
+    + plan: the run's plan
+    """
+    found, described = plan.cluster.found, plan.operator
+    subscription = found.get((SUBSCRIPTION.name, plan.registry.settings.openshift_operator))
+    data = teardown_note(found.get(described.registry.key), subscription)
+    # Without the note, a registry that is there was refused.
+    if not data or data.items() <= found[described.note.key]["data"].items():
+        host.noop("nothing is to be noted")
+        return
+    # Not by server-side apply: the next deploy, which describes no versions, would remove them.
+    yield kubectl.patched(plan.access, CONFIG_MAP, described.note.name, {"data": data})
 
 
 @operation()

@@ -134,18 +134,20 @@ def former_removed(plan: ClusterPlan) -> Generator[PyinfraCommand]:
 
 
 @operation()
-def migrations_removed(plan: ClusterPlan) -> Generator[PyinfraCommand]:
-    """Remove the Jobs of migrations, also one that runs, and wait for their end: a dump is about to
-    take the place of all that they have done.
+def others_removed(plan: ClusterPlan, restoration: Object) -> Generator[PyinfraCommand]:
+    """Remove the Jobs of migrations and of other restores, also one that runs, and wait for their
+    end: a dump is about to take the place of all that they have done, and nothing may take its.
 
     + plan: the run's plan
+    + restoration: the job that restores the dump
     """
 
     def find() -> dict[Kind, list[str]]:
         jobs = ours(host, plan, [JOB])[JOB]
-        return {JOB: [name for name in jobs if name.startswith(quay.MIGRATION)]}
+        changing = [name for name in jobs if quay.is_job(name, quay.MIGRATE, quay.RESTORE)]
+        return {JOB: [name for name in changing if name != restoration.name]}
 
-    yield from removed(plan, find, "no migration is there")
+    yield from removed(plan, find, "neither a migration nor another restore is there")
 
 
 def _is_stale(plan: ClusterPlan, found: Workloads, job: Object) -> bool:

@@ -1,18 +1,18 @@
-"""Quay's database, noted on Quay's hosts: the note of the schema's version holds for it alone."""
+"""Quay's database, noted on Quay's hosts or in the cluster: the note of the schema's version holds
+for it alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
 from quaylab.endpoints import netloc
-from quaylab.hosts.machine import Machine
 from quaylab.model import ManagedFile
 from quaylab.paths import DATABASE_NOTE
 from quaylab.settings.loading import Settings
 from quaylab.topology import Topology
 
-# In the place of an address: the hosts of the group `database`. Quay reaches these at another
-# address when they become several.
+# In the place of an address: the hosts of the group `database`, or the cluster. Quay reaches these
+# hosts at another address when they become several.
 OWN = "own"
 
 
@@ -28,23 +28,20 @@ def note(settings: Settings, topology: Topology) -> ManagedFile:
     return ManagedFile(DATABASE_NOTE, f"{location(settings, topology)}\n", mode=0o644)
 
 
-def problems(
-    settings: Settings, topology: Topology, machines: Mapping[str, Machine]
-) -> Iterator[str]:
+def problems(now: str, notes: Mapping[str, str | None]) -> Iterator[str]:
     """Yield why Quay would work on another database than the one whose schema is noted.
 
     Args:
-        machines: the hosts whose notes hold. One without this note is from before it existed.
+        now: the database of this run.
+        notes: the notes that hold, by their places. What is from before this note has none.
     """
-    now = location(settings, topology)
-    for name, machine in machines.items():
-        before = machine.database
+    for place, before in notes.items():
         if before in (None, now):
             continue
         yield (
             f"{_setting(before, now)}: Quay's database is {before!r} (server, database, role), as "
-            f"{DATABASE_NOTE} on {name} says, and this run would have Quay use {now!r}; set it "
-            "back, or move the rows there first: docs/external-services.md#another-database"
+            f"{place} says, and this run would have Quay use {now!r}; set it back, or move the "
+            "rows there first: docs/external-services.md#another-database"
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from quaylab.checks import blob_location
+from quaylab.checks import blob_location, database_location
 from quaylab.openshift import access, backing, quay
 from quaylab.openshift.layout import replicas, runs_here
 from quaylab.openshift.objects import (
@@ -28,7 +28,8 @@ from quaylab.settings.loading import Settings
 from quaylab.upgrade.schema_version import migrating_note
 from quaylab.versions import is_version, quay_version
 
-# The note that this registry is here, with its schema's version and the place of its blobs.
+# The note that this registry is here, with its schema's version and the places of its rows and its
+# blobs.
 NOTE = "quaylab-registry"
 
 
@@ -131,8 +132,13 @@ def front(exposure: Iterable[Object]) -> Object:
 
 def note(context: Context, schema: str) -> Object:
     """Return the note for a schema of this version."""
-    place = blob_location.place(context.settings, context.topology)
-    return Object(CONFIG_MAP, NOTE, {"data": {"schema": schema, "storage": place}}, "registry")
+    settings, topology = context.settings, context.topology
+    data = {
+        "schema": schema,
+        "storage": blob_location.place(settings, topology),
+        "database": database_location.location(settings, topology),
+    }
+    return Object(CONFIG_MAP, NOTE, {"data": data}, "registry")
 
 
 def _foundation(

@@ -45,11 +45,11 @@ class ClusterPlan:
     def schema(self) -> str | None:
         """What the note says of the database's schema when the run began: its version, or which
         restore or migration has begun; None: there is no database."""
+        found = self.cluster.found
+        note = found.get((CONFIG_MAP.name, NOTE))
         if self.is_operated:
-            found = self.cluster.found
             version = current_version(found.get((QUAY_REGISTRY.name, REGISTRY)))
-            return version or noted_version(found.get((CONFIG_MAP.name, VERIFIED))) or None
-        note = self.cluster.found.get((CONFIG_MAP.name, NOTE))
+            return version or noted_version(note, found.get((CONFIG_MAP.name, VERIFIED))) or None
         return (note["data"].get("schema") or None) if note else None
 
     @property

@@ -36,8 +36,8 @@ from quaylab.versions import quay_version
 
 NAME = container_name("quay")
 COMPONENT = "quay"
-# How the names of the migrations' jobs begin.
-MIGRATION = "quaylab-migrate-"
+# What the jobs do that change the database's content.
+MIGRATE, RESTORE = "migrate", "restore"
 BUNDLE, BLOBS = f"{NAME}-bundle", quay.STORAGE_VOLUME
 # Seconds of each look whether Quay has started. It ends itself before the kubelet's own time for it
 # is over, after which some container engines leave its processes running.
@@ -66,9 +66,10 @@ DUMP = (
 )
 
 
-# Whether a dump is there and whole, as far as its table of contents says.
+# Whether a dump is there and whole, as far as its table of contents says. The log then has the
+# revision of its schema, by which people see whether a restore that was cut off has ended.
 CHECK = (
-    'cd /dumps && { pg_restore --list "$0" >/dev/null && exit; '
+    'cd /dumps && { pg_restore --data-only --table=alembic_version --file=- "$0" && exit; '
     'echo "$0 is no dump that can be restored; the claim has: $(ls -m)"; exit 1; }'
 )
 # In one transaction, so that a killed one changes nothing. What a newer version made is dropped
@@ -222,6 +223,16 @@ def _claimed(name: str, claim: str) -> dict[str, Any]:
 # --- jobs ---
 
 
+def job_name(verb: str, subject: str) -> str:
+    """Return a job's name, from what it does and the version or dump that it does it with."""
+    return f"quaylab-{verb}-{subject.replace('.', '-')}"
+
+
+def is_job(name: str, *verbs: str) -> bool:
+    """Whether a job does one of these, with any version or dump."""
+    return name.startswith(tuple(job_name(verb, "") for verb in verbs))
+
+
 def reach(context: Context, pods: Pods) -> Object:
     """Return the job that tries all addresses that Quay connects to, from inside the cluster. It is
     run once for each set of addresses and each image: an image that the cluster can't pull is found
@@ -245,7 +256,7 @@ def reach(context: Context, pods: Pods) -> Object:
 def migration(context: Context, pods: Pods, files: Mapping[str, str]) -> Object:
     """Return the job that migrates the schema to this version of Quay's, run once for each."""
     migrate = container(
-        "migrate",
+        MIGRATE,
         quay.image(context.settings).reference,
         args=["migrate", "head"],
         volumeMounts=list(_MOUNTS),
@@ -254,7 +265,7 @@ def migration(context: Context, pods: Pods, files: Mapping[str, str]) -> Object:
     before = [_client(context, "extension", shell(EXTENSION))]
     return _job(
         pods,
-        f"{MIGRATION}{_dns_name(quay_version(context.settings))}",
+        job_name(MIGRATE, quay_version(context.settings)),
         migrate,
         [_bundle_volume(files), _TOKEN_VOLUME],
         before if runs_here(context.topology, "database") else [],
@@ -268,7 +279,7 @@ def dump(context: Context, pods: Pods, schema: str) -> Object:
 
 def restoration(context: Context, pods: Pods, name: str) -> Object:
     """Return the job that replaces the database's content by a dump."""
-    return _dumps_job(context, pods, "restore", RESTORATION, name)
+    return _dumps_job(context, pods, RESTORE, RESTORATION, name)
 
 
 def dump_check(context: Context, pods: Pods, name: str) -> Object:
@@ -280,7 +291,7 @@ def _dumps_job(context: Context, pods: Pods, verb: str, script: str, name: str) 
     client = _client(context, verb, [*shell(script), name])
     client["volumeMounts"] = [{"name": "dumps", "mountPath": "/dumps"}]
     volumes = [_claimed("dumps", backing.DUMPS)]
-    return _job(pods, f"quaylab-{verb}-{_dns_name(name)}", client, volumes)
+    return _job(pods, job_name(verb, name), client, volumes)
 
 
 def _client(context: Context, name: str, command: list[str]) -> dict[str, Any]:
@@ -315,7 +326,3 @@ def _job(
     }
     template = pods.template(backing.CLIENT, spec, name)
     return Object(JOB, name, {"spec": {"backoffLimit": 0, "template": template}}, backing.CLIENT)
-
-
-def _dns_name(version: str) -> str:
-    return version.replace(".", "-")

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from quaylab.checks import database_location
 from quaylab.openshift import objects
 from quaylab.openshift.backing import DUMPS
 from quaylab.openshift.cluster import OLDEST, Cluster
@@ -20,6 +21,7 @@ from quaylab.openshift.description import (
 from quaylab.openshift.layout import REGISTRY
 from quaylab.openshift.objects import Manifest, Object, Scope
 from quaylab.openshift.quantities import number, text
+from quaylab.openshift.quay import RESTORE, is_job
 from quaylab.secrets.credentials import Credentials
 from quaylab.services.base import Context
 from quaylab.settings.loading import Settings
@@ -156,10 +158,10 @@ def _note_problems(cluster: Cluster, description: Description, scope: Scope) -> 
     if note.key in cluster.found or served is None:
         return
     image = served["spec"]["template"]["spec"]["containers"][0]["image"]
-    literals = {"schema": image.rpartition(":")[2], "storage": note.content["data"]["storage"]}
+    literals = {**note.content["data"], "schema": image.rpartition(":")[2]}
     yield (
         f"ConfigMap {note.name}: it is gone, and Quay is there; make it again if these are right, "
-        "the schema's version and the place of the blobs: "
+        "the schema's version, the place of the blobs and the database: "
         f"{note_command(note, literals, scope)}"
     )
 
@@ -173,8 +175,8 @@ def note_command(note: Object, literals: Mapping[str, str], scope: Scope) -> str
 
 def data_problems(cluster: Cluster, settings: Settings, description: Description) -> Iterator[str]:
     """Yield the claims of a registry that are gone with its data, or have data that the database's
-    image may not read, and that the blobs are elsewhere. The claim of the dumps may be made again:
-    they are not what Quay serves."""
+    image may not read, and that rows or blobs are elsewhere. The claim of the dumps may be made
+    again: they are not what Quay serves."""
     claims = [each for each in description.lasting if each.kind is objects.CLAIM]
     is_noted = description.note.key in cluster.found
     for each in claims:
@@ -195,12 +197,30 @@ def data_problems(cluster: Cluster, settings: Settings, description: Description
                 "follow docs/openshift.md#another-major-version-of-postgresql"
             )
     if note := cluster.found.get(description.note.key):
+        rows = {str(description.note): note["data"].get("database")}
+        yield from database_location.problems(description.note.content["data"]["database"], rows)
         before, now = note["data"].get("storage"), description.note.content["data"]["storage"]
         if before != now:
             yield (
                 f"storage: Quay's blobs are in {before!r} (location, store, place), and this run "
                 f"would have it look in {now!r}: it would find none of them; set it back, or copy "
                 f"all blobs there and put the new place into ConfigMap {description.note.name}"
+            )
+
+
+def restore_problems(jobs: Iterable[str], namespace: str) -> Iterator[str]:
+    """Yield the restores of runs that were cut off, which would replace the database under Quay,
+    whatever its note says.
+
+    Args:
+        jobs: the names of the jobs that have not ended.
+    """
+    for name in jobs:
+        if is_job(name, RESTORE):
+            yield (
+                f"restore: the Job {name} has not ended, and may still replace the database; end "
+                f"it by kubectl delete job/{name} --namespace={namespace}, and then see which "
+                "database is there: docs/upgrade.md#keeping-the-present-database"
             )
 
 

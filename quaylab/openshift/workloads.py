@@ -98,6 +98,12 @@ class Workloads:
         """The names of the jobs whose container runs."""
         return tuple(name for name in self.jobs if self.job_state(name) == "running")
 
+    @property
+    def unfinished_jobs(self) -> tuple[str, ...]:
+        """The names of the jobs that run, or may still begin."""
+        ended = ("Complete", "Failed")
+        return tuple(name for name in self.jobs if self.job_state(name) not in ended)
+
     def secrets_of(self, name: str) -> frozenset[str]:
         """Return the names of the Secrets that a deployment's pods read when they start."""
         found = self.deployments.get(name)

@@ -20,7 +20,7 @@ OPERATIONS = [
     "Run Redis",
     "Check from inside the cluster what Quay connects to",
     "Migrate the database's schema",
-    "Record the schema's version, and where the blobs are",
+    "Record the schema's version, and where rows and blobs are",
     "Run Quay",
     "Lead clients to Quay",
     "Remove objects that are no longer described",
@@ -175,6 +175,12 @@ def test_upgrade(site: Site) -> None:
     moved = site.run("--data", "restore=v3.17.4-to-v3.18.0", task=restore)
     assert "storage: Quay's blobs are in 'default local'" in moved.output
     del site.settings["storage"], site.settings["storage_location"]
+    # And so would another database, also by a deploy.
+    site.settings["database_user"] = "other"
+    other = site.run("--data", "restore=v3.17.4-to-v3.18.0", task=restore)
+    for result in (other, site.run()):
+        assert "database_user: Quay's database is 'own quay quay'" in result.output
+    del site.settings["database_user"]
     # A name that is mistyped.
     site.controllers.faults["quaylab-check"] = "fails"
     absent = site.run("--data", "restore=v3.17.3-to-v3.18.0", task=restore)
@@ -248,7 +254,13 @@ def test_a_restore_after_a_migration_that_was_cut_off_and_a_teardown(site: Site)
 
     restore, name = "tasks/restore_openshift.py", "restore=v3.17.4-to-v3.18.0"
     site.api.writes.clear()
-    site.run("-v", "--data", name, task=restore, until="Stop a migration that has begun")
+    site.run(
+        "-v",
+        "--data",
+        name,
+        task=restore,
+        until="Stop a migration or another restore that has begun",
+    )
     assert _schema(site) == "restoring v3.17.4-to-v3.18.0"
     # What a restore needs is made again after a teardown.
     assert site.run(task="tasks/teardown_openshift.py").code == 0
@@ -256,6 +268,41 @@ def test_a_restore_after_a_migration_that_was_cut_off_and_a_teardown(site: Site)
     restored = site.run("--data", name, task=restore)
     assert restored.code == 0, restored.output
     assert f"DELETE jobs {MIGRATED}" in site.api.writes
+    up = site.run()
+    assert up.code == 0, up.output
+    assert _schema(site) == "v3.17.4"
+
+
+def test_a_restore_that_was_cut_off_replaces_nothing_later(site: Site) -> None:
+    for version in ("v3.16.5", "v3.17.4", "v3.18.0"):
+        site.settings["quay_version"] = version
+        assert site.run().code == 0
+    restore, wrong = "tasks/restore_openshift.py", "quaylab-restore-v3-16-5-to-v3-17-4"
+    site.controllers.faults["quaylab-restore"] = "pending"
+    waiting = site.run("--data", "restore=v3.16.5-to-v3.17.4", task=restore)
+    assert "not scheduled: 0/3 nodes are available" in waiting.output
+
+    # The present database is to be kept, and it is not known yet which one that is.
+    _edited(site, "configmaps", "quaylab-registry", {"data": {"schema": "v3.18.0"}})
+    for fault in ("pending", "starting"):
+        site.controllers.faults["quaylab-restore"] = fault
+        site.controllers.pass_time()
+        kept = site.run()
+        assert kept.code != 0
+        assert f"restore: the Job {wrong} has not ended, and may still replace" in kept.output
+        assert "nothing was changed" in kept.output
+
+    # Another one ends it.
+    site.controllers.faults.clear()
+    site.api.writes.clear()
+    restored = site.run("--data", "restore=v3.17.4-to-v3.18.0", task=restore)
+    assert restored.code == 0, restored.output
+    changed = [each for each in site.api.writes if " jobs quaylab-restore" in each]
+    assert changed == [
+        f"DELETE jobs {wrong}",
+        "PATCH jobs quaylab-restore-v3-17-4-to-v3-18-0",
+    ]
+    site.settings["quay_version"] = "v3.17.4"
     up = site.run()
     assert up.code == 0, up.output
     assert _schema(site) == "v3.17.4"

@@ -184,6 +184,27 @@ def test_a_teardown_that_is_cut_off_and_repeated_keeps_the_data(
     assert site.objects("objectbucketclaims")
 
 
+def test_an_upgrade_that_was_cut_off_and_taken_down_is_not_undone(
+    site: Site, operators: Operators
+) -> None:
+    site.settings["quay_version"] = "v3.17.0"
+    assert site.run().code == 0
+    site.settings["quay_version"] = "v3.18.0"
+    backup = ("--data", "database_backup=v3.17.4")
+    site.run("-v", *backup, until="Wait until the registry answers at its address")
+    assert _version(site) == "v3.18.2"
+    for _ in range(2):
+        down = site.run(task=TEARDOWN)
+        assert down.code == 0, down.output
+    site.settings["quay_version"] = "v3.17.0"
+    back = site.run()
+    assert "quay_version: v3.17.0, but v3.18.2 is there" in back.output
+    site.settings["quay_version"] = "v3.18.0"
+    up = site.run()
+    assert up.code == 0, up.output
+    assert site.dry() == []
+
+
 def _plain_kubernetes(site: Site, operators: Operators) -> None:
     site.api.kinds = {each: kinds for each, kinds in site.api.kinds.items() if each not in OLM}
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from quaylab.checks import blob_location
+from quaylab.checks import blob_location, database_location
 from quaylab.openshift import access, quay
 from quaylab.openshift.description import NOTE, front
 from quaylab.openshift.layout import OPERATOR, REGISTRY, replicas, runs_here
@@ -61,7 +61,8 @@ LEFT_PARTS: Mapping[str, tuple[str, tuple[Kind, ...]]] = {
 # What of it is removed when the registry is taken down, and what only a purge removes.
 REMOVED_PARTS: tuple[Kind, ...] = (ROUTE, DEPLOYMENT, JOB, SERVICE, SERVICE_ACCOUNT, CONFIG_MAP)
 KEPT_PARTS: tuple[Kind, ...] = (SECRET, CLAIM, BUCKET_CLAIM)
-# What holds in place of an address where the operator looks after a component.
+# What holds in place of an address where the operator looks after a component, and what earlier
+# notes have of a database elsewhere.
 MANAGED, ELSEWHERE = "operator", "elsewhere"
 # The operator's name for the location of its bucket.
 LOCATION = "local_us"
@@ -168,10 +169,11 @@ def describe(
 def note(context: Context) -> Object:
     """Return the note of how the registry is made, and of where its data is."""
     settings, topology = context.settings, context.topology
+    database, store = database_location.location(settings, topology), topology.object_store
     data = {
         "method": OPERATOR,
-        "database": MANAGED if runs_here(topology, "database") else ELSEWHERE,
-        "storage": blob_location.place(settings, topology) if topology.object_store else MANAGED,
+        "database": MANAGED if runs_here(topology, "database") else database,
+        "storage": blob_location.place(settings, topology) if store else MANAGED,
     }
     return Object(CONFIG_MAP, NOTE, {"data": data}, "registry")
 

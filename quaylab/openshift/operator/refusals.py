@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from quaylab.checks import database_location
 from quaylab.openshift import refusals
 from quaylab.openshift.cluster import Cluster
 from quaylab.openshift.layout import REGISTRY
@@ -17,11 +18,23 @@ from quaylab.openshift.objects import (
     QUAY_REGISTRY,
     SERVICE_VERSION,
     SUBSCRIPTION,
+    Manifest,
     Scope,
     key_of,
 )
-from quaylab.openshift.operator.description import MANAGED, OperatorDescription, channel, release
-from quaylab.openshift.operator.state import current_version, installed_version, noted_version
+from quaylab.openshift.operator.description import (
+    ELSEWHERE,
+    MANAGED,
+    OperatorDescription,
+    channel,
+    release,
+)
+from quaylab.openshift.operator.state import (
+    current_version,
+    installed_version,
+    noted_operator,
+    noted_version,
+)
 from quaylab.openshift.plan import VERIFIED
 from quaylab.settings.loading import Settings
 from quaylab.topology import Topology
@@ -63,7 +76,7 @@ def problems(
     yield from _catalogue_problems(cluster, settings)
     yield from _data_problems(cluster, description)
     yield from _storage_class_problems(cluster, settings)
-    yield from _version_problems(cluster, settings)
+    yield from _version_problems(cluster, settings, cluster.found.get(description.note.key))
 
 
 def lost_note_problems(
@@ -147,13 +160,17 @@ def _data_problems(cluster: Cluster, description: OperatorDescription) -> Iterat
     if note is None:
         return
     before, now = note["data"], description.note.content["data"]
-    for key, setting in (("database", "database_host"), ("storage", "storage")):
-        if before.get(key) != now[key]:
-            yield (
-                f"{setting}: the registry's {key} is {before.get(key)!r}, and this run would have "
-                f"Quay look in {now[key]!r}, where nothing of it is; set it back, or copy all data "
-                f"there and put {now[key]!r} into ConfigMap {description.note.name}"
-            )
+    database, storage = before.get("database"), before.get("storage")
+    # Which one elsewhere, earlier notes don't say.
+    if database != ELSEWHERE or now["database"] == MANAGED:
+        notes = {str(description.note): database}
+        yield from database_location.problems(now["database"], notes)
+    if storage != now["storage"]:
+        yield (
+            f"storage: the registry's storage is {storage!r}, and this run would have Quay look in "
+            f"{now['storage']!r}, where nothing of it is; set it back, or copy all data there and "
+            f"put {now['storage']!r} into ConfigMap {description.note.name}"
+        )
     if (CONFIG_MAP.name, VERIFIED) not in cluster.found:
         return
     for key, kind, is_there in (
@@ -183,14 +200,15 @@ def _storage_class_problems(cluster: Cluster, settings: Settings) -> Iterator[st
             )
 
 
-def _version_problems(cluster: Cluster, settings: Settings) -> Iterator[str]:
+def _version_problems(cluster: Cluster, settings: Settings, note: Manifest | None) -> Iterator[str]:
     """Yield why the operator can't, or should not, go to the wanted minor version."""
     subscription = cluster.found.get((SUBSCRIPTION.name, settings.openshift_operator))
     registry = cluster.found.get((QUAY_REGISTRY.name, REGISTRY))
     wanted, version = release(channel(settings)), quay_version(settings)
-    noted = noted_version(cluster.found.get((CONFIG_MAP.name, VERIFIED)))
+    noted = noted_version(note, cluster.found.get((CONFIG_MAP.name, VERIFIED)))
     of_quay, installed = current_version(registry) or noted, installed_version(subscription)
-    if (newest := max(of_quay, installed, key=release)) and release(newest) > wanted:
+    newest = max(of_quay, installed, noted_operator(note), key=release)
+    if release(newest) > wanted:
         yield (
             f"quay_version: {version}, but {newest} is there, and neither OLM nor Quay knows a way "
             f"back; set a version of {_named(release(newest))}"

@@ -212,11 +212,36 @@ def current_version(registry: Manifest | None) -> str:
     return str(((registry or {}).get("status") or {}).get("currentVersion", ""))
 
 
-def noted_version(note: Manifest | None) -> str:
-    """Return the version of Quay's in the note of the registry that was verified last; it stays
-    when the registry is taken down. Empty: there is none."""
-    words = str(((note or {}).get("data") or {}).get("quay", "")).split()
-    return words[2] if len(words) > 2 else ""
+def teardown_note(registry: Manifest | None, subscription: Manifest | None) -> dict[str, str]:
+    """Return what is noted before these two are removed, as nothing else would tell it any more:
+    the version of Quay's, and the operator's, which may have begun to migrate to a newer one."""
+    if registry is None:
+        return {}  # the operator has made nothing
+    versions = {
+        "schema": current_version(registry),
+        "operator": installed_version(subscription),
+    }
+    return {key: version for key, version in versions.items() if version}
+
+
+def noted_operator(note: Manifest | None) -> str:
+    """Return the operator's version when the registry was last taken down; empty: it never was."""
+    return _noted(note, "operator")
+
+
+def noted_version(note: Manifest | None, verified: Manifest | None) -> str:
+    """Return the version of Quay's when the registry was last taken down, or last verified; empty:
+    there is none.
+
+    Args:
+        verified: the note of the registry that was verified last.
+    """
+    words = _noted(verified, "quay").split()
+    return max(_noted(note, "schema"), words[2] if len(words) > 2 else "", key=release)
+
+
+def _noted(note: Manifest | None, key: str) -> str:
+    return str(((note or {}).get("data") or {}).get(key, ""))
 
 
 def installed_version(subscription: Manifest | None) -> str:

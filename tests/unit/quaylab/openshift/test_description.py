@@ -347,7 +347,7 @@ def test_a_claim_keeps_its_size_until_it_is_bound() -> None:
 @pytest.mark.parametrize(("name", "code"), [("v3.17.4-to-v3.18.0", 0), ("v3.17.3", 1)])
 def test_a_dump_is_looked_for(tmp_path: Path, name: str, code: int) -> None:
     host = Shell(tmp_path)
-    host.stub("pg_restore", 'test -e "$2"')
+    host.stub("pg_restore", 'test -e "$4"')
     (tmp_path / "v3.17.4-to-v3.18.0").touch()
     script = quay.CHECK.replace("/dumps", str(tmp_path))
     done = host.run(shlex.join([*pods.shell(script), name]))

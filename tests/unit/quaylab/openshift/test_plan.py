@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from quaylab import plan as plans
+from quaylab.openshift import refusals
 from quaylab.openshift.cluster import Access
 from quaylab.openshift.description import note
 from quaylab.openshift.layout import GROUP
@@ -55,6 +56,8 @@ def test_a_restoration_reads_the_dump_of_an_upgrade(store: Store) -> None:
     (before,) = dump.content["spec"]["template"]["spec"]["containers"]
     job = plan.restoration("v3.17.4-to-v3.18.0")
     assert job.name == "quaylab-restore-v3-17-4-to-v3-18-0"
+    (problem,) = refusals.restore_problems([dump.name, job.name], "quay-enterprise")
+    assert f"kubectl delete job/{job.name} --namespace=quay-enterprise" in problem
     (after,) = job.content["spec"]["template"]["spec"]["containers"]
     assert before["command"][-1] == after["command"][-1] == "v3.17.4-to-v3.18.0"
     assert before["volumeMounts"] == after["volumeMounts"]

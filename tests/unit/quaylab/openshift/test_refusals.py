@@ -18,6 +18,7 @@ from tests.unit import clusters, samples
 from tests.unit.clusters import CLUSTER, S3, SCOPE, describe
 
 SERVER = "https://api.example.com:6443"
+A: dict[str, Any] = {"database_host": "a.example.com"}
 
 
 def _problems(cluster: Cluster = CLUSTER, **changes: Any) -> list[str]:
@@ -142,10 +143,34 @@ def test_another_major_version_of_the_database() -> None:
 
 
 def test_blobs_stay_where_they_are() -> None:
-    (problem,) = _problems(
-        _with(SCOPE.manifest(describe().note)), **S3, database_host="db.example.com"
-    )
+    (problem,) = _problems(_with(SCOPE.manifest(describe(**A).note)), **S3, **A)
     assert problem.startswith("storage: Quay's blobs are in 'default local'")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "setting"),
+    [
+        ({}, A, "database_host"),
+        (A, {}, "database_host"),
+        (A, {"database_host": "b.example.com"}, "database_host"),
+        (A, {**A, "database_name": "other"}, "database_name"),
+        ({}, {"database_user": "other"}, "database_user"),
+        (A, A, ""),
+    ],
+)
+def test_rows_stay_where_they_are(
+    before: dict[str, Any], now: dict[str, Any], setting: str
+) -> None:
+    description = describe(**S3, **before)
+    note = SCOPE.manifest(description.note)
+    found = [SCOPE.manifest(each) for each in description.lasting if each.kind is CLAIM]
+    problems = [each for each in _problems(_with(note, *found), **S3, **now) if "rows" in each]
+    assert len(problems) == bool(setting)
+    assert "".join(problems).startswith(setting and f"{setting}: Quay's database is ")
+    assert not setting or "as ConfigMap quaylab-registry says" in problems[0]
+    # It is from before this line.
+    note["data"] = {key: text for key, text in note["data"].items() if key != "database"}
+    assert not [each for each in _problems(_with(note, *found), **S3, **now) if "rows" in each]
 
 
 @pytest.mark.parametrize(
@@ -226,6 +251,7 @@ def test_a_lost_note_of_a_registry_that_serves() -> None:
     (problem,) = _problems(_with(served, *claims))
     assert problem.startswith("ConfigMap quaylab-registry: it is gone, and Quay is there")
     assert "--from-literal=schema=v3.17.4 '--from-literal=storage=default local'" in problem
+    assert "'--from-literal=database=own quay quay'" in problem
     assert f"quaylab.io/credentials={SCOPE.owner}" in problem
     assert _problems(_with(served, *claims, SCOPE.manifest(description.note))) == []
 

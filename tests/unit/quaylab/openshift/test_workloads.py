@@ -159,6 +159,7 @@ def test_states_of_a_job(state: str) -> None:
     assert Workloads.of([job]).job_state("job") == "waiting"
     ending = {**job, "metadata": {"name": "job", "deletionTimestamp": "2026-01-01T00:00:00Z"}}
     assert Workloads.of([ending]).job_state("job") == "ending"
+    assert Workloads.of([ending]).unfinished_jobs == Workloads.of([job]).unfinished_jobs == ("job",)
     labels = {"job-name": "job"}
     pulling = _container(state={"waiting": {"reason": "ImagePullBackOff"}})
     before = [{"name": "extension", "state": {"terminated": {"exitCode": 0}}}]
@@ -168,6 +169,7 @@ def test_states_of_a_job(state: str) -> None:
         assert Workloads.of([job, _pod(status, labels=labels)]).job_state("job") == "running"
     ended = {**job, "status": {"conditions": [{"type": state, "status": "True"}]}}
     assert Workloads.of([ended]).job_state("job") == state
+    assert Workloads.of([ended]).unfinished_jobs == ()
 
 
 def test_a_failed_job_says_its_last_words() -> None:

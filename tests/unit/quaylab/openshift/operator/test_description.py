@@ -232,5 +232,5 @@ def test_the_note_says_where_the_data_is() -> None:
         "storage": "operator",
     }
     data = operate(**ELSEWHERE).note.content["data"]
-    assert data["database"] == "elsewhere"
+    assert data["database"] == "db.example.com:5432 quay quay"
     assert data["storage"].startswith("default s3 objects.example.com")

@@ -183,11 +183,44 @@ def test_the_version_is_known_after_the_registry_was_taken_down() -> None:
     assert _problems(cluster, quay_version="v3.17.4") == []
 
 
+def test_an_operator_that_was_taken_down_while_it_migrated() -> None:
+    note = SCOPE.manifest(operate().note)
+    noted = {"schema": "v3.17.4", "operator": "quay-operator.v3.18.2"}
+    cluster = _with({**note, "data": {**note["data"], **noted}})
+    (problem,) = _problems(cluster, quay_version="v3.17.4")
+    assert "v3.17.4, but quay-operator.v3.18.2 is there, and neither OLM nor Quay" in problem
+    assert _problems(cluster, quay_version="v3.18.0", database_backup="v3.17.4") == []
+
+
 def test_data_stays_where_it_is() -> None:
     note = SCOPE.manifest(operate().note)
     moved = _problems(_with(note), **S3, database_host="db.example.com")
     assert [line.partition(":")[0] for line in moved] == ["database_host", "storage"]
     assert _problems(_with(note)) == []
+
+
+@pytest.mark.parametrize(
+    ("noted", "now", "setting"),
+    [
+        ("db.example.com:5432 quay quay", {"database_host": "db.example.com"}, ""),
+        ("db.example.com:5432 quay quay", {"database_host": "b.example.com"}, "database_host"),
+        (
+            "db.example.com:5432 quay quay",
+            {"database_host": "db.example.com", "database_name": "other"},
+            "database_name",
+        ),
+        # Earlier notes don't say which one.
+        ("elsewhere", {"database_host": "db.example.com"}, ""),
+        ("elsewhere", {}, "database_host"),
+        ("operator", {"database_host": "db.example.com"}, "database_host"),
+    ],
+)
+def test_the_database_stays_the_same(noted: str, now: dict[str, Any], setting: str) -> None:
+    note = SCOPE.manifest(operate(**S3).note)
+    cluster = _with({**note, "data": {**note["data"], "database": noted}})
+    problems = _problems(cluster, **S3, **now)
+    assert len(problems) == bool(setting)
+    assert "".join(problems).startswith(setting and f"{setting}: Quay's database is {noted!r}")
 
 
 def test_a_lost_claim_of_a_registry_that_had_data() -> None:

@@ -9,7 +9,13 @@ import pytest
 
 from quaylab.openshift.objects import CONFIGURATION
 from quaylab.openshift.operator.description import APP, release
-from quaylab.openshift.operator.state import Installation, Package, RegistryState, noted_version
+from quaylab.openshift.operator.state import (
+    Installation,
+    Package,
+    RegistryState,
+    noted_version,
+    teardown_note,
+)
 from quaylab.openshift.workloads import Workloads
 
 
@@ -114,18 +120,32 @@ def test_an_install_plan_that_waits_for_approval() -> None:
 
 
 @pytest.mark.parametrize(
-    ("note", "version"),
+    ("note", "verified", "version"),
     [
-        ({"data": {"quay": "uid digest v3.17.4"}}, "v3.17.4"),
-        ({"data": {"quay": "uid digest"}}, ""),
-        ({}, ""),
-        (None, ""),
+        (None, {"data": {"quay": "uid digest v3.17.4"}}, "v3.17.4"),
+        ({"data": {}}, {"data": {"quay": "uid digest"}}, ""),
+        ({"data": {}}, {}, ""),
+        (None, None, ""),
+        # It was taken down before the verification, or another one was made after it.
+        ({"data": {"schema": "v3.18.2"}}, {"data": {"quay": "uid digest v3.17.4"}}, "v3.18.2"),
+        ({"data": {"schema": "v3.17.4"}}, {"data": {"quay": "uid digest v3.18.2"}}, "v3.18.2"),
     ],
 )
-def test_the_version_of_the_registry_that_was_verified(
-    note: dict[str, Any] | None, version: str
+def test_the_version_in_the_notes(
+    note: dict[str, Any] | None, verified: dict[str, Any] | None, version: str
 ) -> None:
-    assert noted_version(note) == version
+    assert noted_version(note, verified) == version
+
+
+def test_what_a_teardown_notes() -> None:
+    subscription = {"status": {"installedCSV": "quay-operator.v3.18.2"}}
+    registry = {"status": {"currentVersion": "v3.17.4"}}
+    noted = {"schema": "v3.17.4", "operator": "quay-operator.v3.18.2"}
+    assert teardown_note(registry, subscription) == noted
+    # A killed teardown has noted it already.
+    assert teardown_note({}, None) == {}
+    # There are no data.
+    assert teardown_note(None, subscription) == {}
 
 
 def test_the_operator_names_its_version_of_quay() -> None:
