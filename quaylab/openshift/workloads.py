@@ -25,6 +25,8 @@ HOPELESS = (
 # cluster tries it again after ever longer times.
 QUOTA = "exceeded quota"
 CRASHES = "CrashLoopBackOff"
+# The phases of pods whose containers have ended for good.
+ENDED = ("Succeeded", "Failed")
 # How often a container may end and be started again before a run gives up.
 MOST_RESTARTS = 3
 
@@ -171,7 +173,7 @@ def written(manifest: Manifest) -> str:
 def _has_started(pod: Manifest) -> bool:
     """Whether a pod's own container has ever run; what runs before it may run again."""
     status = pod.get("status", {})
-    return status.get("phase") in ("Running", "Succeeded", "Failed") or any(
+    return status.get("phase") in ("Running", *ENDED) or any(
         kind in {**each.get("state", {}), **each.get("lastState", {})}
         for each in status.get("containerStatuses") or []
         for kind in ("running", "terminated")
@@ -185,11 +187,15 @@ def _is_observed(deployment: Manifest) -> bool:
 
 
 def _is_of(pod: Manifest, template: Manifest) -> bool:
-    """Whether a pod was made from this template, not from an earlier one, and is to stay."""
+    """Whether a pod was made from this template, not from an earlier one, and is to stay.
+
+    One that has ended, such as an evicted one, has a successor, and is left there for people.
+    """
     metadata, wanted = pod["metadata"], template["metadata"]
     images = [each["image"] for each in template["spec"]["containers"]]
     return (
         "deletionTimestamp" not in metadata
+        and pod.get("status", {}).get("phase") not in ENDED
         and metadata["labels"].get(COMPONENT) == wanted["labels"][COMPONENT]
         and (metadata.get("annotations") or {}).get(CONFIGURATION)
         == wanted["annotations"][CONFIGURATION]

@@ -48,6 +48,17 @@ class Controllers:
                 manifest.get("status", {}).pop("double", None)
         self.reconcile()
 
+    def evict(self, namespace: str, deployment: str) -> None:
+        """Have the nodes evict a deployment's pods, whose containers had been started again before:
+        as failed ones they stay there, beside their successors."""
+        found = self.api.storage.objects["deployments", namespace, deployment]
+        owner = f"deployments/{deployment}"
+        for key, pod in list(self.api.storage.objects.items()):
+            if key[:2] == ("pods", namespace) and _owner(pod) == owner:
+                container = pod["spec"]["containers"][0]["name"]
+                pod["status"] = _status(container, "evicted")
+                self._pod(namespace, owner, found["spec"]["template"], "ready")
+
     def reconcile(self) -> None:
         storage = self.api.storage
         for (plural, namespace, name), manifest in list(storage.objects.items()):
@@ -59,7 +70,7 @@ class Controllers:
                 self._exposure(plural, manifest)
         for key, pod in list(storage.objects.items()):
             if key[0] == "pods":
-                plural, name = pod["metadata"]["annotations"]["double/owner"].split("/")
+                plural, name = _owner(pod).split("/")
                 if (plural, key[1], name) not in storage.objects:
                     del storage.objects[key], storage.owners[key]
         self._release_claims()
@@ -195,9 +206,12 @@ class Controllers:
         self.api.add("events", event, namespace)
 
     def _remove_pods(self, namespace: str, owner: str) -> None:
+        """Remove the pods of a deployment or job; a deployment's evicted ones stay."""
         storage = self.api.storage
         for key, pod in list(storage.objects.items()):
-            if key[0] == "pods" and pod["metadata"]["annotations"]["double/owner"] == owner:
+            if key[0] != "pods" or _owner(pod) != owner:
+                continue
+            if not owner.startswith("deployments/") or pod["status"]["phase"] != "Failed":
                 del storage.objects[key], storage.owners[key]
 
     def _pod(self, namespace: str, owner: str, template: Manifest, state: str) -> None:
@@ -252,6 +266,12 @@ class Controllers:
             manifest["status"] = {"loadBalancer": {"ingress": [{"ip": self.address}]}}
 
 
+def _owner(pod: Manifest) -> str:
+    """Return what a pod belongs to: ``deployments/quaylab-quay``."""
+    owner: str = pod["metadata"]["annotations"]["double/owner"]
+    return owner
+
+
 def _usage(pods: list[Manifest]) -> dict[str, float]:
     """Return what pods take of a quota, by its resources' names."""
     found: dict[str, float] = {"pods": len(pods)}
@@ -284,6 +304,15 @@ def _status(container: str, state: str) -> Manifest:
                 "restartCount": 4,
                 "lastState": {"terminated": {"exitCode": 255, "reason": "Error"}},
             }
+    elif state == "evicted":
+        each |= {"restartCount": 3, "state": {"terminated": {"exitCode": 137, "reason": "Error"}}}
+        message = "The node was low on resource: memory."
+        return {
+            "phase": "Failed",
+            "reason": "Evicted",
+            "message": message,
+            "containerStatuses": [each],
+        }
     elif state == "fails":
         phase = "Failed"
         message = "connection to server at quaylab-database failed: Connection refused"

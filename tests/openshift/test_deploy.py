@@ -109,6 +109,17 @@ def test_pods_that_started_with_another_secret_are_replaced(site: Site) -> None:
     assert site.dry() == []
 
 
+def test_evicted_pods_that_linger(site: Site) -> None:
+    assert site.run().code == 0
+    for deployment in ("quaylab-database", "quaylab-redis"):
+        site.controllers.evict(NAMESPACE, deployment)
+    assert site.dry() == []
+    # Neither what became of them counts, nor when they were started.
+    _edited(site, "secrets", "quaylab-redis", {"data": {"password": "eA=="}})
+    assert site.run().code == 0
+    assert site.dry() == []
+
+
 def test_a_deployment_that_is_scaled_to_no_pods_is_broken(site: Site) -> None:
     assert site.run().code == 0
     _edited(site, "deployments", "quaylab-redis", {"spec": {"replicas": 0}})
