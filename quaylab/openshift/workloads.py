@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from quaylab.openshift.objects import (
+    CLAIM,
     COMPONENT,
     CONFIGURATION,
     FIELD_MANAGER,
@@ -33,12 +34,18 @@ MOST_RESTARTS = 3
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a pod doesn't run. ``container`` has ended, and its log may say more."""
+    """Why a pod doesn't run.
+
+    Attributes:
+        container: one that has ended or isn't ready, whose log may say more.
+        events_of: kind and name of each object whose events may say more: the pod and its claims.
+    """
 
     pod: str
     text: str
     is_final: bool
     container: str = ""
+    events_of: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         return f"pod {self.pod}: {self.text}"
@@ -209,6 +216,31 @@ def pod_reasons(pod: Manifest) -> Iterator[Reason]:
     Of a deployment's pods, containers that end are started again, and a pod that failed, such as an
     evicted one, gets a successor.
     """
+    reasons = list(_said_reasons(pod))
+    yield from reasons
+    if not reasons and pod.get("status", {}).get("phase") == "Pending":
+        yield _not_started(pod)
+
+
+def _not_started(pod: Manifest) -> Reason:
+    """Return how far a pod is whose status gives no reason. What it waits for, a volume, a network
+    or its image, only events say."""
+    name = pod["metadata"]["name"]
+    claims = [
+        (CLAIM.name, each["persistentVolumeClaim"]["claimName"])
+        for each in pod["spec"].get("volumes") or []
+        if "persistentVolumeClaim" in each
+    ]
+    waiting = [
+        f"{each['name']}: {each['state']['waiting'].get('reason', 'waiting')}"
+        for each in pod["status"].get("containerStatuses") or []
+        if "waiting" in each.get("state", {})
+    ]
+    text = ", ".join(waiting) or "not scheduled yet"
+    return Reason(name, text, is_final=False, events_of=(("Pod", name), *claims))
+
+
+def _said_reasons(pod: Manifest) -> Iterator[Reason]:
     name, status = pod["metadata"]["name"], pod.get("status", {})
     is_restarted = pod["spec"].get("restartPolicy") != "Never"
     for condition in status.get("conditions") or []:

@@ -18,6 +18,11 @@ ADDRESS = "127.0.0.1"
 # The resources that a quota asks each pod for, if it names them.
 COMPUTE = ("requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
 UNHEALTHY = "Readiness probe failed: HTTP probe failed with statuscode: 502"
+UNATTACHED = (
+    'Multi-Attach error for volume "pvc-1" Volume is already exclusively attached to one node and '
+    "can't be attached to another"
+)
+UNPROVISIONED = 'failed to provision volume with StorageClass "standard": no space left in the pool'
 # Faults that the cluster tries again after minutes; pods that are made anew are tried at once.
 STUCK = ("scc", "quota", "crash", "image")
 REFUSED = {
@@ -245,9 +250,15 @@ class Controllers:
         for volume in template["spec"].get("volumes", []):
             if claimed := volume.get("persistentVolumeClaim"):
                 key = ("persistentvolumeclaims", namespace, claimed["claimName"])
-                self.api.storage.set_status(key, {"phase": "Bound"})
+                if state == "unprovisioned":
+                    claim = self.api.storage.get(key)
+                    self._event(namespace, claim, "ProvisioningFailed", UNPROVISIONED)
+                else:
+                    self.api.storage.set_status(key, {"phase": "Bound"})
         if state == "starting":
             self._event(namespace, pod, "Unhealthy", UNHEALTHY)
+        elif state == "mount":
+            self._event(namespace, pod, "FailedAttachVolume", UNATTACHED)
 
     def _exposure(self, plural: str, manifest: Manifest) -> None:
         spec = manifest["spec"]
@@ -289,9 +300,12 @@ def _status(container: str, state: str) -> Manifest:
     waiting = {
         "image": ("ImagePullBackOff", 'Back-off pulling image "quay.io/projectquay/quay:v3.18.0"'),
         "crash": ("CrashLoopBackOff", "back-off 40s restarting failed container"),
+        "mount": ("ContainerCreating", ""),
     }
     each: dict[str, Any] = {"name": container, "ready": False, "restartCount": 0}
     phase, conditions = "Pending", []
+    if state == "unprovisioned":
+        return {"phase": phase}
     if state == "pending":
         message = "0/3 nodes are available: 3 Insufficient memory."
         conditions = [{"type": "PodScheduled", "status": "False", "message": message}]

@@ -99,6 +99,15 @@ def test_nothing_is_there() -> None:
             "not scheduled: no memory",
             False,
         ),
+        ({"phase": "Pending"}, "not scheduled yet", False),
+        (
+            {
+                "phase": "Pending",
+                **_container(state={"waiting": {"reason": "ContainerCreating"}}),
+            },
+            "quay: ContainerCreating",
+            False,
+        ),
         # Until it is started again.
         (_container(state={"terminated": {"exitCode": 1}}), "quay: ended with 1", False),
         (
@@ -113,6 +122,13 @@ def test_reasons(status: dict[str, Any], text: str, is_final: bool) -> None:
     (reason,) = found.deployment_reasons(NAME)
     assert str(reason) == f"pod quaylab-quay-1: {text}"
     assert reason.is_final is is_final
+
+
+def test_of_a_pod_that_has_not_started_events_say_more() -> None:
+    found = Workloads.of([_deployment(availableReplicas=0), _pod({"phase": "Pending"})])
+    (reason,) = found.deployment_reasons(NAME)
+    claim = ("PersistentVolumeClaim", "quaylab-quay-storage")
+    assert reason.events_of == (("Pod", "quaylab-quay-1"), claim)
 
 
 def test_pods_of_an_earlier_template_are_no_reason() -> None:
