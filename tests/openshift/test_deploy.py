@@ -384,3 +384,24 @@ def test_a_route(site: Site) -> None:
     assert spec["host"] == HOSTNAME
     assert spec["tls"]["termination"] == "passthrough"
     assert f"clients without DNS need {HOSTNAME} at {address}" in result.output
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="port 443 is root's")
+@pytest.mark.parametrize("may_change", [False, True])
+def test_a_route_for_another_host(site: Site, may_change: bool) -> None:
+    site.controllers.address = site.quay.address = "127.83.0.1"
+    site.quay.port = 443
+    site.settings |= {"openshift_exposure": None, "quay_https_port": 443}
+    if may_change:
+        site.api.denied.clear()
+    assert site.run().code == 0
+    before = site.objects("routes")["quaylab-quay"]["metadata"]["uid"]
+    site.settings["server_hostname"] = "images.example.com"
+    assert "Lead clients to Quay" in site.dry()
+    moved = site.run()
+    assert moved.code == 0, moved.output
+    route = site.objects("routes")["quaylab-quay"]
+    assert route["spec"]["host"] == "images.example.com"
+    # What others have added stays, if the login may change the host.
+    assert (route["metadata"]["uid"] == before) is may_change
+    assert site.dry() == []
