@@ -12,16 +12,17 @@ from rich.console import Console
 from operations.hosts import reach
 from operations.openshift import kubectl, operator
 from operations.openshift.kubectl import ClusterError
-from operations.openshift.objects import drift
+from operations.openshift.objects import drift, present
 from operations.openshift.registry import front_of, health_line, opened
-from operations.openshift.workloads import state_of
+from operations.openshift.workloads import events_of, state_of
 from operations.runtime.phases import postpone
 from operations.status import table_of
 from operations.summary import panel
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
+from quaylab.openshift.backing import shortage
 from quaylab.openshift.layout import REGISTRY, runs_here
-from quaylab.openshift.objects import DEPLOYMENT, QUAY_REGISTRY
+from quaylab.openshift.objects import CLAIM, DEPLOYMENT, QUAY_REGISTRY
 from quaylab.openshift.operator.description import channel
 from quaylab.openshift.operator.state import current_version
 from quaylab.openshift.plan import ClusterPlan
@@ -69,9 +70,26 @@ def _rows(plan: ClusterPlan, version: str) -> list[tuple[str, str]]:
         *rows,
         ("Version", version),
         ("Health", health),
+        *[("Volume", each) for each in _small_volumes(plan)],
         ("Checked", _checked(plan)),
         ("Verified", "login, push, pull and delete of an image over TLS"),
     ]
+
+
+def _small_volumes(plan: ClusterPlan) -> list[str]:
+    """Return the claims whose volumes have not grown to what the claims ask for, or not yet."""
+    claims = [each for each in plan.description.lasting if each.kind is CLAIM]
+    try:
+        found = present(host, plan, claims)
+    except ClusterError as error:
+        return [str(error)]
+    lines = []
+    for each in found:
+        if lack := shortage(each):
+            name = each["metadata"]["name"]
+            said = events_of(host, plan, CLAIM.name, name)[-1:]
+            lines.append("; ".join([f"{CLAIM.name} {name}: {lack}", *said]))
+    return lines
 
 
 def _version(plan: ClusterPlan) -> str:
@@ -125,9 +143,9 @@ def _objects(plan: ClusterPlan) -> str:
         raise RegistryError("\n".join(problems))
     found = drift(host, plan, wanted)
     place = f"{plan.cluster.server}, namespace {plan.access.namespace}"
-    if not found:
-        return f"{len(wanted)} as described, at {place}"
-    return "\n".join([place, *(f"{kind} {name}: {how}" for (kind, name), how in found.items())])
+    summary = place if found else f"{len(wanted)} as described, at {place}"
+    drifted = (f"{kind} {name}: {how}" for (kind, name), how in found.items())
+    return "\n".join([summary, *drifted, *_small_volumes(plan)])
 
 
 class _Deployment:

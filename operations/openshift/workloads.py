@@ -271,9 +271,14 @@ def explained(host: Host, plan: ClusterPlan, known: Sequence[Reason]) -> list[st
             lines += _events(host, plan, of_probes)[-1:]
             lines += [f"  | {line}" for line in _log(host, plan, pod, container)]
     for kind, name in dict.fromkeys(pair for each in known for pair in each.events_of):
-        said = _events(host, plan, f"involvedObject.kind={kind},involvedObject.name={name}")
-        lines += [f"  {name}: {message}" for message in said[-EVENTS:]]
+        said = events_of(host, plan, kind, name)[-EVENTS:]
+        lines += [f"  {name}: {message}" for message in said]
     return lines
+
+
+def events_of(host: Host, plan: ClusterPlan, kind: str, name: str) -> list[str]:
+    """Return the messages of an object's events, the newest last."""
+    return _events(host, plan, f"involvedObject.kind={kind},involvedObject.name={name}")
 
 
 def _events(host: Host, plan: ClusterPlan, selector: str) -> list[str]:

@@ -23,6 +23,13 @@ UNATTACHED = (
     "can't be attached to another"
 )
 UNPROVISIONED = 'failed to provision volume with StorageClass "standard": no space left in the pool'
+UNRESIZED = {
+    "type": "FileSystemResizePending",
+    "status": "True",
+    "message": "Waiting for user to (re-)start a pod to finish file system resize of volume on "
+    "node.",
+}
+RESIZE_FAILED = 'resize volume "pvc-1" by resizer "double" failed: no space left in the pool'
 # Faults that the cluster tries again after minutes; pods that are made anew are tried at once.
 STUCK = ("scc", "quota", "crash", "image")
 REFUSED = {
@@ -41,6 +48,8 @@ class Controllers:
         self.refused_hosts: dict[str, str] = {}
         # Images that no registry has.
         self.missing_images: set[str] = set()
+        # Claims whose volumes don't grow.
+        self.stuck_volumes: set[str] = set()
         # Called with the name of a deployment whose pods are ready.
         self.ready: Callable[[str], None] = lambda name: None
         self._number = 0
@@ -78,7 +87,22 @@ class Controllers:
                 plural, name = _owner(pod).split("/")
                 if (plural, key[1], name) not in storage.objects:
                     del storage.objects[key], storage.owners[key]
+        self._resize_volumes()
         self._release_claims()
+
+    def _resize_volumes(self) -> None:
+        """Make the volumes of bound claims as large as these ask for."""
+        for (plural, namespace, name), claim in list(self.api.storage.objects.items()):
+            if plural != "persistentvolumeclaims" or claim["status"]["phase"] != "Bound":
+                continue
+            wanted = {"storage": claim["spec"]["resources"]["requests"]["storage"]}
+            if claim["status"].setdefault("capacity", wanted) == wanted:
+                continue
+            if name in self.stuck_volumes:
+                claim["status"]["conditions"] = [UNRESIZED]
+                self._event(namespace, claim, "VolumeResizeFailed", RESIZE_FAILED)
+            else:
+                claim["status"] = {"phase": "Bound", "capacity": wanted}
 
     def _release_claims(self) -> None:
         """Let the claims go that are being deleted, and that no pod uses any more."""
@@ -254,7 +278,7 @@ class Controllers:
                     claim = self.api.storage.get(key)
                     self._event(namespace, claim, "ProvisioningFailed", UNPROVISIONED)
                 else:
-                    self.api.storage.set_status(key, {"phase": "Bound"})
+                    self.api.storage.objects[key]["status"]["phase"] = "Bound"
         if state == "starting":
             self._event(namespace, pod, "Unhealthy", UNHEALTHY)
         elif state == "mount":

@@ -332,7 +332,7 @@ def _check_immutable(plural: str, live: Manifest, wanted: Manifest) -> None:
                 "spec: Forbidden: spec is immutable after creation except resources.requests and "
                 "volumeAttributesClassName for bound claims\n  core.PersistentVolumeClaimSpec{"
             )
-        if after < before:
+        if after < before and after <= number(live["status"]["capacity"]["storage"]):
             refuse("spec.resources.requests.storage: Forbidden: less than status.capacity")
     if plural == "secrets" and live.get("type") != wanted.get("type"):
         refuse("type")

@@ -284,12 +284,29 @@ def test_claims_grow_once_they_are_bound(site: Site) -> None:
     # No dump was made yet, so nothing has bound its claim.
     assert sizes["quaylab-database"] == "30Gi"
     assert sizes["quaylab-dumps"] == "10Gi"
+    assert "its volume has" not in grown.output
     assert site.dry() == []
     site.settings["openshift_database_gb"] = 5
     shrunk = site.run()
     assert shrunk.code != 0
     assert "1 problem, nothing was changed" in shrunk.output
     assert "less than status.capacity" in shrunk.output
+
+
+def test_a_volume_that_does_not_grow(site: Site) -> None:
+    assert site.run().code == 0
+    site.controllers.stuck_volumes.add("quaylab-database")
+    site.settings["openshift_database_gb"] = 30
+    grown, status = site.run(), site.run(task="tasks/status_openshift.py")
+    for each in (grown, status):
+        assert each.code == 0, each.output
+        said = " ".join(each.output.replace("│", "").split())
+        assert "PersistentVolumeClaim quaylab-database: its volume has 10Gi of 30Gi" in said
+        assert "FileSystemResizePending: Waiting for user to (re-)start a pod" in said
+        assert "no space left in the pool" in said
+    site.controllers.stuck_volumes.clear()
+    site.controllers.pass_time()
+    assert "its volume has" not in site.run(task="tasks/status_openshift.py").output
 
 
 def test_teardown_keeps_data_until_it_is_purged(site: Site) -> None:

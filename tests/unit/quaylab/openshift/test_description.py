@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from quaylab.openshift import pods, quay
+from quaylab.openshift import backing, pods, quay
 from quaylab.openshift.objects import CLAIM, OWNER
 from quaylab.services import quay as quay_service
 from quaylab.services import quay_config
@@ -35,6 +35,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "upgrade": {"schema": "v3.17.4"},
     "plain Kubernetes": {"is_openshift": False, "openshift_exposure": "ingress"},
 }
+RESIZING = {"type": "Resizing", "status": "True", "message": "by the driver"}
 
 
 def _pods(found: Any) -> Iterator[dict[str, Any]]:
@@ -355,6 +356,26 @@ def test_a_dump_is_looked_for(tmp_path: Path, name: str, code: int) -> None:
     if code:
         assert "v3.17.3 is no dump that can be restored; the claim has:" in done.stdout
         assert "v3.17.4-to-v3.18.0" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("status", "lack"),
+    [
+        ({}, None),
+        ({"capacity": {"storage": "30Gi"}}, None),
+        # Some provisioners round up.
+        ({"capacity": {"storage": "32Gi"}, "conditions": [RESIZING]}, None),
+        ({"capacity": {"storage": "10240Mi"}}, "its volume has 10240Mi of 30Gi"),
+        (
+            {"capacity": {"storage": "10Gi"}, "conditions": [RESIZING]},
+            "its volume has 10Gi of 30Gi; Resizing: by the driver",
+        ),
+    ],
+    ids=["unbound", "as asked", "larger", "smaller", "resizing"],
+)
+def test_a_volume_that_has_not_grown(status: dict[str, Any], lack: str | None) -> None:
+    spec = {"resources": {"requests": {"storage": "30Gi"}}}
+    assert backing.shortage({"spec": spec, "status": status}) == lack
 
 
 def test_only_quay_and_its_jobs_reach_database_and_redis() -> None:
