@@ -21,7 +21,7 @@ from operations.summary import panel
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
 from quaylab.openshift.backing import shortage
-from quaylab.openshift.layout import REGISTRY, runs_here
+from quaylab.openshift.layout import REGISTRY, is_known_inside
 from quaylab.openshift.objects import CLAIM, DEPLOYMENT, QUAY_REGISTRY
 from quaylab.openshift.operator.description import channel
 from quaylab.openshift.operator.state import current_version
@@ -105,13 +105,14 @@ def _version(plan: ClusterPlan) -> str:
 
 def _checked(plan: ClusterPlan) -> str:
     """Say from where the services' addresses were tried, and from where their logins."""
-    topology = plan.registry.topology
-    elsewhere = [
-        BY_NAME[name].title for name in topology.endpoints if not runs_here(topology, name)
-    ]
-    inside = BY_OPERATOR if plan.is_operated else f"the services' addresses {INSIDE}"
-    logins = f"; the logins of {', '.join(elsewhere)} from {host.name}" if elsewhere else ""
-    return inside + logins
+    endpoints = plan.registry.topology.endpoints.items()
+    elsewhere = [(BY_NAME[name].title, each) for name, each in endpoints if each.is_elsewhere]
+    inside = [title for title, each in elsewhere if is_known_inside(each)]
+    outside = [title for title, each in elsewhere if not is_known_inside(each)]
+    tried = ["the services' addresses", *([f"the logins of {', '.join(inside)}"] if inside else [])]
+    checked = BY_OPERATOR if plan.is_operated else f"{' and '.join(tried)} {INSIDE}"
+    logins = f"; the logins of {', '.join(outside)} from {host.name}" if outside else ""
+    return checked + logins
 
 
 @operation()
@@ -130,8 +131,9 @@ def status_printed(plan: ClusterPlan) -> Generator[PyinfraCommand]:
     for each in plan.description.lasting:
         if each.kind is DEPLOYMENT:
             parts[BY_NAME[each.component].title] = _Deployment(each.name)
-    for name in topology.endpoints:
-        if not runs_here(topology, name):
+    for name, endpoint in topology.endpoints.items():
+        # Of a service that is known only inside, the health from end to end tells.
+        if endpoint.is_elsewhere and not is_known_inside(endpoint):
             parts[BY_NAME[name].title] = _Elsewhere(name)
     parts |= {"End to end": _end_to_end, "Certificate": _certificate}
     yield from table_of(plan, parts, (RegistryError, Unreachable, ClusterError))

@@ -109,6 +109,21 @@ def test_pods_that_started_with_another_secret_are_replaced(site: Site) -> None:
     assert site.dry() == []
 
 
+def test_a_database_that_only_the_cluster_knows(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUAYLAB_DATABASE_PASSWORD", "Abcdefgh12345678")
+    site.settings["database_host"] = "pg-rw.databases.svc"
+    result = site.run()
+    assert result.code == 0, result.output
+    assert "quaylab-database" not in site.objects("deployments")
+    said = " ".join(result.output.replace("│", "").split())
+    assert "addresses and the logins of Database from inside the cluster" in said
+    assert site.dry() == []
+    status = site.run(task="tasks/status_openshift.py")
+    assert status.code == 0, status.output
+
+
 def test_evicted_pods_that_linger(site: Site) -> None:
     assert site.run().code == 0
     for deployment in ("quaylab-database", "quaylab-redis"):

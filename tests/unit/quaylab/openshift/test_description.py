@@ -32,6 +32,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "load balancer": {"openshift_exposure": "loadbalancer", "quay_https_port": 8443},
     "object store": S3,
     "all elsewhere": {**S3, "database_host": "db.example.com", "redis_host": "redis.example.com"},
+    "known inside": {
+        "database_host": "pg-rw.databases.svc",
+        "redis_host": "redis.caches.svc.cluster.local",
+    },
     "upgrade": {"schema": "v3.17.4"},
     "plain Kubernetes": {"is_openshift": False, "openshift_exposure": "ingress"},
 }
@@ -231,6 +235,22 @@ def test_what_runs_elsewhere_has_no_objects() -> None:
         "Service quaylab-redis",
         *(name for name in here if name.startswith("Job quaylab-reach-")),
     }
+
+
+def test_logins_of_what_is_known_inside_are_tried_there() -> None:
+    given = VARIANTS["known inside"]
+    pod = describe(**given).reach.content["spec"]["template"]["spec"]
+    (login,) = pod["containers"]
+    assert login["command"][-2:] == ["database", "redis"]
+    # After the addresses.
+    assert [each["name"] for each in pod["initContainers"]] == ["reach"]
+    (volume,) = pod["volumes"]
+    assert volume["secret"]["secretName"] == "quaylab-quay-bundle"
+    # Another password is tried again, and what is known outside is not tried there.
+    names = {describe(**given, quay_config=each).reach.name for each in ({}, {"A_KEY": 1})}
+    assert len(names) == 2
+    outside = describe(**VARIANTS["all elsewhere"]).reach.content["spec"]["template"]["spec"]
+    assert [each["name"] for each in outside["containers"]] == ["reach"]
 
 
 def test_several_pods_are_replaced_one_by_one() -> None:
