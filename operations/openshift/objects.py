@@ -86,11 +86,11 @@ def changes(plan: ClusterPlan, wanted: list[Object]) -> Generator[StringCommand]
 
 
 def ended(plan: ClusterPlan, objects: Iterable[Object]) -> Generator[StringCommand]:
-    """Yield the calls that delete objects and wait for their end. Some are being deleted: such as
-    those of a teardown that was killed. What is applied to one before goes with it.
+    """Yield the calls that delete objects and wait for their end, so that they can be made anew.
 
-    Their deletion is asked for again, which changes nothing: a QuayRegistry's as it was begun, so
-    that its data stays.
+    Some are being deleted: such as those of a teardown that was killed. What is applied to one
+    before goes with it. Their deletion is asked for again, which changes nothing: a QuayRegistry's
+    as it was begun, so that its data stays.
     """
     for each in objects:
         cascade = "orphan" if each.kind is QUAY_REGISTRY else "foreground"
