@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pyinfra.api import Host
 
 from operations.openshift.kubectl import FROM_INPUT, ClusterError, as_input, ask, parsed, selector
-from quaylab.openshift.cluster import Access, Cluster, rights
+from quaylab.openshift.cluster import Access, Cluster, Right, rights
 from quaylab.openshift.objects import (
     BUCKET_CLAIM,
     CLAIM,
@@ -182,18 +182,7 @@ def missing_rights(host: Host, plan: ClusterPlan) -> Iterator[str]:
     """
     namespace = plan.access.namespace
     wanted = rights(plan.description, plan.cluster, namespace)
-    answers = ask(
-        host,
-        plan.access,
-        "create",
-        FROM_INPUT,
-        # The server doesn't check the fields of reviews, and kubectl would have to fetch a schema.
-        "--validate=false",
-        "--output=json",
-        stdin=as_input(each.review for each in wanted),
-    )
-    allowed = [each["status"].get("allowed", False) for each in parsed(answers)]
-    missing = [each for each, is_allowed in zip(wanted, allowed, strict=True) if not is_allowed]
+    missing = lacking(host, plan.access, wanted)
     if any(each.resource == NAMESPACE.resource for each in missing):
         # Who has a project made often gets all rights in it, so the others say nothing yet.
         yield (
@@ -207,6 +196,27 @@ def missing_rights(host: Host, plan: ClusterPlan) -> Iterator[str]:
             f"openshift_context: {plan.access.context} may not {verbs} {name} in {namespace}; have "
             "it allowed, as by the role `admin` there"
         )
+
+
+def lacking(host: Host, access: Access, wanted: Iterable[Right]) -> list[Right]:
+    """Return those of the rights that the login lacks.
+
+    Raises:
+        ClusterError: the cluster can't be asked.
+    """
+    wanted = list(wanted)
+    answers = ask(
+        host,
+        access,
+        "create",
+        FROM_INPUT,
+        # The server doesn't check the fields of reviews, and kubectl would have to fetch a schema.
+        "--validate=false",
+        "--output=json",
+        stdin=as_input(each.review for each in wanted),
+    )
+    allowed = [each["status"].get("allowed", False) for each in parsed(answers)]
+    return [each for each, is_allowed in zip(wanted, allowed, strict=True) if not is_allowed]
 
 
 def _phase(host: Host, access: Access) -> str | None:

@@ -122,8 +122,11 @@ def rehearsed(host: Host, access: Access, manifests: Iterable[Manifest]) -> list
     Raises:
         ClusterError: it refuses one of them.
     """
+    given = as_input(manifests)
+    if not given:
+        return []
     words = (*SERVER_SIDE, "--dry-run=server", FROM_INPUT, "--output=json")
-    return parsed(ask(host, access, *words, stdin=as_input(manifests)))
+    return parsed(ask(host, access, *words, stdin=given))
 
 
 def applied(access: Access, manifests: Iterable[Manifest]) -> StringCommand:

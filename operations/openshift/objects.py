@@ -7,11 +7,13 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from pyinfra import host, state
 from pyinfra.api import Host, StringCommand, operation
 
-from operations.openshift import kubectl
+from operations.openshift import inquiry, kubectl
 from operations.openshift.kubectl import ClusterError
 from operations.runtime import observation
 from operations.runtime.commands import fail
 from operations.runtime.observation import recall
+from quaylab.openshift import front
+from quaylab.openshift.cluster import host_choice
 from quaylab.openshift.objects import (
     OWNER,
     QUAY_REGISTRY,
@@ -30,6 +32,8 @@ FOUND, DRIFT = "objects that are there", "objects of the cluster"
 # How an object differs that this run makes or changes.
 MISSING, OTHERWISE, ENDING = "missing", "described otherwise", "being deleted"
 MADE_BY_THIS_RUN = (MISSING, OTHERWISE, ENDING)
+# A route that has to be made anew.
+MOVED = "for another host"
 
 
 @operation()
@@ -75,20 +79,20 @@ def changes(plan: ClusterPlan, wanted: list[Object]) -> Generator[StringCommand]
     if not states:
         host.noop(f"as described: {', '.join(map(str, wanted))}")
         return
-    yield from ended(plan, [each for each in wanted if states.get(each.key) == ENDING])
+    yield from ended(plan, [each for each in wanted if states.get(each.key) in (ENDING, MOVED)])
     yield kubectl.applied(
         plan.access, [plan.scope.manifest(each) for each in wanted if each.key in states]
     )
 
 
-def ended(plan: ClusterPlan, ending: Iterable[Object]) -> Generator[StringCommand]:
-    """Yield the calls that wait for the end of objects that are being deleted: such as those of a
-    teardown that was killed. What is applied to one before goes with it.
+def ended(plan: ClusterPlan, objects: Iterable[Object]) -> Generator[StringCommand]:
+    """Yield the calls that delete objects and wait for their end, so that they can be made anew.
 
-    Their deletion is asked for again, which changes nothing: a QuayRegistry's as it was begun, so
-    that its data stays.
+    Some are being deleted: such as those of a teardown that was killed. What is applied to one
+    before goes with it. Their deletion is asked for again, which changes nothing: a QuayRegistry's
+    as it was begun, so that its data stays.
     """
-    for each in ending:
+    for each in objects:
         cascade = "orphan" if each.kind is QUAY_REGISTRY else "foreground"
         yield kubectl.deleted(plan.access, {each.kind: [each.name]}, cascade)
 
@@ -147,10 +151,14 @@ def _drift(
     # The operator brings its kinds with it.
     states = {each.key: MISSING for each in wanted if not plan.cluster.has(each.kind)}
     manifests = [each for each in manifests if key_of(each) not in states]
-    if not manifests:
-        return states
     if known is None:
         known = {key_of(each): each for each in kubectl.existing(host, plan.access, manifests)}
+    moved = [each for each in manifests if front.has_moved(known.get(key_of(each)), each)]
+    change = host_choice("update", plan.access.namespace)
+    if moved and inquiry.lacking(host, plan.access, [change]):
+        # The role `admin` may choose a route's host, and not change it.
+        states |= {key_of(each): MOVED for each in moved}
+        manifests = [each for each in manifests if each not in moved]
     for each in kubectl.rehearsed(host, plan.access, manifests):
         before = known.get(key_of(each))
         if before is None:

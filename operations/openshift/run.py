@@ -19,7 +19,7 @@ from operations.services import external_services
 from quaylab import plan as plans
 from quaylab.openshift import refusals as refused
 from quaylab.openshift.cluster import Access
-from quaylab.openshift.layout import CLUSTER, GROUP, is_operated
+from quaylab.openshift.layout import CLUSTER, GROUP, is_known_inside, is_operated
 from quaylab.openshift.objects import key_of
 from quaylab.openshift.operator import refusals as operator_refusals
 from quaylab.openshift.plan import ClusterPlan, verification
@@ -106,7 +106,10 @@ def _make(purpose: Purpose) -> ClusterPlan:
     if purpose.deploys:
         _refuse_unfit(client, plan)
         # Asked from here; the job that tries all addresses asks from inside the cluster.
-        return dataclasses.replace(plan, registry=external_services.check(plan.registry))
+        checked = external_services.check(
+            plan.registry, is_asked=lambda endpoint: not is_known_inside(endpoint)
+        )
+        return dataclasses.replace(plan, registry=checked)
     owner = registry.credentials.fingerprint
     refuse(refused.foreign_problems(plan.cluster, owner))
     refuse(refused.method_problems(plan.cluster, settings, owner))

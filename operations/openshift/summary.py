@@ -12,16 +12,17 @@ from rich.console import Console
 from operations.hosts import reach
 from operations.openshift import kubectl, operator
 from operations.openshift.kubectl import ClusterError
-from operations.openshift.objects import drift
+from operations.openshift.objects import drift, present
 from operations.openshift.registry import front_of, health_line, opened
-from operations.openshift.workloads import state_of
+from operations.openshift.workloads import events_of, state_of
 from operations.runtime.phases import postpone
 from operations.status import table_of
 from operations.summary import panel
 from quaylab.clients.probes import Unreachable
 from quaylab.clients.registry import RegistryError
-from quaylab.openshift.layout import REGISTRY, runs_here
-from quaylab.openshift.objects import DEPLOYMENT, QUAY_REGISTRY
+from quaylab.openshift.backing import shortage
+from quaylab.openshift.layout import REGISTRY, is_known_inside
+from quaylab.openshift.objects import CLAIM, DEPLOYMENT, QUAY_REGISTRY
 from quaylab.openshift.operator.description import channel
 from quaylab.openshift.operator.state import current_version
 from quaylab.openshift.plan import ClusterPlan
@@ -69,9 +70,26 @@ def _rows(plan: ClusterPlan, version: str) -> list[tuple[str, str]]:
         *rows,
         ("Version", version),
         ("Health", health),
+        *[("Volume", each) for each in _small_volumes(plan)],
         ("Checked", _checked(plan)),
         ("Verified", "login, push, pull and delete of an image over TLS"),
     ]
+
+
+def _small_volumes(plan: ClusterPlan) -> list[str]:
+    """Return the claims whose volumes have not grown to what the claims ask for, or not yet."""
+    claims = [each for each in plan.description.lasting if each.kind is CLAIM]
+    try:
+        found = present(host, plan, claims)
+    except ClusterError as error:
+        return [str(error)]
+    lines = []
+    for each in found:
+        if lack := shortage(each):
+            name = each["metadata"]["name"]
+            said = events_of(host, plan, CLAIM.name, name)[-1:]
+            lines.append("; ".join([f"{CLAIM.name} {name}: {lack}", *said]))
+    return lines
 
 
 def _version(plan: ClusterPlan) -> str:
@@ -87,13 +105,14 @@ def _version(plan: ClusterPlan) -> str:
 
 def _checked(plan: ClusterPlan) -> str:
     """Say from where the services' addresses were tried, and from where their logins."""
-    topology = plan.registry.topology
-    elsewhere = [
-        BY_NAME[name].title for name in topology.endpoints if not runs_here(topology, name)
-    ]
-    inside = BY_OPERATOR if plan.is_operated else f"the services' addresses {INSIDE}"
-    logins = f"; the logins of {', '.join(elsewhere)} from {host.name}" if elsewhere else ""
-    return inside + logins
+    endpoints = plan.registry.topology.endpoints.items()
+    elsewhere = [(BY_NAME[name].title, each) for name, each in endpoints if each.is_elsewhere]
+    inside = [title for title, each in elsewhere if is_known_inside(each)]
+    outside = [title for title, each in elsewhere if not is_known_inside(each)]
+    tried = ["the services' addresses", *([f"the logins of {', '.join(inside)}"] if inside else [])]
+    checked = BY_OPERATOR if plan.is_operated else f"{' and '.join(tried)} {INSIDE}"
+    logins = f"; the logins of {', '.join(outside)} from {host.name}" if outside else ""
+    return checked + logins
 
 
 @operation()
@@ -112,8 +131,9 @@ def status_printed(plan: ClusterPlan) -> Generator[PyinfraCommand]:
     for each in plan.description.lasting:
         if each.kind is DEPLOYMENT:
             parts[BY_NAME[each.component].title] = _Deployment(each.name)
-    for name in topology.endpoints:
-        if not runs_here(topology, name):
+    for name, endpoint in topology.endpoints.items():
+        # Of a service that is known only inside, the health from end to end tells.
+        if endpoint.is_elsewhere and not is_known_inside(endpoint):
             parts[BY_NAME[name].title] = _Elsewhere(name)
     parts |= {"End to end": _end_to_end, "Certificate": _certificate}
     yield from table_of(plan, parts, (RegistryError, Unreachable, ClusterError))
@@ -125,9 +145,9 @@ def _objects(plan: ClusterPlan) -> str:
         raise RegistryError("\n".join(problems))
     found = drift(host, plan, wanted)
     place = f"{plan.cluster.server}, namespace {plan.access.namespace}"
-    if not found:
-        return f"{len(wanted)} as described, at {place}"
-    return "\n".join([place, *(f"{kind} {name}: {how}" for (kind, name), how in found.items())])
+    summary = place if found else f"{len(wanted)} as described, at {place}"
+    drifted = (f"{kind} {name}: {how}" for (kind, name), how in found.items())
+    return "\n".join([summary, *drifted, *_small_volumes(plan)])
 
 
 class _Deployment:

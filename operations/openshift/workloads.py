@@ -28,8 +28,8 @@ from quaylab.openshift.objects import CONFIG_MAP, DEPLOYMENT, JOB, REMOVED, SECR
 from quaylab.openshift.plan import ClusterPlan, verification
 from quaylab.openshift.workloads import QUOTA, Reason, Workloads
 
-# Lines of a container's log that an error shows.
-LOG_LINES = 20
+# Lines of a container's log, and events of each object, that an error shows.
+LOG_LINES, EVENTS = 20, 3
 # A dump of a killed run is used again within this time, in seconds. Later, it would lack too much
 # that was pushed meanwhile.
 FRESH = 900
@@ -222,8 +222,8 @@ def _job_reasons(host: Host, plan: ClusterPlan, found: Workloads, name: str) -> 
     """Return why a job has failed, or does not go on; why it gets no pod, only events say."""
     if found.pods_of_job(name):
         return found.job_reasons(name)
-    of_job = f"involvedObject.uid={found.jobs[name]['metadata']['uid']}"
-    messages = _warnings(host, plan, of_job)
+    of_job = f"type=Warning,involvedObject.uid={found.jobs[name]['metadata']['uid']}"
+    messages = _events(host, plan, of_job)
     return [Reason(name, message, QUOTA not in message) for message in messages]
 
 
@@ -264,24 +264,32 @@ def _runs(found: Workloads, job: str) -> bool:
 
 
 def explained(host: Host, plan: ClusterPlan, known: Sequence[Reason]) -> list[str]:
-    """Return reasons of pods, what their last failed probe found, and the last lines of their
-    containers' logs."""
+    """Return reasons of pods, what their last failed probe found, the last lines of their
+    containers' logs, and the events of pods that have not started."""
     lines = list(dict.fromkeys(map(str, known)))
     for pod, container in dict.fromkeys((each.pod, each.container) for each in known):
         if container:
-            of_probes = f"involvedObject.name={pod},reason=Unhealthy"
-            lines += _warnings(host, plan, of_probes)[-1:]
+            of_probes = f"type=Warning,involvedObject.name={pod},reason=Unhealthy"
+            lines += _events(host, plan, of_probes)[-1:]
             lines += [f"  | {line}" for line in _log(host, plan, pod, container)]
+    for kind, name in dict.fromkeys(pair for each in known for pair in each.events_of):
+        said = events_of(host, plan, kind, name)[-EVENTS:]
+        lines += [f"  {name}: {message}" for message in said]
     return lines
 
 
-def _warnings(host: Host, plan: ClusterPlan, selector: str) -> list[str]:
-    """Return what the cluster's events warn of, the newest last.
+def events_of(host: Host, plan: ClusterPlan, kind: str, name: str) -> list[str]:
+    """Return the messages of an object's events, the newest last."""
+    return _events(host, plan, f"involvedObject.kind={kind},involvedObject.name={name}")
+
+
+def _events(host: Host, plan: ClusterPlan, selector: str) -> list[str]:
+    """Return the messages of the cluster's events, the newest last.
 
     Args:
         selector: a field selector, which chooses events.
     """
-    words = ("--sort-by=.lastTimestamp", f"--field-selector=type=Warning,{selector}")
+    words = ("--sort-by=.lastTimestamp", f"--field-selector={selector}")
     try:
         answer = kubectl.ask(host, plan.access, "get", "events", *words, "--output=json")
     except ClusterError:

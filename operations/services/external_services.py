@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 
 from pyinfra import inventory
 from pyinfra.api import Host
@@ -13,13 +14,17 @@ from operations.runtime.commands import ask_at_terminal
 from quaylab.clients import database_administrator
 from quaylab.clients.probes import Unreachable
 from quaylab.database_login import Login
+from quaylab.endpoints import Endpoint
 from quaylab.plan import Plan
 from quaylab.problems import Problems, Refusal, refuse
 from quaylab.secrets.given import variables_in
 
 
-def check(plan: Plan) -> Plan:
+def check(plan: Plan, is_asked: Callable[[Endpoint], bool] = lambda endpoint: True) -> Plan:
     """Ask the external services from Quay's host. Those of ours come up later.
+
+    Args:
+        is_asked: whether that host can reach a service.
 
     Returns:
         The plan, with the database's administrator if something has to be created there first.
@@ -31,13 +36,13 @@ def check(plan: Plan) -> Plan:
     if first_quay.name not in plan.machines:
         return plan  # left out by --limit
     problems = Problems()
-    if plan.topology.database.is_elsewhere:
+    if plan.topology.database.is_elsewhere and is_asked(plan.topology.database):
         try:
             reach.database(first_quay, plan)
         except Unreachable as error:
             with problems.collecting():
                 plan = _with_administrator(first_quay, plan, error)
-    if plan.topology.redis.is_elsewhere:
+    if plan.topology.redis.is_elsewhere and is_asked(plan.topology.redis):
         try:
             reach.redis(first_quay, plan)
         except Unreachable as error:

@@ -14,6 +14,7 @@ from quaylab.openshift.objects import (
     SECRET,
     SERVICE,
     Found,
+    Manifest,
     Object,
     Scope,
     secret_data,
@@ -26,6 +27,7 @@ from quaylab.openshift.pods import (
     secret_environment,
     shell,
 )
+from quaylab.openshift.quantities import number
 from quaylab.services import database, redis
 from quaylab.services.base import Context
 from quaylab.services.database_engine import MAX_CONNECTIONS
@@ -76,6 +78,21 @@ def claim(
     if storage_class := context.settings.openshift_storage_class:
         spec["storageClassName"] = storage_class
     return Object(CLAIM, name, {"spec": spec}, component, annotations)
+
+
+def shortage(claim: Manifest) -> str | None:
+    """Return how much smaller a claim's volume is than what the claim asks for, with the cluster's
+    conditions of it; None: it is as large, or larger as some provisioners make it, or not there."""
+    status, wanted = claim.get("status", {}), claim["spec"]["resources"]["requests"]["storage"]
+    found = status.get("capacity", {}).get("storage", wanted)
+    if number(found) >= number(wanted):
+        return None
+    conditions = [
+        ": ".join(filter(None, (each["type"], each.get("message"))))
+        for each in status.get("conditions") or []
+        if each["status"] == "True"
+    ]
+    return "; ".join([f"its volume has {found} of {wanted}", *conditions])
 
 
 def service(

@@ -173,10 +173,15 @@ def rights(
         ]
     if objects.ROUTE in kinds:
         # OpenShift lets only some choose a route's host.
-        found.append(Right("create", objects.ROUTE.group, "routes", namespace, "custom-host"))
+        found.append(host_choice("create", namespace))
     if cluster.phase is None:
         found.append(Right("create", "", objects.NAMESPACE.resource, ""))
     return found
+
+
+def host_choice(verb: str, namespace: str) -> Right:
+    """Return the right to choose a route's host as it is made, or to change it."""
+    return Right(verb, objects.ROUTE.group, objects.ROUTE.resource, namespace, "custom-host")
 
 
 def _of_the_operator(description: OperatorDescription) -> dict[Kind, tuple[str, ...]]:

@@ -114,7 +114,7 @@ def describe(
         tuple(_foundation(context, scope, files, has_database, has_redis, found)),
         (backing.database_deployment(context, pods),) if has_database else (),
         (backing.redis_deployment(context, pods),) if has_redis else (),
-        quay.reach(context, pods),
+        quay.reach(context, pods, files),
         quay.dump(context, pods, before) if before and has_database else None,
         note(context, migrating_note(before, version)) if before else None,
         quay.migration(context, pods, files),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from quaylab.openshift.objects import ROUTE
+from quaylab.openshift.objects import ROUTE, Manifest
 
 
 def address(manifest: Mapping[str, Any]) -> str | None:
@@ -33,6 +33,15 @@ def refusal(manifest: Mapping[str, Any]) -> str | None:
             if condition["type"] == "Admitted" and condition["status"] == "False":
                 return f"{condition.get('reason', 'refused')}: {condition.get('message', '')}"
     return None
+
+
+def has_moved(found: Manifest | None, wanted: Manifest) -> bool:
+    """Whether a route that is there leads clients of another host to Quay."""
+    return (
+        found is not None
+        and wanted["kind"] == ROUTE.name
+        and found["spec"].get("host") != wanted["spec"]["host"]
+    )
 
 
 def _is_admitted(ingress: Mapping[str, Any]) -> bool:

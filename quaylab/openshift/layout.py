@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from quaylab.endpoints import Endpoint
+from quaylab.endpoints import Endpoint, StoreEndpoint
 from quaylab.model import LOOPBACK, container_name
 from quaylab.openshift.operator import settings as operator_settings
 from quaylab.problems import Problems, refuse
@@ -22,6 +23,8 @@ HTTPS_PORT = 443
 OPERATOR = "operator"
 # The name of the QuayRegistry; what the operator makes of it has names that begin so.
 REGISTRY = "quaylab"
+# The end of the names that a cluster's DNS gives Services.
+INSIDE = re.compile(r"\.svc(\.cluster\.local)?$")
 # Settings that only make sense on machines.
 OF_MACHINES = (
     "balancer_host",
@@ -86,6 +89,14 @@ def runs_here(topology: Topology, service: str) -> bool:
     return CLUSTER in topology.endpoints[service].hosts
 
 
+def is_known_inside(endpoint: Endpoint) -> bool:
+    """Whether a service runs elsewhere under a name that only the cluster's DNS knows: such as a
+    database of an operator's. An object store's name has to be known outside, as clients fetch
+    blobs there."""
+    is_store = isinstance(endpoint, StoreEndpoint)
+    return endpoint.is_elsewhere and not is_store and bool(INSIDE.search(endpoint.address))
+
+
 def replicas(settings: Settings, topology: Topology) -> int:
     """Return the number of Quay's pods: a volume serves only one of them, and the operator keeps
     the blobs in none."""
@@ -130,6 +141,12 @@ def _setting_problems(settings: Settings, groups: Groups) -> Iterator[str]:
         yield (
             f"database_engine: {settings.database_engine} is not run in a cluster; set "
             "database_host to one that runs elsewhere, or take postgresql"
+        )
+    if settings.database_admin and INSIDE.search(settings.database_host or ""):
+        yield (
+            f"database_admin: set, but only the cluster's DNS knows {settings.database_host}, so "
+            "this host can't log in there; make role and database with its operator, as "
+            "docs/external-services.md#its-role-and-database says, and leave it out"
         )
     if settings.quay_https_port != HTTPS_PORT and settings.openshift_exposure != "loadbalancer":
         yield (

@@ -8,7 +8,7 @@ from typing import Any
 
 from quaylab.model import container_name
 from quaylab.openshift import backing
-from quaylab.openshift.layout import replicas, runs_here
+from quaylab.openshift.layout import is_known_inside, replicas, runs_here
 from quaylab.openshift.objects import (
     DEPLOYMENT,
     DISRUPTION_BUDGET,
@@ -29,6 +29,7 @@ from quaylab.openshift.pods import (
     secret_environment,
     shell,
 )
+from quaylab.paths import SCRIPTS
 from quaylab.services import database, quay, quay_config, quay_connections
 from quaylab.services.base import Context
 from quaylab.services.object_store import MOUNT
@@ -119,8 +120,9 @@ _TOKEN_VOLUME = {
     "name": "token",
     "downwardAPI": {"items": [{"path": "token", "fieldRef": {"fieldPath": "metadata.name"}}]},
 }
+_BUNDLE_MOUNT = {"name": "bundle", "mountPath": "/conf/stack", "readOnly": True}
 _MOUNTS: tuple[dict[str, Any], ...] = (
-    {"name": "bundle", "mountPath": "/conf/stack", "readOnly": True},
+    _BUNDLE_MOUNT,
     {
         "name": "token",
         "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
@@ -233,10 +235,11 @@ def is_job(name: str, *verbs: str) -> bool:
     return name.startswith(tuple(job_name(verb, "") for verb in verbs))
 
 
-def reach(context: Context, pods: Pods) -> Object:
-    """Return the job that tries all addresses that Quay connects to, from inside the cluster. It is
-    run once for each set of addresses and each image: an image that the cluster can't pull is found
-    out before a migration is noted as begun."""
+def reach(context: Context, pods: Pods, files: Mapping[str, str]) -> Object:
+    """Return the job that tries all addresses that Quay connects to, from inside the cluster, and
+    the logins of services that are known only there. It is run once for each set of addresses and
+    each image: an image that the cluster can't pull is found out before a migration is noted as
+    begun. With logins it is run once for each bundle."""
     targets = sorted(quay_connections.connections(context.settings, context.topology).values())
     words = [str(word) for target in targets for word in target]
     image = quay.image(context.settings).reference
@@ -250,7 +253,25 @@ def reach(context: Context, pods: Pods) -> Object:
         ],
         resources=resources("100m", 128),
     )
-    return _job(pods, f"quaylab-reach-{pods.scope.digest([image, *words])[:8]}", checker, [])
+    endpoints = context.topology.endpoints.items()
+    inside = [name for name, endpoint in endpoints if is_known_inside(endpoint)]
+    if not inside:
+        return _job(pods, _reach_name(pods, [image, *words]), checker, [])
+    script = (SCRIPTS / "try_logins.py").read_text()
+    login = container(
+        "login",
+        image,
+        command=["python3", "-c", script, *inside],
+        workingDir="/",
+        volumeMounts=[_BUNDLE_MOUNT],
+        resources=resources("100m", 256),
+    )
+    name = _reach_name(pods, [image, *words, script, *inside, dict(files)])
+    return _job(pods, name, login, [_bundle_volume(files)], [checker])
+
+
+def _reach_name(pods: Pods, content: list[Any]) -> str:
+    return job_name("reach", pods.scope.digest(content)[:8])
 
 
 def migration(context: Context, pods: Pods, files: Mapping[str, str]) -> Object:

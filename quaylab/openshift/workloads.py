@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from quaylab.openshift.objects import (
+    CLAIM,
     COMPONENT,
     CONFIGURATION,
     FIELD_MANAGER,
@@ -25,18 +26,26 @@ HOPELESS = (
 # cluster tries it again after ever longer times.
 QUOTA = "exceeded quota"
 CRASHES = "CrashLoopBackOff"
+# The phases of pods whose containers have ended for good.
+ENDED = ("Succeeded", "Failed")
 # How often a container may end and be started again before a run gives up.
 MOST_RESTARTS = 3
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a pod doesn't run. ``container`` has ended, and its log may say more."""
+    """Why a pod doesn't run.
+
+    Attributes:
+        container: one that has ended or isn't ready, whose log may say more.
+        events_of: kind and name of each object whose events may say more: the pod and its claims.
+    """
 
     pod: str
     text: str
     is_final: bool
     container: str = ""
+    events_of: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         return f"pod {self.pod}: {self.text}"
@@ -177,7 +186,7 @@ def written(manifest: Manifest) -> str:
 def _has_started(pod: Manifest) -> bool:
     """Whether a pod's own container has ever run; what runs before it may run again."""
     status = pod.get("status", {})
-    return status.get("phase") in ("Running", "Succeeded", "Failed") or any(
+    return status.get("phase") in ("Running", *ENDED) or any(
         kind in {**each.get("state", {}), **each.get("lastState", {})}
         for each in status.get("containerStatuses") or []
         for kind in ("running", "terminated")
@@ -191,11 +200,15 @@ def _is_observed(deployment: Manifest) -> bool:
 
 
 def _is_of(pod: Manifest, template: Manifest) -> bool:
-    """Whether a pod was made from this template, not from an earlier one, and is to stay."""
+    """Whether a pod was made from this template, not from an earlier one, and is to stay.
+
+    One that has ended, such as an evicted one, has a successor, and is left there for people.
+    """
     metadata, wanted = pod["metadata"], template["metadata"]
     images = [each["image"] for each in template["spec"]["containers"]]
     return (
         "deletionTimestamp" not in metadata
+        and pod.get("status", {}).get("phase") not in ENDED
         and metadata["labels"].get(COMPONENT) == wanted["labels"][COMPONENT]
         and (metadata.get("annotations") or {}).get(CONFIGURATION)
         == wanted["annotations"][CONFIGURATION]
@@ -209,6 +222,31 @@ def pod_reasons(pod: Manifest) -> Iterator[Reason]:
     Of a deployment's pods, containers that end are started again, and a pod that failed, such as an
     evicted one, gets a successor.
     """
+    reasons = list(_said_reasons(pod))
+    yield from reasons
+    if not reasons and pod.get("status", {}).get("phase") == "Pending":
+        yield _not_started(pod)
+
+
+def _not_started(pod: Manifest) -> Reason:
+    """Return how far a pod is whose status gives no reason. What it waits for, a volume, a network
+    or its image, only events say."""
+    name = pod["metadata"]["name"]
+    claims = [
+        (CLAIM.name, each["persistentVolumeClaim"]["claimName"])
+        for each in pod["spec"].get("volumes") or []
+        if "persistentVolumeClaim" in each
+    ]
+    waiting = [
+        f"{each['name']}: {each['state']['waiting'].get('reason', 'waiting')}"
+        for each in pod["status"].get("containerStatuses") or []
+        if "waiting" in each.get("state", {})
+    ]
+    text = ", ".join(waiting) or "not scheduled yet"
+    return Reason(name, text, is_final=False, events_of=(("Pod", name), *claims))
+
+
+def _said_reasons(pod: Manifest) -> Iterator[Reason]:
     name, status = pod["metadata"]["name"], pod.get("status", {})
     is_restarted = pod["spec"].get("restartPolicy") != "Never"
     for condition in status.get("conditions") or []:

@@ -80,8 +80,8 @@ QUAY: Mapping[str, tuple[tuple[str, str, bool], ...]] = {
 
 
 class Api(ThreadingHTTPServer):
-    """The server. ``denied`` rights are "verb resource"; ``before`` is called before each request
-    and may wait, raise :class:`Refused`, or return True to cut the connection."""
+    """The server. ``before`` is called before each request and may wait, raise :class:`Refused`, or
+    return True to cut the connection."""
 
     daemon_threads = True
 
@@ -90,7 +90,7 @@ class Api(ThreadingHTTPServer):
         self.storage = Storage()
         self.kinds = {**KINDS, **(OPENSHIFT if is_openshift else {})}
         self.token = TOKEN
-        self.denied: set[str] = set()
+        self.denied = self.storage.denied
         self.logs: dict[str, str] = {}
         self.before: Callable[[str], bool] = lambda request: False
         # Method and path of each request, and those that changed something.

@@ -18,6 +18,18 @@ ADDRESS = "127.0.0.1"
 # The resources that a quota asks each pod for, if it names them.
 COMPUTE = ("requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
 UNHEALTHY = "Readiness probe failed: HTTP probe failed with statuscode: 502"
+UNATTACHED = (
+    'Multi-Attach error for volume "pvc-1" Volume is already exclusively attached to one node and '
+    "can't be attached to another"
+)
+UNPROVISIONED = 'failed to provision volume with StorageClass "standard": no space left in the pool'
+UNRESIZED = {
+    "type": "FileSystemResizePending",
+    "status": "True",
+    "message": "Waiting for user to (re-)start a pod to finish file system resize of volume on "
+    "node.",
+}
+RESIZE_FAILED = 'resize volume "pvc-1" by resizer "double" failed: no space left in the pool'
 # Faults that the cluster tries again after minutes; pods that are made anew are tried at once.
 STUCK = ("scc", "quota", "crash", "image")
 REFUSED = {
@@ -36,6 +48,8 @@ class Controllers:
         self.refused_hosts: dict[str, str] = {}
         # Images that no registry has.
         self.missing_images: set[str] = set()
+        # Claims whose volumes don't grow.
+        self.stuck_volumes: set[str] = set()
         # Called with the name of a deployment whose pods are ready.
         self.ready: Callable[[str], None] = lambda name: None
         self._number = 0
@@ -48,6 +62,17 @@ class Controllers:
                 manifest.get("status", {}).pop("double", None)
         self.reconcile()
 
+    def evict(self, namespace: str, deployment: str) -> None:
+        """Have the nodes evict a deployment's pods, whose containers had been started again before:
+        as failed ones they stay there, beside their successors."""
+        found = self.api.storage.objects["deployments", namespace, deployment]
+        owner = f"deployments/{deployment}"
+        for key, pod in list(self.api.storage.objects.items()):
+            if key[:2] == ("pods", namespace) and _owner(pod) == owner:
+                container = pod["spec"]["containers"][0]["name"]
+                pod["status"] = _status(container, "evicted")
+                self._pod(namespace, owner, found["spec"]["template"], "ready")
+
     def reconcile(self) -> None:
         storage = self.api.storage
         for (plural, namespace, name), manifest in list(storage.objects.items()):
@@ -59,10 +84,25 @@ class Controllers:
                 self._exposure(plural, manifest)
         for key, pod in list(storage.objects.items()):
             if key[0] == "pods":
-                plural, name = pod["metadata"]["annotations"]["double/owner"].split("/")
+                plural, name = _owner(pod).split("/")
                 if (plural, key[1], name) not in storage.objects:
                     del storage.objects[key], storage.owners[key]
+        self._resize_volumes()
         self._release_claims()
+
+    def _resize_volumes(self) -> None:
+        """Make the volumes of bound claims as large as these ask for."""
+        for (plural, namespace, name), claim in list(self.api.storage.objects.items()):
+            if plural != "persistentvolumeclaims" or claim["status"]["phase"] != "Bound":
+                continue
+            wanted = {"storage": claim["spec"]["resources"]["requests"]["storage"]}
+            if claim["status"].setdefault("capacity", wanted) == wanted:
+                continue
+            if name in self.stuck_volumes:
+                claim["status"]["conditions"] = [UNRESIZED]
+                self._event(namespace, claim, "VolumeResizeFailed", RESIZE_FAILED)
+            else:
+                claim["status"] = {"phase": "Bound", "capacity": wanted}
 
     def _release_claims(self) -> None:
         """Let the claims go that are being deleted, and that no pod uses any more."""
@@ -195,9 +235,12 @@ class Controllers:
         self.api.add("events", event, namespace)
 
     def _remove_pods(self, namespace: str, owner: str) -> None:
+        """Remove the pods of a deployment or job; a deployment's evicted ones stay."""
         storage = self.api.storage
         for key, pod in list(storage.objects.items()):
-            if key[0] == "pods" and pod["metadata"]["annotations"]["double/owner"] == owner:
+            if key[0] != "pods" or _owner(pod) != owner:
+                continue
+            if not owner.startswith("deployments/") or pod["status"]["phase"] != "Failed":
                 del storage.objects[key], storage.owners[key]
 
     def _pod(self, namespace: str, owner: str, template: Manifest, state: str) -> None:
@@ -231,9 +274,15 @@ class Controllers:
         for volume in template["spec"].get("volumes", []):
             if claimed := volume.get("persistentVolumeClaim"):
                 key = ("persistentvolumeclaims", namespace, claimed["claimName"])
-                self.api.storage.set_status(key, {"phase": "Bound"})
+                if state == "unprovisioned":
+                    claim = self.api.storage.get(key)
+                    self._event(namespace, claim, "ProvisioningFailed", UNPROVISIONED)
+                else:
+                    self.api.storage.objects[key]["status"]["phase"] = "Bound"
         if state == "starting":
             self._event(namespace, pod, "Unhealthy", UNHEALTHY)
+        elif state == "mount":
+            self._event(namespace, pod, "FailedAttachVolume", UNATTACHED)
 
     def _exposure(self, plural: str, manifest: Manifest) -> None:
         spec = manifest["spec"]
@@ -250,6 +299,12 @@ class Controllers:
             manifest["status"] = {"ingress": [entry]}
         elif plural == "ingresses" or spec["type"] == "LoadBalancer":
             manifest["status"] = {"loadBalancer": {"ingress": [{"ip": self.address}]}}
+
+
+def _owner(pod: Manifest) -> str:
+    """Return what a pod belongs to: ``deployments/quaylab-quay``."""
+    owner: str = pod["metadata"]["annotations"]["double/owner"]
+    return owner
 
 
 def _usage(pods: list[Manifest]) -> dict[str, float]:
@@ -269,9 +324,12 @@ def _status(container: str, state: str) -> Manifest:
     waiting = {
         "image": ("ImagePullBackOff", 'Back-off pulling image "quay.io/projectquay/quay:v3.18.0"'),
         "crash": ("CrashLoopBackOff", "back-off 40s restarting failed container"),
+        "mount": ("ContainerCreating", ""),
     }
     each: dict[str, Any] = {"name": container, "ready": False, "restartCount": 0}
     phase, conditions = "Pending", []
+    if state == "unprovisioned":
+        return {"phase": phase}
     if state == "pending":
         message = "0/3 nodes are available: 3 Insufficient memory."
         conditions = [{"type": "PodScheduled", "status": "False", "message": message}]
@@ -284,6 +342,15 @@ def _status(container: str, state: str) -> Manifest:
                 "restartCount": 4,
                 "lastState": {"terminated": {"exitCode": 255, "reason": "Error"}},
             }
+    elif state == "evicted":
+        each |= {"restartCount": 3, "state": {"terminated": {"exitCode": 137, "reason": "Error"}}}
+        message = "The node was low on resource: memory."
+        return {
+            "phase": "Failed",
+            "reason": "Evicted",
+            "message": message,
+            "containerStatuses": [each],
+        }
     elif state == "fails":
         phase = "Failed"
         message = "connection to server at quaylab-database failed: Connection refused"

@@ -29,6 +29,8 @@ ORPHAN = "orphan"
 COLLECTORS = {"Orphan": ORPHAN, "Foreground": "foregroundDeletion"}
 # Keeps a claim as long as a pod uses it.
 PROTECTION = "kubernetes.io/pvc-protection"
+# The right to change the host of a route.
+CHANGE_HOST = "update routes/custom-host"
 
 
 @dataclass
@@ -56,7 +58,8 @@ class Storage:
 
     ``admission`` holds functions that may refuse an object before it is stored; ``changed`` is
     called after each change, as the controllers are. ``endings`` are the seconds that objects of a
-    plural are still there after they were deleted, if not ``ENDING``.
+    plural are still there after they were deleted, if not ``ENDING``; ``denied`` are rights that
+    the login lacks, as "verb resource".
     """
 
     objects: dict[Key, Manifest] = field(default_factory=dict)
@@ -66,6 +69,8 @@ class Storage:
     lock: threading.RLock = field(default_factory=threading.RLock)
     version: int = 100
     endings: dict[str, float] = field(default_factory=dict)
+    # The role `admin` hasn't this one.
+    denied: set[str] = field(default_factory=lambda: {CHANGE_HOST})
 
     def get(self, key: Key) -> Manifest:
         if key not in self.objects:
@@ -220,6 +225,7 @@ class Storage:
         metadata["creationTimestamp"] = before.get("creationTimestamp", now())
         if live:
             _check_immutable(key[0], live, result)
+            self._check_host(key[0], live, result)
         elif key[0] == "persistentvolumeclaims":
             metadata["finalizers"] = [PROTECTION]
         is_changed = live is None or _plain(live) != _plain(result) or owners != self.owners[key]
@@ -250,6 +256,20 @@ class Storage:
             return copy.deepcopy(self.objects[key])
         metadata.setdefault("resourceVersion", before.get("resourceVersion", ""))
         return result
+
+    def _check_host(self, plural: str, live: Manifest, wanted: Manifest) -> None:
+        """Refuse another host of a route as OpenShift does (openshift/library-go,
+        pkg/route/hostassignment)."""
+        if plural != "routes" or live["spec"]["host"] == wanted["spec"]["host"]:
+            return
+        if CHANGE_HOST in self.denied:
+            raise Refused(
+                422,
+                "Invalid",
+                f'Route.route.openshift.io "{wanted["metadata"]["name"]}" is invalid: spec.host: '
+                f'Invalid value: "{wanted["spec"]["host"]}": you do not have permission to set the '
+                "host field of the route",
+            )
 
     def _is_same(
         self, key: Key, manager: str, owned: set[Path], live: Manifest | None, wanted: Manifest
@@ -312,7 +332,7 @@ def _check_immutable(plural: str, live: Manifest, wanted: Manifest) -> None:
                 "spec: Forbidden: spec is immutable after creation except resources.requests and "
                 "volumeAttributesClassName for bound claims\n  core.PersistentVolumeClaimSpec{"
             )
-        if after < before:
+        if after < before and after <= number(live["status"]["capacity"]["storage"]):
             refuse("spec.resources.requests.storage: Forbidden: less than status.capacity")
     if plural == "secrets" and live.get("type") != wanted.get("type"):
         refuse("type")

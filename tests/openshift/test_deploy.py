@@ -109,6 +109,32 @@ def test_pods_that_started_with_another_secret_are_replaced(site: Site) -> None:
     assert site.dry() == []
 
 
+def test_a_database_that_only_the_cluster_knows(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUAYLAB_DATABASE_PASSWORD", "Abcdefgh12345678")
+    site.settings["database_host"] = "pg-rw.databases.svc"
+    result = site.run()
+    assert result.code == 0, result.output
+    assert "quaylab-database" not in site.objects("deployments")
+    said = " ".join(result.output.replace("│", "").split())
+    assert "addresses and the logins of Database from inside the cluster" in said
+    assert site.dry() == []
+    status = site.run(task="tasks/status_openshift.py")
+    assert status.code == 0, status.output
+
+
+def test_evicted_pods_that_linger(site: Site) -> None:
+    assert site.run().code == 0
+    for deployment in ("quaylab-database", "quaylab-redis"):
+        site.controllers.evict(NAMESPACE, deployment)
+    assert site.dry() == []
+    # Neither what became of them counts, nor when they were started.
+    _edited(site, "secrets", "quaylab-redis", {"data": {"password": "eA=="}})
+    assert site.run().code == 0
+    assert site.dry() == []
+
+
 def test_a_deployment_that_is_scaled_to_no_pods_is_broken(site: Site) -> None:
     assert site.run().code == 0
     _edited(site, "deployments", "quaylab-redis", {"spec": {"replicas": 0}})
@@ -320,12 +346,29 @@ def test_claims_grow_once_they_are_bound(site: Site) -> None:
     # No dump was made yet, so nothing has bound its claim.
     assert sizes["quaylab-database"] == "30Gi"
     assert sizes["quaylab-dumps"] == "10Gi"
+    assert "its volume has" not in grown.output
     assert site.dry() == []
     site.settings["openshift_database_gb"] = 5
     shrunk = site.run()
     assert shrunk.code != 0
     assert "1 problem, nothing was changed" in shrunk.output
     assert "less than status.capacity" in shrunk.output
+
+
+def test_a_volume_that_does_not_grow(site: Site) -> None:
+    assert site.run().code == 0
+    site.controllers.stuck_volumes.add("quaylab-database")
+    site.settings["openshift_database_gb"] = 30
+    grown, status = site.run(), site.run(task="tasks/status_openshift.py")
+    for each in (grown, status):
+        assert each.code == 0, each.output
+        said = " ".join(each.output.replace("│", "").split())
+        assert "PersistentVolumeClaim quaylab-database: its volume has 10Gi of 30Gi" in said
+        assert "FileSystemResizePending: Waiting for user to (re-)start a pod" in said
+        assert "no space left in the pool" in said
+    site.controllers.stuck_volumes.clear()
+    site.controllers.pass_time()
+    assert "its volume has" not in site.run(task="tasks/status_openshift.py").output
 
 
 def test_teardown_keeps_data_until_it_is_purged(site: Site) -> None:
@@ -420,3 +463,24 @@ def test_a_route(site: Site) -> None:
     assert spec["host"] == HOSTNAME
     assert spec["tls"]["termination"] == "passthrough"
     assert f"clients without DNS need {HOSTNAME} at {address}" in result.output
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="port 443 is root's")
+@pytest.mark.parametrize("may_change", [False, True])
+def test_a_route_for_another_host(site: Site, may_change: bool) -> None:
+    site.controllers.address = site.quay.address = "127.83.0.1"
+    site.quay.port = 443
+    site.settings |= {"openshift_exposure": None, "quay_https_port": 443}
+    if may_change:
+        site.api.denied.clear()
+    assert site.run().code == 0
+    before = site.objects("routes")["quaylab-quay"]["metadata"]["uid"]
+    site.settings["server_hostname"] = "images.example.com"
+    assert "Lead clients to Quay" in site.dry()
+    moved = site.run()
+    assert moved.code == 0, moved.output
+    route = site.objects("routes")["quaylab-quay"]
+    assert route["spec"]["host"] == "images.example.com"
+    # What others have added stays, if the login may change the host.
+    assert (route["metadata"]["uid"] == before) is may_change
+    assert site.dry() == []

@@ -177,6 +177,21 @@ def test_the_deploy_of_machines_is_refused(site: Site) -> None:
             ],
         ),
         (
+            "mount",
+            [
+                "does not get on within 20 s",
+                "quay: ContainerCreating",
+                'Multi-Attach error for volume "pvc-1" Volume is already exclusively attached',
+            ],
+        ),
+        (
+            "unprovisioned",
+            [
+                "not scheduled yet",
+                "quaylab-quay-storage: failed to provision volume with StorageClass",
+            ],
+        ),
+        (
             "starting",
             [
                 "quay runs and is not ready",

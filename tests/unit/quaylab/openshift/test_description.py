@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from quaylab.openshift import pods, quay
+from quaylab.openshift import backing, pods, quay
 from quaylab.openshift.objects import CLAIM, OWNER
 from quaylab.services import quay as quay_service
 from quaylab.services import quay_config
@@ -32,9 +32,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "load balancer": {"openshift_exposure": "loadbalancer", "quay_https_port": 8443},
     "object store": S3,
     "all elsewhere": {**S3, "database_host": "db.example.com", "redis_host": "redis.example.com"},
+    "known inside": {
+        "database_host": "pg-rw.databases.svc",
+        "redis_host": "redis.caches.svc.cluster.local",
+    },
     "upgrade": {"schema": "v3.17.4"},
     "plain Kubernetes": {"is_openshift": False, "openshift_exposure": "ingress"},
 }
+RESIZING = {"type": "Resizing", "status": "True", "message": "by the driver"}
 
 
 def _pods(found: Any) -> Iterator[dict[str, Any]]:
@@ -232,6 +237,22 @@ def test_what_runs_elsewhere_has_no_objects() -> None:
     }
 
 
+def test_logins_of_what_is_known_inside_are_tried_there() -> None:
+    given = VARIANTS["known inside"]
+    pod = describe(**given).reach.content["spec"]["template"]["spec"]
+    (login,) = pod["containers"]
+    assert login["command"][-2:] == ["database", "redis"]
+    # After the addresses.
+    assert [each["name"] for each in pod["initContainers"]] == ["reach"]
+    (volume,) = pod["volumes"]
+    assert volume["secret"]["secretName"] == "quaylab-quay-bundle"
+    # Another password is tried again, and what is known outside is not tried there.
+    names = {describe(**given, quay_config=each).reach.name for each in ({}, {"A_KEY": 1})}
+    assert len(names) == 2
+    outside = describe(**VARIANTS["all elsewhere"]).reach.content["spec"]["template"]["spec"]
+    assert [each["name"] for each in outside["containers"]] == ["reach"]
+
+
 def test_several_pods_are_replaced_one_by_one() -> None:
     deployment, budget = describe(**S3).quay
     assert deployment.content["spec"]["replicas"] == 2
@@ -355,6 +376,26 @@ def test_a_dump_is_looked_for(tmp_path: Path, name: str, code: int) -> None:
     if code:
         assert "v3.17.3 is no dump that can be restored; the claim has:" in done.stdout
         assert "v3.17.4-to-v3.18.0" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("status", "lack"),
+    [
+        ({}, None),
+        ({"capacity": {"storage": "30Gi"}}, None),
+        # Some provisioners round up.
+        ({"capacity": {"storage": "32Gi"}, "conditions": [RESIZING]}, None),
+        ({"capacity": {"storage": "10240Mi"}}, "its volume has 10240Mi of 30Gi"),
+        (
+            {"capacity": {"storage": "10Gi"}, "conditions": [RESIZING]},
+            "its volume has 10Gi of 30Gi; Resizing: by the driver",
+        ),
+    ],
+    ids=["unbound", "as asked", "larger", "smaller", "resizing"],
+)
+def test_a_volume_that_has_not_grown(status: dict[str, Any], lack: str | None) -> None:
+    spec = {"resources": {"requests": {"storage": "30Gi"}}}
+    assert backing.shortage({"spec": spec, "status": status}) == lack
 
 
 def test_only_quay_and_its_jobs_reach_database_and_redis() -> None:

@@ -41,6 +41,25 @@ def test_services_elsewhere_have_their_addresses() -> None:
 
 
 @pytest.mark.parametrize(
+    ("address", "is_inside"),
+    [
+        ("pg-rw.databases.svc", True),
+        ("pg-rw.databases.svc.cluster.local", True),
+        ("db.example.com", False),
+        ("db.svc.example.com", False),
+    ],
+)
+def test_names_that_only_the_cluster_knows(address: str, is_inside: bool) -> None:
+    found = context(database_host=address).topology
+    assert layout.is_known_inside(found.database) is is_inside
+    assert not layout.is_known_inside(found.redis)
+    # Clients fetch blobs there.
+    store = context(storage="s3", storage_host=address).topology.object_store
+    assert store
+    assert not layout.is_known_inside(store)
+
+
+@pytest.mark.parametrize(
     ("changes", "pods"),
     [({}, 1), (S3, 2), ({**S3, "openshift_replicas": 5}, 5), ({"openshift_replicas": 1}, 1)],
     ids=["volume", "store", "set", "one"],
@@ -56,6 +75,10 @@ def test_number_of_pods(changes: dict[str, Any], pods: int) -> None:
         ({"openshift_kubeconfig": None}, "openshift_kubeconfig: not set; a cluster needs it"),
         ({"openshift_context": None}, "openshift_context: not set; a cluster needs it"),
         ({"server_hostname": None}, "server_hostname: not set; a cluster needs it"),
+        (
+            {"database_host": "pg-rw.databases.svc", "database_admin": "postgres"},
+            "database_admin: set, but only the cluster's DNS knows pg-rw.databases.svc",
+        ),
         (
             {"image_source": "packages"},
             "image_source: packages, but a cluster pulls its images; set registry",

@@ -99,7 +99,15 @@ def test_nothing_is_there() -> None:
             "not scheduled: no memory",
             False,
         ),
-        ({"phase": "Failed", "message": "Evicted: disk"}, "Evicted: disk", False),
+        ({"phase": "Pending"}, "not scheduled yet", False),
+        (
+            {
+                "phase": "Pending",
+                **_container(state={"waiting": {"reason": "ContainerCreating"}}),
+            },
+            "quay: ContainerCreating",
+            False,
+        ),
         # Until it is started again.
         (_container(state={"terminated": {"exitCode": 1}}), "quay: ended with 1", False),
         (
@@ -116,6 +124,13 @@ def test_reasons(status: dict[str, Any], text: str, is_final: bool) -> None:
     assert reason.is_final is is_final
 
 
+def test_of_a_pod_that_has_not_started_events_say_more() -> None:
+    found = Workloads.of([_deployment(availableReplicas=0), _pod({"phase": "Pending"})])
+    (reason,) = found.deployment_reasons(NAME)
+    claim = ("PersistentVolumeClaim", "quaylab-quay-storage")
+    assert reason.events_of == (("Pod", "quaylab-quay-1"), claim)
+
+
 def test_pods_of_an_earlier_template_are_no_reason() -> None:
     old = _pod(
         _container(state={"waiting": {"reason": "ImagePullBackOff", "message": "gone"}}),
@@ -129,6 +144,16 @@ def test_a_pod_that_is_being_deleted_is_no_reason() -> None:
     leaving = _pod(status)
     leaving["metadata"]["deletionTimestamp"] = "2026-11-27T10:00:00Z"
     assert Workloads.of([_deployment(), leaving]).deployment_reasons(NAME) == []
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
+def test_a_pod_that_has_ended_is_no_reason(phase: str) -> None:
+    """Kubernetes keeps evicted pods beside their successors."""
+    ended = _container(restartCount=3, state={"terminated": {"exitCode": 137}})
+    evicted = _pod({**ended, "phase": phase}, creationTimestamp="2026-11-01T10:00:00Z")
+    found = Workloads.of([_deployment(), evicted])
+    assert found.deployment_reasons(NAME) == []
+    assert not found.started_before(NAME, [_secret(("quaylab", "2026-11-27T10:00:00Z"))])
 
 
 def test_a_refused_pod() -> None:
