@@ -241,6 +241,10 @@ def sweep() -> None:
     for left in (*IMAGES.glob(f"{HOSTNAME}-*"), *POOL.glob("*")):
         left.unlink()
     shutil.rmtree(SEEDS / HOSTNAME, ignore_errors=True)
+    # The network's DNS would give the next VM another one's address.
+    hosts = Path("/etc/hosts")
+    lines = hosts.read_text().splitlines(keepends=True)
+    hosts.write_text("".join(line for line in lines if f" {HOSTNAME} # quaylab-vms" not in line))
 
 
 def _sha256(path: Path) -> str:
