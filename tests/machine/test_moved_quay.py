@@ -19,22 +19,24 @@ NOTES = "ls /var/lib/quaylab"
 
 
 @pytest.fixture(scope="module")
-def former(
+def machines(
     machine_factory: MachineFactory, engine: ImageName, images: dict[str, str]
-) -> Iterator[Machine]:
-    """The host that has everything at first, and keeps database and Redis."""
-    machine = engines.machine(machine_factory, "former", engine, images)
-    yield machine
-    machine.destroy()
+) -> Iterator[list[Machine]]:
+    made = [engines.machine(machine_factory, name, engine, images) for name in ("former", "new")]
+    yield made
+    for machine in made:
+        machine.destroy()
 
 
 @pytest.fixture(scope="module")
-def new(
-    machine_factory: MachineFactory, engine: ImageName, images: dict[str, str]
-) -> Iterator[Machine]:
-    machine = engines.machine(machine_factory, "new", engine, images)
-    yield machine
-    machine.destroy()
+def former(machines: list[Machine]) -> Machine:
+    """The host that has everything at first, and keeps database and Redis."""
+    return machines[0]
+
+
+@pytest.fixture(scope="module")
+def new(machines: list[Machine]) -> Machine:
+    return machines[1]
 
 
 @pytest.fixture(scope="module")
